@@ -1,0 +1,38 @@
+/* base/error.c — see error.h. */
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void say(struct err *why, int code, const char *format, va_list args)
+{
+    why->code = code;
+    vsnprintf(why->text, sizeof why->text, format, args);
+}
+
+int fail(struct err *why, int code, const char *format, ...)
+{
+    if (why) {
+        va_list args;
+        va_start(args, format);
+        say(why, code, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+int fail_errno(struct err *why, int code, const char *format, ...)
+{
+    int reason = errno;
+    if (why) {
+        va_list args;
+        va_start(args, format);
+        say(why, code, format, args);
+        va_end(args);
+        size_t n = strlen(why->text);
+        snprintf(why->text + n, sizeof why->text - n, ": %s", strerror(reason));
+    }
+    return code;
+}

@@ -1,0 +1,29 @@
+/* base/hash.c — see hash.h. The only file that includes xxhash.h. */
+#include "base/hash.h"
+
+#include <xxhash.h>
+
+uint64_t hash64(const void *bytes, size_t n)
+{
+    return XXH3_64bits(bytes, n);
+}
+
+struct hash128 hash128(const void *bytes, size_t n)
+{
+    XXH128_hash_t h = XXH3_128bits(bytes, n);
+    return (struct hash128){h.low64, h.high64};
+}
+
+uint64_t hash_fold(uint64_t running, uint64_t value)
+{
+    /* The finaliser of splitmix64: every input bit reaches every output bit. */
+    uint64_t z = running * 0x9e3779b97f4a7c15ull + value + 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+uint64_t history_after(uint64_t history, uint32_t id)
+{
+    return hash_fold(history, id);
+}

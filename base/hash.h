@@ -1,0 +1,28 @@
+/* base/hash.h — fingerprints. XXH3 (libxxhash) wherever two parties compare bytes; CRC-32C on every frame.
+ *
+ * Both are public, seedless and the same on every machine, so another program can compute them: docs/WIRE.md. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hash128 {
+    uint64_t low, high;
+};
+
+uint64_t hash64(const void *bytes, size_t n);
+struct hash128 hash128(const void *bytes, size_t n);
+
+/* Folds `value` into a running hash; order matters. Used for fingerprints of logits. */
+uint64_t hash_fold(uint64_t running, uint64_t value);
+
+/* The history of a sequence: the hash of all tokens so far. Every stage keeps one per sequence and refuses rows that
+ * do not continue it. `id` is the token id of the row (of a picture's row: a hash of the picture, see wire.h). */
+#define HISTORY_EMPTY 0x67656d6d61706970ull
+uint64_t history_after(uint64_t history, uint32_t id);
+
+/* CRC-32C (Castagnoli), as in iSCSI: crc32c("123456789") = 0xe3069283. `crc` is 0 to start, or the last result. */
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t n);
+
+#endif

@@ -1,0 +1,104 @@
+/* base/log.c — see log.h. */
+#include "base/log.h"
+
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    char who[48];
+    enum log_level level;
+} log_state = {"gemmapipe", LOG_INFO};
+
+void log_open(const char *who, enum log_level level)
+{
+    snprintf(log_state.who, sizeof log_state.who, "%s", who);
+    log_state.level = level;
+}
+
+enum log_level log_level(void)
+{
+    return log_state.level;
+}
+
+static void put(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = write(STDERR_FILENO, text, n);
+        if (k <= 0) return; /* nobody to tell */
+        text += k;
+        n -= (size_t)k;
+    }
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    if (level > log_state.level) return;
+    char line[1024];
+    int n = snprintf(line, sizeof line, "%s: %s", log_state.who, level == LOG_WARN ? "warning: " : "");
+    va_list args;
+    va_start(args, format);
+    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+    va_end(args);
+    if (m < 0) return;
+    size_t end = strlen(line);
+    line[end++] = '\n';
+    put(line, end);
+}
+
+char *show_bytes(char out[24], uint64_t bytes)
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    int u = 0;
+    while (v >= 1024 && u < 4) {
+        v /= 1024;
+        u++;
+    }
+    snprintf(out, 24, u ? "%.2f %s" : "%.0f %s", v, unit[u]);
+    return out;
+}
+
+void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total)
+{
+    *p = (struct progress){.label = label, .unit = unit, .total = total, .started_ns = clock_ns()};
+    p->shown_ns = p->started_ns;
+}
+
+static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
+{
+    double seconds = (double)(now - p->started_ns) / 1e9;
+    double rate = seconds > 0 ? (double)done / seconds : 0;
+    double left = rate > 0 && p->total > done ? (double)(p->total - done) / rate : 0;
+    int percent = p->total ? (int)((double)done * 100 / (double)p->total) : 100;
+    char per_second[48], bytes[24], line[256];
+    if (!strcmp(p->unit, "B")) snprintf(per_second, sizeof per_second, "%s/s", show_bytes(bytes, (uint64_t)rate));
+    else snprintf(per_second, sizeof per_second, "%.1f %s/s", rate, p->unit);
+    if (terminal) {
+        int n = snprintf(line, sizeof line, "\r%s %3d%%  %s  %.0f s left \x1b[K", p->label, percent, per_second, left);
+        put(line, (size_t)n);
+        p->drawn = true;
+    } else {
+        log_info("%s %d%%, %s, %.0f s left", p->label, percent, per_second, left);
+    }
+}
+
+void progress_at(struct progress *p, uint64_t done)
+{
+    if (log_state.level < LOG_INFO) return;
+    bool terminal = isatty(STDERR_FILENO);
+    uint64_t now = clock_ns();
+    if (now - p->started_ns < 1000000000ull) return;
+    if (now - p->shown_ns < (terminal ? 250000000ull : 10000000000ull)) return;
+    p->shown_ns = now;
+    draw(p, done, now, terminal);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->drawn) put("\r\x1b[K", 4);
+    p->drawn = false;
+}

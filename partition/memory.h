@@ -1,0 +1,53 @@
+/* partition/memory.h — the bytes a stage needs, counted before a byte is loaded.
+ *
+ * The worker allocates by these same functions, so what was planned is what is taken. */
+#ifndef PARTITION_MEMORY_H
+#define PARTITION_MEMORY_H
+
+#include "partition/weights.h"
+
+#define KV_PAGE 64 /* positions in a page of keys and values */
+
+/* What a run is prepared for. The same for all stages. */
+struct capacity {
+    uint32_t context;   /* positions of a sequence, at most */
+    uint32_t sequences; /* held at once */
+    uint32_t rows;      /* in one micro-batch, at most */
+    uint32_t in_flight; /* micro-batches, at most */
+};
+
+struct stage_bytes {
+    uint64_t weights; /* panels and norms */
+    uint64_t kv;      /* pages of all layers of the share, f16 */
+    uint64_t scratch; /* activations of one micro-batch, attention scores, logits of the rows that want a token */
+    uint64_t frames;  /* micro-batches waiting at the door, in and out */
+    uint64_t runtime; /* program, libraries, transport: measured, not computed; see the .c file */
+    uint64_t total;
+};
+
+/* `types` is the share's tensors as share_shape lists them, with their types filled in. */
+struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+                               const struct capacity *cap, int threads);
+
+/* Pages of one sequence in one layer: a global layer holds the context, a local one a ring that always has the window
+ * and the rows of one micro-batch. */
+uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap);
+uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
+
+/* Scratch, split as the stage carves it up; the sum is stage_bytes.scratch. All in bytes, each rounded up to 64. */
+struct scratch_bytes {
+    uint64_t stream;  /* residual rows, f32 [rows, hidden] */
+    uint64_t rows_a;  /* branch results, f32 [rows, max(hidden, q + 2 kv, 2 ffn)] */
+    uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim, ffn)] */
+    uint64_t acts;    /* rows as matmul wants them: act_bytes of kernels.h */
+    uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
+    uint64_t scores;  /* attention, f32 [threads][heads / kv_heads][context rounded up to KV_PAGE] */
+    uint64_t logits;  /* f32 [LOGIT_ROWS, vocab rounded up to 16] and the sampler's, only with the head */
+};
+#define LOGIT_ROWS 16 /* rows of the head computed at a time */
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
+
+/* Bytes of `rows` activations of `cols` values prepared for matmul: see worker/kernels/kernels.h, struct acts. */
+uint64_t act_bytes(uint32_t rows, uint32_t cols);
+
+#endif

@@ -1,0 +1,37 @@
+/* partition/panels.h — how matrices lie in a worker's memory, so that the planner can count the bytes exactly.
+ *
+ * A matrix [rows, cols] is cut into panels of 16 output rows. One SIMD lane is one output row, so a panel has all it
+ * needs to add 16 results in the same order on every instruction set (worker/kernels/kernels.h says which order).
+ * The last panel is filled up with rows of zeros.
+ *
+ * A panel is a run of scales followed by a run of quants, each run aligned to 64 bytes. nb = cols / 32 blocks:
+ *
+ *   kind    from          scales, per block of 32 columns          quants, per block of 32 columns
+ *   P_Q4    Q4_0          f16 d[16]                                u8 [4][16][4]  low nibble column 4k+j, high 16+4k+j
+ *   P_Q4M   Q4_1          f16 d[16], f16 m[16]                     the same
+ *   P_K4    Q4_K          u8 s[16], u8 m[16]; per 8 blocks f16 d[16], f16 dmin[16] in front of them    the same
+ *   P_Q8    Q8_0, Q5_0    f16 d[16]                                i8 [8][16][4]  column 4k+j
+ *   P_Q8M   Q5_1          f16 d[16], f16 m[16]                     the same, 0..31
+ *   P_K5    Q5_K          as P_K4                                  the same, 0..31
+ *   P_Q6    Q6_K          i8 s[2][16] (columns 0-15, 16-31); per 8 blocks f16 d[16] in front              i8 [8][16][4], -32..31
+ *   P_F16   F16           none                                     u16 [cols][16]
+ *   P_BF16  BF16          none                                     u16 [cols][16]
+ *   P_F32   F32           none                                     f32 [cols][16]
+ *
+ * Q5 and Q6 spend 8 bits a weight here: unpacking 5 or 6 bits costs more than reading them, and the promise that a
+ * stage's bytes are known beforehand holds either way (the planner counts these bytes, not the file's). */
+#ifndef PARTITION_PANELS_H
+#define PARTITION_PANELS_H
+
+#include <stdint.h>
+
+#define PANEL_ROWS 16
+
+enum panel_kind { P_Q4, P_Q4M, P_K4, P_Q8, P_Q8M, P_K5, P_Q6, P_F16, P_BF16, P_F32 };
+
+enum panel_kind panel_kind(uint32_t tensor_type);
+uint64_t panel_scale_bytes(enum panel_kind kind, uint32_t cols); /* of one panel, rounded up to 64 */
+uint64_t panel_bytes(enum panel_kind kind, uint32_t cols);       /* of one panel, scales and quants */
+uint64_t panels_bytes(uint32_t tensor_type, uint32_t rows, uint32_t cols); /* of a whole matrix */
+
+#endif

@@ -1,0 +1,55 @@
+/* partition/weights.h — the model as named, checked tensors, and a stage's share of them.
+ *
+ * Every tensor of the architecture has a role. Its shape follows from the config, so a file, or the wire, only says
+ * the number format. A model file must hold exactly the architecture's tensors: one missing, one unknown or one of
+ * another shape is refused. */
+#ifndef PARTITION_WEIGHTS_H
+#define PARTITION_WEIGHTS_H
+
+#include "partition/blocks.h"
+#include "partition/config.h"
+
+enum role {
+    W_ATTN_NORM, W_Q, W_K, W_V, W_Q_NORM, W_K_NORM, W_O, W_ATTN_POST_NORM, W_FFN_NORM, W_GATE, W_UP, W_DOWN,
+    W_FFN_POST_NORM,
+    W_LAYER_ROLES, /* the roles above stand once per layer, in this order */
+    W_OUTPUT_NORM = W_LAYER_ROLES,
+    W_HEAD, /* output.weight if the file has one, else token_embd.weight */
+    W_ROLES
+};
+
+/* One tensor of a share. Rows are output rows; a norm is one row. */
+struct tensor {
+    enum role role;
+    uint32_t layer;      /* 0 for the head's two */
+    uint32_t type;       /* enum tensor_type */
+    uint32_t rows, cols; /* a matrix written [rows, cols] does y = W x */
+    const uint8_t *data; /* rows in order, block_row_bytes each; NULL where the file is not at hand */
+};
+
+struct model {
+    struct gguf *file;
+    struct model_config config;
+    struct tensor embedding;     /* [vocab, hidden], read row by row by the coordinator only */
+    struct tensor *layer_tensors; /* [layers * W_LAYER_ROLES] */
+    struct tensor output_norm, head;
+    struct hash128 fingerprint;
+};
+
+int model_open(struct model **out, const char *path, struct err *why);
+void model_close(struct model **model);
+
+/* A stage's share: layers first..end-1, and the head if it has it. */
+struct share {
+    uint32_t first, end;
+    bool head;
+};
+
+size_t share_count(struct share s);                                  /* of tensors */
+void share_shape(const struct model_config *c, struct share s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
+void share_tensors(const struct model *m, struct share s, struct tensor *out);      /* the whole description, with data */
+
+const char *role_name(enum role role); /* "attn_q" as in the file's tensor names */
+bool role_is_norm(enum role role);     /* always F32, one row */
+
+#endif

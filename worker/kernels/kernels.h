@@ -1,0 +1,117 @@
+/* worker/kernels/kernels.h — the arithmetic of a stage: one table of operations, one implementation per instruction set.
+ *
+ * ref.c is plain C and defines the bits. Every other implementation gives exactly the same bits, for any number of rows
+ * and whatever part of the work a call is given. What makes that possible:
+ *
+ *   matmul    One lane is one output row. Blocks of 32 columns are added in ascending order. Per block, with integer
+ *             weights q (after the offset of their kind), activations a quantised to int8, scales dw and da:
+ *                 acc = fma((float) sum(q * a), dw * da, acc)           the integer sum is exact in any order
+ *                 acc = fma(mw, da * (float) sum(a), acc)               only kinds with a minimum mw (Q4_K: mw = -(dmin * m))
+ *             K kinds: dw = d * (float) s, one product, exact. Q6: sum = s0 * sum(first 16) + s1 * sum(last 16), exact.
+ *             Float kinds use the f32 activations: acc = fma(w, x, acc), column by column.
+ *   rows      Activations are quantised per row and block, so a row never depends on its neighbours.
+ *             amax = max |x|; amax < 2^-100: all zero, da = 0. amax infinite or NaN: da = NaN, a = 0.
+ *             Else da = amax / 127, a = round half to even(x * (1 / da)).
+ *   sums      16 lanes, element i in lane i % 16, ascending, fma where there is a product; then lanes are folded
+ *             8 + 8, 4 + 4, 2 + 2, 1 + 1 (lane i += lane i + 8, and so on). Tails are as if filled up with zeros.
+ *   exp, tanh Own polynomials (ref.c), never libm.
+ *   rounding  Nearest even everywhere, no flush to zero, -ffp-contract=off, every fma is written as one.
+ *
+ * Threads:  no call starts one. The caller splits rows or panels over its threads; the split changes nothing.
+ * Memory:   no call allocates. Pointers need 4-byte alignment unless said otherwise; panels are 64-byte aligned. */
+#ifndef WORKER_KERNELS_H
+#define WORKER_KERNELS_H
+
+#include "base/error.h"
+#include "partition/memory.h" /* KV_PAGE, act_bytes */
+#include "partition/panels.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A weight matrix [rows, cols] in panels (partition/panels.h). Owns nothing. */
+struct panels {
+    enum panel_kind kind;
+    uint32_t rows, cols;
+    uint64_t panel_bytes;
+    uint8_t *data; /* 64-byte aligned, panels_bytes() long */
+};
+
+void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t cols, void *memory);
+
+/* Packs file rows first..first+n-1 (block_row_bytes each) into their place. `first` is a multiple of 16, and so is n
+ * unless the rows end there: the rest of the last panel becomes zeros. Calls for different rows may run in parallel. */
+void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows);
+
+/* Activations of up to `rows` rows as matmul wants them. Rows are stored in tiles of ACT_TILE so that one weight block
+ * meets several rows while it is in registers; the tile's inner layout belongs to the kernels. */
+#define ACT_TILE 8
+struct acts {
+    uint32_t rows, cols; /* in use; cols is rounded up to 32 inside, the fill is zeros */
+    const float *x;      /* the f32 rows, [rows, cols] with stride ldx, for float kinds */
+    size_t ldx;
+    int8_t *q;    /* [tile][block][ACT_TILE][32] */
+    float *scale; /* [tile][block][ACT_TILE]     da                    */
+    float *sums;  /* [tile][block][ACT_TILE]     da * (float) sum(a)   */
+    int32_t *sum; /* [tile][block][ACT_TILE]     sum(a)                */
+};
+
+/* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */
+void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols);
+
+/* Says what is in use now: must be called (by one thread) before quantize. Rows past `rows` in the last tile must be
+ * left alone or be zeros; they never reach a result. */
+void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx);
+
+/* Attention of one query row over one key/value head, for all `heads` query heads that share it.
+ * Position p lies in page (p / KV_PAGE) % n_pages at place p % KV_PAGE; keys of a page are f16 [KV_PAGE, head_dim] at
+ * page + keys_at, values the same at page + values_at. Keys from..to (both included) are visible. Per head:
+ *     s_p = scale * dot(q, k_p)     (16-lane sum, then one product)
+ *     m = max s_p;  e_p = exp(s_p - m);  sum = 16-lane sum of e_p, lane p % 16;  out = (sum over p, ascending, fma(e_p, v_p)) * (1 / sum) */
+struct attend {
+    const float *q;   /* [heads, head_dim] */
+    float *out;       /* [heads, head_dim] */
+    uint32_t heads, head_dim;
+    float scale;
+    const uint16_t *const *pages;
+    uint32_t n_pages;
+    size_t keys_at, values_at; /* in f16 elements */
+    uint32_t from, to;
+    float *scores; /* scratch: heads * (to - from + 1 + 2 * 16) floats */
+};
+
+struct kernels {
+    const char *isa; /* "ref", "avx2", "avx512", "neon" */
+
+    /* Quantises rows first..first+n-1 of a->x into a. Skipped by callers when every matrix that follows is a float kind. */
+    void (*quantize)(struct acts *a, uint32_t first, uint32_t n);
+
+    /* y[r * ldy + o] = row r of a times output row o, for all a->rows rows and the output rows of panels first..first+n-1. */
+    void (*matmul)(float *y, size_t ldy, const struct panels *w, const struct acts *a, uint32_t first, uint32_t n);
+
+    /* y = x * (1 / sqrt(mean(x^2) + epsilon)) * g, one row; y may be x. Per element (x * r) * g. */
+    void (*norm)(float *y, const float *x, const float *g, uint32_t n, float epsilon);
+    /* x += norm(a): the way back into the residual stream. */
+    void (*norm_add)(float *x, const float *a, const float *g, uint32_t n, float epsilon);
+    /* Rotates one head in place; pairs are (i, i + head_dim / 2). cos, sin: [head_dim / 2].
+     * out[i] = fma(x[i], cos, -(x[i+h] * sin)), out[i+h] = fma(x[i+h], cos, x[i] * sin). */
+    void (*rope)(float *x, const float *cos, const float *sin, uint32_t head_dim);
+    /* g = gelu_tanh(g) * u, element by element. */
+    void (*gelu_mul)(float *g, const float *u, size_t n);
+    void (*to_f16)(uint16_t *y, const float *x, size_t n); /* as f32_to_f16 of base/half.h */
+    void (*attend)(const struct attend *task);
+};
+
+/* cos and sin of position * base^(-2i/head_dim) / factor for i < head_dim/2, computed in double by own code (the same
+ * bits everywhere) and rounded once. */
+void rope_table(float *cos, float *sin, uint32_t head_dim, double base, double factor, uint32_t position);
+
+/* The best table this CPU can run. GEMMAPIPE_ISA=ref|avx2|avx512|neon forces one; E_USAGE if this CPU cannot. */
+int kernels_choose(struct kernels *out, struct err *why);
+/* By name, for tests; NULL-name means best. */
+int kernels_named(struct kernels *out, const char *isa, struct err *why);
+
+/* For the sampler and tests: the exp of ref.c, one value. */
+float kernel_exp(float x);
+
+#endif

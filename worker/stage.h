@@ -1,0 +1,40 @@
+/* worker/stage.h — one stage: rows in, layers first..end-1, rows or tokens out. No link in sight.
+ *
+ * Life: stage_open (takes all memory, touches it) -> stage_load for every piece of its weights -> stage_run for every
+ * micro-batch. After stage_open nothing is allocated.
+ * Threads: one caller. stage_run opens one OpenMP region of `threads`; nothing about the result depends on them. */
+#ifndef WORKER_STAGE_H
+#define WORKER_STAGE_H
+
+#include "partition/memory.h"
+#include "transport/wire.h"
+#include "worker/kernels/kernels.h"
+
+struct stage;
+
+struct stage_plan_in {
+    struct model_config config;
+    struct share share;
+    struct capacity capacity;
+    const struct tensor *tensors; /* share_count(share), types set; copied */
+    int threads;
+};
+
+int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why);
+void stage_close(struct stage **s);
+struct stage_bytes stage_memory(const struct stage *s); /* what it took: equals the plan */
+
+/* File rows of tensor `index` of the share. Rows come in order per tensor; E_WIRE if they do not fit. */
+int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why);
+/* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
+int stage_loaded(const struct stage *s, struct err *why);
+
+/* One row's scores, for SEG_WANT_LOGITS; called in order of rows. */
+typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash, struct err *why);
+
+/* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
+ * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place. With the head,
+ * tokens go into *result (one for each segment that wants one, in order). */
+int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user, struct err *why);
+
+#endif
