@@ -248,7 +248,6 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
     }
     TRY(adopt(p, *f, why));
     number_used(&peer->received, h->run, h->epoch);
-    peer->heard = true;
     p->counters.frames_in++;
     p->counters.bytes_in += n;
     return 0;

@@ -32,7 +32,6 @@ struct numbering {
 struct peer {
     struct numbering sent, received;
     struct queue out; /* sealed, not yet handed to the kind */
-    bool heard;       /* a frame of this run was taken */
     bool lost;        /* gone, or broke the rules: nothing goes out or is taken any more */
     bool untold;      /* lost, and M_LOST not handed out yet */
 };
