@@ -227,8 +227,8 @@ static int join_parts(const struct text_part *parts, size_t n_parts, char **owne
 int tokenizer_encode_parts(const struct tokenizer *t, const struct text_part *parts, size_t n_parts, struct ids *out,
                            struct err *why)
 {
-    char *owned;
-    const char *text;
+    char *owned = 0;
+    const char *text = 0;
     size_t n = 0, before = out->n;
     TRY(join_parts(parts, n_parts, &owned, &text, &n, why));
     struct trust trust = {.parts = parts, .n_parts = n_parts};
