@@ -2,7 +2,7 @@
 # tests/fuzz.sh — runs each fuzz target of tests/fuzz for a while. `make fuzz` builds them and calls this.
 #
 # Seeds are in tests/fuzz/seeds/NAME; what is found on the way is kept under build/fuzz/corpus/NAME, so the next run
-# starts where this one stopped. An input that breaks a reader is left in build/fuzz/crash-*.
+# starts where this one stopped. An input that breaks a reader is left in build/fuzz/NAME-crash-*.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ for source in tests/fuzz/*_fuzz.c; do
     [ -d "tests/fuzz/seeds/$name" ] && corpus+=("tests/fuzz/seeds/$name")
     ran=$((ran + 1))
     if "$build/tests/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
-        -artifact_prefix="$build/crash-$name-" "${corpus[@]}" >"$build/$name.log" 2>&1; then
+        -artifact_prefix="$build/$name-" "${corpus[@]}" >"$build/$name.log" 2>&1; then
         echo "ok $name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$name.log") inputs)"
     else
         tail -40 "$build/$name.log"
