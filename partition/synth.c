@@ -2,7 +2,7 @@
  *
  * The tensors come from the same table the reader checks files against (weights.h), so a synthetic model has by
  * construction what a real one must have; the metadata is that of converted files. Data is made and written in pieces
- * of a megabyte or two: a 27B model needs no more memory than a tiny one. */
+ * that stay in the cache: a 27B model needs no more memory than a tiny one. */
 #include "partition/synth.h"
 
 #include "base/log.h"
@@ -11,13 +11,12 @@
 #include "partition/vocabulary.h"
 #include "partition/weights.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define PIECE (2u << 20)
+#define PIECE (256u << 10)
 
 static const struct synth sizes[] = {
     {"tiny", 7, 256, 512, 4, 2, 64, 32, 4096, 512, 8, T_Q8_0, T_Q4_0, T_Q8_0, false, 1, NULL},
