@@ -1,0 +1,117 @@
+/* partition/memory.c — one formula per buffer, used twice: by the planner to count and by the worker to allocate.
+ *
+ * Capacities come from a command line and may be absurd, so sums and products stop at the largest number instead of
+ * wrapping: such a plan fits nowhere and is refused like any other that is too large. */
+#include "partition/memory.h"
+
+#include "base/checked.h"
+#include "partition/panels.h"
+
+/* What a worker takes before it has loaded anything: program, libraries, thread stacks, transport buffers. A round
+ * number to begin with; `--report` prints the measured peak beside the plan, and this is what to correct then. */
+#define RUNTIME_BYTES (20ull << 20)
+
+/* Room in a frame for everything but activations: header, segments, sampling parameters. */
+#define FRAME_EXTRA (64ull << 10)
+
+/* Must be the ACT_TILE of worker/kernels/kernels.h; this room cannot include it. */
+#define TILE 8
+#define COLS_PER_BLOCK 32
+
+static uint64_t times(uint64_t a, uint64_t b)
+{
+    uint64_t r;
+    return mul_ok(a, b, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+    uint64_t r;
+    return add_ok(a, b, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t to_64(uint64_t a)
+{
+    uint64_t r;
+    return round_up_ok(a, 64, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t floats(uint64_t n)
+{
+    return to_64(times(n, sizeof(float)));
+}
+
+static uint64_t ceil_div(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap)
+{
+    uint64_t all = ceil_div(cap->context, KV_PAGE);
+    if (layer_is_global(c, layer)) return (uint32_t)all;
+    /* The oldest key any of these rows sees may begin a page late in its first page: hence one more. */
+    uint64_t ring = ceil_div((uint64_t)c->window - 1 + cap->rows, KV_PAGE) + 1;
+    return (uint32_t)(ring < all ? ring : all);
+}
+
+uint64_t kv_page_bytes(const struct model_config *c)
+{
+    return times((uint64_t)KV_PAGE * 2 * sizeof(uint16_t), (uint64_t)c->kv_heads * c->head_dim);
+}
+
+uint64_t act_bytes(uint32_t rows, uint32_t cols)
+{
+    uint64_t blocks = times(ceil_div(rows, TILE), ceil_div(cols, COLS_PER_BLOCK));
+    uint64_t quants = to_64(times(blocks, TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, TILE));
+    return plus(quants, times(3, per_block)); /* scale, sums, sum */
+}
+
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads)
+{
+    uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
+    uint64_t widest = most(c->hidden, most(q, c->ffn));
+    uint64_t keys = ((uint64_t)cap->context + KV_PAGE - 1) / KV_PAGE * KV_PAGE + KV_PAGE;
+    uint64_t vocab = ((uint64_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    struct scratch_bytes b = {
+        .stream = floats(times(cap->rows, c->hidden)),
+        .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, 2 * (uint64_t)c->ffn)))),
+        .rows_b = floats(times(cap->rows, widest)),
+        .acts = widest > UINT32_MAX ? UINT64_MAX : act_bytes(cap->rows, (uint32_t)widest),
+        .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
+        .scores = floats(times(times((uint64_t)(threads > 0 ? threads : 1), c->heads / c->kv_heads), keys)),
+    };
+    if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), to_64(times(c->vocab, 2 * 8)));
+    return b;
+}
+
+static uint64_t tensor_bytes(const struct tensor *t)
+{
+    if (role_is_norm(t->role)) return floats(times(t->rows, t->cols));
+    return panels_bytes(t->type, t->rows, t->cols);
+}
+
+struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+                               const struct capacity *cap, int threads)
+{
+    struct stage_bytes b = {.runtime = RUNTIME_BYTES};
+    for (size_t i = 0; i < share_count(s); i++) b.weights = plus(b.weights, tensor_bytes(&tensors[i]));
+
+    uint64_t pages = 0;
+    for (uint32_t layer = s.first; layer < s.end; layer++) pages = plus(pages, kv_pages(c, layer, cap));
+    b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
+
+    struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
+    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.rope, x.scores), x.logits));
+
+    uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
+    b.frames = times((uint64_t)cap->in_flight + 2, frame);
+
+    b.total = plus(plus(plus(b.weights, b.kv), plus(b.scratch, b.frames)), b.runtime);
+    return b;
+}
