@@ -291,6 +291,7 @@ TEST(nothing_is_allocated_after_opening)
     struct relay *r;
     NEED(relay_open(&r, toy, &plain, why));
     struct feed f = feed_new(0, 5);
+    NEED(relay_feed(r, &f, 10, 10, why)); /* OpenMP's own records of a loop: a few bytes, taken once */
     size_t before = mallinfo2().uordblks;
     NEED(relay_feed(r, &f, 70, 31, why));
     work_clear(r);
@@ -301,22 +302,30 @@ TEST(nothing_is_allocated_after_opening)
     toy_free(toy);
 }
 
+static void plan_refused(const struct stage_plan_in *in, int wanted, const char *words)
+{
+    struct stage *s;
+    struct kernels k;
+    struct err e = {0};
+    NEED(kernels_named(&k, "ref", why));
+    int code = stage_open(&s, in, &k, &e);
+    CHECK(code == wanted && strstr(e.text, words), "%d \"%s\", wanted %d \"%s\"", code, e.text, wanted, words);
+    CHECK(!s);
+    stage_close(&s);
+}
+
 TEST(a_plan_that_cannot_be_kept_is_refused)
 {
     struct toy *toy = toy_small();
-    struct relay *r;
-    struct err why = {0};
-    struct relay_plan plan = plain;
-    plan.capacity.context = 4000000000u;
-    int code = relay_open(&r, toy, &plan, &why);
-    CHECK(code == E_MEMORY && strstr(why.text, "bytes for keys and values"), "%d %s", code, why.text);
-    relay_close(&r);
-    plan.capacity = (struct capacity){100, 0, 64, 2};
-    CHECK(relay_open(&r, toy, &plan, &why) == E_WIRE);
-    relay_close(&r);
-    plan = plain, plan.cuts = "8";
-    CHECK(relay_open(&r, toy, &plan, &why) == E_WIRE && strstr(why.text, "layers 0 to 8"), "%s", why.text);
-    relay_close(&r);
+    const struct stage_plan_in good = relay_stage(toy, (struct share){0, 7, true}, &plain);
+    struct stage_plan_in in = good;
+    in.capacity.context = 4000000000u, plan_refused(&in, E_MEMORY, "bytes for keys and values");
+    in.capacity.context = UINT32_MAX, in.capacity.sequences = UINT32_MAX, plan_refused(&in, E_MEMORY, "bytes for");
+    in = good, in.capacity.sequences = 0, plan_refused(&in, E_WIRE, "0 sequences");
+    in = good, in.capacity.rows = WIRE_ROWS + 1, plan_refused(&in, E_WIRE, "4097 rows");
+    in = good, in.share.end = 8, plan_refused(&in, E_WIRE, "layers 0 to 8");
+    in = good, in.share = (struct share){3, 3, false}, plan_refused(&in, E_WIRE, "layers 3 to 3");
+    in = good, in.config.kv_heads = 3, plan_refused(&in, E_FILE, "");
     toy_free(toy);
 }
 
