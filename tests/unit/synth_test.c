@@ -2,7 +2,7 @@
 #include "base/hash.h"
 #include "partition/noise.h"
 #include "partition/synth.h"
-#include "partition/vocabulary.h"
+#include "partition/wordlist.h"
 #include "partition/weights.h"
 #include "tests/check.h"
 
@@ -160,7 +160,7 @@ static int by_text(const void *a, const void *b)
     return order ? order : (x->n > y->n) - (x->n < y->n);
 }
 
-static struct gguf_string *texts_of(const struct vocabulary *v)
+static struct gguf_string *texts_of(const struct wordlist *v)
 {
     struct gguf_string *list = malloc(v->count * sizeof *list);
     const uint8_t *cursor = v->tokens.data;
@@ -197,8 +197,8 @@ TEST(a_full_vocabulary_lies_as_published)
         {256000, "<end_of_image>", 3}, {256001, "<unused99>", 3}, {262143, "<unused6241>", 3},
         {262144, "<image_soft_token>", 3}, {262145, "[PAD262145]", 5}, {262207, "[PAD262207]", 5},
     };
-    struct vocabulary v;
-    NEED(vocabulary_invent(&v, 262208, why));
+    struct wordlist v;
+    NEED(wordlist_invent(&v, 262208, why));
     struct gguf_string *list = texts_of(&v);
     CHECK(v.count == 262208);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -215,41 +215,41 @@ TEST(a_full_vocabulary_lies_as_published)
     }
     CHECK(repeated(list, v.count) == 0);
     free(list);
-    vocabulary_free(&v);
+    wordlist_free(&v);
 }
 
 TEST(a_small_vocabulary_has_bytes_and_turns_and_no_text_twice)
 {
-    static const uint32_t counts[] = {VOCABULARY_LEAST, 400, 512, 5000};
+    static const uint32_t counts[] = {WORDLIST_LEAST, 400, 512, 5000};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        struct vocabulary v;
-        NEED(vocabulary_invent(&v, counts[i], why));
+        struct wordlist v;
+        NEED(wordlist_invent(&v, counts[i], why));
         struct gguf_string *list = texts_of(&v);
         CHECK(v.count == counts[i] && is(list[2], "<bos>") && is(list[5], "<0x00>") && is(list[260], "<0xFF>"));
         CHECK(is(list[261], "<start_of_turn>") && is(list[262], "<end_of_turn>") && is(list[266], "\n") && is(list[361], "~"));
         CHECK(repeated(list, v.count) == 0);
         free(list);
-        vocabulary_free(&v);
+        wordlist_free(&v);
     }
 }
 
 TEST(a_vocabulary_can_be_taken_from_another_model)
 {
     struct synth s;
-    struct vocabulary v, w;
+    struct wordlist v, w;
     char a[64], b[64];
     thin(&s, "tiny");
     NEED(synth_write(&s, temporary(a), why));
     s.tokenizer = a, s.seed = 2, s.vocab = 999;
     NEED(synth_write(&s, temporary(b), why));
-    NEED(vocabulary_copy(&v, b, why));
-    NEED(vocabulary_invent(&w, 400, why));
+    NEED(wordlist_copy(&v, b, why));
+    NEED(wordlist_invent(&w, 400, why));
     CHECK(v.count == 400 && v.bos == 2 && v.eos == 1 && v.unknown == 3 && v.padding == 0);
     CHECK(v.tokens.n == w.tokens.n && !memcmp(v.tokens.data, w.tokens.data, v.tokens.n));
     CHECK(v.scores.n == w.scores.n && !memcmp(v.scores.data, w.scores.data, v.scores.n));
     CHECK(v.types.n == w.types.n && !memcmp(v.types.data, w.types.data, v.types.n));
-    vocabulary_free(&v), vocabulary_free(&w);
+    wordlist_free(&v), wordlist_free(&w);
     struct err no;
-    CHECK(vocabulary_copy(&v, "/nonexistent.gguf", &no) == E_FILE);
+    CHECK(wordlist_copy(&v, "/nonexistent.gguf", &no) == E_FILE);
     unlink(a), unlink(b);
 }
