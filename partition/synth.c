@@ -44,8 +44,10 @@ int synth_type(const char *name, uint32_t *out, struct err *why)
             *out = type;
             return 0;
         }
-    return fail(why, E_USAGE, "no number format is called \"%s\"; there are f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, "
-                "q5_k, q6_k", name);
+    return fail(why, E_USAGE,
+                "no number format is called \"%s\"; there are f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, "
+                "q5_k, q6_k",
+                name);
 }
 
 /* ---- metadata ---- */

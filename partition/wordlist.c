@@ -57,13 +57,15 @@ static void put_bytes(struct wordlist *v)
 static void put_tags(struct wordlist *v)
 {
     static const char *const tags[] = {
-        "<table>", "<caption>", "<thead>", "<tbody>", "<tfoot>", "<tr>", "<th>", "<td>", "</table>", "</caption>",
-        "</thead>", "</tbody>", "</tfoot>", "</tr>", "</th>", "</td>", "<h1>", "<h2>", "<h3>", "<h4>", "<h5>", "<h6>",
-        "<blockquote>", "</h1>", "</h2>", "</h3>", "</h4>", "</h5>", "</h6>", "</blockquote>", "<strong>", "<em>", "<b>",
-        "<i>", "<u>", "<s>", "<sub>", "<sup>", "<code>", "</strong>", "</em>", "</b>", "</i>", "</u>", "</s>", "</sub>",
-        "</sup>", "</code>", "<a>", "<html>", "<body>", "<img>", "<span>", "<bbox>", "<ul>", "<li>", "<div>", "<iframe>",
-        "<footer>", "</a>", "</html>", "</body>", "</img>", "</span>", "</bbox>", "</ul>", "</li>", "</div>",
-        "</iframe>", "</footer>",
+        "<table>",  "<caption>",  "<thead>",  "<tbody>",  "<tfoot>",   "<tr>",          "<th>",         "<td>",
+        "</table>", "</caption>", "</thead>", "</tbody>", "</tfoot>",  "</tr>",         "</th>",        "</td>",
+        "<h1>",     "<h2>",       "<h3>",     "<h4>",     "<h5>",      "<h6>",          "<blockquote>", "</h1>",
+        "</h2>",    "</h3>",      "</h4>",    "</h5>",    "</h6>",     "</blockquote>", "<strong>",     "<em>",
+        "<b>",      "<i>",        "<u>",      "<s>",      "<sub>",     "<sup>",         "<code>",       "</strong>",
+        "</em>",    "</b>",       "</i>",     "</u>",     "</s>",      "</sub>",        "</sup>",       "</code>",
+        "<a>",      "<html>",     "<body>",   "<img>",    "<span>",    "<bbox>",        "<ul>",         "<li>",
+        "<div>",    "<iframe>",   "<footer>", "</a>",     "</html>",   "</body>",       "</img>",       "</span>",
+        "</bbox>",  "</ul>",      "</li>",    "</div>",   "</iframe>", "</footer>",
     };
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) put_word(v, tags[i], USER_DEFINED, ADDED_SCORE);
 }
@@ -169,7 +171,8 @@ int wordlist_invent(struct wordlist *v, uint32_t count, struct err *why)
 {
     *v = (struct wordlist){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
     if (count < WORDLIST_LEAST)
-        return fail(why, E_USAGE, "a vocabulary of %u tokens is too small; it needs at least %d", count, WORDLIST_LEAST);
+        return fail(why, E_USAGE, "a vocabulary of %u tokens is too small; it needs at least %d", count,
+                    WORDLIST_LEAST);
     if (count >= WORDLIST_FULL) put_published(v, count);
     else put_small(v, count);
     return finish(v, why);

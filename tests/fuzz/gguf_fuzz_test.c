@@ -53,7 +53,8 @@ static int open_seed(struct seed *s, struct err *why)
     gguf_close(&g);
     fd = open(path, O_RDONLY);
     unlink(path);
-    if (fd < 0 || fstat(fd, &st) || !(s->b = malloc((size_t)st.st_size))) return fail_errno(why, E_FILE, "cannot read %s", path);
+    if (fd < 0 || fstat(fd, &st) || !(s->b = malloc((size_t)st.st_size)))
+        return fail_errno(why, E_FILE, "cannot read %s", path);
     s->n = (size_t)read(fd, s->b, (size_t)st.st_size);
     close(fd);
     s->fd = memfd_create("fuzz.gguf", MFD_CLOEXEC);

@@ -65,7 +65,8 @@ TEST(a_layer_is_the_same_however_many_follow)
     NEED(model_open(&two, b, why));
     for (int role = 0; role < W_LAYER_ROLES; role++) {
         const struct tensor *x = &one->layer_tensors[role], *y = &two->layer_tensors[role];
-        CHECK(!memcmp(x->data, y->data, (size_t)(x->rows * block_row_bytes(x->type, x->cols))), "%s", role_name((enum role)role));
+        CHECK(!memcmp(x->data, y->data, (size_t)(x->rows * block_row_bytes(x->type, x->cols))), "%s",
+              role_name((enum role)role));
         CHECK(memcmp(x->data, two->layer_tensors[W_LAYER_ROLES + role].data, 32), "%s", role_name((enum role)role));
     }
     model_close(&one), model_close(&two);
@@ -91,8 +92,10 @@ TEST(every_size_opens_with_the_numbers_it_is_known_by)
         NEED(synth_write(&s, temporary(path), why));
         NEED(model_open(&m, path, why));
         const struct model_config *c = &m->config;
-        CHECK(c->hidden == known[i].hidden && c->heads == known[i].heads && c->kv_heads == known[i].kv_heads, "%s", s.size);
-        CHECK(c->head_dim == known[i].head_dim && c->window == known[i].window && c->context == known[i].context, "%s", s.size);
+        CHECK(c->hidden == known[i].hidden && c->heads == known[i].heads && c->kv_heads == known[i].kv_heads, "%s",
+              s.size);
+        CHECK(c->head_dim == known[i].head_dim && c->window == known[i].window && c->context == known[i].context, "%s",
+              s.size);
         CHECK(c->rope_factor == known[i].factor && c->pattern == 6 && c->vocab == 400, "%s", s.size);
         model_close(&m);
         unlink(path);
@@ -132,7 +135,8 @@ TEST(shapes_that_cannot_be_are_refused_and_leave_no_file)
 
 TEST(noise_of_every_format_has_about_the_deviation_asked)
 {
-    static const uint32_t types[] = {T_F32, T_F16, T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_BF16};
+    static const uint32_t types[] = {T_F32,  T_F16,  T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1,
+                                     T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_BF16};
     struct noise *noise = malloc(sizeof *noise);
     size_t n = 1 << 16;
     float *x = malloc(n * sizeof *x);
@@ -226,7 +230,8 @@ TEST(a_small_vocabulary_has_bytes_and_turns_and_no_text_twice)
         NEED(wordlist_invent(&v, counts[i], why));
         struct gguf_string *list = texts_of(&v);
         CHECK(v.count == counts[i] && is(list[2], "<bos>") && is(list[5], "<0x00>") && is(list[260], "<0xFF>"));
-        CHECK(is(list[261], "<start_of_turn>") && is(list[262], "<end_of_turn>") && is(list[266], "\n") && is(list[361], "~"));
+        CHECK(is(list[261], "<start_of_turn>") && is(list[262], "<end_of_turn>") && is(list[266], "\n") &&
+              is(list[361], "~"));
         CHECK(repeated(list, v.count) == 0);
         free(list);
         wordlist_free(&v);
