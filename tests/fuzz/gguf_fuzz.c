@@ -1,7 +1,6 @@
 /* tests/fuzz/gguf_fuzz.c — any bytes at all as a model file: opened, looked at in every way, closed.
  *
- * With libFuzzer:  clang -g -O1 -fsanitize=fuzzer,address,undefined -ffp-contract=off -I. tests/fuzz/gguf_fuzz.c
- *                  partition/[!m]*.c partition/memory.c base/[a-z]*.c -lxxhash -lm -o gguf_fuzz && ./gguf_fuzz CORPUS
+ * `make fuzz T=gguf` runs it under libFuzzer, from the seeds in seeds/gguf_fuzz (make_gguf_seeds.py wrote them).
  * Without it, gguf_fuzz_test.c feeds it damaged files. Whatever the bytes, it must end with 0 and touch no memory that
  * is not its own. */
 #ifndef _GNU_SOURCE
