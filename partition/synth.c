@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "partition/gguf_write.h"
 #include "partition/noise.h"
-#include "partition/vocabulary.h"
+#include "partition/synth_words.h"
 #include "partition/weights.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* partition/vocabulary.c — see vocabulary.h.
+/* partition/synth_words.c — see vocabulary.h.
  *
  * A full vocabulary lies exactly as the published one (docs/MODEL.md, "Vocabulary"): specials, turns, runs of newlines
  * and spaces, HTML tags, bytes, learned pieces in merge order with falling scores, single characters, runs of tabs,
@@ -7,7 +7,7 @@
  * reach it, none is there twice, and text of Latin letters comes out in about as many tokens as it should.
  *
  * A small vocabulary finds its turns by name: specials, bytes, turns, printable characters, then letter pairs. */
-#include "partition/vocabulary.h"
+#include "partition/synth_words.h"
 
 #include "base/half.h"
 #include "partition/gguf.h"

@@ -1,6 +1,6 @@
-/* partition/vocabulary.h — the vocabulary of a synthetic model: invented, or taken from a file. */
-#ifndef PARTITION_VOCABULARY_H
-#define PARTITION_VOCABULARY_H
+/* partition/synth_words.h — the vocabulary of a synthetic model: invented, or taken from a file. */
+#ifndef PARTITION_SYNTH_WORDS_H
+#define PARTITION_SYNTH_WORDS_H
 
 #include "partition/gguf_write.h"
 
