@@ -162,14 +162,17 @@ static void lay_out(struct merge *m, char *text, const char *raw, size_t n)
     if (m->n_symbols) m->symbols[m->n_symbols - 1].next = NONE;
 }
 
-/* A symbol that is no piece goes as its bytes; if the vocabulary lacks one of them, as one "unknown". */
+/* A symbol that is no piece goes as its bytes; if the vocabulary lacks one of them, as one "unknown". A space that is no
+ * piece goes as the byte it was, not as those of its spelling, or it would come back as U+2581. */
 static int push_symbol(const struct merge *m, const struct symbol *s, struct ids *out, struct err *why)
 {
-    const uint8_t *bytes = (const uint8_t *)m->text + s->start;
+    const char *text = m->text + s->start;
+    uint32_t n = s->bytes;
     if (s->id != NO_ID) return ids_push(out, s->id, why);
-    for (uint32_t i = 0; i < s->bytes; i++)
-        if (m->v->byte_id[bytes[i]] == NO_ID) return ids_push(out, (uint32_t)m->v->specials.unknown, why);
-    for (uint32_t i = 0; i < s->bytes; i++) TRY(ids_push(out, m->v->byte_id[bytes[i]], why));
+    if (n == SPACE_MARK_BYTES && !memcmp(text, SPACE_MARK, SPACE_MARK_BYTES)) text = " ", n = 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (m->v->byte_id[(uint8_t)text[i]] == NO_ID) return ids_push(out, (uint32_t)m->v->specials.unknown, why);
+    for (uint32_t i = 0; i < n; i++) TRY(ids_push(out, m->v->byte_id[(uint8_t)text[i]], why));
     return 0;
 }
 

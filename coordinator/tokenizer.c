@@ -5,7 +5,7 @@
  * First texts that are ids of their own are cut out, the longest at each place. What lies between is merged, and here a
  * stretch ends before every space too, unless the space follows one or some learned piece goes across such a place (in
  * Gemma 3's vocabulary only one does, ">▁</"). No merge could cross the cut, so no id changes, and the heap of merge.c
- * stays as small as a word: English is three times faster than in one stretch.
+ * stays as small as a word: English is twice as fast as in one stretch (11.8 against 5.8 MB/s).
  *
  * Which bytes are trusted is a property of the bytes, not of calls: the parts of a prompt are encoded as one text, as
  * the published tokenizer does, and only the matching of control tokens looks at where it is. */

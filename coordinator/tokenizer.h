@@ -5,7 +5,7 @@
  * scores and token types, and its specials by their texts.
  *
  * Threads: read-only once open, so any number may encode and decode.
- * Memory:  about 12 MiB for the real vocabulary, copied out of the file: the file may be closed. Encoding takes, while
+ * Memory:  8 MiB for the real vocabulary, copied out of the file: the file may be closed. Encoding takes, while
  *          it runs, about 60 bytes per character of the longest stretch without a space, and copies texts of several
  *          parts once. A tokenizer outlives no call: nothing is cached. */
 #ifndef COORDINATOR_TOKENIZER_H

@@ -9,7 +9,7 @@
  * case by far, touches one cache line and no text. Texts that are cut out before merging are a sorted list that is
  * walked byte by byte like a tree: 6,500 entries, and most bytes of a text begin none of them.
  *
- * Costs 0.1 s and 12 MiB for 262,144 pieces. */
+ * Costs 0.03 s and 8 MiB for 262,144 pieces, and 7 MiB more while it is built. */
 #define _GNU_SOURCE /* qsort_r */
 #include "coordinator/vocabulary.h"
 
