@@ -1,8 +1,8 @@
 /* tests/fuzz/tokenizer_fuzz.c — random text through random small vocabularies.
  *
- * The input's first bytes invent a vocabulary: special tokens, 256 byte tokens (some may be missing, or faulty), letters,
- * and pieces of a few characters with random types and scores. The rest is text, twice: as it is, and with every byte
- * turned into something of a small alphabet, so that pieces, runs and almost-control tokens are met often.
+ * The input's first bytes invent a vocabulary: special tokens, 256 byte tokens (some may be missing, or faulty),
+ * letters, and pieces of a few characters with random types and scores. The rest is text, twice: as it is, and with
+ * every byte turned into something of a small alphabet, so that pieces, runs and almost-control tokens are met often.
  *
  * What must hold:
  *   - a faulty vocabulary is refused with a sentence, a sound one opens;
@@ -35,11 +35,13 @@ static uint8_t next(struct source *s)
     return s->at < s->size ? s->data[s->at++] : 0;
 }
 
-/* ---- a random vocabulary ------------------------------------------------------------------------------------------ */
+/* ---- a random vocabulary ---------------------------------------------------------------------------------------- */
 
-static const char *const SPECIALS[] = {"<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>"};
+static const char *const SPECIALS[] = {"<pad>",           "<eos>",         "<bos>",           "<unk>",
+                                       "<start_of_turn>", "<end_of_turn>", "<start_of_image>"};
 static const char *const ALPHABET[] = {
-    "a", "b", "c", " ", "\n", "<", ">", SPACE_MARK, "\xc3\xa9", "\xe6\x97\xa5", "<end_of_turn>", "<bos>", "<start_", "of_turn>", "\t", "\xff",
+    "a",     "b",       "c",        " ",  "\n",   "<", ">", SPACE_MARK, "\xc3\xa9", "\xe6\x97\xa5", "<end_of_turn>",
+    "<bos>", "<start_", "of_turn>", "\t", "\xff",
 };
 #define LETTERS (sizeof ALPHABET / sizeof *ALPHABET)
 
@@ -97,7 +99,7 @@ static void invent(struct invention *v, struct source *s)
     if (faults % 16 == 4) add(v, "", 0, 1 + next(s) % 5, 0);
 }
 
-/* ---- the plain encoder -------------------------------------------------------------------------------------------- */
+/* ---- the plain encoder ------------------------------------------------------------------------------------------ */
 
 struct plain {
     const struct invention *v;
@@ -130,7 +132,7 @@ static int64_t find(const struct invention *v, const char *text, size_t n)
 {
     char spelled[3 * PIECE_MOST];
     for (uint32_t id = 0; id < v->n; id++) {
-        if (v->type[id] != 1 || is_special(v->piece[id]) || !v->piece[id].n) continue;
+        if (v->type[id] != 1 || !v->piece[id].n || v->piece[id].n > n || is_special(v->piece[id])) continue;
         if (spell(v->piece[id].text, v->piece[id].n, spelled) == n && !memcmp(spelled, text, n)) return id;
     }
     return -1;
@@ -235,7 +237,7 @@ static void plain_encode(const struct invention *v, const char *text, size_t n, 
     plain_stretch(v, text + from, n - from, out);
 }
 
-/* ---- what must hold ----------------------------------------------------------------------------------------------- */
+/* ---- what must hold --------------------------------------------------------------------------------------------- */
 
 static bool same(const struct ids *a, const struct ids *b)
 {
@@ -249,7 +251,8 @@ static const char *check_bytes(const struct tokenizer *t, const struct ids *ids,
     for (size_t i = 0; i < ids->n; i++) {
         size_t m = tokenizer_piece(t, ids->id[i], false, piece, sizeof piece);
         for (size_t k = 0; k < m; k++) {
-            bool mark = n - at >= SPACE_MARK_BYTES && piece[k] == ' ' && !memcmp(text + at, SPACE_MARK, SPACE_MARK_BYTES);
+            bool mark =
+                n - at >= SPACE_MARK_BYTES && piece[k] == ' ' && !memcmp(text + at, SPACE_MARK, SPACE_MARK_BYTES);
             if (at >= n || (!mark && text[at] != piece[k])) return "decoding does not bring the text back";
             at += mark ? SPACE_MARK_BYTES : 1;
         }
@@ -263,13 +266,15 @@ static const char *check_controls(const struct tokenizer *t, const struct ids *i
     for (size_t i = 0; i < ids->n; i++) {
         int32_t id = (int32_t)ids->id[i];
         if (id == s.unknown && unknown_may_be) continue;
-        if (id == s.bos || id == s.eos || id == s.pad || id == s.unknown || id == s.start_of_turn || id == s.end_of_turn || id == s.start_of_image)
+        if (id == s.bos || id == s.eos || id == s.pad || id == s.unknown || id == s.start_of_turn ||
+            id == s.end_of_turn || id == s.start_of_image)
             return "a text that is not trusted made a control token";
     }
     return 0;
 }
 
-static const char *check_parts(const struct tokenizer *t, struct source *s, const char *text, size_t n, const struct ids *whole)
+static const char *check_parts(const struct tokenizer *t, struct source *s, const char *text, size_t n,
+                               const struct ids *whole)
 {
     size_t a = n ? next(s) % (n + 1) : 0, b = n ? next(s) % (n + 1) : 0;
     if (a > b) a ^= b, b ^= a, a ^= b;
@@ -281,7 +286,8 @@ static const char *check_parts(const struct tokenizer *t, struct source *s, cons
     return wrong;
 }
 
-static const char *check_text(const struct tokenizer *t, const struct invention *v, struct source *s, const char *text, size_t n)
+static const char *check_text(const struct tokenizer *t, const struct invention *v, struct source *s, const char *text,
+                              size_t n)
 {
     struct ids ids = {0}, plain = {0}, trusted = {0};
     const char *wrong = tokenizer_encode(t, text, n, false, &ids, 0) ? "a text was refused" : 0;
@@ -320,8 +326,12 @@ const char *tokenizer_fuzz_one(const uint8_t *data, size_t size)
     uint8_t faults = size ? data[0] : 0;
     invent(&v, &s);
     int code = tokenizer_from_list(&t, &(struct piece_list){"fuzz", v.n, v.piece, v.score, v.type}, &why);
-    if (code) return !why.text[0] ? "refused without a sentence" : faults % 16 == 2 || faults % 16 == 3 ? 0 : "a sound vocabulary was refused";
-    const char *wrong = faults % 16 == 2 ? 0 : check_both_texts(t, &v, &s); /* a type changed: the plain encoder may not agree */
+    if (code)
+        return !why.text[0]                           ? "refused without a sentence"
+               : faults % 16 == 2 || faults % 16 == 3 ? 0
+                                                      : "a sound vocabulary was refused";
+    const char *wrong =
+        faults % 16 == 2 ? 0 : check_both_texts(t, &v, &s); /* a type changed: the plain encoder may not agree */
     tokenizer_close(&t);
     return wrong;
 }

@@ -1,5 +1,5 @@
-/* tests/unit/tokenizer_test.c — claims about text and ids, with invented vocabularies and the demo model's. The published
- * vocabulary itself is compared in tests/peer/tokenizer. */
+/* tests/unit/tokenizer_test.c — claims about text and ids, with invented vocabularies and the demo model's. The
+ * published vocabulary itself is compared in tests/peer/tokenizer. */
 #define _GNU_SOURCE /* memmem */
 #include "coordinator/tokenizer.h"
 
@@ -13,7 +13,7 @@
 
 #define DEMO "models/demo/demo-q4_0.gguf"
 
-/* ---- invented vocabularies ---------------------------------------------------------------------------------------- */
+/* ---- invented vocabularies -------------------------------------------------------------------------------------- */
 
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
@@ -61,7 +61,7 @@ static int open_invented(struct tokenizer **t, const struct invented *v, struct 
     return tokenizer_from_list(t, &(struct piece_list){"invented.gguf", v->n, v->piece, v->score, v->type}, why);
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------------------------- */
+/* ---- comparing -------------------------------------------------------------------------------------------------- */
 
 static const char *show(const struct ids *ids)
 {
@@ -81,20 +81,23 @@ static void check_ids(int line, const struct ids *ids, const char *wanted, const
     if (strcmp(got, wanted)) check_failed(__FILE__, line, "ids", " \"%s\" gave %s, wanted %s", text, got, wanted);
 }
 
-static void check_encoded(int line, const struct tokenizer *t, const char *text, bool trusted, const uint32_t *wanted, size_t n)
+static void check_encoded(int line, const struct tokenizer *t, const char *text, bool trusted, const uint32_t *wanted,
+                          size_t n)
 {
     struct ids ids = {0}, want = {(uint32_t *)wanted, n, n};
     struct err why = {0};
-    if (tokenizer_encode(t, text, strlen(text), trusted, &ids, &why)) check_failed(__FILE__, line, "encode", "%s", why.text);
+    if (tokenizer_encode(t, text, strlen(text), trusted, &ids, &why))
+        check_failed(__FILE__, line, "encode", "%s", why.text);
     char wanted_text[4000];
     snprintf(wanted_text, sizeof wanted_text, "%s", show(&want));
     check_ids(line, &ids, wanted_text, text);
     ids_free(&ids);
 }
 #define CHECK_IDS(t, text, trusted, ...)                                                                               \
-    check_encoded(__LINE__, t, text, trusted, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
+    check_encoded(__LINE__, t, text, trusted, (const uint32_t[]){__VA_ARGS__},                                         \
+                  sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
 
-/* ---- merging ------------------------------------------------------------------------------------------------------ */
+/* ---- merging ---------------------------------------------------------------------------------------------------- */
 
 TEST(the_best_score_merges_first_and_of_equals_the_leftmost)
 {
@@ -109,6 +112,21 @@ TEST(the_best_score_merges_first_and_of_equals_the_leftmost)
     CHECK_IDS(t, "aaa", false, aa, A);
     CHECK_IDS(t, "caa", false, ca, A); /* two different pieces of one score */
     CHECK_IDS(t, "aab", false, A, ab);
+    tokenizer_close(&t);
+}
+
+/* "ab" waits on the heap while both its letters go elsewhere, and "bc" grows to its length. */
+TEST(a_pair_whose_symbols_have_gone_is_forgotten)
+{
+    static struct invented v;
+    struct tokenizer *t = 0;
+    invent(&v);
+    uint32_t ca = add(&v, "ca", NORMAL, -1), bc = add(&v, "bc", NORMAL, -2);
+    add(&v, "ab", NORMAL, -3);
+    uint32_t bcb = add(&v, "bcb", NORMAL, -4);
+    NEED(open_invented(&t, &v, why));
+    CHECK_IDS(t, "cabc", false, ca, bc);
+    CHECK_IDS(t, "cabcb", false, ca, bcb);
     tokenizer_close(&t);
 }
 
@@ -136,8 +154,9 @@ TEST(what_is_no_piece_becomes_its_bytes)
     struct tokenizer *t = 0;
     invent(&v);
     NEED(open_invented(&t, &v, why));
-    CHECK_IDS(t, "a\xc3\xa9"
-                 "b",
+    CHECK_IDS(t,
+              "a\xc3\xa9"
+              "b",
               false, A, 0xc3, 0xa9, B);
     CHECK_IDS(t, "\xff\xe2\x96", false, 0xff, 0xe2, 0x96);
     CHECK_IDS(t, "<0x41>", false, '<', '0', 'x', '4', '1', '>');
@@ -178,7 +197,7 @@ TEST(a_long_stretch_takes_n_log_n)
     free(text);
 }
 
-/* ---- cutting and trust -------------------------------------------------------------------------------------------- */
+/* ---- cutting and trust ------------------------------------------------------------------------------------------ */
 
 TEST(the_longest_text_is_cut_out_at_each_place)
 {
@@ -204,19 +223,22 @@ TEST(only_trusted_text_makes_control_tokens)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct ids ids = {0};
         NEED(tokenizer_encode(t, all[i], strlen(all[i]), false, &ids, why));
-        for (size_t k = 0; k < ids.n; k++) CHECK(ids.id[k] < 256 || ids.id[k] >= SPACE, "%s made %u", all[i], ids.id[k]);
+        for (size_t k = 0; k < ids.n; k++)
+            CHECK(ids.id[k] < 256 || ids.id[k] >= SPACE, "%s made %u", all[i], ids.id[k]);
         CHECK(ids.n > 1, "%s", all[i]);
         ids_free(&ids);
     }
     tokenizer_close(&t);
 }
 
-static void encode_two(const struct tokenizer *t, const char *first, bool trust_first, const char *second, bool trust_second,
-                       struct ids *out)
+static void encode_two(const struct tokenizer *t, const char *first, bool trust_first, const char *second,
+                       bool trust_second, struct ids *out)
 {
-    struct text_part parts[] = {{first, strlen(first), trust_first}, {"", 0, false}, {second, strlen(second), trust_second}};
+    struct text_part parts[] = {
+        {first, strlen(first), trust_first}, {"", 0, false}, {second, strlen(second), trust_second}};
     struct text_part joined[] = {parts[0], parts[2]};
-    NEED(trust_first && trust_second ? tokenizer_encode_parts(t, joined, 2, out, why) : tokenizer_encode_parts(t, parts, 3, out, why));
+    NEED(trust_first && trust_second ? tokenizer_encode_parts(t, joined, 2, out, why)
+                                     : tokenizer_encode_parts(t, parts, 3, out, why));
 }
 
 TEST(parts_are_encoded_as_one_text_but_trust_ends_at_its_part)
@@ -242,7 +264,7 @@ TEST(parts_are_encoded_as_one_text_but_trust_ends_at_its_part)
     tokenizer_close(&t);
 }
 
-/* ---- decoding ----------------------------------------------------------------------------------------------------- */
+/* ---- decoding --------------------------------------------------------------------------------------------------- */
 
 TEST(pieces_come_back_as_the_bytes_they_stand_for)
 {
@@ -267,7 +289,8 @@ static size_t stream_in_pieces(const char *text, size_t n, size_t step, char *ou
 {
     struct utf8_stream s = {0};
     size_t used = 0;
-    for (size_t i = 0; i < n; i += step) used += utf8_stream_push(&s, text + i, n - i < step ? n - i : step, out + used);
+    for (size_t i = 0; i < n; i += step)
+        used += utf8_stream_push(&s, text + i, n - i < step ? n - i : step, out + used);
     return used + utf8_stream_end(&s, out + used);
 }
 
@@ -278,8 +301,8 @@ TEST(a_stream_gives_the_same_text_however_it_is_cut)
     } cases[] = {
         {"na\xc3\xafve \xe6\x97\xa5 \xf0\x9f\x99\x82!", "na\xc3\xafve \xe6\x97\xa5 \xf0\x9f\x99\x82!"},
         {"\xff", "\xef\xbf\xbd"},
-        {"a\xe6\x97", "a\xef\xbf\xbd\xef\xbf\xbd"},              /* ends in the middle */
-        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                /* overlong */
+        {"a\xe6\x97", "a\xef\xbf\xbd\xef\xbf\xbd"},               /* ends in the middle */
+        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                 /* overlong */
         {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* surrogate */
         {"\xf4\x90\x80\x80z", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz"},
         {"\xe6\xc3\xa9", "\xef\xbf\xbd\xc3\xa9"},
@@ -301,7 +324,7 @@ TEST(a_stream_holds_back_an_unfinished_character)
     CHECK(utf8_stream_end(&s, out) == 0);
 }
 
-/* ---- damaged vocabularies ----------------------------------------------------------------------------------------- */
+/* ---- damaged vocabularies --------------------------------------------------------------------------------------- */
 
 static void check_refused(int line, const struct invented *v, const char *wanted)
 {
@@ -341,7 +364,7 @@ TEST(an_empty_piece_is_never_made)
     tokenizer_close(&t);
 }
 
-/* ---- Gemma 3's own ranges, with invented texts in them ------------------------------------------------------------ */
+/* ---- Gemma 3's own ranges, with invented texts in them ---------------------------------------------------------- */
 
 struct shaped {
     struct gguf_string *piece;
@@ -371,7 +394,11 @@ static void shape(struct shaped *s, uint32_t n, const char *space)
     s->text = calloc(n, 100);
     char text[40];
     for (uint32_t id = 0; id < n; id++) {
-        snprintf(text, sizeof text, id < GEMMA_TAGS || id >= 256001 ? "<unused%u>" : id < GEMMA_BYTES ? "<t%u>" : "no%upiece", id);
+        snprintf(text, sizeof text,
+                 id < GEMMA_TAGS || id >= 256001 ? "<unused%u>"
+                 : id < GEMMA_BYTES              ? "<t%u>"
+                                                 : "no%upiece",
+                 id);
         spell(s, id, text);
     }
     for (uint32_t b = 0; b < 256; b++) snprintf(text, sizeof text, "<0x%02X>", b), spell(s, GEMMA_BYTES + b, text);
@@ -379,9 +406,25 @@ static void shape(struct shaped *s, uint32_t n, const char *space)
         uint32_t id;
         const char *text;
     } own[] = {
-        {0, "<pad>"}, {1, "<eos>"}, {2, "<bos>"}, {105, "<start_of_turn>"}, {106, "<end_of_turn>"}, {168, "<td>"}, {500, "ab"}, {501, "bc"},
-        {600, SPACE_MARK "a"}, {601, ">" SPACE_MARK "<"}, {602, ">" SPACE_MARK}, {GEMMA_SINGLES, SPACE_MARK}, {236744, "a"},
-        {236745, "b"}, {236746, "c"}, {236747, ">"}, {236748, "<"}, {255999, "<start_of_image>"}, {256000, "<end_of_image>"},
+        {0, "<pad>"},
+        {1, "<eos>"},
+        {2, "<bos>"},
+        {105, "<start_of_turn>"},
+        {106, "<end_of_turn>"},
+        {168, "<td>"},
+        {500, "ab"},
+        {501, "bc"},
+        {600, SPACE_MARK "a"},
+        {601, ">" SPACE_MARK "<"},
+        {602, ">" SPACE_MARK},
+        {GEMMA_SINGLES, SPACE_MARK},
+        {236744, "a"},
+        {236745, "b"},
+        {236746, "c"},
+        {236747, ">"},
+        {236748, "<"},
+        {255999, "<start_of_image>"},
+        {256000, "<end_of_image>"},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) spell(s, own[i].id, own[i].text);
     spell_runs(s, GEMMA_NEWLINES, 1, "\n");
@@ -404,9 +447,9 @@ static void check_gemma_rules(const struct tokenizer *t)
 {
     char spaces[41];
     snprintf(spaces, sizeof spaces, "%40s", "");
-    CHECK_IDS(t, "abc", false, 500, 236746);          /* lowest id first */
-    CHECK_IDS(t, spaces, false, 167, 145);            /* chunks of 31 from the left */
-    CHECK_IDS(t, "  a", false, 138, 236744);          /* runs before words */
+    CHECK_IDS(t, "abc", false, 500, 236746); /* lowest id first */
+    CHECK_IDS(t, spaces, false, 167, 145);   /* chunks of 31 from the left */
+    CHECK_IDS(t, "  a", false, 138, 236744); /* runs before words */
     CHECK_IDS(t, "   a" + 2, false, 600);
     CHECK_IDS(t, SPACE_MARK SPACE_MARK " a", false, 138, 600); /* a literal run is cut out, a space is merged */
     CHECK_IDS(t, "> <", false, 601);
@@ -469,7 +512,7 @@ TEST(a_vocabulary_that_only_begins_like_gemmas_is_refused)
     shaped_free(&s);
 }
 
-/* ---- the demo model's vocabulary ---------------------------------------------------------------------------------- */
+/* ---- the demo model's vocabulary -------------------------------------------------------------------------------- */
 
 static size_t unescape(char *s)
 {
