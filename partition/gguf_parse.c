@@ -145,7 +145,8 @@ static int skip_elements(struct walk *w, uint32_t elem, uint64_t count, int dept
     if (gguf_value_bytes[elem]) return skip_numbers(w, elem, count);
     uint64_t smallest = elem == GGUF_STRING ? 8 : 12;
     if (count > left(w) / smallest)
-        return fail(w->why, E_FILE, "%s is damaged: %s has %" PRIu64 " elements, the rest of the file has room for %" PRIu64,
+        return fail(w->why, E_FILE,
+                    "%s is damaged or cut short: %s has %" PRIu64 " elements, the rest of the file has room for %" PRIu64,
                     w->f->path, w->what, count, left(w) / smallest);
     for (uint64_t i = 0; i < count; i++) {
         if (elem == GGUF_STRING) {
@@ -179,7 +180,8 @@ static int bound_count(struct walk *w, const char *things, uint64_t n, uint64_t 
     uint64_t room = left(w) / smallest;
     if (room > most) room = most;
     if (n > room)
-        return fail(w->why, E_FILE, "%s is damaged: it claims %" PRIu64 " %s, a file of %" PRIu64 " bytes may have %" PRIu64,
+        return fail(w->why, E_FILE,
+                    "%s is damaged or cut short: it claims %" PRIu64 " %s, a file of %" PRIu64 " bytes may have %" PRIu64,
                     w->f->path, n, things, w->f->bytes, room);
     return 0;
 }
@@ -220,7 +222,7 @@ static int tensor_size(struct walk *w, struct gguf_tensor *t)
     bool fits = t->bytes != 0;
     for (int d = 1; d < 4 && fits; d++) fits = mul_ok(t->bytes, t->dims[d], &t->bytes);
     if (!fits || t->bytes > w->f->bytes)
-        return fail(w->why, E_FILE, "%s is damaged: tensor %s [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+        return fail(w->why, E_FILE, "%s is damaged or cut short: tensor %s [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
                     "] is larger than the file",
                     w->f->path, t->name, t->dims[0], t->dims[1], t->dims[2], t->dims[3]);
     return 0;

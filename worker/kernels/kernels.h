@@ -14,8 +14,10 @@
  *             Else da = amax / 127, a = round half to even(x * (1 / da)).
  *   sums      16 lanes, element i in lane i % 16, ascending, fma where there is a product; then lanes are folded
  *             8 + 8, 4 + 4, 2 + 2, 1 + 1 (lane i += lane i + 8, and so on). Tails are as if filled up with zeros.
- *   exp, tanh Own polynomials (ref.c), never libm.
- *   rounding  Nearest even everywhere, no flush to zero, -ffp-contract=off, every fma is written as one.
+ *   exp, gelu Own polynomial (ref.c), never libm. gelu(x) = x / (1 + exp(-2u)), the tanh form without its tanh.
+ *   rounding  Nearest even everywhere, no flush to zero, -ffp-contract=off, every fma is written as one. That is how a
+ *             thread starts; nothing here sets or checks it, so no caller may change MXCSR or FPCR.
+ *   NaN       Where ref gives a NaN so do all; which of the many NaNs is not defined.
  *
  * Threads:  no call starts one. The caller splits rows or panels over its threads; the split changes nothing.
  * Memory:   no call allocates. Pointers need 4-byte alignment unless said otherwise; panels are 64-byte aligned. */
@@ -53,7 +55,7 @@ struct acts {
     int8_t *q;    /* [tile][block][ACT_TILE][32] */
     float *scale; /* [tile][block][ACT_TILE]     da                    */
     float *sums;  /* [tile][block][ACT_TILE]     da * (float) sum(a)   */
-    int32_t *sum; /* [tile][block][ACT_TILE]     sum(a)                */
+    int16_t *sum; /* [tile][block][ACT_TILE][2]  sum(a) of columns 0..15 and of 16..31 */
 };
 
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */

@@ -1,0 +1,112 @@
+/* worker/kernels/inside.h — what the files of this room share and nobody else sees: where things lie inside a panel,
+ * the numbers of exp and gelu, and the door of each instruction set.
+ *
+ * The numbers stand here once, so that ref.c and the vector versions cannot drift apart. */
+#ifndef WORKER_KERNELS_INSIDE_H
+#define WORKER_KERNELS_INSIDE_H
+
+#include "worker/kernels/kernels.h"
+
+#include <stdbool.h>
+
+#define LANES 16 /* of every sum over a row, on every instruction set; also the rows of a panel */
+#define BLOCK 32 /* columns that share a scale */
+#define SUPER 8  /* blocks that share a d in the K kinds */
+
+/* ---- inside a panel ------------------------------------------------------------------------------------------- */
+
+/* Bytes of scales: in front of every 8 blocks, and of each block. Bytes of quants of each block. */
+struct panel_shape {
+    uint32_t head, scales, quants;
+};
+
+static inline struct panel_shape panel_shape(enum panel_kind kind)
+{
+    switch (kind) {
+    case P_Q4: return (struct panel_shape){0, 32, 256};
+    case P_Q4M: return (struct panel_shape){0, 64, 256};
+    case P_K4: return (struct panel_shape){64, 32, 256};
+    case P_Q8: return (struct panel_shape){0, 32, 512};
+    case P_Q8M: return (struct panel_shape){0, 64, 512};
+    case P_K5: return (struct panel_shape){64, 32, 512};
+    case P_Q6: return (struct panel_shape){32, 32, 512};
+    case P_F16:
+    case P_BF16: return (struct panel_shape){0, 0, 1024};
+    case P_F32: return (struct panel_shape){0, 0, 2048};
+    }
+    __builtin_unreachable();
+}
+
+static inline bool kind_is_float(enum panel_kind kind)
+{
+    return kind == P_F16 || kind == P_BF16 || kind == P_F32;
+}
+
+/* Where the scales of the 8 blocks that block b belongs to begin; their shared d stands there in the K kinds. */
+static inline size_t super_at(enum panel_kind kind, uint32_t b)
+{
+    struct panel_shape s = panel_shape(kind);
+    return (size_t)(b / SUPER) * (s.head + SUPER * s.scales);
+}
+
+static inline size_t scales_at(enum panel_kind kind, uint32_t b)
+{
+    struct panel_shape s = panel_shape(kind);
+    return super_at(kind, b) + s.head + (size_t)(b % SUPER) * s.scales;
+}
+
+/* Output rows of panel p: 16, fewer in the last. */
+static inline uint32_t panel_rows(const struct panels *w, uint32_t p)
+{
+    uint32_t left = w->rows - p * PANEL_ROWS;
+    return left < PANEL_ROWS ? left : PANEL_ROWS;
+}
+
+static inline uint32_t act_blocks(const struct acts *a)
+{
+    return (a->cols + BLOCK - 1) / BLOCK;
+}
+
+/* Index of (row, block) in scale, sums and sum; times BLOCK in q. */
+static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
+{
+    return ((size_t)(row / ACT_TILE) * act_blocks(a) + block) * ACT_TILE + row % ACT_TILE;
+}
+
+#define ACT_TINY_BITS 0x0d800000u /* 2^-100: blocks whose largest |x| is below count as zeros */
+#define INF_BITS 0x7f800000u
+#define NAN_BITS 0x7fc00000u
+
+/* ---- exp and gelu --------------------------------------------------------------------------------------------- */
+
+/* exp(x) = 2^n * e^r with n = round(x / ln 2), r = x - n ln 2. ln 2 is the sum of EXP_LN2_HI, whose low bits are
+ * zeros so that n times it is exact, and EXP_LN2_LO. e^r = 1 + (r + r^2 (C0 + C1 r + ...)): minimax on |r| <= ln 2 / 2,
+ * fitted for these rounded coefficients, relative error 3.2e-9. Outside LOW..HIGH the result is 0 or infinity anyway, and
+ * 2^n is applied as two factors so that results below 2^-126 round once, like any other. */
+#define EXP_LOW (-104.0f)
+#define EXP_HIGH 89.0f
+#define EXP_LOG2E 0x1.715476p+0f
+#define EXP_ROUND 0x1.8p23f /* adding and taking it away rounds to a whole number */
+#define EXP_LN2_HI 0x1.62e4p-1f
+#define EXP_LN2_LO 0x1.7f7d1cp-20f
+#define EXP_C0 0x1.fffffcp-2f
+#define EXP_C1 0x1.555492p-3f
+#define EXP_C2 0x1.5558b4p-5f
+#define EXP_C3 0x1.1239ap-7f
+#define EXP_C4 0x1.6a495cp-10f
+
+/* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), so gelu needs no tanh: x / (1 + exp(x (A + B x^2))) with
+ * A = -2 sqrt(2/pi), B = A * 0.044715. This way small results at negative x keep their digits. */
+#define GELU_A (-0x1.988454p+0f)
+#define GELU_B (-0x1.2444f2p-4f)
+
+/* ---- the instruction sets ------------------------------------------------------------------------------------- */
+
+/* Fills in every operation: plain C, any CPU. */
+void kernels_use_ref(struct kernels *k);
+/* Each lays what it does better over a complete table; call only where the CPU has it. */
+void kernels_use_avx2(struct kernels *k);
+void kernels_use_avx512(struct kernels *k);
+void kernels_use_neon(struct kernels *k);
+
+#endif

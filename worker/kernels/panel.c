@@ -1,0 +1,175 @@
+/* worker/kernels/panel.c — file rows into panels, and where activations lie.
+ *
+ * Packing happens once, when a worker takes its share: every block of the file is taken apart into plain integers
+ * (block_split), and those are put where the sixteen lanes want them (place). Nothing is rounded: a packed weight is
+ * the file's weight, q, d and m apart. It costs a few nanoseconds a weight; callers share rows among threads.
+ *
+ * Activations lie in tiles of ACT_TILE rows, block by block, so that a tile is read from front to back while one panel
+ * is. With fewer rows than that the tile has holes; they cost cache lines that nobody reads, not time. */
+#include "worker/kernels/inside.h"
+
+#include "base/checked.h"
+#include "partition/blocks.h"
+
+#include <string.h>
+
+/* One block of 32 columns of one row, as the panels store it. K kinds: d and m are the superblock's. */
+struct split {
+    int8_t q[BLOCK];
+    uint16_t d, m;
+    uint8_t s[2]; /* K4, K5: scale, minimum; Q6: scales of the two halves */
+};
+
+static uint16_t le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+/* Columns 0..15 in the low nibbles, 16..31 in the high ones; the fifth bits, if any, in a 32-bit word, minus `offset`. */
+static void split_nibbles(int8_t *q, const uint8_t *qs, uint32_t fifth, int offset)
+{
+    for (int j = 0; j < 16; j++) {
+        q[j] = (int8_t)(((qs[j] & 15) | (fifth >> j & 1) << 4) - offset);
+        q[j + 16] = (int8_t)(((qs[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - offset);
+    }
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+    return le16(p) | (uint32_t)le16(p + 2) << 16;
+}
+
+/* Eight six-bit scales and eight six-bit minima in twelve bytes. */
+static void split_k_scales(uint8_t *s, const uint8_t *b, int g)
+{
+    s[0] = g < 4 ? b[g] & 63 : (b[g + 4] & 15) | (b[g - 4] >> 6) << 4;
+    s[1] = g < 4 ? b[g + 4] & 63 : (b[g + 4] >> 4) | (b[g] >> 6) << 4;
+}
+
+/* Groups 2i and 2i+1 of 32 share 32 bytes, low and high nibbles; Q5_K has bit 4 of group g in bit g of qh. */
+static void split_k(struct split *out, const uint8_t *super, int g, const uint8_t *qh, const uint8_t *qs)
+{
+    out->d = le16(super);
+    out->m = le16(super + 2);
+    split_k_scales(out->s, super + 4, g);
+    for (int j = 0; j < BLOCK; j++) {
+        uint8_t byte = qs[32 * (g / 2) + j];
+        out->q[j] = (int8_t)((g & 1 ? byte >> 4 : byte & 15) | (qh ? (qh[j] >> g & 1) << 4 : 0));
+    }
+}
+
+/* Group g of 32: half h of 128, quarter g % 4 of it. */
+static void split_q6_k(struct split *out, const uint8_t *super, int g)
+{
+    int h = g / 4, quarter = g % 4;
+    const uint8_t *ql = super + 64 * h + 32 * (quarter & 1), *qh = super + 128 + 32 * h;
+    for (int j = 0; j < BLOCK; j++) {
+        int low = quarter < 2 ? ql[j] & 15 : ql[j] >> 4;
+        out->q[j] = (int8_t)((low | (qh[j] >> 2 * quarter & 3) << 4) - 32);
+    }
+    memcpy(out->s, super + 192 + 2 * g, 2);
+    out->d = le16(super + 208);
+}
+
+static void block_split(struct split *out, uint32_t type, const uint8_t *row, uint32_t b)
+{
+    const struct block_info *info = block_info(type);
+    const uint8_t *at = row + (size_t)(b * BLOCK / info->elems) * info->bytes;
+    int g = (int)(b % SUPER);
+    switch (type) {
+    case T_Q4_K: split_k(out, at, g, NULL, at + 16); return;
+    case T_Q5_K: split_k(out, at, g, at + 16, at + 48); return;
+    case T_Q6_K: split_q6_k(out, at, g); return;
+    }
+    out->d = le16(at);
+    switch (type) {
+    case T_Q4_0: split_nibbles(out->q, at + 2, 0, 0); break; /* stays 0..15; matmul takes the 8 off */
+    case T_Q4_1: out->m = le16(at + 2), split_nibbles(out->q, at + 4, 0, 0); break;
+    case T_Q5_0: split_nibbles(out->q, at + 6, le32(at + 2), 16); break;
+    case T_Q5_1: out->m = le16(at + 2), split_nibbles(out->q, at + 8, le32(at + 4), 0); break;
+    case T_Q8_0: memcpy(out->q, at + 2, BLOCK); break;
+    }
+}
+
+static void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint32_t lane, const struct split *w)
+{
+    uint8_t *at = panel + scales_at(kind, b), *super = panel + super_at(kind, b);
+    switch (kind) {
+    case P_Q4M:
+    case P_Q8M: memcpy(at + 32 + 2 * lane, &w->m, 2); /* fall through */
+    case P_Q4:
+    case P_Q8: memcpy(at + 2 * lane, &w->d, 2); break;
+    case P_K4:
+    case P_K5: memcpy(super + 32 + 2 * lane, &w->m, 2); /* fall through */
+    default:
+        memcpy(super + 2 * lane, &w->d, 2);
+        at[lane] = w->s[0];
+        at[16 + lane] = w->s[1];
+    }
+}
+
+static void place_quants(enum panel_kind kind, uint8_t *block, uint32_t lane, const int8_t *q)
+{
+    bool nibbles = kind == P_Q4 || kind == P_Q4M || kind == P_K4;
+    for (uint32_t k = 0; k < (nibbles ? 4 : 8); k++)
+        for (uint32_t j = 0; j < 4; j++) {
+            uint8_t low = (uint8_t)q[4 * k + j];
+            block[(k * LANES + lane) * 4 + j] = nibbles ? (uint8_t)(low | q[16 + 4 * k + j] << 4) : low;
+        }
+}
+
+static void pack_row(struct panels *p, uint32_t type, uint32_t row, const uint8_t *file_row)
+{
+    uint8_t *panel = p->data + (row / PANEL_ROWS) * p->panel_bytes;
+    uint8_t *quants = panel + panel_scale_bytes(p->kind, p->cols);
+    uint32_t lane = row % PANEL_ROWS, quant_bytes = panel_shape(p->kind).quants;
+    struct split w = {0};
+    for (uint32_t b = 0; b < p->cols / BLOCK; b++) {
+        if (file_row) block_split(&w, type, file_row, b);
+        place_scales(p->kind, panel, b, lane, &w);
+        place_quants(p->kind, quants + (size_t)b * quant_bytes, lane, w.q);
+    }
+}
+
+static void pack_float_row(struct panels *p, uint32_t row, const uint8_t *file_row)
+{
+    size_t size = p->kind == P_F32 ? 4 : 2;
+    uint8_t *at = p->data + (row / PANEL_ROWS) * p->panel_bytes + row % PANEL_ROWS * size;
+    for (uint32_t c = 0; c < p->cols; c++, at += LANES * size)
+        if (file_row) memcpy(at, file_row + c * size, size);
+        else memset(at, 0, size);
+}
+
+void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t cols, void *memory)
+{
+    enum panel_kind kind = panel_kind(tensor_type);
+    *p = (struct panels){.kind = kind, .rows = rows, .cols = cols, .panel_bytes = panel_bytes(kind, cols), .data = memory};
+}
+
+void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows)
+{
+    uint64_t bytes = block_row_bytes(tensor_type, p->cols);
+    uint32_t end = first + n, padded = end == p->rows ? (uint32_t)round_up(end, PANEL_ROWS) : end;
+    for (uint32_t r = first; r < padded; r++) {
+        const uint8_t *row = r < end ? (const uint8_t *)file_rows + (r - first) * bytes : NULL;
+        if (kind_is_float(p->kind)) pack_float_row(p, r, row);
+        else pack_row(p, tensor_type, r, row);
+    }
+}
+
+/* Four arrays, each rounded up to 64 bytes, in the order of struct acts. */
+void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols)
+{
+    size_t places = round_up(max_rows, ACT_TILE) * (round_up(max_cols, BLOCK) / BLOCK);
+    size_t run = round_up(places * sizeof(float), 64);
+    uint8_t *at = memory;
+    *a = (struct acts){.q = (int8_t *)at};
+    a->scale = (float *)(at += places * BLOCK);
+    a->sums = (float *)(at += run);
+    a->sum = (void *)(at + run);
+}
+
+void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx)
+{
+    a->rows = rows, a->cols = cols, a->x = x, a->ldx = ldx;
+}

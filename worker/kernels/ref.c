@@ -1,0 +1,297 @@
+/* worker/kernels/ref.c — the arithmetic in plain C. What this file computes is what the answer is.
+ *
+ * Written to be read beside kernels.h, one value at a time, sixteen lanes as arrays of sixteen. It is slow: its work
+ * is to say which bits are right, on any CPU with IEEE floats, and to be equalled by every faster file.
+ * fmaf, sqrtf and rintf are called because their results are fixed by IEEE 754; nothing else of libm is. */
+#include "worker/kernels/inside.h"
+
+#include "base/half.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- sums over a row ------------------------------------------------------------------------------------------ */
+
+/* 16 lanes become one: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
+static float fold(float lane[LANES])
+{
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+static float sum_of_squares(const float *x, uint32_t n)
+{
+    float lane[LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) lane[i % LANES] = fmaf(x[i], x[i], lane[i % LANES]);
+    return fold(lane);
+}
+
+static float dot_f16(const float *q, const uint16_t *k, uint32_t n)
+{
+    float lane[LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) lane[i % LANES] = fmaf(q[i], f16_to_f32(k[i]), lane[i % LANES]);
+    return fold(lane);
+}
+
+/* ---- exp and gelu --------------------------------------------------------------------------------------------- */
+
+static float power_of_two(int n)
+{
+    return f32_from_bits((uint32_t)(n + 127) << 23);
+}
+
+float kernel_exp(float x)
+{
+    if (x != x) return x;
+    x = x < EXP_LOW ? EXP_LOW : x;
+    x = x > EXP_HIGH ? EXP_HIGH : x;
+    float rounded = (x * EXP_LOG2E + EXP_ROUND) - EXP_ROUND;
+    float r = fmaf(-rounded, EXP_LN2_HI, x);
+    r = fmaf(-rounded, EXP_LN2_LO, r);
+    float p = fmaf(EXP_C4, r, EXP_C3);
+    p = fmaf(p, r, EXP_C2);
+    p = fmaf(p, r, EXP_C1);
+    p = fmaf(p, r, EXP_C0);
+    p = fmaf(p, r * r, r) + 1.0f;
+    int n = (int)rounded, half = n >> 1;
+    return p * power_of_two(half) * power_of_two(n - half);
+}
+
+static float gelu(float x)
+{
+    float slope = fmaf(GELU_B, x * x, GELU_A);
+    return x / (1.0f + kernel_exp(x * slope));
+}
+
+static void ref_gelu_mul(float *g, const float *u, size_t n)
+{
+    for (size_t i = 0; i < n; i++) g[i] = gelu(g[i]) * u[i];
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------------- */
+
+static float norm_factor(const float *x, uint32_t n, float epsilon)
+{
+    return 1.0f / sqrtf(sum_of_squares(x, n) / (float)n + epsilon);
+}
+
+static void ref_norm(float *y, const float *x, const float *g, uint32_t n, float epsilon)
+{
+    float r = norm_factor(x, n, epsilon);
+    for (uint32_t i = 0; i < n; i++) y[i] = x[i] * r * g[i];
+}
+
+static void ref_norm_add(float *x, const float *a, const float *g, uint32_t n, float epsilon)
+{
+    float r = norm_factor(a, n, epsilon);
+    for (uint32_t i = 0; i < n; i++) x[i] += a[i] * r * g[i];
+}
+
+static void ref_rope(float *x, const float *cos, const float *sin, uint32_t head_dim)
+{
+    uint32_t h = head_dim / 2;
+    for (uint32_t i = 0; i < h; i++) {
+        float a = x[i], b = x[i + h];
+        x[i] = fmaf(a, cos[i], -(b * sin[i]));
+        x[i + h] = fmaf(b, cos[i], a * sin[i]);
+    }
+}
+
+static void ref_to_f16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = f32_to_f16(x[i]);
+}
+
+/* ---- activations ---------------------------------------------------------------------------------------------- */
+
+/* Of |x|, as bits: they sort like the numbers, with infinity and NaN on top. */
+static uint32_t largest_bits(const float *x, uint32_t n)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bits = f32_bits(x[i]) & 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+static void quantize_block(struct acts *a, uint32_t row, uint32_t block)
+{
+    const float *x = a->x + row * a->ldx + block * BLOCK;
+    uint32_t n = a->cols - block * BLOCK < BLOCK ? a->cols - block * BLOCK : BLOCK;
+    uint32_t largest = largest_bits(x, n);
+    size_t at = act_at(a, row, block);
+    int8_t *q = a->q + at * BLOCK;
+    int sum[2] = {0, 0};
+    memset(q, 0, BLOCK);
+    float scale = largest >= INF_BITS ? f32_from_bits(NAN_BITS) : 0;
+    if (largest >= ACT_TINY_BITS && largest < INF_BITS) {
+        scale = f32_from_bits(largest) / 127.0f;
+        float inverse = 1.0f / scale;
+        for (uint32_t i = 0; i < n; i++) {
+            q[i] = (int8_t)rintf(x[i] * inverse);
+            sum[i / 16] += q[i];
+        }
+    }
+    a->scale[at] = scale;
+    a->sums[at] = scale * (float)(sum[0] + sum[1]);
+    a->sum[2 * at] = (int16_t)sum[0];
+    a->sum[2 * at + 1] = (int16_t)sum[1];
+}
+
+static void ref_quantize(struct acts *a, uint32_t first, uint32_t n)
+{
+    for (uint32_t row = first; row < first + n; row++)
+        for (uint32_t b = 0; b < act_blocks(a); b++) quantize_block(a, row, b);
+}
+
+/* ---- matmul --------------------------------------------------------------------------------------------------- */
+
+/* One lane's share of one block, as numbers. */
+struct weight_block {
+    int q[BLOCK];
+    float d, m;  /* dw and mw */
+    int s0, s1;  /* Q6: the integer factors of the two halves; else 1 */
+};
+
+static float f16_at(const uint8_t *p, uint32_t lane)
+{
+    uint16_t h;
+    memcpy(&h, p + 2 * lane, 2);
+    return f16_to_f32(h);
+}
+
+static void read_scales(struct weight_block *w, enum panel_kind kind, const uint8_t *panel, uint32_t b, uint32_t lane)
+{
+    const uint8_t *at = panel + scales_at(kind, b), *super = panel + super_at(kind, b);
+    bool has_super = panel_shape(kind).head != 0;
+    w->d = f16_at(has_super ? super : at, lane);
+    w->m = 0;
+    w->s0 = w->s1 = 1;
+    if (kind == P_Q4M || kind == P_Q8M) w->m = f16_at(at + 32, lane);
+    if (kind == P_K4 || kind == P_K5) {
+        w->d *= (float)at[lane];
+        w->m = -(f16_at(super + 32, lane) * (float)at[16 + lane]);
+    }
+    if (kind == P_Q6) {
+        w->s0 = (int8_t)at[lane];
+        w->s1 = (int8_t)at[16 + lane];
+    }
+}
+
+static void read_quants(struct weight_block *w, enum panel_kind kind, const uint8_t *block, uint32_t lane)
+{
+    bool nibbles = panel_shape(kind).quants == 256;
+    for (uint32_t j = 0; j < BLOCK; j++) {
+        uint32_t k = j / 4, place = ((nibbles ? k % 4 : k) * LANES + lane) * 4 + j % 4;
+        if (nibbles) w->q[j] = k < 4 ? block[place] & 15 : block[place] >> 4;
+        else w->q[j] = (int8_t)block[place];
+        if (kind == P_Q4) w->q[j] -= 8;
+    }
+}
+
+static float add_block(float acc, enum panel_kind kind, const struct weight_block *w, const struct acts *a, size_t at)
+{
+    const int8_t *q = a->q + at * BLOCK;
+    int sum0 = 0, sum1 = 0;
+    for (int j = 0; j < 16; j++) {
+        sum0 += w->q[j] * q[j];
+        sum1 += w->q[j + 16] * q[j + 16];
+    }
+    acc = fmaf((float)(w->s0 * sum0 + w->s1 * sum1), w->d * a->scale[at], acc);
+    bool has_minimum = kind == P_Q4M || kind == P_Q8M || kind == P_K4 || kind == P_K5;
+    return has_minimum ? fmaf(w->m, a->sums[at], acc) : acc;
+}
+
+/* All rows of `a` times one output row. */
+static void output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *panel, uint32_t lane)
+{
+    const uint8_t *quants = panel + panel_scale_bytes(w->kind, w->cols);
+    uint32_t quant_bytes = panel_shape(w->kind).quants;
+    for (uint32_t r = 0; r < a->rows; r++) y[r * ldy] = 0;
+    for (uint32_t b = 0; b < w->cols / BLOCK; b++) {
+        struct weight_block block;
+        read_scales(&block, w->kind, panel, b, lane);
+        read_quants(&block, w->kind, quants + (size_t)b * quant_bytes, lane);
+        for (uint32_t r = 0; r < a->rows; r++) y[r * ldy] = add_block(y[r * ldy], w->kind, &block, a, act_at(a, r, b));
+    }
+}
+
+static float float_weight(enum panel_kind kind, const uint8_t *panel, size_t at)
+{
+    uint16_t h;
+    float f;
+    if (kind == P_F32) return memcpy(&f, panel + 4 * at, 4), f;
+    memcpy(&h, panel + 2 * at, 2);
+    return kind == P_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+}
+
+static void float_output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *panel,
+                             uint32_t lane)
+{
+    for (uint32_t r = 0; r < a->rows; r++) {
+        float acc = 0;
+        for (uint32_t c = 0; c < w->cols; c++)
+            acc = fmaf(float_weight(w->kind, panel, (size_t)c * LANES + lane), a->x[r * a->ldx + c], acc);
+        y[r * ldy] = acc;
+    }
+}
+
+static void ref_matmul(float *y, size_t ldy, const struct panels *w, const struct acts *a, uint32_t first, uint32_t n)
+{
+    for (uint32_t p = first; p < first + n; p++)
+        for (uint32_t lane = 0; lane < panel_rows(w, p); lane++) {
+            const uint8_t *panel = w->data + p * w->panel_bytes;
+            float *out = y + p * PANEL_ROWS + lane;
+            if (kind_is_float(w->kind)) float_output_row(out, ldy, w, a, panel, lane);
+            else output_row(out, ldy, w, a, panel, lane);
+        }
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------ */
+
+static const uint16_t *page_row(const struct attend *t, size_t base, uint32_t p)
+{
+    return t->pages[p / KV_PAGE % t->n_pages] + base + (size_t)(p % KV_PAGE) * t->head_dim;
+}
+
+static void attend_head(const struct attend *t, uint32_t head)
+{
+    const float *q = t->q + head * t->head_dim;
+    float *out = t->out + head * t->head_dim, *score = t->scores, largest = -INFINITY, lane[LANES] = {0};
+    for (uint32_t p = t->from; p <= t->to; p++) {
+        float s = t->scale * dot_f16(q, page_row(t, t->keys_at, p), t->head_dim);
+        score[p - t->from] = s;
+        largest = s > largest ? s : largest;
+    }
+    for (uint32_t i = 0; i < t->head_dim; i++) out[i] = 0;
+    for (uint32_t p = t->from; p <= t->to; p++) {
+        float e = kernel_exp(score[p - t->from] - largest);
+        const uint16_t *value = page_row(t, t->values_at, p);
+        lane[p % LANES] += e;
+        for (uint32_t i = 0; i < t->head_dim; i++) out[i] = fmaf(e, f16_to_f32(value[i]), out[i]);
+    }
+    float inverse = 1.0f / fold(lane);
+    for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= inverse;
+}
+
+static void ref_attend(const struct attend *t)
+{
+    for (uint32_t head = 0; head < t->heads; head++) attend_head(t, head);
+}
+
+void kernels_use_ref(struct kernels *k)
+{
+    *k = (struct kernels){
+        .isa = "ref",
+        .quantize = ref_quantize,
+        .matmul = ref_matmul,
+        .norm = ref_norm,
+        .norm_add = ref_norm_add,
+        .rope = ref_rope,
+        .gelu_mul = ref_gelu_mul,
+        .to_f16 = ref_to_f16,
+        .attend = ref_attend,
+    };
+}
