@@ -239,7 +239,7 @@ TEST(what_does_not_continue_a_slot_is_refused_and_changes_nothing)
 
     two_segments(r, zero, one, 3)->position = 79, refused(r, "position 79");
     two_segments(r, zero, one, 3)->position = 81, refused(r, "position 81");
-    two_segments(r, zero, one, 3)->history ^= 1, refused(r, "history");
+    two_segments(r, zero, one, 3)->history ^= 1, refused(r, "other tokens");
     two_segments(r, zero, one, 3)->slot = 4, refused(r, "slot 4");
     two_segments(r, zero, one, 3)->slot = 0, refused(r, "twice");
     two_segments(r, zero, one, 3)->flags |= SEG_START, refused(r, "starts at 0");
