@@ -436,7 +436,7 @@ TEST(batch_mates_change_no_sampled_token)
             work_clear(r);
             if (turn) work_add(r, &other, 2, SEG_WANT_TOKEN)->sampling.temperature = 2;
             work_add(r, &f, 1, SEG_WANT_TOKEN)->sampling =
-                (struct sampling){.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1.1f, .repeat_last = 9};
+                (struct sampling){1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1.1f, .repeat_last = 20};
             NEED(relay_run(r, why));
             uint32_t id = r->result->tokens[turn].id;
             if (turn) CHECK(id == alone[i], "position %u", i);
