@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,7 +50,8 @@ struct frame {
     struct frame *next; /* in whichever queue holds the frame; a frame is in one at a time */
     struct frame_head head;
     size_t capacity; /* of the body */
-    uint8_t *bytes; /* FRAME_HEAD_BYTES of head, then the body: one piece, ready to send */
+    atomic_uint handed; /* times it was given to a library's thread: orders what we wrote before what that thread frees */
+    uint8_t *bytes;     /* FRAME_HEAD_BYTES of head, then the body: one piece, ready to send */
 };
 
 /* A frame with room for `body_bytes`, contents undefined, at an address that is a multiple of 64; NULL if memory cannot

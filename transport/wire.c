@@ -107,7 +107,7 @@ static void walk_f64(struct cursor *c, double *v)
 
 static void walk_bool(struct cursor *c, bool *v)
 {
-    uint64_t n = walk_number(c, *v, 1);
+    uint64_t n = walk_number(c, c->direction == READ ? 0 : *v, 1); /* a reader's may hold no bool yet */
     if (n > 1) refuse(c, "a yes or no of %llu at byte %llu", (unsigned long long)n, (unsigned long long)c->at - 1);
     STORE(c, v, n == 1);
 }

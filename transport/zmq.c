@@ -182,8 +182,9 @@ static int connect_to(struct zmq_port *z, int node, const char *address, struct 
 
 static void give_back(void *bytes, void *frame)
 {
+    struct frame *f = frame;
     (void)bytes;
-    frame_free(frame); /* from libzmq's thread */
+    if (atomic_load_explicit(&f->handed, memory_order_acquire)) frame_free(f); /* from libzmq's thread */
 }
 
 /* The frame is libzmq's afterwards, whatever comes of it. */
@@ -191,6 +192,7 @@ static int send_bytes(void *socket, struct frame *f)
 {
     zmq_msg_t m;
     zmq_msg_init_data(&m, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes, give_back, f);
+    atomic_fetch_add_explicit(&f->handed, 1, memory_order_release); /* the last we do with it */
     if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return 0;
     int reason = errno;
     zmq_msg_close(&m);
