@@ -54,7 +54,8 @@ int gguf_key_u64(const struct gguf_file *f, const struct gguf_key *k, uint64_t *
     if (!whole(k->type, k->value, out, &negative))
         return fail(why, E_FILE, "%s: %s is of kind %s, wanted a whole number", f->path, k->name, kind(k));
     if (negative)
-        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name, (int64_t)*out);
+        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name,
+                    (int64_t)*out);
     return 0;
 }
 
@@ -84,7 +85,8 @@ int gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *why)
 {
     const struct gguf_key *k;
     TRY(find(g, key, &k, why));
-    if (k->type != GGUF_BOOL) return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
+    if (k->type != GGUF_BOOL)
+        return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
     *out = *k->value;
     return 0;
 }

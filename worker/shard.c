@@ -54,8 +54,8 @@ int shard_open(struct shard *shard, const struct tensor *tensors, size_t n, uint
         at += size;
     }
     if (at != bytes)
-        return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu", (unsigned long long)bytes,
-                    (unsigned long long)at);
+        return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu",
+                    (unsigned long long)bytes, (unsigned long long)at);
     return 0;
 }
 
@@ -77,7 +77,8 @@ int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t
                     w->rows_in);
     uint32_t left = w->is.rows - w->rows_in;
     if (rows == 0 || rows > left)
-        return fail(why, E_WIRE, "%s of layer %u: %u rows came where 1 to %u are missing", name, w->is.layer, rows, left);
+        return fail(why, E_WIRE, "%s of layer %u: %u rows came where 1 to %u are missing", name, w->is.layer, rows,
+                    left);
     if (rows != left && rows % PANEL_ROWS)
         return fail(why, E_WIRE, "%s of layer %u: a piece of %u rows in the middle; only multiples of %u fit", name,
                     w->is.layer, rows, PANEL_ROWS);

@@ -69,8 +69,8 @@ static int region_open(struct region *r, uint64_t bytes, const char *what, struc
     return touch(r, what, why);
 }
 
-/* Cuts scratch as scratch_bytes says. */
-static void bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
+/* Cuts scratch as scratch_bytes says; returns what is the head's. */
+static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
 {
     struct bench *b = &s->bench;
     const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
@@ -90,7 +90,7 @@ static void bench_open(struct stage *s, const struct scratch_bytes *cut, int thr
     at += cut->rope;
     b->scores = (float *)at, at += cut->scores;
     b->scores_each = cut->scores / sizeof(float) / (size_t)threads;
-    s->head.scores = (float *)at; /* where head_open finds its own */
+    return at;
 }
 
 /* Starts the team, so that its threads exist, with their stacks, before the first micro-batch. */
@@ -119,10 +119,10 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     TRY(sequences_open(&s->sequences, &s->capacity, why));
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
-    bench_open(s, &cut, in->threads);
+    void *for_head = bench_open(s, &cut, in->threads);
     if (s->share.head)
         TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
-                      s->head.scores, cut.logits, why));
+                      for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
 }

@@ -102,7 +102,7 @@ TEST(a_global_layer_holds_the_context_and_a_local_one_its_window)
     CHECK(kv_pages(&c, 0, &usual) == 64, "without a window all layers are global");
 }
 
-/* Any run of window - 1 + rows positions touches no more pages than the ring has: none is overwritten that is still seen. */
+/* Any run of window - 1 + rows positions touches no more pages than the ring has: none still seen is overwritten. */
 TEST(a_ring_is_never_too_short)
 {
     struct model_config c = four_b;

@@ -39,7 +39,8 @@ static struct image model_image(void)
     small(&s);
     if (write_model(path, &s, NULL)) return m;
     int fd = open(path, O_RDONLY);
-    if (fd >= 0 && !fstat(fd, &st) && (m.b = malloc((size_t)st.st_size))) m.n = (size_t)read(fd, m.b, (size_t)st.st_size);
+    if (fd >= 0 && !fstat(fd, &st) && (m.b = malloc((size_t)st.st_size)))
+        m.n = (size_t)read(fd, m.b, (size_t)st.st_size);
     close(fd);
     unlink(path);
     return m;
@@ -90,7 +91,8 @@ TEST(a_model_is_its_tensors_in_the_shapes_of_its_config)
     CHECK(down->rows == 64 && down->cols == 96 && down->layer == 0);
     CHECK(q->data == gguf_tensor(x->file, "blk.1.attn_q.weight")->data);
     CHECK(x->layer_tensors[W_K_NORM].rows == 1 && x->layer_tensors[W_K_NORM].cols == 16);
-    CHECK(x->layer_tensors[W_K_NORM].type == T_F32 && x->output_norm.cols == 64 && x->output_norm.role == W_OUTPUT_NORM);
+    CHECK(x->layer_tensors[W_K_NORM].type == T_F32 && x->output_norm.cols == 64 &&
+          x->output_norm.role == W_OUTPUT_NORM);
     CHECK(x->embedding.rows == 362 && x->embedding.data == gguf_tensor(x->file, "token_embd.weight")->data);
     CHECK(x->head.role == W_HEAD && x->head.data == gguf_tensor(x->file, "output.weight")->data);
     struct hash128 h = gguf_fingerprint(x->file);
@@ -116,7 +118,8 @@ TEST(without_a_head_of_its_own_the_embedding_is_the_head)
 
 TEST(matrices_may_have_any_number_format)
 {
-    static const uint32_t types[] = {T_F32, T_F16, T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_BF16};
+    static const uint32_t types[] = {T_F32,  T_F16,  T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1,
+                                     T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_BF16};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct synth s;
         struct model *x;
@@ -228,7 +231,8 @@ TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
     struct model *x;
     struct tensor shape[2 * W_LAYER_ROLES + 2], full[2 * W_LAYER_ROLES + 2];
     NEED(open_image(&x, &m, why));
-    static const struct share shares[] = {{0, 2, true}, {0, 1, false}, {1, 2, true}, {1, 2, false}, {2, 2, true}, {0, 0, false}};
+    static const struct share shares[] = {{0, 2, true},  {0, 1, false}, {1, 2, true},
+                                          {1, 2, false}, {2, 2, true},  {0, 0, false}};
     static const size_t counts[] = {28, 13, 15, 13, 2, 0};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         CHECK(share_count(shares[i]) == counts[i]);

@@ -16,13 +16,15 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
 typedef __m256 vf;
 typedef __m256i vi;
 #define V_LANES 8
 #define V_PARTS 2
 #define TILE_ROWS 4
-#define VECTORS(rows) ((rows) <= 2 ? 2 : 1)
+#define MOST_VECTORS 2
+#define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
 #define ATTEND_VALUES 8
@@ -110,10 +112,12 @@ INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
 INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
 {
     const int together = bits == 8 ? 1 : bits == 6 ? 2 : bits == 5 ? 4 : 8;
-    for (int r = 0; r < R; r++)
-        for (int k = 0; k < groups; k += together) {
+    EACH (r, R)
+        EACH (group, groups / together) {
+            const int k = group * together;
             vi sum = vi_zero();
-            for (int j = k; j < k + together; j++) {
+            EACH (i, together) {
+                const int j = k + i;
                 int32_t four;
                 memcpy(&four, q + r * BLOCK + 4 * j, 4);
                 vi a = _mm256_set1_epi32(four);

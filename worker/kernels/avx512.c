@@ -12,13 +12,15 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
 typedef __m512 vf;
 typedef __m512i vi;
 #define V_LANES 16
 #define V_PARTS 1
 #define TILE_ROWS 8
-#define VECTORS(rows) ((rows) <= 2 ? 2 : 1)
+#define MOST_VECTORS 2
+#define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 4
 #define ATTEND_HEADS 4
 #define ATTEND_VALUES 16
@@ -93,8 +95,8 @@ INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
 INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
 {
     (void)bits;
-    for (int k = 0; k < groups; k++)
-        for (int r = 0; r < R; r++) {
+    EACH (k, groups)
+        EACH (r, R) {
             int32_t four;
             memcpy(&four, q + r * BLOCK + 4 * k, 4);
             s[r] = _mm512_dpbusd_epi32(s[r], w[k], _mm512_set1_epi32(four));

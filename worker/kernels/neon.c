@@ -12,13 +12,15 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
 typedef float32x4_t vf;
 typedef int32x4_t vi;
 #define V_LANES 4
 #define V_PARTS 4
 #define TILE_ROWS 8
-#define VECTORS(rows) ((rows) <= 2 ? 4 : 2)
+#define MOST_VECTORS 4
+#define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
 #define ATTEND_VALUES 16
@@ -107,10 +109,10 @@ INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
 INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
 {
     (void)bits;
-    for (int r = 0; r < R; r++)
-        for (int k = 0; k < groups; k += 4) {
-            int8x16_t sixteen = vld1q_s8(q + r * BLOCK + 4 * k);
-            for (int j = 0; j < 4; j++) s[r] = vi_dot(s[r], w[k + j], sixteen, j);
+    EACH (r, R)
+        EACH (k, groups / 4) {
+            int8x16_t sixteen = vld1q_s8(q + r * BLOCK + 16 * k);
+            EACH (j, 4) s[r] = vi_dot(s[r], w[4 * k + j], sixteen, j);
         }
 }
 
