@@ -50,7 +50,7 @@ void merge_scratch_free(struct merge_scratch *s)
     *s = (struct merge_scratch){0};
 }
 
-/* ---- the heap ----------------------------------------------------------------------------------------------------- */
+/* ---- the heap --------------------------------------------------------------------------------------------------- */
 
 static bool before(struct candidate a, struct candidate b)
 {
@@ -77,7 +77,7 @@ static struct candidate heap_pop(struct merge *m)
     return best;
 }
 
-/* ---- pairs -------------------------------------------------------------------------------------------------------- */
+/* ---- pairs ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t merge_order(const struct vocabulary *v, uint32_t id, uint32_t left_bytes)
 {
@@ -119,7 +119,7 @@ static void join(struct merge *m, struct candidate c)
     consider(m, c.at);
 }
 
-/* ---- a stretch ---------------------------------------------------------------------------------------------------- */
+/* ---- a stretch -------------------------------------------------------------------------------------------------- */
 
 static int reserve(struct merge_scratch *s, size_t n, struct err *why)
 {
@@ -162,14 +162,17 @@ static void lay_out(struct merge *m, char *text, const char *raw, size_t n)
     if (m->n_symbols) m->symbols[m->n_symbols - 1].next = NONE;
 }
 
-/* A symbol that is no piece goes as its bytes; if the vocabulary lacks one of them, as one "unknown". */
+/* A symbol that is no piece goes as its bytes; if the vocabulary lacks one of them, as one "unknown". A space that is
+ * no piece goes as the byte it was, not as those of its spelling, or it would come back as U+2581. */
 static int push_symbol(const struct merge *m, const struct symbol *s, struct ids *out, struct err *why)
 {
-    const uint8_t *bytes = (const uint8_t *)m->text + s->start;
+    const char *text = m->text + s->start;
+    uint32_t n = s->bytes;
     if (s->id != NO_ID) return ids_push(out, s->id, why);
-    for (uint32_t i = 0; i < s->bytes; i++)
-        if (m->v->byte_id[bytes[i]] == NO_ID) return ids_push(out, (uint32_t)m->v->specials.unknown, why);
-    for (uint32_t i = 0; i < s->bytes; i++) TRY(ids_push(out, m->v->byte_id[bytes[i]], why));
+    if (n == SPACE_MARK_BYTES && !memcmp(text, SPACE_MARK, SPACE_MARK_BYTES)) text = " ", n = 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (m->v->byte_id[(uint8_t)text[i]] == NO_ID) return ids_push(out, (uint32_t)m->v->specials.unknown, why);
+    for (uint32_t i = 0; i < n; i++) TRY(ids_push(out, m->v->byte_id[(uint8_t)text[i]], why));
     return 0;
 }
 

@@ -34,10 +34,12 @@ static void add_trimmed(struct part_list *l, const char *text, size_t n)
 static int check_turns(const struct turn *turns, size_t n, struct err *why)
 {
     size_t first = n && turns[0].who == SPEAKER_SYSTEM;
-    if (first == n) return fail(why, E_USAGE, "a conversation needs a user's turn; this one has %zu turns, none of a user", n);
+    if (first == n)
+        return fail(why, E_USAGE, "a conversation needs a user's turn; this one has %zu turns, none of a user", n);
     for (size_t i = first; i < n; i++)
         if (turns[i].who != ((i - first) % 2 ? SPEAKER_MODEL : SPEAKER_USER))
-            return fail(why, E_USAGE, "Conversation roles must alternate user/assistant/user/assistant/... (turn %zu does not)",
+            return fail(why, E_USAGE,
+                        "Conversation roles must alternate user/assistant/user/assistant/... (turn %zu does not)",
                         i + 1);
     return 0;
 }
@@ -46,8 +48,11 @@ static int check_vocabulary(const struct tokenizer *t, struct err *why)
 {
     struct specials s = tokenizer_specials(t);
     if (s.bos >= 0 && s.start_of_turn >= 0 && s.end_of_turn >= 0) return 0;
-    return fail(why, E_USAGE, "this model's vocabulary has no %s, so it cannot hold a conversation; give it plain text instead",
-                s.bos < 0 ? "<bos>" : s.start_of_turn < 0 ? "<start_of_turn>" : "<end_of_turn>");
+    return fail(why, E_USAGE,
+                "this model's vocabulary has no %s, so it cannot hold a conversation; give it plain text instead",
+                s.bos < 0             ? "<bos>"
+                : s.start_of_turn < 0 ? "<start_of_turn>"
+                                      : "<end_of_turn>");
 }
 
 static void add_turns(struct part_list *l, const struct turn *turns, size_t n)
@@ -79,7 +84,8 @@ int prompt_chat(const struct tokenizer *t, const struct turn *turns, size_t n, s
     return code;
 }
 
-int prompt_next_turn(const struct tokenizer *t, bool answer_was_ended, const char *user, size_t n, struct ids *out, struct err *why)
+int prompt_next_turn(const struct tokenizer *t, bool answer_was_ended, const char *user, size_t n, struct ids *out,
+                     struct err *why)
 {
     TRY(check_vocabulary(t, why));
     struct text_part parts[PARTS_PER_TURN];

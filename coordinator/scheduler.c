@@ -1,20 +1,23 @@
 /* coordinator/scheduler.c — which rows travel next.
  *
- * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new rows
- * to send. Decodes and prompts are both served from the front, so everyone's turn comes.
+ * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new
+ * rows to send. Decodes and prompts are both served from the front, so everyone's turn comes.
  *
- * Decodes: with n sequences answering and M places in the pipe a group takes ceil(n / M), and never more than its part
- * of the ready ones when several places are free. A surplus waits for the next place, which is at most one tick away;
- * that is what makes uneven groups even again after someone finished. Taking all that is ready instead lets the
- * groups clot into one: then the other stages stand still, for good.
+ * Decodes: with n sequences answering and M places in the pipe a group takes n / M, the remainder in turn, also when
+ * more are ready. The surplus waits for the next place, at most one tick away, and that is what makes uneven groups
+ * even again after someone came or left. Taking all that is ready instead lets the groups clot into one: then all
+ * stages but one stand still, for good.
  *
  * Prompts: the rows that wait are divided over the free places, so that an empty pipe fills with several pieces at once
- * instead of one large one that leaves all stages but one idle. No piece is cut smaller than PIECE_LEAST rows though:
- * below that a stage reads all its weights for next to nothing. Rows are left over for nobody: a rest below half of
- * that travels with the piece before it.
+ * instead of one large one that leaves all stages but one idle. Among answers they are divided over all places and a
+ * piece stays small: everyone else waits behind it at every stage, so one large piece is a hole that travels. With four
+ * stages of 10 ms + 0.5 ms a row and 200 mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88
+ * (tests/unit/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than PIECE_LEAST
+ * rows though: below that a stage reads all its weights for next to nothing, and a rest below half of that travels with
+ * the piece before it.
  *
- * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much room.
- * Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
+ * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
+ * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
  *
  * Memory is taken in scheduler_open, the queue of requests without a slot grows in schedule_add; steps take none (but
  * spans are copied when they come). A step costs a few walks over the slots: microseconds. */
@@ -24,6 +27,7 @@
 #include <string.h>
 
 #define PIECE_LEAST 32
+#define PIECE_AMONG_ANSWERS 64
 #define DECODES_PER_PREFILL 4
 
 #define SLOTS_MOST 65536u
@@ -61,11 +65,6 @@ struct scheduler {
 static uint32_t least(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
-}
-
-static uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-    return (uint32_t)(((uint64_t)a + b - 1) / b);
 }
 
 static int limits_check(const struct scheduler_limits *l, struct err *why)
@@ -132,7 +131,8 @@ static int rows_add(struct sequence *q, const struct scheduler_limits *limits, u
     uint32_t end = 0;
     for (uint32_t i = 0; i < n_spans; i++) {
         if (spans[i].first < end || spans[i].first >= rows || !spans[i].n || spans[i].n > rows - spans[i].first)
-            return fail(why, E_USAGE, "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
+            return fail(why, E_USAGE,
+                        "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
                         q->request, spans[i].first, spans[i].n, rows);
         if (spans[i].n > limits->rows)
             return fail(why, E_USAGE, "request %u: %u rows belong together, but a micro-batch holds %u", q->request,
@@ -271,8 +271,8 @@ static bool prefill_ready(const struct sequence *q)
 
 /* Everything schedule_next wants to know before it chooses, in one walk. */
 struct outlook {
-    uint32_t ready;          /* decodes that could go */
-    uint32_t answering;      /* those, and the sequences whose token is on its way */
+    uint32_t answering;      /* sequences with a decode to send, or whose next token, or first, is on its way */
+    uint32_t talking;        /* of these the ones whose first token is out */
     uint64_t prompt_rows;    /* that could go */
     struct sequence *oldest; /* prompt, NULL if there is none */
 };
@@ -282,11 +282,14 @@ static struct outlook look(const struct scheduler *s)
     struct outlook o = {0};
     for (uint32_t i = 0; i < s->n_order; i++) {
         struct sequence *q = &s->slot[s->order[i]];
-        if (decode_ready(q)) o.ready++, o.answering++;
-        else if (prefill_ready(q)) {
+        if (prefill_ready(q)) {
             o.prompt_rows += q->known - q->sent;
             if (!o.oldest) o.oldest = q;
-        } else if (q->pieces) o.answering++;
+            continue;
+        }
+        bool under_way = decode_ready(q) || q->pieces;
+        o.answering += under_way;
+        o.talking += under_way && q->decode;
     }
     return o;
 }
@@ -308,10 +311,17 @@ static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t s
     while (q->next_span < q->n_spans && q->spans[q->next_span].first < q->sent) q->next_span++;
 }
 
-static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const struct outlook *o, uint32_t free_places)
+/* This micro-batch's part of n sequences: n / M, and of the remainder one for every so many micro-batches, in turn. */
+static uint32_t group_share(const struct scheduler *s, uint32_t n)
 {
-    uint32_t share = least(ceil_div(o->ready, free_places), ceil_div(o->answering, s->limits.in_flight));
-    share = least(share, s->limits.rows - b->rows);
+    uint64_t m = s->limits.in_flight, turn = s->next_batch % m;
+    uint32_t part = (uint32_t)((turn + 1) * n / m - turn * n / m);
+    return part ? part : 1;
+}
+
+static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
+{
+    uint32_t share = least(group_share(s, o->answering), s->limits.rows - b->rows);
     for (uint32_t i = 0; i < s->n_order && share; i++) {
         if (!decode_ready(&s->slot[s->order[i]])) continue;
         batch_take(s, b, s->order[i], 1);
@@ -319,7 +329,7 @@ static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const st
     }
 }
 
-/* Rows of the next piece: about `want`, never more than `room`, never ending within a span. 0 if a span needs more room. */
+/* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
 static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room)
 {
     uint32_t left = q->known - q->sent, n = least(left, want);
@@ -337,7 +347,9 @@ static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t roo
 static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const struct outlook *o, uint32_t free_places)
 {
     uint32_t room = s->limits.rows - b->rows;
-    uint64_t part = (o->prompt_rows + free_places - 1) / free_places;
+    uint32_t places = o->talking ? s->limits.in_flight : free_places;
+    uint64_t part = (o->prompt_rows + places - 1) / places;
+    if (o->talking && part > PIECE_AMONG_ANSWERS) part = PIECE_AMONG_ANSWERS;
     uint32_t want = part > room ? room : (uint32_t)part;
     if (want < PIECE_LEAST) want = least(PIECE_LEAST, room);
     for (uint32_t i = 0; i < s->n_order && want; i++) {
@@ -368,11 +380,11 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out)
     struct schedule_batch *b = &p->batch;
     b->n_moves = b->rows = 0;
     if (s->passed_over < DECODES_PER_PREFILL) {
-        pack_decodes(s, b, &o, free_places);
+        pack_decodes(s, b, &o);
         pack_prompts(s, b, &o, free_places);
     } else {
         pack_prompts(s, b, &o, free_places);
-        pack_decodes(s, b, &o, free_places);
+        pack_decodes(s, b, &o);
     }
     if (!b->n_moves) return false;
     s->passed_over = o.oldest && o.oldest->sent == oldest_sent ? s->passed_over + 1 : 0;
@@ -399,7 +411,8 @@ const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t i
 int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
 {
     struct place *p = find_place(s, id);
-    if (!p) return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
+    if (!p)
+        return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
     for (uint32_t i = 0; i < p->batch.n_moves; i++) s->slot[p->batch.moves[i].slot].pieces--;
     p->taken = false;
     s->in_flight--;

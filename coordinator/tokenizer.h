@@ -5,7 +5,7 @@
  * scores and token types, and its specials by their texts.
  *
  * Threads: read-only once open, so any number may encode and decode.
- * Memory:  about 12 MiB for the real vocabulary, copied out of the file: the file may be closed. Encoding takes, while
+ * Memory:  8 MiB for the real vocabulary, copied out of the file: the file may be closed. Encoding takes, while
  *          it runs, about 60 bytes per character of the longest stretch without a space, and copies texts of several
  *          parts once. A tokenizer outlives no call: nothing is cached. */
 #ifndef COORDINATOR_TOKENIZER_H
@@ -56,7 +56,8 @@ void ids_free(struct ids *ids);
 /* Appends the ids of text[0..n). Newline and tab runs and HTML tags are always cut out whole; control tokens
  * (<start_of_turn>, <bos>, …) only if `trusted`: text from a user can never make one. Any bytes are fine: what is not
  * UTF-8 becomes byte tokens. No <bos> is added. E_MEMORY only, and then `out` is as it was. */
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool trusted, struct ids *out, struct err *why);
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool trusted, struct ids *out,
+                     struct err *why);
 
 /* The same for one text given in parts: ids are those of the whole, so a newline of a template and one of a user become
  * one token, but a control token is recognised only where every byte of it is in trusted parts. */

@@ -9,7 +9,7 @@
  * case by far, touches one cache line and no text. Texts that are cut out before merging are a sorted list that is
  * walked byte by byte like a tree: 6,500 entries, and most bytes of a text begin none of them.
  *
- * Costs 0.1 s and 12 MiB for 262,144 pieces. */
+ * Costs 0.03 s and 8 MiB for 262,144 pieces, and 7 MiB more while it is built. */
 #define _GNU_SOURCE /* qsort_r */
 #include "coordinator/vocabulary.h"
 
@@ -47,7 +47,7 @@ bool vocabulary_is_gemma(const struct gguf_string *pieces, uint32_t n)
            text_is(pieces[GEMMA_BYTES], "<0x00>") && text_is(pieces[GEMMA_IMAGE_START], "<start_of_image>");
 }
 
-/* ---- classes ------------------------------------------------------------------------------------------------------ */
+/* ---- classes ---------------------------------------------------------------------------------------------------- */
 
 /* "<0x4A>" -> 0x4a; -1 for anything else. */
 static int byte_of(struct gguf_string s)
@@ -71,8 +71,8 @@ static bool is_run(struct gguf_string s, const char *unit, uint32_t count)
 static int wrong_piece(const struct piece_list *list, uint32_t id, const char *wanted, struct err *why)
 {
     struct gguf_string s = list->pieces[id];
-    return fail(why, E_FILE, "%s: the vocabulary is Gemma 3's at the start, but piece %u is \"%.*s\", not %s", list->name, id,
-                (int)(s.n < NAME_WIDTH ? s.n : NAME_WIDTH), s.text, wanted);
+    return fail(why, E_FILE, "%s: the vocabulary is Gemma 3's at the start, but piece %u is \"%.*s\", not %s",
+                list->name, id, (int)(s.n < NAME_WIDTH ? s.n : NAME_WIDTH), s.text, wanted);
 }
 
 static int check_gemma_ranges(const struct piece_list *list, struct err *why)
@@ -86,7 +86,8 @@ static int check_gemma_ranges(const struct piece_list *list, struct err *why)
         if (!is_run(p[GEMMA_TABS + i - 1], "\t", i)) return wrong_piece(list, GEMMA_TABS + i - 1, "a run of tabs", why);
     }
     for (uint32_t i = GEMMA_TAGS; i < GEMMA_BYTES; i++)
-        if (p[i].n < 3 || p[i].text[0] != '<' || p[i].text[p[i].n - 1] != '>') return wrong_piece(list, i, "an HTML tag", why);
+        if (p[i].n < 3 || p[i].text[0] != '<' || p[i].text[p[i].n - 1] != '>')
+            return wrong_piece(list, i, "an HTML tag", why);
     for (uint32_t i = 0; i < 256; i++)
         if (byte_of(p[GEMMA_BYTES + i]) != (int)i) return wrong_piece(list, GEMMA_BYTES + i, "that byte", why);
     if (!is_run(p[GEMMA_SINGLES], SPACE_MARK, 1)) return wrong_piece(list, GEMMA_SINGLES, "a space", why);
@@ -113,8 +114,15 @@ static int classify_gemma(struct vocabulary *v, const struct piece_list *list, s
     for (uint32_t id = 0; id < v->pieces; id++) v->kind[id] = (uint8_t)gemma_kind(id);
     for (uint32_t b = 0; b < 256; b++) v->byte_id[b] = GEMMA_BYTES + b;
     v->specials = (struct specials){
-        .bos = 2, .eos = 1, .pad = 0, .unknown = 3, .start_of_turn = 105, .end_of_turn = 106,
-        .start_of_image = GEMMA_IMAGE_START, .end_of_image = GEMMA_IMAGE_START + 1, .image_soft = GEMMA_IMAGE_SOFT,
+        .bos = 2,
+        .eos = 1,
+        .pad = 0,
+        .unknown = 3,
+        .start_of_turn = 105,
+        .end_of_turn = 106,
+        .start_of_image = GEMMA_IMAGE_START,
+        .end_of_image = GEMMA_IMAGE_START + 1,
+        .image_soft = GEMMA_IMAGE_SOFT,
     };
     return 0;
 }
@@ -126,9 +134,14 @@ static int32_t *special_named(struct specials *s, struct gguf_string text)
         const char *name;
         int32_t *id;
     } names[] = {
-        {"<bos>", &s->bos}, {"<eos>", &s->eos}, {"<pad>", &s->pad}, {"<unk>", &s->unknown},
-        {"<start_of_turn>", &s->start_of_turn}, {"<end_of_turn>", &s->end_of_turn},
-        {"<start_of_image>", &s->start_of_image}, {"<end_of_image>", &s->end_of_image},
+        {"<bos>", &s->bos},
+        {"<eos>", &s->eos},
+        {"<pad>", &s->pad},
+        {"<unk>", &s->unknown},
+        {"<start_of_turn>", &s->start_of_turn},
+        {"<end_of_turn>", &s->end_of_turn},
+        {"<start_of_image>", &s->start_of_image},
+        {"<end_of_image>", &s->end_of_image},
         {"<image_soft_token>", &s->image_soft},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -142,7 +155,8 @@ static int classify_piece(struct vocabulary *v, const struct piece_list *list, u
     int32_t type = list->types ? list->types[id] : 1;
     int byte = byte_of(text);
     int32_t *special = special_named(&v->specials, text);
-    if (type < 1 || type > 6) return fail(why, E_FILE, "%s: token %u has type %d, not one of 1 to 6", list->name, id, type);
+    if (type < 1 || type > 6)
+        return fail(why, E_FILE, "%s: token %u has type %d, not one of 1 to 6", list->name, id, type);
     if (type == 6 && byte < 0)
         return fail(why, E_FILE, "%s: token %u is said to be a byte, but its text is not like <0x41>", list->name, id);
 
@@ -163,11 +177,12 @@ static int classify_other(struct vocabulary *v, const struct piece_list *list, s
     for (uint32_t id = 0; id < list->n; id++) TRY(classify_piece(v, list, id, why));
     for (uint32_t b = 0; b < 256; b++)
         if (v->byte_id[b] == NO_ID && v->specials.unknown < 0)
-            return fail(why, E_FILE, "%s: the vocabulary has no token <0x%02X>, and none for the unknown", list->name, b);
+            return fail(why, E_FILE, "%s: the vocabulary has no token <0x%02X>, and none for the unknown", list->name,
+                        b);
     return 0;
 }
 
-/* ---- texts -------------------------------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------------------------------ */
 
 static int add_text(struct builder *b, const char *text, size_t n, struct err *why)
 {
@@ -196,7 +211,8 @@ static int add_piece(struct builder *b, uint32_t id, struct gguf_string s, struc
     }
     v->start[id + 1] = (uint32_t)b->text_used;
     if (piece_bytes(v, id) > PIECE_MOST)
-        return fail(why, E_FILE, "%s: token %u is %u bytes long; %d is the most", b->list->name, id, piece_bytes(v, id), PIECE_MOST);
+        return fail(why, E_FILE, "%s: token %u is %u bytes long; %d is the most", b->list->name, id, piece_bytes(v, id),
+                    PIECE_MOST);
     return 0;
 }
 
@@ -211,7 +227,7 @@ static int copy_texts(struct builder *b, struct err *why)
     return 0;
 }
 
-/* ---- texts to cut out --------------------------------------------------------------------------------------------- */
+/* ---- texts to cut out ------------------------------------------------------------------------------------------- */
 
 static int add_cut(struct builder *b, uint32_t id, uint32_t start, uint32_t bytes, struct err *why)
 {
@@ -308,7 +324,7 @@ uint32_t vocabulary_cut(const struct vocabulary *v, const char *text, size_t n, 
     return best;
 }
 
-/* ---- learned pieces ----------------------------------------------------------------------------------------------- */
+/* ---- learned pieces --------------------------------------------------------------------------------------------- */
 
 uint32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t n)
 {
@@ -385,16 +401,18 @@ static int rank_by_score(struct vocabulary *v, const float *scores, struct err *
     return 0;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------------------------- */
+/* ---- all of it -------------------------------------------------------------------------------------------------- */
 
 static int check_list(const struct piece_list *list, bool is_gemma, struct err *why)
 {
     if (list->n == 0 || list->n > PIECES_MOST)
         return fail(why, E_FILE, "%s: the vocabulary has %u pieces; 1 to %u can be", list->name, list->n, PIECES_MOST);
     if (!list->scores && !is_gemma)
-        return fail(why, E_FILE, "%s: the vocabulary has no scores, and is not Gemma 3's, which needs none", list->name);
+        return fail(why, E_FILE, "%s: the vocabulary has no scores, and is not Gemma 3's, which needs none",
+                    list->name);
     for (uint32_t id = 0; list->scores && id < list->n; id++)
-        if (!isfinite(list->scores[id])) return fail(why, E_FILE, "%s: the score of token %u is not a number", list->name, id);
+        if (!isfinite(list->scores[id]))
+            return fail(why, E_FILE, "%s: the score of token %u is not a number", list->name, id);
     return 0;
 }
 

@@ -16,23 +16,23 @@ enum {
     GEMMA_SPACES = 138,   /* runs of 2..31 */
     GEMMA_TAGS = 168,     /* 70 of HTML */
     GEMMA_BYTES = 238,
-    GEMMA_LEARNED = 494,   /* in the order of merging */
+    GEMMA_LEARNED = 494,    /* in the order of merging */
     GEMMA_SINGLES = 236743, /* characters */
-    GEMMA_TABS = 255968,   /* runs of 1..31 */
+    GEMMA_TABS = 255968,    /* runs of 1..31 */
     GEMMA_IMAGE_START = 255999,
     GEMMA_IMAGE_SOFT = 262144,
     GEMMA_LONGEST_RUN = 31,
 };
 
 enum piece_kind {
-    PIECE_LEARNED, /* made from characters and by merging */
-    PIECE_CUT,     /* cut out of any text before merging: runs of newlines, HTML tags */
+    PIECE_LEARNED,  /* made from characters and by merging */
+    PIECE_CUT,      /* cut out of any text before merging: runs of newlines, HTML tags */
     PIECE_RESERVED, /* cut out of trusted text only, but shown when it comes */
-    PIECE_CONTROL, /* the same, and never shown */
+    PIECE_CONTROL,  /* the same, and never shown */
     PIECE_BYTE,
 };
 
-struct cut_text { /* a text that is cut out before merging */
+struct cut_text {          /* a text that is cut out before merging */
     uint32_t start, bytes; /* in vocabulary.text */
     uint32_t id;
     bool trusted_only;
@@ -44,8 +44,8 @@ struct vocabulary {
     uint32_t pieces; /* rows, or one more for Gemma's <image_soft_token> */
     uint32_t *start; /* [pieces + 1], where each text begins in `text`; spaces are spelled SPACE_MARK */
     char *text;
-    uint8_t *kind;   /* enum piece_kind */
-    uint32_t *rank;  /* of another vocabulary: 0 merges first, equal scores share one; NULL for Gemma's */
+    uint8_t *kind;  /* enum piece_kind */
+    uint32_t *rank; /* of another vocabulary: 0 merges first, equal scores share one; NULL for Gemma's */
 
     struct slot *slots; /* hash table of pieces that characters and merges can make */
     uint32_t slot_mask;
@@ -54,7 +54,7 @@ struct vocabulary {
     uint32_t n_cuts;
     uint32_t cuts_from[257]; /* cuts that begin with byte b are cuts_from[b]..cuts_from[b + 1] - 1 */
 
-    uint32_t byte_id[256]; /* NO_ID where there is none */
+    uint32_t byte_id[256];       /* NO_ID where there is none */
     bool holds_space_after[256]; /* some learned piece has a space inside, after a character that ends in this byte */
     struct specials specials;
 };

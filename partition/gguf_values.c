@@ -54,7 +54,8 @@ int gguf_key_u64(const struct gguf_file *f, const struct gguf_key *k, uint64_t *
     if (!whole(k->type, k->value, out, &negative))
         return fail(why, E_FILE, "%s: %s is of kind %s, wanted a whole number", f->path, k->name, kind(k));
     if (negative)
-        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name, (int64_t)*out);
+        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name,
+                    (int64_t)*out);
     return 0;
 }
 
@@ -84,7 +85,8 @@ int gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *why)
 {
     const struct gguf_key *k;
     TRY(find(g, key, &k, why));
-    if (k->type != GGUF_BOOL) return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
+    if (k->type != GGUF_BOOL)
+        return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
     *out = *k->value;
     return 0;
 }
@@ -196,9 +198,9 @@ size_t gguf_key_count(const struct gguf *g)
 const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *out, size_t out_size)
 {
     const struct gguf_key *k = &g->files[0].keys[i];
-    struct page p = {out, out + out_size};
     if (type) *type = k->type;
     if (!out_size) return k->name;
+    struct page p = {out, out + out_size};
     *out = 0;
     const uint8_t *cursor = k->value;
     if (k->type == GGUF_ARRAY) put_array(&p, k);

@@ -144,7 +144,8 @@ void gguf_put_text(struct gguf_out *o, const char *key, const char *text)
     bytes_put_text(&o->keys, text, strlen(text));
 }
 
-void gguf_put_array(struct gguf_out *o, const char *key, uint32_t elem_type, uint64_t count, const struct bytes *elements)
+void gguf_put_array(struct gguf_out *o, const char *key, uint32_t elem_type, uint64_t count,
+                    const struct bytes *elements)
 {
     put_key(o, key, GGUF_ARRAY);
     bytes_put_le(&o->keys, elem_type, 4);
@@ -211,7 +212,8 @@ int gguf_out_begin(struct gguf_out *o, struct err *why)
     bytes_put_le(&head, o->n_tensors, 8);
     bytes_put_le(&head, o->n_keys, 8);
     int rc = 0;
-    if (head.failed || o->keys.failed || o->tensors.failed) rc = fail(why, E_MEMORY, "no memory for the metadata of %s", o->path);
+    if (head.failed || o->keys.failed || o->tensors.failed)
+        rc = fail(why, E_MEMORY, "no memory for the metadata of %s", o->path);
     if (!rc) rc = write_all(o, head.data, head.n, why);
     if (!rc) rc = write_all(o, o->keys.data, o->keys.n, why);
     if (!rc) rc = write_all(o, o->tensors.data, o->tensors.n, why);

@@ -33,7 +33,8 @@ void gguf_put_f32(struct gguf_out *o, const char *key, float value);
 void gguf_put_bool(struct gguf_out *o, const char *key, bool value);
 void gguf_put_text(struct gguf_out *o, const char *key, const char *text);
 /* `elements` as they lie in a file: numbers little-endian, strings as bytes_put_text writes them. */
-void gguf_put_array(struct gguf_out *o, const char *key, uint32_t elem_type, uint64_t count, const struct bytes *elements);
+void gguf_put_array(struct gguf_out *o, const char *key, uint32_t elem_type, uint64_t count,
+                    const struct bytes *elements);
 /* dims[0] is the contiguous one; a row is whole blocks. */
 void gguf_put_tensor(struct gguf_out *o, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *dims);
 

@@ -28,8 +28,8 @@ static void print_kind(FILE *to, const struct gguf *g)
     for (int i = 0; i < gguf_file_count(g); i++) bytes += gguf_bytes(g, i);
     fprintf(to, "%s\n", gguf_path(g, 0));
     fprintf(to, LABEL "GGUF, architecture %s, named %s\n", "kind", arch, name);
-    fprintf(to, LABEL "%s (%" PRIu64 " bytes) in %d file%s\n", "size", show_bytes(size, bytes), bytes, gguf_file_count(g),
-            gguf_file_count(g) == 1 ? "" : "s");
+    fprintf(to, LABEL "%s (%" PRIu64 " bytes) in %d file%s\n", "size", show_bytes(size, bytes), bytes,
+            gguf_file_count(g), gguf_file_count(g) == 1 ? "" : "s");
 }
 
 static void print_types(FILE *to, const struct gguf *g)
@@ -41,7 +41,8 @@ static void print_types(FILE *to, const struct gguf *g)
         char size[24];
         for (size_t i = 0; i < n; i++)
             if (gguf_tensor_at(g, i)->type == type) count++, bytes += gguf_tensor_at(g, i)->bytes;
-        if (count) fprintf(to, LABEL "%-5s %5" PRIu64 "  %s\n", "", block_info(type)->name, count, show_bytes(size, bytes));
+        if (count)
+            fprintf(to, LABEL "%-5s %5" PRIu64 "  %s\n", "", block_info(type)->name, count, show_bytes(size, bytes));
     }
 }
 
@@ -52,8 +53,8 @@ static void print_tensors(FILE *to, const struct gguf *g)
         char shape[96] = "";
         for (uint32_t d = t->n_dims; d-- > 0;)
             snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%" PRIu64 "%s", t->dims[d], d ? " x " : "");
-        fprintf(to, "%-36s %-5s %-18s %12" PRIu64 " bytes at %" PRIu64, t->name, block_info(t->type)->name, shape, t->bytes,
-                t->offset);
+        fprintf(to, "%-36s %-5s %-18s %12" PRIu64 " bytes at %" PRIu64, t->name, block_info(t->type)->name, shape,
+                t->bytes, t->offset);
         if (gguf_file_count(g) > 1) fprintf(to, " of file %u", t->file + 1);
         fprintf(to, "\n");
     }
@@ -79,10 +80,10 @@ static void print_config(FILE *to, const struct model *m)
 {
     const struct model_config *c = &m->config;
     fprintf(to, LABEL "%u (%u global), hidden %u, ffn %u\n", "layers", c->layers, global_layers(c), c->hidden, c->ffn);
-    fprintf(to, LABEL "%u heads over %u key/value heads of %u, scale %.9g, window %u, context %u\n", "attention", c->heads,
-            c->kv_heads, c->head_dim, (double)c->attention_scale, c->window, c->context);
-    fprintf(to, LABEL "global base %g divided by %g, local base %g; norm epsilon %g\n", "rope", (double)c->rope_base_global,
-            (double)c->rope_factor, (double)c->rope_base_local, (double)c->norm_epsilon);
+    fprintf(to, LABEL "%u heads over %u key/value heads of %u, scale %.9g, window %u, context %u\n", "attention",
+            c->heads, c->kv_heads, c->head_dim, (double)c->attention_scale, c->window, c->context);
+    fprintf(to, LABEL "global base %g divided by %g, local base %g; norm epsilon %g\n", "rope",
+            (double)c->rope_base_global, (double)c->rope_factor, (double)c->rope_base_local, (double)c->norm_epsilon);
     fprintf(to, LABEL "%u tokens, head %s (%s)\n", "vocabulary", c->vocab,
             m->head.data == m->embedding.data ? "tied to the embedding" : "of its own", block_info(m->head.type)->name);
     fprintf(to, LABEL "%016" PRIx64 "%016" PRIx64 "\n", "fingerprint", m->fingerprint.high, m->fingerprint.low);
@@ -92,7 +93,8 @@ static int print_memory(FILE *to, const struct model *m, uint32_t context, struc
 {
     const struct model_config *c = &m->config;
     struct share all = {0, c->layers, true};
-    struct capacity cap = {.context = context < c->context ? context : c->context, .sequences = 1, .rows = 64, .in_flight = 2};
+    struct capacity cap = {
+        .context = context < c->context ? context : c->context, .sequences = 1, .rows = 64, .in_flight = 2};
     struct tensor *tensors = calloc(share_count(all), sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for a list of tensors");
     share_tensors(m, all, tensors);

@@ -14,14 +14,14 @@ static const char manual[] =
     "gemmapipe-partition — looks at Gemma 3 model files and makes them\n"
     "\n"
     "  gemmapipe-partition inspect FILE.gguf [--tensors] [--keys] [--ctx N]\n"
-    "      What the file is: sizes, tensors by number format, vocabulary, whether gemmapipe runs it, and the memory one\n"
-    "      worker would need for one sequence of N positions (4096). Of a split model give the first file.\n"
+    "      What the file is: sizes, tensors by number format, vocabulary, whether gemmapipe runs it, and the memory\n"
+    "      one worker would need for one sequence of N positions (4096). Of a split model give the first file.\n"
     "      --tensors  list every tensor: name, format, rows x columns, bytes, place\n"
     "      --keys     list all metadata\n"
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
-    "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the speed\n"
-    "      and in the memory of the real model. Written as OUT.gguf.partial and named when complete.\n"
+    "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"
+    "      speed and in the memory of the real model. Written as OUT.gguf.partial and named when complete.\n"
     "      --size SIZE       tiny (default), 270m, 1b, 4b, 12b or 27b\n"
     "      --embd FORMAT     of the embedding, which is also the head (q8_0; published files have f16, q8_0 or q6_k)\n"
     "      --matrix FORMAT   of the matrices of all layers (q4_0)\n"
@@ -36,8 +36,8 @@ static const char manual[] =
     "\n"
     "  gemmapipe-partition --help\n"
     "\n"
-    "Reports go to stdout, progress and errors to stderr. Exit status: 0 done; 1 a bug; 2 the command line or a shape that\n"
-    "cannot be; 3 a file that is missing, damaged or cannot be written; 4 out of memory.\n";
+    "Reports go to stdout, progress and errors to stderr. Exit status: 0 done; 1 a bug; 2 the command line or a shape\n"
+    "that cannot be; 3 a file that is missing, damaged or cannot be written; 4 out of memory.\n";
 
 /* The words after the verb. */
 struct words {

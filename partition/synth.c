@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "partition/gguf_write.h"
 #include "partition/noise.h"
-#include "partition/vocabulary.h"
+#include "partition/wordlist.h"
 #include "partition/weights.h"
 
 #include <stdio.h>
@@ -44,8 +44,10 @@ int synth_type(const char *name, uint32_t *out, struct err *why)
             *out = type;
             return 0;
         }
-    return fail(why, E_USAGE, "no number format is called \"%s\"; there are f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, "
-                "q5_k, q6_k", name);
+    return fail(why, E_USAGE,
+                "no number format is called \"%s\"; there are f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, "
+                "q5_k, q6_k",
+                name);
 }
 
 /* ---- metadata ---- */
@@ -93,7 +95,7 @@ static void put_sizes(struct gguf_out *o, const struct synth *s)
     gguf_put_f32(o, "gemma3.rope.scaling.factor", s->rope_factor);
 }
 
-static void put_vocabulary(struct gguf_out *o, const struct vocabulary *v)
+static void put_vocabulary(struct gguf_out *o, const struct wordlist *v)
 {
     gguf_put_text(o, "tokenizer.ggml.model", "llama");
     gguf_put_text(o, "tokenizer.ggml.pre", "default");
@@ -207,7 +209,7 @@ static struct model_config config_of(const struct synth *s, uint32_t vocab)
     };
 }
 
-static int write_file(const struct synth *s, const struct vocabulary *v, const struct named *list, size_t n,
+static int write_file(const struct synth *s, const struct wordlist *v, const struct named *list, size_t n,
                       const char *path, struct err *why)
 {
     struct gguf_out *o;
@@ -226,8 +228,8 @@ static int write_file(const struct synth *s, const struct vocabulary *v, const s
 
 int synth_write(const struct synth *s, const char *path, struct err *why)
 {
-    struct vocabulary v;
-    TRY(s->tokenizer ? vocabulary_copy(&v, s->tokenizer, why) : vocabulary_invent(&v, s->vocab, why));
+    struct wordlist v;
+    TRY(s->tokenizer ? wordlist_copy(&v, s->tokenizer, why) : wordlist_invent(&v, s->vocab, why));
     struct model_config c = config_of(s, v.count);
     size_t n = 0;
     int rc = config_check(&c, "the model asked for", why);
@@ -237,6 +239,6 @@ int synth_write(const struct synth *s, const char *path, struct err *why)
     if (!rc) rc = check_blocks(list, n, why);
     if (!rc) rc = write_file(s, &v, list, n, path, why);
     free(list);
-    vocabulary_free(&v);
+    wordlist_free(&v);
     return rc;
 }

@@ -1,5 +1,5 @@
-/* partition/synth.h — writes a model of random weights in the exact shape of a real file: for tests, for measuring speed
- * and memory, for trying a cluster before the download is done. Its answers are noise. */
+/* partition/synth.h — writes a model of random weights in the exact shape of a real file: for tests, for measuring
+ * speed and memory, for trying a cluster before the download is done. Its answers are noise. */
 #ifndef PARTITION_SYNTH_H
 #define PARTITION_SYNTH_H
 

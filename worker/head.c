@@ -58,7 +58,8 @@ int head_ask(struct head *h, const struct head_call *call)
         if (last && !call->result) return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
         if (last) TRY(sampling_check(&g->sampling, call->why));
         for (uint32_t r = 0; r < g->rows; r++, row++)
-            if (all || (last && r + 1 == g->rows)) h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
+            if (all || (last && r + 1 == g->rows))
+                h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
     }
     return 0;
 }
@@ -103,7 +104,7 @@ static int check_finite(const struct head *h, const struct wanted_row *q, const 
     for (uint32_t i = 0; i < part_count(h); i++)
         if (!parts[i].finite)
             return fail(call->why, E_WORKER,
-                        "the scores of request %llu at position %u are not numbers: the weights or the rows are damaged",
+                        "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
                         (unsigned long long)call->w->segments[q->segment].request, q->position);
     return 0;
 }
@@ -119,8 +120,7 @@ static void take_token(struct head *h, const struct wanted_row *q, float *scores
     sampler_forbid(scores, h->config->vocab);
     uint32_t id = sampler_pick(&d);
     double logprob = (double)scores[id] - log_sum(parts, part_count(h));
-    call->result->tokens[call->result->n_tokens++] =
-        (struct token){g->slot, q->position, id, (float)logprob, g->flags & (SEG_WANT_HASH | SEG_WANT_LOGITS) ? hash : 0};
+    call->result->tokens[call->result->n_tokens++] = (struct token){g->slot, q->position, id, (float)logprob, hash};
 }
 
 /* Row i of those just scored. *folded carries a segment's hash from row to row. */

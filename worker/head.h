@@ -2,7 +2,8 @@
  *
  * Only rows that somebody asked about are scored: the last of a segment that wants a token, all of one that wants its
  * scores. LOGIT_ROWS at a time, so that a megabyte a row stays a few megabytes.
- * The hash of a row is hash64 of its `vocab` raw f32 scores; a segment that wants scores folds them, from 0, in order. */
+ * The hash of a row is hash64 of its `vocab` raw f32 scores; a segment that wants all scores folds them in order,
+ * from 0, and its token carries that. */
 #ifndef WORKER_HEAD_H
 #define WORKER_HEAD_H
 

@@ -29,7 +29,7 @@ static int check_continues(const struct sequence *held, const struct segment *g,
         return fail(why, E_WIRE, "rows for slot %u start at position %u, but %s %u", g->slot, g->position,
                     g->flags & SEG_START ? "a new sequence starts at" : "the slot has come to", length);
     if (g->history != history)
-        return fail(why, E_WIRE, "rows for slot %u at position %u follow other tokens (history %016llx) than the slot holds (%016llx)",
+        return fail(why, E_WIRE, "rows for slot %u at %u follow other tokens than it holds: %016llx, not %016llx",
                     g->slot, g->position, (unsigned long long)g->history, (unsigned long long)history);
     return 0;
 }

@@ -54,8 +54,8 @@ int shard_open(struct shard *shard, const struct tensor *tensors, size_t n, uint
         at += size;
     }
     if (at != bytes)
-        return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu", (unsigned long long)bytes,
-                    (unsigned long long)at);
+        return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu",
+                    (unsigned long long)bytes, (unsigned long long)at);
     return 0;
 }
 
@@ -65,7 +65,18 @@ void shard_close(struct shard *shard)
     *shard = (struct shard){0};
 }
 
-int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
+/* Panels are packed one by one, each by one thread. */
+static void pack(struct weight *w, uint32_t first_row, uint32_t rows, const uint8_t *bytes, int threads)
+{
+    const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (uint32_t r = 0; r < rows; r += PANEL_ROWS) {
+        uint32_t n = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
+        panels_pack(&w->panels, w->is.type, first_row + r, n, bytes + r * row_bytes);
+    }
+}
+
+int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, int threads,
                struct err *why)
 {
     if (index >= shard->n)
@@ -77,12 +88,13 @@ int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t
                     w->rows_in);
     uint32_t left = w->is.rows - w->rows_in;
     if (rows == 0 || rows > left)
-        return fail(why, E_WIRE, "%s of layer %u: %u rows came where 1 to %u are missing", name, w->is.layer, rows, left);
+        return fail(why, E_WIRE, "%s of layer %u: %u rows came where 1 to %u are missing", name, w->is.layer, rows,
+                    left);
     if (rows != left && rows % PANEL_ROWS)
         return fail(why, E_WIRE, "%s of layer %u: a piece of %u rows in the middle; only multiples of %u fit", name,
                     w->is.layer, rows, PANEL_ROWS);
     if (w->norm) memcpy(w->norm, bytes, (size_t)w->is.cols * sizeof(float));
-    else panels_pack(&w->panels, w->is.type, first_row, rows, bytes);
+    else pack(w, first_row, rows, bytes, threads);
     w->rows_in += rows;
     return 0;
 }

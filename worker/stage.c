@@ -39,6 +39,8 @@ struct stage {
     struct bench bench;
     struct head head;
     float *rows; /* stage_rows */
+    const volatile bool *stop;
+    bool stopped; /* all threads of the region look at this one, which changes between two barriers only */
 };
 
 /* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). */
@@ -69,8 +71,8 @@ static int region_open(struct region *r, uint64_t bytes, const char *what, struc
     return touch(r, what, why);
 }
 
-/* Cuts scratch as scratch_bytes says. */
-static void bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
+/* Cuts scratch as scratch_bytes says; returns what is the head's. */
+static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
 {
     struct bench *b = &s->bench;
     const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
@@ -90,7 +92,7 @@ static void bench_open(struct stage *s, const struct scratch_bytes *cut, int thr
     at += cut->rope;
     b->scores = (float *)at, at += cut->scores;
     b->scores_each = cut->scores / sizeof(float) / (size_t)threads;
-    s->head.scores = (float *)at; /* where head_open finds its own */
+    return at;
 }
 
 /* Starts the team, so that its threads exist, with their stacks, before the first micro-batch. */
@@ -119,10 +121,10 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     TRY(sequences_open(&s->sequences, &s->capacity, why));
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
-    bench_open(s, &cut, in->threads);
+    void *for_head = bench_open(s, &cut, in->threads);
     if (s->share.head)
         TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
-                      s->head.scores, cut.logits, why));
+                      for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
 }
@@ -189,7 +191,7 @@ float *stage_rows(struct stage *s)
 
 int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
 {
-    return shard_load(&s->shard, index, first_row, rows, bytes, why);
+    return shard_load(&s->shard, index, first_row, rows, bytes, s->bench.threads, why);
 }
 
 int stage_loaded(const struct stage *s, struct err *why)
@@ -210,9 +212,13 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 {
     const struct bench *b = &s->bench;
     if (s->kv.layers) text_angles(b);
-    for (uint32_t i = 0; i < s->kv.layers; i++)
+    for (uint32_t i = 0; i < s->kv.layers && !s->stopped; i++) {
         text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
-    if (s->share.head) head_answer(&s->head, b, x, call);
+#pragma omp master
+        s->stopped = s->stop && *s->stop;
+#pragma omp barrier
+    }
+    if (s->share.head && !s->stopped) head_answer(&s->head, b, x, call);
 }
 
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
@@ -234,5 +240,11 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
 #pragma omp parallel num_threads(s->bench.threads)
         stage_pass(s, x, &call);
     }
+    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
     return s->share.head ? s->head.code : 0;
+}
+
+void stage_heed(struct stage *s, const volatile bool *stop)
+{
+    s->stop = stop;
 }

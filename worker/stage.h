@@ -33,13 +33,20 @@ int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t row
 /* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
 int stage_loaded(const struct stage *s, struct err *why);
 
+/* When *stop becomes true a stage_run under way ends after the layer it is in, with E_INTERRUPTED; the stage is of no
+ * more use then. For a worker that is told to go in the middle of a long prompt. */
+void stage_heed(struct stage *s, const volatile bool *stop);
+
 /* One row's scores, for SEG_WANT_LOGITS; called in order of rows, by the thread that called stage_run. */
-typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash, struct err *why);
+typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,
+                           uint64_t hash, struct err *why);
 
 /* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
  * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place; it may be
  * stage_rows. With the head, tokens go into *result (one for each segment that wants one, in order); without it
- * `result` may be NULL. E_WORKER if scores are not finite; then, and when the sink fails, the stage is of no more use. */
-int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user, struct err *why);
+ * `result` may be NULL. E_WORKER if scores are not finite; then, and when the sink fails, the stage is
+ * of no more use. */
+int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
+              struct err *why);
 
 #endif

@@ -131,8 +131,8 @@ int main(int argc, char **argv)
     double open_ms = (double)(clock_ns() - start) / 1e6;
     long after = status_kib("RssAnon");
     all_records(t);
-    fprintf(stderr, "opened in %.0f ms, %ld KiB; %llu records; %.2f MB encoded at %.1f MB/s; peak %ld KiB\n", open_ms, after - before,
-            (unsigned long long)records, (double)encoded_bytes / 1e6,
+    fprintf(stderr, "opened in %.0f ms, %ld KiB; %llu records; %.2f MB encoded at %.1f MB/s; peak %ld KiB\n", open_ms,
+            after - before, (unsigned long long)records, (double)encoded_bytes / 1e6,
             encoding_ns ? (double)encoded_bytes * 1e3 / (double)encoding_ns : 0.0, status_kib("VmHWM"));
     tokenizer_close(&t);
     gguf_close(&g);

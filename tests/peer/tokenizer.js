@@ -111,8 +111,8 @@ function goldenVectors(file) {
 }
 
 const good = path.join(cache, "good.gguf"), faulty = path.join(cache, "faulty.gguf");
-if (!fs.existsSync(good)) writeGood(good);
-if (!fs.existsSync(faulty)) writeFaulty(faulty);
+writeGood(good);
+writeFaulty(faulty);
 
 const { texts, kinds } = strings.make(vocabulary());
 console.log(`${texts.length} strings: ${kinds}`);

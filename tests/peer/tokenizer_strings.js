@@ -62,6 +62,12 @@ function pieceMaker(vocabulary) {
     return {
         common: () => learned(8000).replaceAll("\u2581", " "),
         any: () => spelled(pick([() => learned(236743), () => learned(30000), () => vocabulary[236743 + below(255968 - 236743)], () => vocabulary[107 + below(131)]])()),
+        overlapping: () => { // a piece that begins as it ends, laid over itself: equal merges compete
+            for (;;) {
+                const p = learned(236743).replaceAll("\u2581", " "), step = 1 + below(Math.max(1, p.length - 1));
+                if (p.isWellFormed() && p.length > step && p.slice(step) === p.slice(0, p.length - step)) return p.slice(0, step).repeat(1 + below(6)) + p;
+            }
+        },
         cut: () => { const p = Array.from(learned(236743)); return p.slice(below(p.length)).join("").replaceAll("\u2581", " "); },
     };
 }
@@ -86,6 +92,7 @@ exports.make = (vocabulary) => {
     add("common pieces", 1200, () => join(2, 40, pieces.common));
     add("any pieces", 1500, () => join(2, 30, pieces.any));
     add("ends of pieces", 800, () => join(2, 20, pieces.cut));
+    add("overlapping pieces", 300, pieces.overlapping);
     add("single pieces", 3000, () => vocabulary[below(vocabulary.length)]);
     add("long", 4, (i) => join(3000, 3000, i % 2 ? pieces.common : () => character(scripts.hanCommon)));
     return { texts, kinds: Object.entries(kinds).map(([k, n]) => `${n} ${k}`).join(", ") };

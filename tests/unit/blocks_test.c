@@ -1,5 +1,5 @@
-/* tests/unit/blocks_test.c — what the bytes of a block mean. Blocks are packed here from known quants and scales, by the
- * published layout read in the other direction, and must come back as scale times quant. */
+/* tests/unit/blocks_test.c — what the bytes of a block mean. Blocks are packed here from known quants and scales, by
+ * the published layout read in the other direction, and must come back as scale times quant. */
 #include "base/half.h"
 #include "partition/blocks.h"
 #include "tests/check.h"
@@ -197,7 +197,8 @@ TEST(any_address_will_do_and_nothing_is_written_past_the_end)
         for (size_t i = 0; i < bytes; i++) raw[i + 1] = (uint8_t)dice(100);
         a[n] = 42;
         block_dequantize(types[t], raw + 1, a, n);
-        for (size_t i = 0; i < 3; i++) block_dequantize(types[t], raw + 1 + i * info->bytes, b + i * info->elems, info->elems);
+        for (size_t i = 0; i < 3; i++)
+            block_dequantize(types[t], raw + 1 + i * info->bytes, b + i * info->elems, info->elems);
         CHECK(a[n] == 42);
         CHECK(!memcmp(a, b, n * sizeof *a), "%s", info->name);
         free(raw);

@@ -63,7 +63,8 @@ TEST(tensors_come_with_shape_and_place)
     CHECK(gguf_tensor_count(g) == 2 && gguf_file_count(g) == 1 && gguf_bytes(g, 0) == f->n);
     const struct gguf_tensor *a = gguf_tensor(g, "a"), *b = gguf_tensor(g, "b");
     CHECK(a && b && a == gguf_tensor_at(g, 0) && b == gguf_tensor_at(g, 1) && !gguf_tensor(g, "c"));
-    CHECK(a->n_dims == 1 && a->dims[0] == 8 && a->dims[1] == 1 && a->dims[3] == 1 && a->bytes == 32 && a->type == T_F32);
+    CHECK(a->n_dims == 1 && a->dims[0] == 8 && a->dims[1] == 1 && a->dims[3] == 1 && a->bytes == 32 &&
+          a->type == T_F32);
     CHECK(b->n_dims == 2 && b->dims[0] == 64 && b->dims[1] == 2 && b->bytes == 72 && b->file == 0);
     CHECK(b->offset == f->n - 72 && !memcmp(b->data, f->b + b->offset, 72));
     gguf_close(&g);
@@ -80,10 +81,18 @@ static void forge_numbers(struct forge *f)
         int bytes;
         uint64_t value;
     } numbers[] = {
-        {"u8", GGUF_U8, 1, 200},      {"i8", GGUF_I8, 1, 100},    {"u16", GGUF_U16, 2, 60000}, {"i16", GGUF_I16, 2, 30000},
-        {"u32", GGUF_U32, 4, 4000000000}, {"i32", GGUF_I32, 4, 2000000000}, {"u64", GGUF_U64, 8, 1ull << 63},
-        {"i64", GGUF_I64, 8, 1ull << 62}, {"minus8", GGUF_I8, 1, 0xff}, {"minus32", GGUF_I32, 4, 0xfffffffe},
-        {"minus64", GGUF_I64, 8, UINT64_MAX}, {"yes", GGUF_BOOL, 1, 1},
+        {"u8", GGUF_U8, 1, 200},
+        {"i8", GGUF_I8, 1, 100},
+        {"u16", GGUF_U16, 2, 60000},
+        {"i16", GGUF_I16, 2, 30000},
+        {"u32", GGUF_U32, 4, 4000000000},
+        {"i32", GGUF_I32, 4, 2000000000},
+        {"u64", GGUF_U64, 8, 1ull << 63},
+        {"i64", GGUF_I64, 8, 1ull << 62},
+        {"minus8", GGUF_I8, 1, 0xff},
+        {"minus32", GGUF_I32, 4, 0xfffffffe},
+        {"minus64", GGUF_I64, 8, UINT64_MAX},
+        {"yes", GGUF_BOOL, 1, 1},
         {"f64", GGUF_F64, 8, 0x3ff8000000000000},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -178,7 +187,7 @@ TEST(values_are_shown_without_what_could_steer_a_terminal)
     forge_string(f, "evil", "a\x1b[2J\xc2\x9b\xff▁\n");
     forge_array(f, "list", GGUF_I8, 8);
     forge_le(f, 0x00000000000002ff, 8);
-    forge_string(f, "long", "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789");
+    forge_string(f, "long", "01234567890123456789012345678901234567890123456789012345678901234567890123456789");
     NEED(open_forged(&g, f, why));
     free(f);
     CHECK(gguf_key_count(g) == 3);
@@ -286,7 +295,8 @@ TEST(absurd_lengths_of_strings_are_refused)
         f = forge_new(), forge_patch(f, FORGE_TENSORS, 1, 8);
         forge_le(f, lengths[i], 8), forge_data(f, 1, 100), refused(f, "a tensor");
         f = with_value(GGUF_ARRAY);
-        forge_le(f, GGUF_STRING, 4), forge_le(f, 1, 8), forge_le(f, lengths[i], 8), forge_data(f, 1, 100), refused(f, "k ");
+        forge_le(f, GGUF_STRING, 4), forge_le(f, 1, 8), forge_le(f, lengths[i], 8);
+        forge_data(f, 1, 100), refused(f, "k ");
     }
 }
 
@@ -330,7 +340,8 @@ TEST(unknown_kinds_of_values_are_refused)
     f = with_value(UINT32_MAX), forge_le(f, 0, 8), refused(f, "value type");
     f = with_value(GGUF_ARRAY), forge_le(f, 13, 4), forge_le(f, 1, 8), forge_le(f, 0, 8), refused(f, "value type 13");
     f = with_value(GGUF_BOOL), forge_le(f, 2, 8), refused(f, "truth value");
-    f = with_value(GGUF_ARRAY), forge_le(f, GGUF_BOOL, 4), forge_le(f, 3, 8), forge_le(f, 0x030001, 3), refused(f, "truth value");
+    f = with_value(GGUF_ARRAY), forge_le(f, GGUF_BOOL, 4), forge_le(f, 3, 8), forge_le(f, 0x030001, 3);
+    refused(f, "truth value");
 }
 
 TEST(names_must_be_there_once_and_be_printable)
@@ -347,7 +358,8 @@ TEST(names_must_be_there_once_and_be_printable)
     at[3] = 0, refused(f, "holds byte 0");
     char longest[66];
     memset(longest, 'x', 65), longest[65] = 0;
-    f = forge_new(), forge_tensor(f, longest, T_F32, 1, (uint64_t[]){8}, 0), forge_data(f, 32, 64), refused(f, "65 bytes");
+    f = forge_new(), forge_tensor(f, longest, T_F32, 1, (uint64_t[]){8}, 0), forge_data(f, 32, 64);
+    refused(f, "65 bytes");
     f = forge_new(), forge_u32(f, "twice", 1), forge_u32(f, "other", 1), forge_u32(f, "twice", 1), refused(f, "twice");
     f = forge_new(), forge_tensor(f, "same", T_F32, 1, (uint64_t[]){8}, 0);
     forge_tensor(f, "same", T_F32, 1, (uint64_t[]){8}, 32), forge_data(f, 32, 64), refused(f, "same twice");
@@ -375,7 +387,8 @@ TEST(shapes_whose_product_wraps_are_refused)
 {
     refused(with_tensor(T_F32, 2, (uint64_t[]){1ull << 62, 1}, 0), "larger than the file");
     refused(with_tensor(T_F32, 2, (uint64_t[]){1ull << 32, 1ull << 32}, 0), "larger than the file");
-    refused(with_tensor(T_F32, 4, (uint64_t[]){1ull << 16, 1ull << 16, 1ull << 16, 1ull << 16}, 0), "larger than the file");
+    uint64_t corner = 1 << 16;
+    refused(with_tensor(T_F32, 4, (uint64_t[]){corner, corner, corner, corner}, 0), "larger than the file");
     refused(with_tensor(T_Q4_0, 2, (uint64_t[]){1ull << 63, 2}, 0), "larger than the file");
     /* 2^61 blocks of 18 bytes times 8 rows: 144 * 2^61 is 0 modulo 2^64 */
     refused(with_tensor(T_Q4_0, 2, (uint64_t[]){UINT64_MAX - 31, 8}, 0), "larger than the file");
@@ -560,7 +573,8 @@ TEST(a_fingerprint_sees_metadata_and_both_ends_of_every_tensor)
     size_t data = f->n - 65536;
     uint64_t was = fingerprint_of(f);
     CHECK(was && was == fingerprint_of(f));
-    const size_t seen[] = {data, data + 4095, f->n - 4096, f->n - 1, (size_t)((uint8_t *)memmem(f->b, f->n, "n", 1) - f->b) + 5};
+    const size_t seen[] = {data, data + 4095, f->n - 4096, f->n - 1,
+                           (size_t)((uint8_t *)memmem(f->b, f->n, "n", 1) - f->b) + 5};
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         f->b[seen[i]] ^= 1;
         CHECK(fingerprint_of(f) != was, "byte %zu", seen[i]);
@@ -594,7 +608,8 @@ TEST(thousands_of_names_are_found_at_once)
     struct forge *f = forge_new();
     struct gguf *g;
     char name[32];
-    for (int i = 0; i < 10000; i++) snprintf(name, sizeof name, "t%d", i), forge_tensor(f, name, T_F32, 1, (uint64_t[]){1}, (uint64_t)i * 32);
+    for (int i = 0; i < 10000; i++)
+        snprintf(name, sizeof name, "t%d", i), forge_tensor(f, name, T_F32, 1, (uint64_t[]){1}, (uint64_t)i * 32);
     forge_data(f, 32, 32 * 10000);
     uint64_t start = clock_ns();
     NEED(open_forged(&g, f, why));

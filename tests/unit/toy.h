@@ -37,7 +37,8 @@ static struct model_config toy_config(void)
 {
     return (struct model_config){.layers = 7, .hidden = 256, .ffn = 288, .heads = 4, .kv_heads = 2, .head_dim = 64,
                                  .window = 20, .pattern = 3, .context = 4096, .vocab = 333, .rope_base_global = 1e6f,
-                                 .rope_base_local = 1e4f, .rope_factor = 8, .norm_epsilon = 1e-6f, .attention_scale = 0.125f};
+                                 .rope_base_local = 1e4f, .rope_factor = 8, .norm_epsilon = 1e-6f,
+                                 .attention_scale = 0.125f};
 }
 
 static void put_half(uint8_t *at, float f)

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 /* An instruction set: NULL where this build has no code for it. */
 struct isa {
     const char *name, *needs;
@@ -19,9 +23,38 @@ static bool runs_anywhere(void)
     return true;
 }
 
+#if defined(__x86_64__)
+/* These also ask whether the system saves the wide registers. */
+static bool runs_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+static bool runs_avx512(void)
+{
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+#if defined(__aarch64__)
+static bool runs_neon(void)
+{
+    return getauxval(AT_HWCAP) & (1 << 20); /* ASIMDDP: the four-byte dot product */
+}
+#endif
+
 /* From plain to best. */
 static const struct isa isas[] = {
     {"ref", "nothing", runs_anywhere, kernels_use_ref},
+#if defined(__x86_64__)
+    {"avx2", "AVX2, FMA and F16C", runs_avx2, kernels_use_avx2},
+    {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", runs_avx512, kernels_use_avx512},
+#endif
+#if defined(__aarch64__)
+    {"neon", "the dot product instructions of ARMv8.2", runs_neon, kernels_use_neon},
+#endif
 };
 #define ISAS ((int)(sizeof isas / sizeof *isas))
 
@@ -40,7 +73,15 @@ int kernels_named(struct kernels *out, const char *isa, struct err *why)
             return fail(why, E_USAGE, "this CPU cannot run the %s kernels: they need %s", isa, isas[i].needs);
         return overlay(out, i), 0;
     }
-    return fail(why, E_USAGE, "there are no kernels named \"%s\" in this build: it has ref", isa);
+    return fail(why, E_USAGE, "there are no kernels named \"%s\" in this build: it has %s", isa,
+#if defined(__x86_64__)
+                "ref, avx2 and avx512"
+#elif defined(__aarch64__)
+                "ref and neon"
+#else
+                "ref"
+#endif
+    );
 }
 
 int kernels_choose(struct kernels *out, struct err *why)

@@ -1,4 +1,4 @@
-/* partition/vocabulary.c — see vocabulary.h.
+/* partition/wordlist.c — see wordlist.h.
  *
  * A full vocabulary lies exactly as the published one (docs/MODEL.md, "Vocabulary"): specials, turns, runs of newlines
  * and spaces, HTML tags, bytes, learned pieces in merge order with falling scores, single characters, runs of tabs,
@@ -7,7 +7,7 @@
  * reach it, none is there twice, and text of Latin letters comes out in about as many tokens as it should.
  *
  * A small vocabulary finds its turns by name: specials, bytes, turns, printable characters, then letter pairs. */
-#include "partition/vocabulary.h"
+#include "partition/wordlist.h"
 
 #include "base/half.h"
 #include "partition/gguf.h"
@@ -20,7 +20,7 @@ enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE 
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, how a space is spelled inside a piece */
 #define ADDED_SCORE -1000.0f
 
-static void put(struct vocabulary *v, const char *text, size_t n, int type, float score)
+static void put(struct wordlist *v, const char *text, size_t n, int type, float score)
 {
     bytes_put_text(&v->tokens, text, n);
     bytes_put_le(&v->scores, f32_bits(score), 4);
@@ -28,42 +28,44 @@ static void put(struct vocabulary *v, const char *text, size_t n, int type, floa
     v->count++;
 }
 
-static void put_word(struct vocabulary *v, const char *text, int type, float score)
+static void put_word(struct wordlist *v, const char *text, int type, float score)
 {
     put(v, text, strlen(text), type, score);
 }
 
-static void put_numbered(struct vocabulary *v, const char *format, uint32_t number, int type, float score)
+static void put_numbered(struct wordlist *v, const char *format, uint32_t number, int type, float score)
 {
     char text[32];
     snprintf(text, sizeof text, format, number);
     put_word(v, text, type, score);
 }
 
-static void put_runs(struct vocabulary *v, char of, int from, int to)
+static void put_runs(struct wordlist *v, char of, int from, int to)
 {
     char run[32];
     memset(run, of, sizeof run);
     for (int n = from; n <= to; n++) put(v, run, (size_t)n, USER_DEFINED, ADDED_SCORE);
 }
 
-static void put_bytes(struct vocabulary *v)
+static void put_bytes(struct wordlist *v)
 {
     for (uint32_t b = 0; b < 256; b++) put_numbered(v, "<0x%02X>", b, BYTE, 0);
 }
 
 /* ---- the published layout ---- */
 
-static void put_tags(struct vocabulary *v)
+static void put_tags(struct wordlist *v)
 {
     static const char *const tags[] = {
-        "<table>", "<caption>", "<thead>", "<tbody>", "<tfoot>", "<tr>", "<th>", "<td>", "</table>", "</caption>",
-        "</thead>", "</tbody>", "</tfoot>", "</tr>", "</th>", "</td>", "<h1>", "<h2>", "<h3>", "<h4>", "<h5>", "<h6>",
-        "<blockquote>", "</h1>", "</h2>", "</h3>", "</h4>", "</h5>", "</h6>", "</blockquote>", "<strong>", "<em>", "<b>",
-        "<i>", "<u>", "<s>", "<sub>", "<sup>", "<code>", "</strong>", "</em>", "</b>", "</i>", "</u>", "</s>", "</sub>",
-        "</sup>", "</code>", "<a>", "<html>", "<body>", "<img>", "<span>", "<bbox>", "<ul>", "<li>", "<div>", "<iframe>",
-        "<footer>", "</a>", "</html>", "</body>", "</img>", "</span>", "</bbox>", "</ul>", "</li>", "</div>",
-        "</iframe>", "</footer>",
+        "<table>",  "<caption>",  "<thead>",  "<tbody>",  "<tfoot>",   "<tr>",          "<th>",         "<td>",
+        "</table>", "</caption>", "</thead>", "</tbody>", "</tfoot>",  "</tr>",         "</th>",        "</td>",
+        "<h1>",     "<h2>",       "<h3>",     "<h4>",     "<h5>",      "<h6>",          "<blockquote>", "</h1>",
+        "</h2>",    "</h3>",      "</h4>",    "</h5>",    "</h6>",     "</blockquote>", "<strong>",     "<em>",
+        "<b>",      "<i>",        "<u>",      "<s>",      "<sub>",     "<sup>",         "<code>",       "</strong>",
+        "</em>",    "</b>",       "</i>",     "</u>",     "</s>",      "</sub>",        "</sup>",       "</code>",
+        "<a>",      "<html>",     "<body>",   "<img>",    "<span>",    "<bbox>",        "<ul>",         "<li>",
+        "<div>",    "<iframe>",   "<footer>", "</a>",     "</html>",   "</body>",       "</img>",       "</span>",
+        "</bbox>",  "</ul>",      "</li>",    "</div>",   "</iframe>", "</footer>",
     };
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) put_word(v, tags[i], USER_DEFINED, ADDED_SCORE);
 }
@@ -72,13 +74,13 @@ static void put_tags(struct vocabulary *v)
 #define FIRST_CHARACTER 236743
 #define FIRST_TABS 255968
 
-static float learned_score(const struct vocabulary *v)
+static float learned_score(const struct wordlist *v)
 {
     return -(float)(v->count - FIRST_LEARNED);
 }
 
 /* Piece number `i` of the pieces with `letters` letters: a number in base 26 whose first digit may be the mark. */
-static void put_piece(struct vocabulary *v, uint32_t i, int letters)
+static void put_piece(struct wordlist *v, uint32_t i, int letters)
 {
     char text[16], *end = text + sizeof text, *p = end;
     for (int k = 1; k < letters; k++, i /= 26) *--p = (char)('a' + i % 26);
@@ -87,7 +89,7 @@ static void put_piece(struct vocabulary *v, uint32_t i, int letters)
     put(v, p, (size_t)(end - p), NORMAL, learned_score(v));
 }
 
-static void put_learned(struct vocabulary *v)
+static void put_learned(struct wordlist *v)
 {
     uint32_t of_length = 27 * 26;
     for (int letters = 2; v->count < FIRST_CHARACTER; letters++, of_length *= 26)
@@ -95,7 +97,7 @@ static void put_learned(struct vocabulary *v)
             put_piece(v, of_length - 1 - i, letters); /* words that begin with a space are the more common: first */
 }
 
-static void put_characters(struct vocabulary *v)
+static void put_characters(struct wordlist *v)
 {
     put_word(v, SPACE_MARK, NORMAL, learned_score(v));
     for (char c = 33; c < 127; c++) put(v, &c, 1, NORMAL, learned_score(v));
@@ -110,7 +112,7 @@ static void put_characters(struct vocabulary *v)
     }
 }
 
-static void put_published(struct vocabulary *v, uint32_t count)
+static void put_published(struct wordlist *v, uint32_t count)
 {
     static const char *const first[] = {"<pad>", "<eos>", "<bos>", "<unk>", "<mask>"};
     for (int i = 0; i < 5; i++) put_word(v, first[i], CONTROL, ADDED_SCORE);
@@ -127,14 +129,14 @@ static void put_published(struct vocabulary *v, uint32_t count)
     put_runs(v, '\t', 1, 31);
     put_word(v, "<start_of_image>", CONTROL, ADDED_SCORE);
     put_word(v, "<end_of_image>", CONTROL, ADDED_SCORE);
-    for (uint32_t i = 99; v->count < VOCABULARY_FULL; i++) put_numbered(v, "<unused%u>", i, CONTROL, ADDED_SCORE);
+    for (uint32_t i = 99; v->count < WORDLIST_FULL; i++) put_numbered(v, "<unused%u>", i, CONTROL, ADDED_SCORE);
     if (v->count < count) put_word(v, "<image_soft_token>", CONTROL, ADDED_SCORE);
     while (v->count < count) put_numbered(v, "[PAD%u]", v->count, UNUSED, ADDED_SCORE);
 }
 
 /* ---- the small layout ---- */
 
-static void put_small(struct vocabulary *v, uint32_t count)
+static void put_small(struct wordlist *v, uint32_t count)
 {
     static const char *const first[] = {"<pad>", "<eos>", "<bos>", "<unk>", "<mask>"};
     static const int types[] = {CONTROL, CONTROL, CONTROL, UNKNOWN, NORMAL};
@@ -157,20 +159,21 @@ static void put_small(struct vocabulary *v, uint32_t count)
 
 /* ---- the two doors ---- */
 
-static int finish(struct vocabulary *v, struct err *why)
+static int finish(struct wordlist *v, struct err *why)
 {
     if (!v->tokens.failed && !v->scores.failed && !v->types.failed) return 0;
     uint32_t count = v->count;
-    vocabulary_free(v);
+    wordlist_free(v);
     return fail(why, E_MEMORY, "no memory for a vocabulary of %u tokens", count);
 }
 
-int vocabulary_invent(struct vocabulary *v, uint32_t count, struct err *why)
+int wordlist_invent(struct wordlist *v, uint32_t count, struct err *why)
 {
-    *v = (struct vocabulary){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
-    if (count < VOCABULARY_LEAST)
-        return fail(why, E_USAGE, "a vocabulary of %u tokens is too small; it needs at least %d", count, VOCABULARY_LEAST);
-    if (count >= VOCABULARY_FULL) put_published(v, count);
+    *v = (struct wordlist){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
+    if (count < WORDLIST_LEAST)
+        return fail(why, E_USAGE, "a vocabulary of %u tokens is too small; it needs at least %d", count,
+                    WORDLIST_LEAST);
+    if (count >= WORDLIST_FULL) put_published(v, count);
     else put_small(v, count);
     return finish(v, why);
 }
@@ -196,7 +199,7 @@ static int copy_id(uint32_t *to, const struct gguf *g, const char *key, uint32_t
     return 0;
 }
 
-static int copy_from(struct vocabulary *v, const struct gguf *g, struct err *why)
+static int copy_from(struct wordlist *v, const struct gguf *g, struct err *why)
 {
     struct gguf_array tokens, scores, types;
     TRY(gguf_list(g, "tokenizer.ggml.tokens", &tokens, why));
@@ -215,18 +218,18 @@ static int copy_from(struct vocabulary *v, const struct gguf *g, struct err *why
     return copy_id(&v->padding, g, "tokenizer.ggml.padding_token_id", v->count, why);
 }
 
-int vocabulary_copy(struct vocabulary *v, const char *path, struct err *why)
+int wordlist_copy(struct wordlist *v, const char *path, struct err *why)
 {
     struct gguf *g;
-    *v = (struct vocabulary){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
+    *v = (struct wordlist){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
     TRY(gguf_open(&g, path, why));
     int rc = copy_from(v, g, why);
     gguf_close(&g);
-    if (rc) vocabulary_free(v);
+    if (rc) wordlist_free(v);
     return rc ? rc : finish(v, why);
 }
 
-void vocabulary_free(struct vocabulary *v)
+void wordlist_free(struct wordlist *v)
 {
     bytes_free(&v->tokens);
     bytes_free(&v->scores);

@@ -1,0 +1,140 @@
+/* tests/bench/kernels_bench.c — how fast matmul and attention are here.
+ *
+ *   kernels_bench [WORD…]     only lines whose text holds every word, for instance  kernels_bench avx512 Q4_0
+ *
+ * One line per instruction set, format, shape and number of rows: the best of several runs by the busiest thread's CPU time, in 10^9 multiply-adds a
+ * second and 10^9 weight bytes a second (what one row is limited by). Threads: OMP_NUM_THREADS. Weights are small
+ * integers of no meaning; the time does not depend on them. */
+#include "base/half.h"
+#include "partition/blocks.h"
+#include "worker/kernels/kernels.h"
+
+#include <omp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static bool wanted(const char *line, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!strstr(line, argv[i])) return false;
+    return true;
+}
+
+/* Pages touched by the threads that will read them. */
+static void *filled(size_t bytes)
+{
+    uint8_t *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!p) exit(1);
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < bytes; i++) p[i] = i % 7 ? (uint8_t)(i * 37 >> 3) & 0x17 : 1;
+    return p;
+}
+
+/* CPU time of the calling thread: what other programs take away does not count, only what they do to the caches. */
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Of the busiest thread. */
+static double seconds_of_matmul(const struct kernels *k, float *y, const struct panels *w, struct acts *a, bool quantize)
+{
+    uint32_t panels = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+    double busiest = 0;
+#pragma omp parallel reduction(max : busiest)
+    {
+        double start = thread_seconds();
+        uint32_t n = (uint32_t)omp_get_num_threads(), me = (uint32_t)omp_get_thread_num();
+        uint32_t first = (uint32_t)((uint64_t)panels * me / n), end = (uint32_t)((uint64_t)panels * (me + 1) / n);
+        if (quantize) {
+            uint32_t from = a->rows * me / n, to = a->rows * (me + 1) / n;
+            k->quantize(a, from, to - from);
+#pragma omp barrier
+        }
+        k->matmul(y, w->rows, w, a, first, end - first);
+        busiest = thread_seconds() - start;
+    }
+    return busiest;
+}
+
+static void bench_matmul(const struct kernels *k, uint32_t type, uint32_t out, uint32_t cols, uint32_t rows, int argc, char **argv)
+{
+    char line[100];
+    snprintf(line, sizeof line, "%-6s %-5s [%6u,%6u] rows %3u threads %d", k->isa, block_info(type)->name, out, cols, rows,
+             omp_get_max_threads());
+    if (!wanted(line, argc, argv)) return;
+    struct panels w;
+    struct acts a;
+    size_t bytes = panels_bytes(type, out, cols);
+    void *store = filled(act_bytes(rows, cols));
+    float *x = filled(4ul * rows * cols), *y = filled(4ul * rows * out);
+    for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] = (float)(i % 29) - 14;
+    panels_init(&w, type, out, cols, filled(bytes));
+    acts_init(&a, store, rows, cols);
+    acts_shape(&a, rows, cols, x, cols);
+    double best = 1e9, spent = 0;
+    bool is_float = type == T_F16 || type == T_BF16 || type == T_F32;
+    for (int run = 0; run < 200 && (run < 5 || spent < 0.5); run++) {
+        double s = seconds_of_matmul(k, y, &w, &a, !is_float);
+        spent += s;
+        if (s < best) best = s;
+    }
+    printf("%s  %7.1f GMAC/s %6.1f GB/s %8.3f ms\n", line, (double)out * cols * rows / best / 1e9, (double)bytes / best / 1e9, best * 1e3);
+    free(store), free(x), free(y), free(w.data);
+}
+
+static void bench_attend(const struct kernels *k, uint32_t heads, uint32_t head_dim, uint32_t keys, int argc, char **argv)
+{
+    char line[100];
+    snprintf(line, sizeof line, "%-6s attend heads %u dim %u keys %u threads 1", k->isa, heads, head_dim, keys);
+    if (!wanted(line, argc, argv)) return;
+    uint32_t n_pages = (keys + KV_PAGE - 1) / KV_PAGE;
+    size_t half = (size_t)KV_PAGE * head_dim;
+    uint16_t *store = filled(4 * half * n_pages);
+    const uint16_t **pages = filled(n_pages * sizeof *pages);
+    for (uint32_t p = 0; p < n_pages; p++) pages[p] = store + p * 2 * half;
+    struct attend t = {.q = filled(4ul * heads * head_dim), .out = filled(4ul * heads * head_dim), .heads = heads, .head_dim = head_dim,
+                       .scale = 0.0625f, .pages = pages, .n_pages = n_pages, .values_at = half, .to = keys - 1,
+                       .scores = filled(4ul * heads * (keys + 32))};
+    double best = 1e9;
+    for (int run = 0; run < 50; run++) {
+        double start = thread_seconds();
+        k->attend(&t);
+        double s = thread_seconds() - start;
+        if (s < best) best = s;
+    }
+    printf("%s  %7.1f GMAC/s %6.1f GB/s %8.3f ms\n", line, 2.0 * heads * head_dim * keys / best / 1e9,
+           4.0 * head_dim * keys / best / 1e9, best * 1e3);
+    free(store), free(pages), free((void *)t.q), free(t.out), free(t.scores);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"ref", "avx2", "avx512", "neon"};
+    static const uint32_t types[] = {T_Q4_0, T_Q4_1, T_Q4_K, T_Q8_0, T_Q5_1, T_Q5_K, T_Q6_K, T_F16, T_BF16, T_F32};
+    static const uint32_t all_rows[] = {1, 2, 4, 8, 64, 256};
+    for (int i = 0; i < 4; i++) {
+        struct kernels k;
+        if (kernels_named(&k, names[i], NULL)) continue;
+        for (int t = 0; t < 10; t++)
+            for (int r = 0; r < 6; r++) {
+                if (i == 0 && r) continue; /* ref is not made for speed */
+                bench_matmul(&k, types[t], 10240, 2560, all_rows[r], argc, argv);
+                bench_matmul(&k, types[t], 2560, 10240, all_rows[r], argc, argv);
+            }
+        for (int r = 0; r < 4 && i; r++) {
+            bench_matmul(&k, T_Q6_K, 262144, 2560, all_rows[r], argc, argv);
+            bench_matmul(&k, T_F16, 262144, 2560, all_rows[r], argc, argv);
+        }
+        bench_attend(&k, 2, 256, 1024, argc, argv);
+        bench_attend(&k, 4, 256, 4096, argc, argv);
+        bench_attend(&k, 2, 128, 4096, argc, argv);
+        bench_attend(&k, 1, 72, 4096, argc, argv);
+    }
+    return 0;
+}

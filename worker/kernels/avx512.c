@@ -1,0 +1,128 @@
+/* worker/kernels/avx512.c — x86-64 with AVX-512 and VNNI: one vector is all sixteen lanes.
+ *
+ * vpdpbusd multiplies unsigned by signed bytes and adds four products to an int, with no limit on the way. Weights are
+ * the unsigned side: nibbles as they are, signed ones after their sign bit is turned (+128, taken off by the sums of
+ * the activations). Thirty-two registers hold eight rows' sums, eight groups of weights and what is in between. */
+#include "worker/kernels/inside.h"
+
+#include "base/half.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
+typedef __m512 vf;
+typedef __m512i vi;
+#define V_LANES 16
+#define V_PARTS 1
+#define TILE_ROWS 8
+#define MOST_VECTORS 2
+#define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
+#define ATTEND_KEYS 4
+#define ATTEND_HEADS 4
+#define ATTEND_VALUES 16
+
+INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
+INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+INLINE vf vf_neg(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+/* The instruction returns its second operand when one is a NaN. */
+INLINE vf vf_at_least(float low, vf x) { return _mm512_max_ps(_mm512_set1_ps(low), x); }
+INLINE vf vf_at_most(float high, vf x) { return _mm512_min_ps(_mm512_set1_ps(high), x); }
+INLINE float vf_largest(vf a) { return _mm512_reduce_max_ps(a); }
+INLINE vf vf_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
+INLINE vf vf_from_f16_some(const uint16_t *p, int n) /* the first n, zeros behind them */
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+}
+INLINE void vf_to_f16(uint16_t *p, vf v) { _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
+INLINE vf vf_from_bf16(const uint16_t *p)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
+}
+INLINE vf vf_from_u8(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p))); }
+INLINE vf vf_from_i8(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p))); }
+INLINE vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
+INLINE vf vf_power_of_two(vi n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
+
+INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
+INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+INLINE vi vi_half(vi a) { return _mm512_srai_epi32(a, 1); }
+INLINE vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
+INLINE int vi_largest(vi a) { return _mm512_reduce_max_epi32(a); }
+INLINE vi vi_round(vf a) { return _mm512_cvtps_epi32(a); }
+INLINE vi vi_magnitude(vf a) { return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)); }
+INLINE vi vi_low_nibbles(vi a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+INLINE vi vi_high_nibbles(vi a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
+
+/* 8 + 8, 4 + 4, 2 + 2, 1 + 1: lane i gets lane i + half. */
+INLINE float lanes_fold(const vf *v)
+{
+    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(*v), _mm512_extractf32x8_ps(*v, 1));
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* The same for four at once: each step leaves its results beside each other for the next. */
+INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
+{
+    __m512 a = _mm512_add_ps(_mm512_shuffle_f32x4(v[0][0], v[1][0], 0x44), _mm512_shuffle_f32x4(v[0][0], v[1][0], 0xee));
+    __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(v[2][0], v[3][0], 0x44), _mm512_shuffle_f32x4(v[2][0], v[3][0], 0xee));
+    a = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0x4e));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0xb1));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, a)));
+}
+
+/* Sixteen ints that fit in bytes, and their sum. */
+INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
+{
+    _mm_storeu_si128((void *)q, _mm512_cvtepi32_epi8(*n));
+    return _mm512_reduce_add_epi32(*n);
+}
+
+#define OFFSET_Q8 128
+#define OFFSET_Q6 128
+INLINE vi vi_prepare_q8(vi w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
+INLINE vi vi_prepare_q6(vi w) { return vi_prepare_q8(w); }
+
+/* a * sum[0] + b * sum[1] in every lane. */
+INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
+{
+    int32_t pair;
+    memcpy(&pair, sum, 4);
+    return _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_set1_epi32((int)((uint32_t)b << 16 | (a & 0xffff))));
+}
+
+/* R rows, BLOCK bytes apart: s[r] += sum over the groups of w[k] times the row's four bytes. Groups outside, so that R
+ * chains run side by side. */
+INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
+{
+    (void)bits;
+    EACH (k, groups)
+        EACH (r, R) {
+            int32_t four;
+            memcpy(&four, q + r * BLOCK + 4 * k, 4);
+            s[r] = _mm512_dpbusd_epi32(s[r], w[k], _mm512_set1_epi32(four));
+        }
+}
+
+#include "worker/kernels/rows.inc"
+#include "worker/kernels/attend.inc"
+#include "worker/kernels/matmul.inc"
+
+void kernels_use_avx512(struct kernels *k)
+{
+    *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend};
+}

@@ -1,0 +1,142 @@
+/* worker/kernels/neon.c — 64-bit ARM with the dot product instructions: four vectors are the sixteen lanes.
+ *
+ * sdot multiplies signed by signed bytes and adds four products to an int; its lane form takes the four activation bytes
+ * straight out of a register that holds sixteen. Nothing needs shifting but Q4_0's 8. Thirty-two registers hold eight
+ * rows of one vector. */
+#include "worker/kernels/inside.h"
+
+#include "base/half.h"
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+#define V_LANES 4
+#define V_PARTS 4
+#define TILE_ROWS 8
+#define MOST_VECTORS 4
+#define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
+#define ATTEND_KEYS 2
+#define ATTEND_HEADS 2
+#define ATTEND_VALUES 16
+
+INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
+INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
+INLINE void vf_store(float *p, vf v) { vst1q_f32(p, v); }
+INLINE vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+INLINE vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+INLINE vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+INLINE vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+INLINE vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+INLINE vf vf_neg(vf a) { return vnegq_f32(a); }
+INLINE vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
+INLINE vf vf_at_least(float low, vf x) { return vmaxq_f32(vdupq_n_f32(low), x); }
+INLINE vf vf_at_most(float high, vf x) { return vminq_f32(vdupq_n_f32(high), x); }
+INLINE float vf_largest(vf a) { return vmaxvq_f32(a); }
+INLINE vf vf_from_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+/* The first n of a vector, zeros behind them; n may be anything. */
+INLINE vf vf_from_f16_some(const uint16_t *p, int n)
+{
+    uint16_t some[V_LANES] = {0};
+    if (n >= V_LANES) return vf_from_f16(p);
+    if (n > 0) memcpy(some, p, (size_t)n * sizeof *p);
+    return vf_from_f16(some);
+}
+INLINE void vf_to_f16(uint16_t *p, vf v) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
+INLINE vf vf_from_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+INLINE vf vf_from_u8(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
+INLINE vf vf_from_i8(const int8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four)))));
+}
+INLINE vf vf_from_vi(vi a) { return vcvtq_f32_s32(a); }
+INLINE vf vf_power_of_two(vi n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)); }
+
+INLINE vi vi_zero(void) { return vdupq_n_s32(0); }
+INLINE vi vi_load(const void *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+INLINE vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
+INLINE vi vi_half(vi a) { return vshrq_n_s32(a, 1); }
+INLINE vi vi_max(vi a, vi b) { return vmaxq_s32(a, b); }
+INLINE int vi_largest(vi a) { return vmaxvq_s32(a); }
+INLINE vi vi_round(vf a) { return vcvtnq_s32_f32(a); }
+INLINE vi vi_magnitude(vf a) { return vandq_s32(vreinterpretq_s32_f32(a), vdupq_n_s32(0x7fffffff)); }
+INLINE vi vi_low_nibbles(vi a) { return vreinterpretq_s32_u8(vandq_u8(vreinterpretq_u8_s32(a), vdupq_n_u8(15))); }
+INLINE vi vi_high_nibbles(vi a) { return vreinterpretq_s32_u8(vshrq_n_u8(vreinterpretq_u8_s32(a), 4)); }
+
+/* 8 + 8, 4 + 4, 2 + 2, 1 + 1: lane i gets lane i + half. */
+INLINE float lanes_fold(const vf *v)
+{
+    vf a = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
+    float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
+}
+
+/* The same for two at once. */
+INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
+{
+    vf a = vaddq_f32(vaddq_f32(v[0][0], v[0][2]), vaddq_f32(v[0][1], v[0][3]));
+    vf b = vaddq_f32(vaddq_f32(v[1][0], v[1][2]), vaddq_f32(v[1][1], v[1][3]));
+    vst1_f32(out, vpadd_f32(vadd_f32(vget_low_f32(a), vget_high_f32(a)), vadd_f32(vget_low_f32(b), vget_high_f32(b))));
+}
+
+/* Sixteen ints that fit in bytes, and their sum. */
+INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
+{
+    int16x8_t low = vcombine_s16(vmovn_s32(n[0]), vmovn_s32(n[1])), high = vcombine_s16(vmovn_s32(n[2]), vmovn_s32(n[3]));
+    vst1q_s8(q, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+    return vaddvq_s32(vaddq_s32(vaddq_s32(n[0], n[1]), vaddq_s32(n[2], n[3])));
+}
+
+#define OFFSET_Q8 0
+#define OFFSET_Q6 0
+INLINE vi vi_prepare_q8(vi w) { return w; }
+INLINE vi vi_prepare_q6(vi w) { return w; }
+
+/* a * sum[0] + b * sum[1] in every lane. */
+INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
+{
+    return vdupq_n_s32(a * sum[0] + b * sum[1]);
+}
+
+INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
+{
+    int8x16_t bytes = vreinterpretq_s8_s32(w);
+    switch (group) { /* the lane is part of the instruction */
+    case 0: return vdotq_laneq_s32(s, bytes, q, 0);
+    case 1: return vdotq_laneq_s32(s, bytes, q, 1);
+    case 2: return vdotq_laneq_s32(s, bytes, q, 2);
+    default: return vdotq_laneq_s32(s, bytes, q, 3);
+    }
+}
+
+/* R rows, BLOCK bytes apart: s[r] += sum over the groups of w[k] times the row's four bytes. */
+INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
+{
+    (void)bits;
+    EACH (r, R)
+        EACH (k, groups / 4) {
+            int8x16_t sixteen = vld1q_s8(q + r * BLOCK + 16 * k);
+            EACH (j, 4) s[r] = vi_dot(s[r], w[4 * k + j], sixteen, j);
+        }
+}
+
+#include "worker/kernels/rows.inc"
+#include "worker/kernels/attend.inc"
+#include "worker/kernels/matmul.inc"
+
+void kernels_use_neon(struct kernels *k)
+{
+    *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend};
+}
