@@ -4,7 +4,7 @@
  * Waiting. MPI moves data only inside its own calls, and its blocking calls spin: a rank that waits in MPI_Recv takes the
  * core that another rank computes on. So we look, and sleep between looks: a 32nd of the time that nothing has happened
  * for, at least 20 us, at most 4 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
- * well under 1% of a core. The sleep is a poll of an eventfd, so port_wake ends it at once.
+ * about 1% of a core. The sleep is a poll of an eventfd, so port_wake ends it at once.
  *
  * Receiving. MPI_Improbe tells size and sender of what has come, then MPI_Imrecv takes it into a frame of that size. Receives
  * posted ahead would need a buffer of the largest body for each, and gain one look: a message that meets a posted receive
