@@ -44,7 +44,7 @@ void vision_stage_heed(struct vision_stage *s, const volatile bool *stop);
  * E_WORKER if the result is not finite. */
 int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct err *why);
 
-/* Where a picture's time went, summed over threads, since the stage was opened: for measuring. */
+/* Where pictures' processor time went, summed over threads, since the stage was opened: for measuring. */
 struct vision_times {
     double before, attention, after, ends; /* seconds: norm, q, k, v; attention; o and ffn; patches and projector */
 };
