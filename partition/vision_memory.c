@@ -13,10 +13,16 @@
 /* Keys a call of vision_attend looks at a time, and rows: VISION_KEYS of worker/kernels/kernels.h and the tallest tile. */
 #define KEYS 256
 #define TILE 16
+#define GROUP 32 /* SHORT_GROUP of worker/kernels/kernels.h */
 
 static uint64_t floats(uint64_t n)
 {
     return (n * sizeof(float) + 63) / 64 * 64;
+}
+
+static uint64_t shorts(uint64_t n)
+{
+    return (n * sizeof(int16_t) + 63) / 64 * 64;
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -42,11 +48,13 @@ uint64_t vision_floats_out(const struct vision_config *c, struct vision_share s)
 struct vision_scratch vision_scratch(const struct vision_config *c, struct vision_share s, int threads)
 {
     const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
+    const uint64_t places = round_up(patches, PANEL_ROWS), groups = round_up(patches, GROUP) / GROUP;
+    const uint64_t even = c->heads * round_up(dim, 2), wide = c->heads * round_up(dim, PANEL_ROWS);
     struct vision_scratch b = {
         .stream = floats(patches * c->width),
-        .queries = floats(patches * c->width),
-        .keys = floats(round_up(patches, PANEL_ROWS) * c->width),
-        .values = floats(patches * c->heads * round_up(dim, PANEL_ROWS)),
+        .queries = most(floats(patches * c->width), floats(round_up(patches * c->heads, 16)) + shorts(patches * even)),
+        .keys = most(floats(places * c->width), floats(places * c->heads) + shorts(places * even)),
+        .values = most(floats(patches * wide), floats(groups * wide) + shorts(groups * GROUP * wide)),
         .tokens = s.projector ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
         .narrow = floats(VISION_ROWS * (uint64_t)c->width),
         .wide = floats(most(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width),

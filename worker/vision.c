@@ -11,8 +11,8 @@
  * Pieces are handed out one by one: cores are seldom all ours, and the slowest would set the pace. */
 #include "worker/vision.h"
 
-#include "base/checked.h"
 #include "worker/region.h"
+#include "worker/vision_attention.h"
 #include "worker/vision_shard.h"
 
 #include <math.h>
@@ -44,7 +44,8 @@ struct vision_stage {
     int threads;
     uint32_t piece; /* rows */
     size_t room_each;
-    float *x, *queries, *keys, *values, *tokens;
+    float *x, *tokens;
+    struct sight sight;
     struct hand *hands; /* [threads] */
     const volatile bool *stop;
     bool stopped; /* changes between two barriers only */
@@ -82,24 +83,6 @@ static void add_rows(const struct vision_stage *s, float *x, const float *y, con
     for (size_t r = 0; r < n; r++) s->kernels.add(x + r * width, y + r * width, bias, width);
 }
 
-/* Row `row` of keys goes, with its bias, into the panels of its heads: one lane is one row. */
-static void store_key(const struct vision_stage *s, const float *k, const float *bias, uint32_t row)
-{
-    const uint32_t dim = vision_head_dim(&s->config);
-    const size_t head_floats = round_up(vision_patches(&s->config), PANEL_ROWS) * dim;
-    float *to = s->keys + (size_t)(row / PANEL_ROWS) * dim * PANEL_ROWS + row % PANEL_ROWS;
-    for (uint32_t h = 0; h < s->config.heads; h++, to += head_floats, k += dim, bias += dim)
-        for (uint32_t i = 0; i < dim; i++) to[(size_t)i * PANEL_ROWS] = k[i] + bias[i];
-}
-
-static void store_value(const struct vision_stage *s, const float *v, const float *bias, uint32_t row)
-{
-    const uint32_t dim = vision_head_dim(&s->config), wide = (uint32_t)round_up(dim, PANEL_ROWS);
-    float *to = s->values + (size_t)row * wide;
-    for (uint32_t h = 0; h < s->config.heads; h++, to += (size_t)vision_patches(&s->config) * wide, v += dim, bias += dim)
-        for (uint32_t i = 0; i < dim; i++) to[i] = v[i] + bias[i];
-}
-
 static void rows_before(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
                         uint32_t n)
 {
@@ -110,28 +93,7 @@ static void rows_before(const struct vision_stage *s, struct hand *h, const stru
     multiply(s, h, h->wide, ld, &w[V_Q]);
     multiply(s, h, h->wide + width, ld, &w[V_K]);
     multiply(s, h, h->wide + 2 * (size_t)width, ld, &w[V_V]);
-    for (uint32_t r = 0; r < n; r++) {
-        const float *q = h->wide + r * ld;
-        float *to = s->queries + (size_t)(first + r) * width;
-        for (uint32_t i = 0; i < width; i++) to[i] = q[i] + w[V_Q_BIAS].rows[i];
-        store_key(s, q + width, w[V_K_BIAS].rows, first + r);
-        store_value(s, q + 2 * (size_t)width, w[V_V_BIAS].rows, first + r);
-    }
-}
-
-static void rows_look(const struct vision_stage *s, struct hand *h, uint32_t first, uint32_t n)
-{
-    const uint32_t width = s->config.width, dim = vision_head_dim(&s->config), patches = vision_patches(&s->config);
-    for (uint32_t head = 0; head < s->config.heads; head++) {
-        struct vision_attend t = {
-            .q = s->queries + (size_t)first * width + (size_t)head * dim, .ldq = width,
-            .out = h->narrow + (size_t)head * dim, .ldo = width,
-            .keys = s->keys + head * round_up(patches, PANEL_ROWS) * dim,
-            .values = s->values + head * (size_t)patches * round_up(dim, PANEL_ROWS),
-            .rows = n, .head_dim = dim, .n = patches, .scale = (float)(1.0 / sqrt(dim)), .scratch = h->attend,
-        };
-        s->kernels.vision_attend(&t);
-    }
+    sight_store(&s->sight, first, n, h->wide, w[V_Q_BIAS].rows, w[V_K_BIAS].rows, w[V_V_BIAS].rows);
 }
 
 static void rows_after(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
@@ -212,7 +174,7 @@ static void pass_layer(const struct vision_stage *s, const struct vision_weight 
     for (uint32_t first = 0; first < patches; first += s->piece) {
         uint64_t since = cpu_ns();
         uint32_t n = rows_of_piece(s, first, patches);
-        rows_look(s, h, first, n);
+        sight_look(&s->sight, first, n, h->narrow, h->attend);
         lap(h, ATTENTION, &since);
         rows_after(s, h, w, first, n);
         lap(h, AFTER, &since);
@@ -301,7 +263,7 @@ int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
 
-static void scratch_cut(struct vision_stage *s)
+static void scratch_cut(struct vision_stage *s, enum vision_type type)
 {
     const struct vision_config *c = &s->config;
     const struct vision_scratch b = vision_scratch(c, s->share, s->threads);
@@ -309,9 +271,10 @@ static void scratch_cut(struct vision_stage *s)
     if (vision_pixels(c) > widest) widest = vision_pixels(c);
     uint8_t *at = s->scratch.at;
     s->x = (float *)at, at += b.stream;
-    s->queries = (float *)at, at += b.queries;
-    s->keys = (float *)at, at += b.keys;
-    s->values = (float *)at, at += b.values;
+    /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
+    memset(at, 0, b.queries + b.keys + b.values);
+    sight_init(&s->sight, c, &s->kernels, type == VISION_Q8_0, at, at + b.queries, at + b.queries + b.keys);
+    at += b.queries + b.keys + b.values;
     s->tokens = (float *)at, at += b.tokens;
     s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);
     for (int i = 0; i < s->threads; i++) {
@@ -321,16 +284,13 @@ static void scratch_cut(struct vision_stage *s)
         acts_init(&h->acts, at, VISION_ROWS, widest), at += b.acts;
         h->attend = at, at += b.attend;
     }
-    /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
-    memset(s->keys, 0, b.keys);
-    memset(s->values, 0, b.values);
 }
 
-/* Whole tiles; fewer when the picture is small, so that every thread has some. */
+/* Whole groups of values; fewer when the picture is small, so that every thread has some. */
 static uint32_t piece_rows(const struct vision_config *c, int threads)
 {
-    uint32_t even = vision_patches(c) / (4 * (uint32_t)threads) / ACT_TILE * ACT_TILE;
-    return even < ACT_TILE ? ACT_TILE : even < VISION_ROWS ? even : VISION_ROWS;
+    uint32_t even = vision_patches(c) / (4 * (uint32_t)threads) / SHORT_GROUP * SHORT_GROUP;
+    return even < SHORT_GROUP ? SHORT_GROUP : even < VISION_ROWS ? even : VISION_ROWS;
 }
 
 static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
@@ -344,7 +304,7 @@ static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, 
     s->patch = s->shard.weights;
     s->layers = s->patch + (s->share.patches ? V_POST - V_PATCH : 0);
     s->post = s->layers + (size_t)(s->share.end - s->share.first) * V_LAYER_ROLES;
-    scratch_cut(s);
+    scratch_cut(s, in->type);
     return 0;
 }
 

@@ -19,7 +19,7 @@ struct recipe {
 static const struct recipe plain = {.arch = "clip", .projector = "gemma3", .image = 8, .heads = 2, .hidden = 24,
                                     .matrices = T_F16};
 #define WIDTH 32
-#define FFN 48
+#define FFN 64
 #define LAYERS 2
 
 static bool has(const struct recipe *r, const char *name)

@@ -9,7 +9,7 @@ static const struct vision_config odd = {.image = 18, .patch = 2, .layers = 4, .
                                          .deviation = {0.5f, 0.5f, 0.5f}};
 /* 324 patches: more keys than are taken at a time; blocks of 32. */
 static const struct vision_config even = {.image = 36, .patch = 2, .layers = 2, .width = 64, .ffn = 96, .heads = 2,
-                                          .pool = 2, .hidden = 48, .norm_epsilon = 1e-6f, .mean = {0.5f, 0.5f, 0.5f},
+                                          .pool = 2, .hidden = 64, .norm_epsilon = 1e-6f, .mean = {0.5f, 0.5f, 0.5f},
                                           .deviation = {0.5f, 0.5f, 0.5f}};
 
 struct toy {
@@ -199,15 +199,15 @@ TEST(wrong_pieces_are_refused)
     struct vision_plan_in in = plan_of(&t, (struct vision_share){1, 2, false, false}, VISION_AS_FILE, 1);
     struct vision_stage *s;
     struct kernels k;
-    struct err why = {0};
+    struct err no = {0};
     const void *data = in.tensors[V_Q].data;
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
-    refused(vision_stage_load(s, V_LAYER_ROLES, 0, 1, data, &why), E_WIRE, &why, "the vision share has 16 tensors");
-    refused(vision_stage_load(s, V_Q, 16, 16, data, &why), E_WIRE, &why, "row 0 is next");
-    refused(vision_stage_load(s, V_Q, 0, 61, data, &why), E_WIRE, &why, "1 to 60 are missing");
-    refused(vision_stage_load(s, V_Q, 0, 17, data, &why), E_WIRE, &why, "multiples of 16");
-    refused(vision_stage_loaded(s, &why), E_WIRE, &why, "ln1.weight of vision layer 1 is not complete");
+    refused(vision_stage_load(s, V_LAYER_ROLES, 0, 1, data, &no), E_WIRE, &no, "the vision share has 16 tensors");
+    refused(vision_stage_load(s, V_Q, 16, 16, data, &no), E_WIRE, &no, "row 0 is next");
+    refused(vision_stage_load(s, V_Q, 0, 61, data, &no), E_WIRE, &no, "1 to 60 are missing");
+    refused(vision_stage_load(s, V_Q, 0, 17, data, &no), E_WIRE, &no, "multiples of 16");
+    refused(vision_stage_loaded(s, &no), E_WIRE, &no, "ln1.weight of vision layer 1 is not complete");
     vision_stage_close(&s);
     toy_free(&t);
 }
@@ -216,10 +216,10 @@ static void stage_refused(struct vision_plan_in in, int wanted, const char *word
 {
     struct vision_stage *s;
     struct kernels k;
-    struct err why = {0};
+    struct err no = {0};
     NEED(kernels_named(&k, NULL, why));
-    int code = vision_stage_open(&s, &in, &k, &why);
-    refused(code, wanted, &why, word);
+    int code = vision_stage_open(&s, &in, &k, &no);
+    refused(code, wanted, &no, word);
     vision_stage_close(&s);
 }
 
@@ -268,14 +268,14 @@ TEST(a_stop_is_heeded_between_layers)
     struct vision_plan_in in = plan_of(&t, (struct vision_share){0, 4, true, true}, VISION_AS_FILE, 2);
     struct vision_stage *s;
     struct kernels k;
-    struct err why = {0};
+    struct err no = {0};
     volatile bool stop = true;
     float *out = memory(vision_floats_out(&odd, in.share) * 4);
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
     NEED(load_all(s, in.tensors, t.n, 64, why));
     vision_stage_heed(s, &stop);
-    refused(vision_stage_run(s, t.pixels, out, &why), E_INTERRUPTED, &why, "stopped");
+    refused(vision_stage_run(s, t.pixels, out, &no), E_INTERRUPTED, &no, "stopped");
     vision_stage_close(&s);
     free(out);
     toy_free(&t);

@@ -147,6 +147,10 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
+INLINE vi vi_set1(int32_t n) { return _mm256_set1_epi32(n); }
+INLINE void vi_to_i16(int16_t *p, vi v) { _mm_storeu_si128((void *)p, _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1))); }
+INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); } /* two products of shorts a lane */
+
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
@@ -155,5 +159,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 void kernels_use_avx2(struct kernels *k)
 {
     *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
+                          short_columns};
 }

@@ -118,6 +118,10 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
+INLINE vi vi_set1(int32_t n) { return _mm512_set1_epi32(n); }
+INLINE void vi_to_i16(int16_t *p, vi v) { _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(v)); }
+INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm512_dpwssd_epi32(s, a, b); } /* two products of shorts a lane */
+
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
@@ -126,5 +130,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 void kernels_use_avx512(struct kernels *k)
 {
     *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
+                          short_columns};
 }

@@ -101,6 +101,28 @@ struct vision_attend {
     void *scratch;       /* vision_attend_bytes(head_dim) of partition/vision_memory.h, 64-byte aligned */
 };
 
+/* The same in 16-bit integers, at twice the speed, for encoders whose weights are rounded anyway: about 12 bits of each
+ * operand count. Queries and keys are rounded per row and head, values per column and SHORT_GROUP keys, all as
+ * short_row and short_columns below do. Sums of products are whole numbers that fit in 32 bits, so exact. Then, as above but
+ *     s_k = (float) sum * (q_scale * key_scale_k)      p_k = round half to even(e_k * SHORT_ONE)
+ *     out = out * alpha, then fma((float) sum over a group (p_k * v_k), value_scale, out), groups ascending */
+#define SHORT_GROUP 32
+#define SHORT_ONE 16383.0f   /* 16383 * 4095 * 32 < 2^31 */
+#define SHORT_VALUE 4095
+#define SHORT_KEY(head_dim) ((head_dim) <= 128 ? 4095 : 2047) /* squared, times the head dimension < 2^31 */
+struct vision_attend_short {
+    const int16_t *q;         /* [rows, head_dim rounded up to 2], a row every ldq shorts */
+    const float *q_scale;     /* one every ld_scale floats; the scale of attention is in it */
+    float *out;
+    const int16_t *keys;      /* [n in panels of 16][head_dim / 2, rounded up][16][2] */
+    const float *key_scale;   /* [n rounded up to 16] */
+    const int16_t *values;    /* [n in groups][SHORT_GROUP / 2][head_dim rounded up to 16][2] */
+    const float *value_scale; /* [n in groups][head_dim rounded up to 16], divided by SHORT_ONE */
+    size_t ldq, ld_scale, ldo;
+    uint32_t rows, head_dim, n;
+    void *scratch;            /* as above */
+};
+
 struct kernels {
     const char *isa; /* "ref", "avx2", "avx512", "neon" */
 
@@ -131,6 +153,12 @@ struct kernels {
     void (*vision_attend)(const struct vision_attend *task);
     /* matmul over all panels, the same bits; faster where many rows meet float weights, which it widens once for all. */
     void (*matmul_many)(float *y, size_t ldy, const struct panels *w, const struct acts *a);
+    void (*vision_attend_short)(const struct vision_attend_short *task);
+    /* y = x rounded to -limit..limit; returns the scale: max |x| / limit, by the rules of quantize (kernels.h, rows). */
+    float (*short_row)(int16_t *y, const float *x, uint32_t n, float limit);
+    /* The same for `rows` (at most SHORT_GROUP) rows of n columns, each column by itself, into a group as attention wants it:
+     * y [SHORT_GROUP / 2][n rounded up to 16][2], zeros where there is nothing; scale is divided by SHORT_ONE. */
+    void (*short_columns)(int16_t *y, float *scale, const float *x, size_t ldx, uint32_t rows, uint32_t n);
 };
 
 /* cos and sin of position * base^(-2i/head_dim) / factor for i < head_dim/2, computed in double by own code (the same

@@ -131,6 +131,14 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
+INLINE vi vi_set1(int32_t n) { return vdupq_n_s32(n); }
+INLINE void vi_to_i16(int16_t *p, vi v) { vst1_s16(p, vmovn_s32(v)); }
+INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
+{
+    int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vaddq_s32(s, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
@@ -139,5 +147,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 void kernels_use_neon(struct kernels *k)
 {
     *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
+                          short_columns};
 }
