@@ -1,22 +1,26 @@
 # gemmapipe — Gemma 3 as a relay of processes. `make help` lists what can be made.
 
 B       ?= build
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 PREFIX  ?= /usr/local
 SAN     ?=
 T       ?=
+FUZZ_SECONDS ?= 60
 
-ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # -ffp-contract=off: an fma is written where one is meant, so that every instruction set gives the same bits.
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(SANITIZE)
 LDLIBS  := -lxxhash -lm -lpthread
 ZMQ     = $(shell pkg-config --libs libzmq)
 CJSON   = $(shell pkg-config --libs libcjson)
 MPI_INC = $(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile)
 MPI     = $(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link)
-ALL_LDFLAGS := -fopenmp -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+ALL_LDFLAGS := -fopenmp -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
 ifneq ($(V),1)
 Q := @
@@ -33,7 +37,15 @@ SOURCES = $(filter-out $(MAINS),$(wildcard $(1)/*.c)) $(if $(filter worker,$(1))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 LIBS    := $(foreach r,coordinator worker partition transport base,$(B)/lib$(r).a)
 PROGRAMS := $(B)/gemmapipe $(B)/gemmapipe-worker $(B)/gemmapipe-partition
-UNIT    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*_test.c tests/links/*_test.c tests/fuzz/*_test.c))
+test_programs = $(patsubst tests/%.c,$(B)/tests/%,$(1))
+UNIT    := $(call test_programs,$(wildcard tests/*/*_test.c))
+# Programs that test scripts start; they bring their own main.
+AIDS    := $(call test_programs,$(filter-out %_test.c,$(wildcard tests/links/*.c tests/peer/*.c tests/pipeline/*.c)))
+BENCH   := $(call test_programs,$(wildcard tests/bench/*.c))
+FUZZERS := $(call test_programs,$(wildcard tests/fuzz/*_fuzz.c))
+DEMO    := models/demo/demo-q4_0.gguf
+# mpirun refuses root unless told twice; a demo or a test in a container is often root.
+ROOT_OK := $(if $(filter 0,$(shell id -u)),OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
 
 ## make            build/gemmapipe, gemmapipe-worker, gemmapipe-partition
 all: $(PROGRAMS)
@@ -51,7 +63,7 @@ $(B)/%.o: %.c
 define library
 $(B)/lib$(1).a: $$(call objects,$$(call SOURCES,$(1)))
 	$$(call say,AR,$$@)
-	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+	$$(Q)mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call library,$(r))))
 
@@ -62,12 +74,72 @@ $(PROGRAMS):
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(MPI) $(LDLIBS) -o $@
 
-$(B)/tests/%: $(B)/tests/%.o $(B)/tests/check.o $(LIBS)
+# An archive: a test with a main of its own does not take the one in check.c.
+$(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/*.c))
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/%: $(B)/tests/%.o $(B)/libcheck.a $(LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(MPI) $(LDLIBS) -o $@
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(ZMQ) $(CJSON) $(MPI) $(LDLIBS) -o $@
 
-units: $(UNIT)
+units: $(UNIT) $(AIDS)
+benches: $(BENCH)
+fuzzers: $(FUZZERS)
 
-.PHONY: all units
+# The targets below start make anew where they build: what `make deps` has just installed is seen only then.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+## make deps       installs what building, running and testing need (Debian, as root); quick when it is there
+deps:
+	@deploy/deps.sh
+
+## make demo       the bundled model as one coordinator and three workers under mpirun: a real answer
+demo:
+	@deploy/deps.sh --build
+	@$(MAKE) -s --no-print-directory $(JOBS) all
+	@echo '$$ mpirun -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"'
+	@$(ROOT_OK) mpirun --oversubscribe --bind-to none -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"
+	@echo '$$ $(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"'
+	@$(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"
+
+## make test       every test; T=wire: only programs and claims that hold the word
+test:
+	@B=$(B) SAN=$(SAN) tests/run $(T)
+
+## make san        every test under address and undefined; links and serve loop under thread
+san:
+	@tests/san $(T)
+
+## make fuzz       each reader of foreign bytes for FUZZ_SECONDS=60 (needs clang, libomp-dev)
+fuzz:
+	@$(MAKE) -s --no-print-directory $(JOBS) B=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzzers
+	@B=build/fuzz tests/fuzz.sh $(FUZZ_SECONDS) $(T)
+
+## make bench      the benchmarks of tests/bench, one after the other
+bench:
+	@$(MAKE) -s --no-print-directory $(JOBS) all benches
+	@for b in $(BENCH); do echo "$$ $$b"; $$b || exit 1; done
+
+## make rooms      who includes whom; fails on an arrow that points up
+rooms:
+	@tests/rooms.sh
+
+## make install    into PREFIX=/usr/local (DESTDIR= before it); make uninstall takes it out again
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+uninstall:
+	rm -f $(patsubst $(B)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS))
+
+## make clean      removes build/; V=1 with any target shows the commands
+clean:
+	rm -rf build
+
+## make help       this list
+help:
+	@sed -n 's/^## //p' Makefile
+
+.PHONY: all units benches fuzzers deps demo test san fuzz bench rooms install uninstall clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

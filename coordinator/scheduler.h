@@ -7,10 +7,11 @@
  *   stage 2         A1 A2 a  b  A3 a
  *
  * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over the
- * micro-batches (ceil(running / M) each, a sequence is not tied to a group), then prefill pieces up to the row budget, oldest
- * request first. A sequence has one decode in flight at most; pieces of one prompt may follow each other down the
- * pipe without waiting. A span that must not be cut (a picture) goes whole. After DECODES_PER_PREFILL micro-batches of
- * decodes in a row one prefill piece goes, so a busy pipe still admits someone. */
+ * micro-batches (running / M each, the remainder in turn; a sequence is not tied to a group), then prefill pieces,
+ * oldest request first: up to the row budget when nobody is answering, small ones otherwise. A sequence has one decode
+ * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
+ * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
+ * busy pipe still admits someone. */
 #ifndef COORDINATOR_SCHEDULER_H
 #define COORDINATOR_SCHEDULER_H
 
@@ -29,7 +30,8 @@ struct scheduler_limits {
     bool reorder;       /* unused for now: requests start in the order they came */
 };
 
-/* Rows first..first+n-1 of a prompt that must travel together. */
+/* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come
+ * in ascending order and do not touch the same row twice. */
 struct span {
     uint32_t first, n;
 };
@@ -39,34 +41,41 @@ struct move { /* part of a micro-batch: rows of one request */
     uint32_t position, rows;
     bool start;      /* the slot begins a new sequence */
     bool want_token; /* last row of what is known: sample after it */
-};
+};                   /* a request has one move in a micro-batch at most */
 
 struct schedule_batch {
     uint64_t id; /* 0, 1, 2, … in the order they enter the pipe */
     uint32_t n_moves, rows;
-    struct move *moves; /* owned by the scheduler until schedule_done(id) */
+    struct move *moves; /* the scheduler's; stay until schedule_done(id) and the schedule_next after it */
 };
 
 int  scheduler_open(struct scheduler **out, const struct scheduler_limits *limits, struct err *why);
 void scheduler_close(struct scheduler **s);
 
-/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … each once. E_USAGE if it can never fit. */
+/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that
+ * were refused, say). E_USAGE if it can never fit. */
 int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  struct err *why);
 
 /* The next micro-batch, if one may enter the pipe now. False: wait for a result, or for a request. */
 bool schedule_next(struct scheduler *s, struct schedule_batch *out);
 
-/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end.
- * E_WIRE if no such micro-batch is in flight. */
+/* The micro-batch in flight with this number, NULL if there is none: what a result is an answer to. */
+const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t id);
+
+/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end; ask
+ * for the next micro-batch after telling which, so that groups come out even. E_WIRE if it is not in flight. */
 int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
 
-/* The request goes on with `rows` more rows: 1 for the token just sampled, more for the next turn of a chat. */
-int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans, struct err *why);
+/* The request goes on with `rows` more rows: 1 for the token just sampled, more for the next turn of a chat. E_USAGE if
+ * they go over the context, E_INTERNAL while it is not waiting. */
+int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                  struct err *why);
 
 /* The request is over: its slot is free. Only while none of its rows are in flight (E_INTERNAL otherwise: use
- * schedule_idle to know). */
+ * schedule_idle to know). A request that never got a slot may be ended too. */
 int schedule_end(struct scheduler *s, uint32_t request, struct err *why);
+bool schedule_idle(const struct scheduler *s, uint32_t request); /* none of its rows are in flight */
 
 uint32_t schedule_in_flight(const struct scheduler *s);
 uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */

@@ -47,8 +47,9 @@ static int check_architecture(const struct gguf *g, struct err *why)
     TRY(gguf_text(g, "general.architecture", &arch, why));
     if (text_is(arch, "gemma3")) return 0;
     if (text_is(arch, "clip"))
-        return fail(why, E_FILE, "%s holds the picture encoder of a model (an mmproj file); give the text model's file as the "
-                    "model", gguf_path(g, 0));
+        return fail(why, E_FILE,
+                    "%s holds the picture encoder of a model (an mmproj file); give the text model's file as the model",
+                    gguf_path(g, 0));
     char name[40] = "";
     for (size_t i = 0; i < arch.n && i < sizeof name - 1; i++)
         name[i] = arch.text[i] > 0x20 && arch.text[i] < 0x7f ? arch.text[i] : '?';
@@ -65,8 +66,10 @@ static int check_not_ollama(const struct gguf *g, struct err *why)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) is |= gguf_has(g, keys[i]);
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) is |= gguf_tensor(g, tensors[i]) != NULL;
     if (!is) return 0;
-    return fail(why, E_FILE, "%s was made by Ollama, which packs text and vision into one file under names of its own; get the "
-                "model as published in GGUF instead, such as google/gemma-3-4b-it-qat-q4_0-gguf", gguf_path(g, 0));
+    return fail(why, E_FILE,
+                "%s was made by Ollama, which packs text and vision into one file under names of its own; get the "
+                "model as published in GGUF instead, such as google/gemma-3-4b-it-qat-q4_0-gguf",
+                gguf_path(g, 0));
 }
 
 static int check_no_soft_caps(const struct gguf *g, struct err *why)
@@ -76,8 +79,8 @@ static int check_no_soft_caps(const struct gguf *g, struct err *why)
         float cap = 0;
         if (gguf_has(g, keys[i])) TRY(gguf_f32(g, keys[i], &cap, why));
         if (cap != 0)
-            return fail(why, E_FILE, "%s: %s is %g; Gemma 3 has no soft caps and gemmapipe computes none", gguf_path(g, 0),
-                        keys[i], (double)cap);
+            return fail(why, E_FILE, "%s: %s is %g; Gemma 3 has no soft caps and gemmapipe computes none",
+                        gguf_path(g, 0), keys[i], (double)cap);
     }
     return 0;
 }
@@ -96,8 +99,8 @@ static int pattern_of_list(struct model_config *c, const struct gguf *g, struct 
     c->pattern = local + 1;
     for (uint32_t i = 0; i < c->layers; i++)
         if ((list.data[i] == 0) != ((i + 1) % c->pattern == 0))
-            return fail(why, E_FILE, "%s: %s is irregular at layer %u; wanted every %u-th layer to be global", gguf_path(g, 0),
-                        key, i, c->pattern);
+            return fail(why, E_FILE, "%s: %s is irregular at layer %u; wanted every %u-th layer to be global",
+                        gguf_path(g, 0), key, i, c->pattern);
     return 0;
 }
 
@@ -119,7 +122,8 @@ static int read_rope(struct model_config *c, const struct gguf *g, struct err *w
     struct gguf_string scaling = {"", 0};
     TRY(gguf_f32(g, "gemma3.rope.freq_base", &c->rope_base_global, why));
     c->rope_base_local = LOCAL_ROPE_BASE;
-    if (gguf_has(g, "gemma3.rope.freq_base_swa")) TRY(gguf_f32(g, "gemma3.rope.freq_base_swa", &c->rope_base_local, why));
+    if (gguf_has(g, "gemma3.rope.freq_base_swa"))
+        TRY(gguf_f32(g, "gemma3.rope.freq_base_swa", &c->rope_base_local, why));
 
     c->rope_factor = 1;
     if (gguf_has(g, "gemma3.rope.scaling.type")) TRY(gguf_text(g, "gemma3.rope.scaling.type", &scaling, why));
@@ -154,8 +158,8 @@ static int read_sizes(struct model_config *c, const struct gguf *g, struct err *
         uint32_t v = c->head_dim;
         if (gguf_has(g, same[i])) TRY(read_u32(g, same[i], &v, why));
         if (v != c->head_dim)
-            return fail(why, E_FILE, "%s: %s is %u and gemma3.attention.key_length is %u; wanted the same", gguf_path(g, 0),
-                        same[i], v, c->head_dim);
+            return fail(why, E_FILE, "%s: %s is %u and gemma3.attention.key_length is %u; wanted the same",
+                        gguf_path(g, 0), same[i], v, c->head_dim);
     }
     return gguf_f32(g, "gemma3.attention.layer_norm_rms_epsilon", &c->norm_epsilon, why);
 }
@@ -165,7 +169,8 @@ static int check_count(const struct gguf *g, const char *key, uint32_t type, uin
     struct gguf_array list;
     TRY(gguf_list(g, key, &list, why));
     if (list.type != type || list.count != wanted)
-        return fail(why, E_FILE, "%s: %s has %" PRIu64 " elements, wanted one for each of the %u rows of token_embd.weight",
+        return fail(why, E_FILE,
+                    "%s: %s has %" PRIu64 " elements, wanted one for each of the %u rows of token_embd.weight",
                     gguf_path(g, 0), key, list.count, wanted);
     return 0;
 }
@@ -178,17 +183,20 @@ static int read_vocabulary(struct model_config *c, const struct gguf *g, struct 
     const struct gguf_tensor *embedding = gguf_tensor(g, "token_embd.weight");
     if (!embedding) return fail(why, E_FILE, "%s has no tensor token_embd.weight", gguf_path(g, 0));
     if (embedding->n_dims != 2 || embedding->dims[1] > MAX_VOCAB)
-        return fail(why, E_FILE, "%s: token_embd.weight has %u dimensions and %" PRIu64 " rows, wanted 2 and at most %d",
+        return fail(why, E_FILE,
+                    "%s: token_embd.weight has %u dimensions and %" PRIu64 " rows, wanted 2 and at most %d",
                     gguf_path(g, 0), embedding->n_dims, embedding->dims[1], MAX_VOCAB);
     c->vocab = (uint32_t)embedding->dims[1];
     TRY(check_count(g, "tokenizer.ggml.tokens", GGUF_STRING, c->vocab, why));
     if (gguf_has(g, "tokenizer.ggml.scores")) TRY(check_count(g, "tokenizer.ggml.scores", GGUF_F32, c->vocab, why));
-    if (gguf_has(g, "tokenizer.ggml.token_type")) TRY(check_count(g, "tokenizer.ggml.token_type", GGUF_I32, c->vocab, why));
+    if (gguf_has(g, "tokenizer.ggml.token_type"))
+        TRY(check_count(g, "tokenizer.ggml.token_type", GGUF_I32, c->vocab, why));
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         uint32_t id = 0;
         if (gguf_has(g, ids[i])) TRY(read_u32(g, ids[i], &id, why));
         if (id >= c->vocab)
-            return fail(why, E_FILE, "%s: %s is %u, the vocabulary ends at %u", gguf_path(g, 0), ids[i], id, c->vocab - 1);
+            return fail(why, E_FILE, "%s: %s is %u, the vocabulary ends at %u", gguf_path(g, 0), ids[i], id,
+                        c->vocab - 1);
     }
     return 0;
 }
@@ -230,12 +238,14 @@ int config_check(const struct model_config *c, const char *from, struct err *why
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return fail(why, E_FILE, "%s: %s is %u, wanted 1 to %u", from, sizes[i].name, sizes[i].value, sizes[i].most);
+            return fail(why, E_FILE, "%s: %s is %u, wanted 1 to %u", from, sizes[i].name, sizes[i].value,
+                        sizes[i].most);
     if (c->window > MAX_CONTEXT)
         return fail(why, E_FILE, "%s: sliding window is %u, wanted at most %d", from, c->window, MAX_CONTEXT);
     if (c->head_dim % 2) return fail(why, E_FILE, "%s: head dimension is %u, wanted an even number", from, c->head_dim);
     if (c->heads % c->kv_heads)
-        return fail(why, E_FILE, "%s: %u heads over %u key/value heads; wanted a multiple", from, c->heads, c->kv_heads);
+        return fail(why, E_FILE, "%s: %u heads over %u key/value heads; wanted a multiple", from, c->heads,
+                    c->kv_heads);
     const struct {
         const char *name;
         float value, least, most;

@@ -25,7 +25,8 @@ struct model_config {
 int config_read(struct model_config *out, const struct gguf *g, struct err *why);
 
 /* Bounds that every use relies on: nothing zero, head_dim even and <= 512, heads a multiple of kv_heads, every product
- * used for a size far from wrapping. Workers check what the wire brought with the same words. `from` names the source. */
+ * used for a size far from wrapping. Workers check what the wire brought with the same words. `from` names the source.
+ */
 int config_check(const struct model_config *c, const char *from, struct err *why);
 
 static inline bool layer_is_global(const struct model_config *c, uint32_t layer)

@@ -1,7 +1,7 @@
 /* partition/gguf.c — a model as one or several GGUF files: opening, finding, fingerprint.
  *
- * A large model may come in pieces, NAME-00001-of-00003.gguf and so on. The first piece has all the metadata, the others
- * only their number and their tensors. They are opened together and look like one file from here on. */
+ * A large model may come in pieces, NAME-00001-of-00003.gguf and so on. The first piece has all the metadata, the
+ * others only their number and their tensors. They are opened together and look like one file from here on. */
 #include "partition/gguf_parse.h"
 
 #include <inttypes.h>
@@ -87,7 +87,8 @@ static int open_piece(struct gguf *g, uint64_t number, uint64_t count, struct er
     TRY(file_u64(f, "split.no", &no, why));
     TRY(file_u64(f, "split.count", &of, why));
     if (no != number || of != count)
-        return fail(why, E_FILE, "%s says it is piece %" PRIu64 " of %" PRIu64 ", by its name it is %" PRIu64 " of %" PRIu64,
+        return fail(why, E_FILE,
+                    "%s says it is piece %" PRIu64 " of %" PRIu64 ", by its name it is %" PRIu64 " of %" PRIu64,
                     f->path, no + 1, of, number + 1, count);
     return 0;
 }
@@ -101,16 +102,20 @@ static int open_pieces(struct gguf *g, struct err *why)
     TRY(file_u64(f, "split.no", &no, why));
     TRY(file_u64(f, "split.count", &count, why));
     if (count < 1 || count > MAX_FILES)
-        return fail(why, E_FILE, "%s says it is split into %" PRIu64 " files, wanted 1 to %d", f->path, count, MAX_FILES);
+        return fail(why, E_FILE, "%s says it is split into %" PRIu64 " files, wanted 1 to %d", f->path, count,
+                    MAX_FILES);
     if (no != 0)
-        return fail(why, E_FILE, "%s is piece %" PRIu64 " of %" PRIu64 " of a split model; open the first, whose name ends in "
-                    "-00001-of-%05u.gguf", f->path, no + 1, count, (unsigned)count);
+        return fail(why, E_FILE,
+                    "%s is piece %" PRIu64 " of %" PRIu64 " of a split model; open the first, whose name ends in "
+                    "-00001-of-%05u.gguf",
+                    f->path, no + 1, count, (unsigned)count);
     if (count == 1) return 0;
     size_t n = strlen(f->path);
     snprintf(tail, sizeof tail, "-00001-of-%05u.gguf", (unsigned)count);
     if (n < SPLIT_TAIL || strcmp(f->path + n - SPLIT_TAIL, tail))
-        return fail(why, E_FILE, "%s is the first of %" PRIu64 " pieces but its name does not end in %s, so the others cannot "
-                    "be found", f->path, count, tail);
+        return fail(why, E_FILE,
+                    "%s is the first of %" PRIu64 " pieces but its name does not end in %s; the others cannot be found",
+                    f->path, count, tail);
     struct gguf_file *files = realloc(g->files, count * sizeof *files);
     if (!files) return fail(why, E_MEMORY, "no memory for the %" PRIu64 " pieces of %s", count, f->path);
     g->files = files;
@@ -238,10 +243,22 @@ struct hash128 gguf_fingerprint(const struct gguf *g)
     return h;
 }
 
+/* Whole pages: those touched by the range, or those inside it. */
+static void advise(const void *from, size_t bytes, int advice, bool outwards)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from, end = begin + bytes;
+    uintptr_t first = (outwards ? begin : begin + page - 1) / page * page, last = (outwards ? end + page - 1 : end) / page * page;
+    if (first < last) madvise((void *)first, last - first, advice);
+}
+
+void gguf_expect(const struct gguf *g, const void *from, size_t bytes)
+{
+    (void)g;
+    advise(from, bytes, MADV_WILLNEED, true);
+}
+
 void gguf_forget(const struct gguf *g, const void *from, size_t bytes)
 {
     (void)g;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)from + page - 1) / page * page, end = ((uintptr_t)from + bytes) / page * page;
-    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+    advise(from, bytes, MADV_DONTNEED, false);
 }

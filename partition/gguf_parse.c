@@ -6,7 +6,10 @@
  * before it is used: a count against the bytes left divided by the smallest thing it could count, a length against the
  * bytes left, a product and a sum against wrapping, an offset plus size against the end of the file. So no allocation
  * is larger than a small multiple of the file, and the walk is linear in it. Strings and arrays stay where they are;
- * only names are copied, to end in a NUL. */
+ * only names are copied, to end in a NUL.
+ *
+ * What no check can help: a file that somebody shortens while it is mapped. Reading past its new end kills the process
+ * (SIGBUS), so models are replaced by renaming, as synth does, and not overwritten. */
 #include "partition/gguf_parse.h"
 
 #include "base/checked.h"
@@ -20,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Real files: 45 keys, 808 tensors, names of 30 bytes, a chat template of 2 KB. Room for much more, not for mischief. */
+/* Real files: 45 keys, 808 tensors, names of 30 bytes, a chat template of 2 KB. Room for more, not for mischief. */
 #define MAX_KEYS 65536
 #define MAX_TENSORS 65536
 #define MAX_KEY_NAME 1024
@@ -145,7 +148,8 @@ static int skip_elements(struct walk *w, uint32_t elem, uint64_t count, int dept
     if (gguf_value_bytes[elem]) return skip_numbers(w, elem, count);
     uint64_t smallest = elem == GGUF_STRING ? 8 : 12;
     if (count > left(w) / smallest)
-        return fail(w->why, E_FILE, "%s is damaged: %s has %" PRIu64 " elements, the rest of the file has room for %" PRIu64,
+        return fail(w->why, E_FILE,
+                    "%s is damaged or cut short: %s has %" PRIu64 " elements, after it there is room for %" PRIu64,
                     w->f->path, w->what, count, left(w) / smallest);
     for (uint64_t i = 0; i < count; i++) {
         if (elem == GGUF_STRING) {
@@ -179,7 +183,8 @@ static int bound_count(struct walk *w, const char *things, uint64_t n, uint64_t 
     uint64_t room = left(w) / smallest;
     if (room > most) room = most;
     if (n > room)
-        return fail(w->why, E_FILE, "%s is damaged: it claims %" PRIu64 " %s, a file of %" PRIu64 " bytes may have %" PRIu64,
+        return fail(w->why, E_FILE,
+                    "%s is damaged or cut short: it claims %" PRIu64 " %s, its %" PRIu64 " bytes have room for %" PRIu64,
                     w->f->path, n, things, w->f->bytes, room);
     return 0;
 }
@@ -220,7 +225,8 @@ static int tensor_size(struct walk *w, struct gguf_tensor *t)
     bool fits = t->bytes != 0;
     for (int d = 1; d < 4 && fits; d++) fits = mul_ok(t->bytes, t->dims[d], &t->bytes);
     if (!fits || t->bytes > w->f->bytes)
-        return fail(w->why, E_FILE, "%s is damaged: tensor %s [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+        return fail(w->why, E_FILE,
+                    "%s is damaged or cut short: tensor %s [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
                     "] is larger than the file",
                     w->f->path, t->name, t->dims[0], t->dims[1], t->dims[2], t->dims[3]);
     return 0;
@@ -235,7 +241,8 @@ static int walk_tensor(struct walk *w, struct gguf_tensor *t)
     w->what = name;
     TRY(take_u32(w, &t->n_dims));
     if (t->n_dims < 1 || t->n_dims > 4)
-        return fail(w->why, E_FILE, "%s is damaged: tensor %s has %u dimensions, wanted 1 to 4", w->f->path, name, t->n_dims);
+        return fail(w->why, E_FILE, "%s is damaged: tensor %s has %u dimensions, wanted 1 to 4", w->f->path, name,
+                    t->n_dims);
     for (uint32_t d = 0; d < 4; d++) {
         t->dims[d] = 1;
         if (d < t->n_dims) TRY(take_u64(w, &t->dims[d]));
@@ -266,7 +273,8 @@ static int read_alignment(const struct gguf_file *f, uint64_t *out, struct err *
     if (!k) return 0;
     TRY(gguf_key_u64(f, k, out, why));
     if (*out < 1 || *out > 65536 || (*out & (*out - 1)))
-        return fail(why, E_FILE, "%s: general.alignment is %" PRIu64 ", wanted a power of two from 1 to 65536", f->path, *out);
+        return fail(why, E_FILE, "%s: general.alignment is %" PRIu64 ", wanted a power of two from 1 to 65536", f->path,
+                    *out);
     return 0;
 }
 
@@ -285,8 +293,9 @@ static int check_overlap(const struct gguf_file *f, struct err *why)
     qsort(order, f->n_tensors, sizeof *order, by_offset);
     for (size_t i = 1; i < f->n_tensors && !rc; i++)
         if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
-            rc = fail(why, E_FILE, "%s is damaged: tensor %s ends at byte %" PRIu64 " and %s begins at %" PRIu64, f->path,
-                      order[i - 1]->name, order[i - 1]->offset + order[i - 1]->bytes, order[i]->name, order[i]->offset);
+            rc = fail(why, E_FILE, "%s is damaged: tensor %s ends at byte %" PRIu64 " and %s begins at %" PRIu64,
+                      f->path, order[i - 1]->name, order[i - 1]->offset + order[i - 1]->bytes, order[i]->name,
+                      order[i]->offset);
     free(order);
     return rc;
 }
@@ -301,11 +310,13 @@ static int place_tensors(struct gguf_file *f, uint32_t number, struct err *why)
         struct gguf_tensor *t = &f->tensors[i];
         uint64_t end;
         if (t->offset % alignment)
-            return fail(why, E_FILE, "%s is damaged: tensor %s begins at offset %" PRIu64 ", wanted a multiple of %" PRIu64,
-                        f->path, t->name, t->offset, alignment);
+            return fail(why, E_FILE,
+                        "%s is damaged: tensor %s begins at offset %" PRIu64 ", wanted a multiple of %" PRIu64, f->path,
+                        t->name, t->offset, alignment);
         if (!add_ok(start, t->offset, &t->offset) || !add_ok(t->offset, t->bytes, &end)) end = UINT64_MAX;
         if (end > f->bytes)
-            return fail(why, E_FILE, "%s is cut short: tensor %s ends at byte %" PRIu64 " of %" PRIu64 "; download it again",
+            return fail(why, E_FILE,
+                        "%s is cut short: tensor %s ends at byte %" PRIu64 " of %" PRIu64 "; download it again",
                         f->path, t->name, end, f->bytes);
         t->data = f->map + t->offset;
         t->file = number;

@@ -54,7 +54,8 @@ int gguf_key_u64(const struct gguf_file *f, const struct gguf_key *k, uint64_t *
     if (!whole(k->type, k->value, out, &negative))
         return fail(why, E_FILE, "%s: %s is of kind %s, wanted a whole number", f->path, k->name, kind(k));
     if (negative)
-        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name, (int64_t)*out);
+        return fail(why, E_FILE, "%s: %s is %" PRId64 ", wanted a number that is not negative", f->path, k->name,
+                    (int64_t)*out);
     return 0;
 }
 
@@ -84,7 +85,8 @@ int gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *why)
 {
     const struct gguf_key *k;
     TRY(find(g, key, &k, why));
-    if (k->type != GGUF_BOOL) return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
+    if (k->type != GGUF_BOOL)
+        return fail(why, E_FILE, "%s: %s is of kind %s, wanted bool", g->files[0].path, key, kind(k));
     *out = *k->value;
     return 0;
 }
@@ -134,17 +136,32 @@ static void put(struct page *p, const char *format, ...)
     if (n > 0) p->at += n < p->end - p->at ? n : p->end - p->at - 1;
 }
 
+/* Length of the UTF-8 character at `at`, if it is a whole and well-formed one of two to four bytes; else 0. */
+static size_t character(struct gguf_string s, size_t at)
+{
+    const uint8_t *b = (const uint8_t *)s.text + at;
+    size_t n = *b >= 0xf0 && *b < 0xf5 ? 4 : *b >= 0xe0 && *b < 0xf0 ? 3 : *b >= 0xc2 && *b < 0xe0 ? 2 : 0;
+    if (n > s.n - at) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((b[i] & 0xc0) != 0x80) return 0;
+    return n == 2 && *b == 0xc2 && b[1] < 0xa0 ? 0 : n; /* U+0080..U+009F steer terminals */
+}
+
 /* Foreign text on a terminal: anything that could steer it is shown, not sent. */
 static void put_text(struct page *p, struct gguf_string s, size_t most)
 {
     put(p, "\"");
-    for (size_t i = 0; i < s.n && i < most; i++) {
+    size_t i = 0;
+    while (i < s.n && i < most) {
         unsigned char c = (unsigned char)s.text[i];
-        if (c == '\n') put(p, "\\n");
-        else if (c < 0x20 || c == 0x7f) put(p, "\\x%02x", c);
+        size_t n = character(s, i);
+        if (n) put(p, "%.*s", (int)n, s.text + i);
+        else if (c == '\n') put(p, "\\n");
+        else if (c < 0x20 || c >= 0x7f) put(p, "\\x%02x", c);
         else put(p, "%c", c);
+        i += n ? n : 1;
     }
-    put(p, s.n > most ? "…\"" : "\"");
+    put(p, i < s.n ? "…\"" : "\"");
 }
 
 static void put_value(struct page *p, uint32_t type, const uint8_t *v)
@@ -181,9 +198,9 @@ size_t gguf_key_count(const struct gguf *g)
 const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *out, size_t out_size)
 {
     const struct gguf_key *k = &g->files[0].keys[i];
-    struct page p = {out, out + out_size};
     if (type) *type = k->type;
     if (!out_size) return k->name;
+    struct page p = {out, out + out_size};
     *out = 0;
     const uint8_t *cursor = k->value;
     if (k->type == GGUF_ARRAY) put_array(&p, k);

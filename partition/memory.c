@@ -72,7 +72,8 @@ uint64_t act_bytes(uint32_t rows, uint32_t cols)
     return plus(quants, times(3, per_block)); /* scale, sums, sum */
 }
 
-struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads)
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
+                                   int threads)
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
     uint64_t widest = most(c->hidden, most(q, c->ffn));

@@ -14,8 +14,8 @@
 struct worker_offer {
     char name[128];  /* for tables and sentences */
     uint64_t memory; /* bytes it may use; 0: no limit said */
-    double speed;    /* relative; 1 unless measured. A stage's time is its cost / speed */
-    int threads;
+    double speed;    /* of one thread, relative; 1 (or 0) unless measured */
+    int threads;     /* 0: not known, planned as 1 */
 };
 
 /* The model as the planner sees it: bytes and work, no data. */
@@ -29,8 +29,8 @@ struct model_shape model_shape(const struct model *m);
 struct stage_plan {
     struct share share;
     struct stage_bytes bytes;
-    double cost;     /* modelled seconds of one decode micro-batch on a worker of speed 1: see cost.h */
-    double expected; /* cost / speed */
+    double cost;     /* modelled seconds of one decode micro-batch on one thread of speed 1: see cost.h */
+    double expected; /* cost / (speed * threads) */
 };
 
 struct plan {
@@ -50,10 +50,15 @@ int plan_solve(struct plan *out, const struct model_shape *shape, const struct w
 int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
                  const uint32_t *layers, int workers, const struct capacity *capacity, struct err *why);
 
-/* The table `gemmapipe plan` prints. */
+/* "layers 0-11", "layers 23-33 and the head", "the head" into `out`; returns out. */
+char *show_share(char out[64], struct share s);
+
+/* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
 
-/* "12,11,11" and "1G,512M,2GiB" (0 or empty: no limit). */
+/* "12,11,11" and "1G,512M,2GiB" (0 or empty: no limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M,
+ * G or T, which count in 1024 however they are written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE
+ * otherwise. */
 int plan_read_split(const char *text, uint32_t *layers, int *workers, struct err *why);
 int plan_read_sizes(const char *text, uint64_t *sizes, int *count, struct err *why);
 int read_size(const char *text, uint64_t *bytes, struct err *why);

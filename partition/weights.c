@@ -105,8 +105,8 @@ static int bind(const struct gguf *g, const char *name, struct tensor *t, struct
     if (found->n_dims != rank)
         return fail(why, E_FILE, "%s: tensor %s has %u dimensions, wanted %u", path, name, found->n_dims, rank);
     if (found->dims[0] != t->cols || found->dims[1] != t->rows)
-        return fail(why, E_FILE, "%s: tensor %s is [%" PRIu64 ", %" PRIu64 "], by the metadata it is [%u, %u]", path, name,
-                    found->dims[1], found->dims[0], t->rows, t->cols);
+        return fail(why, E_FILE, "%s: tensor %s is [%" PRIu64 ", %" PRIu64 "], by the metadata it is [%u, %u]", path,
+                    name, found->dims[1], found->dims[0], t->rows, t->cols);
     if (role_is_norm(t->role) && found->type != T_F32)
         return fail(why, E_FILE, "%s: tensor %s is %s, a norm is F32", path, name, block_info(found->type)->name);
     t->type = found->type;

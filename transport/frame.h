@@ -4,12 +4,14 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FRAME_MAGIC 0x50495047u /* "GPIP" */
 #define FRAME_VERSION 1
 #define FRAME_HEAD_BYTES 64
+#define FRAME_BODY_MOST (256u << 20) /* whatever port_limits says: more than the largest micro-batch of the largest model */
 
 enum message {
     M_HELLO = 1, /* worker -> coordinator: who I am and what I have      */
@@ -45,12 +47,15 @@ struct frame_head {
 };
 
 struct frame {
+    struct frame *next; /* in whichever queue holds the frame; a frame is in one at a time */
     struct frame_head head;
-    size_t capacity;
-    uint8_t *bytes; /* FRAME_HEAD_BYTES of head, then the body: one piece, ready to send */
+    size_t capacity; /* of the body */
+    atomic_uint handed; /* times it was given to a library's thread: orders what we wrote before what that thread frees */
+    uint8_t *bytes;     /* FRAME_HEAD_BYTES of head, then the body: one piece, ready to send */
 };
 
-/* A frame with room for `body_bytes`. Freed frames of a fitting size are used again (a small pool, any thread). */
+/* A frame with room for `body_bytes`, contents undefined, at an address that is a multiple of 64; NULL if memory cannot
+ * be had. Freed frames of a fitting size are used again (a small pool, any thread). */
 struct frame *frame_new(enum message type, size_t body_bytes);
 void frame_free(struct frame *f);
 static inline uint8_t *frame_body(struct frame *f)

@@ -24,17 +24,29 @@ int stage_open(struct stage **out, const struct stage_plan_in *in, const struct 
 void stage_close(struct stage **s);
 struct stage_bytes stage_memory(const struct stage *s); /* what it took: equals the plan */
 
-/* File rows of tensor `index` of the share. Rows come in order per tensor; E_WIRE if they do not fit. */
+/* Where the caller may put the rows of a micro-batch: f32 [capacity.rows, hidden], counted in the plan's scratch. */
+float *stage_rows(struct stage *s);
+
+/* File rows of tensor `index` of the share, block_row_bytes each (the caller has seen that there are so many bytes).
+ * Rows come in order per tensor, and in multiples of 16 but for a tensor's last; E_WIRE if they do not fit. */
 int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why);
 /* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
 int stage_loaded(const struct stage *s, struct err *why);
 
-/* One row's scores, for SEG_WANT_LOGITS; called in order of rows. */
-typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash, struct err *why);
+/* When *stop becomes true a stage_run under way ends after the layer it is in, with E_INTERRUPTED; the stage is of no
+ * more use then. For a worker that is told to go in the middle of a long prompt. */
+void stage_heed(struct stage *s, const volatile bool *stop);
+
+/* One row's scores, for SEG_WANT_LOGITS; called in order of rows, by the thread that called stage_run. */
+typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,
+                           uint64_t hash, struct err *why);
 
 /* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
- * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place. With the head,
- * tokens go into *result (one for each segment that wants one, in order). */
-int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user, struct err *why);
+ * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place; it may be
+ * stage_rows. With the head, tokens go into *result (one for each segment that wants one, in order); without it
+ * `result` may be NULL. E_WORKER if scores are not finite; then, and when the sink fails, the stage is
+ * of no more use. */
+int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
+              struct err *why);
 
 #endif

@@ -1,0 +1,13 @@
+/* coordinator/capacity.h — what a run must be prepared for, from what was asked and what the prompts need. */
+#ifndef COORDINATOR_CAPACITY_H
+#define COORDINATOR_CAPACITY_H
+
+#include "coordinator/options.h"
+#include "partition/memory.h"
+
+/* `rows`: the longest prompt; `most`: tokens it may be answered with; `sequences`: how many prompts there are.
+ * E_USAGE if the context asked for, or the model's own, is too small. */
+int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, int stages, uint64_t rows,
+                 uint64_t most, uint32_t sequences, struct err *why);
+
+#endif

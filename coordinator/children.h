@@ -1,0 +1,28 @@
+/* coordinator/children.h — workers the coordinator starts itself: processes of this machine, or threads of this process.
+ *
+ * Every process started here ends with us: told to stop, else SIGTERM, else SIGKILL, and by the kernel if we are killed. */
+#ifndef COORDINATOR_CHILDREN_H
+#define COORDINATOR_CHILDREN_H
+
+#include "base/error.h"
+#include "transport/transport.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct children;
+
+/* n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
+int children_start(struct children **out, int n, int threads, bool no_file, const char *const **addresses, struct err *why);
+
+/* n workers as threads; *port is the coordinator's door. */
+int children_start_here(struct children **out, int n, int threads, bool no_file, struct port **port, struct err *why);
+
+/* Which child (1..n) has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
+int children_ended(struct children *c, char *how, size_t room);
+pid_t children_pid(const struct children *c, int node);
+
+/* Waits up to `patience_ms` for all to end by themselves, then makes them. */
+void children_finish(struct children **c, int patience_ms);
+
+#endif

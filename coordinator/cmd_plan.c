@@ -1,0 +1,63 @@
+/* coordinator/cmd_plan.c — `gemmapipe plan`: who would get what, from the file's header alone. */
+#include "coordinator/capacity.h"
+#include "coordinator/commands.h"
+#include "partition/cluster.h"
+#include "partition/plan.h"
+
+#include "base/threads.h"
+
+#include <string.h>
+
+#define PLAN_CONTEXT 4096
+
+static int offers_of(const struct options *o, const struct cluster *cluster, int n, struct worker_offer *offers, struct err *why)
+{
+    uint64_t sizes[MAX_STAGES] = {0};
+    int k = 0;
+    if (o->memory) TRY(plan_read_sizes(o->memory, sizes, &k, why));
+    if (k > 1 && k != n) return fail(why, E_USAGE, "--memory names %d sizes for %d workers", k, n);
+    for (int i = 0; i < n; i++) {
+        if (cluster->workers) offers[i] = cluster->offers[i];
+        if (!offers[i].speed) offers[i].speed = 1;
+        if (!offers[i].name[0]) snprintf(offers[i].name, sizeof offers[i].name, "worker %d", i + 1);
+        if (k) offers[i].memory = sizes[k == 1 ? 0 : i];
+        if (o->threads || !offers[i].threads) offers[i].threads = o->threads ? o->threads : 1;
+    }
+    return 0;
+}
+
+static int plan(const struct model *m, const struct options *o, const struct cluster *cluster, struct err *why)
+{
+    struct worker_offer offers[MAX_STAGES];
+    uint32_t layers[MAX_STAGES];
+    struct capacity c;
+    struct plan p;
+    int n = cluster->workers ? cluster->workers : o->workers, split = 0;
+    memset(offers, 0, sizeof offers);
+    if (o->split) TRY(plan_read_split(o->split, layers, &split, why));
+    if (!n) n = split;
+    if (split && split != n) return fail(why, E_USAGE, "--split names %d workers, there are %d", split, n);
+    struct options asked = *o;
+    if (!asked.context) asked.context = cluster->context;
+    if (!asked.context) asked.context = PLAN_CONTEXT < m->config.context ? PLAN_CONTEXT : m->config.context;
+    if (!asked.sequences) asked.sequences = cluster->sequences;
+    TRY(offers_of(o, cluster, n, offers, why));
+    TRY(capacity_for(&c, &asked, &m->config, n, 0, 0, 1, why));
+    struct model_shape shape = model_shape(m);
+    if (split) TRY(plan_by_hand(&p, &shape, offers, layers, n, &c, why));
+    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, n, &c, why));
+    else TRY(plan_solve(&p, &shape, offers, n, &c, why));
+    plan_print(stdout, &p, &shape, offers);
+    return 0;
+}
+
+int command_plan(const struct options *o, struct err *why)
+{
+    struct model *m = 0;
+    struct cluster cluster = {0};
+    int code = model_open(&m, o->model, why);
+    if (!code && o->cluster) code = cluster_read(&cluster, o->cluster, why);
+    if (!code) code = plan(m, o, &cluster, why);
+    model_close(&m);
+    return code;
+}

@@ -1,0 +1,121 @@
+/* coordinator/main.c — the program gemmapipe: which command, and under mpirun which rank. */
+#include "base/error.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "base/version.h"
+#include "coordinator/commands.h"
+#include "coordinator/pipeline.h"
+#include "worker/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static const struct {
+    const char *name;
+    enum command command;
+} words[] = {
+    {"run", CMD_RUN},           {"chat", CMD_CHAT},         {"logits", CMD_LOGITS},
+    {"tokenize", CMD_TOKENIZE}, {"detokenize", CMD_DETOKENIZE}, {"plan", CMD_PLAN},
+};
+
+static int find_command(const char *word, enum command *out, struct err *why)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(word, words[i].name)) {
+            *out = words[i].command;
+            return 0;
+        }
+    return fail(why, E_USAGE, "\"%s\" is not a command (gemmapipe --help lists them)", word);
+}
+
+/* A seed nobody chose is drawn here, before any worker needs it, and shown so that the answer can be had again. */
+static void choose_seed(struct options *o)
+{
+    if (o->sampling.seed != UINT64_MAX) return;
+    if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
+    o->sampling.seed >>= 32;
+    if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
+}
+
+/* Ranks of one machine share its cores. Where mpirun bound them to cores of their own, cores_allowed knows better. */
+static int threads_of_rank(void)
+{
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    int ranks = local ? atoi(local) : 1;
+    int cores = cores_allowed();
+    return ranks > 1 && cores > 1 ? (cores / (ranks - 1) > 0 ? cores / (ranks - 1) : 1) : cores;
+}
+
+static int work_as_rank(struct port **port, const struct options *o, struct err *why)
+{
+    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights};
+    int code = worker_serve(*port, &w, why);
+    struct err ignored;
+    port_flush(*port, 1000, &ignored);
+    port_close(port);
+    return code;
+}
+
+static int coordinate(enum command command, struct options *o, struct port *mpi, struct err *why)
+{
+    pipeline_catch_signals();
+    choose_seed(o);
+    switch (command) {
+    case CMD_RUN: return command_run(o, mpi, why);
+    case CMD_CHAT: return command_chat(o, mpi, why);
+    default: return command_logits(o, mpi, why);
+    }
+}
+
+static int execute(enum command command, struct options *o, struct err *why)
+{
+    switch (command) {
+    case CMD_TOKENIZE: return command_tokenize(o, why);
+    case CMD_DETOKENIZE: return command_detokenize(o, why);
+    case CMD_PLAN: return command_plan(o, why);
+    default: break;
+    }
+    struct port *port = 0;
+    if (mpi_launched()) TRY(port_open_mpi(&port, why));
+    if (port && port_self(port) > 0) return work_as_rank(&port, o, why);
+    return coordinate(command, o, port, why);
+}
+
+/* Under mpirun every rank reads the same command line; one complaint about it is enough. */
+static bool someone_else_speaks(void)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    return rank && strcmp(rank, "0");
+}
+
+int main(int argc, char **argv)
+{
+    threads_wait_politely(argv);
+    struct err why = {0};
+    struct options o;
+    enum command command = CMD_RUN;
+    log_open("gemmapipe", LOG_INFO);
+    if (argc < 2) {
+        options_help(stderr);
+        return E_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        options_help(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("gemmapipe " GEMMAPIPE_VERSION);
+        return 0;
+    }
+    int code = find_command(argv[1], &command, &why);
+    if (!code) code = options_read(&o, command, argc - 1, argv + 1, &why);
+    if (code) {
+        if (!someone_else_speaks()) log_error("%s", why.text);
+        return code;
+    }
+    log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);
+    code = execute(command, &o, &why);
+    if (code && why.text[0]) log_error("%s", why.text);
+    return code;
+}

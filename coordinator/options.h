@@ -1,0 +1,45 @@
+/* coordinator/options.h — the command line as one table: what each option is called, takes, means, and who takes it. */
+#ifndef COORDINATOR_OPTIONS_H
+#define COORDINATOR_OPTIONS_H
+
+#include "base/error.h"
+#include "transport/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32 };
+
+struct options {
+    /* the model and who computes it */
+    const char *model;
+    const char *split, *connect, *cluster, *memory;
+    int workers, here; /* local processes; threads of this process. 0: not asked */
+    int threads;       /* of a worker; 0: its share of the cores */
+    bool send_weights; /* stream the shares even to workers that could open the file */
+    bool exact_embed_scale;
+    int wait; /* seconds for workers to answer; 0: not asked */
+
+    /* what the run is prepared for; 0: as much as it needs */
+    uint32_t context, sequences, rows, in_flight;
+
+    /* what to answer, and how */
+    const char *prompt, *prompts_file, *system;
+    bool raw;
+    uint32_t most;
+    struct sampling sampling;
+
+    /* what to show */
+    bool report, fingerprint, quiet, verbose;
+
+    /* logits, tokenize */
+    const char *ids, *out;
+    bool special;
+};
+
+/* Defaults first, then the command line. E_USAGE with a sentence. --help prints the manual of the command and exits. */
+int options_read(struct options *o, enum command command, int argc, char **argv, struct err *why);
+void options_help(FILE *to); /* the whole program's */
+
+#endif

@@ -1,0 +1,32 @@
+/* coordinator/serve.h — keeps a launched pipeline busy until its requests are answered.
+ *
+ * The scheduler decides, this loop carries: rows out, tokens in. A request belongs to the caller and must stay where it
+ * is until serve_drop or serve_close. */
+#ifndef COORDINATOR_SERVE_H
+#define COORDINATOR_SERVE_H
+
+#include "coordinator/pipeline.h"
+#include "coordinator/request.h"
+
+struct server;
+
+int serve_open(struct server **out, struct pipeline *p, struct err *why);
+void serve_close(struct server **s);
+
+int serve_add(struct server *s, struct request *r, struct err *why);
+/* The next turn of a kept request: r->ids already has the new ids appended. */
+int serve_more(struct server *s, struct request *r, struct err *why);
+/* A kept request is over. */
+int serve_drop(struct server *s, struct request *r, struct err *why);
+
+/* Until no request is unanswered. Progress (prompts done) is shown if `label` is given. */
+int serve_run(struct server *s, const char *label, struct err *why);
+
+struct serve_totals {
+    uint64_t prompt_rows, made;
+    uint64_t begun_ns, last_first_ns, ended_ns; /* first row in; last of the first tokens; last token */
+    uint64_t batches, rows;
+};
+struct serve_totals serve_totals(const struct server *s);
+
+#endif

@@ -1,0 +1,161 @@
+/* partition/plan.c — a plan from a split: shares, bytes, times, and the hash that all stages must agree on.
+ *
+ * solve.c finds the split; here it is given, by hand or by the solver, and the same checks follow. */
+#include "partition/plan.h"
+
+#include "base/checked.h"
+#include "base/half.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "partition/items.h"
+
+#include <string.h>
+
+struct model_shape model_shape(const struct model *m)
+{
+    return (struct model_shape){m->config, m->layer_tensors, m->output_norm, m->head};
+}
+
+char *show_share(char out[64], struct share s)
+{
+    char layers[40];
+    if (s.end == s.first + 1) snprintf(layers, sizeof layers, "layer %u", s.first);
+    else snprintf(layers, sizeof layers, "layers %u-%u", s.first, s.end - 1);
+    if (s.first == s.end) snprintf(out, 64, "%s", s.head ? "the head" : "nothing");
+    else snprintf(out, 64, "%s%s", layers, s.head ? " and the head" : "");
+    return out;
+}
+
+/* Two programs that run parts of one model must have the same sizes, formats, cuts and capacities; anything else shows
+ * here before a row travels. */
+static uint64_t plan_hash(const struct plan *p, const struct items *it)
+{
+    const struct model_config *c = &it->shape->config;
+    const uint32_t numbers[] = {
+        c->layers, c->hidden, c->ffn, c->heads, c->kv_heads, c->head_dim, c->window, c->pattern, c->context, c->vocab,
+        f32_bits(c->rope_base_global), f32_bits(c->rope_base_local), f32_bits(c->rope_factor),
+        f32_bits(c->norm_epsilon), f32_bits(c->attention_scale), p->capacity.context, p->capacity.sequences,
+        p->capacity.rows, p->capacity.in_flight, (uint32_t)p->stages,
+    };
+    uint64_t h = 0;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    for (int i = 0; i < p->stages; i++) {
+        h = hash_fold(h, p->stage[i].share.first);
+        h = hash_fold(h, p->stage[i].share.end);
+        h = hash_fold(h, p->stage[i].share.head);
+    }
+    for (size_t i = 0; i < (size_t)c->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
+    return h;
+}
+
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends,
+               int workers)
+{
+    *out = (struct plan){.stages = workers, .capacity = *it->capacity};
+    const struct worker_offer nominal = {.speed = 1, .threads = 1};
+    for (int i = 0; i < workers; i++) {
+        uint32_t first = i ? ends[i - 1] : 0, end = ends[i];
+        out->stage[i] = (struct stage_plan){
+            .share = items_share(it, first, end),
+            .bytes = items_bytes(it, first, end, &offers[i]),
+            .cost = items_seconds(it, first, end, &nominal),
+            .expected = items_seconds(it, first, end, &offers[i]),
+        };
+    }
+    out->hash = plan_hash(out, it);
+}
+
+int plan_check_workers(const struct items *it, int workers, struct err *why)
+{
+    uint32_t most = it->n < MAX_STAGES ? it->n : MAX_STAGES;
+    if (workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
+    if ((uint32_t)workers > most)
+        return fail(why, E_USAGE,
+                    "%d workers are more than can be used: %u layers and the head are work for at most %u", workers,
+                    it->n - 1, most);
+    return 0;
+}
+
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+    uint64_t r;
+    return add_ok(a, b, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t missing(const struct plan *plan, const struct worker_offer *offers, int i)
+{
+    uint64_t limit = offers[i].memory, want = plan->stage[i].bytes.total;
+    return limit && want > limit ? want - limit : 0;
+}
+
+/* "worker 2 (attic)", or "worker 2" for one that has no name of its own. */
+static const char *show_worker(char out[160], const struct worker_offer *offer, int i)
+{
+    int n = snprintf(out, 160, "worker %d", i + 1);
+    if (*offer->name && strcmp(offer->name, out)) snprintf(out + n, 160 - (size_t)n, " (%s)", offer->name);
+    return out;
+}
+
+int plan_check_memory(const struct plan *plan, const struct worker_offer *offers, struct err *why)
+{
+    uint64_t offered = 0, wanted = 0;
+    bool all_limited = true;
+    int worst = 0;
+    for (int i = 0; i < plan->stages; i++) {
+        if (missing(plan, offers, i) > missing(plan, offers, worst)) worst = i;
+        offered = plus(offered, offers[i].memory);
+        wanted = plus(wanted, plan->stage[i].bytes.total);
+        all_limited &= offers[i].memory != 0;
+    }
+    if (!missing(plan, offers, worst)) return 0;
+    const struct stage_plan *s = &plan->stage[worst];
+    char who[160], share[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
+    show_bytes(all, offered);
+    show_bytes(sum, wanted);
+    if (all_limited)
+        snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
+    return fail(why, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
+                show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
+                show_share(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
+                plan->capacity.context, s->share.end == s->share.first + !s->share.head ? "s" : "",
+                show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
+}
+
+/* Layers per worker to ends of items; every worker must have something, the last one has the head at least. */
+static int ends_by_hand(uint32_t *ends, const struct items *it, const uint32_t *layers, int workers, struct err *why)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < workers; i++) {
+        if (!layers[i] && i < workers - 1)
+            return fail(why, E_USAGE, "the split gives worker %d no layer; only the last may do with the head alone",
+                        i + 1);
+        sum += layers[i];
+        ends[i] = (uint32_t)sum;
+        if (sum > it->n - 1) break;
+    }
+    if (sum != it->n - 1)
+        return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u",
+                    sum > it->n - 1 ? "at least " : "", (unsigned long long)sum, it->n - 1);
+    ends[workers - 1] = it->n;
+    return 0;
+}
+
+static int by_hand(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *layers,
+                   int workers, struct err *why)
+{
+    uint32_t ends[MAX_STAGES];
+    TRY(plan_check_workers(it, workers, why));
+    TRY(ends_by_hand(ends, it, layers, workers, why));
+    plan_fill(out, it, offers, ends, workers);
+    return plan_check_memory(out, offers, why);
+}
+
+int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
+                 const uint32_t *layers, int workers, const struct capacity *capacity, struct err *why)
+{
+    struct items it;
+    TRY(items_open(&it, shape, capacity, why));
+    int rc = by_hand(out, &it, offers, layers, workers, why);
+    items_close(&it);
+    return rc;
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Makes wire.txt: the bytes of one frame of every message, written from docs/WIRE.md alone, without the program's code.
+
+    python3 tests/golden/make_wire.py > tests/golden/wire.txt
+    python3 tests/golden/make_wire.py tests/fuzz/seeds/wire_fuzz       # the same frames as seeds, a file each
+
+The values are those of tests/unit/samples.h. Uses nothing but the standard library: the hash of the piece is a constant,
+computed with xxhsum."""
+import os
+import struct
+import sys
+
+POLY = 0x82F63B78
+TABLE = []
+for i in range(256):
+    c = i
+    for _ in range(8):
+        c = (c >> 1) ^ (POLY if c & 1 else 0)
+    TABLE.append(c)
+
+
+def crc32c(data):
+    c = 0xFFFFFFFF
+    for b in data:
+        c = (c >> 8) ^ TABLE[(c ^ b) & 255]
+    return c ^ 0xFFFFFFFF
+
+
+assert crc32c(b"123456789") == 0xE3069283
+
+TYPES = {name: i + 1 for i, name in enumerate(
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT".split())}
+
+
+def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
+    head = struct.pack("<4sHHQQIIHHIQIQ", b"GPIP", 1, TYPES[name], run, plan, epoch, sequence, sender, to, 0, len(body),
+                       crc32c(body), 0)
+    assert len(head) == 60
+    return name, head + struct.pack("<I", crc32c(head)) + body
+
+
+def text(s):
+    b = s.encode()
+    return struct.pack("<H", len(b)) + b
+
+
+def sampling():
+    return struct.pack("<fIfffIQ", 0.7, 64, 0.95, 0.05, 1.1, 64, 0x1122334455667788)
+
+
+def work(dtype, activations):
+    body = struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype)
+    body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling()
+    body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 2 | 8, 42, 0x67656D6D61706970) + sampling()
+    for i in range(6):
+        body += struct.pack("<II", 1000 + i, 103 if i < 4 else i - 4)
+    assert len(body) % 8 == 0
+    return frame("WORK", body + bytes(range(activations)))
+
+
+piece = bytes(range(200, 236))
+PIECE_HASH = 0xA2401C0E50F6202A  # XXH3_64bits of `piece`
+config = struct.pack("<10I5f", 26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6, 1e4, 8.0, 1e-6, 0.0625)
+
+FRAMES = [
+    frame("GREET", struct.pack("<HH4xQ", 2, 4, 0x5A5A5A5A12345678)),
+    frame("HELLO", struct.pack("<IIQ", 4242, 8, 17 << 30) + text("0.1") + text("attic") + text("avx512-vnni")),
+    frame("ASSIGN", config + struct.pack("<7IHBxQQ", 7, 19, 4096, 8, 512, 4, 2, 3, 1, 0x1234567890ABCDEF, 0xFEDCBA0987654321)
+          + text("tcp://10.0.0.7:7001") + text("/models/gemma-3-1b.gguf") + struct.pack("<I", 7) + bytes([0, 2, 2, 1, 14, 2, 0])),
+    frame("ACCEPT", struct.pack("<B7x6Q", 1, 1, 2, 3, 4, 5, 15)),
+    frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),
+    frame("PIECE_ACK"),
+    frame("READY", struct.pack("<Qd", 123456789, 2.5)),
+    work(0, 120),
+    work(1, 60),
+    frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQ", 1, 200, 5000, -0.5, 0x0F0E0D0C0B0A0908)
+          + struct.pack("<IIIfQ", 2, 201, 5001, -1.5, 0)),
+    frame("LOGITS", struct.pack("<QIIQI4x", 11, 2, 77, 0xABCDEF, 5) + bytes(range(20))),
+    frame("PING", struct.pack("<QQI", 1, 2, 3)),
+    frame("PONG", struct.pack("<QQI", 4, 5, 6)),
+    frame("REPORT_ASK"),
+    frame("REPORT", struct.pack("<10Q", *range(1, 11))),
+    frame("STOP"),
+    frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
+]
+
+if len(sys.argv) > 1:
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for i, (name, data) in enumerate(FRAMES):
+        with open(os.path.join(sys.argv[1], "%02d-%s" % (i, name.lower())), "wb") as f:
+            f.write(data)
+else:
+    print("# One frame of every message, made by tests/golden/make_wire.py from docs/WIRE.md; the values are in tests/unit/samples.h.")
+    for name, data in FRAMES:
+        print(name, data.hex())

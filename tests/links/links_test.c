@@ -1,0 +1,451 @@
+/* tests/links/links_test.c — one suite of claims for every kind of port that can live in one process: threads, ZeroMQ over
+ * ipc:// and over tcp://. MPI plays the same roles in mpi_links.c. */
+#include "tests/check.h"
+#include "tests/links/links.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum link_kind { HERE, IPC, TCP, KINDS };
+static const char *const kind_names[KINDS] = {"here", "ipc", "tcp"};
+#define EVERY_KIND(k) for (enum link_kind k = 0; k < KINDS; k++)
+#define EVERY_ZMQ_KIND(k) for (enum link_kind k = IPC; k < KINDS; k++)
+
+struct cluster {
+    int nodes;
+    uint64_t run;
+    struct port *ports[8];
+    char addresses[8][100];
+};
+
+/* An address nobody listens on at this moment. */
+static void free_address(char out[100], enum link_kind kind)
+{
+    static int count;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    if (kind == IPC) {
+        snprintf(out, 100, "ipc:///tmp/gemmapipe-links-%d-%d", (int)getpid(), count++);
+        return;
+    }
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(s, (struct sockaddr *)&a, sizeof a) || getsockname(s, (struct sockaddr *)&a, &size)) abort();
+    snprintf(out, 100, "tcp://127.0.0.1:%d", ntohs(a.sin_port));
+    close(s);
+}
+
+static int open_coordinator(struct cluster *c, struct err *why)
+{
+    const char *addresses[8];
+    for (int k = 1; k < c->nodes; k++) addresses[k - 1] = c->addresses[k];
+    return port_open_dial(&c->ports[0], addresses, c->nodes - 1, why);
+}
+
+static int cluster_open(struct cluster *c, enum link_kind kind, int nodes, struct err *why)
+{
+    memset(c, 0, sizeof *c);
+    c->nodes = nodes;
+    c->run = RUN;
+    if (kind == HERE) return port_open_here(c->ports, nodes, why);
+    for (int k = 1; k < nodes; k++) {
+        free_address(c->addresses[k], kind);
+        TRY(port_open_listen(&c->ports[k], c->addresses[k], why));
+    }
+    return open_coordinator(c, why);
+}
+
+static void cluster_close(struct cluster *c)
+{
+    for (int k = 0; k < c->nodes; k++) port_close(&c->ports[k]);
+}
+
+/* ---- all nodes at once, a thread each ---- */
+
+typedef int role(struct cluster *c, struct port *p, struct err *why);
+
+struct actor {
+    pthread_t thread;
+    struct cluster *cluster;
+    struct port *port;
+    role *role;
+    int code;
+    struct err why;
+};
+
+static void *act(void *argument)
+{
+    struct actor *a = argument;
+    a->code = a->role(a->cluster, a->port, &a->why);
+    return 0;
+}
+
+/* The first sentence of a node that failed. */
+static int play(struct cluster *c, role *each, struct err *why)
+{
+    struct actor actors[8];
+    int code = 0;
+    for (int k = 0; k < c->nodes; k++) {
+        actors[k] = (struct actor){.cluster = c, .port = c->ports[k], .role = each};
+        if (pthread_create(&actors[k].thread, 0, act, &actors[k])) abort();
+    }
+    for (int k = 0; k < c->nodes; k++) {
+        pthread_join(actors[k].thread, 0);
+        if (actors[k].code && !code) code = actors[k].code, *why = actors[k].why;
+    }
+    return code;
+}
+
+static int greet(struct cluster *c, struct port *p, struct err *why)
+{
+    port_limits(p, MAX_BODY, MAX_QUEUED);
+    return greet_role(p, c->nodes, c->run, c->addresses, why);
+}
+
+static int open_and_greet(struct cluster *c, enum link_kind kind, int nodes, struct err *why)
+{
+    TRY(cluster_open(c, kind, nodes, why));
+    return play(c, greet, why);
+}
+
+static int sizes(struct cluster *c, struct port *p, struct err *why)
+{
+    return sizes_role(p, c->nodes, why);
+}
+
+static int ring(struct cluster *c, struct port *p, struct err *why)
+{
+    return ring_role(p, c->nodes, 300, 10000, why);
+}
+
+static int stop(struct cluster *c, struct port *p, struct err *why)
+{
+    return stop_role(p, c->nodes, why);
+}
+
+TEST(frames_of_every_size_arrive_whole_and_in_order)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        NEED(open_and_greet(&c, kind, 4, why));
+        NEED(play(&c, sizes, why));
+        cluster_close(&c);
+    }
+}
+
+TEST(a_ring_where_all_send_before_they_read_does_not_stand_still)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        NEED(open_and_greet(&c, kind, 4, why));
+        NEED(play(&c, ring, why));
+        CHECK(port_counters(c.ports[1]).queued_most > 200, "%s: %llu queued", kind_names[kind],
+              (unsigned long long)port_counters(c.ports[1]).queued_most);
+        NEED(play(&c, stop, why));
+        CHECK(port_counters(c.ports[0]).frames_in == 3 * 300 + 3 + 3, "%s: %llu frames at the coordinator", kind_names[kind],
+              (unsigned long long)port_counters(c.ports[0]).frames_in);
+        cluster_close(&c);
+    }
+}
+
+TEST(every_worker_learns_its_number_and_the_run)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        NEED(cluster_open(&c, kind, 4, why));
+        CHECK(kind == HERE || (port_self(c.ports[2]) == -1 && port_nodes(c.ports[2]) == 0));
+        NEED(play(&c, greet, why));
+        for (int k = 0; k < 4; k++) CHECK(port_self(c.ports[k]) == k && port_nodes(c.ports[k]) == 4, "%s, node %d", kind_names[kind], k);
+        cluster_close(&c);
+    }
+}
+
+/* ---- waiting ---- */
+
+static void *wake_later(void *port)
+{
+    sleep_ns(100 * 1000000);
+    port_wake(port);
+    return 0;
+}
+
+TEST(a_wake_ends_the_wait)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        pthread_t thread;
+        NEED(open_and_greet(&c, kind, 2, why));
+        uint64_t start = clock_ns();
+        if (pthread_create(&thread, 0, wake_later, c.ports[1])) abort();
+        NEED(port_recv(c.ports[1], &f, 5000, why));
+        double ms = (double)(clock_ns() - start) / 1e6;
+        pthread_join(thread, 0);
+        CHECK(!f && ms > 90 && ms < 1000, "%s: woke after %.0f ms", kind_names[kind], ms);
+        port_wake(c.ports[1]); /* before the wait: the next one returns */
+        start = clock_ns();
+        NEED(port_recv(c.ports[1], &f, 5000, why));
+        CHECK(!f && clock_ns() - start < 1000000000, "%s: a wake before the wait was forgotten", kind_names[kind]);
+        cluster_close(&c);
+    }
+}
+
+TEST(waiting_takes_the_time_asked_for_and_no_processor)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        double cpu = cpu_seconds();
+        uint64_t start = clock_ns();
+        NEED(port_recv(c.ports[1], &f, 500, why));
+        double ms = (double)(clock_ns() - start) / 1e6;
+        cpu = cpu_seconds() - cpu;
+        CHECK(!f && ms >= 499 && ms < 900, "%s: 500 ms took %.0f", kind_names[kind], ms);
+        CHECK(cpu < 0.02, "%s: waiting 0.5 s cost %.3f s of processor", kind_names[kind], cpu);
+        NEED(port_recv(c.ports[1], &f, 0, why));
+        CHECK(!f);
+        cluster_close(&c);
+    }
+}
+
+/* ---- limits ---- */
+
+TEST(a_body_over_the_limit_is_refused_by_sender_and_receiver)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct err no = {0};
+        NEED(open_and_greet(&c, kind, 2, why));
+        struct frame *f = marked_frame(0, 0, 70000);
+        port_limits(c.ports[0], 69999, 10);
+        CHECK(port_send(c.ports[0], 1, &f, &no) == E_WIRE && f, "%s: %s", kind_names[kind], no.text);
+        port_limits(c.ports[0], 70000, 10);
+        port_limits(c.ports[1], 69999, 10);
+        NEED(port_send(c.ports[0], 1, &f, why));
+        CHECK(port_recv(c.ports[1], &f, PATIENCE_MS, &no) == E_WIRE && !f && strstr(no.text, "69999"), "%s: %s", kind_names[kind], no.text);
+        CHECK(port_recv(c.ports[1], &f, 0, &no) == 0 && !f, "%s: refused once, then quiet: %s", kind_names[kind], no.text);
+        CHECK(send_empty(c.ports[1], 0, M_PONG, &no) == E_LINK, "%s: a peer that broke the rules is left alone", kind_names[kind]);
+        cluster_close(&c);
+    }
+}
+
+TEST(a_queue_has_its_bound_and_a_refused_frame_stays_with_the_caller)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct err no = {0};
+        int sent = 0, code = 0;
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        port_limits(c.ports[0], 1000, 5);
+        do {
+            frame_free(f);
+            f = marked_frame(0, 0, 100);
+            code = port_send(c.ports[0], 1, &f, &no);
+        } while (!code && ++sent < 100);
+        CHECK(code == E_LINK && f && sent < 20 && strstr(no.text, "5 already wait"), "%s: after %d: %s", kind_names[kind], sent, no.text);
+        frame_free(f);
+        cluster_close(&c);
+    }
+}
+
+TEST(frames_that_cannot_go_anywhere_are_refused)
+{
+    struct cluster c;
+    struct err no = {0};
+    NEED(cluster_open(&c, IPC, 3, why));
+    CHECK(send_empty(c.ports[1], 0, M_PONG, &no) == E_LINK && strstr(no.text, "no coordinator has come"), "%s", no.text);
+    NEED(play(&c, greet, why));
+    CHECK(send_empty(c.ports[1], 1, M_PONG, &no) == E_LINK && strstr(no.text, "this is node 1 of 3"), "%s", no.text);
+    CHECK(send_empty(c.ports[1], 3, M_PONG, &no) == E_LINK);
+    CHECK(send_empty(c.ports[1], -1, M_PONG, &no) == E_LINK);
+    CHECK(send_empty(c.ports[2], 1, M_PONG, &no) == E_LINK && strstr(no.text, "no connection to worker 1"), "%s", no.text);
+    cluster_close(&c);
+}
+
+/* ---- runs and epochs ---- */
+
+TEST(frames_of_another_run_plan_or_epoch_are_dropped_and_counted)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        port_run(c.ports[1], RUN, 5, 1);
+        port_run(c.ports[0], RUN, 5, 0);
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        port_run(c.ports[0], RUN + 1, 5, 1);
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        port_run(c.ports[0], RUN, 6, 1);
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        port_run(c.ports[0], RUN, 5, 1);
+        CHECK(port_recv(c.ports[1], &f, 100, 0) == 0 && !f, "%s: %s was taken", kind_names[kind], f ? message_name(f->head.type) : "");
+        CHECK(port_counters(c.ports[1]).dropped == 3, "%s: %llu dropped", kind_names[kind], (unsigned long long)port_counters(c.ports[1]).dropped);
+        cluster_close(&c);
+    }
+}
+
+TEST(a_new_epoch_counts_from_nought_and_a_greeting_opens_it)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        NEED(await_and_free(c.ports[1], M_PING, 0, why));
+        port_run(c.ports[0], RUN, 9, 1);
+        NEED(greet_write(&f, &(struct greet){1, 2, RUN}, why));
+        NEED(port_send(c.ports[0], 1, &f, why));
+        NEED(await(c.ports[1], &f, M_GREET, 0, why));
+        CHECK(f->head.epoch == 1 && f->head.sequence == 0, "%s", kind_names[kind]);
+        frame_free(f);
+        NEED(send_empty(c.ports[1], 0, M_PONG, why)); /* in the new epoch without being told by port_run */
+        NEED(await_and_free(c.ports[0], M_PONG, 1, why));
+        cluster_close(&c);
+    }
+}
+
+/* ---- peers that leave, addresses that do not work ---- */
+
+TEST(a_peer_that_leaves_is_lost_once_and_only_after_its_last_frame)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        struct err no = {0};
+        NEED(open_and_greet(&c, kind, 3, why));
+        for (int i = 0; i < 5; i++) NEED(send_empty(c.ports[1], 0, M_PONG, why));
+        NEED(port_flush(c.ports[1], PATIENCE_MS, why));
+        port_close(&c.ports[1]);
+        uint64_t start = clock_ns();
+        for (int i = 0; i < 5; i++) NEED(await_and_free(c.ports[0], M_PONG, 1, why));
+        NEED(await_and_free(c.ports[0], M_LOST, 1, why));
+        CHECK(clock_ns() - start < 1000000000, "%s: noticed after %.1f s", kind_names[kind], (double)(clock_ns() - start) / 1e9);
+        CHECK(port_recv(c.ports[0], &f, 50, 0) == 0 && !f, "%s: told twice", kind_names[kind]);
+        CHECK(send_empty(c.ports[0], 1, M_PING, &no) == E_LINK && strstr(no.text, "worker 1 is gone"), "%s: %s", kind_names[kind], no.text);
+        NEED(send_empty(c.ports[0], 2, M_PING, why)); /* the others stay */
+        NEED(await_and_free(c.ports[2], M_PING, 0, why));
+        cluster_close(&c);
+    }
+}
+
+TEST(a_coordinator_that_leaves_is_lost_to_its_workers)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        NEED(open_and_greet(&c, kind, 3, why));
+        port_close(&c.ports[0]);
+        NEED(await_and_free(c.ports[1], M_LOST, 0, why));
+        NEED(await_and_free(c.ports[2], M_LOST, 0, why));
+        cluster_close(&c);
+    }
+}
+
+TEST(workers_may_start_after_the_coordinator)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c = {.nodes = 3};
+        struct frame *f = 0;
+        for (int k = 1; k < 3; k++) free_address(c.addresses[k], kind);
+        NEED(open_coordinator(&c, why));
+        port_run(c.ports[0], RUN, 0, 0);
+        for (int k = 1; k < 3; k++) {
+            NEED(greet_write(&f, &(struct greet){(uint16_t)k, 3, RUN}, why));
+            NEED(port_send(c.ports[0], k, &f, why));
+        }
+        CHECK(port_recv(c.ports[0], &f, 200, 0) == 0 && !f, "%s: someone answered before there was anyone", kind_names[kind]);
+        for (int k = 1; k < 3; k++) NEED(port_open_listen(&c.ports[k], c.addresses[k], why));
+        for (int k = 1; k < 3; k++) {
+            NEED(await_and_free(c.ports[k], M_GREET, 0, why));
+            NEED(send_empty(c.ports[k], 0, M_PONG, why));
+            NEED(await_and_free(c.ports[0], M_PONG, k, why));
+        }
+        cluster_close(&c);
+    }
+}
+
+TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c, second = {.nodes = 2};
+        struct frame *f = 0;
+        struct fault fault = {0};
+        NEED(open_and_greet(&c, kind, 3, why));
+        strcpy(second.addresses[1], c.addresses[2]);
+        NEED(open_coordinator(&second, why));
+        port_run(second.ports[0], RUN + 1, 0, 0);
+        NEED(greet_write(&f, &(struct greet){1, 2, RUN + 1}, why));
+        NEED(port_send(second.ports[0], 1, &f, why));
+        for (int i = 0; i < 50 && port_counters(c.ports[2]).dropped == 0; i++) NEED(port_recv(c.ports[2], &f, 20, why));
+        NEED(await(second.ports[0], &f, M_FAULT, 1, why));
+        NEED(fault_read(&fault, f, why));
+        CHECK(strstr(fault.text, "busy"), "%s: %s", kind_names[kind], fault.text);
+        frame_free(f);
+        NEED(send_empty(c.ports[0], 2, M_PING, why)); /* the first one is served as before */
+        NEED(await_and_free(c.ports[2], M_PING, 0, why));
+        port_close(&second.ports[0]);
+        CHECK(port_recv(c.ports[2], &f, 100, 0) == 0 && !f, "%s: the second one's end was told as the first one's", kind_names[kind]);
+        cluster_close(&c);
+    }
+}
+
+TEST(a_worker_serves_one_run_after_another)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c;
+        NEED(open_and_greet(&c, kind, 3, why));
+        for (int again = 1; again < 6; again++) {
+            NEED(play(&c, stop, why));
+            for (int k = 1; k < 3; k++) NEED(port_listen_again(c.ports[k], why));
+            CHECK(port_self(c.ports[1]) == -1);
+            if (again % 2) { /* by turns a new coordinator, and a new run of the same one */
+                port_close(&c.ports[0]);
+                NEED(open_coordinator(&c, why));
+            }
+            c.run++;
+            NEED(play(&c, greet, why));
+            CHECK(port_self(c.ports[1]) == 1);
+        }
+        NEED(play(&c, ring, why));
+        cluster_close(&c);
+    }
+}
+
+TEST(an_address_that_cannot_be_used_gets_one_sentence)
+{
+    struct port *first = 0, *p = 0;
+    struct err no = {0};
+    EVERY_ZMQ_KIND(kind)
+    {
+        char address[100];
+        free_address(address, kind);
+        NEED(port_open_listen(&first, address, why));
+        CHECK(port_open_listen(&p, address, &no) == E_LINK && !p && strstr(no.text, "is in use"), "%s", no.text);
+        port_close(&first);
+        NEED(port_open_listen(&first, address, why)); /* what the first left behind is no hindrance */
+        port_close(&first);
+    }
+    static const char *const bad[] = {"", "here", "tcp://", "tcp://x", "udp://127.0.0.1:7", "ipc://", "tcp://127.0.0.1:",
+                                      "tcp://127.0.0.1:99999", "tcp://127.0.0.1:port", "tcp://192.0.2.1:7001", "ipc:///nowhere/at/all"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(port_open_listen(&p, bad[i], &no) == E_LINK && !p && no.text[0], "'%s'", bad[i]);
+    CHECK(port_open_dial(&p, (const char *const[]){"nonsense"}, 1, &no) == E_LINK && !p && strstr(no.text, "tcp://HOST:PORT"), "%s", no.text);
+    CHECK(port_open_dial(&p, 0, 0, &no) == E_USAGE && !p);
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# tests/links/mpi_links.sh — the claims about links with real mpirun: one line per claim. timeout: 200
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+program=${B:-build}/tests/links/mpi_links
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+# MPI unloads its plugins before leaks are counted, so theirs cannot be told from ours; links_test counts ours. Its locks
+# are its own affair too.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 TSAN_OPTIONS=${TSAN_OPTIONS:-}:detect_deadlocks=0
+bad=0
+
+verdict() { # name, whether it held (0), what was seen
+    if [ "$2" -eq 0 ]; then echo "ok $1"; else echo "  $3"; echo "FAIL $1"; bad=1; fi
+}
+
+ranks() { # how many, arguments: a run that may not hang
+    timeout -k 5 60 mpirun --oversubscribe --bind-to none -n "$1" "$program" "${@:2}"
+}
+
+ranks 4 claims || bad=1
+said=$(ranks 2 claims 2>&1)
+verdict the_claims_hold_for_two_ranks $? "$said"
+if [ -z "${SAN:-}" ]; then # a sanitizer's own work is not what is measured
+    ranks 4 idle 3 || bad=1
+fi
+
+said=$(ranks 1 claims 2>&1)
+[[ $? -ne 0 && "$said" == *"mpirun -n 4"* ]]
+verdict one_rank_alone_is_told_what_to_type $? "$said"
+
+start=$SECONDS
+said=$(ranks 3 killed 2>&1)
+[[ $? -ne 0 && $((SECONDS - start)) -lt 15 ]]
+verdict a_killed_rank_ends_the_job_within_seconds $? "after $((SECONDS - start)) s: $said"
+left=$(pgrep -f "$program killed" || true)
+[ -z "$left" ]
+verdict no_rank_stays_behind $? "still there: $left"
+
+# Who is under mpirun, and who only sits in a shell of Slurm.
+clean=(env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK -u SLURM_JOB_ID -u SLURM_PROCID -u SLURM_STEP_NUM_TASKS)
+! "${clean[@]}" "$program" launched && ! "${clean[@]}" SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=4 "$program" launched &&
+    ! "${clean[@]}" SLURM_JOB_ID=7 SLURM_STEP_NUM_TASKS=1 PMIX_RANK=0 "$program" launched
+verdict a_plain_run_inside_an_allocation_is_not_taken_for_mpi $? "it was"
+"${clean[@]}" OMPI_COMM_WORLD_SIZE=1 "$program" launched && "${clean[@]}" PMIX_RANK=3 "$program" launched &&
+    "${clean[@]}" SLURM_JOB_ID=7 SLURM_STEP_NUM_TASKS=4 PMIX_RANK=0 "$program" launched
+verdict ranks_of_mpirun_and_srun_know_it $? "they did not"
+exit $bad

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+"""What goes wrong ends soon, with one sentence that says what and where, and leaves no process behind."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from relay import *
+
+MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
+LONG = ["--raw", "-n", "3000", "--temp", "0", "--ctx", "4096", "--quiet"]
+
+
+def refused(status, words, *command, **more):
+    got, out, err = run(*command, **more)
+    need(got == status, "status %d instead of %d: %s" % (got, status, err))
+    lines = [l for l in err.splitlines() if l.strip()]
+    need(len(lines) >= 1, "nothing was said")
+    for w in words if isinstance(words, tuple) else (words,):
+        need(w in err, "\"%s\" is not in: %s" % (w, err))
+    need("-----" in err or len(lines) == 1, "more than one sentence: %s" % err)  # mpirun adds a banner of its own
+
+
+def damaged(name, change):
+    out = path(name)
+    data = bytearray(open(MODEL, "rb").read())
+    data = change(data)
+    open(out, "wb").write(data)
+    return out
+
+
+def bad_files():
+    refused(3, "cannot open", GEMMAPIPE, "run", "--model", path("none.gguf"), "hi")
+    for name, change, words in (
+            ("short.gguf", lambda d: d[:len(d) // 2], "short.gguf"),
+            ("magic.gguf", lambda d: b"NOPE" + d[4:], "magic.gguf"),
+            ("counts.gguf", lambda d: d[:8] + b"\xff" * 16 + d[24:], "counts.gguf"),
+            ("empty.gguf", lambda d: b"", "empty.gguf")):
+        bad = damaged(name, change)
+        for way in ([], ["--workers", "2"]):
+            refused(3, words, GEMMAPIPE, "run", "--model", bad, *way, "hi")
+
+
+def bad_words():
+    refused(2, "say which model", GEMMAPIPE, "run", "hi")
+    refused(2, "--temp", GEMMAPIPE, "run", "--model", MODEL, "--temp", "warm", "hi")
+    refused(2, "not a command", GEMMAPIPE, "sing")
+    refused(2, "unknown option", GEMMAPIPE, "run", "--model", MODEL, "--nonsense", "hi")
+    refused(2, "exclude each other", GEMMAPIPE, "run", "--model", MODEL, "--workers", "2", "--here", "2", "hi")
+    refused(2, "token id 9999", GEMMAPIPE, "logits", "--model", MODEL, "--ids", "2,9999", "--out", path("x"))
+    refused(2, "--ids wants numbers", GEMMAPIPE, "logits", "--model", MODEL, "--ids", "2,,3", "--out", path("x"))
+    refused(2, "the model has 7", GEMMAPIPE, "run", "--model", MODEL, "--split", "3,3", "hi")
+    refused(2, "--listen", WORKER)
+    refused(2, "not a size", WORKER, "--listen", "tcp://127.0.0.1:1", "--memory", "lots")
+
+
+def too_long():
+    refused(2, "the context holds 16", GEMMAPIPE, "run", "--model", MODEL, "--raw", "--ctx", "16", "word " * 40)
+    refused(2, "was trained for", GEMMAPIPE, "run", "--model", MODEL, "--ctx", "100000", "hi")
+
+
+def too_little_memory():
+    refused(4, "MiB", GEMMAPIPE, "run", "--model", MODEL, "--workers", "2", "--memory", "1M", "hi")
+    refused(4, "", GEMMAPIPE, "plan", "--model", MODEL, "--workers", "2", "--memory", "1M")
+
+
+def nobody_listens():
+    port = free_ports(1)[0]
+    before = time.time()
+    refused(5, "127.0.0.1:%d" % port, GEMMAPIPE, "run", "--model", MODEL, "--wait", "2", "--quiet", "--connect", "tcp://127.0.0.1:%d" % port, "hi")
+    need(time.time() - before < 8, "it took %.1f s" % (time.time() - before))
+
+
+def port_in_use():
+    with Workers(1) as w:
+        time.sleep(0.3)
+        refused(5, w.addresses[0], WORKER, "--listen", w.addresses[0])
+
+
+def one_rank():
+    refused(5, "mpirun", *mpirun(1), GEMMAPIPE, "run", "--model", MODEL, "hi")
+
+
+def mpi_bad_model():
+    status, out, err = run(*mpirun(3), GEMMAPIPE, "run", "--model", path("none.gguf"), "hi", timeout=30)
+    need(status != 0, "it went well?")
+    need(err.count("cannot open") == 1, "said %d times: %s" % (err.count("cannot open"), err))
+
+
+def generation(*way):
+    """A long answer under way; returns the process once text comes."""
+    p = start(GEMMAPIPE, "run", "--model", MODEL, *LONG, *way, "once upon a time there was")
+    first_text(p)
+    return p
+
+
+def local_worker_killed():
+    p = generation("--workers", "3")
+    kids = sorted(children_of(p.pid))
+    need(len(kids) == 3, "%d children instead of 3" % len(kids))
+    os.kill(kids[1], signal.SIGKILL)
+    before = time.time()
+    status, _, err = wait(p, 20, "a run whose worker was killed")
+    need(status == 7, "status %d: %s" % (status, err))
+    need("worker 2" in err and "signal 9" in err, err)
+    need(len(err.strip().splitlines()) == 1, "more than one sentence: %s" % err)
+    need(time.time() - before < 6, "it took %.1f s" % (time.time() - before))
+    need(not any(alive(k) for k in kids), "a worker lives on")
+
+
+def remote_worker_killed():
+    w = Workers(3)
+    p = generation(*w.connect)
+    w.processes[1].kill()
+    status, _, err = wait(p, 20, "a run whose worker was killed")
+    need(status == 7 and "worker 2" in err, "status %d: %s" % (status, err))
+    for i in (0, 2):
+        s, _, e = wait(w.processes[i], 10, "a worker of a failed run")
+        need(s == 7 and "worker 2" in e, "worker %d ended with %d: %s" % (i + 1, s, e))
+
+
+def worker_killed_while_loading():
+    big = synth("wide.gguf", "--size", "tiny", "--hidden", "1024", "--ffn", "8192", "--seed", "5")
+    w = Workers(2, "--no-file")
+    p = start(GEMMAPIPE, "run", "--model", big, "--quiet", *w.connect, "hi")
+    time.sleep(0.15)
+    w.processes[0].kill()
+    status, _, err = wait(p, 20, "a run whose worker was killed while loading")
+    need(status in (5, 7, 0), "status %d: %s" % (status, err))
+    if status:
+        need("worker 1" in err, err)
+    w.processes[1].terminate()
+    wait(w.processes[1], 10, "the other worker")
+    return "status %d" % status
+
+
+def worker_gone_before_loading():
+    w = Workers(2)
+    w.processes[0].kill()
+    w.processes[0].wait()
+    status, _, err = run(GEMMAPIPE, "run", "--model", MODEL, "--wait", "2", "--quiet", *w.connect, "hi", timeout=30)
+    need(status == 5 and w.addresses[0] in err, "status %d: %s" % (status, err))
+    s, _, e = wait(w.processes[1], 10, "the other worker")
+    need(s == 7, "the other worker ended with %d: %s" % (s, e))
+
+
+def coordinator_killed():
+    p = generation("--workers", "2")
+    kids = children_of(p.pid)
+    p.kill()
+    p.communicate()
+    end = time.time() + 6
+    while any(alive(k) for k in kids) and time.time() < end:
+        time.sleep(0.05)
+    need(not any(alive(k) for k in kids), "workers outlive a killed coordinator")
+
+
+def coordinator_killed_far():
+    w = Workers(2)
+    p = generation(*w.connect)
+    p.kill()
+    p.communicate()
+    for i in range(2):
+        s, _, e = wait(w.processes[i], 10, "a worker whose coordinator was killed")
+        need(s == 7 and "coordinator" in e, "status %d: %s" % (s, e))
+
+
+def interrupted():
+    p = generation("--workers", "3")
+    kids = children_of(p.pid)
+    p.send_signal(signal.SIGINT)
+    status, _, err = wait(p, 10, "an interrupted run")
+    need(status == 130, "status %d: %s" % (status, err))
+    need(not any(alive(k) for k in kids), "a worker lives on")
+
+
+def rank_killed():
+    p = start(*mpirun(4), GEMMAPIPE, "run", "--model", MODEL, *LONG, "once upon a time there was")
+    first_text(p)
+    ranks = [c for c in children_of(p.pid)]
+    need(len(ranks) == 4, "%d ranks instead of 4" % len(ranks))
+    os.kill(sorted(ranks)[2], signal.SIGKILL)
+    status, _, err = wait(p, 20, "a run whose rank was killed")
+    need(status != 0, "it went well?")
+    need("signal 9" in err, err)
+    need(not any(alive(k) for k in ranks), "a rank lives on")
+
+
+def two_coordinators():
+    with Workers(1) as w:
+        p = generation(*w.connect)
+        refused(7, "busy", GEMMAPIPE, "run", "--model", MODEL, "--wait", "5", "--quiet", *w.connect, "hi")
+        p.send_signal(signal.SIGINT)
+        wait(p, 10, "the first run")
+        need(good(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", *w.connect, "hi") is not None, "no")
+
+
+def coordinator_first():
+    ports = free_ports(2)
+    addresses = ["tcp://127.0.0.1:%d" % p for p in ports]
+    p = start(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--raw", "--temp", "0", "-n", "4", "--connect", ",".join(addresses), "hi")
+    time.sleep(1)
+    workers = [start(WORKER, "--listen", a, "--once", "--quiet") for a in addresses]
+    status, out, err = wait(p, 20, "a run that was there first")
+    need(status == 0, err)
+    for k in workers:
+        s, _, e = wait(k, 10, "a worker with --once")
+        need(s == 0, e)
+
+
+claim("damaged_files_get_one_sentence", bad_files)
+claim("wrong_words_get_one_sentence", bad_words)
+claim("a_prompt_longer_than_the_context_is_refused", too_long)
+claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
+claim("no_worker_listening_is_said_within_the_limit", nobody_listens)
+claim("a_port_in_use_is_said", port_in_use)
+claim("mpirun_with_one_rank_is_refused", one_rank)
+claim("mpirun_says_a_bad_model_once", mpi_bad_model)
+claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
+claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)
+claim("a_worker_killed_while_loading_ends_the_run", worker_killed_while_loading)
+claim("a_worker_gone_before_loading_ends_the_run", worker_gone_before_loading)
+claim("workers_end_with_a_killed_coordinator", coordinator_killed)
+claim("workers_elsewhere_end_with_a_killed_coordinator", coordinator_killed_far)
+claim("ctrl_c_ends_every_process", interrupted)
+claim("a_killed_rank_ends_every_rank", rank_killed)
+claim("a_second_coordinator_is_told_busy", two_coordinators)
+claim("the_coordinator_may_come_first", coordinator_first)
+finish()

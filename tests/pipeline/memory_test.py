@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""Bytes planned are bytes taken, at the size of a real model; and whoever waits, sleeps."""
+import os
+import re
+import shutil
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from relay import *
+
+SLACK, FIXED = 0.05, 32.0  # of the plan; MiB
+
+
+def table(err):
+    """Rows of --report: (planned, measured) in MiB per stage."""
+    rows = []
+    for line in err.splitlines():
+        m = re.match(r"\s+\d+\s+(?:head|\d+-\d+(?: \+ head)?)\s+\S+\s+\d+\s+([\d.]+)\s+([\d.]+)", line)
+        if m:
+            rows.append((float(m.group(1)), float(m.group(2))))
+    coordinator = re.search(r"coordinator: peak ([\d.]+)", err)
+    return rows, float(coordinator.group(1))
+
+
+def rates(err):
+    return "; ".join(l.strip() for l in err.splitlines() if "tok/s" in l)
+
+
+def within(model, *way):
+    text = "The relay carries every word from one to the next. " * 12
+    status, out, err = run(GEMMAPIPE, "run", "--model", model, "--raw", "--temp", "0", "-n", "8", "--ctx", "1024", "--report", *way, text, timeout=400)
+    need(status == 0, err)
+    rows, coordinator = table(err)
+    need(rows, "no table in: %s" % err)
+    for planned, measured in rows:
+        need(measured <= planned * (1 + SLACK) + FIXED, "planned %.1f MiB, measured %.1f" % (planned, measured))
+        need(measured >= planned * (1 - SLACK) - FIXED, "planned %.1f MiB, measured only %.1f" % (planned, measured))
+    if len(rows) > 1:
+        largest = max(p for p, _ in rows)
+        need(coordinator < 300 and coordinator < largest, "the coordinator took %.1f MiB" % coordinator)
+    return "planned/measured MiB %s, coordinator %.0f; %s" % (" ".join("%.0f/%.0f" % r for r in rows), coordinator, rates(err))
+
+
+def cpu_seconds(pid):
+    total = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def idle(command, workers_of):
+    """Worker processes of a chat that waits for its user."""
+    r, w = os.pipe()
+    p = start(*command, stdin=r)
+    os.close(r)
+    os.write(w, b"Hello\n")
+    first_text(p)
+    time.sleep(1.0)
+    pids = workers_of(p)
+    before = {k: cpu_seconds(k) for k in pids}
+    time.sleep(4)
+    used = {k: (cpu_seconds(k) - before[k]) / 4 for k in pids}
+    os.close(w)
+    wait(p, 20, "a chat whose input ended")
+    worst = max(used.values())
+    need(worst < 0.02, "an idle process uses %.1f %% of a core" % (100 * worst))
+    return "at most %.2f %% of a core" % (100 * worst)
+
+
+def local_idle():
+    return idle([GEMMAPIPE, "chat", "--model", DEMO, "--workers", "3", "--quiet", "--temp", "0"], lambda p: children_of(p.pid))
+
+
+def mpi_idle():
+    return idle([*mpirun(4), GEMMAPIPE, "chat", "--model", DEMO, "--quiet", "--temp", "0"], lambda p: children_of(p.pid))
+
+
+def big_enough(gib):
+    free = shutil.disk_usage(FOLDER).free / 2 ** 30
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2 ** 30
+    return free > gib and memory > 2.5 * gib
+
+
+claim("idle_local_workers_sleep", local_idle)
+claim("idle_ranks_sleep", mpi_idle)
+if big_enough(3):
+    model = synth("4b.gguf", "--size", "4b", "--embd", "q6_k")
+    claim("a_4b_model_takes_what_was_planned_in_one_process", within, model)
+    claim("a_4b_model_takes_what_was_planned_on_three_workers", within, model, "--workers", "3")
+    claim("a_4b_model_takes_what_was_planned_when_sent_to_workers", within, model, "--workers", "3", "--send-weights")
+else:
+    print("skip a_4b_model_takes_what_was_planned: less than 3 GiB of disk or 8 GiB of memory")
+finish()

@@ -1,0 +1,180 @@
+"""What the pipeline tests share: programs, models made on the spot, workers on free ports, claims printed as lines.
+
+A test file calls claim("name", function) and ends with finish(). Every process started here is gone when it ends.
+"""
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
+GEMMAPIPE = os.path.join(BUILD, "gemmapipe")
+WORKER = os.path.join(BUILD, "gemmapipe-worker")
+PARTITION = os.path.join(BUILD, "gemmapipe-partition")
+DEMO = os.path.join(ROOT, "models/demo/demo-q4_0.gguf")
+PYTHON = "/usr/bin/python3"
+
+FOLDER = tempfile.mkdtemp(prefix="gemmapipe-test-")
+_started = []
+_failed = 0
+_ran = 0
+
+os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
+os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+
+
+def path(name):
+    return os.path.join(FOLDER, name)
+
+
+def _clean():
+    for p in _started:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+    subprocess.run(["rm", "-rf", FOLDER])
+
+
+atexit.register(_clean)
+
+
+class Failed(Exception):
+    pass
+
+
+def need(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def claim(name, function, *arguments):
+    """Runs one claim and prints its line; words on the command line choose claims by name."""
+    global _failed, _ran
+    wanted = [w for w in sys.argv[1:] if not w.startswith("-")]
+    if wanted and not any(w in name for w in wanted):
+        return
+    _ran += 1
+    start = time.time()
+    try:
+        note = function(*arguments)
+        print("ok %s (%.1f s)%s" % (name, time.time() - start, ": " + note if note else ""), flush=True)
+    except Failed as e:
+        _failed += 1
+        print("FAIL %s: %s" % (name, e), flush=True)
+    except Exception:
+        _failed += 1
+        print("FAIL %s\n%s" % (name, traceback.format_exc()), flush=True)
+
+
+def finish():
+    sys.exit(1 if _failed else 0)
+
+
+def run(*command, env=None, stdin=None, timeout=120):
+    """Runs to the end; returns (status, stdout, stderr)."""
+    e = dict(os.environ, **(env or {}))
+    p = subprocess.run([str(c) for c in command], env=e, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+    return p.returncode, p.stdout, p.stderr.decode(errors="replace")
+
+
+def good(*command, **more):
+    status, out, err = run(*command, **more)
+    need(status == 0, "%s ended with %d: %s" % (" ".join(map(str, command))[:300], status, err[-600:]))
+    return out
+
+
+def start(*command, env=None, stdin=subprocess.DEVNULL, own_group=False):
+    p = subprocess.Popen([str(c) for c in command], env=dict(os.environ, **(env or {})), stdin=stdin, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, start_new_session=own_group)
+    _started.append(p)
+    return p
+
+
+def first_text(process):
+    """Waits until the program has printed something."""
+    if not process.stdout.read(1):
+        raise Failed("no text came: %s" % process.stderr.read().decode(errors="replace"))
+
+
+def wait(process, seconds, what):
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Failed("%s had not ended after %d s" % (what, seconds))
+    return process.returncode, out, err.decode(errors="replace")
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Workers:
+    """n gemmapipe-workers on free loopback ports, for one `with` block."""
+
+    def __init__(self, n, *options, env=None):
+        self.addresses = ["tcp://127.0.0.1:%d" % p for p in free_ports(n)]
+        self.processes = [start(WORKER, "--listen", a, "--quiet", *options, env=env) for a in self.addresses]
+        self.connect = ["--connect", ",".join(self.addresses)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for p in self.processes:
+            if p.poll() is None:
+                p.send_signal(signal.SIGTERM)
+        for p in self.processes:
+            wait(p, 10, "a worker told to stop")
+
+
+def mpirun(ranks):
+    return ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
+
+
+def synth(name, *options):
+    out = path(name)
+    if not os.path.exists(out):
+        good(PARTITION, "synth", out, *options, timeout=600)
+    return out
+
+
+def fingerprints(out):
+    return [line.split()[-1] for line in out.decode(errors="replace").splitlines() if line.startswith("fingerprint")]
+
+
+def children_of(pid):
+    found = []
+    for p in os.listdir("/proc"):
+        if not p.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % p) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(p))
+    return found
+
+
+def alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+"""Where the model is cut, how its parts talk, how many threads, which instruction set, how prompts are cut into
+micro-batches and who shares them: none of it changes one bit of one score.
+
+By default every pair of settings meets in some run; with FULL=1 every combination is run.
+"""
+import itertools
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from relay import *
+
+TEXT = "the one that runs to the other end and returns there, then on to the next one, over and over until it is done"
+OTHERS = ["a short one", "and another that is somewhat longer than that", "one", "two words", TEXT[::-1], TEXT[20:70]]
+WORKERS, KINDS, THREADS, BATCHES, COMPANY = (1, 2, 3, 5), ("here", "local", "mpi", "zmq"), (1, 2), (1, 7, 64), (0, 6)
+FULL = os.environ.get("FULL") == "1"
+
+
+def instruction_sets():
+    flags = open("/proc/cpuinfo").read()
+    found = ["ref"]
+    if "avx2" in flags and "fma" in flags:
+        found.append("avx2")
+    if "avx512_vnni" in flags:
+        found.append("avx512")
+    if "asimddp" in flags:
+        found.append("neon")
+    return found
+
+
+def prompts_file(company):
+    name = path("prompts-%d" % company)
+    with open(name, "w") as f:
+        f.write("\n".join([TEXT] + OTHERS[:company]) + "\n")
+    return name
+
+
+def answer(model, kind, workers, threads, isa, batch, company, sampling=("--temp", "0")):
+    command = ["run", "--model", model, "--raw", "-n", "10", "--threads", threads, "--micro-batch", batch, "--fingerprint", "--quiet",
+               "--prompts", prompts_file(company), *sampling]
+    env = {"GEMMAPIPE_ISA": isa}
+    if kind == "here":
+        out = good(GEMMAPIPE, *command, "--here", workers, env=env)
+    elif kind == "local":
+        out = good(GEMMAPIPE, *command, "--workers", workers, env=env)
+    elif kind == "mpi":
+        out = good(*mpirun(workers + 1), GEMMAPIPE, *command, env=env)
+    else:
+        with Workers(workers, "--threads", str(threads), env=env) as w:
+            out = good(GEMMAPIPE, *command, *w.connect, env=env)
+    lines = out.decode().splitlines()
+    return fingerprints(out)[0], lines[0]
+
+
+def chosen(isas):
+    everything = list(itertools.product(KINDS, WORKERS, THREADS, isas, BATCHES, COMPANY))
+    if FULL:
+        return everything
+    covered, picked = set(), []
+    for c in sorted(everything, key=lambda c: hash(tuple(map(str, c))) if False else str(c)[::-1]):
+        pairs = {(i, c[i], j, c[j]) for i in range(6) for j in range(i + 1, 6)}
+        if len(pairs - covered) >= 3:
+            covered |= pairs
+            picked.append(c)
+    for c in everything:  # what is left over
+        pairs = {(i, c[i], j, c[j]) for i in range(6) for j in range(i + 1, 6)}
+        if pairs - covered:
+            covered |= pairs
+            picked.append(c)
+    return picked
+
+
+def same_everywhere(model, sampling):
+    want = answer(model, "here", 1, 1, "ref", 64, 0, sampling)
+    combinations = chosen(instruction_sets())
+    for kind, workers, threads, isa, batch, company in combinations:
+        got = answer(model, kind, workers, threads, isa, batch, company, sampling)
+        need(got == want, "%s, %d workers, %d threads, %s, micro-batch %d, %d others: %s instead of %s" %
+             (kind, workers, threads, isa, batch, company, got, want))
+    return "%d runs" % len(combinations)
+
+
+def cut_by_hand(model):
+    want = answer(model, "here", 1, 1, "ref", 64, 0)
+    for split in ("7", "1,6", "6,1", "7,0", "2,2,3", "1,1,1,1,1,1,1"):
+        out = good(GEMMAPIPE, "run", "--model", model, "--raw", "-n", "10", "--temp", "0", "--fingerprint", "--quiet", "--split", split, TEXT)
+        need(fingerprints(out)[0] == want[0], "--split %s gave %s instead of %s" % (split, fingerprints(out)[0], want[0]))
+
+
+def sent_weights_are_the_same(model):
+    want = answer(model, "here", 1, 1, "ref", 64, 0)
+    with Workers(3, "--no-file") as w:
+        for _ in range(2):  # the second run finds the same workers again
+            out = good(GEMMAPIPE, "run", "--model", model, "--raw", "-n", "10", "--temp", "0", "--fingerprint", "--quiet", *w.connect, TEXT)
+            need(fingerprints(out)[0] == want[0], "streamed weights gave other scores")
+
+
+def logits_and_run_agree(model):
+    a = good(GEMMAPIPE, "logits", "--model", model, "--ids", "2,40,50,60,300,301", "--out", path("a.f32"), "--fingerprint", "--quiet")
+    b = good(GEMMAPIPE, "logits", "--model", model, "--ids", "2,40,50,60,300,301", "--out", path("b.f32"), "--fingerprint", "--quiet",
+             "--workers", 3, "--micro-batch", 2)
+    need(a == b, "the fingerprints differ")
+    need(open(path("a.f32"), "rb").read() == open(path("b.f32"), "rb").read(), "the files differ")
+    need(os.path.getsize(path("a.f32")) == 6 * 512 * 4, "the file has %d bytes" % os.path.getsize(path("a.f32")))
+
+
+model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
+claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
+claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, ("--temp", "1", "--seed", "7")) if FULL else
+      need(answer(m, "local", 3, 1, "ref", 7, 6, ("--temp", "1", "--seed", "7")) == answer(m, "here", 1, 2, "ref", 64, 0, ("--temp", "1", "--seed", "7")),
+           "the draws differ"), model)
+claim("cutting_by_hand_changes_nothing", cut_by_hand, model)
+claim("weights_that_were_sent_are_the_weights_of_the_file", sent_weights_are_the_same, model)
+claim("logits_do_not_depend_on_the_workers", logits_and_run_agree, model)
+finish()

@@ -1,0 +1,291 @@
+/* worker/loop.c — the two threads of a stage at work.
+ *
+ *   port thread      in-tray      compute thread      out-tray     port thread
+ *   port_recv  --->  [WORK…]  --> stage_run      -->  [frames…] --> port_send
+ *
+ * A WORK frame is computed in place: its activations are the residual stream, and the same buffer goes on to the next
+ * stage. The in-tray cannot overflow: no more than in_flight micro-batches exist, and one that claims to be another is
+ * refused. The out-tray holds rows of scores when they are asked for; the compute thread waits while it is full, so
+ * a slow reader slows the stage and does not fill the memory. */
+#include "worker/loop.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRAY 64     /* frames; at least the most micro-batches in flight */
+#define OUT_FULL 16 /* the compute thread waits from here on */
+
+struct tray {
+    struct frame *frame[TRAY];
+    int to[TRAY];
+    uint32_t first, n;
+};
+
+struct loop {
+    const struct loop_setup *setup;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct tray in, out;
+    volatile bool stopping;
+    bool failed;
+    struct err failure;
+    uint64_t busy_ns, wait_ns, send_ns, batches, rows, last_batch, computing_since;
+    struct work work;     /* the one being computed */
+    struct result result; /* its tokens */
+};
+
+static bool tray_put(struct tray *t, struct frame *f, int to)
+{
+    if (t->n == TRAY) return false;
+    uint32_t at = (t->first + t->n++) % TRAY;
+    t->frame[at] = f;
+    t->to[at] = to;
+    return true;
+}
+
+static struct frame *tray_take(struct tray *t, int *to)
+{
+    if (t->n == 0) return 0;
+    struct frame *f = t->frame[t->first];
+    if (to) *to = t->to[t->first];
+    t->first = (t->first + 1) % TRAY;
+    t->n--;
+    return f;
+}
+
+static void tray_empty(struct tray *t)
+{
+    for (struct frame *f; (f = tray_take(t, 0));) frame_free(f);
+}
+
+/* ---- compute thread ---- */
+
+static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
+{
+    pthread_mutex_lock(&l->lock);
+    while (l->out.n >= OUT_FULL && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+    bool stopping = l->stopping;
+    if (!stopping) tray_put(&l->out, f, to);
+    pthread_mutex_unlock(&l->lock);
+    if (stopping) {
+        frame_free(f);
+        return fail(why, E_INTERRUPTED, "stopped");
+    }
+    port_wake(l->setup->port);
+    return 0;
+}
+
+static int send_scores(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash,
+                       struct err *why)
+{
+    struct loop *l = user;
+    struct logits m = {.batch = l->work.batch, .slot = slot, .position = position, .hash = hash, .n = n};
+    struct frame *f = 0;
+    TRY(logits_write(&f, &m, why));
+    memcpy(m.scores, scores, n * sizeof *scores);
+    return hand_over(l, f, 0, why);
+}
+
+static int compute(struct loop *l, struct frame *f, struct err *why)
+{
+    const struct loop_setup *s = l->setup;
+    int code = work_read(&l->work, f, why);
+    if (!code && l->work.cols != s->hidden)
+        code = fail(why, E_WIRE, "micro-batch %llu has rows of %u values, this model's have %u",
+                    (unsigned long long)l->work.batch, l->work.cols, s->hidden);
+    if (!code && l->work.dtype != WIRE_F32)
+        code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
+                    (unsigned long long)l->work.batch, l->work.dtype);
+    l->result = (struct result){.batch = l->work.batch};
+    if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, &l->result, send_scores, l, why);
+    if (!code && s->next != 0) return hand_over(l, f, s->next, why);
+    frame_free(f);
+    if (code) return code;
+    struct frame *reply = 0;
+    TRY(result_write(&reply, &l->result, why));
+    return hand_over(l, reply, 0, why);
+}
+
+static void *compute_thread(void *user)
+{
+    struct loop *l = user;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stopping) {
+        uint64_t from = clock_ns();
+        while (l->in.n == 0 && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+        struct frame *f = tray_take(&l->in, 0);
+        uint64_t start = clock_ns();
+        if (l->batches) l->wait_ns += start - from;
+        if (!f) break;
+        pthread_mutex_unlock(&l->lock);
+
+        struct err why = {0};
+        int code = compute(l, f, &why);
+
+        pthread_mutex_lock(&l->lock);
+        l->busy_ns += clock_ns() - start;
+        l->batches++;
+        l->rows += l->work.n_rows;
+        l->last_batch = l->work.batch;
+        if (code && !l->stopping) {
+            l->failed = true;
+            l->failure = why;
+            l->failure.code = code;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    port_wake(l->setup->port);
+    return 0;
+}
+
+/* ---- port thread ---- */
+
+static int send_report(struct loop *l, struct err *why)
+{
+    struct port_counters c = port_counters(l->setup->port);
+    pthread_mutex_lock(&l->lock);
+    struct report r = {
+        .busy_ns = l->busy_ns, .wait_ns = l->wait_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
+        .peak_resident = peak_resident_bytes(), .frames_in = c.frames_in, .frames_out = c.frames_out,
+        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out,
+    };
+    pthread_mutex_unlock(&l->lock);
+    struct frame *f = 0;
+    TRY(report_write(&f, &r, why));
+    return port_send(l->setup->port, 0, &f, why);
+}
+
+static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
+{
+    struct ping p;
+    TRY(ping_read(&p, ping, why));
+    pthread_mutex_lock(&l->lock);
+    p.batch = l->last_batch;
+    p.queue = l->in.n;
+    pthread_mutex_unlock(&l->lock);
+    struct frame *f = 0;
+    TRY(ping_write(&f, M_PONG, &p, why));
+    return port_send(l->setup->port, 0, &f, why);
+}
+
+static int take_work(struct loop *l, struct frame **f, struct err *why)
+{
+    pthread_mutex_lock(&l->lock);
+    bool room = l->in.n < l->setup->in_flight && tray_put(&l->in, *f, 0);
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    if (!room)
+        return fail(why, E_WIRE, "a micro-batch more came than the %u that may be in flight", l->setup->in_flight);
+    *f = 0;
+    return 0;
+}
+
+/* *over: the coordinator said M_STOP. */
+static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
+{
+    struct fault fault;
+    switch ((*f)->head.type) {
+    case M_WORK: return take_work(l, f, why);
+    case M_PING: return answer_ping(l, *f, why);
+    case M_REPORT_ASK: return send_report(l, why);
+    case M_STOP: *over = true; return 0;
+    case M_FAULT:
+        TRY(fault_read(&fault, *f, why));
+        return fail(why, E_WORKER, "the coordinator ended the run: %s", fault.text);
+    case M_LOST:
+        if ((*f)->head.from == 0) return fail(why, E_WORKER, "the coordinator is gone; the run is over");
+        return 0; /* a neighbour: the coordinator sees it too and says what to do */
+    default:
+        return fail(why, E_WIRE, "%s came from node %u in the middle of a run", message_name((*f)->head.type),
+                    (*f)->head.from);
+    }
+}
+
+static int send_out(struct loop *l, struct err *why)
+{
+    uint64_t start = clock_ns();
+    bool sent = false;
+    for (;;) {
+        int to = 0;
+        pthread_mutex_lock(&l->lock);
+        struct frame *f = tray_take(&l->out, &to);
+        if (f) pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        if (!f) break;
+        sent = true;
+        int code = port_send(l->setup->port, to, &f, why);
+        if (code) {
+            frame_free(f);
+            return code;
+        }
+    }
+    if (sent) l->send_ns += clock_ns() - start;
+    return 0;
+}
+
+static int run_port(struct loop *l, struct err *why)
+{
+    const struct loop_setup *s = l->setup;
+    uint64_t heard = clock_ns();
+    for (;;) {
+        if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
+        TRY(send_out(l, why));
+        pthread_mutex_lock(&l->lock);
+        bool failed = l->failed;
+        if (failed) *why = l->failure;
+        pthread_mutex_unlock(&l->lock);
+        if (failed) return why->code;
+
+        struct frame *f = 0;
+        TRY(port_recv(s->port, &f, 500, why));
+        uint64_t now = clock_ns();
+        if (!f) {
+            if (now - heard > COORDINATOR_LEASE_NS)
+                return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over",
+                            COORDINATOR_LEASE_NS / 1000000000ull);
+            continue;
+        }
+        if (f->head.from == 0) heard = now;
+        bool over = false;
+        int code = handle(l, &f, &over, why);
+        frame_free(f);
+        if (code || over) return code;
+    }
+}
+
+int loop_run(const struct loop_setup *setup, struct err *why)
+{
+    struct loop *l = calloc(1, sizeof *l);
+    if (!l) return fail(why, E_MEMORY, "no memory for the loop's own %zu bytes", sizeof *l);
+    l->setup = setup;
+    stage_heed(setup->stage, &l->stopping);
+    pthread_mutex_init(&l->lock, 0);
+    pthread_cond_init(&l->changed, 0);
+    struct err mine = {0};
+    int code = 0;
+    if (pthread_create(&l->thread, 0, compute_thread, l)) {
+        code = fail_errno(&mine, E_INTERNAL, "cannot start the compute thread");
+    } else {
+        code = run_port(l, &mine);
+        pthread_mutex_lock(&l->lock);
+        l->stopping = true;
+        pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, 0);
+    }
+    stage_heed(setup->stage, 0);
+    tray_empty(&l->in);
+    tray_empty(&l->out);
+    pthread_cond_destroy(&l->changed);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+    if (code) *why = mine;
+    return code;
+}

@@ -1,0 +1,25 @@
+/* worker/loop.h — a loaded stage at work: frames in, micro-batches computed in order, frames out. */
+#ifndef WORKER_LOOP_H
+#define WORKER_LOOP_H
+
+#include "transport/transport.h"
+#include "worker/stage.h"
+
+#include <signal.h>
+
+struct loop_setup {
+    struct port *port;
+    struct stage *stage;
+    int node, next;     /* this node; where the stream goes: 0 for the last stage */
+    uint32_t hidden;    /* columns of the stream */
+    uint32_t in_flight; /* micro-batches the coordinator may have under way */
+    const volatile sig_atomic_t *stop;
+};
+
+/* Runs until M_STOP (0), a failure (code and sentence; telling the coordinator is the caller's task) or *stop. */
+int loop_run(const struct loop_setup *setup, struct err *why);
+
+/* A coordinator that was silent for so long is gone. It pings every second. */
+#define COORDINATOR_LEASE_NS 30000000000ull
+
+#endif

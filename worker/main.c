@@ -1,0 +1,145 @@
+/* worker/main.c — the program gemmapipe-worker: listens, serves one coordinator after another. */
+#define _GNU_SOURCE
+#include "base/error.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "base/version.h"
+#include "partition/plan.h"
+#include "transport/transport.h"
+#include "worker/worker.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static const char help[] =
+    "gemmapipe-worker — holds some layers of a Gemma 3 model and computes them for a coordinator.\n"
+    "\n"
+    "  gemmapipe-worker --listen tcp://ADDRESS:PORT [options]\n"
+    "\n"
+    "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…` (or chat, logits) calls, takes the layers it is\n"
+    "assigned, answers, and waits for the next run. It needs no model file: its share is sent to it, unless it can open\n"
+    "the coordinator's file under the same path itself.\n"
+    "\n"
+    "  --listen ADDRESS   tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket\n"
+    "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
+    "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
+    "  --no-file          never open the model file here, have the share sent\n"
+    "  --once             end after one run\n"
+    "  --quiet            say nothing but errors\n"
+    "  --help, --version\n"
+    "\n"
+    "There is no encryption yet: listen on loopback or on a network you trust.\n"
+    "\n"
+    "Exit status: 0 ended by a signal while waiting, or after --once; 2 command line; 4 memory; 5 address cannot be used;\n"
+    "6 a peer broke the protocol; 7 the run failed elsewhere (a coordinator or another worker was lost). A service manager\n"
+    "starts it again: see deploy/gemmapipe-worker.service.\n";
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+struct arguments {
+    const char *listen;
+    struct worker_options worker;
+    bool once, quiet, child;
+};
+
+static int read_count(const char *text, int *out, struct err *why)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (*end || end == text || n < 1 || n > 1024) return fail(why, E_USAGE, "--threads wants a number from 1 to 1024, not \"%s\"", text);
+    *out = (int)n;
+    return 0;
+}
+
+static int read_arguments(struct arguments *a, int argc, char **argv, struct err *why)
+{
+    static const struct option options[] = {
+        {"listen", 1, 0, 'l'}, {"threads", 1, 0, 't'}, {"memory", 1, 0, 'm'},  {"no-file", 0, 0, 'f'}, {"once", 0, 0, 'o'},
+        {"quiet", 0, 0, 'q'},  {"help", 0, 0, 'h'},    {"version", 0, 0, 'v'}, {"child", 0, 0, 'c'},   {0, 0, 0, 0},
+    };
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "h", options, 0)) != -1;) {
+        switch (c) {
+        case 'l': a->listen = optarg; break;
+        case 't': TRY(read_count(optarg, &a->worker.threads, why)); break;
+        case 'm': TRY(read_size(optarg, &a->worker.memory, why)); break;
+        case 'f': a->worker.no_file = true; break;
+        case 'o': a->once = true; break;
+        case 'q': a->quiet = true; break;
+        case 'c': a->child = true; break; /* started by a coordinator: lives no longer than it */
+        case 'h': fputs(help, stdout); exit(0);
+        case 'v': puts("gemmapipe-worker " GEMMAPIPE_VERSION); exit(0);
+        default: return fail(why, E_USAGE, "unknown option or missing value: %s (--help lists them)", argv[optind - 1]);
+        }
+    }
+    if (optind < argc) return fail(why, E_USAGE, "\"%s\" is not an option (--help lists them)", argv[optind]);
+    if (!a->listen) return fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
+    return 0;
+}
+
+/* A worker that the coordinator started leaves Ctrl-C to it, and ends with it even if it is killed. */
+static void behave_as_child(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == 1) stop = 1; /* it died before we asked */
+    signal(SIGINT, SIG_IGN);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction on = {.sa_handler = on_signal};
+    sigaction(SIGINT, &on, 0);
+    sigaction(SIGTERM, &on, 0);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int serve(struct arguments *a, struct err *why)
+{
+    struct port *port = 0;
+    TRY(port_open_listen(&port, a->listen, why));
+    if (!a->child) log_info("listening on %s", a->listen);
+    int code;
+    do {
+        code = worker_serve(port, &a->worker, why);
+        if (code == E_INTERRUPTED && !stop) code = 0; /* the coordinator was, not we */
+        if (!code && !a->once) {
+            log_open("worker", log_level());
+            log_info("the run is over; listening on %s", a->listen);
+            code = port_listen_again(port, why);
+        }
+    } while (!code && !a->once);
+    struct err ignored;
+    port_flush(port, 1000, &ignored);
+    port_close(&port);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    threads_wait_politely(argv);
+    struct arguments a = {.worker.stop = &stop};
+    struct err why = {0};
+    log_open("worker", LOG_INFO);
+    int code = read_arguments(&a, argc, argv, &why);
+    if (!code) {
+        log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
+        catch_signals();
+        if (a.child) behave_as_child();
+        code = serve(&a, &why);
+    }
+    if (code == E_INTERRUPTED) return 0; /* asked to end */
+    /* A child's coordinator was told, and tells; if it is gone there is nobody to tell. */
+    if (code && !(a.child && code != E_LINK)) log_error("%s", why.text);
+    return code;
+}

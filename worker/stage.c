@@ -1,0 +1,250 @@
+/* worker/stage.c — see stage.h.
+ *
+ * Three pieces of memory, as large as partition/memory.h says, mapped and written to before stage_open returns: a plan
+ * that the machine cannot keep is refused there, not in the middle of an answer. What stands beside them (tables of
+ * pages, slots and tensors) is less than a thousandth of that and is taken at the same time. */
+#define _GNU_SOURCE
+#include "worker/stage.h"
+
+#include "base/threads.h"
+#include "worker/head.h"
+#include "worker/sequences.h"
+#include "worker/text.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { WEIGHTS, KV, SCRATCH, REGIONS };
+static const char *const region_names[REGIONS] = {"weights", "keys and values", "scratch"};
+
+struct region {
+    uint8_t *at;
+    uint64_t bytes;
+};
+
+struct stage {
+    struct model_config config;
+    struct share share;
+    struct capacity capacity;
+    struct kernels kernels;
+    struct stage_bytes bytes;
+    struct region regions[REGIONS];
+    struct shard shard;
+    struct kv kv;
+    struct sequences sequences;
+    struct place *places; /* [capacity.rows] */
+    struct bench bench;
+    struct head head;
+    float *rows; /* stage_rows */
+    const volatile bool *stop;
+    bool stopped; /* all threads of the region look at this one, which changes between two barriers only */
+};
+
+/* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). */
+static int touch(const struct region *r, const char *what, struct err *why)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(r->at, r->bytes, MADV_POPULATE_WRITE) == 0) return 0;
+    if (errno == ENOMEM || errno == EFAULT)
+        return fail_errno(why, E_MEMORY, "the machine has no %llu bytes for %s", (unsigned long long)r->bytes, what);
+#endif
+    (void)what, (void)why;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    for (uint64_t i = 0; i < r->bytes; i += page) ((volatile uint8_t *)r->at)[i] = 0;
+    return 0;
+}
+
+static int region_open(struct region *r, uint64_t bytes, const char *what, struct err *why)
+{
+    if (bytes == 0) return 0;
+    if (bytes > memory_allowed())
+        return fail(why, E_MEMORY, "this stage needs %llu bytes for %s; the machine gives this process %llu in all",
+                    (unsigned long long)bytes, what, (unsigned long long)memory_allowed());
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return fail_errno(why, E_MEMORY, "the machine refuses %llu bytes for %s", (unsigned long long)bytes, what);
+    *r = (struct region){at, bytes};
+    (void)madvise(at, bytes, MADV_HUGEPAGE); /* fewer TLB misses; a kernel without them is fine too */
+    return touch(r, what, why);
+}
+
+/* Cuts scratch as scratch_bytes says; returns what is the head's. */
+static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
+{
+    struct bench *b = &s->bench;
+    const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
+    uint8_t *at = s->regions[SCRATCH].at;
+    *b = (struct bench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places};
+    s->rows = (float *)at, at += cut->stream;
+    b->wide = (float *)at, at += cut->rows_a;
+    b->narrow = (float *)at, at += cut->rows_b;
+    uint32_t widest = s->config.ffn > s->config.hidden ? s->config.ffn : s->config.hidden;
+    if (heads_width(&s->config) > widest) widest = heads_width(&s->config);
+    acts_init(&b->of_hidden, at, s->capacity.rows, widest), at += cut->acts;
+    b->of_heads = b->of_ffn = b->of_hidden;
+    for (int i = 0; i < 2; i++) {
+        b->cos[i] = (float *)at + (size_t)(2 * i) * angles;
+        b->sin[i] = (float *)at + (size_t)(2 * i + 1) * angles;
+    }
+    at += cut->rope;
+    b->scores = (float *)at, at += cut->scores;
+    b->scores_each = cut->scores / sizeof(float) / (size_t)threads;
+    return at;
+}
+
+/* Starts the team, so that its threads exist, with their stacks, before the first micro-batch. */
+static void team_open(int threads)
+{
+    volatile int seen = 0;
+    if (threads == 1) return;
+#pragma omp parallel num_threads(threads)
+#pragma omp master
+    seen = omp_get_num_threads();
+    (void)seen;
+}
+
+static int stage_build(struct stage *s, const struct stage_plan_in *in, struct err *why)
+{
+    const size_t n = share_count(s->share);
+    const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
+    const uint64_t wanted[REGIONS] = {s->bytes.weights, s->bytes.kv, s->bytes.scratch};
+    for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], why));
+    TRY(shard_open(&s->shard, in->tensors, n, s->regions[WEIGHTS].at, s->bytes.weights, why));
+    TRY(kv_open(&s->kv, &s->config, s->share, &s->capacity, s->regions[KV].at, why));
+    if (kv_bytes(&s->config, s->share, &s->capacity) != s->bytes.kv)
+        return fail(why, E_INTERNAL, "keys and values were planned with %llu bytes and take %llu",
+                    (unsigned long long)s->bytes.kv,
+                    (unsigned long long)kv_bytes(&s->config, s->share, &s->capacity));
+    TRY(sequences_open(&s->sequences, &s->capacity, why));
+    s->places = calloc(s->capacity.rows, sizeof *s->places);
+    if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
+    void *for_head = bench_open(s, &cut, in->threads);
+    if (s->share.head)
+        TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
+                      for_head, cut.logits, why));
+    team_open(in->threads);
+    return 0;
+}
+
+static int plan_check(const struct stage_plan_in *in, struct err *why)
+{
+    const struct share *s = &in->share;
+    const struct capacity *c = &in->capacity;
+    TRY(config_check(&in->config, "the plan", why));
+    if (s->first > s->end || s->end > in->config.layers || (s->first == s->end && !s->head))
+        return fail(why, E_WIRE, "a stage of layers %u to %u of %u cannot be", s->first, s->end, in->config.layers);
+    if (c->context == 0 || c->sequences == 0 || c->rows == 0 || c->rows > WIRE_ROWS)
+        return fail(why, E_WIRE, "a plan for %u sequences of %u positions, %u rows at a time (1 to %u) cannot be",
+                    c->sequences, c->context, c->rows, WIRE_ROWS);
+    if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
+    return shard_check(&in->config, *s, in->tensors, why);
+}
+
+int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why)
+{
+    *out = NULL;
+    TRY(plan_check(in, why));
+    struct stage *s = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for a stage");
+    s->config = in->config;
+    s->share = in->share;
+    s->capacity = in->capacity;
+    s->kernels = *k;
+    s->bytes = stage_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
+    int code = stage_build(s, in, why);
+    if (code) stage_close(&s);
+    *out = s;
+    return code;
+}
+
+void stage_close(struct stage **stage)
+{
+    struct stage *s = *stage;
+    *stage = NULL;
+    if (!s) return;
+    head_close(&s->head);
+    free(s->places);
+    sequences_close(&s->sequences);
+    kv_close(&s->kv);
+    shard_close(&s->shard);
+    for (int i = 0; i < REGIONS; i++)
+        if (s->regions[i].at) munmap(s->regions[i].at, s->regions[i].bytes);
+    free(s);
+}
+
+struct stage_bytes stage_memory(const struct stage *s)
+{
+    struct stage_bytes b = s->bytes;
+    b.weights = s->regions[WEIGHTS].bytes;
+    b.kv = s->regions[KV].bytes;
+    b.scratch = s->regions[SCRATCH].bytes;
+    return b;
+}
+
+float *stage_rows(struct stage *s)
+{
+    return s->rows;
+}
+
+int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
+{
+    return shard_load(&s->shard, index, first_row, rows, bytes, s->bench.threads, why);
+}
+
+int stage_loaded(const struct stage *s, struct err *why)
+{
+    return shard_loaded(&s->shard, why);
+}
+
+static void places_set(struct place *p, const struct work *w)
+{
+    const struct row *row = w->rows;
+    for (uint32_t i = 0; i < w->n_segments; i++)
+        for (uint32_t r = 0; r < w->segments[i].rows; r++, row++, p++)
+            *p = (struct place){w->segments[i].slot, w->segments[i].position + r, row->sees};
+}
+
+/* The stage's part of the forward pass, run by every thread of the region. */
+static void stage_pass(struct stage *s, float *x, const struct head_call *call)
+{
+    const struct bench *b = &s->bench;
+    if (s->kv.layers) text_angles(b);
+    for (uint32_t i = 0; i < s->kv.layers && !s->stopped; i++) {
+        text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
+#pragma omp master
+        s->stopped = s->stop && *s->stop;
+#pragma omp barrier
+    }
+    if (s->share.head && !s->stopped) head_answer(&s->head, b, x, call);
+}
+
+int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
+              struct err *why)
+{
+    const struct head_call call = {w, &s->sequences, result, sink, user, why};
+    if (w->cols != s->config.hidden)
+        return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
+    TRY(sequences_check(&s->sequences, w, why));
+    if (s->share.head) TRY(head_ask(&s->head, &call));
+    sequences_advance(&s->sequences, w);
+    places_set(s->places, w);
+    bench_set_rows(&s->bench, w->n_rows);
+    if (result) result->batch = w->batch, result->n_tokens = 0;
+    if (w->n_rows == 0) return 0;
+    if (s->bench.threads == 1) {
+        stage_pass(s, x, &call);
+    } else {
+#pragma omp parallel num_threads(s->bench.threads)
+        stage_pass(s, x, &call);
+    }
+    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
+    return s->share.head ? s->head.code : 0;
+}
+
+void stage_heed(struct stage *s, const volatile bool *stop)
+{
+    s->stop = stop;
+}

@@ -1,0 +1,134 @@
+/* worker/text.c — see text.h.
+ *
+ * A layer is eleven shared loops. Loops over rows are cut evenly, so a row's vectors stay in one core's cache from
+ * one loop to the next; loops over panels of weights hand out pieces to whoever is free, because cores of small
+ * machines are seldom all ours and the slowest would set the pace. */
+#include "worker/text.h"
+
+#include "worker/attention.h"
+
+#define PIECES_PER_THREAD 4 /* more evens out better, fewer give the kernel longer runs */
+
+static uint32_t panels_per_piece(const struct bench *b, uint32_t panels)
+{
+    uint32_t n = panels / (uint32_t)(b->threads * PIECES_PER_THREAD);
+    return b->threads == 1 ? panels : n ? n : 1;
+}
+
+static uint32_t panel_count(const struct weight *w)
+{
+    return (w->is.rows + PANEL_ROWS - 1) / PANEL_ROWS;
+}
+
+void bench_set_rows(struct bench *b, uint32_t n)
+{
+    const struct model_config *c = b->config;
+    b->n = n;
+    acts_shape(&b->of_hidden, n, c->hidden, b->narrow, c->hidden);
+    acts_shape(&b->of_heads, n, heads_width(c), b->narrow, heads_width(c));
+    acts_shape(&b->of_ffn, n, c->ffn, b->wide, 2 * (size_t)c->ffn);
+}
+
+void text_angles(const struct bench *b)
+{
+    const struct model_config *c = b->config;
+    const size_t half = c->head_dim / 2;
+#pragma omp for schedule(static)
+    for (uint32_t r = 0; r < b->n; r++) {
+        uint32_t p = b->places[r].position;
+        rope_table(b->cos[0] + r * half, b->sin[0] + r * half, c->head_dim, c->rope_base_local, 1, p);
+        rope_table(b->cos[1] + r * half, b->sin[1] + r * half, c->head_dim, c->rope_base_global, c->rope_factor, p);
+    }
+}
+
+/* narrow = norm(x), ready for a matrix; quantised if one of them wants that. */
+static void norm_rows(const struct bench *b, const float *x, const float *g, bool quantise)
+{
+    const size_t hidden = b->config->hidden;
+    struct acts a = b->of_hidden;
+#pragma omp for schedule(static)
+    for (uint32_t r = 0; r < b->n; r++) {
+        b->k->norm(b->narrow + r * hidden, x + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
+        if (quantise) b->k->quantize(&a, r, 1);
+    }
+}
+
+/* x += norm(y). Does not wait: the loop that follows is cut over rows in the same way, so each thread goes on with
+ * rows that it has just finished itself. */
+static void norm_back(const struct bench *b, float *x, const float *y, const float *g)
+{
+    const size_t hidden = b->config->hidden;
+#pragma omp for schedule(static) nowait
+    for (uint32_t r = 0; r < b->n; r++)
+        b->k->norm_add(x + r * hidden, y + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
+}
+
+static void quantise_rows(const struct bench *b, const struct acts *of, bool quantise)
+{
+    struct acts a = *of;
+    if (!quantise) return;
+#pragma omp for schedule(static)
+    for (uint32_t r = 0; r < b->n; r++) b->k->quantize(&a, r, 1);
+}
+
+void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
+{
+    uint32_t panels = panel_count(w), piece = panels_per_piece(b, panels);
+#pragma omp for schedule(dynamic) nowait
+    for (uint32_t p = 0; p < panels; p += piece)
+        b->k->matmul(y, ldy, &w->panels, a, p, panels - p < piece ? panels - p : piece);
+}
+
+static void multiply_wait(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
+{
+    multiply(b, y, ldy, w, a);
+#pragma omp barrier
+}
+
+/* wide = gelu(gate) in the left half of each row, times up in the right half. A piece of both is made by one thread
+ * and still in its cache when the two meet. */
+static void gate_up(const struct bench *b, const struct weight *gate, const struct weight *up)
+{
+    const uint32_t ffn = b->config->ffn, panels = panel_count(gate), piece = panels_per_piece(b, panels);
+    const size_t ld = 2 * (size_t)ffn;
+#pragma omp for schedule(dynamic)
+    for (uint32_t p = 0; p < panels; p += piece) {
+        uint32_t n = panels - p < piece ? panels - p : piece, first = p * PANEL_ROWS;
+        uint32_t width = n * PANEL_ROWS < ffn - first ? n * PANEL_ROWS : ffn - first;
+        b->k->matmul(b->wide, ld, &gate->panels, &b->of_hidden, p, n);
+        b->k->matmul(b->wide + ffn, ld, &up->panels, &b->of_hidden, p, n);
+        for (uint32_t r = 0; r < b->n; r++)
+            b->k->gelu_mul(b->wide + r * ld + first, b->wide + r * ld + ffn + first, width);
+    }
+}
+
+static void query_key_value(const struct bench *b, const struct weight *w)
+{
+    const uint32_t q = heads_width(b->config), kv = kv_width(b->config), ld = q + 2 * kv;
+    multiply(b, b->wide, ld, &w[W_Q], &b->of_hidden);
+    multiply(b, b->wide + q, ld, &w[W_K], &b->of_hidden);
+    multiply_wait(b, b->wide + q + kv, ld, &w[W_V], &b->of_hidden);
+}
+
+/* Gemma 3 norms on the way in and again on the way back. `narrow` and `wide` are b's. */
+void text_layer(const struct bench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x)
+{
+    const bool in = weight_is_integer(&w[W_Q]) || weight_is_integer(&w[W_K]) || weight_is_integer(&w[W_V]);
+    const bool in_ffn = weight_is_integer(&w[W_GATE]) || weight_is_integer(&w[W_UP]);
+    const uint32_t hidden = b->config->hidden;
+    const struct attention a = {b, index, layer_is_global(b->config, layer)};
+
+    norm_rows(b, x, w[W_ATTN_NORM].norm, in);                     /* x -> narrow [n, hidden]                   */
+    query_key_value(b, w);                                        /* narrow -> wide [n, q + k + v]             */
+    attention_store(&a, w[W_Q_NORM].norm, w[W_K_NORM].norm);      /* norm and turn q, k; k, v -> cache         */
+    attention_look(&a);                                           /* wide q -> narrow [n, heads * head_dim]    */
+    quantise_rows(b, &b->of_heads, weight_is_integer(&w[W_O]));
+    multiply_wait(b, b->wide, hidden, &w[W_O], &b->of_heads);     /* narrow -> wide [n, hidden]                */
+    norm_back(b, x, b->wide, w[W_ATTN_POST_NORM].norm);           /* x += norm(wide)                           */
+    norm_rows(b, x, w[W_FFN_NORM].norm, in_ffn);                  /* x -> narrow [n, hidden]                   */
+    gate_up(b, &w[W_GATE], &w[W_UP]);                             /* narrow -> wide [n, ffn of 2 ffn]          */
+    quantise_rows(b, &b->of_ffn, weight_is_integer(&w[W_DOWN]));
+    multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* wide -> narrow [n, hidden]                */
+    norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].norm);          /* x += norm(narrow)                         */
+#pragma omp barrier
+}

@@ -1,0 +1,352 @@
+/* worker/worker.c — see worker.h. Greeting, assignment, weights; then loop.c. */
+#include "worker/worker.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "base/version.h"
+#include "partition/deliver.h"
+#include "worker/loop.h"
+#include "worker/stage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+
+struct member {
+    struct port *port;
+    const struct worker_options *options;
+    struct kernels kernels;
+    struct greet greet;
+    struct assign assign;
+    struct model_config config;
+    struct share share;
+    struct tensor *tensors; /* of the share; data set only while the file is mapped */
+    uint32_t count;
+    int threads;
+    struct stage *stage;
+    uint64_t heard; /* clock of the last frame from the coordinator */
+};
+
+/* ---- waiting for one message ---- */
+
+static bool asked_to_stop(const struct member *m)
+{
+    return m->options->stop && *m->options->stop;
+}
+
+static int answer_ping(struct member *m, struct frame **ping, struct err *why)
+{
+    (*ping)->head.type = M_PONG;
+    int code = port_send(m->port, 0, ping, why);
+    if (code) frame_free(*ping);
+    *ping = 0;
+    return code;
+}
+
+/* One look at the port. Pings are answered, bad news become errors, anything else is *out (NULL: nothing came). */
+static int look(struct member *m, struct frame **out, int timeout_ms, struct err *why)
+{
+    struct frame *f = 0;
+    struct fault fault;
+    *out = 0;
+    if (asked_to_stop(m)) return fail(why, E_INTERRUPTED, "stopped by a signal");
+    TRY(port_recv(m->port, &f, timeout_ms, why));
+    if (!f) return 0;
+    m->heard = clock_ns();
+    if (f->head.type == M_PING) return answer_ping(m, &f, why);
+    int code = 0;
+    bool greeted = m->greet.nodes != 0;
+    if (f->head.type == M_FAULT)
+        code = fault_read(&fault, f, why) ? why->code : fail(why, E_WORKER, "the coordinator ended the run: %s", fault.text);
+    else if (f->head.type == M_LOST && f->head.from == 0 && greeted)
+        code = fail(why, E_WORKER, "the coordinator is gone; the run is over before it began");
+    else if (f->head.type != M_LOST)
+        *out = f;
+    if (!*out) frame_free(f);
+    return code;
+}
+
+/* The next frame that is not a ping. Before the greeting a worker waits for ever: that is its life. */
+static int await(struct member *m, struct frame **out, struct err *why)
+{
+    for (;;) {
+        TRY(look(m, out, 500, why));
+        if (*out) return 0;
+        if (m->greet.nodes && clock_ns() - m->heard > COORDINATOR_LEASE_NS)
+            return fail(why, E_WORKER, "the coordinator fell silent before the run began");
+    }
+}
+
+static int expected(const struct frame *f, unsigned type, struct err *why)
+{
+    if (f->head.type == type) return 0;
+    return fail(why, E_WIRE, "%s came where %s was expected", message_name(f->head.type), message_name(type));
+}
+
+/* ---- greeting ---- */
+
+static int be_greeted(struct member *m, bool *dismissed, struct err *why)
+{
+    struct frame *f = 0;
+    TRY(await(m, &f, why));
+    if (f->head.type == M_STOP) {
+        frame_free(f);
+        *dismissed = true;
+        return 0;
+    }
+    int code = expected(f, M_GREET, why);
+    if (!code) code = greet_read(&m->greet, f, why);
+    frame_free(f);
+    if (code) return code;
+    char name[32];
+    snprintf(name, sizeof name, "worker %u", m->greet.node);
+    if (strcmp(port_kind(m->port), "here")) log_open(name, log_level());
+
+    struct hello hello = {.pid = (uint32_t)getpid()};
+    snprintf(hello.build, sizeof hello.build, "gemmapipe %s", GEMMAPIPE_VERSION);
+    if (gethostname(hello.host, sizeof hello.host - 1)) snprintf(hello.host, sizeof hello.host, "unknown");
+    snprintf(hello.isa, sizeof hello.isa, "%s", m->kernels.isa);
+    hello.threads = (uint32_t)(m->options->threads ? m->options->threads : cores_allowed());
+    hello.memory = m->options->memory ? m->options->memory : memory_allowed();
+    TRY(hello_write(&f, &hello, why));
+    return port_send(m->port, 0, &f, why);
+}
+
+/* ---- assignment ---- */
+
+static struct model_config config_of(const struct wire_config *w)
+{
+    return (struct model_config){
+        .layers = w->layers, .hidden = w->hidden, .ffn = w->ffn, .heads = w->heads, .kv_heads = w->kv_heads,
+        .head_dim = w->head_dim, .window = w->window, .pattern = w->pattern, .context = w->context, .vocab = w->vocab,
+        .rope_base_global = w->rope_base_global, .rope_base_local = w->rope_base_local, .rope_factor = w->rope_factor,
+        .norm_epsilon = w->norm_epsilon, .attention_scale = w->attention_scale,
+    };
+}
+
+static int check_assignment(const struct member *m, struct err *why)
+{
+    const struct assign *a = &m->assign;
+    TRY(config_check(&m->config, "the assignment", why));
+    if (a->first > a->end || a->end > m->config.layers || (a->first == a->end && !a->head))
+        return fail(why, E_WIRE, "the assignment says layers %u to %u of %u", a->first, a->end, m->config.layers);
+    if (a->n_types != m->count)
+        return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %u", a->n_types, m->count);
+    if (!a->rows || a->rows > WIRE_ROWS || !a->sequences || a->sequences > WIRE_SEGMENTS || !a->in_flight ||
+        a->in_flight > WIRE_STAGES || !a->context || a->context > (1u << 24))
+        return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", a->rows,
+                    a->sequences, a->in_flight, a->context);
+    if (a->next >= m->greet.nodes || (a->head != (a->next == 0)))
+        return fail(why, E_WIRE, "the assignment sends results to node %u of %u", a->next, m->greet.nodes);
+    return 0;
+}
+
+static int take_types(struct member *m, struct err *why)
+{
+    share_shape(&m->config, m->share, m->tensors);
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct tensor *t = &m->tensors[i];
+        t->type = m->assign.types[i];
+        bool fits = block_info(t->type) && block_row_bytes(t->type, t->cols) && (!role_is_norm(t->role) || t->type == T_F32);
+        if (!fits)
+            return fail(why, E_WIRE, "the assignment gives %s of layer %u type %u, which cannot hold rows of %u", role_name(t->role),
+                        t->layer, t->type, t->cols);
+    }
+    return 0;
+}
+
+static struct capacity capacity_of(const struct assign *a)
+{
+    return (struct capacity){.context = a->context, .sequences = a->sequences, .rows = a->rows, .in_flight = a->in_flight};
+}
+
+static int open_stage(struct member *m, struct err *why)
+{
+    struct stage_plan_in in = {
+        .config = m->config, .share = m->share, .capacity = capacity_of(&m->assign), .tensors = m->tensors,
+        .threads = m->threads,
+    };
+    struct stage_bytes need = stage_bytes(&in.config, in.share, in.tensors, &in.capacity, in.threads);
+    uint64_t limit = m->options->memory ? m->options->memory : memory_allowed();
+    if (need.total > limit)
+        return fail(why, E_MEMORY, "this stage needs %llu MiB, %llu MiB more than the %llu MiB this worker may take",
+                    (unsigned long long)(need.total >> 20), (unsigned long long)((need.total - limit) >> 20),
+                    (unsigned long long)(limit >> 20));
+    return stage_open(&m->stage, &in, &m->kernels, why);
+}
+
+static int be_assigned(struct member *m, bool *dismissed, struct err *why)
+{
+    struct frame *f = 0;
+    TRY(await(m, &f, why));
+    if (f->head.type == M_STOP) {
+        frame_free(f);
+        *dismissed = true;
+        return 0;
+    }
+    int code = expected(f, M_ASSIGN, why);
+    if (!code) code = assign_read(&m->assign, f, why);
+    if (!code) {
+        port_run(m->port, f->head.run, f->head.plan, f->head.epoch);
+        m->config = config_of(&m->assign.config);
+        m->share = (struct share){m->assign.first, m->assign.end, m->assign.head};
+        bool sane = m->share.first <= m->share.end && m->share.end <= m->config.layers && m->config.layers < 4096;
+        m->count = sane ? (uint32_t)share_count(m->share) : 0;
+        code = check_assignment(m, why);
+    }
+    if (!code && !(m->tensors = calloc(m->count, sizeof *m->tensors)))
+        code = fail(why, E_MEMORY, "no memory to list %u tensors", m->count);
+    if (!code) code = take_types(m, why);
+    frame_free(f); /* assign.types pointed into it */
+    m->assign.types = 0;
+    if (code) return code;
+    m->threads = m->options->threads    ? m->options->threads
+                 : m->assign.threads    ? (int)m->assign.threads
+                                        : cores_allowed();
+    uint64_t work = work_bytes(WIRE_SEGMENTS, m->assign.rows, m->config.hidden, WIRE_F32);
+    uint64_t piece = delivery_largest(&m->config) + 4096, scores = (uint64_t)m->config.vocab * 4 + 4096;
+    uint64_t most = work > piece ? work : piece;
+    port_limits(m->port, most > scores ? most : scores, 4096);
+    TRY(open_stage(m, why));
+    if (m->assign.next) TRY(port_reach(m->port, m->assign.next, m->assign.next_address, why));
+    return 0;
+}
+
+/* ---- weights ---- */
+
+#define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
+
+/* The same file, if this host has it: same path, same fingerprint. Anything else and the share is sent. */
+static struct model *open_same_file(const struct member *m)
+{
+    if (m->options->no_file || !m->assign.path[0]) return 0;
+    struct model *model = 0;
+    struct err why = {0};
+    if (model_open(&model, m->assign.path, &why)) return 0;
+    if (model->fingerprint.low == m->assign.fingerprint[0] && model->fingerprint.high == m->assign.fingerprint[1]) return model;
+    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", m->assign.path);
+    model_close(&model);
+    return 0;
+}
+
+static int load_from_file(struct member *m, struct model *model, struct err *why)
+{
+    struct delivery d;
+    struct delivery_piece p;
+    share_tensors(model, m->share, m->tensors);
+    delivery_begin(&d, m->tensors, m->count);
+    while (delivery_next(&d, &p)) {
+        gguf_expect(model->file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
+        struct frame *f = 0;
+        TRY(look(m, &f, 0, why));
+        if (f) {
+            int code = fail(why, E_WIRE, "%s came while the weights were loading", message_name(f->head.type));
+            if (f->head.type == M_STOP) code = fail(why, E_INTERRUPTED, "dismissed while the weights were loading");
+            frame_free(f);
+            return code;
+        }
+        TRY(stage_load(m->stage, p.tensor, p.first_row, p.rows, p.bytes, why));
+        gguf_forget(model->file, p.bytes, p.n);
+    }
+    return 0;
+}
+
+static int take_piece(struct member *m, struct frame *f, struct err *why)
+{
+    struct piece p;
+    TRY(expected(f, M_PIECE, why));
+    TRY(piece_read(&p, f, why));
+    if (p.tensor >= m->count) return fail(why, E_WIRE, "a piece of tensor %u came, the share has %u", p.tensor, m->count);
+    const struct tensor *t = &m->tensors[p.tensor];
+    uint64_t want = p.rows * block_row_bytes(t->type, t->cols);
+    if (p.n != want)
+        return fail(why, E_WIRE, "%u rows of %s of layer %u came as %llu bytes, they are %llu", p.rows, role_name(t->role),
+                    t->layer, (unsigned long long)p.n, (unsigned long long)want);
+    if (hash64(p.bytes, p.n) != p.hash)
+        return fail(why, E_WIRE, "rows %u to %u of %s of layer %u arrived damaged", p.first_row, p.first_row + p.rows - 1,
+                    role_name(t->role), t->layer);
+    TRY(stage_load(m->stage, p.tensor, p.first_row, p.rows, p.bytes, why));
+    struct frame *ack = 0;
+    TRY(empty_write(&ack, M_PIECE_ACK, why));
+    return port_send(m->port, 0, &ack, why);
+}
+
+static int load_from_pieces(struct member *m, struct err *why)
+{
+    struct err missing;
+    while (stage_loaded(m->stage, &missing)) {
+        struct frame *f = 0;
+        TRY(await(m, &f, why));
+        int code = take_piece(m, f, why);
+        frame_free(f);
+        if (code) return code;
+    }
+    return 0;
+}
+
+static int load(struct member *m, struct err *why)
+{
+    uint64_t start = clock_ns();
+    struct model *model = open_same_file(m);
+    struct stage_bytes b = stage_memory(m->stage);
+    struct accept yes = {.has_file = model != 0, .weights = b.weights, .kv = b.kv, .scratch = b.scratch,
+                         .frames = b.frames, .runtime = b.runtime, .total = b.total};
+    struct frame *f = 0;
+    int code = accept_write(&f, &yes, why);
+    if (!code) code = port_send(m->port, 0, &f, why);
+    if (!code) code = model ? load_from_file(m, model, why) : load_from_pieces(m, why);
+    model_close(&model);
+    if (code) return code;
+    TRY(stage_loaded(m->stage, why));
+    struct ready ready = {.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
+    TRY(ready_write(&f, &ready, why));
+    return port_send(m->port, 0, &f, why);
+}
+
+/* ---- a whole run ---- */
+
+static int run(struct member *m, struct err *why)
+{
+    bool dismissed = false;
+    TRY(be_greeted(m, &dismissed, why));
+    if (dismissed) return 0;
+    TRY(be_assigned(m, &dismissed, why));
+    if (dismissed) return 0;
+    TRY(load(m, why));
+    struct loop_setup setup = {
+        .port = m->port, .stage = m->stage, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
+        .in_flight = m->assign.in_flight, .stop = m->options->stop,
+    };
+    return loop_run(&setup, why);
+}
+
+static void tell_coordinator(struct member *m, const struct err *why)
+{
+    struct fault fault = {.code = (uint32_t)why->code};
+    snprintf(fault.text, sizeof fault.text, "%s", why->text);
+    struct frame *f = 0;
+    struct err ignored = {0};
+    if (fault_write(&f, &fault, &ignored)) return;
+    if (port_send(m->port, 0, &f, &ignored)) frame_free(f);
+    port_flush(m->port, 1000, &ignored);
+}
+
+int worker_serve(struct port *port, const struct worker_options *options, struct err *why)
+{
+    struct member *m = calloc(1, sizeof *m);
+    if (!m) return fail(why, E_MEMORY, "no memory to begin with");
+    m->port = port;
+    m->options = options;
+    struct err mine = {0};
+    int code = kernels_choose(&m->kernels, &mine);
+    if (!code) code = run(m, &mine);
+    if (code && m->greet.nodes) tell_coordinator(m, &mine);
+    stage_close(&m->stage);
+    free(m->tensors);
+    free(m);
+    if (code) *why = mine;
+    return code;
+}

@@ -1,0 +1,28 @@
+/* worker/worker.h — a worker's life: greeted, assigned a stage, loaded, at work, dismissed. All that others see of this room.
+ *
+ *   waiting --GREET--> HELLO --ASSIGN--> ACCEPT --(PIECE, or its own file)--> READY --WORK--> … --STOP--> waiting
+ *
+ * Two threads: the caller's keeps the port (answers pings, takes frames in, hands frames out), one more computes, so
+ * receiving n+1, computing n and sending n-1 overlap and a busy worker still says that it lives. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "base/error.h"
+#include "transport/transport.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker_options {
+    int threads;                          /* 0: what the coordinator says, else all cores allowed */
+    uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
+    bool no_file;                         /* never open the model file here: have the share sent */
+    const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
+};
+
+/* Serves one run on this port, from greeting to dismissal. 0: dismissed in order, the port can be used for another run.
+ * Else the run failed: the coordinator was told, `why` holds the sentence. E_INTERRUPTED: *stop became true. */
+int worker_serve(struct port *port, const struct worker_options *options, struct err *why);
+
+#endif
