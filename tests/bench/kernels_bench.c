@@ -130,6 +130,7 @@ int main(int argc, char **argv)
         for (int r = 0; r < 4 && i; r++) {
             bench_matmul(&k, T_Q6_K, 262144, 2560, all_rows[r], argc, argv);
             bench_matmul(&k, T_F16, 262144, 2560, all_rows[r], argc, argv);
+            bench_matmul(&k, T_Q4_0, 262144, 2560, all_rows[r], argc, argv);
         }
         bench_attend(&k, 2, 256, 1024, argc, argv);
         bench_attend(&k, 4, 256, 4096, argc, argv);
