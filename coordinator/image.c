@@ -16,16 +16,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local size_t block_most;
+static _Thread_local struct {
+    size_t most;
+    bool exceeded;
+} block;
+
+static bool block_allows(size_t n)
+{
+    if (n > block.most) block.exceeded = true;
+    return n <= block.most;
+}
 
 static void *block_take(size_t n)
 {
-    return n <= block_most ? calloc(1, n) : 0;
+    return block_allows(n) ? calloc(1, n) : 0;
 }
 
 static void *block_grow(void *old, size_t n)
 {
-    return n <= block_most ? realloc(old, n) : 0;
+    return block_allows(n) ? realloc(old, n) : 0;
 }
 
 #define STBI_MALLOC(n) block_take(n)
@@ -89,16 +98,36 @@ static int check_size(const struct image_header *h, const char *name, const stru
     return 0;
 }
 
+/* Why there is no picture. */
+static int explain(const struct image_header *h, const struct image_bytes *in, const struct feed *feed,
+                   bool has_other_size, struct err *why)
+{
+    const char *kind = image_kind_name(h->kind), *reason = stbi_failure_reason();
+    if (block.exceeded)
+        return fail(why, E_FILE, "%s is a damaged %s: it says %u × %u pixels, its data hold far more", in->name, kind,
+                    h->width, h->height);
+    if (feed->asked_behind_end)
+        return fail(why, E_FILE, "%s is cut short: the %s data end before the picture does, after %zu bytes", in->name,
+                    kind, in->n);
+    if (has_other_size)
+        return fail(why, E_FILE, "%s is a damaged %s: it says %u × %u pixels first and another size later", in->name,
+                    kind, h->width, h->height);
+    if (!strcmp(reason, "outofmem"))
+        return fail(why, E_MEMORY, "no memory to decode the %u × %u pixels of %s", h->width, h->height, in->name);
+    return fail(why, E_FILE, "%s cannot be decoded as %s of %u × %u pixels: %s", in->name, kind, h->width, h->height,
+                reason);
+}
+
 /* With `channels` of the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. */
 static int decode_stb(struct image *out, int *channels, const struct image_header *h, const struct image_bytes *in,
                       struct err *why)
 {
     static const stbi_io_callbacks io = {feed_read, feed_skip, feed_ended};
     struct feed feed = {in->data, in->n, 0, false};
-    const char *kind = image_kind_name(h->kind);
     int width = 0, height = 0;
     /* Largest honest blocks: 16 bits of four channels, doubled while they grow; the file's own compressed bytes. */
-    block_most = ((size_t)h->width + 64) * ((size_t)h->height + 64) * 16 + 2 * in->n;
+    block.most = ((size_t)h->width + 64) * ((size_t)h->height + 64) * 16 + 2 * in->n;
+    block.exceeded = false;
     uint8_t *pixels = stbi_load_from_callbacks(&io, &feed, &width, &height, channels, 0);
     if (pixels && !feed.asked_behind_end && (uint32_t)width == h->width && (uint32_t)height == h->height) {
         *out = (struct image){h->width, h->height, pixels};
@@ -106,14 +135,7 @@ static int decode_stb(struct image *out, int *channels, const struct image_heade
     }
     bool has_other_size = pixels;
     free(pixels);
-    if (feed.asked_behind_end)
-        return fail(why, E_FILE, "%s is cut short: the %s data end before the picture does, after %zu bytes", in->name, kind,
-                    in->n);
-    if (has_other_size)
-        return fail(why, E_FILE, "%s is a damaged %s: it says %u × %u pixels first and %d × %d then", in->name, kind,
-                    h->width, h->height, width, height);
-    return fail(why, E_FILE, "%s cannot be decoded as %s of %u × %u pixels: %s", in->name, kind, h->width, h->height,
-                stbi_failure_reason());
+    return explain(h, in, &feed, has_other_size, why);
 }
 
 static uint8_t on_white(uint32_t c, uint32_t alpha)

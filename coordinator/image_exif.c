@@ -5,8 +5,6 @@
  * its side is better than none. */
 #include "coordinator/image_header.h"
 
-#include "base/checked.h"
-
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,11 +1,9 @@
 /* coordinator/image_header.c — which kind of picture this is and how large it says it is.
  *
  * Read before and apart from the decoder, for three reasons: sizes are judged before memory is asked for; a kind that is not
- * read gets its name in the sentence, not "unknown"; and some damage is known only here. A progressive JPEG may repeat its
- * scans, a few bytes each, and every one costs a pass over all pixels: they are counted. */
+ * read gets its name in the sentence, not "unknown"; and some damage must not reach the decoder. A progressive JPEG may
+ * repeat its scans, a few bytes each, and every one costs a pass over all pixels: they are counted. */
 #include "coordinator/image_header.h"
-
-#include "base/checked.h"
 
 #include <string.h>
 
@@ -52,23 +50,62 @@ static size_t entropy_end(const struct image_bytes *in, size_t at)
     return in->n;
 }
 
-static int jpeg_frame(struct image_header *h, const struct image_bytes *in, uint8_t marker, const uint8_t *body, size_t n,
-                      struct err *why)
+struct jpeg {
+    struct image_header *h;
+    const struct image_bytes *in;
+    uint32_t channels; /* 0: no frame yet */
+    uint32_t scans;
+    bool is_turned, is_adobe;
+};
+
+static int jpeg_frame(struct jpeg *j, uint8_t marker, const uint8_t *body, size_t n, struct err *why)
 {
     if (marker > 0xc2)
-        return fail(why, E_FILE, "%s is a JPEG of a rare kind (frame type %u): read are baseline and progressive; save it "
-                    "anew as an ordinary JPEG or as PNG", in->name, marker - 0xc0u);
-    if (n < 6) return cut_short(in, "JPEG", why);
+        return fail(why, E_FILE, "%s is a JPEG of a rare kind (frame type %u): read are baseline and progressive; save "
+                    "it anew as an ordinary JPEG or as PNG", j->in->name, marker - 0xc0u);
+    if (n < 6) return cut_short(j->in, "JPEG", why);
     if (body[0] != 8)
-        return fail(why, E_FILE, "%s is a JPEG of %u bits per channel; 8 are read: save it anew as PNG", in->name, body[0]);
-    h->height = be16(body + 1);
-    h->width = be16(body + 3);
+        return fail(why, E_FILE, "%s is a JPEG of %u bits per channel; 8 are read: save it anew as PNG", j->in->name,
+                    body[0]);
+    j->h->height = be16(body + 1);
+    j->h->width = be16(body + 3);
+    j->channels = body[5] ? body[5] : 1;
+    return 0;
+}
+
+/* Huffman tables: 16 counts and as many values each. More than 256 values would run over the decoder's table; 2.27 of it
+ * does not look. */
+static int jpeg_tables(const struct jpeg *j, const uint8_t *body, size_t n, struct err *why)
+{
+    while (n) {
+        size_t values = 0;
+        for (size_t i = 1; i <= 16 && i < n; i++) values += body[i];
+        if (n < 17 || values > 256 || values > n - 17)
+            return fail(why, E_FILE, "%s is a damaged JPEG: a table of %zu codes, 256 at most, in %zu bytes", j->in->name,
+                        values, n);
+        body += 17 + values;
+        n -= 17 + values;
+    }
+    return 0;
+}
+
+static int jpeg_segment(struct jpeg *j, uint8_t marker, const uint8_t *body, size_t n, struct err *why)
+{
+    if (is_frame(marker) && !j->channels) TRY(jpeg_frame(j, marker, body, n, why));
+    if (marker == 0xc4) TRY(jpeg_tables(j, body, n, why));
+    if (marker == 0xe1 && !j->is_turned && n >= 6 && !memcmp(body, "Exif\0", 6)) {
+        j->h->orientation = image_exif_orientation(body + 6, n - 6);
+        j->is_turned = true;
+    }
+    if (marker == 0xee && n >= 5 && !memcmp(body, "Adobe", 5)) j->is_adobe = true;
+    if (marker == 0xda && ++j->scans > SCANS_MOST)
+        return fail(why, E_FILE, "%s is a JPEG of more than %d scans, which no encoder writes", j->in->name, SCANS_MOST);
     return 0;
 }
 
 static int read_jpeg(struct image_header *h, const struct image_bytes *in, struct err *why)
 {
-    bool framed = false, turned = false;
+    struct jpeg j = {.h = h, .in = in};
     size_t at = 2;
     while (at + 4 <= in->n) {
         uint8_t marker = in->data[at + 1];
@@ -77,24 +114,18 @@ static int read_jpeg(struct image_header *h, const struct image_bytes *in, struc
             continue;
         }
         if (marker == 0xd9) break;
-        size_t length = be16(in->data + at + 2), body = at + 4;
+        size_t length = be16(in->data + at + 2);
         if (length < 2) return fail(why, E_FILE, "%s is a damaged JPEG: a segment of length %zu", in->name, length);
-        if (length > in->n - at - 2) break;
-        if (is_frame(marker) && !framed) {
-            TRY(jpeg_frame(h, in, marker, in->data + body, length - 2, why));
-            framed = true;
-        }
-        if (marker == 0xe1 && !turned && length >= 8 && !memcmp(in->data + body, "Exif\0", 6)) {
-            h->orientation = image_exif_orientation(in->data + body + 6, length - 8);
-            turned = true;
-        }
+        if (length > in->n - at - 2)
+            return fail(why, E_FILE, "%s is cut short: a JPEG segment at byte %zu is longer than the file", in->name, at);
+        TRY(jpeg_segment(&j, marker, in->data + at + 4, length - 2, why));
         at += 2 + length;
-        if (marker != 0xda) continue;
-        if (++h->scans > SCANS_MOST)
-            return fail(why, E_FILE, "%s is a JPEG of more than %d scans, which no encoder writes", in->name, SCANS_MOST);
-        at = entropy_end(in, at);
+        if (marker == 0xda) at = entropy_end(in, at);
     }
-    return framed ? 0 : cut_short(in, "JPEG", why);
+    if (!j.channels) return cut_short(in, "JPEG", why);
+    if (j.channels == 4 && !j.is_adobe)
+        return fail(why, E_FILE, "%s is a JPEG of four channels that do not say what they are; save it anew as RGB", in->name);
+    return 0;
 }
 
 /* ---- the others: sizes at fixed places ---- */

@@ -10,7 +10,6 @@ struct image_header {
     enum image_kind kind;
     uint32_t width, height; /* as stored: not yet turned */
     int orientation;        /* 1..8 as in EXIF; 1 is upright */
-    uint32_t scans;         /* JPEG */
 };
 
 /* Recognises the kind by its magic and reads the sizes. E_FILE with a sentence for what is no picture, or one of a kind that

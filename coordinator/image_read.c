@@ -2,8 +2,6 @@
  * file is judged by its size, a pipe when it has given one byte too many, a data URL by its length. */
 #include "coordinator/image.h"
 
-#include "base/checked.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -10,8 +10,6 @@
  * needs no copy of itself. */
 #include "coordinator/image.h"
 
-#include "base/checked.h"
-
 #include <stdlib.h>
 #include <string.h>
 
