@@ -295,4 +295,5 @@ void kernels_use_ref(struct kernels *k)
         .to_f16 = ref_to_f16,
         .attend = ref_attend,
     };
+    kernels_use_ref_vision(k);
 }
