@@ -3,8 +3,8 @@
  * stb_image is small, everywhere, and made for files one trusts; ours come from strangers. So it is kept on a lead:
  *   - image_header.c has judged kind and sizes before it sees a byte;
  *   - only the decoders that are wanted are compiled in;
- *   - it reads through callbacks, which note when it asks for bytes behind the end: some of its decoders would take zeros
- *     instead and call a file that is cut short a picture;
+ *   - it reads through callbacks, which note when it asks for bytes behind the end: some of its decoders would
+ *     take zeros instead and call a file that is cut short a picture;
  *   - no single block of memory may be larger than the sizes in the header can explain: a compressed row of zeros
  *     that inflates to gigabytes is refused, and what it forgets to write is zero, not somebody's memory.
  * The limit for blocks is the one thread-local variable of this program: stb's hooks carry no context. */
@@ -60,13 +60,13 @@ struct feed {
     bool asked_behind_end;
 };
 
-/* Called for the next piece of its buffer, or for exactly the bytes of a row or chunk: a whole buffer may be short at the
- * end of the file, nothing else may. */
+/* Called for the next piece of its buffer, or for exactly the bytes of a row or chunk: a whole buffer may be short at
+ * the end of the file, nothing else may. */
 static int feed_read(void *user, char *out, int size)
 {
     struct feed *f = user;
     size_t wanted = size > 0 ? (size_t)size : 0, left = f->n - f->at, n = wanted < left ? wanted : left;
-    if (left == 0 || (n < wanted && wanted != sizeof ((stbi__context *)0)->buffer_start)) f->asked_behind_end = true;
+    if (left == 0 || (n < wanted && wanted != sizeof((stbi__context *)0)->buffer_start)) f->asked_behind_end = true;
     memcpy(out, f->b + f->at, n);
     f->at += n;
     return (int)n;
@@ -84,17 +84,19 @@ static int feed_ended(void *user)
     return f->at == f->n;
 }
 
-static int check_size(const struct image_header *h, const char *name, const struct image_limits *limits, struct err *why)
+static int check_size(const struct image_header *h, const char *name, const struct image_limits *limits,
+                      struct err *why)
 {
     uint32_t side = limits->side < STBI_MAX_DIMENSIONS ? limits->side : STBI_MAX_DIMENSIONS;
     if (!h->width || !h->height)
         return fail(why, E_FILE, "%s says it is %u × %u pixels: there is nothing to see", name, h->width, h->height);
     if (h->width > side || h->height > side)
-        return fail(why, E_FILE, "%s says it is %u × %u pixels; no side may have more than %u", name, h->width, h->height,
-                    side);
+        return fail(why, E_FILE, "%s says it is %u × %u pixels; no side may have more than %u", name, h->width,
+                    h->height, side);
     if ((uint64_t)h->width * h->height > limits->pixels)
-        return fail(why, E_FILE, "%s says it is %u × %u pixels, %.1f million; at most %.1f million are read: make it smaller",
-                    name, h->width, h->height, (double)h->width * h->height / 1e6, (double)limits->pixels / 1e6);
+        return fail(why, E_FILE,
+                    "%s says it is %u × %u pixels, %.1f million; at most %.1f million are read: make it smaller", name,
+                    h->width, h->height, (double)h->width * h->height / 1e6, (double)limits->pixels / 1e6);
     return 0;
 }
 

@@ -49,12 +49,13 @@ struct image_bytes {
     const char *name; /* points to `where`, or to a constant */
 };
 
-/* `where` is a path, "-" for stdin (read to its end), or "data:image/png;base64,…". E_FILE, E_MEMORY; E_USAGE for a data
- * URL that is none. */
+/* `where` is a path, "-" for stdin (read to its end), or "data:image/png;base64,…". E_FILE, E_MEMORY; E_USAGE for a
+ * data URL that is none. */
 int image_read(struct image_bytes *out, const char *where, const struct image_limits *limits, struct err *why);
 void image_bytes_free(struct image_bytes *bytes);
 
-int image_decode(struct image *out, const struct image_bytes *bytes, const struct image_limits *limits, struct err *why);
+int image_decode(struct image *out, const struct image_bytes *bytes, const struct image_limits *limits,
+                 struct err *why);
 
 /* image_read and image_decode. */
 int image_open(struct image *out, const char *where, const struct image_limits *limits, struct err *why);
@@ -70,9 +71,9 @@ struct image_box image_whole(const struct image *image);
 int image_resize(struct image *out, const struct image *in, struct image_box box, uint32_t width, uint32_t height,
                  struct err *why);
 
-/* Pan and scan, off unless asked for: a picture much longer than wide is shown whole and then again in two to four pieces
- * along its longer side. Writes their boxes and returns how many: 0 where a picture needs none. Each is resized like
- * the whole and takes as many rows of the prompt. */
+/* Pan and scan, off unless asked for: a picture much longer than wide is shown whole and then again in two to four
+ * pieces along its longer side. Writes their boxes and returns how many: 0 where a picture needs none. Each is resized
+ * like the whole and takes as many rows of the prompt. */
 #define IMAGE_CROPS_MOST 4
 size_t image_crops(uint32_t width, uint32_t height, struct image_box crops[IMAGE_CROPS_MOST]);
 

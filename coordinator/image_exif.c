@@ -1,8 +1,8 @@
 /* coordinator/image_exif.c — the one number of EXIF that changes a picture: which way up it is, and the turning itself.
  *
- * EXIF is a small TIFF file: a directory of 12-byte entries at an offset that the header names. Only entry 0x0112 of the
- * first directory is looked at. Anything odd means "upright": cameras write strange things, and a picture that lies on
- * its side is better than none. */
+ * EXIF is a small TIFF file: a directory of 12-byte entries at an offset that the header names. Only entry 0x0112 of
+ * the first directory is looked at. Anything odd means "upright": cameras write strange things, and a picture that lies
+ * on its side is better than none. */
 #include "coordinator/image_header.h"
 
 #include <stdlib.h>

@@ -1,18 +1,30 @@
 /* coordinator/image_header.c — which kind of picture this is and how large it says it is.
  *
- * Read before and apart from the decoder, for three reasons: sizes are judged before memory is asked for; a kind that is not
- * read gets its name in the sentence, not "unknown"; and some damage must not reach the decoder. A progressive JPEG may
- * repeat its scans, a few bytes each, and every one costs a pass over all pixels: they are counted. */
+ * Read before and apart from the decoder, for three reasons: sizes are judged before memory is asked for; a kind that
+ * is not read gets its name in the sentence, not "unknown"; and some damage must not reach the decoder. A progressive
+ * JPEG may repeat its scans, a few bytes each, and every one costs a pass over all pixels: they are counted. */
 #include "coordinator/image_header.h"
 
 #include <string.h>
 
 #define SCANS_MOST 100 /* encoders write 1 or about 10 */
 
-static uint32_t le16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
-static uint32_t le32(const uint8_t *b) { return le16(b) | le16(b + 2) << 16; }
-static uint32_t be16(const uint8_t *b) { return (uint32_t)b[0] << 8 | b[1]; }
-static uint32_t be32(const uint8_t *b) { return be16(b) << 16 | be16(b + 2); }
+static uint32_t le16(const uint8_t *b)
+{
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8;
+}
+static uint32_t le32(const uint8_t *b)
+{
+    return le16(b) | le16(b + 2) << 16;
+}
+static uint32_t be16(const uint8_t *b)
+{
+    return (uint32_t)b[0] << 8 | b[1];
+}
+static uint32_t be32(const uint8_t *b)
+{
+    return be16(b) << 16 | be16(b + 2);
+}
 
 const char *image_kind_name(enum image_kind kind)
 {
@@ -61,8 +73,10 @@ struct jpeg {
 static int jpeg_frame(struct jpeg *j, uint8_t marker, const uint8_t *body, size_t n, struct err *why)
 {
     if (marker > 0xc2)
-        return fail(why, E_FILE, "%s is a JPEG of a rare kind (frame type %u): read are baseline and progressive; save "
-                    "it anew as an ordinary JPEG or as PNG", j->in->name, marker - 0xc0u);
+        return fail(why, E_FILE,
+                    "%s is a JPEG of a rare kind (frame type %u): read are baseline and progressive; save "
+                    "it anew as an ordinary JPEG or as PNG",
+                    j->in->name, marker - 0xc0u);
     if (n < 6) return cut_short(j->in, "JPEG", why);
     if (body[0] != 8)
         return fail(why, E_FILE, "%s is a JPEG of %u bits per channel; 8 are read: save it anew as PNG", j->in->name,
@@ -73,16 +87,16 @@ static int jpeg_frame(struct jpeg *j, uint8_t marker, const uint8_t *body, size_
     return 0;
 }
 
-/* Huffman tables: 16 counts and as many values each. More than 256 values would run over the decoder's table; 2.27 of it
- * does not look. */
+/* Huffman tables: 16 counts and as many values each. More than 256 values would run over the decoder's table; 2.27 of
+ * it does not look. */
 static int jpeg_tables(const struct jpeg *j, const uint8_t *body, size_t n, struct err *why)
 {
     while (n) {
         size_t values = 0;
         for (size_t i = 1; i <= 16 && i < n; i++) values += body[i];
         if (n < 17 || values > 256 || values > n - 17)
-            return fail(why, E_FILE, "%s is a damaged JPEG: a table of %zu codes, 256 at most, in %zu bytes", j->in->name,
-                        values, n);
+            return fail(why, E_FILE, "%s is a damaged JPEG: a table of %zu codes, 256 at most, in %zu bytes",
+                        j->in->name, values, n);
         body += 17 + values;
         n -= 17 + values;
     }
@@ -99,7 +113,8 @@ static int jpeg_segment(struct jpeg *j, uint8_t marker, const uint8_t *body, siz
     }
     if (marker == 0xee && n >= 5 && !memcmp(body, "Adobe", 5)) j->is_adobe = true;
     if (marker == 0xda && ++j->scans > SCANS_MOST)
-        return fail(why, E_FILE, "%s is a JPEG of more than %d scans, which no encoder writes", j->in->name, SCANS_MOST);
+        return fail(why, E_FILE, "%s is a JPEG of more than %d scans, which no encoder writes", j->in->name,
+                    SCANS_MOST);
     return 0;
 }
 
@@ -117,14 +132,16 @@ static int read_jpeg(struct image_header *h, const struct image_bytes *in, struc
         size_t length = be16(in->data + at + 2);
         if (length < 2) return fail(why, E_FILE, "%s is a damaged JPEG: a segment of length %zu", in->name, length);
         if (length > in->n - at - 2)
-            return fail(why, E_FILE, "%s is cut short: a JPEG segment at byte %zu is longer than the file", in->name, at);
+            return fail(why, E_FILE, "%s is cut short: a JPEG segment at byte %zu is longer than the file", in->name,
+                        at);
         TRY(jpeg_segment(&j, marker, in->data + at + 4, length - 2, why));
         at += 2 + length;
         if (marker == 0xda) at = entropy_end(in, at);
     }
     if (!j.channels) return cut_short(in, "JPEG", why);
     if (j.channels == 4 && !j.is_adobe)
-        return fail(why, E_FILE, "%s is a JPEG of four channels that do not say what they are; save it anew as RGB", in->name);
+        return fail(why, E_FILE, "%s is a JPEG of four channels that do not say what they are; save it anew as RGB",
+                    in->name);
     return 0;
 }
 
@@ -135,7 +152,8 @@ static int read_png(struct image_header *h, const struct image_bytes *in, struct
 {
     if (in->n < 33) return cut_short(in, "PNG", why);
     if (memcmp(in->data + 12, "IHDR", 4))
-        return fail(why, E_FILE, "%s is a damaged PNG, or one of Apple's private kind: it does not begin with IHDR", in->name);
+        return fail(why, E_FILE, "%s is a damaged PNG, or one of Apple's private kind: it does not begin with IHDR",
+                    in->name);
     h->width = be32(in->data + 16);
     h->height = be32(in->data + 20);
     for (size_t at = 8; in->n - at >= 12;) {
@@ -222,17 +240,28 @@ static const char *unread_kind(const struct image_bytes *in)
         size_t at, n;
         const char *magic, *name;
     } known[] = {
-        {8, 4, "WEBP", "WebP"},          {8, 4, "avif", "AVIF"},
-        {8, 4, "avis", "AVIF"},          {8, 4, "heic", "HEIC"},
-        {8, 4, "heix", "HEIC"},          {8, 4, "hevc", "HEIC"},
-        {8, 4, "heim", "HEIC"},          {8, 4, "heis", "HEIC"},
-        {8, 4, "mif1", "HEIF"},          {8, 4, "msf1", "HEIF"},
-        {0, 4, "II*\0", "TIFF"},         {0, 4, "MM\0*", "TIFF"},
-        {0, 4, "8BPS", "Photoshop"},     {0, 4, "%PDF", "PDF"},
-        {0, 2, "\xff\x0a", "JPEG XL"},   {4, 4, "JXL ", "JPEG XL"},
-        {4, 4, "jP  ", "JPEG 2000"},     {0, 4, "\xff\x4f\xff\x51", "JPEG 2000"},
-        {0, 4, "\0\0\1\0", "Windows icon"}, {0, 2, "P7", "PAM"},
-        {0, 4, "<svg", "SVG"},           {0, 2, "#?", "Radiance HDR"},
+        {8, 4, "WEBP", "WebP"},
+        {8, 4, "avif", "AVIF"},
+        {8, 4, "avis", "AVIF"},
+        {8, 4, "heic", "HEIC"},
+        {8, 4, "heix", "HEIC"},
+        {8, 4, "hevc", "HEIC"},
+        {8, 4, "heim", "HEIC"},
+        {8, 4, "heis", "HEIC"},
+        {8, 4, "mif1", "HEIF"},
+        {8, 4, "msf1", "HEIF"},
+        {0, 4, "II*\0", "TIFF"},
+        {0, 4, "MM\0*", "TIFF"},
+        {0, 4, "8BPS", "Photoshop"},
+        {0, 4, "%PDF", "PDF"},
+        {0, 2, "\xff\x0a", "JPEG XL"},
+        {4, 4, "JXL ", "JPEG XL"},
+        {4, 4, "jP  ", "JPEG 2000"},
+        {0, 4, "\xff\x4f\xff\x51", "JPEG 2000"},
+        {0, 4, "\0\0\1\0", "Windows icon"},
+        {0, 2, "P7", "PAM"},
+        {0, 4, "<svg", "SVG"},
+        {0, 2, "#?", "Radiance HDR"},
         {0, 4, "qoif", "QOI"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -263,8 +292,8 @@ static int no_picture(const struct image_bytes *in, struct err *why)
 int image_header_read(struct image_header *out, const struct image_bytes *in, struct err *why)
 {
     *out = (struct image_header){.orientation = 1};
-    static int (*const readers[])(struct image_header *, const struct image_bytes *, struct err *) = {
-        read_jpeg, read_png, read_gif, read_bmp, read_pnm, read_tga};
+    static int (*const readers[])(struct image_header *, const struct image_bytes *,
+                                  struct err *) = {read_jpeg, read_png, read_gif, read_bmp, read_pnm, read_tga};
     if (holds(in, 0, "\xff\xd8", 2)) out->kind = IMAGE_JPEG;
     else if (holds(in, 0, "\x89PNG\r\n\x1a\n", 8)) out->kind = IMAGE_PNG;
     else if (holds(in, 0, "GIF87a", 6) || holds(in, 0, "GIF89a", 6)) out->kind = IMAGE_GIF;

@@ -12,12 +12,12 @@ struct image_header {
     int orientation;        /* 1..8 as in EXIF; 1 is upright */
 };
 
-/* Recognises the kind by its magic and reads the sizes. E_FILE with a sentence for what is no picture, or one of a kind that
- * is not read, or one whose header is damaged. Sizes may be anything, even 0: image_decode judges them. */
+/* Recognises the kind by its magic and reads the sizes. E_FILE with a sentence for what is no picture, or one of a kind
+ * that is not read, or one whose header is damaged. Sizes may be anything, even 0: image_decode judges them. */
 int image_header_read(struct image_header *out, const struct image_bytes *bytes, struct err *why);
 const char *image_kind_name(enum image_kind kind);
 
-/* The orientation in EXIF data that begin with their TIFF header; 1 where they have none, or one that makes no sense. */
+/* The orientation in EXIF data, which begin with a TIFF header; 1 where there is none, or one that makes no sense. */
 int image_exif_orientation(const uint8_t *tiff, size_t n);
 
 /* Turns the picture by an EXIF orientation. */

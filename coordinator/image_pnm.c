@@ -1,7 +1,7 @@
 /* coordinator/image_pnm.c — PBM, PGM and PPM, plain and raw: P1 to P6.
  *
- * Samples run from 0 to a maximum that the header names and come out as 0..255, rounded to the nearest. A plain file spells
- * a sample with one byte at least, so the file's size bounds the picture before memory is asked for. */
+ * Samples run from 0 to a maximum that the header names and come out as 0..255, rounded to the nearest. A plain file
+ * spells a sample with one byte at least, so the file's size bounds the picture before memory is asked for. */
 #include "coordinator/image_header.h"
 
 #include "base/checked.h"
@@ -13,11 +13,26 @@ struct reader {
     size_t at;
 };
 
-static bool is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-static bool is_plain(const struct pnm *p) { return p->magic <= '3'; }
-static bool is_bits(const struct pnm *p) { return p->magic == '1' || p->magic == '4'; }
-static uint32_t channels(const struct pnm *p) { return p->magic == '3' || p->magic == '6' ? 3 : 1; }
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_plain(const struct pnm *p)
+{
+    return p->magic <= '3';
+}
+static bool is_bits(const struct pnm *p)
+{
+    return p->magic == '1' || p->magic == '4';
+}
+static uint32_t channels(const struct pnm *p)
+{
+    return p->magic == '3' || p->magic == '6' ? 3 : 1;
+}
 
 static void skip_space(struct reader *r)
 {
@@ -47,7 +62,8 @@ int image_pnm_header(struct pnm *out, const struct image_bytes *in, struct err *
         (!is_bits(out) && !read_number(&r, &out->maximum)))
         return fail(why, E_FILE, "%s is a damaged PNM file: its header lacks a number", in->name);
     if (out->maximum < 1 || out->maximum > 65535)
-        return fail(why, E_FILE, "%s is a damaged PNM file: its greatest value is %u, not 1 to 65535", in->name, out->maximum);
+        return fail(why, E_FILE, "%s is a damaged PNM file: its greatest value is %u, not 1 to 65535", in->name,
+                    out->maximum);
     out->raster = r.at + !is_plain(out); /* raw: one white space, then the first sample */
     return 0;
 }
@@ -121,7 +137,8 @@ int image_pnm_decode(struct image *out, const struct image_bytes *in, struct err
     if (!image.rgb) return fail(why, E_MEMORY, "no memory for the %u × %u pixels of %s", p.width, p.height, in->name);
     if (!read_samples(image.rgb, &p, in)) {
         image_free(&image);
-        return fail(why, E_FILE, "%s is cut short, or holds something other than numbers after its PNM header", in->name);
+        return fail(why, E_FILE, "%s is cut short, or holds something other than numbers after its PNM header",
+                    in->name);
     }
     *out = image;
     return 0;

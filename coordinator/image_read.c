@@ -1,5 +1,5 @@
-/* coordinator/image_read.c — a picture's bytes from a file, stdin or a data URL. Never more of them than allowed: a regular
- * file is judged by its size, a pipe when it has given one byte too many, a data URL by its length. */
+/* coordinator/image_read.c — a picture's bytes from a file, stdin or a data URL. Never more of them than allowed: a
+ * regular file is judged by its size, a pipe when it has given one byte too many, a data URL by its length. */
 #include "coordinator/image.h"
 
 #include <errno.h>
@@ -90,7 +90,8 @@ static int decode_base64(struct image_bytes *out, const char *text, struct err *
         out->data[out->n++] = (uint8_t)(bits >> held);
     }
     if (held == 6) return fail(why, E_USAGE, "%s is not base64: one digit is left over at its end", out->name);
-    if (at[strspn(at, "= \t\r\n")]) return fail(why, E_USAGE, "%s is not base64: data go on behind the padding", out->name);
+    if (at[strspn(at, "= \t\r\n")])
+        return fail(why, E_USAGE, "%s is not base64: data go on behind the padding", out->name);
     return 0;
 }
 
@@ -103,7 +104,8 @@ static int read_data_url(struct image_bytes *out, const char *url, size_t most, 
     if (head < tail || strncasecmp(comma - tail, marker, tail))
         return fail(why, E_USAGE, "%s is not base64: \"data:image/png;base64,…\" is wanted", out->name);
     size_t digits = strlen(comma + 1);
-    if (digits / 4 > most / 3 + most / 30) return too_large(out->name, most, why); /* a tenth of it may be white space */
+    if (digits / 4 > most / 3 + most / 30)
+        return too_large(out->name, most, why); /* a tenth of it may be white space */
     out->data = malloc(digits / 4 * 3 + 3);
     if (!out->data) return fail(why, E_MEMORY, "no memory for the %zu bytes of %s", digits, out->name);
     TRY(decode_base64(out, comma + 1, why));

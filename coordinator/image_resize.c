@@ -1,13 +1,13 @@
 /* coordinator/image_resize.c — a picture to the encoder's size, to crops, to patches.
  *
  * The filter is a triangle whose foot is as wide as the shrinking asks for, so every pixel counts: "bilinear with
- * antialias". Weights are computed in double, then fixed to 22 bits; sums are integers and each of the two passes rounds to
- * 8 bits. Horizontal comes first: the order shows in the last bit, and in this order the bytes are Pillow's.
+ * antialias". Weights are computed in double, then fixed to 22 bits; sums are integers and each of the two passes
+ * rounds to 8 bits. Horizontal comes first: the order shows in the last bit, and in this order the bytes are Pillow's.
  *
  *   in [h][w] ── horizontal ──► ring of the rows under the filter [taps][width] ── vertical ──► out [height][width]
  *
- * A row is squeezed once, when the vertical filter first reaches it, and forgotten when the filter has passed: a tall picture
- * needs no copy of itself. */
+ * A row is squeezed once, when the vertical filter first reaches it, and forgotten when the filter has passed: a tall
+ * picture needs no copy of itself. */
 #include "coordinator/image.h"
 
 #include <stdlib.h>
@@ -101,7 +101,8 @@ static void resize_rows(struct image *out, const uint8_t *in, size_t stride, con
             squeeze_row(ring->row + ring->next % down->taps * bytes, in + ring->next * stride, across);
         for (size_t i = 0; i < bytes; i++) ring->sum[i] = 1 << (FIXED_BITS - 1);
         for (uint32_t y = first; y < last; y++)
-            add_row(ring->sum, ring->row + y % down->taps * bytes, down->weight[(size_t)j * down->taps + y - first], bytes);
+            add_row(ring->sum, ring->row + y % down->taps * bytes, down->weight[(size_t)j * down->taps + y - first],
+                    bytes);
         for (size_t i = 0; i < bytes; i++) out->rgb[j * bytes + i] = to_byte(ring->sum[i]);
     }
 }
@@ -114,7 +115,8 @@ static int resize_with(struct image *out, const struct image *in, struct image_b
     struct ring ring = {malloc(bytes * down->taps), malloc(bytes * sizeof(int32_t)), 0};
     bool there = image.rgb && ring.row && ring.sum;
     if (there) {
-        resize_rows(&image, in->rgb + ((size_t)box.y * in->width + box.x) * 3, (size_t)in->width * 3, across, down, &ring);
+        resize_rows(&image, in->rgb + ((size_t)box.y * in->width + box.x) * 3, (size_t)in->width * 3, across, down,
+                    &ring);
         *out = image;
     } else {
         image_free(&image);
@@ -151,7 +153,8 @@ struct image_box image_whole(const struct image *image)
 #define CROP_SIDE_LEAST 256 /* no crop is smaller */
 #define CROPS_LEAST 2
 
-/* Pieces along the longer side; 0 where the picture is not long enough (under 6 : 5) or the pieces would be too small. */
+/* Pieces along the longer side; 0 where the picture is not long enough (under 6 : 5) or the pieces would be too small.
+ */
 static uint32_t count_crops(uint32_t longer, uint32_t shorter)
 {
     if ((uint64_t)longer * 5 < (uint64_t)shorter * 6 || !shorter) return 0;
@@ -180,8 +183,8 @@ size_t image_crops(uint32_t width, uint32_t height, struct image_box crops[IMAGE
 int image_patches(float *out, const struct image *in, uint32_t patch, struct err *why)
 {
     if (!patch || in->width != in->height || in->width % patch)
-        return fail(why, E_INTERNAL, "a picture of %u × %u pixels does not fall into patches of %u", in->width, in->height,
-                    patch);
+        return fail(why, E_INTERNAL, "a picture of %u × %u pixels does not fall into patches of %u", in->width,
+                    in->height, patch);
     float value[256];
     for (int v = 0; v < 256; v++) value[v] = (float)v / 127.5f - 1.0f;
     for (uint32_t row = 0; row < in->height; row += patch)

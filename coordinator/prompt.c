@@ -5,8 +5,8 @@
  * blank line after it.
  *
  * A picture is written without its soft tokens and they are put in afterwards, behind every <start_of_image>: only the
- * template can have made one, and files exist whose vocabulary has no text for the soft token. Control tokens are cut out
- * first, so what stands between them changes nothing else. */
+ * template can have made one, and files exist whose vocabulary has no text for the soft token. Control tokens are cut
+ * out first, so what stands between them changes nothing else. */
 #include "coordinator/prompt.h"
 
 #include <stdlib.h>
@@ -149,8 +149,8 @@ static int put_rows(const struct tokenizer *t, const struct ids *ids, uint32_t r
     return seen == n_spans ? 0 : fail(why, E_INTERNAL, "%zu of %zu pictures got a place", seen, n_spans);
 }
 
-static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t rows, size_t first_span, struct ids *out,
-                  struct err *why)
+static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t rows, size_t first_span,
+                  struct ids *out, struct err *why)
 {
     struct ids ids = {0};
     size_t before = out->n, pictures = l->spans->n - first_span;
@@ -195,8 +195,8 @@ int prompt_messages(const struct tokenizer *t, const struct chat_message *m, siz
     return code;
 }
 
-int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const struct chat_message *user, uint32_t rows,
-                        struct ids *out, struct picture_spans *spans, struct err *why)
+int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const struct chat_message *user,
+                        uint32_t rows, struct ids *out, struct picture_spans *spans, struct err *why)
 {
     struct part_list list = {.spans = spans};
     size_t before = spans->n;
@@ -211,8 +211,8 @@ int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const 
     return code;
 }
 
-int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows, struct ids *out,
-                       struct picture_spans *spans, struct err *why)
+int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows,
+                       struct ids *out, struct picture_spans *spans, struct err *why)
 {
     struct part_list list = {.spans = spans};
     size_t ids_before = out->n, spans_before = spans->n;

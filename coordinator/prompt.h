@@ -1,5 +1,5 @@
-/* coordinator/prompt.h — turns of a conversation -> ids, as the published chat template writes them; and the places among
- * them where pictures' rows go. */
+/* coordinator/prompt.h — turns of a conversation -> ids, as the published chat template writes them; and the places
+ * among them where pictures' rows go. */
 #ifndef COORDINATOR_PROMPT_H
 #define COORDINATOR_PROMPT_H
 
@@ -37,14 +37,15 @@ int prompt_raw(const struct tokenizer *t, const char *text, size_t n, struct ids
 
 /* ---- with pictures ----
  *
- * A message is a list of texts and pictures, in the order they were said. Each text is trimmed for itself and nothing is put
- * between them: the template joins them so. (A system message must be one text: of a longer list the template would
- * use only the first, without a word.) Where a picture stands, the published processor writes
+ * A message is a list of texts and pictures, in the order they were said. Each text is trimmed for itself and nothing
+ * is put between them: the template joins them so. (A system message must be one text: of a longer list the template
+ * would use only the first, without a word.) Where a picture stands, the published processor writes
  *
  *     \n\n<start_of_image> rows × <image_soft_token> <end_of_image>\n\n
  *
- * and tokenizes all of it with what stands around, so that runs of newlines become one token: "user\n" and a picture make
- * three newlines, id 109. With crops (pan and scan) it writes instead, each SEQ such a sequence for one of the pictures,
+ * and tokenizes all of it with what stands around, so that runs of newlines become one token: "user\n" and a picture
+ * make three newlines, id 109. With crops (pan and scan) it writes instead, each SEQ such a sequence for one of the
+ * pictures,
  *
  *     Here is the original image SEQ and here are some crops to help you see better SEQ SEQ …
  */
@@ -75,14 +76,14 @@ struct picture_spans {
 };
 void picture_spans_free(struct picture_spans *spans);
 
-/* As the three functions above, for messages. `rows` is how many rows the encoder makes of a picture (256; 0: the model has
- * no encoder, so a picture is E_USAGE). On an error neither list has changed. */
-int prompt_messages(const struct tokenizer *t, const struct chat_message *messages, size_t n, uint32_t rows, struct ids *out,
-                    struct picture_spans *spans, struct err *why);
-int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const struct chat_message *user, uint32_t rows,
-                        struct ids *out, struct picture_spans *spans, struct err *why);
+/* As the three functions above, for messages. `rows` is how many rows the encoder makes of a picture (256; 0: the model
+ * has no encoder, so a picture is E_USAGE). On an error neither list has changed. */
+int prompt_messages(const struct tokenizer *t, const struct chat_message *messages, size_t n, uint32_t rows,
+                    struct ids *out, struct picture_spans *spans, struct err *why);
+int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const struct chat_message *user,
+                        uint32_t rows, struct ids *out, struct picture_spans *spans, struct err *why);
 /* <bos> and the contents untrimmed. */
-int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows, struct ids *out,
-                       struct picture_spans *spans, struct err *why);
+int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows,
+                       struct ids *out, struct picture_spans *spans, struct err *why);
 
 #endif

@@ -49,7 +49,8 @@ struct vision_scratch vision_scratch(const struct vision_config *c, struct visio
         .values = floats(patches * c->heads * round_up(dim, PANEL_ROWS)),
         .tokens = s.projector ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
         .narrow = floats(VISION_ROWS * (uint64_t)c->width),
-        .wide = floats(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width)),
+        .wide = floats(most(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width),
+                            8 * most(c->hidden, vision_pixels(c)) + 256)), /* also the room for loading */
         .acts = act_bytes(VISION_ROWS, (uint32_t)most(most(c->ffn, c->width), vision_pixels(c))),
         .attend = vision_attend_bytes((uint32_t)dim),
     };

@@ -34,7 +34,7 @@ struct vision_scratch {
     uint64_t tokens;  /* f32 [tokens, width], only with the projector */
     /* and for each thread: */
     uint64_t narrow;  /* f32 [VISION_ROWS, width] */
-    uint64_t wide;    /* f32 [VISION_ROWS, max(ffn, 3 width)] */
+    uint64_t wide;    /* f32 [VISION_ROWS, max(ffn, 3 width)], or a little more for loading */
     uint64_t acts;    /* VISION_ROWS rows as matmul wants them */
     uint64_t attend;  /* what one call of vision_attend needs */
     uint64_t total;

@@ -1,4 +1,5 @@
-/* tests/fuzz/image_fuzz.c — any bytes as a picture: kinds, sizes, EXIF, decoders, and what follows a picture that opened.
+/* tests/fuzz/image_fuzz.c — any bytes as a picture: kinds, sizes, EXIF, decoders, and what follows a picture that
+ * opened.
  *
  * Limits are small, so that no input costs much memory or time; the code behind them is the same.
  *

@@ -1,5 +1,5 @@
-/* tests/fuzz/image_fuzz_test.c — the fuzzer's claims on the same damaged pictures every time, in seconds, on any build. The
- * sound ones are tests/fuzz/seeds/image_fuzz, a few hundred bytes each. */
+/* tests/fuzz/image_fuzz_test.c — the fuzzer's claims on the same damaged pictures every time, in seconds, on any build.
+ * The sound ones are tests/fuzz/seeds/image_fuzz, a few hundred bytes each. */
 #include "tests/fuzz/image_fuzz.c"
 
 #include "tests/check.h"

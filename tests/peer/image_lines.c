@@ -1,5 +1,5 @@
-/* tests/peer/image_lines.c — pictures on request, for tests/peer/pillow_test.py. A command a line on stdin, an answer each on
- * stdout: "no CODE SENTENCE", or "ok …" and bytes.
+/* tests/peer/image_lines.c — pictures on request, for tests/peer/pillow_test.py. A command a line on stdin, an answer
+ * each on stdout: "no CODE SENTENCE", or "ok …" and bytes.
  *
  *   open WHERE                the current picture from here on          ok WIDTH HEIGHT and its RGB bytes
  *   raw WIDTH HEIGHT + bytes  the same from the RGB bytes that follow   ok WIDTH HEIGHT and its RGB bytes
@@ -77,7 +77,8 @@ static int obey(char *line, struct image *image, struct err *why)
         int code = read_raw(&other, v[0], v[1], why);
         return replace(image, other, code);
     }
-    if (sscanf(line, "resize %u %u %u %u %u %u", v, v + 1, v + 2, v + 3, v + 4, v + 5) == 6) return resize(image, v, why);
+    if (sscanf(line, "resize %u %u %u %u %u %u", v, v + 1, v + 2, v + 3, v + 4, v + 5) == 6)
+        return resize(image, v, why);
     if (sscanf(line, "patches %u %u", v, v + 1) == 2) return cut(image, v[0], v[1], why);
     if (sscanf(line, "crops %u %u", v, v + 1) == 2) {
         size_t n = image_crops(v[0], v[1], crops);

@@ -1,5 +1,5 @@
-/* tests/unit/image_test.c — claims about pictures that need no other program. What Pillow makes of the same bytes is compared in
- * tests/peer/pillow_test.py; damage at random is in tests/fuzz/image_fuzz_test.c. */
+/* tests/unit/image_test.c — claims about pictures that need no other program. What Pillow makes of the same bytes is
+ * compared in tests/peer/pillow_test.py; damage at random is in tests/fuzz/image_fuzz_test.c. */
 #define _GNU_SOURCE /* memmem */
 #include "coordinator/image.h"
 
@@ -51,8 +51,13 @@ static void check_pixels(int line, struct image_bytes bytes, uint32_t width, uin
 
 TEST(alpha_is_composed_on_white)
 {
-    CHECK_PIXELS(BYTES(TGA("\2", "\3", "\1", "\x20") "\1\2\3\0" "\1\2\3\xff" "\0\0\0\x80"), 3, 1,
-                 "\xff\xff\xff" "\3\2\1" "\x7f\x7f\x7f");
+    CHECK_PIXELS(BYTES(TGA("\2", "\3", "\1", "\x20") "\1\2\3\0"
+                                                     "\1\2\3\xff"
+                                                     "\0\0\0\x80"),
+                 3, 1,
+                 "\xff\xff\xff"
+                 "\3\2\1"
+                 "\x7f\x7f\x7f");
 }
 
 TEST(grey_has_three_equal_channels)
@@ -75,7 +80,8 @@ TEST(pnm_is_read_plain_and_raw_and_scaled_to_its_maximum)
  *          4 5                                                                            */
 TEST(every_orientation_turns_as_exif_says)
 {
-    static const char *const upright[] = {0, "012345", "103254", "543210", "452301", "024135", "420531", "531420", "135024"};
+    static const char *const upright[] = {0,        "012345", "103254", "543210", "452301",
+                                          "024135", "420531", "531420", "135024"};
     for (int o = 1; o <= 8; o++) {
         struct image image = {2, 3, malloc(18)};
         for (int i = 0; i < 18; i++) image.rgb[i] = (uint8_t)('0' + i / 3);
@@ -121,8 +127,10 @@ TEST(exif_that_makes_no_sense_means_upright)
 
 TEST(sizes_are_judged_by_the_header_alone)
 {
-    CHECK_REFUSED(BYTES(IHDR("\0\1\x86\xa0", "\0\1\x86\xa0")), "x says it is 100000 × 100000 pixels; no side may have more");
-    CHECK_REFUSED(BYTES(IHDR("\0\0\xff\xff", "\0\0\xff\xff")), "65535 × 65535 pixels, 4294.8 million; at most 100.0 million");
+    CHECK_REFUSED(BYTES(IHDR("\0\1\x86\xa0", "\0\1\x86\xa0")),
+                  "x says it is 100000 × 100000 pixels; no side may have more");
+    CHECK_REFUSED(BYTES(IHDR("\0\0\xff\xff", "\0\0\xff\xff")),
+                  "65535 × 65535 pixels, 4294.8 million; at most 100.0 million");
     CHECK_REFUSED(BYTES(BMP("\xa0\x86\1\0", "\xa0\x86\1\0")), "100000 × 100000");
     CHECK_REFUSED(BYTES(BMP("\1\0\0\0", "\0\0\0\x80")), "1 × 2147483648");
     CHECK_REFUSED(BYTES("GIF89a\xff\xff\xff\xff\0\0\0"), "65535 × 65535");
@@ -132,7 +140,8 @@ TEST(sizes_are_judged_by_the_header_alone)
     CHECK_REFUSED(BYTES(TGA("\2", "\1", "\1", "\x20") ""), "cut short");
     check_refused(__LINE__, BYTES("P5 5 5 255\n"), &(struct image_limits){1000, 24, 9}, "at most");
     check_refused(__LINE__, BYTES("P5 5 5 255\n"), &(struct image_limits){1000, 25, 4}, "no side may have more than 4");
-    check_refused(__LINE__, BYTES("P5 5 5 255\n"), &(struct image_limits){10, 25, 9}, "has 11 bytes; a picture may have 10");
+    check_refused(__LINE__, BYTES("P5 5 5 255\n"), &(struct image_limits){10, 25, 9},
+                  "has 11 bytes; a picture may have 10");
 }
 
 TEST(a_picture_without_pixels_is_refused)
@@ -153,9 +162,15 @@ TEST(what_is_no_picture_is_called_what_it_is)
     CHECK_REFUSED(BYTES("BM stands for bitmap, they say"), "is text");
     CHECK_REFUSED(BYTES("\1\2\3\4\5\6\7\x8"), "is something unknown");
     CHECK_REFUSED(BYTES("RIFF\x10\0\0\0WEBPVP8 "), "is a WebP file, which is not read; convert it");
-    CHECK_REFUSED(BYTES("\0\0\0\x18" "ftypheic\0\0\0\0"), "HEIC");
-    CHECK_REFUSED(BYTES("\0\0\0\x18" "ftypmif1\0\0\0\0"), "HEIF");
-    CHECK_REFUSED(BYTES("\0\0\0\x18" "ftypavif\0\0\0\0"), "AVIF");
+    CHECK_REFUSED(BYTES("\0\0\0\x18"
+                        "ftypheic\0\0\0\0"),
+                  "HEIC");
+    CHECK_REFUSED(BYTES("\0\0\0\x18"
+                        "ftypmif1\0\0\0\0"),
+                  "HEIF");
+    CHECK_REFUSED(BYTES("\0\0\0\x18"
+                        "ftypavif\0\0\0\0"),
+                  "AVIF");
     CHECK_REFUSED(BYTES("II*\0\x8\0\0\0"), "TIFF");
     CHECK_REFUSED(BYTES("%PDF-1.7"), "PDF");
     CHECK_REFUSED(BYTES("<svg xmlns="), "SVG");
@@ -306,7 +321,8 @@ TEST(resizing_weighs_as_the_triangle_does)
     NEED(image_resize(&to, &two, image_whole(&two), 4, 1, why));
     CHECK(!memcmp(to.rgb, up, sizeof up), "%u %u %u %u", to.rgb[0], to.rgb[3], to.rgb[6], to.rgb[9]);
     image_free(&to);
-    struct image line = {1, 8, (uint8_t[]){70, 70, 70, 0, 0, 0, 140, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0}};
+    struct image line = {1, 8,
+                         (uint8_t[]){70, 70, 70, 0, 0, 0, 140, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0}};
     NEED(image_resize(&to, &line, image_whole(&line), 1, 4, why));
     CHECK(to.rgb[0] == 50 && to.rgb[1] == 30, "%u %u", to.rgb[0], to.rgb[1]);
     CHECK(to.rgb[3] == 83 && to.rgb[9] == 3, "%u %u", to.rgb[3], to.rgb[9]); /* 3/8 (140 + 80) = 82.5; 3/7 of 7 */
@@ -353,10 +369,16 @@ TEST(pan_and_scan_cuts_long_pictures_only)
         size_t n;
         struct image_box last;
     } cases[] = {
-        {1000, 1000, 0, {0}},           {1199, 1000, 0, {0}},      {1200, 1000, 2, {600, 0, 600, 1000}},
-        {1001, 500, 2, {501, 0, 500, 500}}, {510, 300, 0, {0}},    {511, 300, 2, {256, 0, 255, 300}},
+        {1000, 1000, 0, {0}},
+        {1199, 1000, 0, {0}},
+        {1200, 1000, 2, {600, 0, 600, 1000}},
+        {1001, 500, 2, {501, 0, 500, 500}},
+        {510, 300, 0, {0}},
+        {511, 300, 2, {256, 0, 255, 300}},
         {512, 255, 0, {0}},
-        {3000, 1000, 3, {2000, 0, 1000, 1000}}, {256, 9000, 4, {0, 6750, 256, 2250}}, {1, 1, 0, {0}},
+        {3000, 1000, 3, {2000, 0, 1000, 1000}},
+        {256, 9000, 4, {0, 6750, 256, 2250}},
+        {1, 1, 0, {0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct image_box crops[IMAGE_CROPS_MOST], last = cases[i].last;

@@ -274,15 +274,16 @@ TEST(a_picture_stands_between_blank_lines_wherever_it_is)
                    "0.0 1.0 ", SAID(SPEAKER_SYSTEM, say("Be brief. ")), SAID(SPEAKER_USER, SHOW, SHOW, say("x")));
     CHECK_PICTURES("<bos><start_of_turn>user\na" SEQ "<end_of_turn>\n<start_of_turn>model\nb" SEQ "c<end_of_turn>\n"
                    "<start_of_turn>user\n" SEQ "d" SEQ "<end_of_turn>\n<start_of_turn>model\n",
-                   "0.0 1.0 2.0 3.0 ", SAID(SPEAKER_USER, say("a"), SHOW), SAID(SPEAKER_MODEL, say("b"), SHOW, say("c")),
-                   SAID(SPEAKER_USER, SHOW, say("d"), SHOW));
+                   "0.0 1.0 2.0 3.0 ", SAID(SPEAKER_USER, say("a"), SHOW),
+                   SAID(SPEAKER_MODEL, say("b"), SHOW, say("c")), SAID(SPEAKER_USER, SHOW, say("d"), SHOW));
     CHECK_PICTURES("<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\n", "", {SPEAKER_USER, 0, 0});
 }
 
 TEST(crops_follow_their_picture_with_the_processors_words)
 {
     CHECK_PICTURES("<bos><start_of_turn>user\na" SEQ "Here is the original image " SEQ
-                   " and here are some crops to help you see better " SEQ " " SEQ "b<end_of_turn>\n<start_of_turn>model\n",
+                   " and here are some crops to help you see better " SEQ " " SEQ
+                   "b<end_of_turn>\n<start_of_turn>model\n",
                    "0.0 1.0 1.1 1.2 ", SAID(SPEAKER_USER, say("a"), SHOW, SHOW_CROPS(2), say("b")));
 }
 
@@ -297,7 +298,10 @@ static struct tokenizer *gemma_shaped(void)
     static const char *const named[] = {"<pad>", "<eos>", "<bos>", "<unk>"};
     for (uint32_t id = 0; id < N; id++) {
         char *s = text + (size_t)id * WIDTH;
-        const char *run = id >= 107 && id <= 137 ? "\n" : id >= 138 && id <= 167 ? "\xe2\x96\x81" : id >= 255968 ? "\t" : 0;
+        const char *run = id >= 107 && id <= 137   ? "\n"
+                          : id >= 138 && id <= 167 ? "\xe2\x96\x81"
+                          : id >= 255968           ? "\t"
+                                                   : 0;
         uint32_t times = id <= 137 ? id - 106 : id <= 167 ? id - 136 : id - 255967;
         snprintf(s, WIDTH, id >= 494 && id < 255968 ? "learned %u" : "<unused%u>", id);
         if (id < 4) strcpy(s, named[id]);
@@ -402,8 +406,8 @@ TEST(pictures_that_cannot_be_shown_are_refused_and_nothing_changes)
     struct content look = SHOW;
     struct err no = {0};
     NEED(tokenizer_from_list(&t, &(struct piece_list){"x.gguf", 4, pieces, (const float[]){0, 0, 0, 0}, 0}, why));
-    CHECK(prompt_raw_content(t, &look, 1, ROWS, &ids, &spans, &no) == E_USAGE && strstr(no.text, "<end_of_image>"), "%s",
-          no.text);
+    CHECK(prompt_raw_content(t, &look, 1, ROWS, &ids, &spans, &no) == E_USAGE && strstr(no.text, "<end_of_image>"),
+          "%s", no.text);
     CHECK(ids.n == 0 && spans.n == 0);
     ids_free(&ids), picture_spans_free(&spans);
     tokenizer_close(&t);
