@@ -17,6 +17,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 static void put_u16(uint8_t *p, uint16_t v)
 {
@@ -111,7 +112,8 @@ static void put_f32(const float *x, uint8_t *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t u = f32_bits(x[i]);
-        for (int k = 0; k < 4; k++) out[4 * i + (size_t)k] = (uint8_t)(u >> 8 * k);
+        u = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? u : __builtin_bswap32(u);
+        memcpy(out + 4 * i, &u, 4);
     }
 }
 
