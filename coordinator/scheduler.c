@@ -1,12 +1,12 @@
 /* coordinator/scheduler.c — which rows travel next.
  *
- * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new rows
- * to send. Decodes and prompts are both served from the front, so everyone's turn comes.
+ * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new
+ * rows to send. Decodes and prompts are both served from the front, so everyone's turn comes.
  *
- * Decodes: with n sequences answering and M places in the pipe a group takes n / M, the remainder in turn, also when more
- * are ready. The surplus waits for the next place, at most one tick away, and that is what makes uneven groups even
- * again after someone came or left. Taking all that is ready instead lets the groups clot into one: then all stages but
- * one stand still, for good.
+ * Decodes: with n sequences answering and M places in the pipe a group takes n / M, the remainder in turn, also when
+ * more are ready. The surplus waits for the next place, at most one tick away, and that is what makes uneven groups
+ * even again after someone came or left. Taking all that is ready instead lets the groups clot into one: then all
+ * stages but one stand still, for good.
  *
  * Prompts: the rows that wait are divided over the free places, so that an empty pipe fills with several pieces at once
  * instead of one large one that leaves all stages but one idle. Among answers they are divided over all places and a
@@ -16,8 +16,8 @@
  * rows though: below that a stage reads all its weights for next to nothing, and a rest below half of that travels with
  * the piece before it.
  *
- * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much room.
- * Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
+ * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
+ * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
  *
  * Memory is taken in scheduler_open, the queue of requests without a slot grows in schedule_add; steps take none (but
  * spans are copied when they come). A step costs a few walks over the slots: microseconds. */
@@ -131,7 +131,8 @@ static int rows_add(struct sequence *q, const struct scheduler_limits *limits, u
     uint32_t end = 0;
     for (uint32_t i = 0; i < n_spans; i++) {
         if (spans[i].first < end || spans[i].first >= rows || !spans[i].n || spans[i].n > rows - spans[i].first)
-            return fail(why, E_USAGE, "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
+            return fail(why, E_USAGE,
+                        "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
                         q->request, spans[i].first, spans[i].n, rows);
         if (spans[i].n > limits->rows)
             return fail(why, E_USAGE, "request %u: %u rows belong together, but a micro-batch holds %u", q->request,
@@ -328,7 +329,7 @@ static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const st
     }
 }
 
-/* Rows of the next piece: about `want`, never more than `room`, never ending within a span. 0 if a span needs more room. */
+/* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
 static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room)
 {
     uint32_t left = q->known - q->sent, n = least(left, want);
@@ -410,7 +411,8 @@ const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t i
 int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
 {
     struct place *p = find_place(s, id);
-    if (!p) return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
+    if (!p)
+        return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
     for (uint32_t i = 0; i < p->batch.n_moves; i++) s->slot[p->batch.moves[i].slot].pieces--;
     p->taken = false;
     s->in_flight--;

@@ -7,11 +7,11 @@
  *   stage 2         A1 A2 a  b  A3 a
  *
  * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over the
- * micro-batches (running / M each, the remainder in turn; a sequence is not tied to a group), then prefill pieces, oldest
- * request first: up to the row budget when nobody is answering, small ones otherwise. A sequence has one decode in
- * flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be cut
- * (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a busy
- * pipe still admits someone. */
+ * micro-batches (running / M each, the remainder in turn; a sequence is not tied to a group), then prefill pieces,
+ * oldest request first: up to the row budget when nobody is answering, small ones otherwise. A sequence has one decode
+ * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
+ * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
+ * busy pipe still admits someone. */
 #ifndef COORDINATOR_SCHEDULER_H
 #define COORDINATOR_SCHEDULER_H
 
@@ -52,8 +52,8 @@ struct schedule_batch {
 int  scheduler_open(struct scheduler **out, const struct scheduler_limits *limits, struct err *why);
 void scheduler_close(struct scheduler **s);
 
-/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that were
- * refused, say). E_USAGE if it can never fit. */
+/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that
+ * were refused, say). E_USAGE if it can never fit. */
 int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  struct err *why);
 
@@ -63,8 +63,8 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out);
 /* The micro-batch in flight with this number, NULL if there is none: what a result is an answer to. */
 const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t id);
 
-/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end; ask for
- * the next micro-batch after telling which, so that groups come out even. E_WIRE if no such micro-batch is in flight. */
+/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end; ask
+ * for the next micro-batch after telling which, so that groups come out even. E_WIRE if it is not in flight. */
 int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
 
 /* The request goes on with `rows` more rows: 1 for the token just sampled, more for the next turn of a chat. E_USAGE if

@@ -1,8 +1,8 @@
 /* coordinator/simulate.c — an invented cluster around the real scheduler.
  *
- * Micro-batches pass every stage in the order they entered, so there is no queue of events to keep: when one enters, the
- * moment it comes home follows from when each stage is done with the one before. What is left to decide is only what
- * comes next, the first one home or the next request at the door. */
+ * Micro-batches pass every stage in the order they entered, so there is no queue of events to keep: when one enters,
+ * the moment it comes home follows from when each stage is done with the one before. What is left to decide is only
+ * what comes next, the first one home or the next request at the door. */
 #include "coordinator/simulate.h"
 
 #include <math.h>
@@ -65,8 +65,10 @@ static int check(const struct simulation *in, struct err *why)
     if (!in->requests || !in->prompt_least || !in->answer_least || in->prompt_least > in->prompt_most ||
         in->answer_least > in->answer_most)
         return fail(why, E_USAGE, "a simulation needs requests, with prompts and answers of at least one row");
-    if (!(in->jitter >= 0 && in->jitter <= 1)) return fail(why, E_USAGE, "jitter must be from 0 to 1, not %g", in->jitter);
-    if (!(in->hop >= 0) || !(in->arrivals >= 0)) return fail(why, E_USAGE, "travel times and arrivals cannot be negative");
+    if (!(in->jitter >= 0 && in->jitter <= 1))
+        return fail(why, E_USAGE, "jitter must be from 0 to 1, not %g", in->jitter);
+    if (!(in->hop >= 0) || !(in->arrivals >= 0))
+        return fail(why, E_USAGE, "travel times and arrivals cannot be negative");
     for (int i = 0; i < in->stages; i++) {
         const struct sim_stage *t = &in->stage[i];
         if (!(t->fixed >= 0 && t->per_row >= 0 && t->per_token >= 0 && t->fixed + t->per_row > 0))
@@ -171,7 +173,8 @@ static int play(struct run *r, struct err *why)
         if (home <= door) TRY(come_home(r, why));
     }
     if (r->ended < r->in->requests)
-        return fail(why, E_INTERNAL, "the simulation stood still with %u of %u requests done", r->ended, r->in->requests);
+        return fail(why, E_INTERNAL, "the simulation stood still with %u of %u requests done", r->ended,
+                    r->in->requests);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* coordinator/simulate.h — the scheduler on an invented cluster: what a pipe would do, in a millisecond and without a model.
+/* coordinator/simulate.h — the scheduler on an invented cluster: what a pipe would do, told in milliseconds.
  *
  * Stages take a + b * rows seconds with jitter, travel takes time, requests come at once or one after another. The very
  * code that schedules real links is driven here, so its habits (even groups, full pipes, no one forgotten) can be seen

@@ -58,7 +58,8 @@ static int read_whole(struct reading *r, const cJSON *v, uint32_t least, uint32_
 {
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a whole number from %u to %u", least, most);
-    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most) || v->valuedouble != floor(v->valuedouble))
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most) ||
+        v->valuedouble != floor(v->valuedouble))
         return refuse(r, v->string, wanted);
     *out = (uint32_t)v->valuedouble;
     return 0;
@@ -83,7 +84,8 @@ static int read_address(struct reading *r, const cJSON *v)
     if (strncmp(address, "tcp://", 6) || strchr(address, ' ')) return refuse(r, v->string, "like tcp://10.0.0.2:7001");
     for (int i = 0; i < r->worker; i++)
         if (!strcmp(r->c->addresses[i], address))
-            return fail(r->why, E_FILE, "%s: workers %d and %d have the same address %s", r->from, i + 1, r->worker + 1, address);
+            return fail(r->why, E_FILE, "%s: workers %d and %d have the same address %s", r->from, i + 1, r->worker + 1,
+                        address);
     return 0;
 }
 
@@ -96,7 +98,8 @@ static int read_memory(struct reading *r, const cJSON *v)
 {
     uint64_t *out = &r->c->offers[r->worker].memory;
     if (cJSON_IsString(v) && !read_size(v->valuestring, out, NULL)) return 0;
-    if (cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 0x1p53 && v->valuedouble == floor(v->valuedouble)) {
+    if (cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 0x1p53 &&
+        v->valuedouble == floor(v->valuedouble)) {
         *out = (uint64_t)v->valuedouble;
         return 0;
     }
@@ -149,9 +152,11 @@ static int read_object(struct reading *r, const cJSON *object, const struct fiel
     for (const cJSON *v = object->child; v; v = v->next) {
         int i = 0;
         while (i < n && strcmp(fields[i].key, v->string)) i++;
-        if (i == n) return fail(r->why, E_FILE, "%s: %s has a key \"%s\" that means nothing here", r->from, place(r, at),
-                                plain(key, v->string));
-        if (seen & 1u << i) return fail(r->why, E_FILE, "%s: %s has \"%s\" twice", r->from, place(r, at), fields[i].key);
+        if (i == n)
+            return fail(r->why, E_FILE, "%s: %s has a key \"%s\" that means nothing here", r->from, place(r, at),
+                        plain(key, v->string));
+        if (seen & 1u << i)
+            return fail(r->why, E_FILE, "%s: %s has \"%s\" twice", r->from, place(r, at), fields[i].key);
         seen |= 1u << i;
         TRY(fields[i].read(r, v));
     }
@@ -163,7 +168,8 @@ static int read_worker(struct reading *r, const cJSON *v)
     static const struct field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers}};
     struct worker_offer *offer = &r->c->offers[r->worker];
-    if (!cJSON_IsObject(v)) return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
+    if (!cJSON_IsObject(v))
+        return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
     offer->speed = 1;
     TRY(read_object(r, v, fields, sizeof fields / sizeof *fields));
     const char *address = r->c->addresses[r->worker];
@@ -175,7 +181,8 @@ static int read_worker(struct reading *r, const cJSON *v)
 static int read_workers(struct reading *r, const cJSON *v)
 {
     int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0;
-    if (n < 1 || n > MAX_STAGES) return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, MAX_STAGES);
+    if (n < 1 || n > MAX_STAGES)
+        return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, MAX_STAGES);
     r->c->workers = n;
     r->worker = 0;
     for (const cJSON *w = v->child; w; w = w->next, r->worker++) {
@@ -223,9 +230,11 @@ static int line_of(const char *text, const char *at)
 /* `text` is terminated here, and has n bytes before that. */
 static int parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why)
 {
-    if (memchr(text, 0, n) || strstr(text, "\\u0000")) return fail(why, E_FILE, "%s holds a zero byte: it is not a cluster file", from);
+    if (memchr(text, 0, n) || strstr(text, "\\u0000"))
+        return fail(why, E_FILE, "%s holds a zero byte: it is not a cluster file", from);
     int depth = depth_of(text);
-    if (depth > DEPTH_MOST) return fail(why, E_FILE, "%s is nested %d deep, wanted %d at most", from, depth, DEPTH_MOST);
+    if (depth > DEPTH_MOST)
+        return fail(why, E_FILE, "%s is nested %d deep, wanted %d at most", from, depth, DEPTH_MOST);
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithLengthOpts(text, n + 1, &end, 1);
     if (!root) return fail(why, E_FILE, "%s is not JSON in line %d", from, end ? line_of(text, end) : 1);
@@ -238,7 +247,8 @@ static int parse(struct cluster *out, const char *text, size_t n, const char *fr
 int cluster_parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why)
 {
     memset(out, 0, sizeof *out);
-    if (n > FILE_MOST) return fail(why, E_FILE, "%s is larger than %u bytes: it is not a cluster file", from, FILE_MOST);
+    if (n > FILE_MOST)
+        return fail(why, E_FILE, "%s is larger than %u bytes: it is not a cluster file", from, FILE_MOST);
     char *copy = malloc(n + 1);
     struct cluster *c = calloc(1, sizeof *c);
     int rc = E_MEMORY;

@@ -15,7 +15,7 @@
 
 #define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
 #define NOMINAL_MACS_PER_SECOND 150e9 /* int8 multiply-adds of one thread */
-#define FLOAT_MAC_PRICE 4.0           /* a multiply-add of F16, BF16 or F32 weights, in int8 ones: 4 bytes a lane, not 1 */
+#define FLOAT_MAC_PRICE 4.0           /* int8 multiply-adds in the time of one of F16, BF16 or F32 weights */
 
 /* One item, a layer or the head. */
 struct item_work {

@@ -6,7 +6,10 @@
  * before it is used: a count against the bytes left divided by the smallest thing it could count, a length against the
  * bytes left, a product and a sum against wrapping, an offset plus size against the end of the file. So no allocation
  * is larger than a small multiple of the file, and the walk is linear in it. Strings and arrays stay where they are;
- * only names are copied, to end in a NUL. */
+ * only names are copied, to end in a NUL.
+ *
+ * What no check can help: a file that somebody shortens while it is mapped. Reading past its new end kills the process
+ * (SIGBUS), so models are replaced by renaming, as synth does, and not overwritten. */
 #include "partition/gguf_parse.h"
 
 #include "base/checked.h"

@@ -198,9 +198,9 @@ size_t gguf_key_count(const struct gguf *g)
 const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *out, size_t out_size)
 {
     const struct gguf_key *k = &g->files[0].keys[i];
-    struct page p = {out, out + out_size};
     if (type) *type = k->type;
     if (!out_size) return k->name;
+    struct page p = {out, out + out_size};
     *out = 0;
     const uint8_t *cursor = k->value;
     if (k->type == GGUF_ARRAY) put_array(&p, k);

@@ -19,8 +19,10 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
 {
     uint32_t layers = shape->config.layers;
     if (!capacity->context || !capacity->sequences || !capacity->rows || !capacity->in_flight)
-        return fail(why, E_USAGE, "a plan needs a context, sequences, rows and micro-batches of at least 1; it was given "
-                    "%u, %u, %u and %u", capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
+        return fail(why, E_USAGE,
+                    "a plan needs a context, sequences, rows and micro-batches of at least 1; it was given "
+                    "%u, %u, %u and %u",
+                    capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
     struct items it = {.shape = shape, .capacity = capacity, .n = layers + 1};
     size_t in_layers = (size_t)layers * W_LAYER_ROLES;
     it.tensors = malloc((in_layers + 2) * sizeof *it.tensors);

@@ -1,4 +1,4 @@
-/* partition/items.h — what the planner places: text layers 0..n-2 as items of the same numbers, then the head as item n-1.
+/* partition/items.h — what the planner places: the text layers as items 0..n-2, then the head as item n-1.
  *
  * A stage is a run of items [first, end). Times are whole picoseconds, so that sums do not depend on where they began
  * and equal shares have equal times: ties are ties. */
@@ -23,7 +23,8 @@ struct stage_bytes items_bytes(const struct items *it, uint32_t first, uint32_t 
 double items_seconds(const struct items *it, uint32_t first, uint32_t end, const struct worker_offer *offer);
 
 /* The plan in which worker i gets the items ends[i-1]..ends[i]-1. Memory is not looked at. */
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends, int workers);
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends,
+               int workers);
 
 /* E_USAGE unless that many workers can have something each. */
 int plan_check_workers(const struct items *it, int workers, struct err *why);

@@ -41,7 +41,7 @@ struct scratch_bytes {
     uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim, ffn)] */
     uint64_t acts;    /* rows as matmul wants them: act_bytes of kernels.h */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
-    uint64_t scores;  /* attention, f32 [threads][heads / kv_heads][context rounded up to KV_PAGE] */
+    uint64_t scores;  /* attention, f32 [threads][heads / kv_heads][context rounded up to KV_PAGE, and one page] */
     uint64_t logits;  /* f32 [LOGIT_ROWS, vocab rounded up to 16] and the sampler's, only with the head */
 };
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */

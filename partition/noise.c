@@ -83,10 +83,14 @@ struct scales {
     uint16_t d[256], m[256];
 };
 
-static void scales_init(struct scales *s, float scale, float middle)
+/* Quants of -8..7 lean to the negative by half a step. If all blocks leaned the same way, the rows of a matrix would
+ * agree in direction, every layer would add to it, and the logits would be one large number with a little noise. So
+ * half of the scales of such kinds are negative, as half of them are in real files. */
+static void scales_init(struct scales *s, float scale, float middle, bool both_signs)
 {
     for (int i = 0; i < 256; i++) {
-        float d = scale * (0.75f + 0.5f * (float)i / 255.0f);
+        float d = scale * (0.75f + 0.5f * (float)(i / 2) / 127.0f);
+        if (both_signs && i % 2) d = -d;
         s->d[i] = f32_to_f16(d);
         s->m[i] = f32_to_f16(d * middle);
     }
@@ -141,12 +145,12 @@ void noise_blocks(struct noise *n, uint32_t type, void *out, size_t blocks, floa
     }
     fill(n, out, blocks * info->bytes);
     switch (type) {
-    case T_Q4_0: case T_Q4_1: scales_init(&s, deviation / 4.61f, -7.5f); break;
-    case T_Q5_0: case T_Q5_1: scales_init(&s, deviation / 9.23f, -15.5f); break;
-    case T_Q8_0: scales_init(&s, deviation / 73.9f, 0); break;
-    case T_Q4_K: scales_init(&s, deviation / 4.61f / 48, 7.5f); break; /* 48: the middle of the six-bit scales */
-    case T_Q5_K: scales_init(&s, deviation / 9.23f / 48, 15.5f); break;
-    case T_Q6_K: scales_init(&s, deviation / 18.5f / 96, 0); break;
+    case T_Q4_0: case T_Q4_1: scales_init(&s, deviation / 4.61f, -7.5f, true); break;
+    case T_Q5_0: case T_Q5_1: scales_init(&s, deviation / 9.23f, -15.5f, true); break;
+    case T_Q8_0: scales_init(&s, deviation / 73.9f, 0, false); break;
+    case T_Q4_K: scales_init(&s, deviation / 4.61f / 48, 7.5f, false); break; /* 48: the middle of the six-bit scales */
+    case T_Q5_K: scales_init(&s, deviation / 9.23f / 48, 15.5f, false); break;
+    case T_Q6_K: scales_init(&s, deviation / 18.5f / 96, 0, false); break;
     default: return;
     }
     if (type == T_Q6_K) q6_blocks(out, blocks, &s);

@@ -33,9 +33,9 @@ static uint64_t plan_hash(const struct plan *p, const struct items *it)
     const struct model_config *c = &it->shape->config;
     const uint32_t numbers[] = {
         c->layers, c->hidden, c->ffn, c->heads, c->kv_heads, c->head_dim, c->window, c->pattern, c->context, c->vocab,
-        f32_bits(c->rope_base_global), f32_bits(c->rope_base_local), f32_bits(c->rope_factor), f32_bits(c->norm_epsilon),
-        f32_bits(c->attention_scale), p->capacity.context, p->capacity.sequences, p->capacity.rows,
-        p->capacity.in_flight, (uint32_t)p->stages,
+        f32_bits(c->rope_base_global), f32_bits(c->rope_base_local), f32_bits(c->rope_factor),
+        f32_bits(c->norm_epsilon), f32_bits(c->attention_scale), p->capacity.context, p->capacity.sequences,
+        p->capacity.rows, p->capacity.in_flight, (uint32_t)p->stages,
     };
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
@@ -48,7 +48,8 @@ static uint64_t plan_hash(const struct plan *p, const struct items *it)
     return h;
 }
 
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends, int workers)
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends,
+               int workers)
 {
     *out = (struct plan){.stages = workers, .capacity = *it->capacity};
     const struct worker_offer nominal = {.speed = 1, .threads = 1};
@@ -69,8 +70,9 @@ int plan_check_workers(const struct items *it, int workers, struct err *why)
     uint32_t most = it->n < MAX_STAGES ? it->n : MAX_STAGES;
     if (workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
     if ((uint32_t)workers > most)
-        return fail(why, E_USAGE, "%d workers are more than can be used: %u layers and the head are work for at most %u",
-                    workers, it->n - 1, most);
+        return fail(why, E_USAGE,
+                    "%d workers are more than can be used: %u layers and the head are work for at most %u", workers,
+                    it->n - 1, most);
     return 0;
 }
 
@@ -101,11 +103,13 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
     char share[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
     show_bytes(all, offered);
     show_bytes(sum, wanted);
-    if (all_limited) snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
-    return fail(why, E_MEMORY, "worker %d (%s) may use %s, but %s with %u sequences of %u positions want %s: %s are missing%s",
-                worst + 1, offers[worst].name, show_bytes(limit, offers[worst].memory),
-                show_share(share, plan->stage[worst].share), plan->capacity.sequences, plan->capacity.context,
-                show_bytes(want, plan->stage[worst].bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
+    if (all_limited)
+        snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
+    return fail(
+        why, E_MEMORY, "worker %d (%s) may use %s, but %s with %u sequences of %u positions want %s: %s are missing%s",
+        worst + 1, offers[worst].name, show_bytes(limit, offers[worst].memory),
+        show_share(share, plan->stage[worst].share), plan->capacity.sequences, plan->capacity.context,
+        show_bytes(want, plan->stage[worst].bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
 }
 
 /* Layers per worker to ends of items; every worker must have something, the last one has the head at least. */
@@ -114,14 +118,15 @@ static int ends_by_hand(uint32_t *ends, const struct items *it, const uint32_t *
     uint64_t sum = 0;
     for (int i = 0; i < workers; i++) {
         if (!layers[i] && i < workers - 1)
-            return fail(why, E_USAGE, "the split gives worker %d no layer; only the last may do with the head alone", i + 1);
+            return fail(why, E_USAGE, "the split gives worker %d no layer; only the last may do with the head alone",
+                        i + 1);
         sum += layers[i];
         ends[i] = (uint32_t)sum;
         if (sum > it->n - 1) break;
     }
     if (sum != it->n - 1)
-        return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u", sum > it->n - 1 ? "at least " : "",
-                    (unsigned long long)sum, it->n - 1);
+        return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u",
+                    sum > it->n - 1 ? "at least " : "", (unsigned long long)sum, it->n - 1);
     ends[workers - 1] = it->n;
     return 0;
 }

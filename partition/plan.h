@@ -56,8 +56,9 @@ char *show_share(char out[64], struct share s);
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
 
-/* "12,11,11" and "1G,512M,2GiB" (0 or empty: no limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M, G or
- * T, which count in 1024 however they are written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE otherwise. */
+/* "12,11,11" and "1G,512M,2GiB" (0 or empty: no limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M,
+ * G or T, which count in 1024 however they are written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE
+ * otherwise. */
 int plan_read_split(const char *text, uint32_t *layers, int *workers, struct err *why);
 int plan_read_sizes(const char *text, uint64_t *sizes, int *count, struct err *why);
 int read_size(const char *text, uint64_t *bytes, struct err *why);

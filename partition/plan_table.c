@@ -14,8 +14,8 @@ struct sums {
     uint64_t weights, kv, buffers, runtime, total, limit;
 };
 
-static void print_line(FILE *to, const char *number, const char *who, const char *what, struct sums b, const char *limit,
-                       const char *ms, const char *load)
+static void print_line(FILE *to, const char *number, const char *who, const char *what, struct sums b,
+                       const char *limit, const char *ms, const char *load)
 {
     char w[24], k[24], f[24], r[24], t[24];
     fprintf(to, ROW, number, who, what, show_bytes(w, b.weights), show_bytes(k, b.kv), show_bytes(f, b.buffers),
@@ -54,14 +54,16 @@ static struct sums coordinator_sums(const struct plan *plan, const struct model_
     return b;
 }
 
-/* Tokens a second by the queueing bounds of a ring: as fast as its slowest stage, or as what is under way comes round. */
-static void print_speed(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
+/* Tokens a second by the bounds of a ring: as fast as its slowest stage, or as what is under way comes round. */
+static void print_speed(FILE *to, const struct plan *plan, const struct model_shape *shape,
+                        const struct worker_offer *offers)
 {
     struct capacity alone = plan->capacity;
     alone.sequences = 1;
     double t_max = slowest(plan), t_sum = 0, t_alone = 0, prompt_max = 0;
     for (int i = 0; i < plan->stages; i++) {
-        double power = offer_power(&offers[i]), prompt = prefill_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
+        double power = offer_power(&offers[i]);
+        double prompt = prefill_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
         t_sum += plan->stage[i].expected;
         t_alone += decode_seconds(shape, plan->stage[i].share, &alone) / power;
         if (prompt > prompt_max) prompt_max = prompt;
@@ -75,7 +77,8 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
 }
 
 /* A pipe helps those whose machines are too small; who has a machine that is not should know. */
-static void print_hint(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
+static void print_hint(FILE *to, const struct plan *plan, const struct model_shape *shape,
+                       const struct worker_offer *offers)
 {
     if (plan->stages < 2) return;
     struct worker_offer all = {.memory = 0};
@@ -84,8 +87,9 @@ static void print_hint(FILE *to, const struct plan *plan, const struct model_sha
     for (int i = 0; i < plan->stages; i++) {
         char total[24];
         if (offers[i].memory < one.stage[0].bytes.total) continue;
-        fprintf(to, "hint: worker %d could hold the whole model (%s); where it fits, whole models side by side answer as many"
-                " as a pipe does, each sooner\n", i + 1, show_bytes(total, one.stage[0].bytes.total));
+        show_bytes(total, one.stage[0].bytes.total);
+        fprintf(to, "hint: worker %d could hold the whole model (%s); where it fits, whole models side by side answer"
+                " as many as a pipe does, each sooner\n", i + 1, total);
         return;
     }
 }
@@ -94,10 +98,11 @@ void plan_print(FILE *to, const struct plan *plan, const struct model_shape *sha
 {
     const struct capacity *cap = &plan->capacity;
     char limit[24] = "-";
-    fprintf(to, "plan: %u layers and the head on %d worker%s; %u sequence%s of %u positions; micro-batches of %u rows, %u in"
-            " flight\n", shape->config.layers, plan->stages, plan->stages == 1 ? "" : "s", cap->sequences,
+    fprintf(to, "plan: %u layers and the head on %d worker%s; %u sequence%s of %u positions; micro-batches of %u rows,"
+            " %u in flight\n", shape->config.layers, plan->stages, plan->stages == 1 ? "" : "s", cap->sequences,
             cap->sequences == 1 ? "" : "s", cap->context, cap->rows, cap->in_flight);
-    fprintf(to, ROW, "", "worker", "share", "weights", "kv", "buffers", "runtime", "total", "limit", "expected", "load");
+    fprintf(to, ROW, "", "worker", "share", "weights", "kv", "buffers", "runtime", "total", "limit", "expected",
+            "load");
     struct sums sum = coordinator_sums(plan, &shape->config);
     print_line(to, "-", "coordinator", "tokenizer", sum, "-", "", "");
     bool all_limited = true;
@@ -110,7 +115,8 @@ void plan_print(FILE *to, const struct plan *plan, const struct model_shape *sha
     }
     if (all_limited) show_bytes(limit, sum.limit);
     print_line(to, "", "sum", "", sum, limit, "", "");
-    fprintf(to, "embedding rows are gathered from the mapped file by the coordinator; the system can take those pages back\n");
+    fprintf(to, "embedding rows are gathered from the mapped file by the coordinator; the system can take those pages"
+            " back\n");
     print_speed(to, plan, shape, offers);
     print_hint(to, plan, shape, offers);
     fprintf(to, "plan %016llx\n", (unsigned long long)plan->hash);

@@ -52,11 +52,13 @@ int read_size(const char *text, uint64_t *bytes, struct err *why)
     int power = unit_power(unit);
     uint64_t whole, scaled, part = 0;
     if (power < 0 || !read_digits(&at, &whole))
-        return fail(why, E_USAGE, "\"%.40s\" is not a size; wanted something like 2G, 1.5GiB, 512M or a number of bytes", text);
+        return fail(why, E_USAGE,
+                    "\"%.40s\" is not a size; wanted something like 2G, 1.5GiB, 512M or a number of bytes", text);
     uint64_t one = 1ull << (10 * power);
     if (*at == '.' && isdigit((unsigned char)at[1]) && power) part = read_fraction(&at, one);
     if (at != unit)
-        return fail(why, E_USAGE, "\"%.40s\" is not a size; wanted something like 2G, 1.5GiB, 512M or a number of bytes", text);
+        return fail(why, E_USAGE,
+                    "\"%.40s\" is not a size; wanted something like 2G, 1.5GiB, 512M or a number of bytes", text);
     if (!mul_ok(whole, one, &scaled) || !add_ok(scaled, part, bytes) || *bytes > 1ull << 60)
         return fail(why, E_USAGE, "\"%.40s\" is more memory than there is", text);
     return 0;

@@ -15,9 +15,11 @@ static int parse(const char *text, struct err *why)
 
 TEST(everything_that_can_be_said_is_read)
 {
-    NEED(parse("{\"workers\":[{\"address\":\"tcp://10.0.0.2:7001\",\"memory\":\"2G\",\"threads\":4,\"speed\":0.5,\"layers\":12},"
+    NEED(parse("{\"workers\":[{\"address\":\"tcp://10.0.0.2:7001\",\"memory\":\"2G\",\"threads\":4,"
+               "\"speed\":0.5,\"layers\":12},"
                "{\"address\":\"tcp://b:2\",\"name\":\"attic\",\"memory\":800000000,\"layers\":0}],"
-               "\"context\":4096,\"sequences\":4,\"wait\":60}", why));
+               "\"context\":4096,\"sequences\":4,\"wait\":60}",
+               why));
     CHECK(c.workers == 2 && c.by_hand && c.layers[0] == 12 && c.layers[1] == 0);
     CHECK(!strcmp(c.addresses[0], "tcp://10.0.0.2:7001") && !strcmp(c.offers[0].name, "tcp://10.0.0.2:7001"));
     CHECK(!strcmp(c.offers[1].name, "attic") && c.offers[1].memory == 800000000 && c.offers[1].speed == 1);
@@ -46,7 +48,8 @@ TEST(what_is_wrong_is_named)
         {"{\"workers\":[{\"address\":5}]}", "\"address\" of worker 1"},
         {"{\"workers\":[{\"address\":\"udp://a\"}]}", "tcp://"},
         {"{\"workers\":[{\"address\":\"tcp://a\\u001b[2J:1\"}]}", "plain characters"},
-        {"{\"workers\":[{\"address\":\"tcp://a:1\"},{\"address\":\"tcp://a:1\"}]}", "workers 1 and 2 have the same address"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\"},{\"address\":\"tcp://a:1\"}]}",
+         "workers 1 and 2 have the same address"},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"memroy\":1}]}", "worker 1 has a key \"memroy\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"memory\":\"2X\"}]}", "\"memory\" of worker 1"},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"memory\":-1}]}", "\"memory\" of worker 1"},
@@ -56,7 +59,8 @@ TEST(what_is_wrong_is_named)
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"threads\":\"4\"}]}", "\"threads\" of worker 1"},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"speed\":0}]}", "\"speed\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"speed\":null}]}", "\"speed\""},
-        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1},{\"address\":\"tcp://b:1\"}]}", "1 of 2 workers have \"layers\""},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1},{\"address\":\"tcp://b:1\"}]}",
+         "1 of 2 workers have \"layers\""},
         {ONE ",\"context\":4294967296}", "\"context\" of the file"},
         {ONE ",\"context\":1.5}", "whole number"},
         {ONE ",\"context\":1,\"context\":2}", "twice"},
@@ -69,8 +73,8 @@ TEST(what_is_wrong_is_named)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err no = {0};
         int rc = parse(bad[i].text, &no);
-        CHECK(rc == E_FILE && strstr(no.text, bad[i].says) && strstr(no.text, "test.json"), "%s\n    gives %d: %s", bad[i].text, rc,
-              no.text);
+        CHECK(rc == E_FILE && strstr(no.text, bad[i].says) && strstr(no.text, "test.json"), "%s\n    gives %d: %s",
+              bad[i].text, rc, no.text);
         CHECK(c.workers == 0, "half a cluster was left behind");
     }
 }
@@ -83,16 +87,20 @@ TEST(too_large_and_too_deep_files_are_refused_before_they_are_parsed)
     memset(text, ' ', n);
     CHECK(cluster_parse(&c, text, n, "big", &no) == E_FILE && strstr(no.text, "1048576"), "%s", no.text);
     memset(text, '[', n);
-    CHECK(cluster_parse(&c, text, n - 1, "deep", &no) == E_FILE && strstr(no.text, "nested 1048576 deep"), "%s", no.text);
+    CHECK(cluster_parse(&c, text, n - 1, "deep", &no) == E_FILE && strstr(no.text, "nested 1048576 deep"), "%s",
+          no.text);
     free(text);
-    CHECK(cluster_parse(&c, ONE "}\0", strlen(ONE) + 2, "nul", &no) == E_FILE && strstr(no.text, "zero byte"), "%s", no.text);
-    CHECK(cluster_read(&c, "/nowhere/cluster.json", &no) == E_FILE && strstr(no.text, "/nowhere/cluster.json"), "%s", no.text);
+    CHECK(cluster_parse(&c, ONE "}\0", strlen(ONE) + 2, "nul", &no) == E_FILE && strstr(no.text, "zero byte"), "%s",
+          no.text);
+    CHECK(cluster_read(&c, "/nowhere/cluster.json", &no) == E_FILE && strstr(no.text, "/nowhere/cluster.json"), "%s",
+          no.text);
     CHECK(cluster_read(&c, "/", &no) == E_FILE, "%s", no.text);
 }
 
 TEST(no_byte_of_a_file_can_be_changed_into_a_crash)
 {
-    static const char text[] = "{\"workers\":[{\"address\":\"tcp://a:1\",\"memory\":\"2G\",\"threads\":4}],\"context\":4096}";
+    static const char text[] =
+        "{\"workers\":[{\"address\":\"tcp://a:1\",\"memory\":\"2G\",\"threads\":4}],\"context\":4096}";
     static const char hostile[] = "\"\\{}[],:0e-.u\x01\xff n";
     char copy[sizeof text];
     int taken = 0;

@@ -37,9 +37,9 @@ static struct model_config small(uint32_t layers)
 }
 
 static const struct model_config gemma_4b = {
-    .layers = 34, .hidden = 2560, .ffn = 10240, .heads = 8, .kv_heads = 4, .head_dim = 256, .window = 1024, .pattern = 6,
-    .context = 131072, .vocab = 262144, .rope_base_global = 1e6f, .rope_base_local = 1e4f, .rope_factor = 8,
-    .norm_epsilon = 1e-6f, .attention_scale = 0.0625f,
+    .layers = 34, .hidden = 2560, .ffn = 10240, .heads = 8, .kv_heads = 4, .head_dim = 256, .window = 1024,
+    .pattern = 6, .context = 131072, .vocab = 262144, .rope_base_global = 1e6f, .rope_base_local = 1e4f,
+    .rope_factor = 8, .norm_epsilon = 1e-6f, .attention_scale = 0.0625f,
 };
 
 static const struct capacity usual = {4096, 4, 256, 4};
@@ -132,8 +132,8 @@ TEST(a_4b_model_with_a_q6_head_on_three_workers)
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &gemma_4b);
     uint32_t first = p.stage[0].share.end, second = p.stage[1].share.end - first, third = 34 - first - second;
-    CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first, second,
-          third);
+    CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first,
+          second, third);
     struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m);
     CHECK(head.macs / layer.macs > 7 && head.macs / layer.macs < 7.2, "%g", head.macs / layer.macs);
     CHECK(head.bytes / layer.bytes > 10 && head.bytes / layer.bytes < 14, "%g", head.bytes / layer.bytes);
@@ -151,7 +151,8 @@ TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
     struct worker_offer o[3] = {{"a", 0, 1, 1}, {"b", 0, 1, 1}, {"c", 0, 1, 1}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
-    CHECK(p.stage[0].share.end == 12 && p.stage[1].share.end == 23, "%u,%u", p.stage[0].share.end, p.stage[1].share.end);
+    CHECK(p.stage[0].share.end == 12 && p.stage[1].share.end == 23, "%u,%u", p.stage[0].share.end,
+          p.stage[1].share.end);
 }
 
 TEST(a_worker_twice_as_fast_gets_twice_the_work)
@@ -207,7 +208,8 @@ TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
     none.sequences = 0;
     CHECK(plan_solve(&p, &m, o, 1, &none, &no) == E_USAGE);
     m = invent(small(64), T_Q4_0, T_Q4_0);
-    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 63"), "%s", no.text);
+    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 63"), "%s",
+          no.text);
 }
 
 TEST(a_split_by_hand_must_place_every_layer_once)
@@ -218,9 +220,11 @@ TEST(a_split_by_hand_must_place_every_layer_once)
     struct err no = {0};
     NEED(plan_by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
     check_whole(&p, &m.config);
-    CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){3, 2, 0}, 3, &usual, &no) == E_USAGE && strstr(no.text, "5"), "%s", no.text);
+    CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){3, 2, 0}, 3, &usual, &no) == E_USAGE && strstr(no.text, "5"), "%s",
+          no.text);
     CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){3, 0, 3}, 3, &usual, &no) == E_USAGE && strstr(no.text, "worker 2"));
-    CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){7, 1, 1}, 3, &usual, &no) == E_USAGE && strstr(no.text, "6"), "%s", no.text);
+    CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){7, 1, 1}, 3, &usual, &no) == E_USAGE && strstr(no.text, "6"), "%s",
+          no.text);
     CHECK(plan_by_hand(&p, &m, o, (uint32_t[]){UINT32_MAX, UINT32_MAX, 8}, 3, &usual, &no) == E_USAGE);
 }
 
@@ -247,19 +251,20 @@ TEST(the_hash_changes_with_everything_stages_must_agree_on)
 TEST(sizes_are_read_as_people_write_them)
 {
     const struct { const char *text; uint64_t bytes; } good[] = {
-        {"1G", 1ull << 30}, {"512M", 512ull << 20}, {"1.5GiB", 3ull << 29}, {"800000000", 800000000}, {"2gb", 2ull << 30},
-        {"0", 0}, {"64k", 65536}, {"1T", 1ull << 40}, {"0.25G", 1ull << 28}, {"10B", 10},
+        {"1G", 1ull << 30}, {"512M", 512ull << 20}, {"1.5GiB", 3ull << 29}, {"800000000", 800000000},
+        {"2gb", 2ull << 30}, {"0", 0}, {"64k", 65536}, {"1T", 1ull << 40}, {"0.25G", 1ull << 28}, {"10B", 10},
     };
     uint64_t n;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         NEED(read_size(good[i].text, &n, why));
         CHECK(n == good[i].bytes, "%s is %llu", good[i].text, (unsigned long long)n);
     }
-    const char *bad[] = {"", "G", "1X", "-1G", " 1G", "1 G", "1.5", "1..5G", "1.G", "1GiBs", "99999999999999999999", "9999999999T",
-                         "0x10", "1e9", "nan", "1.5.5G", ".5G", "1G,"};
+    const char *bad[] = {"", "G", "1X", "-1G", " 1G", "1 G", "1.5", "1..5G", "1.G", "1GiBs", "99999999999999999999",
+                         "9999999999T", "0x10", "1e9", "nan", "1.5.5G", ".5G", "1G,"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err no = {0};
-        CHECK(read_size(bad[i], &n, &no) == E_USAGE && no.text[0], "\"%s\" was taken for %llu", bad[i], (unsigned long long)n);
+        CHECK(read_size(bad[i], &n, &no) == E_USAGE && no.text[0], "\"%s\" was taken for %llu", bad[i],
+              (unsigned long long)n);
     }
 }
 

@@ -1,4 +1,4 @@
-/* tests/unit/scheduler_test.c — the scheduler against invented requests: nothing lost, nothing twice, no one waits forever. */
+/* tests/unit/scheduler_test.c — the scheduler against invented requests: nothing lost, nothing twice. */
 #include "coordinator/scheduler.h"
 #include "tests/check.h"
 
@@ -67,7 +67,8 @@ static void tell(struct trial *t, uint32_t i, uint32_t rows, bool first)
 static void check_move(struct trial *t, const struct move *m)
 {
     struct person *p = &t->people[m->request];
-    CHECK(m->rows > 0 && m->position == p->sent, "request %u: rows from %u, wanted %u", m->request, m->position, p->sent);
+    CHECK(m->rows > 0 && m->position == p->sent, "request %u: rows from %u, wanted %u", m->request, m->position,
+          p->sent);
     CHECK(m->start == (p->sent == 0));
     if (m->start) p->slot = m->slot, t->slots_in_use++;
     CHECK(m->slot == p->slot && m->slot < t->limits.slots);
@@ -150,7 +151,8 @@ static void run_trial(struct trial *t, uint64_t seed)
 {
     memset(t, 0, sizeof *t);
     t->world.seed = seed * 0x9e3779b97f4a7c15ull | 1;
-    t->limits = (struct scheduler_limits){1 + dice(&t->world, 10), 1 + dice(&t->world, 7), 1 + dice(&t->world, 64), 400, 0};
+    uint32_t slots = 1 + dice(&t->world, 10), in_flight = 1 + dice(&t->world, 7), rows = 1 + dice(&t->world, 64);
+    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, false};
     NEED(scheduler_open(&t->s, &t->limits, why));
     uint64_t number = 0;
     for (uint32_t step = 0; t->n_ended < PEOPLE; step++) {
@@ -181,8 +183,8 @@ TEST(every_row_goes_once_in_order_and_everything_ends)
     for (uint64_t seed = 1; seed <= 400; seed++) run_trial(&t, seed);
 }
 
-/* The worst of these worlds has micro-batches of one row and nine prompts of up to 300 rows in front: 512 here. The bound
- * has nothing to do with how long the others talk, which is several thousand micro-batches. */
+/* The worst of these worlds has micro-batches of one row and nine prompts of up to 300 rows in front: 512 here. The
+ * bound has nothing to do with how long the others talk, which is several thousand micro-batches. */
 TEST(no_one_waits_for_ever_however_long_the_others_talk)
 {
     static struct trial t;
@@ -221,7 +223,8 @@ TEST(a_span_as_long_as_a_batch_gets_in_between_decodes)
             memcpy(moves, f->moves, n * sizeof *moves);
             NEED(schedule_done(s, id, why));
             for (uint32_t i = 0; i < n; i++)
-                if (moves[i].want_token && moves[i].request < 3) NEED(schedule_more(s, moves[i].request, 1, NULL, 0, why));
+                if (moves[i].want_token && moves[i].request < 3)
+                    NEED(schedule_more(s, moves[i].request, 1, NULL, 0, why));
             break;
         }
         if (step != 10) continue;

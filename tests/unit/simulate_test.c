@@ -39,8 +39,9 @@ TEST(one_more_in_flight_than_stages_keeps_the_pipe_full)
 TEST(full_pipes_agree_with_the_published_table_of_closed_rings)
 {
     const struct { int stages; uint32_t in_flight; double jitter, busy; } known[] = {
-        {4, 3, 0, .75}, {4, 4, 0, 1.00}, {4, 3, .1, .74}, {4, 4, .1, .93}, {4, 5, .1, .98}, {4, 8, .1, .99}, {4, 4, .3, .82},
-        {4, 5, .3, .89}, {4, 8, .3, .95}, {8, 7, .1, .84}, {8, 8, .1, .92}, {8, 9, .1, .96}, {8, 16, .1, .99}, {8, 9, .3, .84},
+        {4, 3, 0, .75},  {4, 4, 0, 1.00}, {4, 3, .1, .74},  {4, 4, .1, .93}, {4, 5, .1, .98},
+        {4, 8, .1, .99}, {4, 4, .3, .82}, {4, 5, .3, .89},  {4, 8, .3, .95}, {8, 7, .1, .84},
+        {8, 8, .1, .92}, {8, 9, .1, .96}, {8, 16, .1, .99}, {8, 9, .3, .84},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct sim_report r;
@@ -61,8 +62,8 @@ TEST(groups_are_even_whatever_the_number_of_sequences)
             in.prompt_most = 90;
             in.answer_least = in.answer_most = 60;
             NEED(simulate(&r, &in, why));
-            CHECK(r.group_least == n / m && r.group_most == (n + m - 1) / m, "%u sequences, %u in flight: groups of %u to %u", n,
-                  m, r.group_least, r.group_most);
+            CHECK(r.group_least == n / m && r.group_most == (n + m - 1) / m,
+                  "%u sequences, %u in flight: groups of %u to %u", n, m, r.group_least, r.group_most);
         }
 }
 
@@ -77,7 +78,8 @@ TEST(prompts_among_answers_leave_no_holes)
     CHECK(r.busiest > 0.95, "%.3f", r.busiest);
     in = mixed(200, 1);
     NEED(simulate(&r, &in, why));
-    CHECK(r.ttft_mean < 0.3 && r.pace_most < 0.4, "first token after %.3f s, then %.3f s at most", r.ttft_mean, r.pace_most);
+    CHECK(r.ttft_mean < 0.3 && r.pace_most < 0.4, "first token after %.3f s, then %.3f s at most", r.ttft_mean,
+          r.pace_most);
     in = mixed(200, 2); /* more than the cluster can do: the queue grows, and everyone is served in turn all the same */
     NEED(simulate(&r, &in, why));
     CHECK(r.busiest > 0.97 && r.tokens > 0);

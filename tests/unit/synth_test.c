@@ -149,7 +149,7 @@ TEST(noise_of_every_format_has_about_the_deviation_asked)
         block_dequantize(types[i], raw, x, n);
         for (size_t k = 0; k < n; k++) sum += (double)x[k], squares += (double)x[k] * (double)x[k];
         double mean = sum / (double)n, deviation = sqrt(squares / (double)n - mean * mean);
-        CHECK(fabs(mean) < 0.003 && deviation > 0.019 && deviation < 0.0215, "%s: mean %g, deviation %g",
+        CHECK(fabs(mean) < 0.0005 && deviation > 0.019 && deviation < 0.0215, "%s: mean %g, deviation %g",
               block_info(types[i])->name, mean, deviation);
     }
     free(noise), free(x), free(raw);

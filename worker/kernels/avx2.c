@@ -49,6 +49,14 @@ INLINE float vf_largest(vf a)
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
 INLINE vf vf_from_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)); }
+/* The first n of a vector, zeros behind them; n may be anything. */
+INLINE vf vf_from_f16_some(const uint16_t *p, int n)
+{
+    uint16_t some[V_LANES] = {0};
+    if (n >= V_LANES) return vf_from_f16(p);
+    if (n > 0) memcpy(some, p, (size_t)n * sizeof *p);
+    return vf_from_f16(some);
+}
 INLINE void vf_to_f16(uint16_t *p, vf v) { _mm_storeu_si128((void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
 INLINE vf vf_from_bf16(const uint16_t *p)
 {
@@ -82,6 +90,17 @@ INLINE float lanes_fold(const vf *v)
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* The same for two at once, each in its half. */
+INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
+{
+    __m256 a = _mm256_add_ps(v[0][0], v[0][1]), b = _mm256_add_ps(v[1][0], v[1][1]);
+    a = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0x4e));
+    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0xb1));
+    out[0] = _mm256_cvtss_f32(a);
+    out[1] = _mm_cvtss_f32(_mm256_extractf128_ps(a, 1));
 }
 
 /* Sixteen ints that fit in bytes, and their sum. */

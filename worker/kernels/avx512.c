@@ -40,6 +40,10 @@ INLINE vf vf_at_least(float low, vf x) { return _mm512_max_ps(_mm512_set1_ps(low
 INLINE vf vf_at_most(float high, vf x) { return _mm512_min_ps(_mm512_set1_ps(high), x); }
 INLINE float vf_largest(vf a) { return _mm512_reduce_max_ps(a); }
 INLINE vf vf_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
+INLINE vf vf_from_f16_some(const uint16_t *p, int n) /* the first n, zeros behind them */
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+}
 INLINE void vf_to_f16(uint16_t *p, vf v) { _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
 INLINE vf vf_from_bf16(const uint16_t *p)
 {
@@ -68,6 +72,17 @@ INLINE float lanes_fold(const vf *v)
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* The same for four at once: each step leaves its results beside each other for the next. */
+INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
+{
+    __m512 a = _mm512_add_ps(_mm512_shuffle_f32x4(v[0][0], v[1][0], 0x44), _mm512_shuffle_f32x4(v[0][0], v[1][0], 0xee));
+    __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(v[2][0], v[3][0], 0x44), _mm512_shuffle_f32x4(v[2][0], v[3][0], 0xee));
+    a = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0x4e));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0xb1));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, a)));
 }
 
 /* Sixteen ints that fit in bytes, and their sum. */

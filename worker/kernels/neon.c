@@ -39,6 +39,14 @@ INLINE vf vf_at_least(float low, vf x) { return vmaxq_f32(vdupq_n_f32(low), x); 
 INLINE vf vf_at_most(float high, vf x) { return vminq_f32(vdupq_n_f32(high), x); }
 INLINE float vf_largest(vf a) { return vmaxvq_f32(a); }
 INLINE vf vf_from_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+/* The first n of a vector, zeros behind them; n may be anything. */
+INLINE vf vf_from_f16_some(const uint16_t *p, int n)
+{
+    uint16_t some[V_LANES] = {0};
+    if (n >= V_LANES) return vf_from_f16(p);
+    if (n > 0) memcpy(some, p, (size_t)n * sizeof *p);
+    return vf_from_f16(some);
+}
 INLINE void vf_to_f16(uint16_t *p, vf v) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
 INLINE vf vf_from_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 INLINE vf vf_from_u8(const uint8_t *p)
@@ -73,6 +81,14 @@ INLINE float lanes_fold(const vf *v)
     vf a = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
     float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
     return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
+}
+
+/* The same for two at once. */
+INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
+{
+    vf a = vaddq_f32(vaddq_f32(v[0][0], v[0][2]), vaddq_f32(v[0][1], v[0][3]));
+    vf b = vaddq_f32(vaddq_f32(v[1][0], v[1][2]), vaddq_f32(v[1][1], v[1][3]));
+    vst1_f32(out, vpadd_f32(vadd_f32(vget_low_f32(a), vget_high_f32(a)), vadd_f32(vget_low_f32(b), vget_high_f32(b))));
 }
 
 /* Sixteen ints that fit in bytes, and their sum. */
