@@ -118,6 +118,49 @@ static void place_quants(enum panel_kind kind, uint8_t *block, uint32_t lane, co
         }
 }
 
+/* Formats whose quants the panel keeps byte for byte: four columns (or four pairs of nibbles) go over as one word. These are
+ * nearly all bytes of a real model, and loading waits for this loop. */
+struct plain {
+    uint32_t bytes, m_at, quants_at; /* of a block: its size, where its minimum is (0: none) and its quants */
+};
+
+static bool is_plain(uint32_t type, struct plain *out)
+{
+    switch (type) {
+    case T_Q4_0: *out = (struct plain){18, 0, 2}; return true;
+    case T_Q4_1: *out = (struct plain){20, 2, 4}; return true;
+    case T_Q8_0: *out = (struct plain){34, 0, 2}; return true;
+    default: return false;
+    }
+}
+
+static void pack_plain_row(struct panels *p, const struct plain *is, uint32_t row, const uint8_t *from)
+{
+    uint8_t *panel = p->data + (row / PANEL_ROWS) * p->panel_bytes;
+    uint32_t lane = row % PANEL_ROWS, words = (is->bytes - is->quants_at) / 4;
+    uint8_t *quants = panel + panel_scale_bytes(p->kind, p->cols) + 4 * lane;
+    for (uint32_t b = 0; b < p->cols / BLOCK; b++, from += is->bytes) {
+        uint8_t *scales = panel + scales_at(p->kind, b) + 2 * lane;
+        memcpy(scales, from, 2);
+        if (is->m_at) memcpy(scales + 32, from + is->m_at, 2);
+        for (uint32_t k = 0; k < words; k++, quants += 4 * LANES) memcpy(quants, from + is->quants_at + 4 * k, 4);
+    }
+}
+
+/* Q6_K, the usual head: a superblock at a time, so that its bits are taken apart in order. */
+static void pack_q6_k_row(struct panels *p, uint32_t row, const uint8_t *from)
+{
+    uint8_t *panel = p->data + (row / PANEL_ROWS) * p->panel_bytes;
+    uint32_t lane = row % PANEL_ROWS;
+    uint8_t *quants = panel + panel_scale_bytes(p->kind, p->cols) + 4 * lane;
+    for (uint32_t b = 0; b < p->cols / BLOCK; b++) {
+        struct split w;
+        split_q6_k(&w, from + (size_t)(b / SUPER) * 210, (int)(b % SUPER));
+        place_scales(p->kind, panel, b, lane, &w);
+        for (uint32_t k = 0; k < 8; k++, quants += 4 * LANES) memcpy(quants, w.q + 4 * k, 4);
+    }
+}
+
 static void pack_row(struct panels *p, uint32_t type, uint32_t row, const uint8_t *file_row)
 {
     uint8_t *panel = p->data + (row / PANEL_ROWS) * p->panel_bytes;
@@ -150,9 +193,13 @@ void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_
 {
     uint64_t bytes = block_row_bytes(tensor_type, p->cols);
     uint32_t end = first + n, padded = end == p->rows ? (uint32_t)round_up(end, PANEL_ROWS) : end;
+    struct plain is = {0};
+    bool plain = is_plain(tensor_type, &is);
     for (uint32_t r = first; r < padded; r++) {
         const uint8_t *row = r < end ? (const uint8_t *)file_rows + (r - first) * bytes : NULL;
         if (kind_is_float(p->kind)) pack_float_row(p, r, row);
+        else if (row && plain) pack_plain_row(p, &is, r, row);
+        else if (row && tensor_type == T_Q6_K) pack_q6_k_row(p, r, row);
         else pack_row(p, tensor_type, r, row);
     }
 }
