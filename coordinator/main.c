@@ -91,6 +91,7 @@ static bool someone_else_speaks(void)
 
 int main(int argc, char **argv)
 {
+    threads_wait_politely(argv);
     struct err why = {0};
     struct options o;
     enum command command = CMD_RUN;

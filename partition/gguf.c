@@ -243,10 +243,22 @@ struct hash128 gguf_fingerprint(const struct gguf *g)
     return h;
 }
 
+/* Whole pages: those touched by the range, or those inside it. */
+static void advise(const void *from, size_t bytes, int advice, bool outwards)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from, end = begin + bytes;
+    uintptr_t first = (outwards ? begin : begin + page - 1) / page * page, last = (outwards ? end + page - 1 : end) / page * page;
+    if (first < last) madvise((void *)first, last - first, advice);
+}
+
+void gguf_expect(const struct gguf *g, const void *from, size_t bytes)
+{
+    (void)g;
+    advise(from, bytes, MADV_WILLNEED, true);
+}
+
 void gguf_forget(const struct gguf *g, const void *from, size_t bytes)
 {
     (void)g;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)from + page - 1) / page * page, end = ((uintptr_t)from + bytes) / page * page;
-    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+    advise(from, bytes, MADV_DONTNEED, false);
 }

@@ -74,6 +74,9 @@ struct gguf_string gguf_next_string(const uint8_t **cursor);
 size_t gguf_key_count(const struct gguf *g);
 const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *out, size_t out_size);
 
+/* Tells the system that these mapped pages will be read soon, so it fetches them in one go. */
+void gguf_expect(const struct gguf *g, const void *from, size_t bytes);
+
 /* Tells the system that these mapped pages are not needed now, so they stop counting as ours. */
 void gguf_forget(const struct gguf *g, const void *from, size_t bytes);
 

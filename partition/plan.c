@@ -88,6 +88,14 @@ static uint64_t missing(const struct plan *plan, const struct worker_offer *offe
     return limit && want > limit ? want - limit : 0;
 }
 
+/* "worker 2 (attic)", or "worker 2" for one that has no name of its own. */
+static const char *show_worker(char out[160], const struct worker_offer *offer, int i)
+{
+    int n = snprintf(out, 160, "worker %d", i + 1);
+    if (*offer->name && strcmp(offer->name, out)) snprintf(out + n, 160 - (size_t)n, " (%s)", offer->name);
+    return out;
+}
+
 int plan_check_memory(const struct plan *plan, const struct worker_offer *offers, struct err *why)
 {
     uint64_t offered = 0, wanted = 0;
@@ -100,16 +108,17 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
         all_limited &= offers[i].memory != 0;
     }
     if (!missing(plan, offers, worst)) return 0;
-    char share[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
+    const struct stage_plan *s = &plan->stage[worst];
+    char who[160], share[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
     show_bytes(all, offered);
     show_bytes(sum, wanted);
     if (all_limited)
         snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
-    return fail(
-        why, E_MEMORY, "worker %d (%s) may use %s, but %s with %u sequences of %u positions want %s: %s are missing%s",
-        worst + 1, offers[worst].name, show_bytes(limit, offers[worst].memory),
-        show_share(share, plan->stage[worst].share), plan->capacity.sequences, plan->capacity.context,
-        show_bytes(want, plan->stage[worst].bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
+    return fail(why, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
+                show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
+                show_share(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
+                plan->capacity.context, s->share.end == s->share.first + !s->share.head ? "s" : "",
+                show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
 }
 
 /* Layers per worker to ends of items; every worker must have something, the last one has the head at least. */

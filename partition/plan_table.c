@@ -40,7 +40,7 @@ static void print_stage(FILE *to, const struct plan *plan, int i, const struct w
     const struct stage_plan *s = &plan->stage[i];
     char number[12], share[64], limit[24] = "-", ms[24], load[24];
     snprintf(number, sizeof number, "%d", i + 1);
-    snprintf(ms, sizeof ms, "%.1f ms", s->expected * 1e3);
+    snprintf(ms, sizeof ms, "%.*f ms", s->expected < 0.01 ? 3 : 1, s->expected * 1e3);
     snprintf(load, sizeof load, "%.0f%%", 100 * s->expected / slowest(plan));
     if (offer->memory) show_bytes(limit, offer->memory);
     print_line(to, number, offer->name, show_share(share, s->share), stage_sums(&s->bytes), limit, ms, load);
@@ -71,7 +71,7 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     uint32_t rows = decode_rows(&plan->capacity), groups = (plan->capacity.sequences - 1) / rows + 1;
     if (groups > plan->capacity.in_flight) groups = plan->capacity.in_flight;
     double ring = groups / t_sum, rate = ring < 1 / t_max ? ring : 1 / t_max;
-    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s together with %u sequences, %.1f alone"
+    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone"
             " (nominal speeds; travel time not counted)\n", plan->capacity.rows / prompt_max, rate * rows,
             plan->capacity.sequences, 1 / t_alone);
 }

@@ -3,7 +3,7 @@
  *
  * Waiting. MPI moves data only inside its own calls, and its blocking calls spin: a rank that waits in MPI_Recv takes the
  * core that another rank computes on. So we look, and sleep between looks: a 32nd of the time that nothing has happened
- * for, at least 20 us, at most 2 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
+ * for, at least 20 us, at most 4 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
  * about 1% of a core. The sleep is a poll of an eventfd, so port_wake ends it at once.
  *
  * Receiving. MPI_Improbe tells size and sender of what has come, then MPI_Imrecv takes it into a frame of that size. Receives
@@ -32,7 +32,7 @@
 #define TAG 1
 #define ARRIVALS 4
 #define NAP_LEAST 20000u          /* ns */
-#define NAP_MOST 2000000u
+#define NAP_MOST 4000000u
 #define GOODBYE_NS 60000000000ull /* for the slowest rank to say it is done too; a dead one mpirun notices sooner */
 
 struct mpi_port {

@@ -32,7 +32,8 @@ struct loop {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct tray in, out;
-    bool stopping, failed;
+    volatile bool stopping;
+    bool failed;
     struct err failure;
     uint64_t busy_ns, wait_ns, send_ns, batches, rows, last_batch, computing_since;
     struct work work;     /* the one being computed */
@@ -264,6 +265,7 @@ int loop_run(const struct loop_setup *setup, struct err *why)
     struct loop *l = calloc(1, sizeof *l);
     if (!l) return fail(why, E_MEMORY, "no memory for the loop's own %zu bytes", sizeof *l);
     l->setup = setup;
+    stage_heed(setup->stage, &l->stopping);
     pthread_mutex_init(&l->lock, 0);
     pthread_cond_init(&l->changed, 0);
     struct err mine = {0};
@@ -278,6 +280,7 @@ int loop_run(const struct loop_setup *setup, struct err *why)
         pthread_mutex_unlock(&l->lock);
         pthread_join(l->thread, 0);
     }
+    stage_heed(setup->stage, 0);
     tray_empty(&l->in);
     tray_empty(&l->out);
     pthread_cond_destroy(&l->changed);

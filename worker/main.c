@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "base/error.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "base/version.h"
 #include "partition/plan.h"
 #include "transport/transport.h"
@@ -126,6 +127,7 @@ static int serve(struct arguments *a, struct err *why)
 
 int main(int argc, char **argv)
 {
+    threads_wait_politely(argv);
     struct arguments a = {.worker.stop = &stop};
     struct err why = {0};
     log_open("worker", LOG_INFO);

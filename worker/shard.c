@@ -65,7 +65,18 @@ void shard_close(struct shard *shard)
     *shard = (struct shard){0};
 }
 
-int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
+/* Panels are packed one by one, each by one thread. */
+static void pack(struct weight *w, uint32_t first_row, uint32_t rows, const uint8_t *bytes, int threads)
+{
+    const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (uint32_t r = 0; r < rows; r += PANEL_ROWS) {
+        uint32_t n = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
+        panels_pack(&w->panels, w->is.type, first_row + r, n, bytes + r * row_bytes);
+    }
+}
+
+int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, int threads,
                struct err *why)
 {
     if (index >= shard->n)
@@ -83,7 +94,7 @@ int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t
         return fail(why, E_WIRE, "%s of layer %u: a piece of %u rows in the middle; only multiples of %u fit", name,
                     w->is.layer, rows, PANEL_ROWS);
     if (w->norm) memcpy(w->norm, bytes, (size_t)w->is.cols * sizeof(float));
-    else panels_pack(&w->panels, w->is.type, first_row, rows, bytes);
+    else pack(w, first_row, rows, bytes, threads);
     w->rows_in += rows;
     return 0;
 }

@@ -28,8 +28,8 @@ int shard_open(struct shard *shard, const struct tensor *tensors, size_t n, uint
                struct err *why);
 void shard_close(struct shard *shard);
 
-/* See stage_load and stage_loaded. */
-int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
+/* See stage_load and stage_loaded. `threads` pack side by side. */
+int shard_load(struct shard *shard, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, int threads,
                struct err *why);
 int shard_loaded(const struct shard *shard, struct err *why);
 

@@ -39,6 +39,8 @@ struct stage {
     struct bench bench;
     struct head head;
     float *rows; /* stage_rows */
+    const volatile bool *stop;
+    bool stopped; /* all threads of the region look at this one, which changes between two barriers only */
 };
 
 /* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). */
@@ -189,7 +191,7 @@ float *stage_rows(struct stage *s)
 
 int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
 {
-    return shard_load(&s->shard, index, first_row, rows, bytes, why);
+    return shard_load(&s->shard, index, first_row, rows, bytes, s->bench.threads, why);
 }
 
 int stage_loaded(const struct stage *s, struct err *why)
@@ -210,9 +212,13 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 {
     const struct bench *b = &s->bench;
     if (s->kv.layers) text_angles(b);
-    for (uint32_t i = 0; i < s->kv.layers; i++)
+    for (uint32_t i = 0; i < s->kv.layers && !s->stopped; i++) {
         text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
-    if (s->share.head) head_answer(&s->head, b, x, call);
+#pragma omp master
+        s->stopped = s->stop && *s->stop;
+#pragma omp barrier
+    }
+    if (s->share.head && !s->stopped) head_answer(&s->head, b, x, call);
 }
 
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
@@ -234,5 +240,11 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
 #pragma omp parallel num_threads(s->bench.threads)
         stage_pass(s, x, &call);
     }
+    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
     return s->share.head ? s->head.code : 0;
+}
+
+void stage_heed(struct stage *s, const volatile bool *stop)
+{
+    s->stop = stop;
 }

@@ -217,6 +217,8 @@ static int be_assigned(struct member *m, bool *dismissed, struct err *why)
 
 /* ---- weights ---- */
 
+#define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
+
 /* The same file, if this host has it: same path, same fingerprint. Anything else and the share is sent. */
 static struct model *open_same_file(const struct member *m)
 {
@@ -237,6 +239,7 @@ static int load_from_file(struct member *m, struct model *model, struct err *why
     share_tensors(model, m->share, m->tensors);
     delivery_begin(&d, m->tensors, m->count);
     while (delivery_next(&d, &p)) {
+        gguf_expect(model->file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
         struct frame *f = 0;
         TRY(look(m, &f, 0, why));
         if (f) {

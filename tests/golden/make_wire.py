@@ -2,10 +2,13 @@
 """Makes wire.txt: the bytes of one frame of every message, written from docs/WIRE.md alone, without the program's code.
 
     python3 tests/golden/make_wire.py > tests/golden/wire.txt
+    python3 tests/golden/make_wire.py tests/fuzz/seeds/wire_fuzz       # the same frames as seeds, a file each
 
 The values are those of tests/unit/samples.h. Uses nothing but the standard library: the hash of the piece is a constant,
 computed with xxhsum."""
+import os
 import struct
+import sys
 
 POLY = 0x82F63B78
 TABLE = []
@@ -81,7 +84,12 @@ FRAMES = [
     frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
 ]
 
-if __name__ == "__main__":
+if len(sys.argv) > 1:
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for i, (name, data) in enumerate(FRAMES):
+        with open(os.path.join(sys.argv[1], "%02d-%s" % (i, name.lower())), "wb") as f:
+            f.write(data)
+else:
     print("# One frame of every message, made by tests/golden/make_wire.py from docs/WIRE.md; the values are in tests/unit/samples.h.")
     for name, data in FRAMES:
         print(name, data.hex())

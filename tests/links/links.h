@@ -13,15 +13,17 @@
 
 #define RUN 0x7e577e57u
 #define PATIENCE_MS 5000
+#define MAX_BODY (8u << 20) /* for port_limits, before the first role: a neighbour may be ahead of us */
+#define MAX_QUEUED 1000
 
 /* A frame of n bytes whose content follows from who sends the how-manieth. */
 static inline struct frame *marked_frame(int from, uint32_t count, size_t n)
 {
     struct frame *f = frame_new(M_WORK, n);
-    uint32_t x = (uint32_t)from * 2654435761u + count * 40503u + 1;
-    for (size_t i = 0; i < n; i++) {
-        x = x * 1664525u + 1013904223u;
-        frame_body(f)[i] = (uint8_t)(x >> 24);
+    uint64_t x = (uint64_t)from * 2654435761u + count * 40503u + 1;
+    for (size_t i = 0; i < n; i += 8) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        memcpy(frame_body(f) + i, &x, n - i < 8 ? n - i : 8);
     }
     return f;
 }
@@ -97,7 +99,6 @@ static const size_t awkward_sizes[] = {0, 1, 3, 4, 63, 64, 65, 4095, 4096, 4097,
 static inline int sizes_role(struct port *p, int nodes, struct err *why)
 {
     int self = port_self(p), previous = (self + nodes - 1) % nodes, next = (self + 1) % nodes;
-    port_limits(p, 8 << 20, 100);
     for (uint32_t i = 0; i < AWKWARD_SIZES; i++) {
         struct frame *f = marked_frame(self, i, awkward_sizes[i]);
         TRY(port_send(p, next, &f, why));
@@ -117,7 +118,6 @@ static inline int ring_role(struct port *p, int nodes, uint32_t frames, size_t b
 {
     int self = port_self(p), next = (self + 1) % nodes;
     uint32_t counts[16] = {0}, awaited = 0;
-    port_limits(p, bytes, frames + 1);
     for (uint32_t i = 0; i < frames; i++)
         for (int to = 0; to < nodes; to++) {
             if (to == self || (to != next && to != 0 && self != 0)) continue;

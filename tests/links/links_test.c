@@ -100,6 +100,7 @@ static int play(struct cluster *c, role *each, struct err *why)
 
 static int greet(struct cluster *c, struct port *p, struct err *why)
 {
+    port_limits(p, MAX_BODY, MAX_QUEUED);
     return greet_role(p, c->nodes, c->run, c->addresses, why);
 }
 

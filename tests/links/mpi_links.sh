@@ -4,6 +4,9 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 program=${B:-build}/tests/links/mpi_links
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+# MPI unloads its plugins before leaks are counted, so theirs cannot be told from ours; links_test counts ours. Its locks
+# are its own affair too.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 TSAN_OPTIONS=${TSAN_OPTIONS:-}:detect_deadlocks=0
 bad=0
 
 verdict() { # name, whether it held (0), what was seen
@@ -15,8 +18,11 @@ ranks() { # how many, arguments: a run that may not hang
 }
 
 ranks 4 claims || bad=1
-ranks 2 claims >/dev/null || { echo "FAIL the_claims_hold_for_two_ranks"; bad=1; }
-ranks 4 idle 3 || bad=1
+said=$(ranks 2 claims 2>&1)
+verdict the_claims_hold_for_two_ranks $? "$said"
+if [ -z "${SAN:-}" ]; then # a sanitizer's own work is not what is measured
+    ranks 4 idle 3 || bad=1
+fi
 
 said=$(ranks 1 claims 2>&1)
 [[ $? -ne 0 && "$said" == *"mpirun -n 4"* ]]

@@ -15,9 +15,6 @@
 #include <math.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-
 typedef __m256 vf;
 typedef __m256i vi;
 #define V_LANES 8

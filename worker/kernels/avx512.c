@@ -11,9 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-
 typedef __m512 vf;
 typedef __m512i vi;
 #define V_LANES 16

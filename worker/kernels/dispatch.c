@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
-/* An instruction set: NULL where this build has no code for it. */
+/* An instruction set this build has code for. */
 struct isa {
     const char *name, *needs;
     bool (*runs)(void);
@@ -24,10 +26,12 @@ static bool runs_anywhere(void)
 }
 
 #if defined(__x86_64__)
-/* These also ask whether the system saves the wide registers. */
+/* The builtins also ask whether the system saves the wide registers. Not every compiler's know F16C by name. */
 static bool runs_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
+           (c & bit_F16C);
 }
 
 static bool runs_avx512(void)

@@ -100,6 +100,18 @@ static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
 #define GELU_A (-0x1.988454p+0f)
 #define GELU_B (-0x1.2444f2p-4f)
 
+/* ---- for the vector files ------------------------------------------------------------------------------------- */
+
+/* INLINE is for functions whose int arguments are constants, EACH for loops whose vectors must end up in registers.
+ * Sanitizers would take minutes over code taken apart like that, so there both mean nothing. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INLINE static inline
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
+
 /* ---- the instruction sets ------------------------------------------------------------------------------------- */
 
 /* Fills in every operation: plain C, any CPU. */

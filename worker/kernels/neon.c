@@ -11,9 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-
 typedef float32x4_t vf;
 typedef int32x4_t vi;
 #define V_LANES 4

@@ -2,7 +2,7 @@
  *
  * Packing happens once, when a worker takes its share: every block of the file is taken apart into plain integers
  * (block_split), and those are put where the sixteen lanes want them (place). Nothing is rounded: a packed weight is
- * the file's weight, q, d and m apart. It costs a few nanoseconds a weight; callers share rows among threads.
+ * the file's weight, q, d and m apart. It costs about a nanosecond a weight; callers share rows among threads.
  *
  * Activations lie in tiles of ACT_TILE rows, block by block, so that a tile is read from front to back while one panel
  * is. With fewer rows than that the tile has holes; they cost cache lines that nobody reads, not time. */
@@ -13,9 +13,10 @@
 
 #include <string.h>
 
-/* One block of 32 columns of one row, as the panels store it. K kinds: d and m are the superblock's. */
+/* One block of 32 columns of one row, as the panels store it: 32 bytes, or 16 of two nibbles, column j and 16 + j. K kinds: d
+ * and m are the superblock's. */
 struct split {
-    int8_t q[BLOCK];
+    uint8_t q[BLOCK];
     uint16_t d, m;
     uint8_t s[2]; /* K4, K5: scale, minimum; Q6: scales of the two halves */
 };
@@ -25,18 +26,18 @@ static uint16_t le16(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
-/* Columns 0..15 in the low nibbles, 16..31 in the high ones; the fifth bits, if any, in a 32-bit word, minus `offset`. */
-static void split_nibbles(int8_t *q, const uint8_t *qs, uint32_t fifth, int offset)
-{
-    for (int j = 0; j < 16; j++) {
-        q[j] = (int8_t)(((qs[j] & 15) | (fifth >> j & 1) << 4) - offset);
-        q[j + 16] = (int8_t)(((qs[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - offset);
-    }
-}
-
 static uint32_t le32(const uint8_t *p)
 {
     return le16(p) | (uint32_t)le16(p + 2) << 16;
+}
+
+/* Columns 0..15 in the low nibbles, 16..31 in the high ones; the fifth bits in a 32-bit word, minus `offset`. */
+static void split_five(uint8_t *q, const uint8_t *qs, uint32_t fifth, int offset)
+{
+    for (int j = 0; j < 16; j++) {
+        q[j] = (uint8_t)(((qs[j] & 15) | (fifth >> j & 1) << 4) - offset);
+        q[j + 16] = (uint8_t)(((qs[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - offset);
+    }
 }
 
 /* Eight six-bit scales and eight six-bit minima in twelve bytes. */
@@ -49,13 +50,15 @@ static void split_k_scales(uint8_t *s, const uint8_t *b, int g)
 /* Groups 2i and 2i+1 of 32 share 32 bytes, low and high nibbles; Q5_K has bit 4 of group g in bit g of qh. */
 static void split_k(struct split *out, const uint8_t *super, int g, const uint8_t *qh, const uint8_t *qs)
 {
+    const uint8_t *from = qs + 32 * (g / 2);
+    int shift = g & 1 ? 4 : 0;
     out->d = le16(super);
     out->m = le16(super + 2);
     split_k_scales(out->s, super + 4, g);
-    for (int j = 0; j < BLOCK; j++) {
-        uint8_t byte = qs[32 * (g / 2) + j];
-        out->q[j] = (int8_t)((g & 1 ? byte >> 4 : byte & 15) | (qh ? (qh[j] >> g & 1) << 4 : 0));
-    }
+    if (qh)
+        for (int j = 0; j < BLOCK; j++) out->q[j] = (uint8_t)((from[j] >> shift & 15) | (qh[j] >> g & 1) << 4);
+    else
+        for (int j = 0; j < 16; j++) out->q[j] = (uint8_t)((from[j] >> shift & 15) | (from[j + 16] >> shift & 15) << 4);
 }
 
 /* Group g of 32: half h of 128, quarter g % 4 of it. */
@@ -63,10 +66,9 @@ static void split_q6_k(struct split *out, const uint8_t *super, int g)
 {
     int h = g / 4, quarter = g % 4;
     const uint8_t *ql = super + 64 * h + 32 * (quarter & 1), *qh = super + 128 + 32 * h;
-    for (int j = 0; j < BLOCK; j++) {
-        int low = quarter < 2 ? ql[j] & 15 : ql[j] >> 4;
-        out->q[j] = (int8_t)((low | (qh[j] >> 2 * quarter & 3) << 4) - 32);
-    }
+    int shift = quarter < 2 ? 0 : 4;
+    for (int j = 0; j < BLOCK; j++)
+        out->q[j] = (uint8_t)(((ql[j] >> shift & 15) | (qh[j] >> 2 * quarter & 3) << 4) - 32);
     memcpy(out->s, super + 192 + 2 * g, 2);
     out->d = le16(super + 208);
 }
@@ -83,10 +85,10 @@ static void block_split(struct split *out, uint32_t type, const uint8_t *row, ui
     }
     out->d = le16(at);
     switch (type) {
-    case T_Q4_0: split_nibbles(out->q, at + 2, 0, 0); break; /* stays 0..15; matmul takes the 8 off */
-    case T_Q4_1: out->m = le16(at + 2), split_nibbles(out->q, at + 4, 0, 0); break;
-    case T_Q5_0: split_nibbles(out->q, at + 6, le32(at + 2), 16); break;
-    case T_Q5_1: out->m = le16(at + 2), split_nibbles(out->q, at + 8, le32(at + 4), 0); break;
+    case T_Q4_0: memcpy(out->q, at + 2, 16); break; /* the same nibbles as ours, 0..15; matmul takes the 8 off */
+    case T_Q4_1: out->m = le16(at + 2), memcpy(out->q, at + 4, 16); break;
+    case T_Q5_0: split_five(out->q, at + 6, le32(at + 2), 16); break;
+    case T_Q5_1: out->m = le16(at + 2), split_five(out->q, at + 8, le32(at + 4), 0); break;
     case T_Q8_0: memcpy(out->q, at + 2, BLOCK); break;
     }
 }
@@ -108,14 +110,9 @@ static void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint3
     }
 }
 
-static void place_quants(enum panel_kind kind, uint8_t *block, uint32_t lane, const int8_t *q)
+static void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
 {
-    bool nibbles = kind == P_Q4 || kind == P_Q4M || kind == P_K4;
-    for (uint32_t k = 0; k < (nibbles ? 4 : 8); k++)
-        for (uint32_t j = 0; j < 4; j++) {
-            uint8_t low = (uint8_t)q[4 * k + j];
-            block[(k * LANES + lane) * 4 + j] = nibbles ? (uint8_t)(low | q[16 + 4 * k + j] << 4) : low;
-        }
+    for (uint32_t k = 0; k < quant_bytes / (4 * LANES); k++) memcpy(block + (k * LANES + lane) * 4, q + 4 * k, 4);
 }
 
 static void pack_row(struct panels *p, uint32_t type, uint32_t row, const uint8_t *file_row)
@@ -127,7 +124,7 @@ static void pack_row(struct panels *p, uint32_t type, uint32_t row, const uint8_
     for (uint32_t b = 0; b < p->cols / BLOCK; b++) {
         if (file_row) block_split(&w, type, file_row, b);
         place_scales(p->kind, panel, b, lane, &w);
-        place_quants(p->kind, quants + (size_t)b * quant_bytes, lane, w.q);
+        place_quants(quants + (size_t)b * quant_bytes, quant_bytes, lane, w.q);
     }
 }
 

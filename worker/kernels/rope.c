@@ -28,6 +28,14 @@ static struct two two_mul(struct two a, struct two b)
     return two_sum(p, e + (a.hi * b.lo + a.lo * b.hi));
 }
 
+static double power(double x, uint32_t n)
+{
+    double y = 1;
+    for (; n; n >>= 1, x *= x)
+        if (n & 1) y *= x;
+    return y;
+}
+
 static struct two two_power(struct two x, uint32_t n)
 {
     struct two y = {1, 0};
@@ -50,10 +58,7 @@ static struct two root_of_inverse(double base, uint32_t n)
     double m = frexp(base, &e);
     double log2_above = (e - 1) + (2 * m - 1) + 0.0861; /* the chord of log2 and its largest error */
     struct two y = {below_power(log2_above / n), 0};
-    for (int i = 0; i < 24; i++) {
-        struct two z = two_power((struct two){y.hi, 0}, n);
-        y.hi += y.hi * ((1 - base * z.hi) / n);
-    }
+    for (int i = 0; i < 24; i++) y.hi += y.hi * ((1 - base * power(y.hi, n)) / n);
     for (int i = 0; i < 2; i++) {
         struct two z = two_mul(two_power(y, n), (struct two){base, 0});
         double error = (1 - z.hi) - z.lo;
@@ -68,8 +73,8 @@ static double sine(double r)
     static const double c[] = {-1 / 6.0,         1 / 120.0,          -1 / 5040.0,         1 / 362880.0,
                                -1 / 39916800.0, 1 / 6227020800.0, -1 / 1307674368000.0};
     double r2 = r * r, p = 0;
-    for (int i = 6; i >= 0; i--) p = fma(p, r2, c[i]);
-    return fma(p * r2, r, r);
+    for (int i = 6; i >= 0; i--) p = p * r2 + c[i];
+    return p * r2 * r + r;
 }
 
 static double cosine(double r)
@@ -77,8 +82,8 @@ static double cosine(double r)
     static const double c[] = {-1 / 2.0,       1 / 24.0,        -1 / 720.0,          1 / 40320.0,
                                -1 / 3628800.0, 1 / 479001600.0, -1 / 87178291200.0, 1 / 20922789888000.0};
     double r2 = r * r, p = 0;
-    for (int i = 7; i >= 0; i--) p = fma(p, r2, c[i]);
-    return fma(p, r2, 1);
+    for (int i = 7; i >= 0; i--) p = p * r2 + c[i];
+    return p * r2 + 1;
 }
 
 /* Takes the nearest multiple of pi/2 away, itself a sum of two doubles, and turns back by quarters. */

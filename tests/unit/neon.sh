@@ -1,0 +1,37 @@
+#!/bin/sh
+# tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels and their two
+# tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools are missing.
+#
+#   tests/unit/neon.sh [WORD…]      NEON_CC=aarch64-linux-gnu-gcc QEMU="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max" B=build
+set -eu
+cd "$(dirname "$0")/../.."
+CC=${NEON_CC:-aarch64-linux-gnu-gcc}
+QEMU=${QEMU:-qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max}
+out=${B:-build}/neon
+
+for tool in "$CC" "${QEMU%% *}"; do
+    command -v "$tool" >/dev/null || { echo "skip neon_equals_ref_under_qemu: $tool is not installed"; exit 0; }
+done
+
+# Only what the kernels need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
+sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
+         worker/kernels/panel worker/kernels/ref worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
+flags="-std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -ffunction-sections -I."
+mkdir -p "$out"
+objects=
+for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do
+    o=$out/$(basename "$s").o
+    extra=
+    case $s in */neon) extra="-O3 -march=armv8.2-a+dotprod" ;; esac
+    # shellcheck disable=SC2086
+    $CC $flags $extra -c "$s.c" -o "$o"
+    case $s in tests/unit/*) ;; *) objects="$objects $o" ;; esac
+done
+
+status=0
+for t in kernels_test kernels_truth_test; do
+    # shellcheck disable=SC2086
+    $CC -Wl,--gc-sections $objects "$out/$t.o" -lm -o "$out/$t"
+    $QEMU "$out/$t" "$@" || status=1
+done
+exit $status
