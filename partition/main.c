@@ -21,7 +21,7 @@ static const char manual[] =
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
     "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"
-    "      speed and in the memory of the real model. Written as OUT.gguf.partial and named when complete.\n"
+    "      speed and in the memory of the real model. The file gets its name when it is complete.\n"
     "      --size SIZE       tiny (default), 270m, 1b, 4b, 12b or 27b\n"
     "      --embd FORMAT     of the embedding, which is also the head (q8_0; published files have f16, q8_0 or q6_k)\n"
     "      --matrix FORMAT   of the matrices of all layers (q4_0)\n"
