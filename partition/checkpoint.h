@@ -62,8 +62,9 @@ int checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *
 /* Mapped pages wholly inside stop counting as ours. */
 void checkpoint_forget(const struct checkpoint *c, const void *from, size_t bytes);
 
-/* All metadata of one part into `o`: general.* (general.file_type is `file_type`), sizes, and for the text the tokenizer,
- * from tokenizer.model or else tokenizer.json, and the chat template. E_FILE if the tokenizer is missing or damaged. */
+/* All metadata of one part into `o`: general.* (general.file_type is `file_type`), sizes, and for the text the
+ * tokenizer, from tokenizer.model or else tokenizer.json, and the chat template. E_FILE if the tokenizer is missing or
+ * damaged. */
 int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum part part, uint32_t file_type,
                             struct err *why);
 

@@ -202,7 +202,7 @@ static int read_vocabulary(struct model_config *c, const struct gguf *g, struct 
 }
 
 /* query_pre_attn_scalar^-1/2: 168 for the 27B, which is hidden / heads; the head dimension for all others. */
-static float attention_scale(const struct model_config *c)
+float config_attention_scale(const struct model_config *c)
 {
     double of = c->layers == LAYERS_OF_27B ? (double)c->hidden / c->heads : (double)c->head_dim;
     return (float)(1.0 / sqrt(of));
@@ -218,7 +218,7 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
     TRY(read_rope(&c, g, why));
     TRY(read_pattern(&c, g, why));
     TRY(read_vocabulary(&c, g, why));
-    c.attention_scale = attention_scale(&c);
+    c.attention_scale = config_attention_scale(&c);
     TRY(config_check(&c, gguf_path(g, 0), why));
     *out = c;
     return 0;

@@ -1,4 +1,4 @@
-/* partition/hf_config.h — config.json of a Hugging Face checkpoint: the sizes of the text model and of its picture encoder.
+/* partition/hf_config.h — config.json of a Hugging Face checkpoint: sizes of the text model and the picture encoder.
  *
  * Two layouts are in use: flat ("gemma3_text": 270M and 1B) and nested ("gemma3" with text_config and vision_config: 4B
  * and up). A key that is not there has the value that the published model class gives it; the original 4B file names

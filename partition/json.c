@@ -126,7 +126,7 @@ static bool next_member(struct json *j, char open)
         return false;
     }
     if (!*first) {
-        if (c != ',') return wanted(j, open == '{' ? "a comma or the closing brace" : "a comma or the closing bracket"), false;
+        if (c != ',') return wanted(j, open == '{' ? "a comma or }" : "a comma or ]"), false;
         j->at++;
         if (next_char(j) == close) return wanted(j, "another value after the comma"), false;
     }
@@ -156,13 +156,19 @@ int json_finish(struct json *j)
 
 /* ---- strings ---- */
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 static int hex4(struct json *j, uint32_t *out)
 {
     if (j->end - j->at < 4) return json_fail(j, "the text ends inside a \\u escape");
     *out = 0;
     for (int i = 0; i < 4; i++) {
-        char c = *j->at++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = hex_digit(*j->at++);
         if (digit < 0) return json_fail(j, "a \\u escape wants four hexadecimal digits");
         *out = *out << 4 | (uint32_t)digit;
     }
@@ -171,13 +177,11 @@ static int hex4(struct json *j, uint32_t *out)
 
 static size_t put_utf8(char *out, uint32_t c)
 {
-    if (c < 0x80) return out[0] = (char)c, 1;
-    if (c < 0x800) return out[0] = (char)(0xc0 | c >> 6), out[1] = (char)(0x80 | (c & 63)), 2;
-    if (c < 0x10000)
-        return out[0] = (char)(0xe0 | c >> 12), out[1] = (char)(0x80 | (c >> 6 & 63)), out[2] = (char)(0x80 | (c & 63)), 3;
-    out[0] = (char)(0xf0 | c >> 18), out[1] = (char)(0x80 | (c >> 12 & 63));
-    out[2] = (char)(0x80 | (c >> 6 & 63)), out[3] = (char)(0x80 | (c & 63));
-    return 4;
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 63));
+    out[0] = (char)(lead[n] | c);
+    return n;
 }
 
 /* Characters beyond U+FFFF are written as two escapes, a high and a low surrogate. */
@@ -370,30 +374,4 @@ int json_skip(struct json *j)
         while (j->depth > floor && !(j->open[j->depth - 1] == '{' ? json_key(j, &key) : json_item(j))) TRY(j->rc);
     } while (j->depth > floor);
     return j->rc;
-}
-
-/* ---- files ---- */
-
-int read_small_file(const char *path, size_t most, char **out, size_t *n, struct err *why)
-{
-    *out = NULL;
-    FILE *f = fopen(path, "rb");
-    if (!f) return fail_errno(why, E_FILE, "cannot open %s", path);
-    size_t room = 65536, have = 0;
-    char *text = malloc(room + 1);
-    int rc = text ? 0 : fail(why, E_MEMORY, "no memory to read %s", path);
-    while (!rc) {
-        have += fread(text + have, 1, room - have, f);
-        if (ferror(f)) rc = fail_errno(why, E_FILE, "cannot read %s", path);
-        else if (have > most) rc = fail(why, E_FILE, "%s is larger than %zu bytes, which it should not be", path, most);
-        if (rc || have < room) break;
-        char *grown = realloc(text, room * 2 + 1);
-        if (!grown) rc = fail(why, E_MEMORY, "no memory to read %s", path);
-        else text = grown, room *= 2;
-    }
-    fclose(f);
-    if (rc) return free(text), rc;
-    text[have] = 0;
-    *out = text, *n = have;
-    return 0;
 }

@@ -72,7 +72,4 @@ int json_fail(struct json *j, const char *format, ...) __attribute__((format(pri
 /* A copy of `s` fit for sentences: printable, shortened. Returns out. */
 char *json_plain(char out[64], struct json_text s);
 
-/* A whole file into memory, terminated by a NUL that *n does not count; E_FILE if it is larger than `most`. */
-int read_small_file(const char *path, size_t most, char **out, size_t *n, struct err *why);
-
 #endif
