@@ -8,7 +8,7 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
                  uint64_t most, uint32_t sequences, struct err *why)
 {
     if (o->context && o->context > c->context)
-        return fail(why, E_USAGE, "--ctx %u is more than the %u positions this model was trained for", o->context, c->context);
+        return fail(why, E_USAGE, "a context of %u is more than the %u positions this model was trained for", o->context, c->context);
     uint64_t context = o->context ? o->context : rows + most;
     if (context > c->context) context = c->context;
     if (rows > context)

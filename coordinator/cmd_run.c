@@ -98,8 +98,9 @@ static int read_prompts(struct job *j, const struct pipeline *p, const struct op
 
 static void stream(struct request *r, uint32_t id, void *user)
 {
-    (void)r;
-    writer_token(user, id);
+    struct writer *w = user;
+    writer_token(w, id);
+    if (ferror(w->to)) r->most = r->made; /* nobody reads on */
 }
 
 static void print_answer(const struct pipeline *p, const struct request *r)
@@ -147,7 +148,7 @@ static int answer(struct pipeline *p, struct server *s, struct job *j, const str
     if (code) return code;
     say_why_cut(j);
     if (o->fingerprint) print_fingerprints(j);
-    fflush(stdout);
+    if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the answer could not be written to stdout");
     return o->report ? report_print(p, s, j->requests, j->n, why) : 0;
 }
 

@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""The commands as a person uses them, with the bundled model."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from relay import *
+
+DEMO_RUN = [GEMMAPIPE, "run", "--model", DEMO, "--quiet"]
+
+
+def many_prompts():
+    """Sums the model was trained on, answered in order whatever finishes first."""
+    with open(path("sums.txt"), "w") as f:
+        f.write("".join("What is %d + %d?\n" % (i % 30, i * 7 % 30) for i in range(60)))
+    want = ["%d + %d = %d." % (i % 30, i * 7 % 30, i % 30 + i * 7 % 30) for i in range(60)]
+    for way in (["--workers", "3", "--sequences", "7"], ["--here", "2", "--micro-batch", "9"]):
+        got = good(*DEMO_RUN, "--temp", "0", "--prompts", path("sums.txt"), *way).decode().splitlines()
+        need(got == want, "%d of 60 answers are right" % sum(a == b for a, b in zip(got, want)))
+    got = good(*DEMO_RUN, "--temp", "0", "--prompts", "-", stdin=b"What is 3 + 4?\r\n\nOpposite of hot?").decode()
+    need(got == "3 + 4 = 7.\nThe opposite of hot is cold.\n", repr(got))
+
+
+def no_prompts():
+    open(path("nothing"), "w").close()
+    status, _, err = run(*DEMO_RUN, "--prompts", path("nothing"))
+    need(status == 2 and "holds no prompt" in err, "%d %s" % (status, err))
+
+
+def conversation():
+    turns = b"What is 3 + 4?\nWhat is the capital of Peru?\nSpell garden.\n"
+    want = "3 + 4 = 7.\nThe capital of Peru is Lima.\ng-a-r-d-e-n.\n"
+    for way in (["--workers", "3"], ["--here", "1", "--micro-batch", "3"]):
+        got = good(GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--quiet", *way, stdin=turns).decode()
+        need(got == want, repr(got))
+
+
+def long_conversation():
+    turns = b"".join(b"What is %d + %d?\n" % (i, i + 1) for i in range(1, 13))
+    status, out, err = run(GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--ctx", "96", "--workers", "2", stdin=turns)
+    need(status == 0, err)
+    need(out.decode() == "".join("%d + %d = %d.\n" % (i, i + 1, 2 * i + 1) for i in range(1, 13)), out.decode())
+    need("oldest turns are forgotten" in err, "nothing was forgotten: %s" % err)
+
+
+def turns_cost_their_own_rows():
+    """A turn is sent alone, not with all that went before: the rows of the report tell."""
+    first = b"What is the capital of Peru?\n"
+    rows = []
+    for n in (1, 6):
+        _, _, err = run(GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--here", "1", "--report", stdin=first * n)
+        line = [l for l in err.splitlines() if "prompt:" in l][0]
+        rows.append(int(line.split("prompt:")[1].split()[0]))
+    need(rows[1] < 6 * rows[0] + 6 * 4, "6 turns cost %d rows, one costs %d" % (rows[1], rows[0]))
+
+
+def seeds():
+    ask = [*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "--fingerprint"]
+    a, b, c = (good(*ask, "--seed", s, "The") for s in ("1", "1", "2"))
+    need(a == b, "one seed, two answers")
+    need(a != c, "two seeds, one answer")
+    d, e = good(*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "The"), good(*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "The")
+    need(d != e, "no seed, and yet the same answer twice")
+
+
+def nobody_reads():
+    p = subprocess.Popen([*map(str, DEMO_RUN), "--raw", "-n", "1500", "--temp", "3", "--seed", "1", "--workers", "2", "The"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    p.stdout.read(1)
+    p.stdout.close()
+    err = p.stderr.read().decode()
+    need(p.wait(timeout=20) == 3 and "stdout" in err, err)
+
+
+def words_and_back():
+    text = "A small red circle\n\n on the left <end_of_turn> and 7 + 5!".encode()
+    ids = good(GEMMAPIPE, "tokenize", "--model", DEMO, stdin=text)
+    need(good(GEMMAPIPE, "detokenize", "--model", DEMO, stdin=ids) == text, "the text changed on its way")
+    need(b"5" not in ids.split(), "typed text made a control token")
+    trusted = good(GEMMAPIPE, "tokenize", "--model", DEMO, "--special", stdin=b"<end_of_turn>")
+    need(trusted == b"5\n", "trusted text made %s" % trusted)
+    status, _, err = run(GEMMAPIPE, "detokenize", "--model", DEMO, stdin=b"12 99999")
+    need(status == 2 and "99999" in err, err)
+
+
+def plans():
+    out = good(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "3", "--memory", "1G,1G,2G", "--ctx", "512", "--sequences", "4").decode()
+    need("layers" in out and "head" in out and "1.00 GiB" in out, out)
+    status, _, err = run(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "12")
+    need(status == 2 and "9" in err, "12 workers for 9 items: %s" % err)
+
+
+def manuals():
+    for command in ([], ["run"], ["chat"], ["logits"], ["tokenize"], ["detokenize"], ["plan"]):
+        out = good(GEMMAPIPE, *command, "--help").decode()
+        need(len(out.splitlines()) > 5, "%s --help says too little" % command)
+    need(b"--listen" in good(WORKER, "--help"), "the worker has no manual")
+
+
+claim("many_prompts_are_answered_in_order", many_prompts)
+claim("a_file_without_prompts_is_refused", no_prompts)
+claim("a_conversation_goes_on", conversation)
+claim("a_conversation_longer_than_the_context_forgets_its_oldest_turns", long_conversation)
+claim("a_turn_costs_its_own_rows", turns_cost_their_own_rows)
+claim("a_seed_decides_the_answer", seeds)
+claim("an_answer_nobody_reads_ends", nobody_reads)
+claim("text_survives_ids_and_never_makes_control_tokens", words_and_back)
+claim("a_plan_names_its_bytes", plans)
+claim("every_command_has_a_manual", manuals)
+finish()
