@@ -33,7 +33,9 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why);
  * when the time is over or port_wake was called; or an error. A frame is handed out only if its head and body passed
  * their CRCs, its size is within the limit, its sequence number is the next of that peer, and its run and epoch are
  * this port's (frames of other epochs are dropped and counted). Queued outgoing frames move on inside this call.
- * A peer known to be lost (connection gone) shows up once as a frame of type M_LOST from that node. */
+ * A peer known to be lost (connection gone) shows up once as a frame of type M_LOST from that node, after all it sent.
+ * E_WIRE and its sentence come once too: a peer that broke the rules is not listened to any more, and gets no frames; the
+ * others go on. M_GREET is the one message a port looks into: it tells a worker's port its number, the run and the epoch. */
 int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why);
 
 /* Makes a port_recv that waits now, or the next one, return. From any thread. */
@@ -42,10 +44,13 @@ void port_wake(struct port *p);
 /* Pushes out what is queued, for at most timeout_ms. 0 if nothing is left. */
 int port_flush(struct port *p, int timeout_ms, struct err *why);
 
-/* The largest body accepted or sent from now on, and the most frames that may be queued for one peer. */
+/* The largest body accepted or sent from now on (FRAME_BODY_MOST at most), and the most frames that may be queued for one
+ * peer. Before the first call 1 MiB and 1024. A body that is larger ends that peer's link, so call it before asking for one. */
 void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued);
 
-/* Which run and plan this is: outgoing heads carry them, incoming heads must. Until called both are 0 and any is taken. */
+/* Which run and plan this is: outgoing heads carry them, incoming heads must. Until called both are 0 and any is taken; a
+ * head with plan 0, sent before the plan was made, is taken always. Frames are counted anew with each run and epoch. A
+ * coordinator calls it before it greets (plan 0) and again when it has the plan, in the same epoch. */
 void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch);
 
 /* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. */

@@ -58,7 +58,8 @@ struct zmq_port {
     void *context, *router, *router_monitor;
     int wake_fd, turn;
     struct contact contacts[PORT_NODES];
-    bool fd_open[FDS]; /* accepted and not closed, as far as the monitor has told */
+    uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
+    bool fd_open[FDS];    /* accepted and not closed, as far as the monitor has told */
 };
 
 static struct zmq_port *zmq_of(const struct port *p)
@@ -400,6 +401,15 @@ static void tell_busy(struct zmq_port *z, const struct arrival *a)
     send_by_name(z, a->identity, a->identity_bytes, f);
 }
 
+/* The run a greeting speaks of, which its head may not know yet. False if it cannot be read. */
+static bool greeting_run(struct frame *f, uint64_t *run)
+{
+    struct greet m;
+    if (greet_read(&m, f, 0)) return false;
+    *run = m.run;
+    return true;
+}
+
 /* The first frame on a connection: the node it is from, if it may be that node; else -1. */
 static int introduce(struct zmq_port *z, struct arrival *a)
 {
@@ -408,16 +418,19 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     struct err why = {0};
     if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return log_debug("%s", why.text), -1;
     if (h->from >= PORT_NODES || h->from == p->self || h->type == M_CREDIT) return -1;
+    uint64_t run = 0;
     bool greets = h->from == 0 && h->type == M_GREET;
+    if (greets && !greeting_run(a->frame, &run)) return -1;
     /* What the monitor told before this frame came concerns older connections: libzmq uses their numbers again. */
     watch_router(z);
     struct contact *c = &z->contacts[h->from];
     if (zmq_reachable(p, h->from) && !c->gone) {
-        if (greets && h->run != p->run) tell_busy(z, a);
+        if (greets && run != z->greeted_run) tell_busy(z, a);
         return -1;
     }
     if (p->self < 0 ? !greets : h->to != p->self) return -1;
     if (port_fits(p, h->from, h) != FITS || (a->fd >= 0 && a->fd < FDS && !z->fd_open[a->fd])) return -1;
+    if (greets) z->greeted_run = run;
     contact_end(z, h->from, 0);
     z->port.peers[h->from].lost = z->port.peers[h->from].untold = false;
     memcpy(c->identity, a->identity, a->identity_bytes);

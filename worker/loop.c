@@ -221,10 +221,9 @@ static int send_out(struct loop *l, struct err *why)
         if (!f) break;
         sent = true;
         int code = port_send(l->setup->port, to, &f, why);
-        if (code) {
-            frame_free(f);
-            return code;
-        }
+        if (code) frame_free(f);
+        /* A neighbour that is gone: the coordinator sees it too, and its word names the one at fault. */
+        if (code && !(code == E_LINK && to != 0)) return code;
     }
     if (sent) l->send_ns += clock_ns() - start;
     return 0;

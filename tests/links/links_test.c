@@ -2,11 +2,14 @@
  * ipc:// and over tcp://. MPI plays the same roles in mpi_links.c. */
 #include "tests/check.h"
 #include "tests/links/links.h"
+#include "transport/port.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum link_kind { HERE, IPC, TCP, KINDS };
@@ -317,6 +320,117 @@ TEST(a_new_epoch_counts_from_nought_and_a_greeting_opens_it)
     }
 }
 
+/* ---- peers that lie ---- */
+
+/* What a hostile peer does: a frame with any head, any damage, past all that port_send looks after. */
+static struct frame *raw_frame(enum message type, int from, int to, uint32_t sequence)
+{
+    struct frame *f = frame_new(type, 40);
+    memset(frame_body(f), 7, 40);
+    f->head.run = RUN;
+    f->head.from = (uint16_t)from;
+    f->head.to = (uint16_t)to;
+    f->head.sequence = sequence;
+    frame_seal(f);
+    return f;
+}
+
+static void raw_send(struct port *p, int to, struct frame *f)
+{
+    queue_put(&p->peers[to].out, f);
+    p->kind->push(p, 0);
+}
+
+TEST(a_damaged_frame_ends_the_link_with_one_sentence)
+{
+    static const size_t places[] = {0, 5, 30, 41, 50, 60, 64, 103}; /* magic, version, sequence, size, both CRCs, body */
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        EVERY_KIND(kind)
+        {
+            struct cluster c;
+            struct err no = {0};
+            struct frame *f = raw_frame(M_PING, 0, 1, 1), *out = 0;
+            f->bytes[places[i]] ^= 0x10;
+            NEED(open_and_greet(&c, kind, 3, why));
+            raw_send(c.ports[0], 1, f);
+            CHECK(port_recv(c.ports[1], &out, PATIENCE_MS, &no) == E_WIRE && !out && strstr(no.text, "the coordinator"),
+                  "%s, byte %zu: %s", kind_names[kind], places[i], no.text);
+            raw_send(c.ports[0], 1, raw_frame(M_PING, 0, 1, 1));
+            CHECK(port_recv(c.ports[1], &out, 50, &no) == 0 && !out, "%s: listened to after it broke the rules", kind_names[kind]);
+            NEED(send_empty(c.ports[0], 2, M_PING, why)); /* the others go on */
+            NEED(await_and_free(c.ports[2], M_PING, 0, why));
+            cluster_close(&c);
+        }
+}
+
+TEST(a_number_that_was_there_is_dropped_and_one_that_was_skipped_ends_the_link)
+{
+    EVERY_KIND(kind)
+    {
+        struct cluster c;
+        struct err no = {0};
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        raw_send(c.ports[0], 1, raw_frame(M_PING, 0, 1, 1));
+        raw_send(c.ports[0], 1, raw_frame(M_PING, 0, 1, 0));
+        raw_send(c.ports[0], 1, raw_frame(M_PING, 0, 1, 1));
+        raw_send(c.ports[0], 1, raw_frame(M_PONG, 0, 1, 2));
+        NEED(await_and_free(c.ports[1], M_PING, 0, why));
+        NEED(await_and_free(c.ports[1], M_PONG, 0, why));
+        CHECK(port_counters(c.ports[1]).dropped == 2, "%s: %llu dropped", kind_names[kind], (unsigned long long)port_counters(c.ports[1]).dropped);
+        raw_send(c.ports[0], 1, raw_frame(M_PING, 0, 1, 4));
+        CHECK(port_recv(c.ports[1], &f, PATIENCE_MS, &no) == E_WIRE && !f && strstr(no.text, "number 4 came, 3 was next"), "%s: %s", kind_names[kind], no.text);
+        cluster_close(&c);
+    }
+}
+
+TEST(a_node_cannot_speak_for_another)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c;
+        struct err no = {0};
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 3, why));
+        raw_send(c.ports[0], 1, raw_frame(M_PING, 2, 1, 0));
+        CHECK(port_recv(c.ports[1], &f, PATIENCE_MS, &no) == E_WIRE && !f && strstr(no.text, "the coordinator sent PING from node 2"), "%s: %s", kind_names[kind], no.text);
+        cluster_close(&c);
+    }
+}
+
+/* A second connection that says it is a node which is there already, in the right run; a program that does not speak ZMTP
+ * at all; one that speaks it and sends noise. */
+TEST(strangers_do_no_harm)
+{
+    struct cluster c, stranger = {.nodes = 2};
+    struct frame *f = 0;
+    NEED(open_and_greet(&c, TCP, 3, why));
+    NEED(send_empty(c.ports[1], 2, M_PONG, why));
+    NEED(await_and_free(c.ports[2], M_PONG, 1, why));
+    strcpy(stranger.addresses[1], c.addresses[2]);
+    for (int i = 0; i < 3; i++) {
+        NEED(open_coordinator(&stranger, why));
+        f = raw_frame(i == 0 ? M_PING : M_STOP, i == 2 ? 1 : 0, 2, i == 2 ? 1 : 2);
+        if (i == 1) f->bytes[70] ^= 1;
+        raw_send(stranger.ports[0], 1, f);
+        CHECK(port_recv(c.ports[2], &f, 200, 0) == 0 && !f, "stranger %d was listened to", i);
+        CHECK(port_counters(c.ports[2]).dropped == (uint64_t)i + 1);
+        port_close(&stranger.ports[0]);
+    }
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)atoi(strrchr(c.addresses[2], ':') + 1))};
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(!connect(s, (struct sockaddr *)&a, sizeof a) && send(s, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL) == 18);
+    CHECK(port_recv(c.ports[2], &f, 100, 0) == 0 && !f);
+    close(s);
+    NEED(port_recv(c.ports[1], &f, 0, why)); /* its window opens with what worker 2 gave back */
+    NEED(send_empty(c.ports[1], 2, M_PONG, why));
+    NEED(await_and_free(c.ports[2], M_PONG, 1, why));
+    NEED(send_empty(c.ports[0], 2, M_PING, why));
+    NEED(await_and_free(c.ports[2], M_PING, 0, why));
+    cluster_close(&c);
+}
+
 /* ---- peers that leave, addresses that do not work ---- */
 
 TEST(a_peer_that_leaves_is_lost_once_and_only_after_its_last_frame)
@@ -379,6 +493,87 @@ TEST(workers_may_start_after_the_coordinator)
     }
 }
 
+/* Connected, greeted, and gone before it said a word: the greeting is not lost with it. */
+TEST(a_worker_that_starts_anew_before_it_answered_is_greeted_again)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c;
+        struct frame *f = 0;
+        NEED(cluster_open(&c, kind, 2, why));
+        port_run(c.ports[0], RUN, 0, 0);
+        NEED(greet_write(&f, &(struct greet){1, 2, RUN}, why));
+        NEED(port_send(c.ports[0], 1, &f, why));
+        NEED(port_recv(c.ports[0], &f, 200, why)); /* by now the greeting lies at the worker's door, unread */
+        port_close(&c.ports[1]);
+        NEED(port_recv(c.ports[0], &f, 100, why));
+        CHECK(!f, "%s: %s before the first contact", kind_names[kind], f ? message_name(f->head.type) : "");
+        NEED(port_open_listen(&c.ports[1], c.addresses[1], why));
+        for (int i = 0; i < 40 && port_self(c.ports[1]) < 0; i++) {
+            NEED(port_recv(c.ports[0], &f, 50, why));
+            NEED(port_recv(c.ports[1], &f, 50, why));
+        }
+        CHECK(f && f->head.type == M_GREET, "%s: not greeted again", kind_names[kind]);
+        frame_free(f);
+        NEED(send_empty(c.ports[1], 0, M_PONG, why));
+        NEED(await_and_free(c.ports[0], M_PONG, 1, why));
+        cluster_close(&c);
+    }
+}
+
+/* A worker in a process of its own: greeted, answers, then waits until it is killed. */
+static pid_t start_worker(const char *address)
+{
+    pid_t pid = fork();
+    if (pid) return pid;
+    struct port *p = 0;
+    struct err why = {0};
+    char none[2][100] = {""};
+    if (port_open_listen(&p, address, &why) || greet_role(p, 2, RUN, none, &why)) _exit(1);
+    for (;;) {
+        struct frame *f = 0;
+        if (port_recv(p, &f, -1, &why)) _exit(1);
+        frame_free(f);
+    }
+}
+
+/* Seconds until M_LOST from worker 1; negative if it does not come. */
+static double seconds_to_notice(enum link_kind kind, int signal_number, struct err *why)
+{
+    struct cluster c = {.nodes = 2, .run = RUN};
+    double seconds = -1;
+    free_address(c.addresses[1], kind);
+    pid_t pid = start_worker(c.addresses[1]);
+    if (!open_coordinator(&c, why) && !greet(&c, c.ports[0], why)) {
+        uint64_t start = clock_ns();
+        kill(pid, signal_number);
+        struct frame *f = 0;
+        if (!port_recv(c.ports[0], &f, 8000, why) && f && f->head.type == M_LOST && f->head.from == 1) seconds = (double)(clock_ns() - start) / 1e9;
+        frame_free(f);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, 0, 0);
+    port_close(&c.ports[0]);
+    return seconds;
+}
+
+TEST(a_killed_worker_is_noticed_within_a_second)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct err no = {0};
+        double s = seconds_to_notice(kind, SIGKILL, &no);
+        CHECK(s >= 0 && s < 1, "%s: %.2f s %s", kind_names[kind], s, no.text);
+    }
+}
+
+TEST(a_frozen_worker_is_noticed_by_its_missing_heartbeat)
+{
+    struct err no = {0};
+    double s = seconds_to_notice(TCP, SIGSTOP, &no);
+    CHECK(s > 1 && s < 7, "%.2f s %s", s, no.text);
+}
+
 TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
 {
     EVERY_ZMQ_KIND(kind)
@@ -389,7 +584,7 @@ TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
         NEED(open_and_greet(&c, kind, 3, why));
         strcpy(second.addresses[1], c.addresses[2]);
         NEED(open_coordinator(&second, why));
-        port_run(second.ports[0], RUN + 1, 0, 0);
+        if (kind == TCP) port_run(second.ports[0], RUN + 1, 0, 0); /* or it learns its run later, as it may */
         NEED(greet_write(&f, &(struct greet){1, 2, RUN + 1}, why));
         NEED(port_send(second.ports[0], 1, &f, why));
         for (int i = 0; i < 50 && port_counters(c.ports[2]).dropped == 0; i++) NEED(port_recv(c.ports[2], &f, 20, why));

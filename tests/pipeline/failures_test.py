@@ -125,7 +125,7 @@ def remote_worker_killed():
 def worker_killed_while_loading():
     big = synth("wide.gguf", "--size", "tiny", "--hidden", "1024", "--ffn", "8192", "--seed", "5")
     w = Workers(2, "--no-file")
-    p = start(GEMMAPIPE, "run", "--model", big, "--quiet", *w.connect, "hi")
+    p = start(GEMMAPIPE, "run", "--model", big, "--quiet", "--wait", "5", *w.connect, "hi")
     time.sleep(0.15)
     w.processes[0].kill()
     status, _, err = wait(p, 20, "a run whose worker was killed while loading")
@@ -152,10 +152,7 @@ def coordinator_killed():
     kids = children_of(p.pid)
     p.kill()
     p.communicate()
-    end = time.time() + 6
-    while any(alive(k) for k in kids) and time.time() < end:
-        time.sleep(0.05)
-    need(not any(alive(k) for k in kids), "workers outlive a killed coordinator")
+    need(all_gone(kids), "workers outlive a killed coordinator")
 
 
 def coordinator_killed_far():
@@ -186,7 +183,7 @@ def rank_killed():
     status, _, err = wait(p, 20, "a run whose rank was killed")
     need(status != 0, "it went well?")
     need("signal 9" in err, err)
-    need(not any(alive(k) for k in ranks), "a rank lives on")
+    need(all_gone(ranks), "a rank lives on")
 
 
 def two_coordinators():

@@ -172,6 +172,15 @@ def children_of(pid):
     return found
 
 
+def all_gone(pids, seconds=6):
+    end = time.time() + seconds
+    while any(alive(p) for p in pids):
+        if time.time() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def alive(pid):
     try:
         with open("/proc/%d/stat" % pid) as f:
