@@ -68,6 +68,9 @@ void checkpoint_forget(const struct checkpoint *c, const void *from, size_t byte
 int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum part part, uint32_t file_type,
                             struct err *why);
 
+/* Whether the tokenizer is there and fits the embeddings: what checkpoint_put_metadata would find. */
+int checkpoint_check_tokenizer(const struct checkpoint *c, struct err *why);
+
 /* What a person should know about this folder: one line at a time, i from 0, until false. For `inspect`. */
 bool checkpoint_remark(const struct checkpoint *c, size_t i, char *out, size_t room);
 

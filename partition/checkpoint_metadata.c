@@ -200,6 +200,14 @@ int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct
     return rc;
 }
 
+int checkpoint_check_tokenizer(const struct checkpoint *c, struct err *why)
+{
+    struct token_list tokens;
+    TRY(checkpoint_tokens(c, &tokens, why));
+    tokens_free(&tokens);
+    return 0;
+}
+
 static void put_id(struct gguf_out *o, const char *key, const struct token_list *l, const char *text, int64_t said)
 {
     int64_t id = tokens_find(l, text);

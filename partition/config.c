@@ -72,6 +72,13 @@ static int check_not_ollama(const struct gguf *g, struct err *why)
                 gguf_path(g, 0));
 }
 
+static int check_not_shard(const struct gguf *g, struct err *why)
+{
+    if (!gguf_has(g, "gemmapipe.model_fingerprint")) return 0;
+    return fail(why, E_FILE, "%s is one worker's shard of a model; give the whole model's file as the model",
+                gguf_path(g, 0));
+}
+
 static int check_no_soft_caps(const struct gguf *g, struct err *why)
 {
     static const char *const keys[] = {"gemma3.attn_logit_softcapping", "gemma3.final_logit_softcapping"};
@@ -213,6 +220,7 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
     struct model_config c = {0};
     TRY(check_architecture(g, why));
     TRY(check_not_ollama(g, why));
+    TRY(check_not_shard(g, why));
     TRY(check_no_soft_caps(g, why));
     TRY(read_sizes(&c, g, why));
     TRY(read_rope(&c, g, why));

@@ -375,3 +375,16 @@ int json_skip(struct json *j)
     } while (j->depth > floor);
     return j->rc;
 }
+
+/* ---- writing ---- */
+
+void json_print_text(FILE *to, const char *text)
+{
+    fputc('"', to);
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\') fprintf(to, "\\%c", *p);
+        else if ((uint8_t)*p < 0x20) fprintf(to, "\\u%04x", (uint8_t)*p);
+        else fputc(*p, to);
+    }
+    fputc('"', to);
+}

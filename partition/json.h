@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define JSON_DEPTH 32
 
@@ -71,5 +72,8 @@ int json_fail(struct json *j, const char *format, ...) __attribute__((format(pri
 
 /* A copy of `s` fit for sentences: printable, shortened. Returns out. */
 char *json_plain(char out[64], struct json_text s);
+
+/* `text` in quotes, as JSON wants it; UTF-8 is passed on. */
+void json_print_text(FILE *to, const char *text);
 
 #endif

@@ -1,8 +1,9 @@
 /* partition/main.c — the program gemmapipe-partition: looks at model files and makes them.
  *
- * Only words become calls here; the work is in inspect.c, cmd_quantize.c and synth.c. */
+ * Only words become calls here; the work is in inspect.c, cmd_quantize.c, cmd_split.c and synth.c. */
 #include "base/log.h"
 #include "partition/cmd_quantize.h"
+#include "partition/cmd_split.h"
 #include "partition/inspect.h"
 #include "partition/synth.h"
 #include "partition/words.h"
@@ -13,11 +14,13 @@
 static const char manual[] =
     "gemmapipe-partition — looks at Gemma 3 model files and makes them\n"
     "\n"
-    "  gemmapipe-partition inspect FILE.gguf [--tensors] [--keys] [--ctx N]\n"
-    "      What the file is: sizes, tensors by number format, vocabulary, whether gemmapipe runs it, and the memory\n"
-    "      one worker would need for one sequence of N positions (4096). Of a split model give the first file.\n"
+    "  gemmapipe-partition inspect FILE.gguf|FOLDER [--tensors] [--keys] [--json] [--ctx N]\n"
+    "      What it is: sizes, tensors by number format, vocabulary, what is odd about it, whether gemmapipe runs it,\n"
+    "      and the memory one worker would need for one sequence of N positions (4096). Text models, picture\n"
+    "      encoders, shards, and folders of Hugging Face checkpoints. Of a split model give the first file.\n"
     "      --tensors  list every tensor: name, format, rows x columns, bytes, place\n"
-    "      --keys     list all metadata\n"
+    "      --keys     list all metadata of a GGUF file\n"
+    "      --json     one JSON object, sizes as bare numbers\n"
     "\n"
     "  gemmapipe-partition quantize IN OUT.gguf [--mmproj OUT-mmproj.gguf] [options]\n"
     "      IN is the folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.model or tokenizer.json), or\n"
@@ -32,6 +35,13 @@ static const char manual[] =
     "      --requantize      quantises again what is quantised already: loses what the weights were trained for\n"
     "      --threads T       threads that quantise (the cores of this machine)\n"
     "      --table           ends with a line per tensor: formats, bytes, relative error (root mean square)\n"
+    "\n"
+    "  gemmapipe-partition split MODEL.gguf --plan PLAN.json|--layers 12,11,11 -o FOLDER\n"
+    "      Writes one shard per worker, a GGUF file with only its layers, and manifest.json with their hashes (128 bits\n"
+    "      of XXH3). Carry each to its worker, start that with --shard, and run with the same --split. The coordinator\n"
+    "      keeps the whole model.\n"
+    "      --plan FILE       who gets what, as gemmapipe plan --json writes it\n"
+    "      --layers A,B,C    by hand: layers of each worker; the last also gets the head\n"
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
     "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"
@@ -67,10 +77,11 @@ static int run_inspect(struct words *w, struct err *why)
             how.context = (uint32_t)n;
         } else if (!strcmp(w->word[w->at], "--tensors")) how.tensors = true, w->at++;
         else if (!strcmp(w->word[w->at], "--keys")) how.keys = true, w->at++;
+        else if (!strcmp(w->word[w->at], "--json")) how.json = true, w->at++;
         else if (!path && *w->word[w->at] != '-') path = w->word[w->at++];
         else return unknown_word(w, "inspect", why);
     }
-    if (!path) return fail(why, E_USAGE, "inspect wants a file; see gemmapipe-partition --help");
+    if (!path) return fail(why, E_USAGE, "inspect wants a file or a folder; see gemmapipe-partition --help");
     return inspect_file(stdout, path, &how, why);
 }
 
@@ -152,11 +163,14 @@ int main(int argc, char **argv)
             fputs(manual, stdout);
             return 0;
         }
-    if (argc < 2) rc = fail(&why, E_USAGE, "wanted inspect, quantize or synth; see gemmapipe-partition --help");
+    if (argc < 2) rc = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
     else if (!strcmp(argv[1], "inspect")) rc = run_inspect(&w, &why);
     else if (!strcmp(argv[1], "synth")) rc = run_synth(&w, &why);
     else if (!strcmp(argv[1], "quantize")) rc = cmd_quantize(&w, &why);
-    else rc = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize and synth, see --help", argv[1]);
+    else if (!strcmp(argv[1], "split")) rc = cmd_split(&w, &why);
+    else
+        rc = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize, split and synth, see --help",
+                  argv[1]);
     if (rc) log_error("%s", why.text);
     return rc;
 }

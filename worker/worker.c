@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "partition/deliver.h"
 #include "worker/loop.h"
+#include "worker/source.h"
 #include "worker/stage.h"
 
 #include <stdio.h>
@@ -219,27 +220,13 @@ static int be_assigned(struct member *m, bool *dismissed, struct err *why)
 
 #define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
 
-/* The same file, if this host has it: same path, same fingerprint. Anything else and the share is sent. */
-static struct model *open_same_file(const struct member *m)
-{
-    if (m->options->no_file || !m->assign.path[0]) return 0;
-    struct model *model = 0;
-    struct err why = {0};
-    if (model_open(&model, m->assign.path, &why)) return 0;
-    if (model->fingerprint.low == m->assign.fingerprint[0] && model->fingerprint.high == m->assign.fingerprint[1]) return model;
-    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", m->assign.path);
-    model_close(&model);
-    return 0;
-}
-
-static int load_from_file(struct member *m, struct model *model, struct err *why)
+static int load_from_file(struct member *m, const struct gguf *file, struct err *why)
 {
     struct delivery d;
     struct delivery_piece p;
-    share_tensors(model, m->share, m->tensors);
     delivery_begin(&d, m->tensors, m->count);
     while (delivery_next(&d, &p)) {
-        gguf_expect(model->file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
+        gguf_expect(file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
         struct frame *f = 0;
         TRY(look(m, &f, 0, why));
         if (f) {
@@ -249,7 +236,7 @@ static int load_from_file(struct member *m, struct model *model, struct err *why
             return code;
         }
         TRY(stage_load(m->stage, p.tensor, p.first_row, p.rows, p.bytes, why));
-        gguf_forget(model->file, p.bytes, p.n);
+        gguf_forget(file, p.bytes, p.n);
     }
     return 0;
 }
@@ -290,15 +277,21 @@ static int load_from_pieces(struct member *m, struct err *why)
 static int load(struct member *m, struct err *why)
 {
     uint64_t start = clock_ns();
-    struct model *model = open_same_file(m);
+    struct source source;
+    struct wanted wanted = {
+        .share = m->share, .tensors = m->tensors, .count = m->count,
+        .fingerprint = {m->assign.fingerprint[0], m->assign.fingerprint[1]},
+        .path = m->options->no_file ? 0 : m->assign.path,
+    };
+    bool mine = source_open(&source, &wanted, m->options->shard);
     struct stage_bytes b = stage_memory(m->stage);
-    struct accept yes = {.has_file = model != 0, .weights = b.weights, .kv = b.kv, .scratch = b.scratch,
+    struct accept yes = {.has_file = mine, .weights = b.weights, .kv = b.kv, .scratch = b.scratch,
                          .frames = b.frames, .runtime = b.runtime, .total = b.total};
     struct frame *f = 0;
     int code = accept_write(&f, &yes, why);
     if (!code) code = port_send(m->port, 0, &f, why);
-    if (!code) code = model ? load_from_file(m, model, why) : load_from_pieces(m, why);
-    model_close(&model);
+    if (!code) code = mine ? load_from_file(m, source_file(&source), why) : load_from_pieces(m, why);
+    source_close(&source);
     if (code) return code;
     TRY(stage_loaded(m->stage, why));
     struct ready ready = {.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
