@@ -2,7 +2,7 @@
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "partition/cluster.h"
-#include "partition/plan.h"
+#include "partition/plan_json.h"
 #include "partition/vision_plan.h"
 
 #include "base/threads.h"
@@ -66,8 +66,9 @@ static int plan(const struct model *m, const struct options *o, const struct clu
     if (split) TRY(plan_by_hand(&p, &shape, offers, layers, n, &c, why));
     else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, n, &c, why));
     else TRY(plan_solve(&p, &shape, offers, n, &c, why));
-    plan_print(stdout, &p, &shape, offers);
-    return o->mmproj ? plan_pictures(o, m, &p, offers, n, why) : 0;
+    if (o->json) plan_write_json(stdout, &p, offers, o->model, m->fingerprint, m->config.layers);
+    else plan_print(stdout, &p, &shape, offers);
+    return o->mmproj && !o->json ? plan_pictures(o, m, &p, offers, n, why) : 0;
 }
 
 int command_plan(const struct options *o, struct err *why)

@@ -14,7 +14,7 @@
 enum key {
     K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
-    K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
+    K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
     K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN,
 };
 
@@ -62,6 +62,7 @@ static const struct row_of_table table[] = {
     {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted"},
     {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
     {"special", 0, K_SPECIAL, CMD_TOKENIZE, "let the text make control tokens such as <start_of_turn>"},
+    {"json", 0, K_JSON, CMD_PLAN, "the plan as JSON: for scripts, and for gemmapipe-partition split"},
     {"quiet", 0, K_QUIET, ALL, "say nothing on stderr but errors"},
     {"verbose", 0, K_VERBOSE, ALL, "say more on stderr"},
     {"help", 0, 'h', ALL, "this text"},
@@ -205,6 +206,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     case K_IDS: o->ids = v; return 0;
     case K_OUT: o->out = v; return 0;
     case K_SPECIAL: o->special = true; return 0;
+    case K_JSON: o->json = true; return 0;
     case K_QUIET: o->quiet = true; return 0;
     case K_VERBOSE: o->verbose = true; return 0;
     default: return take_count(o, row, v, why);

@@ -39,6 +39,7 @@ struct options {
 
     /* what to show */
     bool report, fingerprint, quiet, verbose;
+    bool json; /* plan */
 
     /* logits, tokenize */
     const char *ids, *out;

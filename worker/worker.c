@@ -8,6 +8,7 @@
 #include "partition/deliver.h"
 #include "worker/loop.h"
 #include "worker/see.h"
+#include "worker/source.h"
 #include "worker/stage.h"
 
 #include <stdio.h>
@@ -244,19 +245,6 @@ static int be_assigned(struct member *m, bool *dismissed, struct err *why)
 
 #define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
 
-/* The same file, if this host has it: same path, same fingerprint. Anything else and the share is sent. */
-static struct model *open_same_file(const struct member *m)
-{
-    if (m->options->no_file || !m->assign.path[0]) return 0;
-    struct model *model = 0;
-    struct err why = {0};
-    if (model_open(&model, m->assign.path, &why)) return 0;
-    if (model->fingerprint.low == m->assign.fingerprint[0] && model->fingerprint.high == m->assign.fingerprint[1]) return model;
-    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", m->assign.path);
-    model_close(&model);
-    return 0;
-}
-
 /* Tensors of both parts are numbered through: the text's first. */
 static int load_rows(struct member *m, uint32_t tensor, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
 {
@@ -368,27 +356,31 @@ static struct accept acceptance(const struct member *m, bool has_files)
                            .frames = b.frames + v.frames, .runtime = b.runtime, .total = b.total + v.total};
 }
 
-static int load_own(struct member *m, struct model *model, struct vision_model *encoder, struct err *why)
+/* m->tensors point into `file`, if there are any. */
+static int load_own(struct member *m, const struct gguf *file, struct vision_model *encoder, struct err *why)
 {
-    if (model) {
-        share_tensors(model, m->share, m->tensors);
-        TRY(load_from_file(m, model->file, m->tensors, m->count, 0, why));
-    }
+    if (file) TRY(load_from_file(m, file, m->tensors, m->count, 0, why));
     return encoder ? load_encoder(m, encoder, why) : 0;
 }
 
 static int load(struct member *m, struct err *why)
 {
     uint64_t start = clock_ns();
-    struct model *model = m->count ? open_same_file(m) : 0;
+    struct source source = {0};
+    struct wanted wanted = {
+        .share = m->share, .tensors = m->tensors, .count = m->count,
+        .fingerprint = {m->assign.fingerprint[0], m->assign.fingerprint[1]},
+        .path = m->options->no_file ? 0 : m->assign.path,
+    };
+    bool text = !m->count || source_open(&source, &wanted, m->options->shard);
     struct vision_model *encoder = m->see.count ? open_same_encoder(m) : 0;
-    bool mine = (model || !m->count) && (encoder || !m->see.count);
+    bool mine = text && (encoder || !m->see.count);
     struct accept yes = acceptance(m, mine);
     struct frame *f = 0;
     int code = accept_write(&f, &yes, why);
     if (!code) code = port_send(m->port, 0, &f, why);
-    if (!code) code = mine ? load_own(m, model, encoder, why) : load_from_pieces(m, why);
-    model_close(&model);
+    if (!code) code = mine ? load_own(m, m->count ? source_file(&source) : 0, encoder, why) : load_from_pieces(m, why);
+    source_close(&source);
     vision_close(&encoder);
     if (code) return code;
     TRY(all_loaded(m, why));
