@@ -52,15 +52,10 @@ struct vision_stage {
 
 /* ---- steps on one piece of rows ------------------------------------------------------------------------------- */
 
-static uint32_t panel_count(const struct panels *p)
-{
-    return (p->rows + PANEL_ROWS - 1) / PANEL_ROWS;
-}
-
 /* y [n, ldy] = x [n, its columns] times w, on this thread. */
 static void multiply(const struct vision_stage *s, struct hand *h, float *y, size_t ldy, const struct vision_weight *w)
 {
-    s->kernels.matmul(y, ldy, &w->panels, &h->acts, 0, panel_count(&w->panels));
+    s->kernels.matmul_many(y, ldy, &w->panels, &h->acts);
 }
 
 /* Says what the next products multiply; quantised if one of the n_weights from w on, two apart, wants that. */

@@ -164,5 +164,5 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 void kernels_use_avx2(struct kernels *k)
 {
     *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend};
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
 }

@@ -131,6 +131,8 @@ struct kernels {
     void (*add)(float *x, const float *a, const float *b, size_t n);   /* x += a + b */
     void (*gelu_bias)(float *x, const float *b, size_t n);             /* x = gelu_tanh(x + b) */
     void (*vision_attend)(const struct vision_attend *task);
+    /* matmul over all panels, the same bits; faster where many rows meet float weights, which it widens once for all. */
+    void (*matmul_many)(float *y, size_t ldy, const struct panels *w, const struct acts *a);
 };
 
 /* cos and sin of position * base^(-2i/head_dim) / factor for i < head_dim/2, computed in double by own code (the same

@@ -140,5 +140,5 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 void kernels_use_neon(struct kernels *k)
 {
     *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend};
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
 }
