@@ -130,6 +130,7 @@ static int decode_stb(struct image *out, int *channels, const struct image_heade
     /* Largest honest blocks: 16 bits of four channels, doubled while they grow; the file's own compressed bytes. */
     block.most = ((size_t)h->width + 64) * ((size_t)h->height + 64) * 16 + 2 * in->n;
     block.exceeded = false;
+    stbi__g_failure_reason = "damaged"; /* it does not always give one, and then an older one would stand there */
     uint8_t *pixels = stbi_load_from_callbacks(&io, &feed, &width, &height, channels, 0);
     if (pixels && !feed.asked_behind_end && (uint32_t)width == h->width && (uint32_t)height == h->height) {
         *out = (struct image){h->width, h->height, pixels};

@@ -57,6 +57,7 @@ def main():
         "interlaced.png": png(3, 3, 8, 0, b"".join(b"\0" + bytes(n) for n in (1, 1, 2, 1, 1, 3)) + b"\0\7\7\7", 1),
         "bomb.png": png(1, 1, 8, 2, bytes(20 << 20)),       # 20 KB that inflate to 20 MB
         "huge.png": png(100000, 100000, 8, 2, b"\0\1\2\3"),
+        "no-reason.png": png(3, 3, 8, 0, b"")[:33] + struct.pack(">I", 0xe801000e) + b"IDATx",   # refused, but no reason given
         "plain.ppm": b"P3\n# red, green\n2 1 255\n255 0 0  0 255 0\n",
         "plain.pbm": b"P1 4 2\n1010 0101\n",
     }
