@@ -85,9 +85,11 @@ static int socket_new(struct zmq_port *z, int type, const char *address, void **
     set(s, ZMQ_SNDHWM, 0);
     set(s, ZMQ_RCVHWM, 2 * PORT_WINDOW);
     set(s, ZMQ_LINGER, 0);
-    set(s, ZMQ_HEARTBEAT_IVL, 1000);
-    set(s, ZMQ_HEARTBEAT_TIMEOUT, 4000);
-    set(s, ZMQ_HEARTBEAT_TTL, 5000);
+    /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
+     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds. */
+    set(s, ZMQ_HEARTBEAT_IVL, 5000);
+    set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
+    set(s, ZMQ_HEARTBEAT_TTL, 65000);
     set(s, ZMQ_HANDSHAKE_IVL, 5000);
     set(s, ZMQ_RECONNECT_IVL, 50);
     set(s, ZMQ_RECONNECT_IVL_MAX, 1000);
