@@ -282,6 +282,7 @@ static int check_ranks(int provided, int ranks, struct err *why)
 int port_open_mpi(struct port **out, struct err *why)
 {
     int provided = 0, rank = 0, ranks = 0, began = 0;
+    if (number_in("OMPI_COMM_WORLD_SIZE") == 1) return check_ranks(MPI_THREAD_FUNNELED, 1, why); /* no need to start MPI for that */
     MPI_Initialized(&began);
     if (began) return fail(why, E_INTERNAL, "MPI serves one port per process, and had one already");
     int code = MPI_Init_thread(0, 0, MPI_THREAD_FUNNELED, &provided);

@@ -2,9 +2,9 @@
  *
  *   kernels_bench [WORD…]     only lines whose text holds every word, for instance  kernels_bench avx512 Q4_0
  *
- * One line per instruction set, format, shape and number of rows: the best of several runs by the busiest thread's CPU time, in 10^9 multiply-adds a
- * second and 10^9 weight bytes a second (what one row is limited by). Threads: OMP_NUM_THREADS. Weights are small
- * integers of no meaning; the time does not depend on them. */
+ * One line per instruction set, format, shape and number of rows: the best of several runs by the busiest thread's CPU
+ * time, in 10^9 multiply-adds a second and 10^9 weight bytes a second (what one row is limited by). Threads:
+ * OMP_NUM_THREADS. Weights are small integers of no meaning; the time does not depend on them. */
 #include "base/half.h"
 #include "partition/blocks.h"
 #include "worker/kernels/kernels.h"
@@ -42,7 +42,8 @@ static double thread_seconds(void)
 }
 
 /* Of the busiest thread. */
-static double seconds_of_matmul(const struct kernels *k, float *y, const struct panels *w, struct acts *a, bool quantize)
+static double seconds_of_matmul(const struct kernels *k, float *y, const struct panels *w, struct acts *a,
+                                bool quantize)
 {
     uint32_t panels = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
     double busiest = 0;
@@ -62,11 +63,12 @@ static double seconds_of_matmul(const struct kernels *k, float *y, const struct 
     return busiest;
 }
 
-static void bench_matmul(const struct kernels *k, uint32_t type, uint32_t out, uint32_t cols, uint32_t rows, int argc, char **argv)
+static void bench_matmul(const struct kernels *k, uint32_t type, uint32_t out, uint32_t cols, uint32_t rows, int argc,
+                         char **argv)
 {
     char line[100];
-    snprintf(line, sizeof line, "%-6s %-5s [%6u,%6u] rows %3u threads %d", k->isa, block_info(type)->name, out, cols, rows,
-             omp_get_max_threads());
+    snprintf(line, sizeof line, "%-6s %-5s [%6u,%6u] rows %3u threads %d", k->isa, block_info(type)->name, out, cols,
+             rows, omp_get_max_threads());
     if (!wanted(line, argc, argv)) return;
     struct panels w;
     struct acts a;
@@ -79,16 +81,18 @@ static void bench_matmul(const struct kernels *k, uint32_t type, uint32_t out, u
     acts_shape(&a, rows, cols, x, cols);
     double best = 1e9, spent = 0;
     bool is_float = type == T_F16 || type == T_BF16 || type == T_F32;
-    for (int run = 0; run < 200 && (run < 5 || spent < 0.5); run++) {
+    for (int run = 0; run < 200 && (run < 5 || spent < 0.2); run++) {
         double s = seconds_of_matmul(k, y, &w, &a, !is_float);
         spent += s;
         if (s < best) best = s;
     }
-    printf("%s  %7.1f GMAC/s %6.1f GB/s %8.3f ms\n", line, (double)out * cols * rows / best / 1e9, (double)bytes / best / 1e9, best * 1e3);
+    printf("%s  %7.1f GMAC/s %6.1f GB/s %8.3f ms\n", line, (double)out * cols * rows / best / 1e9,
+           (double)bytes / best / 1e9, best * 1e3);
     free(store), free(x), free(y), free(w.data);
 }
 
-static void bench_attend(const struct kernels *k, uint32_t heads, uint32_t head_dim, uint32_t keys, int argc, char **argv)
+static void bench_attend(const struct kernels *k, uint32_t heads, uint32_t head_dim, uint32_t keys, int argc,
+                         char **argv)
 {
     char line[100];
     snprintf(line, sizeof line, "%-6s attend heads %u dim %u keys %u threads 1", k->isa, heads, head_dim, keys);
@@ -98,8 +102,15 @@ static void bench_attend(const struct kernels *k, uint32_t heads, uint32_t head_
     uint16_t *store = filled(4 * half * n_pages);
     const uint16_t **pages = filled(n_pages * sizeof *pages);
     for (uint32_t p = 0; p < n_pages; p++) pages[p] = store + p * 2 * half;
-    struct attend t = {.q = filled(4ul * heads * head_dim), .out = filled(4ul * heads * head_dim), .heads = heads, .head_dim = head_dim,
-                       .scale = 0.0625f, .pages = pages, .n_pages = n_pages, .values_at = half, .to = keys - 1,
+    struct attend t = {.q = filled(4ul * heads * head_dim),
+                       .out = filled(4ul * heads * head_dim),
+                       .heads = heads,
+                       .head_dim = head_dim,
+                       .scale = 0.0625f,
+                       .pages = pages,
+                       .n_pages = n_pages,
+                       .values_at = half,
+                       .to = keys - 1,
                        .scores = filled(4ul * heads * (keys + 32))};
     double best = 1e9;
     for (int run = 0; run < 50; run++) {
@@ -130,6 +141,7 @@ int main(int argc, char **argv)
         for (int r = 0; r < 4 && i; r++) {
             bench_matmul(&k, T_Q6_K, 262144, 2560, all_rows[r], argc, argv);
             bench_matmul(&k, T_F16, 262144, 2560, all_rows[r], argc, argv);
+            bench_matmul(&k, T_Q4_0, 262144, 2560, all_rows[r], argc, argv);
         }
         bench_attend(&k, 2, 256, 1024, argc, argv);
         bench_attend(&k, 4, 256, 4096, argc, argv);

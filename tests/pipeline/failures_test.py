@@ -125,7 +125,7 @@ def remote_worker_killed():
 def worker_killed_while_loading():
     big = synth("wide.gguf", "--size", "tiny", "--hidden", "1024", "--ffn", "8192", "--seed", "5")
     w = Workers(2, "--no-file")
-    p = start(GEMMAPIPE, "run", "--model", big, "--quiet", *w.connect, "hi")
+    p = start(GEMMAPIPE, "run", "--model", big, "--quiet", "--wait", "5", *w.connect, "hi")
     time.sleep(0.15)
     w.processes[0].kill()
     status, _, err = wait(p, 20, "a run whose worker was killed while loading")

@@ -11,7 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const uint32_t all_types[] = {T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_F16, T_BF16, T_F32};
+static const uint32_t all_types[] = {T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q4_K,
+                                     T_Q5_K, T_Q6_K, T_F16,  T_BF16, T_F32};
 #define ALL_TYPES (sizeof all_types / sizeof *all_types)
 
 /* splitmix64: any seed is a good one. */

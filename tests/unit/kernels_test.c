@@ -39,8 +39,8 @@ static bool is_float_type(uint32_t type)
 }
 
 /* y [rows, out] with `ldy` between rows and a guard value in between; panels first..first+n-1 only. */
-static void multiply(const struct kernels *k, float *y, size_t ldy, const struct matrix *m, const float *x, uint32_t rows,
-                     uint32_t first, uint32_t n)
+static void multiply(const struct kernels *k, float *y, size_t ldy, const struct matrix *m, const float *x,
+                     uint32_t rows, uint32_t first, uint32_t n)
 {
     struct acts a;
     void *store = memory(act_bytes(rows, m->cols));
@@ -53,7 +53,8 @@ static void multiply(const struct kernels *k, float *y, size_t ldy, const struct
 }
 
 /* All sets against ref, for the row counts listed. A row never depends on its neighbours, so ref runs once. */
-static void compare_matmul(uint32_t type, uint32_t out, uint32_t cols, const uint32_t *row_counts, size_t counts, float *x)
+static void compare_matmul(uint32_t type, uint32_t out, uint32_t cols, const uint32_t *row_counts, size_t counts,
+                           float *x)
 {
     struct kernels ref = ref_kernels(), k;
     struct matrix m = matrix_make(type, out, cols, type * 1000 + out + cols);
@@ -66,8 +67,8 @@ static void compare_matmul(uint32_t type, uint32_t out, uint32_t cols, const uin
             size_t n = row_counts[c] * ldy, at;
             multiply(&k, got, ldy, &m, x, row_counts[c], 0, panels);
             at = floats_differ(got, want, n);
-            CHECK(at == n, "%s %s [%u, %u] rows %u: row %zu out %zu is %a, ref %a", k.isa, block_info(type)->name, out, cols,
-                  row_counts[c], at / ldy, at % ldy, got[at], want[at]);
+            CHECK(at == n, "%s %s [%u, %u] rows %u: row %zu out %zu is %a, ref %a", k.isa, block_info(type)->name, out,
+                  cols, row_counts[c], at / ldy, at % ldy, got[at], want[at]);
         }
     free(want), free(got);
     matrix_free(&m);
@@ -127,8 +128,8 @@ TEST(any_range_of_panels_gives_its_part_and_touches_nothing_else)
                     for (uint32_t r = 0; r < rows; r++)
                         for (uint32_t o = 0; o < out; o++) {
                             bool inside = o >= first * 16 && o < (first + n) * 16;
-                            CHECK(f32_bits(part[r * out + o]) == f32_bits(inside ? whole[r * out + o] : 12345), "%s %s panels %u+%u",
-                                  k.isa, block_info(all_types[t])->name, first, n);
+                            CHECK(f32_bits(part[r * out + o]) == f32_bits(inside ? whole[r * out + o] : 12345),
+                                  "%s %s panels %u+%u", k.isa, block_info(all_types[t])->name, first, n);
                         }
                 }
             matrix_free(&m);
@@ -157,7 +158,8 @@ TEST(a_row_of_strange_values_disturbs_no_other_row)
             if (!have(i, &k)) continue;
             multiply(&k, got, out, &m, x, rows, 0, 3);
             size_t at = floats_differ(got, want, rows * out);
-            CHECK(at == rows * out, "%s %s row %zu: %a, ref %a", k.isa, block_info(all_types[t])->name, at / out, got[at], want[at]);
+            CHECK(at == rows * out, "%s %s row %zu: %a, ref %a", k.isa, block_info(all_types[t])->name, at / out,
+                  got[at], want[at]);
         }
         matrix_free(&m);
     }
@@ -184,7 +186,8 @@ TEST(the_largest_products_do_not_saturate)
             for (int i = 0; i < NAMES; i++) {
                 if (!have(i, &k)) continue;
                 multiply(&k, got, out, &m, x, rows, 0, 1);
-                CHECK(floats_differ(got, want, rows * out) == rows * out, "%s %s byte %02x", k.isa, info->name, bytes[fill]);
+                CHECK(floats_differ(got, want, rows * out) == rows * out, "%s %s byte %02x", k.isa, info->name,
+                      bytes[fill]);
             }
             matrix_free(&m);
         }
@@ -222,9 +225,11 @@ TEST(quantize_equals_ref_byte_for_byte)
             for (uint32_t r = 0; r < rows; r++)
                 for (uint32_t b = 0; b < blocks; b++) {
                     size_t at = ((size_t)(r / 8) * blocks + b) * 8 + r % 8;
-                    CHECK(!memcmp(got.q + at * 32, want.q + at * 32, 32) && !memcmp(got.sum + 2 * at, want.sum + 2 * at, 4),
+                    CHECK(!memcmp(got.q + at * 32, want.q + at * 32, 32) &&
+                              !memcmp(got.sum + 2 * at, want.sum + 2 * at, 4),
                           "%s cols %u row %u block %u", k.isa, cols, r, b);
-                    CHECK(floats_differ(got.scale + at, want.scale + at, 1) && floats_differ(got.sums + at, want.sums + at, 1));
+                    CHECK(floats_differ(got.scale + at, want.scale + at, 1) &&
+                          floats_differ(got.sums + at, want.sums + at, 1));
                 }
         }
         free(x), free(want_at), free(got_at);
@@ -318,14 +323,24 @@ static struct ring ring_make(uint32_t n_pages, uint32_t head_dim, uint64_t seed,
     return r;
 }
 
-static void compare_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, uint32_t from, uint32_t to, uint16_t odd)
+static void compare_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, uint32_t from, uint32_t to,
+                           uint16_t odd)
 {
     struct kernels ref = ref_kernels(), k;
     struct ring ring = ring_make(n_pages, head_dim, from * 7 + to, odd);
     size_t n = (size_t)heads * head_dim;
     float *q = floats_make(n, 3, heads), *want = memory(4 * n), *got = memory(4 * (n + 1));
-    struct attend t = {.q = q, .out = want, .heads = heads, .head_dim = head_dim, .scale = 0.0771516750f, .n_pages = n_pages,
-                       .pages = (const uint16_t *const *)ring.pages, .keys_at = ring.half, .values_at = 0, .from = from, .to = to,
+    struct attend t = {.q = q,
+                       .out = want,
+                       .heads = heads,
+                       .head_dim = head_dim,
+                       .scale = 0.0771516750f,
+                       .n_pages = n_pages,
+                       .pages = (const uint16_t *const *)ring.pages,
+                       .keys_at = ring.half,
+                       .values_at = 0,
+                       .from = from,
+                       .to = to,
                        .scores = memory(4ul * heads * (to - from + 1 + 32))};
     ref.attend(&t);
     t.out = got;
@@ -334,8 +349,8 @@ static void compare_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, 
         got[n] = 4711;
         k.attend(&t);
         size_t at = floats_differ(got, want, n);
-        CHECK(at == n && got[n] == 4711, "%s heads %u dim %u keys %u..%u: at %zu %a, ref %a", k.isa, heads, head_dim, from, to, at,
-              got[at], want[at]);
+        CHECK(at == n && got[n] == 4711, "%s heads %u dim %u keys %u..%u: at %zu %a, ref %a", k.isa, heads, head_dim,
+              from, to, at, got[at], want[at]);
     }
     for (uint32_t p = 0; p < n_pages; p++) free(ring.pages[p]);
     free(q), free(want), free(got), free(t.scores);

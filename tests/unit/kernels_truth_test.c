@@ -1,5 +1,6 @@
-/* tests/unit/kernels_truth_test.c — ref.c defines the bits, so here it is held against the truth: double precision, weights
- * as block_dequantize reads them, activations rounded by a formula of this file's own, and libm for the functions. */
+/* tests/unit/kernels_truth_test.c — ref.c defines the bits, so here it is held against the truth: double precision,
+ * weights as block_dequantize reads them, activations rounded by a formula of this file's own, and libm for the
+ * functions. */
 #include "tests/unit/kernels_data.h"
 
 static struct kernels ref_kernels(void)
@@ -9,7 +10,7 @@ static struct kernels ref_kernels(void)
     return k;
 }
 
-/* ---- packing and matmul ----------------------------------------------------------------------------------------- */
+/* ---- packing and matmul ---------------------------------------------------------------------------------------- */
 
 /* The activation rule of kernels.h in this file's words: what a row is worth after quantisation. */
 static void round_trip(float *x, uint32_t n)
@@ -44,7 +45,8 @@ static void check_matmul(uint32_t type, uint32_t rows, uint32_t out, uint32_t co
         block_dequantize(type, m.file + o * block_row_bytes(type, cols), row, cols);
         for (uint32_t r = 0; r < rows; r++) {
             double sum = 0, size = 0;
-            for (uint32_t c = 0; c < cols; c++) sum += (double)row[c] * x[r * cols + c], size += fabs((double)row[c] * x[r * cols + c]);
+            for (uint32_t c = 0; c < cols; c++)
+                sum += (double)row[c] * x[r * cols + c], size += fabs((double)row[c] * x[r * cols + c]);
             double error = fabs(sum - y[r * out + o]);
             CHECK(error <= 2e-6 * size, "%s cols %u row %u out %u: %g, truth %g", block_info(type)->name, cols, r, o,
                   y[r * out + o], sum);
@@ -81,7 +83,7 @@ TEST(packing_in_pieces_or_at_once_gives_the_same_panels)
     }
 }
 
-/* ---- activations -------------------------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------------------------- */
 
 static struct acts quantized(void **store, const float *x, uint32_t rows, uint32_t cols)
 {
@@ -97,7 +99,8 @@ static struct acts quantized(void **store, const float *x, uint32_t rows, uint32
 TEST(activations_are_rounded_to_the_nearest_even_of_127_steps)
 {
     /* Largest 127, so a step is 1. */
-    float x[32] = {127, -127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 0.49f, 0.51f, -3.7f, 0, -0.0f, 63.5f, 64.5f, 1e-30f};
+    float x[32] = {127,   -127,  0.5f,  1.5f, 2.5f,  -0.5f, -1.5f, -2.5f,
+                   0.49f, 0.51f, -3.7f, 0,    -0.0f, 63.5f, 64.5f, 1e-30f};
     int want[32] = {127, -127, 0, 2, 2, 0, -2, -2, 0, 1, -4, 0, 0, 64, 64, 0};
     void *store;
     struct acts a = quantized(&store, x, 1, 32);
@@ -110,8 +113,8 @@ TEST(activations_are_rounded_to_the_nearest_even_of_127_steps)
     free(store);
 }
 
-/* round_trip has the rule in other words: amax / 127 and its inverse, each rounded once. Near the middle of a step another
- * order of these shows, in one value of a hundred thousand, so there are many. */
+/* round_trip has the rule in other words: amax / 127 and its inverse, each rounded once. Near the middle of a step
+ * another order of these shows, in one value of a hundred thousand, so there are many. */
 TEST(activations_follow_the_rule_to_the_last_rounding)
 {
     enum { ROWS = 8, COLS = 32 * 6000 };
@@ -147,7 +150,7 @@ TEST(blocks_without_a_usable_scale_become_zeros_or_nan)
     free(store);
 }
 
-/* ---- functions of one value ----------------------------------------------------------------------------------------- */
+/* ---- functions of one value ------------------------------------------------------------------------------------ */
 
 /* The distance in steps between floats; the truth is a double. */
 static double ulps(float got, double truth)
@@ -186,7 +189,8 @@ TEST(gelu_has_the_known_values_and_the_tanh_form_everywhere)
 {
     static const struct {
         float x, y;
-    } known[] = {{-3, -0.0036374f}, {-1, -0.158808f}, {-0.5f, -0.154286f}, {0.5f, 0.345714f}, {1, 0.841192f}, {3, 2.9963626f}};
+    } known[] = {{-3, -0.0036374f}, {-1, -0.158808f}, {-0.5f, -0.154286f},
+                 {0.5f, 0.345714f}, {1, 0.841192f},   {3, 2.9963626f}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         CHECK(fabsf(gelu_of(known[i].x) - known[i].y) < 6e-7f, "gelu(%g) = %.8g", known[i].x, gelu_of(known[i].x));
     for (double x = -12; x <= 12; x += 1.0 / 1237) {
@@ -210,13 +214,14 @@ TEST(to_f16_rounds_as_base_half_does)
     }
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
 
 TEST(norm_is_the_row_over_its_root_mean_square)
 {
     struct kernels k = ref_kernels();
     for (uint32_t n = 1; n < 700; n += 37) {
-        float *x = floats_make(n, 30, n), *g = floats_make(n, 2, n + 1), *y = memory(4 * n), *z = floats_make(n, 5, n + 2);
+        float *x = floats_make(n, 30, n), *g = floats_make(n, 2, n + 1), *y = memory(4 * n),
+              *z = floats_make(n, 5, n + 2);
         double sum = 0;
         for (uint32_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
         double r = 1 / sqrt(sum / n + 1e-6);
@@ -240,7 +245,8 @@ TEST(rope_tables_are_rounded_right_up_to_position_131072)
     static const struct {
         uint32_t head_dim;
         double base, factor;
-    } models[] = {{256, 1e4, 1}, {256, 1e6, 1}, {256, 1e6, 8}, {128, 1e6, 8}, {128, 1e4, 1}, {64, 1e4, 1}, {72, 1e5, 3}, {2, 1e4, 1}};
+    } models[] = {{256, 1e4, 1}, {256, 1e6, 1}, {256, 1e6, 8}, {128, 1e6, 8},
+                  {128, 1e4, 1}, {64, 1e4, 1},  {72, 1e5, 3},  {2, 1e4, 1}};
     uint32_t wrong = 0, all = 0;
     float c[128], s[128];
     long double frequency[128];
@@ -253,7 +259,8 @@ TEST(rope_tables_are_rounded_right_up_to_position_131072)
                 double x = (double)cosl(p * frequency[i]), y = (double)sinl(p * frequency[i]);
                 all += 2;
                 wrong += (c[i] != (float)x) + (s[i] != (float)y);
-                CHECK(ulps(c[i], x) < 0.5001 && ulps(s[i], y) < 0.5001, "model %zu position %u pair %u: %a %a", m, p, i, c[i], s[i]);
+                CHECK(ulps(c[i], x) < 0.5001 && ulps(s[i], y) < 0.5001, "model %zu position %u pair %u: %a %a", m, p, i,
+                      c[i], s[i]);
             }
         }
     }
@@ -266,7 +273,8 @@ TEST(rope_frequencies_are_the_published_ones)
     rope_table(c, s, 256, 1e4, 1, 1);
     CHECK(fabs(atan2(s[1], c[1]) - 0.930572041) < 2e-7 && fabs(s[127] - 1.07460783e-4) < 1e-11);
     rope_table(c, s, 256, 1e6, 8, 1);
-    CHECK(fabs(atan2(s[0], c[0]) - 0.125) < 2e-8 && fabs(s[64] - 1.25e-4) < 2e-11 && fabs(s[127] - 1.39246732e-7) < 2e-14);
+    CHECK(fabs(atan2(s[0], c[0]) - 0.125) < 2e-8 && fabs(s[64] - 1.25e-4) < 2e-11 &&
+          fabs(s[127] - 1.39246732e-7) < 2e-14);
     rope_table(c, s, 128, 1e6, 8, 0);
     for (int i = 0; i < 64; i++) CHECK(c[i] == 1 && s[i] == 0);
 }
@@ -280,7 +288,7 @@ TEST(rope_turns_pairs_that_are_half_a_head_apart)
     CHECK(fabsf(x[2] - (3 * 0.6f - 6 * 0.8f)) < 1e-6f && fabsf(x[5] - (6 * 0.6f + 3 * 0.8f)) < 1e-6f);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------------------------- */
 
 static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, uint32_t from, uint32_t to)
 {
@@ -295,8 +303,18 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
     float *q = floats_make(heads * head_dim, 2, to), *out = memory(4 * heads * head_dim);
     float *scores = memory(4 * heads * (to - from + 1 + 32));
     double *e = memory(8 * (to + 1)), sum, largest, value;
-    struct attend t = {.q = q, .out = out, .heads = heads, .head_dim = head_dim, .scale = 0.7f, .pages = (const uint16_t *const *)pages,
-                       .n_pages = n_pages, .keys_at = 0, .values_at = half, .from = from, .to = to, .scores = scores};
+    struct attend t = {.q = q,
+                       .out = out,
+                       .heads = heads,
+                       .head_dim = head_dim,
+                       .scale = 0.7f,
+                       .pages = (const uint16_t *const *)pages,
+                       .n_pages = n_pages,
+                       .keys_at = 0,
+                       .values_at = half,
+                       .from = from,
+                       .to = to,
+                       .scores = scores};
     k.attend(&t);
     for (uint32_t h = 0; h < heads; h++) {
         largest = -INFINITY, sum = 0;
@@ -312,8 +330,8 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
             value = 0;
             for (uint32_t p = from; p <= to; p++)
                 value += e[p] / sum * f16_to_f32(pages[p / KV_PAGE % n_pages][half + p % KV_PAGE * head_dim + i]);
-            CHECK(fabs(value - out[h * head_dim + i]) < 1e-5, "heads %u dim %u %u..%u: head %u at %u: %g, truth %g", heads, head_dim,
-                  from, to, h, i, out[h * head_dim + i], value);
+            CHECK(fabs(value - out[h * head_dim + i]) < 1e-5, "heads %u dim %u %u..%u: head %u at %u: %g, truth %g",
+                  heads, head_dim, from, to, h, i, out[h * head_dim + i], value);
         }
     }
     for (uint32_t p = 0; p < n_pages; p++) free(pages[p]);
@@ -328,7 +346,7 @@ TEST(attention_is_the_softmax_of_the_scores_times_the_values)
     check_attend(3, 6, 3, 129, 300); /* a ring: page 0 holds positions 192..255 */
 }
 
-/* ---- the door -------------------------------------------------------------------------------------------------------- */
+/* ---- the door -------------------------------------------------------------------------------------------------- */
 
 TEST(an_unknown_instruction_set_is_refused_with_a_sentence)
 {

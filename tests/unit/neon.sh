@@ -1,8 +1,10 @@
 #!/bin/sh
-# tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels and their two
-# tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools are missing.
+# tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels and their
+# two tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools
+# are missing.
 #
-#   tests/unit/neon.sh [WORD…]      NEON_CC=aarch64-linux-gnu-gcc QEMU="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max" B=build
+#   tests/unit/neon.sh [WORD…]      only claims whose name holds a word
+#   NEON_CC  the compiler, aarch64-linux-gnu-gcc     QEMU  the emulator with its options     B  where to build
 set -eu
 cd "$(dirname "$0")/../.."
 CC=${NEON_CC:-aarch64-linux-gnu-gcc}
@@ -16,7 +18,8 @@ done
 # Only what the kernels need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
          worker/kernels/panel worker/kernels/ref worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
-flags="-std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -ffunction-sections -I."
+warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
+flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -ffunction-sections -I."
 mkdir -p "$out"
 objects=
 for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do

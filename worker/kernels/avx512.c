@@ -41,15 +41,27 @@ INLINE vf vf_from_f16_some(const uint16_t *p, int n) /* the first n, zeros behin
 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
 }
-INLINE void vf_to_f16(uint16_t *p, vf v) { _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
+INLINE void vf_to_f16(uint16_t *p, vf v)
+{
+    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
 INLINE vf vf_from_bf16(const uint16_t *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
 }
-INLINE vf vf_from_u8(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p))); }
-INLINE vf vf_from_i8(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p))); }
+INLINE vf vf_from_u8(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+}
+INLINE vf vf_from_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
 INLINE vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
-INLINE vf vf_power_of_two(vi n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
+INLINE vf vf_power_of_two(vi n)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+}
 
 INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
 INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
@@ -74,8 +86,10 @@ INLINE float lanes_fold(const vf *v)
 /* The same for four at once: each step leaves its results beside each other for the next. */
 INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
 {
-    __m512 a = _mm512_add_ps(_mm512_shuffle_f32x4(v[0][0], v[1][0], 0x44), _mm512_shuffle_f32x4(v[0][0], v[1][0], 0xee));
-    __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(v[2][0], v[3][0], 0x44), _mm512_shuffle_f32x4(v[2][0], v[3][0], 0xee));
+    __m512 a =
+        _mm512_add_ps(_mm512_shuffle_f32x4(v[0][0], v[1][0], 0x44), _mm512_shuffle_f32x4(v[0][0], v[1][0], 0xee));
+    __m512 b =
+        _mm512_add_ps(_mm512_shuffle_f32x4(v[2][0], v[3][0], 0x44), _mm512_shuffle_f32x4(v[2][0], v[3][0], 0xee));
     a = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
     a = _mm512_add_ps(a, _mm512_permute_ps(a, 0x4e));
     a = _mm512_add_ps(a, _mm512_permute_ps(a, 0xb1));

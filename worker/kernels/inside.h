@@ -81,8 +81,8 @@ static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
 
 /* exp(x) = 2^n * e^r with n = round(x / ln 2), r = x - n ln 2. ln 2 is the sum of EXP_LN2_HI, whose low bits are
  * zeros so that n times it is exact, and EXP_LN2_LO. e^r = 1 + (r + r^2 (C0 + C1 r + ...)): minimax on |r| <= ln 2 / 2,
- * fitted for these rounded coefficients, relative error 3.2e-9. Outside LOW..HIGH the result is 0 or infinity anyway, and
- * 2^n is applied as two factors so that results below 2^-126 round once, like any other. */
+ * fitted for these rounded coefficients, relative error 3.2e-9. Outside LOW..HIGH the result is 0 or infinity anyway,
+ * and 2^n is applied as two factors so that results below 2^-126 round once, like any other. */
 #define EXP_LOW (-104.0f)
 #define EXP_HIGH 89.0f
 #define EXP_LOG2E 0x1.715476p+0f

@@ -1,4 +1,4 @@
-/* worker/kernels/kernels.h — the arithmetic of a stage: one table of operations, one implementation per instruction set.
+/* worker/kernels/kernels.h — the arithmetic of a stage: a table of operations, one version per instruction set.
  *
  * ref.c is plain C and defines the bits. Every other implementation gives exactly the same bits, for any number of rows
  * and whatever part of the work a call is given. What makes that possible:
@@ -6,7 +6,7 @@
  *   matmul    One lane is one output row. Blocks of 32 columns are added in ascending order. Per block, with integer
  *             weights q (after the offset of their kind), activations a quantised to int8, scales dw and da:
  *                 acc = fma((float) sum(q * a), dw * da, acc)           the integer sum is exact in any order
- *                 acc = fma(mw, da * (float) sum(a), acc)               only kinds with a minimum mw (Q4_K: mw = -(dmin * m))
+ *                 acc = fma(mw, da * (float) sum(a), acc)             only kinds with a minimum; Q4_K: mw = -(dmin * m)
  *             K kinds: dw = d * (float) s, one product, exact. Q6: sum = s0 * sum(first 16) + s1 * sum(last 16), exact.
  *             Float kinds use the f32 activations: acc = fma(w, x, acc), column by column.
  *   rows      Activations are quantised per row and block, so a row never depends on its neighbours.
@@ -69,7 +69,8 @@ void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, si
  * Position p lies in page (p / KV_PAGE) % n_pages at place p % KV_PAGE; keys of a page are f16 [KV_PAGE, head_dim] at
  * page + keys_at, values the same at page + values_at. Keys from..to (both included) are visible. Per head:
  *     s_p = scale * dot(q, k_p)     (16-lane sum, then one product)
- *     m = max s_p;  e_p = exp(s_p - m);  sum = 16-lane sum of e_p, lane p % 16;  out = (sum over p, ascending, fma(e_p, v_p)) * (1 / sum) */
+ *     m = max s_p;  e_p = exp(s_p - m);  sum = 16-lane sum of e_p, lane p % 16
+ *     out = (sum over p, ascending, fma(e_p, v_p)) * (1 / sum) */
 struct attend {
     const float *q;   /* [heads, head_dim] */
     float *out;       /* [heads, head_dim] */
@@ -85,10 +86,11 @@ struct attend {
 struct kernels {
     const char *isa; /* "ref", "avx2", "avx512", "neon" */
 
-    /* Quantises rows first..first+n-1 of a->x into a. Skipped by callers when every matrix that follows is a float kind. */
+    /* Quantises rows first..first+n-1 of a->x into a. Needless when every matrix that follows is a float kind. */
     void (*quantize)(struct acts *a, uint32_t first, uint32_t n);
 
-    /* y[r * ldy + o] = row r of a times output row o, for all a->rows rows and the output rows of panels first..first+n-1. */
+    /* y[r * ldy + o] = row r of a times output row o, for all rows of a and the output rows of panels
+     * first..first+n-1. */
     void (*matmul)(float *y, size_t ldy, const struct panels *w, const struct acts *a, uint32_t first, uint32_t n);
 
     /* y = x * (1 / sqrt(mean(x^2) + epsilon)) * g, one row; y may be x. Per element (x * r) * g. */

@@ -1,8 +1,8 @@
 /* worker/kernels/neon.c — 64-bit ARM with the dot product instructions: four vectors are the sixteen lanes.
  *
- * sdot multiplies signed by signed bytes and adds four products to an int; its lane form takes the four activation bytes
- * straight out of a register that holds sixteen. Nothing needs shifting but Q4_0's 8. Thirty-two registers hold eight
- * rows of one vector. */
+ * sdot multiplies signed by signed bytes and adds four products to an int; its lane form takes the four activation
+ * bytes straight out of a register that holds sixteen. Nothing needs shifting but Q4_0's 8. Thirty-two registers hold
+ * eight rows of one vector. */
 #include "worker/kernels/inside.h"
 
 #include "base/half.h"
@@ -91,7 +91,8 @@ INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
 /* Sixteen ints that fit in bytes, and their sum. */
 INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
 {
-    int16x8_t low = vcombine_s16(vmovn_s32(n[0]), vmovn_s32(n[1])), high = vcombine_s16(vmovn_s32(n[2]), vmovn_s32(n[3]));
+    int16x8_t low = vcombine_s16(vmovn_s32(n[0]), vmovn_s32(n[1])),
+              high = vcombine_s16(vmovn_s32(n[2]), vmovn_s32(n[3]));
     vst1q_s8(q, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
     return vaddvq_s32(vaddq_s32(vaddq_s32(n[0], n[1]), vaddq_s32(n[2], n[3])));
 }

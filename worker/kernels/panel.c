@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-/* One block of 32 columns of one row, as the panels store it: 32 bytes, or 16 of two nibbles, column j and 16 + j. K kinds: d
- * and m are the superblock's. */
+/* One block of 32 columns of one row, as the panels store it: 32 bytes, or 16 of two nibbles, column j and 16 + j. K
+ * kinds: d and m are the superblock's. */
 struct split {
     uint8_t q[BLOCK];
     uint16_t d, m;
@@ -140,7 +140,8 @@ static void pack_float_row(struct panels *p, uint32_t row, const uint8_t *file_r
 void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t cols, void *memory)
 {
     enum panel_kind kind = panel_kind(tensor_type);
-    *p = (struct panels){.kind = kind, .rows = rows, .cols = cols, .panel_bytes = panel_bytes(kind, cols), .data = memory};
+    *p = (struct panels){
+        .kind = kind, .rows = rows, .cols = cols, .panel_bytes = panel_bytes(kind, cols), .data = memory};
 }
 
 void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows)

@@ -205,7 +205,8 @@ static float add_block(float acc, enum panel_kind kind, const struct weight_bloc
 }
 
 /* All rows of `a` times one output row. */
-static void output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *panel, uint32_t lane)
+static void output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *panel,
+                       uint32_t lane)
 {
     const uint8_t *quants = panel + panel_scale_bytes(w->kind, w->cols);
     uint32_t quant_bytes = panel_shape(w->kind).quants;

@@ -51,7 +51,7 @@ static double below_power(double t)
     return ldexp(1 - f * (1 - f * (0.5 - f / 6)), -(int)whole);
 }
 
-/* base^(-1/n). Newton on y^-n = base climbs from below and never overshoots; the last two rounds carry the second double. */
+/* base^(-1/n). Newton on y^-n = base climbs from below and never overshoots; the last two rounds carry both doubles. */
 static struct two root_of_inverse(double base, uint32_t n)
 {
     int e;
