@@ -5,11 +5,11 @@
  *                      ...            --/        the writer takes them in order and gives them back
  *
  * A piece is up to a megabyte of values: large enough that locks and system calls vanish, small enough that the ring of
- * any machine stays under CONVERT_MEMORY. Within a piece the work goes by 4096 values, which stay in the first-level cache
- * from widening to block. So a model is limited by its disk: docs/SPEED.md.
+ * any machine stays under CONVERT_MEMORY. Within a piece the work goes by 4096 values, which stay in the first-level
+ * cache from widening to block. So a model is limited by its disk: docs/SPEED.md.
  *
- * Reading by pread costs a copy that mapping would not. It is worth it: mapped pages would have to be given back piece by
- * piece to keep the memory small, every one of them is a fault, and a disk error would be a SIGBUS. */
+ * Reading by pread costs a copy that mapping would not. It is worth it: mapped pages would have to be given back piece
+ * by piece to keep the memory small, every one of them is a fault, and a disk error would be a SIGBUS. */
 #define _GNU_SOURCE
 #include "partition/convert.h"
 
@@ -98,7 +98,8 @@ static bool next_piece(const struct shop *s, struct piece *cursor, struct piece 
 
 /* ---- one piece ---- */
 
-static int read_bytes(const struct shop *s, const struct conversion *c, uint64_t at, void *out, size_t n, struct err *why)
+static int read_bytes(const struct shop *s, const struct conversion *c, uint64_t at, void *out, size_t n,
+                      struct err *why)
 {
     uint8_t *p = out;
     while (n) {

@@ -2,12 +2,12 @@
  *
  * Use:      put the keys into `o`, then convert_write, then gguf_out_finish. A tensor whose format does not change is
  *           copied byte for byte.
- * Memory:   CONVERT_MEMORY at most for pieces under way, whatever the model's size and the number of threads; sources are
- *           read, not mapped, so a file that shrinks or cannot be read is a sentence and not a signal.
- * Threads:  `threads` of its own quantise; the caller's thread writes. SIGINT and SIGTERM are held back meanwhile and end
- *           the work with E_INTERRUPTED, so nothing half-made stays behind.
+ * Memory:   CONVERT_MEMORY at most for pieces under way, whatever the model's size and the number of threads; sources
+ *           are read, not mapped, so a file that shrinks or cannot be read is a sentence and not a signal.
+ * Threads:  `threads` of its own quantise; the caller's thread writes. SIGINT and SIGTERM are held back meanwhile and
+ *           end the work with E_INTERRUPTED, so nothing half-made stays behind.
  * Equal:    the bytes do not depend on the number of threads or on the processor.
- * Errors:   E_FILE, naming tensor, row and column, for a value that is NaN, infinite, or too large for its new format. */
+ * Errors:   E_FILE, naming tensor, row and column, for a value that is NaN, infinite, or too large for its format. */
 #ifndef PARTITION_CONVERT_H
 #define PARTITION_CONVERT_H
 

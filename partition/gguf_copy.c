@@ -32,7 +32,8 @@ void gguf_copy_keys(const struct gguf *g, struct gguf_out *o, const char *const 
     for (size_t i = 0; i < f->n_keys; i++) {
         const struct gguf_key *k = &f->keys[i];
         const uint8_t *value = k->type == GGUF_ARRAY ? k->value - 12 : k->value;
-        if (wanted(k->name, except)) gguf_put_raw(o, k->name, k->type, value, (size_t)(value_end(k->type, value) - value));
+        if (!wanted(k->name, except)) continue;
+        gguf_put_raw(o, k->name, k->type, value, (size_t)(value_end(k->type, value) - value));
     }
     gguf_forget(g, f->map, f->header_bytes);
 }

@@ -2,9 +2,9 @@
  *
  * Padding is written here and nowhere else: after the descriptions, and after every tensor, up to the next 32 bytes.
  *
- * Where the file system can (O_TMPFILE), the file has no name until it is complete, so that even a process killed in the
- * middle leaves nothing behind; elsewhere it grows as PATH.partial, removed by gguf_out_close. Room for all of it is
- * taken before the first byte: a full disk is told at once, not after an hour. Written bytes are sent on to the disk
+ * Where the file system can (O_TMPFILE), the file has no name until it is complete, so that even a process killed in
+ * the middle leaves nothing behind; elsewhere it grows as PATH.partial, removed by gguf_out_close. Room for all of it
+ * is taken before the first byte: a full disk is told at once, not after an hour. Written bytes are sent on to the disk
  * every few megabytes, so the fsync at the end has little left to wait for. */
 #define _GNU_SOURCE
 #include "partition/gguf_write.h"
@@ -82,7 +82,8 @@ void bytes_free(struct bytes *b)
 
 /* ---- open and close ---- */
 
-/* What the name stands for now must be a file or nothing: a device or a folder would be replaced, or fail at the end. */
+/* What the name stands for now must be a file or nothing: a device or a folder would be replaced, or fail at the
+ * end. */
 static int check_target(const char *path, struct err *why)
 {
     struct stat st;
@@ -321,7 +322,8 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
     return 0;
 }
 
-/* A name can be given only where none is, so the file gets the intermediate one before it takes the place of another. */
+/* A name can be given only where none is, so the file gets the intermediate one before it takes the place of
+ * another. */
 static int give_name(struct gguf_out *o, struct err *why)
 {
     char from[40];

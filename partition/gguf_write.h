@@ -3,8 +3,8 @@
  * Use:       open, put keys and tensors in any order, begin, data of every tensor in the order they were put, finish.
  * Memory:    keys and descriptions are gathered in memory (a few megabytes); data goes straight out.
  * Errors:    putting cannot fail visibly; lack of memory is remembered and told by gguf_out_begin.
- * The file:  gets its name when it is complete and on the disk, so a name never stands for half a model. Until then it has
- *            none, or is PATH.partial where the file system knows no nameless files. */
+ * The file:  gets its name when it is complete and on the disk, so a name never stands for half a model. Until then it
+ *            has none, or is PATH.partial where the file system knows no nameless files. */
 #ifndef PARTITION_GGUF_WRITE_H
 #define PARTITION_GGUF_WRITE_H
 

@@ -23,15 +23,16 @@ static const char manual[] =
     "      --json     one JSON object, sizes as bare numbers\n"
     "\n"
     "  gemmapipe-partition quantize IN OUT.gguf [--mmproj OUT-mmproj.gguf] [options]\n"
-    "      IN is the folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.model or tokenizer.json), or\n"
-    "      a GGUF file, text model or picture encoder, of a split one the first. Q4_0 and Q8_0 are byte for byte those of\n"
-    "      the reference quantiser. Takes 20 to 130 MB of memory by the number of threads, whatever the model. A file\n"
-    "      gets its name when it is complete. What is quantised already is copied.\n"
+    "      IN is the folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.model or\n"
+    "      tokenizer.json), or a GGUF file, text model or picture encoder, of a split one the first. Q4_0 and Q8_0 are\n"
+    "      byte for byte those of the reference quantiser. Takes 20 to 130 MB of memory by the number of threads,\n"
+    "      whatever the model. A file gets its name when it is complete. What is quantised already is copied.\n"
     "      --mmproj FILE     also writes the picture encoder of a folder\n"
     "      --type FORMAT     of the layers' matrices: q4_0 (default), q8_0, f16, bf16\n"
-    "      --embd FORMAT     of the embedding, which is also the head: q6_k, q8_0, f16, bf16, q4_0. Without it q6_k beside\n"
-    "                        q4_0 where rows are a multiple of 256, else q8_0; beside other types the same as those\n"
-    "      --vision FORMAT   of the picture encoder's matrices: f16 (default), q8_0; rows that are no multiple of 32 stay f16\n"
+    "      --embd FORMAT     of the embedding, which is also the head: q6_k, q8_0, f16, bf16, q4_0. Without it q6_k\n"
+    "                        beside q4_0 where rows are a multiple of 256, else q8_0; beside others the same as those\n"
+    "      --vision FORMAT   of the picture encoder's matrices: f16 (default), q8_0; other rows than multiples of 32\n"
+    "                        stay f16\n"
     "      --requantize      quantises again what is quantised already: loses what the weights were trained for\n"
     "      --threads T       threads that quantise (the cores of this machine)\n"
     "      --table           ends with a line per tensor: formats, bytes, relative error (root mean square)\n"
@@ -61,7 +62,8 @@ static const char manual[] =
     "  gemmapipe-partition --help\n"
     "\n"
     "Reports go to stdout, progress and errors to stderr. Exit status: 0 done; 1 a bug; 2 the command line or a shape\n"
-    "that cannot be; 3 a file that is missing, damaged or cannot be written; 4 out of memory.\n";
+    "that cannot be; 3 a file that is missing, damaged or cannot be written; 4 out of memory;\n"
+    "130 interrupted.\n";
 
 /* ---- inspect ---- */
 

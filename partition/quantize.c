@@ -3,8 +3,8 @@
  * Q4_0, per block of 32, all in f32: mx is the value with the largest magnitude, with its sign; among equals the first.
  * d = mx / -8, id = 1/d from the f32 d (0 if d is 0), d is stored as F16, and q = min(15, trunc(x*id + 8.5)). So the
  * extreme value is exactly -8 d and the other sign ends at +7 d.
- * Whether x*id + 8.5 is rounded once or twice is left open by the reference: it is C, and its compiler may fuse. Here it
- * is fused (fmaf), as builds for processors with FMA and the published Python version do.
+ * Whether x*id + 8.5 is rounded once or twice is left open by the reference: it is C, and its compiler may fuse. Here
+ * it is fused (fmaf), as builds for processors with FMA and the published Python version do.
  * Where 1/d overflows (|mx| below 2.4e-38) the reference converts an infinity to an integer, which C leaves open too;
  * here q = 0, what x86 gives. The stored d is 0 then, and nothing can be seen of it.
  *

@@ -4,8 +4,8 @@
  * Q4_0 and Q8_0 follow the published reference rule to the byte, because a checkpoint trained for Q4_0 is only itself
  * under that rule; quantize.c states it. Q6_K has no rule but its decoding: quantize_q6.c searches the scales.
  *
- * The plain versions define the bytes. Vector versions are laid over the table where the processor has the instructions,
- * and give the same bytes.
+ * The plain versions define the bytes. Vector versions are laid over the table where the processor has the
+ * instructions, and give the same bytes.
  *
  * Values must be finite and within quantize_limit: a scale is an F16, and beyond it a block would decode to infinities.
  * Whoever reads a file asks quantize_within first; here nothing is checked. Threads: no state, any number at once. */

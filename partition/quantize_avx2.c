@@ -68,7 +68,8 @@ static void avx2_q4_0(const float *x, uint8_t *out, size_t blocks)
     for (; blocks--; x += 32, out += 18) {
         struct block32 b = load32(x);
         __m256 most = _mm256_set1_ps(b.most);
-        unsigned at = where(b.a[0], most) | where(b.a[1], most) << 8 | where(b.a[2], most) << 16 | where(b.a[3], most) << 24;
+        unsigned at = 0;
+        for (int i = 0; i < 4; i++) at |= where(b.a[i], most) << 8 * i;
         float mx = b.most != 0 ? x[__builtin_ctz(at)] : 0; /* of zeros the sign does not count */
         float d = mx / -8, id = d != 0 ? 1 / d : 0;
         __m256 all = _mm256_set1_ps(id);
@@ -219,7 +220,8 @@ static bool avx2_within(const float *x, size_t n, float limit)
 {
     __m256 most = _mm256_set1_ps(limit), ok = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) ok = _mm256_and_ps(ok, _mm256_cmp_ps(magnitude(_mm256_loadu_ps(x + i)), most, _CMP_LE_OQ));
+    for (; i + 8 <= n; i += 8)
+        ok = _mm256_and_ps(ok, _mm256_cmp_ps(magnitude(_mm256_loadu_ps(x + i)), most, _CMP_LE_OQ));
     bool all = _mm256_movemask_ps(ok) == 255;
     for (; i < n; i++) all &= fabsf(x[i]) <= limit;
     return all;

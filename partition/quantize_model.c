@@ -132,9 +132,10 @@ static int folder_keys(const void *source, enum part part, uint32_t type, struct
 
 /* ---- writing ---- */
 
+typedef int put_keys(const void *source, enum part part, uint32_t file_type, struct gguf_out *o, struct err *why);
+
 static int write_file(FILE *report, const struct quantize_job *job, const struct made *m, const void *source,
-                      enum part part, int (*put_keys)(const void *, enum part, uint32_t, struct gguf_out *, struct err *),
-                      struct err *why)
+                      enum part part, put_keys *keys, struct err *why)
 {
     struct convert how = {
         .list = m->list, .count = m->count, .paths = m->paths, .n_paths = m->n_paths, .threads = job->threads,
@@ -144,7 +145,7 @@ static int write_file(FILE *report, const struct quantize_job *job, const struct
     uint64_t started = clock_ns();
     struct gguf_out *o;
     TRY(gguf_out_open(&o, m->path, why));
-    int rc = put_keys(source, part, file_type(m), o, why);
+    int rc = keys(source, part, file_type(m), o, why);
     if (!rc) rc = convert_write(o, &how, why);
     if (!rc) rc = gguf_out_finish(o, why);
     gguf_out_close(&o);
@@ -158,7 +159,8 @@ static int from_gguf(FILE *report, const struct quantize_job *job, struct err *w
     struct made m = {0};
     enum part part = PART_TEXT;
     if (job->mmproj)
-        return fail(why, E_USAGE, "--mmproj goes with a folder; the picture encoder of %s has a GGUF file of its own", job->in);
+        return fail(why, E_USAGE, "--mmproj goes with a folder; the picture encoder of %s has a GGUF file of its own",
+                    job->in);
     TRY(gguf_open(&g, job->in, why));
     int rc = part_of_gguf(g, &part, why);
     if (!rc) rc = list_gguf(&m, job, g, part, why);
@@ -175,7 +177,8 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
     TRY(checkpoint_open(&c, job->in, why));
     bool has = checkpoint_has_vision(c);
     int rc = 0;
-    if (job->mmproj && !has) rc = fail(why, E_USAGE, "%s has no picture encoder, so there is no --mmproj to write", job->in);
+    if (job->mmproj && !has)
+        rc = fail(why, E_USAGE, "%s has no picture encoder, so there is no --mmproj to write", job->in);
     if (!job->mmproj && has) log_info("%s has a picture encoder too; --mmproj FILE writes it", job->in);
     if (!rc) rc = list_folder(&text, job, c, PART_TEXT, why);
     if (!rc && job->mmproj) rc = list_folder(&vision, job, c, PART_VISION, why);
@@ -194,6 +197,7 @@ int quantize_model(FILE *report, const struct quantize_job *job, struct err *why
     if (!stat(job->out, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return fail(why, E_USAGE, "%s and %s are the same file; give the result another name", job->in, job->out);
     if (job->mmproj && !strcmp(job->mmproj, job->out))
-        return fail(why, E_USAGE, "%s cannot be both text model and picture encoder; give --mmproj another name", job->out);
+        return fail(why, E_USAGE, "%s cannot be both text model and picture encoder; give --mmproj another name",
+                    job->out);
     return S_ISDIR(in.st_mode) ? from_folder(report, job, why) : from_gguf(report, job, why);
 }

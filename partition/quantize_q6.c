@@ -4,13 +4,13 @@
  * -32..31. Per group:
  *
  *   1. the extreme value is put at quant -32, -31, … -25 in turn; each try gives quants, to these belongs the scale of
- *      least squares s = sum(xq) / sum(qq), and the try with the least squared error, i.e. the most sum(xq)^2 / sum(qq),
- *      wins. Letting the extreme clip a little often pays.
+ *      least squares s = sum(xq) / sum(qq), and the try with the least squared error, i.e. the most sum(xq)^2 /
+ *      sum(qq), wins. Letting the extreme clip a little often pays.
  *   2. d is the extreme s / -128, rounded to F16; sc = s/d rounded.
  *   3. of the eight sc around it the one whose quants, x / (d*sc) rounded, have the least squared error is kept.
  *
- * On normal numbers the error is 1.651 % of the values (root mean square) against 1.643 % for a hundred tries and 1.83 %
- * for the extreme at -32 without a search. Both steps have eight independent tries: one vector. The sums run over the
+ * On normal numbers the error is 1.651 % of the values (root mean square) against 1.643 % for a hundred tries and 1.83
+ * % for the extreme at -32 without a search. Both steps have eight independent tries: one vector. The sums run over the
  * group in order, so plain and vector versions agree to the bit. */
 #include "partition/quantize_q6.h"
 

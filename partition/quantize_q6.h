@@ -16,7 +16,8 @@ static const int8_t q6_k_around[Q6_K_TRIES] = {0, -1, 1, -2, 2, -3, 3, -4};
 
 void q6_k_plain(const float *x, uint8_t *out, size_t blocks);
 
-/* q[256] of 0..63 into ql and qh: two halves of 128; in each, quarter k has nibble k/2 of run k%2 and two bits of qh. */
+/* q[256] of 0..63 into ql and qh: two halves of 128; in each, quarter k has nibble k/2 of run k%2 and two bits of
+ * qh. */
 static inline void q6_k_pack(const uint8_t *q, uint8_t *out)
 {
     for (int half = 0; half < 2; half++, q += 128) {

@@ -48,7 +48,7 @@ static void print_pair(FILE *to, const struct convert *done, uint32_t from, uint
     for (size_t i = 0; i < done->count; i++)
         if (done->list[i].from_type == from && done->list[i].type == type) add(&s, done, i);
     if (!s.tensors) return;
-    snprintf(tensors, sizeof tensors, "%zu tensors", s.tensors);
+    snprintf(tensors, sizeof tensors, "%zu tensor%s", s.tensors, s.tensors == 1 ? "" : "s");
     fprintf(to, "%-36s %-5s %-5s %16s %14s", tensors, block_info(from)->name, block_info(type)->name,
             show_bytes(before, s.from), show_bytes(after, s.to));
     if (done->error) print_error(to, &s.error);

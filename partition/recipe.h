@@ -7,8 +7,9 @@
  *   picture encoder matrices               --vision, F16; F16 too where rows are not whole blocks of the format asked
  *   picture projection                     F16
  *
- * What is quantised already stays as it is. Weights that were trained for one grid lose by another, so asking for another
- * format of quantised layers is refused unless `requantize` says that it is meant; the table may be asked for freely. */
+ * What is quantised already stays as it is. Weights that were trained for one grid lose by another, so asking for
+ * another format of quantised layers is refused unless `requantize` says that it is meant; the table may be asked for
+ * freely. */
 #ifndef PARTITION_RECIPE_H
 #define PARTITION_RECIPE_H
 

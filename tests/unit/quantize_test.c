@@ -1,6 +1,6 @@
-/* tests/unit/quantize_test.c — the bytes of the quantisers: published check vectors, the rule at its edges, and the vector
- * versions against the plain ones on blocks made to sit on those edges. tests/peer/quantize_bytes_test.py compares millions
- * of blocks with an implementation in another language. */
+/* tests/unit/quantize_test.c — the bytes of the quantisers: published check vectors, the rule at its edges, and the
+ * vector versions against the plain ones on blocks made to sit on those edges. tests/peer/quantize_bytes_test.py
+ * compares millions of blocks with an implementation in another language. */
 #include "base/half.h"
 #include "partition/quantize.h"
 #include "tests/check.h"
@@ -40,11 +40,16 @@ static void each_quantizer(void (*claim)(const struct quantizer *))
 static const struct vector {
     const char *what, *q4_0, *q8_0;
 } vectors[] = {
-    {"(j-15)/8", "00b48f7f7f6e6e5d5d4c4c3b3b2a2a191908", "0824899199a1a9b1b9c0c8d0d8e0e8f0f8000810182028303840474f575f676f777f"},
-    {"(15-j)/8", "00348f7f7f6e6e5d5d4c4c3b3b2a2a191908", "0824776f675f574f47403830282018100800f8f0e8e0d8d0c8c0b9b1a9a199918981"},
-    {"zeros", "008088888888888888888888888888888888", "00000000000000000000000000000000000000000000000000000000000000000000"},
-    {"-1 +1 0.3", "0030a0afaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "0820817f262626262626262626262626262626262626262626262626262626262626"},
-    {"+1 -1 0.3", "00b0606f6666666666666666666666666666", "08207f81262626262626262626262626262626262626262626262626262626262626"},
+    {"(j-15)/8", "00b48f7f7f6e6e5d5d4c4c3b3b2a2a191908",
+     "0824899199a1a9b1b9c0c8d0d8e0e8f0f8000810182028303840474f575f676f777f"},
+    {"(15-j)/8", "00348f7f7f6e6e5d5d4c4c3b3b2a2a191908",
+     "0824776f675f574f47403830282018100800f8f0e8e0d8d0c8c0b9b1a9a199918981"},
+    {"zeros", "008088888888888888888888888888888888",
+     "00000000000000000000000000000000000000000000000000000000000000000000"},
+    {"-1 +1 0.3", "0030a0afaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+     "0820817f262626262626262626262626262626262626262626262626262626262626"},
+    {"+1 -1 0.3", "00b0606f6666666666666666666666666666",
+     "08207f81262626262626262626262626262626262626262626262626262626262626"},
 };
 
 static void fill_vector(int which, float *x)
@@ -87,7 +92,7 @@ static void check_ties(const struct quantizer *q)
                 x[first] = (float)sign;
                 x[second] = (float)-sign;
                 q->q4_0(x, b, 1);
-                CHECK(b[1] >> 7 == (sign > 0), "%s: the extreme at %d decides, not the one at %d", q->isa, first, second);
+                CHECK(b[1] >> 7 == (sign > 0), "%s: %d decides, not %d", q->isa, first, second);
             }
 }
 
@@ -113,8 +118,8 @@ TEST(q8_0_rounds_halves_away_from_zero)
     each_quantizer(check_halves);
 }
 
-/* x*id + 8.5 with one rounding is below an integer, with two it is that integer: d = -1, so id = -1 and the product is x
- * itself; a sum that needs 25 bits shows nothing. So the block takes id = -1/3: the product then has 48 bits. */
+/* x*id + 8.5 with one rounding is below an integer, with two it is that integer: d = -1, so id = -1 and the product is
+ * x itself; a sum that needs 25 bits shows nothing. So the block takes id = -1/3: the product then has 48 bits. */
 static void check_fused(const struct quantizer *q)
 {
     int told = 0;
@@ -150,7 +155,8 @@ static void check_tiny(const struct quantizer *q)
         for (int t = 0; t < 3; t++) {
             quantize_values(q, types[t], x, 256, b);
             block_dequantize(types[t], b, y, 256);
-            for (int j = 0; j < 256; j++) CHECK(y[j] == 0, "%s %s: %g became %g", q->isa, block_info(types[t])->name, (double)x[j], (double)y[j]);
+            for (int j = 0; j < 256; j++)
+                CHECK(y[j] == 0, "%s %s: %g became %g", q->isa, block_info(types[t])->name, (double)x[j], (double)y[j]);
         }
     }
 }
@@ -177,7 +183,8 @@ static void check_limits(const struct quantizer *q)
                 float kept = x[at];
                 x[at] = bad[k];
                 for (size_t n = 240; n <= 256; n++)
-                    CHECK(quantize_first_bad(q, types[t], x, n) == (at < n ? at : n), "%s %g at %zu of %zu", q->isa, (double)bad[k], at, n);
+                    CHECK(quantize_first_bad(q, types[t], x, n) == (at < n ? at : n), "%s %g at %zu of %zu", q->isa,
+                          (double)bad[k], at, n);
                 x[at] = kept;
             }
     }
@@ -195,7 +202,10 @@ static double relative_error(const struct quantizer *q, uint32_t type, const flo
     double noise = 0, signal = 0;
     quantize_values(q, type, x, n, b);
     block_dequantize(type, b, y, n);
-    for (size_t i = 0; i < n; i++) noise += ((double)y[i] - x[i]) * ((double)y[i] - x[i]), signal += (double)x[i] * x[i];
+    for (size_t i = 0; i < n; i++) {
+        noise += ((double)y[i] - x[i]) * ((double)y[i] - x[i]);
+        signal += (double)x[i] * x[i];
+    }
     free(b);
     free(y);
     return sqrt(noise / signal);
@@ -282,7 +292,8 @@ TEST(vector_versions_give_the_plain_bytes)
             quantize_values(&best, types[t], x, VALUES, b);
             size_t row = block_row_bytes(types[t], 256);
             for (size_t i = 0; i < BLOCKS; i++)
-                CHECK(!memcmp(a + i * row, b + i * row, row), "%s, fill %d, values from %zu", block_info(types[t])->name, round % 5, i * 256);
+                CHECK(!memcmp(a + i * row, b + i * row, row), "%s, fill %d, values from %zu",
+                      block_info(types[t])->name, round % 5, i * 256);
             CHECK(!memcmp(a, b, VALUES * 4), "%s wrote beyond its end", block_info(types[t])->name);
         }
     }
