@@ -1,4 +1,4 @@
-/* partition/tokens.c — see tokens.h; docs/MODEL.md, "Vocabulary", has the ranges. */
+/* partition/tokens.c — see tokens.h; docs/MODEL.md, "Tokenizer", has the ranges. */
 #include "partition/tokens.h"
 
 #include "partition/gguf_parse.h"
