@@ -1,8 +1,8 @@
 /* partition/checkpoint.c — see checkpoint.h: which tensor of a checkpoint becomes which of a GGUF file.
  *
  * The text model's shapes come from the table in weights.c that also checks GGUF files; only the names are here. What
- * is found is struck off a list, so what is left at the end is a tensor nobody asked for, and a reason to refuse: it may
- * be an adapter, or a layer that the config does not know of. */
+ * is found is struck off a list, so what is left at the end is a tensor nobody asked for, and a reason to refuse: it
+ * may be an adapter, or a layer that the config does not know of. */
 #include "partition/checkpoint.h"
 
 #include "partition/checkpoint_inside.h"

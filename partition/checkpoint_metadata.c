@@ -1,6 +1,6 @@
 /* partition/checkpoint_metadata.c — what a GGUF file says about itself, made from a checkpoint's small files.
  *
- * Keys, types and names are those of published files (docs/MODEL.md, "Metadata"), so other programs read ours. Where
+ * Keys, types and names are those of published files (docs/MODEL.md, "Files"), so other programs read ours. Where
  * the model comes from and under which licence it may be used is taken from what the folder says, and left out where it
  * says nothing: a licence is not guessed. */
 #include "partition/checkpoint_inside.h"
@@ -14,7 +14,7 @@
 
 #define MAX_SMALL (16u << 20)
 
-/* How turns are written (docs/MODEL.md, "Chat template"), in the template language that programs expect in this key.
+/* How turns are written (docs/MODEL.md, "Prompt"), in the template language that programs expect in this key.
  * Ours does not run it: coordinator/prompt.c has the rules built in. Used where the folder brings no template. */
 static const char gemma_template[] =
     "{{ bos_token }}"

@@ -1,4 +1,4 @@
-/* partition/quirks.c — what real files have that a person may stumble over, though we read past it (docs/MODEL.md).
+/* partition/quirks.c — what real files have that a person may stumble over, though we read past it (docs/MODEL.md, "Files").
  *
  * Each is a sentence: what it is, and what it means here. */
 #include "partition/findings.h"

@@ -1,4 +1,4 @@
-/* partition/tokens.c — see tokens.h; docs/MODEL.md, "Vocabulary", has the ranges. */
+/* partition/tokens.c — see tokens.h; docs/MODEL.md, "Tokenizer", has the ranges. */
 #include "partition/tokens.h"
 
 #include "partition/gguf_parse.h"
@@ -44,7 +44,7 @@ static int put_text(struct token_list *l, struct token *t, const char *text, siz
     if (n > TOKEN_BYTES_MOST)
         return fail(why, E_FILE, "%s has a token of %zu bytes; %d are the most", from, n, TOKEN_BYTES_MOST);
     if (l->text_n + n > UINT32_MAX) return fail(why, E_FILE, "%s has tokens of 4 GiB together", from);
-    if (l->text_n + n > l->text_room) {
+    if (!l->text || l->text_n + n > l->text_room) { /* texts may be empty; where they are may not be nowhere */
         size_t room = l->text_room + l->text_room / 2 + n + 4096;
         char *grown = realloc(l->text, room);
         if (!grown) return fail(why, E_MEMORY, "no memory for the tokens of %s", from);

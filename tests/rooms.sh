@@ -38,7 +38,7 @@ zmq.h           transport/zmq\.c
 xxhash.h        base/hash\.c
 cblas.h         worker/kernels/blas\.c
 stb_image.h     coordinator/image\.c
-cJSON.h         (partition/(cluster|safetensors)|coordinator/(batch|http))\.c
+cJSON.h         (partition/cluster|coordinator/(batch|http))\.c
 '
 
 each_dependency_has_one_door() {

@@ -1,8 +1,8 @@
 /* tests/fuzz/corpus.h — a fuzz target without its fuzzer: every seed judged, and sound seeds damaged in a fixed way.
  *
- * Seeds lie in tests/fuzz/seeds/NAME. A file there whose name begins with "sound" (or is "model") must be accepted; each
- * other is a way in which some reader of such files once broke, or could, and must be refused. A target brings
- * a function that returns true if the bytes were accepted. */
+ * Seeds lie in tests/fuzz/seeds/NAME. A file there whose name begins with "sound" (or is "model") must be accepted;
+ * each other is a way in which some reader of such files once broke, or could, and must be refused. A target brings a
+ * function that returns true if the bytes were accepted. */
 #ifndef TESTS_FUZZ_CORPUS_H
 #define TESTS_FUZZ_CORPUS_H
 
@@ -79,8 +79,8 @@ static inline size_t damage(uint8_t *b, size_t n, const char *const *words, size
 }
 
 /* Damages the sound seed `name` `rounds` times, one to four changes each; returns how many were still accepted. */
-static inline int damage_seed(const char *folder, const char *name, int rounds, const char *const *words, size_t n_words,
-                              bool (*accepts)(const uint8_t *, size_t))
+static inline int damage_seed(const char *folder, const char *name, int rounds, const char *const *words,
+                              size_t n_words, bool (*accepts)(const uint8_t *, size_t))
 {
     int accepted = 0;
     uint8_t *sound = malloc(SEED_MOST), *b = malloc(SEED_MOST);

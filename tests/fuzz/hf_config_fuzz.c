@@ -1,4 +1,4 @@
-/* tests/fuzz/hf_config_fuzz.c — any bytes at all as a checkpoint's config.json. What is accepted must hold its bounds. */
+/* tests/fuzz/hf_config_fuzz.c — any bytes at all as a config.json. What is accepted must hold its bounds. */
 #include "partition/hf_config.h"
 #include "partition/weights.h"
 

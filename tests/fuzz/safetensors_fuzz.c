@@ -1,7 +1,7 @@
 /* tests/fuzz/safetensors_fuzz.c — any bytes at all as a safetensors file, and as an index of shards.
  *
- * What begins with a brace is taken for an index. Its shards are looked for in a folder that has none but what a test put
- * there, so here it is refused at the latest when the first is missing. */
+ * What begins with a brace is taken for an index. Its shards are looked for in a folder that does not exist, so it is
+ * refused at the latest when the first is missing. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -34,7 +34,8 @@ static bool look(const uint8_t *bytes, size_t n)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     bool index = n && bytes[0] == '{', accepted = false;
     if (pwrite(fd, bytes, n, 0) == (ssize_t)n)
-        accepted = index ? !safetensors_open_index(&s, "/nonexistent", path, NULL) : !safetensors_open_file(&s, path, NULL);
+        accepted = index ? !safetensors_open_index(&s, "/nonexistent", path, NULL)
+                         : !safetensors_open_file(&s, path, NULL);
     if (accepted) read_all(s);
     safetensors_close(&s);
     close(fd);

