@@ -221,6 +221,16 @@ TEST(data_that_inflate_far_beyond_their_header_are_refused)
     image_bytes_free(&bomb);
 }
 
+/* The decoder gives up on this one in silence; what it said of an earlier picture must not stand in the sentence. */
+TEST(a_refusal_without_a_reason_is_still_a_sentence)
+{
+    struct image_bytes seed;
+    NEED(read_seed(&seed, "no-reason.png", why));
+    CHECK_REFUSED(BYTES("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\3\2\0\0\0\0\0\0\0"), "x cannot be decoded");
+    CHECK_REFUSED(seed, "no-reason.png cannot be decoded as PNG of 3 × 3 pixels: damaged");
+    image_bytes_free(&seed);
+}
+
 /* A few last bytes carry nothing: checksums, a GIF's trailer, a TGA's footer. */
 TEST(every_beginning_of_a_picture_is_refused_or_the_whole_picture)
 {
