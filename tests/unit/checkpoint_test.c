@@ -43,12 +43,14 @@ TEST(the_demo_has_the_tensors_of_its_gguf_files)
 
 TEST(one_is_added_to_rms_norms_and_to_nothing_else)
 {
-    static const char *const norms[] = {"blk.0.attn_norm.weight", "blk.7.attn_q_norm.weight", "blk.3.post_ffw_norm.weight",
+    static const char *const norms[] = {"blk.0.attn_norm.weight", "blk.7.attn_q_norm.weight",
+                                        "blk.3.post_ffw_norm.weight",
                                         "output_norm.weight"};
     struct checkpoint *c;
     size_t added = 0;
     NEED(checkpoint_open(&c, DEMO, why));
-    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) CHECK(find(c, PART_TEXT, norms[i])->add_one, "%s", norms[i]);
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
+        CHECK(find(c, PART_TEXT, norms[i])->add_one, "%s", norms[i]);
     for (size_t i = 0; i < checkpoint_count(c, PART_TEXT); i++) added += checkpoint_at(c, PART_TEXT, i)->add_one;
     CHECK(added == 6 * 8 + 1, "%zu", added);
     added = 0;
@@ -90,7 +92,8 @@ TEST(folders_that_are_no_checkpoint_say_what_they_lack)
                                        "\"intermediate_size\":2,\"num_attention_heads\":1,\"num_key_value_heads\":1,"
                                        "\"head_dim\":2,\"query_pre_attn_scalar\":2,\"vocab_size\":3}");
     refused(f.path, "neither model.safetensors");
-    folder_put_safetensors(&f, "model.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
+    folder_put_safetensors(&f, "model.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+                           4);
     refused(f.path, "has no tensor embed_tokens.weight under any of the names in use");
     folder_put_safetensors(&f, "model.safetensors",
                            "{\"model.embed_tokens.weight\":{\"dtype\":\"F32\",\"shape\":[3,5],\"data_offsets\":[0,60]}}", 60);

@@ -27,7 +27,8 @@ TEST(what_the_first_4b_file_leaves_out_is_filled_in)
     CHECK(t->heads == 8 && t->kv_heads == 4 && t->head_dim == 256 && t->vocab == 262208 && t->context == 131072);
     CHECK(t->pattern == 6 && t->rope_base_global == 1e6f && t->rope_base_local == 1e4f && t->rope_factor == 8);
     CHECK(t->norm_epsilon == 1e-6f && t->attention_scale == 0.0625f);
-    CHECK(c.has_vision && c.vision.layers == 27 && c.vision.heads == 16 && c.vision.ffn == 4304 && c.vision.image_rows == 256);
+    CHECK(c.has_vision && c.vision.layers == 27 && c.vision.heads == 16 && c.vision.ffn == 4304 &&
+          c.vision.image_rows == 256);
     CHECK(vision_patches(&c.vision) == 64);
 }
 
@@ -44,7 +45,8 @@ TEST(a_flat_file_is_read_from_its_top)
 TEST(the_27b_has_its_own_attention_scale)
 {
     struct hf_config c;
-    NEED(parse(&c, NESTED("\"hidden_size\":5376,\"intermediate_size\":21504,\"num_hidden_layers\":62,\"sliding_window\":1024,"
+    NEED(parse(&c,
+               NESTED("\"hidden_size\":5376,\"intermediate_size\":21504,\"num_hidden_layers\":62,\"sliding_window\":1024,"
                           "\"num_attention_heads\":32,\"num_key_value_heads\":16,\"head_dim\":128,\"query_pre_attn_scalar\":168",
                           ""), why));
     CHECK(c.text.attention_scale == 0.0771516750f, "%.9g", (double)c.text.attention_scale);
@@ -57,7 +59,8 @@ TEST(newer_keys_say_the_same)
     NEED(parse(&c, NESTED(FOUR_B ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,"
                           "\"rope_theta\":2e6},\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":20000}},"
                           "\"_sliding_window_pattern\":6", ""), why));
-    CHECK(c.text.rope_factor == 8 && c.text.rope_base_global == 2e6f && c.text.rope_base_local == 2e4f && c.text.pattern == 6);
+    CHECK(c.text.rope_factor == 8 && c.text.rope_base_global == 2e6f && c.text.rope_base_local == 2e4f &&
+          c.text.pattern == 6);
     NEED(parse(&c, "{\"model_type\":\"gemma3_text\",\"num_hidden_layers\":4,\"layer_types\":[\"sliding_attention\","
                    "\"full_attention\",\"sliding_attention\",\"full_attention\"]}", why));
     CHECK(c.text.pattern == 2);

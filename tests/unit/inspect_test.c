@@ -35,7 +35,8 @@ static void says(const char *path, const char *const *phrases, size_t n)
 
 TEST(a_text_model_is_described)
 {
-    SAYS(DEMO "demo-q4_0.gguf", "GGUF, text model", "8 (1 global), hidden 128, ffn 384", "1024 tokens, head tied", "Q4_0     56",
+    SAYS(DEMO "demo-q4_0.gguf", "GGUF, text model", "8 (1 global), hidden 128, ffn 384", "1024 tokens, head tied",
+         "Q4_0     56",
          "fingerprint", "on one worker, one sequence of 2048", "runs        yes, gemmapipe run --model");
 }
 

@@ -43,7 +43,8 @@ TEST(tensors_of_one_file_are_found_where_they_lie)
     NEED(safetensors_open(&s, f.path, why));
     const struct safetensor *a = safetensors_find(s, "a"), *b = safetensors_find(s, "b");
     CHECK(safetensors_count(s) == 2 && a && b && !safetensors_find(s, "c"));
-    CHECK(a->type == T_F32 && a->n_dims == 2 && a->dims[0] == 2 && a->dims[1] == 1 && a->elements == 2 && a->bytes == 8);
+    CHECK(a->type == T_F32 && a->n_dims == 2 && a->dims[0] == 2 && a->dims[1] == 1 && a->elements == 2 &&
+          a->bytes == 8);
     CHECK(b->type == T_BF16 && b->n_dims == 1 && b->dims[0] == 3 && b->dims[1] == 1 && b->bytes == 6);
     CHECK(a->data[0] == 0 && a->data[7] == 7 && b->data[0] == 8 && b->data[5] == 13);
     uint8_t read[6];
@@ -133,9 +134,11 @@ TEST(faults_are_told_with_tensor_and_numbers)
     refused(&f, "the tensor b ends at byte 14 of 13");
     folder_put_safetensors(&f, "model.safetensors", TWO, 15);
     refused(&f, "and the file has");
-    folder_put_safetensors(&f, "model.safetensors", "{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", 8);
+    folder_put_safetensors(&f, "model.safetensors", "{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}",
+                           8);
     refused(&f, "the tensor a is of type \"U8\"; wanted the unquantised checkpoint");
-    folder_put_safetensors(&f, "model.safetensors", "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8);
+    folder_put_safetensors(&f, "model.safetensors", "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}",
+                           8);
     refused(&f, "the tensor a has 3 values of F32 in 8 bytes");
     folder_end(&f);
 }

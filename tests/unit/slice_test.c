@@ -62,7 +62,8 @@ TEST(what_a_shard_does_not_hold_is_refused)
     t[W_Q].type = T_Q8_0;
     CHECK(slice_tensors(g, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q8_0"), "%s", no.text);
     t[W_Q].type = T_Q4_0, t[W_Q].rows++;
-    CHECK(slice_tensors(g, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q4_0 [129, 128]"), "%s", no.text);
+    CHECK(slice_tensors(g, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q4_0 [129, 128]"), "%s",
+          no.text);
     gguf_close(&g);
     model_close(&m);
     folder_end(&f);
@@ -76,9 +77,10 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
     struct slice_label label;
     struct err no = {0};
     NEED(written(&f, &m, &g, (struct share){0, 2, false}, why));
-    CHECK(model_open(&other, folder_path(&f, "shard.gguf"), &no) == E_FILE && strstr(no.text, "one worker's shard"), "%s",
+    CHECK(model_open(&other, folder_path(&f, "shard.gguf"), &no) == E_FILE && strstr(no.text, "one worker's shard"),
+          "%s", no.text);
+    CHECK(slice_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s",
           no.text);
-    CHECK(slice_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s", no.text);
     gguf_close(&g);
     model_close(&m);
     folder_end(&f);

@@ -47,7 +47,8 @@ static int gemma(struct token_list *l, struct err *why)
     static const struct {
         uint32_t id;
         const char *text;
-    } known[] = {{0, "<pad>"}, {1, "<eos>"}, {2, "<bos>"}, {105, "<start_of_turn>"}, {106, "<end_of_turn>"}, {107, "\n"},
+    } known[] = {{0, "<pad>"}, {1, "<eos>"}, {2, "<bos>"}, {105, "<start_of_turn>"}, {106, "<end_of_turn>"},
+                 {107, "\n"},
                  {138, "\xe2\x96\x81\xe2\x96\x81"}, {238, "<0x00>"}, {255999, "<start_of_image>"}};
     *l = (struct token_list){0};
     for (uint32_t id = 0; id < GEMMA_TOKENS; id++) {
@@ -79,8 +80,8 @@ TEST(types_of_gemmas_vocabulary_follow_from_the_ids)
     CHECK(l.n == 262208);
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         const struct token *t = &l.token[wanted[i].id];
-        CHECK(t->type == wanted[i].type && t->score == wanted[i].score, "token %u: type %d, score %g", wanted[i].id, t->type,
-              (double)t->score);
+        CHECK(t->type == wanted[i].type && t->score == wanted[i].score, "token %u: type %d, score %g", wanted[i].id,
+              t->type, (double)t->score);
     }
     CHECK(token_is(&l, 138, "  "), "spaces of user-defined tokens are spaces");
     CHECK(token_is(&l, 262144, "<image_soft_token>") && token_is(&l, 262145, "[PAD262145]"));
