@@ -12,6 +12,7 @@
  * activations round halves to even; that is another rule for another purpose.) */
 #include "partition/quantize.h"
 
+#include "base/cpu.h"
 #include "base/half.h"
 #include "partition/quantize_q6.h"
 
@@ -99,9 +100,7 @@ struct quantizer quantizer_best(void)
 {
     struct quantizer q = quantizer_plain();
 #ifdef __x86_64__
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-        quantizer_use_avx2(&q);
+    if (cpu_has_avx2()) quantizer_use_avx2(&q);
 #endif
     return q;
 }
