@@ -74,8 +74,27 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
+/* What differs between the two ends. Strangers can connect to a ROUTER, so what they send unread is bounded; it is pinged
+ * by the other end, which also says when silence means death. It must not ping by itself: libzmq 4.3.4 aborts the process
+ * if a connection breaks while its input waits for room and the ping's clock strikes. A DEALER pings, and so its input
+ * must never wait; it only meets peers that we chose, and credits bound what an honest one sends. */
+static void set_end(void *s, int type)
+{
+    if (type == ZMQ_ROUTER) {
+        set(s, ZMQ_ROUTER_MANDATORY, 1);
+        set(s, ZMQ_RCVHWM, 2 * PORT_WINDOW);
+        return;
+    }
+    set(s, ZMQ_RCVHWM, 0);
+    /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
+     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds. */
+    set(s, ZMQ_HEARTBEAT_IVL, 5000);
+    set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
+    set(s, ZMQ_HEARTBEAT_TTL, 65000);
+}
+
 /* A socket and the pair that tells what happens to its connections. Here CURVE keys will be set, before any bind or
- * connect. Nothing waits in libzmq for long: credits bound what is sent, RCVHWM what a peer that ignores them can send. */
+ * connect. */
 static int socket_new(struct zmq_port *z, int type, const char *address, void **out, void **monitor, struct err *why)
 {
     int64_t largest = FRAME_HEAD_BYTES + (int64_t)FRAME_BODY_MOST;
@@ -83,17 +102,13 @@ static int socket_new(struct zmq_port *z, int type, const char *address, void **
     if (!s) return fail(why, E_LINK, "cannot make a socket for %s: %s", address, zmq_strerror(errno));
     zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
     set(s, ZMQ_SNDHWM, 0);
-    set(s, ZMQ_RCVHWM, 2 * PORT_WINDOW);
     set(s, ZMQ_LINGER, 0);
-    set(s, ZMQ_HEARTBEAT_IVL, 1000);
-    set(s, ZMQ_HEARTBEAT_TIMEOUT, 4000);
-    set(s, ZMQ_HEARTBEAT_TTL, 5000);
     set(s, ZMQ_HANDSHAKE_IVL, 5000);
     set(s, ZMQ_RECONNECT_IVL, 50);
     set(s, ZMQ_RECONNECT_IVL_MAX, 1000);
     set(s, ZMQ_TCP_KEEPALIVE, 1);
     if (strchr(address, '[')) set(s, ZMQ_IPV6, 1);
-    if (type == ZMQ_ROUTER) set(s, ZMQ_ROUTER_MANDATORY, 1);
+    set_end(s, type);
 
     char name[64];
     snprintf(name, sizeof name, "inproc://monitor-%p", s);
