@@ -36,6 +36,9 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
+/* 4 s were too few: on a full machine the system was seen to find pages for a loading worker that long, and libzmq's thread
+ * waited for its own. A process that is killed is noticed at once anyway; this is for machines that fall silent. */
+#define SILENCE_MS 10000
 
 /* One node as seen from here. */
 struct contact {
@@ -87,8 +90,8 @@ static void set_end(void *s, int type)
     }
     set(s, ZMQ_RCVHWM, 0);
     set(s, ZMQ_HEARTBEAT_IVL, 1000);
-    set(s, ZMQ_HEARTBEAT_TIMEOUT, 4000);
-    set(s, ZMQ_HEARTBEAT_TTL, 5000);
+    set(s, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
+    set(s, ZMQ_HEARTBEAT_TTL, SILENCE_MS);
 }
 
 /* A socket and the pair that tells what happens to its connections. Here CURVE keys will be set, before any bind or
