@@ -53,7 +53,12 @@ all: $(PROGRAMS)
 $(B)/worker/kernels/avx2.o:   ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/neon.o:   ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
+ifeq ($(ARCH),x86_64)
+$(B)/partition/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
+endif
 $(B)/transport/mpi.o:         ALL_CFLAGS += $(MPI_INC)
+# stb_image adds and shifts as machines do, and adds nothing to no pointer: defined here, and no news to a sanitizer.
+$(B)/coordinator/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,6 +1,7 @@
 /* base/hash.c — see hash.h. The only file that includes xxhash.h. */
 #include "base/hash.h"
 
+#include <stdlib.h>
 #include <xxhash.h>
 
 uint64_t hash64(const void *bytes, size_t n)
@@ -11,6 +12,36 @@ uint64_t hash64(const void *bytes, size_t n)
 struct hash128 hash128(const void *bytes, size_t n)
 {
     XXH128_hash_t h = XXH3_128bits(bytes, n);
+    return (struct hash128){h.low64, h.high64};
+}
+
+struct hash_stream {
+    XXH3_state_t *state;
+};
+
+struct hash_stream *hash_stream_open(void)
+{
+    struct hash_stream *s = malloc(sizeof *s);
+    if (!s) return NULL;
+    s->state = XXH3_createState();
+    if (s->state && XXH3_128bits_reset(s->state) == XXH_OK) return s;
+    XXH3_freeState(s->state);
+    free(s);
+    return NULL;
+}
+
+void hash_stream_add(struct hash_stream *s, const void *bytes, size_t n)
+{
+    XXH3_128bits_update(s->state, bytes, n);
+}
+
+struct hash128 hash_stream_close(struct hash_stream **stream)
+{
+    struct hash_stream *s = *stream;
+    *stream = NULL;
+    XXH128_hash_t h = XXH3_128bits_digest(s->state);
+    XXH3_freeState(s->state);
+    free(s);
     return (struct hash128){h.low64, h.high64};
 }
 

@@ -5,7 +5,7 @@
 #define MOST_SEQUENCES 16   /* unless --sequences says more */
 
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, int stages, uint64_t rows,
-                 uint64_t most, uint32_t sequences, struct err *why)
+                 uint64_t most, uint32_t sequences, uint32_t whole, struct err *why)
 {
     if (o->context && o->context > c->context)
         return fail(why, E_USAGE, "a context of %u is more than the %u positions this model was trained for", o->context, c->context);
@@ -21,5 +21,6 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
         .rows = o->rows ? o->rows : DEFAULT_ROWS,
         .in_flight = o->in_flight ? o->in_flight : (uint32_t)stages + 1,
     };
+    if (out->rows < whole) out->rows = whole;
     return 0;
 }

@@ -5,9 +5,9 @@
 #include "coordinator/options.h"
 #include "partition/memory.h"
 
-/* `rows`: the longest prompt; `most`: tokens it may be answered with; `sequences`: how many prompts there are.
+/* `rows`: the longest prompt; `whole`: rows of it that cannot be parted (a picture's), 0 if any can; `most`: tokens it may be answered with; `sequences`: how many prompts there are.
  * E_USAGE if the context asked for, or the model's own, is too small. */
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, int stages, uint64_t rows,
-                 uint64_t most, uint32_t sequences, struct err *why);
+                 uint64_t most, uint32_t sequences, uint32_t whole, struct err *why);
 
 #endif

@@ -1,5 +1,7 @@
 /* coordinator/cmd_chat.c — `gemmapipe chat`: turns on a terminal. Keys and values of earlier turns stay with the workers, so
- * a turn costs only its own tokens. When the context is full the oldest turns are forgotten and the rest is read anew. */
+ * a turn costs only its own tokens. When the context is full the oldest turns are forgotten and the rest is read anew.
+ * A line "/image FILE" puts a picture in front of the next question. */
+#include "coordinator/album.h"
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "coordinator/output.h"
@@ -23,14 +25,23 @@ struct line_reader { /* stdin, without blocking the pings that keep the workers 
     bool ended;
 };
 
+struct said { /* one turn: its pictures stand before its text */
+    enum speaker who;
+    char *text; /* owned */
+    size_t n;
+    size_t page, pages; /* of the album */
+};
+
 struct chat {
     struct pipeline *pipe;
     struct server *server;
     const struct options *options;
     struct request request;
     bool begun;          /* the request is with the server */
-    struct turn *turns;  /* texts owned */
+    struct said *turns;
     size_t n_turns, first; /* turns before `first` are forgotten */
+    struct album album;
+    size_t shown;          /* pages of it that belong to turns; those after wait for the next question */
     uint64_t questions;
     struct line_reader in;
 };
@@ -83,7 +94,7 @@ static int read_line(struct chat *c, char **line, struct err *why)
 
 static int remember(struct chat *c, enum speaker who, const char *text, size_t n, struct err *why)
 {
-    struct turn *more = realloc(c->turns, (c->n_turns + 1) * sizeof *more);
+    struct said *more = realloc(c->turns, (c->n_turns + 1) * sizeof *more);
     if (more) c->turns = more;
     char *copy = malloc(n + 1);
     if (!more || !copy) {
@@ -92,8 +103,24 @@ static int remember(struct chat *c, enum speaker who, const char *text, size_t n
     }
     memcpy(copy, text, n);
     copy[n] = 0;
-    c->turns[c->n_turns++] = (struct turn){who, copy, n};
+    size_t pages = who == SPEAKER_USER ? c->album.n - c->shown : 0;
+    c->turns[c->n_turns++] = (struct said){who, copy, n, c->shown, pages};
+    c->shown += pages;
     return 0;
+}
+
+static uint32_t rows_of_picture(const struct chat *c)
+{
+    return c->pipe->encoder ? vision_tokens(&c->pipe->encoder->config) : 0;
+}
+
+/* The turn's parts into `parts`, which has room for them; returns how many. */
+static size_t contents(const struct chat *c, const struct said *t, struct content *parts)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->pages; i++) parts[n++] = album_content(&c->album, t->page + i);
+    parts[n++] = (struct content){.text = t->text, .n = t->n};
+    return n;
 }
 
 static int remember_answer(struct chat *c, struct err *why)
@@ -113,23 +140,44 @@ static int remember_answer(struct chat *c, struct err *why)
     return code;
 }
 
-/* The prompt from the remembered turns on; forgets the oldest pairs until it fits and leaves room for an answer. */
-static int whole_prompt(struct chat *c, struct ids *out, struct err *why)
+/* The remembered turns as one prompt. */
+static int render(const struct chat *c, struct request *r, struct err *why)
 {
-    uint32_t context = c->pipe->plan.capacity.context, room = c->options->most < context / 4 ? c->options->most : context / 4;
-    for (;;) {
-        struct turn *kept = calloc(c->n_turns + 1, sizeof *kept);
-        if (!kept) return fail(why, E_MEMORY, "no memory for the turns");
-        size_t n = 0;
-        if (c->options->system) kept[n++] = (struct turn){SPEAKER_SYSTEM, c->options->system, strlen(c->options->system)};
-        for (size_t i = c->first; i < c->n_turns; i++) kept[n++] = c->turns[i];
-        out->n = 0;
-        int code = prompt_chat(c->pipe->tokens, kept, n, out, why);
-        free(kept);
-        if (code) return code;
-        if (out->n + room <= context || c->first + 2 >= c->n_turns) return 0;
-        c->first += 2;
+    size_t n = 0, parts = 0, turns = c->n_turns - c->first;
+    struct chat_message *messages = calloc(turns + 1, sizeof *messages);
+    struct content *content = calloc(turns + c->album.n + 1, sizeof *content);
+    if (!messages || !content) {
+        free(messages);
+        free(content);
+        return fail(why, E_MEMORY, "no memory for the turns");
     }
+    const char *system = c->options->system;
+    if (system) {
+        content[parts] = (struct content){.text = system, .n = strlen(system)};
+        messages[n++] = (struct chat_message){SPEAKER_SYSTEM, &content[parts++], 1};
+    }
+    for (size_t i = c->first; i < c->n_turns; i++) {
+        size_t k = contents(c, &c->turns[i], &content[parts]);
+        messages[n++] = (struct chat_message){c->turns[i].who, &content[parts], k};
+        parts += k;
+    }
+    int code = prompt_messages(c->pipe->tokens, messages, n, rows_of_picture(c), &r->ids, &r->spans, why);
+    free(messages);
+    free(content);
+    return code;
+}
+
+/* Forgets the oldest pairs of turns until the prompt fits and leaves room for an answer. */
+static int whole_prompt(struct chat *c, struct err *why)
+{
+    struct request *r = &c->request;
+    uint32_t context = c->pipe->plan.capacity.context, room = c->options->most < context / 4 ? c->options->most : context / 4;
+    for (;; c->first += 2) {
+        serve_forget(c->server, r);
+        TRY(render(c, r, why));
+        if (r->ids.n + room <= context || c->first + 2 >= c->n_turns) break;
+    }
+    return r->spans.n ? album_bind(&c->album, serve_pictures(c->server), c->turns[c->first].page, r, 0, why) : 0;
 }
 
 static int begin_again(struct chat *c, struct err *why)
@@ -140,24 +188,34 @@ static int begin_again(struct chat *c, struct err *why)
         TRY(serve_drop(c->server, r, why));
         c->begun = false;
     }
-    TRY(whole_prompt(c, &r->ids, why));
+    TRY(whole_prompt(c, why));
     TRY(serve_add(c->server, r, why));
     c->begun = true;
     return 0;
 }
 
-/* Appends the new turn to what the workers hold. */
-static int go_on(struct chat *c, const char *text, size_t n, struct err *why)
+static int append(struct chat *c, const struct said *t, bool ended, struct err *why)
+{
+    struct request *r = &c->request;
+    size_t before = r->spans.n;
+    struct content *parts = calloc(t->pages + 1, sizeof *parts);
+    if (!parts) return fail(why, E_MEMORY, "no memory for a turn");
+    struct chat_message user = {SPEAKER_USER, parts, contents(c, t, parts)};
+    int code = prompt_next_message(c->pipe->tokens, ended, &user, rows_of_picture(c), &r->ids, &r->spans, why);
+    free(parts);
+    if (code || r->spans.n == before) return code;
+    return album_bind(&c->album, serve_pictures(c->server), t->page, r, before, why);
+}
+
+/* Appends the new turn to what the workers hold, or begins again where it does not fit. */
+static int go_on(struct chat *c, struct err *why)
 {
     struct request *r = &c->request;
     int32_t end_of_turn = tokenizer_specials(c->pipe->tokens).end_of_turn;
     bool ended = r->finish == FINISH_STOP && (int32_t)r->ids.id[r->ids.n - 1] == end_of_turn;
-    size_t before = r->ids.n;
     if (r->finish == FINISH_STOP && !ended) r->ids.n--; /* <eos> is no part of a conversation */
-    TRY(prompt_next_turn(c->pipe->tokens, ended, text, n, &r->ids, why));
-    uint32_t context = c->pipe->plan.capacity.context;
-    if (r->ids.n + c->options->most / 4 <= context) return serve_more(c->server, r, why);
-    r->ids.n = before;
+    TRY(append(c, &c->turns[c->n_turns - 1], ended, why));
+    if (r->ids.n + c->options->most / 4 <= c->pipe->plan.capacity.context) return serve_more(c->server, r, why);
     c->first += 2;
     return begin_again(c, why);
 }
@@ -175,13 +233,23 @@ static int turn(struct chat *c, const char *text, struct err *why)
     c->request.user = &w;
     c->request.key = c->questions++;
     TRY(remember(c, SPEAKER_USER, text, n, why));
-    if (c->begun) TRY(go_on(c, text, n, why));
+    if (c->begun) TRY(go_on(c, why));
     else TRY(begin_again(c, why));
     TRY(serve_run(c->server, 0, why));
     writer_end(&w);
     putchar('\n');
     fflush(stdout);
     return remember_answer(c, why);
+}
+
+static int show(struct chat *c, const char *name, struct err *why)
+{
+    struct err no = {0};
+    while (*name == ' ') name++;
+    if (!c->pipe->encoder) return fail(why, E_USAGE, "a picture needs its encoder: start with --mmproj FILE.gguf");
+    if (!album_add(&c->album, name, &no)) return 0;
+    log_error("%s", no.text); /* a misspelt name does not end a conversation */
+    return 0;
 }
 
 static int converse(struct chat *c, struct err *why)
@@ -192,7 +260,8 @@ static int converse(struct chat *c, struct err *why)
         if (terminal) fputs("> ", stderr);
         TRY(read_line(c, &line, why));
         if (!line || (terminal && !*line)) return 0;
-        if (*line) TRY(turn(c, line, why));
+        if (!strncmp(line, "/image ", 7)) TRY(show(c, line + 7, why));
+        else if (*line) TRY(turn(c, line, why));
     }
 }
 
@@ -202,8 +271,9 @@ static int prepare(struct chat *c, struct err *why)
     const struct model_config *config = &c->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
-    TRY(capacity_for(&capacity, &asked, config, pipeline_stages(c->pipe), 0, 0, 1, why));
+    TRY(capacity_for(&capacity, &asked, config, pipeline_stages(c->pipe), 0, 0, 1, rows_of_picture(c), why));
     TRY(pipeline_launch(c->pipe, &capacity, why));
+    if (c->pipe->encoder) c->album = (struct album){.side = c->pipe->encoder->config.image, .pan_and_scan = c->options->pan_and_scan};
     c->in.room = LINE_MOST;
     c->in.text = malloc(c->in.room);
     if (!c->in.text) return fail(why, E_MEMORY, "no memory for a line");
@@ -218,10 +288,11 @@ int command_chat(const struct options *o, struct port *mpi, struct err *why)
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
     if (!code && o->report) code = report_print(c.pipe, c.server, &c.request, 1, why);
+    serve_forget(c.server, &c.request);
+    album_close(&c.album, c.server ? serve_pictures(c.server) : 0);
     serve_close(&c.server);
     pipeline_close(&c.pipe, code ? why : 0);
-    request_free(&c.request);
-    for (size_t i = 0; i < c.n_turns; i++) free((char *)c.turns[i].text);
+    for (size_t i = 0; i < c.n_turns; i++) free(c.turns[i].text);
     free(c.turns);
     free(c.in.text);
     return code;

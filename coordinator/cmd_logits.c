@@ -1,6 +1,7 @@
 /* coordinator/cmd_logits.c — `gemmapipe logits`: the scores of every position of given ids, as float32 [ids, vocabulary]. */
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
+#include "coordinator/output_file.h"
 #include "coordinator/report.h"
 
 #include "base/log.h"
@@ -8,8 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define SCORES_IN_FLIGHT (64u << 20) /* bytes of scores that one micro-batch may send home */
 
@@ -39,7 +38,7 @@ static int compute(struct pipeline *p, struct request *r, const struct options *
 {
     struct capacity c;
     struct server *s = 0;
-    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), r->ids.n, 0, 1, why));
+    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), r->ids.n, 0, 1, 0, why));
     uint32_t most = SCORES_IN_FLIGHT / (p->model->config.vocab * (uint32_t)sizeof(float));
     if (c.rows > most) c.rows = most ? most : 1;
     TRY(pipeline_launch(p, &c, why));
@@ -47,27 +46,17 @@ static int compute(struct pipeline *p, struct request *r, const struct options *
     int code = serve_add(s, r, why);
     if (!code) code = serve_run(s, 0, why);
     if (!code && o->report) code = report_print(p, s, r, 1, why);
+    serve_forget(s, r);
     serve_close(&s);
     return code;
 }
 
-/* Under a name of its own until it is whole: a run that fails leaves no half file. */
 static int compute_to_file(struct pipeline *p, struct request *r, const struct options *o, struct err *why)
 {
-    size_t n = strlen(o->out) + 16;
-    char *temporary = malloc(n);
-    if (!temporary) return fail(why, E_MEMORY, "no memory for a file name");
-    bool direct = !strncmp(o->out, "/dev/", 5); /* a device cannot be renamed onto */
-    snprintf(temporary, n, direct ? "%s" : "%s.%ld", o->out, (long)getpid());
-    FILE *f = fopen(temporary, "wb");
-    int code = f ? 0 : fail_errno(why, E_FILE, "cannot write %s", temporary);
-    r->user = f;
-    if (!code) code = compute(p, r, o, why);
-    if (f && fclose(f) && !code) code = fail_errno(why, E_FILE, "cannot write %s", temporary);
-    if (!code && !direct && rename(temporary, o->out)) code = fail_errno(why, E_FILE, "cannot name the scores %s", o->out);
-    if (code && f && !direct) unlink(temporary);
-    free(temporary);
-    return code;
+    struct output_file f;
+    TRY(output_file_open(&f, o->out, why));
+    r->user = f.to;
+    return output_file_close(&f, compute(p, r, o, why), why);
 }
 
 int command_logits(const struct options *o, struct port *mpi, struct err *why)
@@ -79,6 +68,6 @@ int command_logits(const struct options *o, struct port *mpi, struct err *why)
     if (!code) code = compute_to_file(p, &r, o, why);
     if (!code && o->fingerprint) printf("fingerprint %016" PRIx64 "\n", r.fingerprint);
     pipeline_close(&p, code ? why : 0);
-    request_free(&r);
+    ids_free(&r.ids);
     return code;
 }

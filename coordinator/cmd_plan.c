@@ -2,7 +2,8 @@
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "partition/cluster.h"
-#include "partition/plan.h"
+#include "partition/plan_json.h"
+#include "partition/vision_plan.h"
 
 #include "base/threads.h"
 
@@ -26,6 +27,24 @@ static int offers_of(const struct options *o, const struct cluster *cluster, int
     return 0;
 }
 
+static int plan_pictures(const struct options *o, const struct model *m, const struct plan *text, const struct worker_offer *offers, int n,
+                         struct err *why)
+{
+    struct vision_model *v = 0;
+    struct vision_plan p;
+    uint32_t layers[MAX_STAGES];
+    int split = 0;
+    enum vision_type as = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
+    if (o->vision_split) TRY(plan_read_split(o->vision_split, layers, &split, why));
+    if (split && split != n) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", split, n);
+    int code = vision_open(&v, o->mmproj, why);
+    if (!code) code = vision_config_fits(&v->config, m->config.hidden, o->mmproj, why);
+    if (!code) code = split ? vision_plan_by_hand(&p, v, as, text, offers, layers, n, why) : vision_plan_solve(&p, v, as, text, offers, n, why);
+    if (!code) vision_plan_print(stdout, &p, offers);
+    vision_close(&v);
+    return code;
+}
+
 static int plan(const struct model *m, const struct options *o, const struct cluster *cluster, struct err *why)
 {
     struct worker_offer offers[MAX_STAGES];
@@ -42,13 +61,14 @@ static int plan(const struct model *m, const struct options *o, const struct clu
     if (!asked.context) asked.context = PLAN_CONTEXT < m->config.context ? PLAN_CONTEXT : m->config.context;
     if (!asked.sequences) asked.sequences = cluster->sequences;
     TRY(offers_of(o, cluster, n, offers, why));
-    TRY(capacity_for(&c, &asked, &m->config, n, 0, 0, 1, why));
+    TRY(capacity_for(&c, &asked, &m->config, n, 0, 0, 1, 0, why));
     struct model_shape shape = model_shape(m);
     if (split) TRY(plan_by_hand(&p, &shape, offers, layers, n, &c, why));
     else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, n, &c, why));
     else TRY(plan_solve(&p, &shape, offers, n, &c, why));
-    plan_print(stdout, &p, &shape, offers);
-    return 0;
+    if (o->json) plan_write_json(stdout, &p, offers, o->model, m->fingerprint, m->config.layers);
+    else plan_print(stdout, &p, &shape, offers);
+    return o->mmproj && !o->json ? plan_pictures(o, m, &p, offers, n, why) : 0;
 }
 
 int command_plan(const struct options *o, struct err *why)

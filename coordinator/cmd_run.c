@@ -1,4 +1,5 @@
 /* coordinator/cmd_run.c — `gemmapipe run`: one prompt streamed, or many answered together and printed in order. */
+#include "coordinator/album.h"
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "coordinator/output.h"
@@ -15,11 +16,13 @@ struct job { /* the prompts of one run */
     struct request *requests;
     size_t n;
     char *text; /* of --prompts */
+    struct album album; /* what --image named: every prompt is asked about all of it */
 };
 
-static void job_free(struct job *j)
+static void job_free(struct job *j, struct server *s)
 {
-    for (size_t i = 0; i < j->n; i++) request_free(&j->requests[i]);
+    for (size_t i = 0; i < j->n; i++) serve_forget(s, &j->requests[i]);
+    album_close(&j->album, s ? serve_pictures(s) : 0);
     free(j->requests);
     free(j->text);
 }
@@ -55,14 +58,22 @@ static int read_all(const char *path, char **out, size_t *n, struct err *why)
     return 0;
 }
 
-static int encode(const struct pipeline *p, const struct options *o, const char *text, size_t n, struct ids *out, struct err *why)
+static int encode(const struct job *j, const struct pipeline *p, const struct options *o, const char *text, size_t n, struct request *r,
+                  struct err *why)
 {
-    if (o->raw) return prompt_raw(p->tokens, text, n, out, why);
-    struct turn turns[2];
-    size_t k = 0;
-    if (o->system) turns[k++] = (struct turn){SPEAKER_SYSTEM, o->system, strlen(o->system)};
-    turns[k++] = (struct turn){SPEAKER_USER, text, n};
-    return prompt_chat(p->tokens, turns, k, out, why);
+    struct content content[IMAGES_MOST + 1], system = {0};
+    struct chat_message messages[2];
+    size_t k = 0, parts = 0;
+    uint32_t rows = p->encoder ? vision_tokens(&p->encoder->config) : 0;
+    for (size_t i = 0; i < j->album.n; i++) content[parts++] = album_content(&j->album, i);
+    content[parts++] = (struct content){.text = text, .n = n};
+    if (o->raw) return prompt_raw_content(p->tokens, content, parts, rows, &r->ids, &r->spans, why);
+    if (o->system) {
+        system = (struct content){.text = o->system, .n = strlen(o->system)};
+        messages[k++] = (struct chat_message){SPEAKER_SYSTEM, &system, 1};
+    }
+    messages[k++] = (struct chat_message){SPEAKER_USER, content, parts};
+    return prompt_messages(p->tokens, messages, k, rows, &r->ids, &r->spans, why);
 }
 
 static int add_prompt(struct job *j, size_t *room, const struct pipeline *p, const struct options *o, const char *text, size_t n, struct err *why)
@@ -76,7 +87,16 @@ static int add_prompt(struct job *j, size_t *room, const struct pipeline *p, con
     struct request *r = &j->requests[j->n];
     *r = (struct request){.key = j->n, .most = o->most, .sampling = o->sampling, .want_hash = o->fingerprint};
     j->n++;
-    return encode(p, o, text, n, &r->ids, why);
+    return encode(j, p, o, text, n, r, why);
+}
+
+static int read_album(struct job *j, const struct pipeline *p, const struct options *o, struct err *why)
+{
+    if (!p->encoder) return 0;
+    j->album.side = p->encoder->config.image;
+    j->album.pan_and_scan = o->pan_and_scan;
+    for (uint32_t i = 0; i < o->n_images; i++) TRY(album_add(&j->album, o->images[i], why));
+    return 0;
 }
 
 static int read_prompts(struct job *j, const struct pipeline *p, const struct options *o, struct err *why)
@@ -136,6 +156,7 @@ static int answer(struct pipeline *p, struct server *s, struct job *j, const str
     struct writer w = {.tokens = p->tokens, .to = stdout};
     for (size_t i = 0; i < j->n; i++) {
         if (j->n == 1 && o->prompt) j->requests[i].on_token = stream, j->requests[i].user = &w;
+        if (j->album.n) TRY(album_bind(&j->album, serve_pictures(s), 0, &j->requests[i], 0, why));
         TRY(serve_add(s, &j->requests[i], why));
     }
     int code = serve_run(s, j->n > 1 ? "answering" : 0, why);
@@ -156,10 +177,12 @@ static int prepare(struct pipeline *p, struct job *j, const struct options *o, s
 {
     uint64_t longest = 0;
     struct capacity c;
+    TRY(read_album(j, p, o, why));
     TRY(read_prompts(j, p, o, why));
     for (size_t i = 0; i < j->n; i++)
         if (j->requests[i].ids.n > longest) longest = j->requests[i].ids.n;
-    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), longest, o->most, (uint32_t)j->n, why));
+    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), longest, o->most, (uint32_t)j->n,
+                     j->album.n ? vision_tokens(&p->encoder->config) : 0, why));
     return pipeline_launch(p, &c, why);
 }
 
@@ -172,8 +195,8 @@ int command_run(const struct options *o, struct port *mpi, struct err *why)
     if (!code) code = prepare(p, &j, o, why);
     if (!code) code = serve_open(&s, p, why);
     if (!code) code = answer(p, s, &j, o, why);
+    job_free(&j, s);
     serve_close(&s);
     pipeline_close(&p, code ? why : 0);
-    job_free(&j);
     return code;
 }

@@ -100,10 +100,9 @@ static int make_offers(struct pipeline *p, struct err *why)
     return 0;
 }
 
-static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
+static int solve_text(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     struct model_shape shape = model_shape(p->model);
-    TRY(make_offers(p, why));
     if (!p->options->split && !p->cluster.by_hand)
         return plan_solve(&p->plan, &shape, p->offers, p->stages, wanted, why);
     uint32_t layers[MAX_STAGES];
@@ -114,12 +113,37 @@ static int solve(struct pipeline *p, const struct capacity *wanted, struct err *
     return plan_by_hand(&p->plan, &shape, p->offers, layers, n, wanted, why);
 }
 
+static int solve_vision(struct pipeline *p, struct err *why)
+{
+    enum vision_type as = p->options->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
+    const struct plan *text = p->model ? &p->plan : 0;
+    uint32_t layers[MAX_STAGES];
+    int n = 0;
+    if (!p->options->vision_split) return vision_plan_solve(&p->vision, p->encoder, as, text, p->offers, p->stages, why);
+    TRY(plan_read_split(p->options->vision_split, layers, &n, why));
+    if (n != p->stages) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", n, p->stages);
+    return vision_plan_by_hand(&p->vision, p->encoder, as, text, p->offers, layers, n, why);
+}
+
+static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    TRY(make_offers(p, why));
+    p->plan = (struct plan){.stages = p->stages, .capacity = *wanted};
+    if (p->model) TRY(solve_text(p, wanted, why));
+    return p->encoder ? solve_vision(p, why) : 0;
+}
+
+uint64_t pipeline_planned(const struct pipeline *p, int node)
+{
+    return p->plan.stage[node - 1].bytes.total + p->vision.stage[node - 1].bytes.total;
+}
+
 /* Workers that share this machine share its memory too; each alone may fit where all together do not. */
 static int check_this_machine(const struct pipeline *p, struct err *why)
 {
     if (!p->children) return 0;
     uint64_t sum = 0, have = memory_allowed();
-    for (int i = 0; i < p->stages; i++) sum += p->plan.stage[i].bytes.total;
+    for (int i = 1; i <= p->stages; i++) sum += pipeline_planned(p, i);
     if (sum <= have) return 0;
     return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->stages,
                 (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
@@ -137,6 +161,43 @@ static struct wire_config wire_config(const struct model_config *c)
     };
 }
 
+/* Where the file is on this machine, for workers that can open it too; nothing if it is too long or not to be used. */
+static void tell_path(const struct pipeline *p, const char *name, char *out, size_t room)
+{
+    char absolute[PATH_MAX];
+    const char *path = realpath(name, absolute) ? absolute : name;
+    if (!p->options->send_weights && strlen(path) < room) strcpy(out, path);
+}
+
+static int assign_encoder(struct pipeline *p, int node, struct err *why)
+{
+    const struct vision_stage_plan *s = &p->vision.stage[node - 1];
+    const struct vision_config *c = &p->encoder->config;
+    struct assign_vision a = {
+        .config = {c->image, c->patch, c->layers, c->width, c->ffn, c->heads, c->pool, c->hidden, c->norm_epsilon},
+        .first = s->share.first, .end = s->share.end, .patches = s->share.patches, .projector = s->share.projector,
+        .as = (uint8_t)p->vision.as, .in_flight = p->vision.in_flight, .next = (uint16_t)(s->next + 1),
+        .fingerprint = {p->encoder->fingerprint.low, p->encoder->fingerprint.high},
+        .n_types = (uint32_t)vision_share_count(s->share),
+    };
+    struct vision_tensor *list = calloc(a.n_types, sizeof *list);
+    a.types = malloc(a.n_types);
+    if (!list || !a.types) {
+        free(list);
+        free(a.types);
+        return fail(why, E_MEMORY, "no memory to list %u tensors", a.n_types);
+    }
+    vision_share_tensors(p->encoder, s->share, list);
+    for (uint32_t i = 0; i < a.n_types; i++) a.types[i] = (uint8_t)list[i].type;
+    if (a.next) strcpy(a.next_address, p->nodes[a.next].address);
+    tell_path(p, p->options->mmproj, a.path, sizeof a.path);
+    struct frame *f = 0;
+    int code = assign_vision_write(&f, &a, why);
+    free(list);
+    free(a.types);
+    return code ? code : pipeline_send(p, node, &f, why);
+}
+
 static int assign(struct pipeline *p, int node, const struct tensor *tensors, uint32_t count, struct err *why)
 {
     const struct stage_plan *s = &p->plan.stage[node - 1];
@@ -146,17 +207,14 @@ static int assign(struct pipeline *p, int node, const struct tensor *tensors, ui
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
         .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->stages ? node + 1 : 0),
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
+        .vision = p->vision.stage[node - 1].used,
     };
     uint8_t *types = malloc(count);
     if (!types) return fail(why, E_MEMORY, "no memory to list %u tensors", count);
     for (uint32_t i = 0; i < count; i++) types[i] = (uint8_t)tensors[i].type;
     a.types = types;
     if (a.next) strcpy(a.next_address, p->nodes[a.next].address);
-    if (!p->options->send_weights) {
-        char absolute[PATH_MAX];
-        const char *path = realpath(p->options->model, absolute) ? absolute : p->options->model;
-        if (strlen(path) < sizeof a.path) strcpy(a.path, path);
-    }
+    tell_path(p, p->options->model, a.path, sizeof a.path);
     struct frame *f = 0;
     int code = assign_write(&f, &a, why);
     free(types);
@@ -186,7 +244,7 @@ static int send_pieces(struct pipeline *p, int node, struct outgoing *o, uint64_
         struct frame *f = 0;
         TRY(piece_write(&f, &m, why));
         memcpy(m.bytes, d.bytes, d.n);
-        gguf_forget(p->model->file, d.bytes, d.n);
+        gguf_forget(p->model ? p->model->file : p->encoder->file, d.bytes, d.n);
         TRY(pipeline_send(p, node, &f, why));
         o->unacknowledged++;
         *sent += d.n;
@@ -197,11 +255,10 @@ static int send_pieces(struct pipeline *p, int node, struct outgoing *o, uint64_
 static int take_accept(struct pipeline *p, int node, struct outgoing *o, struct frame *f, struct err *why)
 {
     struct node *n = &p->nodes[node];
-    const struct stage_bytes *b = &p->plan.stage[node - 1].bytes;
     TRY(accept_read(&n->accept, f, why));
-    if (n->accept.total != b->total)
+    if (n->accept.total != pipeline_planned(p, node))
         return fail(why, E_WIRE, "%s counts %llu bytes for its stage, the plan %llu: are both of the same build?", n->name,
-                    (unsigned long long)n->accept.total, (unsigned long long)b->total);
+                    (unsigned long long)n->accept.total, (unsigned long long)pipeline_planned(p, node));
     n->accepted = true;
     o->sending = !n->accept.has_file;
     return 0;
@@ -229,13 +286,13 @@ static int take_answer(struct pipeline *p, struct outgoing *all, struct frame *f
     return send_pieces(p, node, o, sent, why);
 }
 
-static int deliver(struct pipeline *p, struct outgoing *all, struct err *why)
+static int deliver(struct pipeline *p, struct outgoing *all, int ready, struct err *why)
 {
     struct progress progress;
     uint64_t sent = 0, total = 0;
     for (int i = 1; i <= p->stages; i++) total += delivery_total(all[i].tensors, all[i].count);
     progress_begin(&progress, "handing out the weights", "B", total);
-    for (int ready = 0; ready < p->stages;) {
+    while (ready < p->stages) {
         struct frame *f = 0;
         int code = pipeline_receive(p, &f, 250, why);
         if (!code && f) code = take_answer(p, all, f, &ready, &sent, why);
@@ -250,28 +307,53 @@ static int deliver(struct pipeline *p, struct outgoing *all, struct err *why)
     return 0;
 }
 
+/* The text's tensors, then the encoder's: the order in which PIECE numbers them. */
+static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t *text, struct err *why)
+{
+    const struct vision_stage_plan *v = &p->vision.stage[node - 1];
+    uint32_t seen = v->used ? (uint32_t)vision_share_count(v->share) : 0;
+    *text = p->model ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
+    o->count = *text + seen;
+    o->tensors = calloc(o->count + 1, sizeof *o->tensors);
+    struct vision_tensor *list = calloc(seen + 1, sizeof *list);
+    if (!o->tensors || !list) {
+        free(list);
+        return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
+    }
+    if (*text) share_tensors(p->model, p->plan.stage[node - 1].share, o->tensors);
+    if (seen) vision_share_tensors(p->encoder, v->share, list);
+    delivery_of_vision(list, seen, o->tensors + *text);
+    free(list);
+    delivery_begin(&o->delivery, o->tensors, o->count);
+    return 0;
+}
+
 static int assign_and_deliver(struct pipeline *p, struct outgoing *all, struct err *why)
 {
+    int idle = 0;
     for (int i = 1; i <= p->stages; i++) {
-        struct share s = p->plan.stage[i - 1].share;
-        struct outgoing *o = &all[i];
-        o->count = (uint32_t)share_count(s);
-        o->tensors = calloc(o->count, sizeof *o->tensors);
-        if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
-        share_tensors(p->model, s, o->tensors);
-        delivery_begin(&o->delivery, o->tensors, o->count);
-        TRY(assign(p, i, o->tensors, o->count, why));
+        uint32_t text = 0;
+        TRY(list_share(p, i, &all[i], &text, why));
+        if (text) TRY(assign(p, i, all[i].tensors, text, why));
+        if (p->vision.stage[i - 1].used) TRY(assign_encoder(p, i, why));
+        idle += all[i].count == 0; /* more workers than layers of the encoder, and no text */
     }
-    return deliver(p, all, why);
+    return deliver(p, all, idle, why);
 }
 
 static void set_limits(struct pipeline *p)
 {
-    const struct model_config *c = &p->model->config;
-    uint64_t work = work_bytes(WIRE_SEGMENTS, p->plan.capacity.rows, c->hidden, WIRE_F32);
-    uint64_t piece = delivery_largest(c) + 4096, scores = (uint64_t)c->vocab * 4 + 4096;
-    uint64_t most = work > piece ? work : piece;
-    port_limits(p->port, most > scores ? most : scores, 4096);
+    const struct model_config *c = p->model ? &p->model->config : 0;
+    const struct vision_config *v = p->encoder ? &p->encoder->config : 0;
+    uint64_t most = delivery_largest(c, v) + 4096;
+    uint64_t work = c ? work_bytes(WIRE_SEGMENTS, p->plan.capacity.rows, c->hidden, WIRE_F32) : 0;
+    uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
+    uint64_t pixels = v ? see_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
+    uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0, seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
+    const uint64_t sizes[] = {work, scores, pixels, rows, seen};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i] > most) most = sizes[i];
+    port_limits(p->port, most, 4096);
 }
 
 static void say_ready(const struct pipeline *p)
@@ -279,8 +361,9 @@ static void say_ready(const struct pipeline *p)
     for (int i = 1; i <= p->stages; i++) {
         const struct stage_plan *s = &p->plan.stage[i - 1];
         char bytes[24];
-        log_debug("%s holds layers %u to %u%s, %s, %s in %.2f s", p->nodes[i].name, s->share.first, s->share.end - 1,
-                  s->share.head ? " and the head" : "", show_bytes(bytes, s->bytes.total), p->nodes[i].hello.isa, p->nodes[i].ready.seconds);
+        char share[64];
+        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, show_share(share, s->share), show_bytes(bytes, pipeline_planned(p, i)),
+                  p->nodes[i].hello.isa, p->nodes[i].ready.seconds);
     }
 }
 

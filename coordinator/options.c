@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS)
+#define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define ANSWER (CMD_RUN | CMD_CHAT)
+#define SEES (ANSWER | CMD_EMBED | CMD_PLAN)
 #define ALL (PIPELINE | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
     K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
-    K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_IDS, K_OUT, K_SPECIAL,
+    K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
+    K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN,
 };
 
 struct row_of_table {
@@ -24,7 +26,12 @@ struct row_of_table {
 };
 
 static const struct row_of_table table[] = {
-    {"model", "FILE", K_MODEL, ALL, "the text model, a GGUF; of a split one the first file"},
+    {"model", "FILE", K_MODEL, ALL & ~CMD_EMBED, "the text model, a GGUF; of a split one the first file"},
+    {"mmproj", "FILE", K_MMPROJ, SEES, "the picture encoder that belongs to it, a GGUF too"},
+    {"image", "FILE", K_IMAGE, CMD_RUN | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
+    {"pan-and-scan", 0, K_PAN, ANSWER, "show a long picture whole and in pieces"},
+    {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand; 0 for none"},
+    {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, PIPELINE, "N stages as threads of this one process"},
     {"split", "A,B,C", K_SPLIT, PIPELINE | CMD_PLAN, "layers of each worker by hand; the last also gets the head"},
@@ -53,8 +60,9 @@ static const struct row_of_table table[] = {
     {"report", 0, K_REPORT, PIPELINE, "a closing table on stderr: memory, busy, waiting, rates"},
     {"fingerprint", 0, K_PRINT, CMD_RUN | CMD_LOGITS, "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted"},
-    {"out", "FILE", K_OUT, CMD_LOGITS, "where the scores go: float32 [ids, vocabulary]"},
+    {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
     {"special", 0, K_SPECIAL, CMD_TOKENIZE, "let the text make control tokens such as <start_of_turn>"},
+    {"json", 0, K_JSON, CMD_PLAN, "the plan as JSON: for scripts, and for gemmapipe-partition split"},
     {"quiet", 0, K_QUIET, ALL, "say nothing on stderr but errors"},
     {"verbose", 0, K_VERBOSE, ALL, "say more on stderr"},
     {"help", 0, 'h', ALL, "this text"},
@@ -70,6 +78,7 @@ static const struct command_text commands[] = {
     {CMD_RUN, "run", "gemmapipe run --model M.gguf [options] \"prompt\"", "Answers one prompt, or many with --prompts, and ends."},
     {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation on the terminal. An empty line or Ctrl-D ends it."},
     {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… --out F.f32 [options]", "Writes the scores of every position."},
+    {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]", "Writes the rows a picture becomes."},
     {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text", "The ids of a text on one line, without <bos>."},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte."},
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options]",
@@ -167,6 +176,17 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     switch (row->key) {
     case K_MODEL: o->model = v; return 0;
     case K_SPLIT: o->split = v; return 0;
+    case K_MMPROJ: o->mmproj = v; return 0;
+    case K_VISION_SPLIT: o->vision_split = v; return 0;
+    case K_VISION_TYPE:
+        o->vision_q8 = !strcmp(v, "q8_0");
+        if (o->vision_q8 || !strcmp(v, "f16")) return 0;
+        return fail(why, E_USAGE, "--vision-type is f16 or q8_0, not \"%s\"", v);
+    case K_IMAGE:
+        if (o->n_images == IMAGES_MOST) return fail(why, E_USAGE, "more than %d pictures", IMAGES_MOST);
+        o->images[o->n_images++] = v;
+        return 0;
+    case K_PAN: o->pan_and_scan = true; return 0;
     case K_CONNECT: o->connect = v; return 0;
     case K_CLUSTER: o->cluster = v; return 0;
     case K_MEMORY: o->memory = v; return 0;
@@ -186,6 +206,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     case K_IDS: o->ids = v; return 0;
     case K_OUT: o->out = v; return 0;
     case K_SPECIAL: o->special = true; return 0;
+    case K_JSON: o->json = true; return 0;
     case K_QUIET: o->quiet = true; return 0;
     case K_VERBOSE: o->verbose = true; return 0;
     default: return take_count(o, row, v, why);
@@ -201,7 +222,10 @@ static const struct row_of_table *row_of(int key)
 
 static int check(const struct options *o, enum command command, struct err *why)
 {
-    if (!o->model) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
+    if (!o->model && command != CMD_EMBED) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
+    if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
+        return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
+    if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_PLAN && !o->workers && !o->split && !o->cluster)

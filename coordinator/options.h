@@ -9,11 +9,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32 };
+enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64 };
+
+#define IMAGES_MOST 64 /* --image on one command line */
 
 struct options {
     /* the model and who computes it */
     const char *model;
+    const char *mmproj, *vision_split;
+    bool vision_q8; /* keep the encoder's float matrices as Q8_0 */
     const char *split, *connect, *cluster, *memory;
     int workers, here; /* local processes; threads of this process. 0: not asked */
     int threads;       /* of a worker; 0: its share of the cores */
@@ -26,12 +30,16 @@ struct options {
 
     /* what to answer, and how */
     const char *prompt, *prompts_file, *system;
+    const char *images[IMAGES_MOST];
+    uint32_t n_images;
+    bool pan_and_scan;
     bool raw;
     uint32_t most;
     struct sampling sampling;
 
     /* what to show */
     bool report, fingerprint, quiet, verbose;
+    bool json; /* plan */
 
     /* logits, tokenize */
     const char *ids, *out;

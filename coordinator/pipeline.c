@@ -124,8 +124,12 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     p->port = mpi;
     if (mpi) p->stages = port_nodes(mpi) - 1; /* known at once: whatever fails from here on, the ranks are told */
     *out = p;
-    TRY(model_open(&p->model, o->model, why));
-    TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
+    if (o->model) {
+        TRY(model_open(&p->model, o->model, why));
+        TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
+    }
+    if (o->mmproj) TRY(vision_open(&p->encoder, o->mmproj, why));
+    if (o->model && o->mmproj) TRY(vision_config_fits(&p->encoder->config, p->model->config.hidden, o->mmproj, why));
     if (o->cluster) TRY(cluster_read(&p->cluster, o->cluster, why));
     if (!p->asked.context) p->asked.context = p->cluster.context;
     if (!p->asked.sequences) p->asked.sequences = p->cluster.sequences;
@@ -293,5 +297,6 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     port_close(&p->port);
     tokenizer_close(&p->tokens);
     model_close(&p->model);
+    vision_close(&p->encoder);
     free(p);
 }

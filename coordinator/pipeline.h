@@ -11,6 +11,7 @@
 #include "coordinator/tokenizer.h"
 #include "partition/cluster.h"
 #include "partition/plan.h"
+#include "partition/vision_plan.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
 
@@ -29,7 +30,8 @@ struct node {
 struct pipeline {
     struct options asked;          /* the command line's, completed by the cluster file */
     const struct options *options; /* = &asked */
-    struct model *model;
+    struct model *model;          /* NULL: only pictures are turned into rows */
+    struct vision_model *encoder; /* NULL: no pictures */
     struct tokenizer *tokens;
     struct cluster cluster; /* no workers unless --cluster */
     int wait; /* seconds */
@@ -39,6 +41,7 @@ struct pipeline {
     struct node nodes[WIRE_STAGES]; /* 1..stages */
     struct worker_offer offers[WIRE_STAGES];
     struct plan plan;
+    struct vision_plan vision;
     uint64_t run, pinged_ns;
     bool launched;
     double launch_seconds;
@@ -48,6 +51,9 @@ struct pipeline {
 int pipeline_open(struct pipeline **out, const struct options *o, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
+
+/* Bytes a worker was planned with, text and pictures. */
+uint64_t pipeline_planned(const struct pipeline *p, int node);
 
 int pipeline_stages(const struct pipeline *p); /* how many there will be; known after pipeline_open */
 

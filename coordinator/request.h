@@ -2,6 +2,7 @@
 #ifndef COORDINATOR_REQUEST_H
 #define COORDINATOR_REQUEST_H
 
+#include "coordinator/prompt.h"
 #include "coordinator/tokenizer.h"
 #include "transport/wire.h"
 
@@ -13,9 +14,12 @@ typedef int (*score_sink)(struct request *r, uint32_t position, const uint8_t *s
 
 struct request {
     /* asked */
-    uint32_t number;          /* 0, 1, 2, … within the pipeline's life; set by serve_add */
+    uint32_t number;          /* the scheduler's, once it has it */
     uint64_t key;             /* keys the random numbers: the place of the prompt, whatever else is asked */
     struct ids ids;           /* the prompt; answers are appended; owned by the request */
+    struct picture_spans spans; /* where rows of pictures stand among the ids; span.picture is a number of pictures.h, held by
+                                 * the request (if `holds`); owned */
+    bool holds;               /* the spans have their numbers, and a reference each */
     uint32_t most;            /* tokens of this answer, at most */
     struct sampling sampling;
     bool keep;                /* another turn will follow: hold the slot */
@@ -27,6 +31,7 @@ struct request {
     /* known so far */
     uint32_t prompt_rows;     /* ids known when the current turn began */
     uint32_t sent;            /* rows that entered the pipe */
+    bool scheduled;           /* the scheduler knows it; before, its pictures are on their way */
     uint64_t history;         /* of those rows */
     uint32_t made;            /* tokens of this answer, the ending one included */
     enum finish finish;
@@ -34,7 +39,5 @@ struct request {
     uint32_t scores_seen;     /* rows that came as M_LOGITS */
     uint64_t added_ns, first_ns, done_ns;
 };
-
-void request_free(struct request *r); /* what it owns */
 
 #endif

@@ -10,11 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct requests { /* a growing list */
+    struct request **request;
+    uint32_t n, room;
+};
+
 struct server {
     struct pipeline *pipe;
-    struct scheduler *scheduler;
-    struct request **request; /* by number; NULL when over */
-    uint32_t n_requests, room;
+    struct pictures *pictures;   /* NULL: no encoder */
+    struct scheduler *scheduler; /* NULL: no text model */
+    struct requests all;         /* by number; NULL when over */
+    struct requests waiting;     /* for their pictures, in the order they came */
     uint32_t *of_slot;        /* number of the request in a slot, UINT32_MAX if none */
     uint32_t unanswered;
     float scale;              /* of embedding rows */
@@ -24,21 +30,25 @@ struct server {
     struct result result;
 };
 
+static int open_text(struct server *s, struct err *why)
+{
+    const struct capacity *c = &s->pipe->plan.capacity;
+    s->of_slot = malloc(c->sequences * sizeof *s->of_slot);
+    if (!s->of_slot) return fail(why, E_MEMORY, "no memory for the serve loop");
+    memset(s->of_slot, 0xff, c->sequences * sizeof *s->of_slot);
+    s->scale = embed_scale(s->pipe->model->config.hidden, s->pipe->options->exact_embed_scale);
+    s->specials = tokenizer_specials(s->pipe->tokens);
+    struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows, .context = c->context};
+    return scheduler_open(&s->scheduler, &limits, why);
+}
+
 int serve_open(struct server **out, struct pipeline *p, struct err *why)
 {
     struct server *s = calloc(1, sizeof *s);
-    const struct capacity *c = &p->plan.capacity;
-    if (s) s->of_slot = malloc(c->sequences * sizeof *s->of_slot);
-    if (!s || !s->of_slot) {
-        free(s);
-        return fail(why, E_MEMORY, "no memory for the serve loop");
-    }
-    memset(s->of_slot, 0xff, c->sequences * sizeof *s->of_slot);
+    if (!s) return fail(why, E_MEMORY, "no memory for the serve loop");
     s->pipe = p;
-    s->scale = embed_scale(p->model->config.hidden, p->options->exact_embed_scale);
-    s->specials = tokenizer_specials(p->tokens);
-    struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows, .context = c->context};
-    int code = scheduler_open(&s->scheduler, &limits, why);
+    int code = p->encoder ? pictures_open(&s->pictures, p, why) : 0;
+    if (!code && p->model) code = open_text(s, why);
     if (code) serve_close(&s);
     else *out = s;
     return code;
@@ -49,10 +59,25 @@ void serve_close(struct server **ps)
     struct server *s = *ps;
     if (!s) return;
     scheduler_close(&s->scheduler);
-    free(s->request);
+    pictures_close(&s->pictures);
+    free(s->all.request);
+    free(s->waiting.request);
     free(s->of_slot);
     free(s);
     *ps = 0;
+}
+
+struct pictures *serve_pictures(struct server *s)
+{
+    return s->pictures;
+}
+
+void serve_forget(struct server *s, struct request *r)
+{
+    for (size_t i = 0; r->holds && i < r->spans.n; i++) pictures_release(s->pictures, (uint32_t)r->spans.span[i].picture);
+    r->holds = false;
+    picture_spans_free(&r->spans);
+    ids_free(&r->ids);
 }
 
 struct serve_totals serve_totals(const struct server *s)
@@ -60,18 +85,36 @@ struct serve_totals serve_totals(const struct server *s)
     return s->totals;
 }
 
-void request_free(struct request *r)
+/* ---- requests come and go ---- */
+
+static int put(struct requests *list, struct request *r, struct err *why)
 {
-    ids_free(&r->ids);
+    if (list->n == list->room) {
+        uint32_t room = list->room ? 2 * list->room : 64;
+        struct request **more = realloc(list->request, room * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %u requests", room);
+        list->request = more;
+        list->room = room;
+    }
+    list->request[list->n++] = r;
+    return 0;
 }
 
-/* ---- requests come and go ---- */
+/* The span that holds this place, or NULL. */
+static const struct picture_span *span_at(const struct request *r, size_t place)
+{
+    for (size_t i = 0; i < r->spans.n; i++) {
+        const struct picture_span *p = &r->spans.span[i];
+        if (place >= p->first && place < p->first + p->n) return p;
+    }
+    return 0;
+}
 
 static int check_ids(const struct server *s, const struct request *r, size_t from, struct err *why)
 {
     uint32_t vocab = s->pipe->model->embedding.rows;
     for (size_t i = from; i < r->ids.n; i++)
-        if (r->ids.id[i] >= vocab)
+        if (r->ids.id[i] >= vocab && !span_at(r, i))
             return fail(why, E_USAGE, "token id %u is not in the vocabulary of %u", r->ids.id[i], vocab);
     return 0;
 }
@@ -83,6 +126,7 @@ static int begin_turn(struct server *s, struct request *r, struct err *why)
     if (r->ids.n > context)
         return fail(why, E_USAGE, "the prompt has %zu tokens, the context holds %u: raise --ctx", r->ids.n, context);
     TRY(check_ids(s, r, r->sent, why));
+    TRY(put(&s->waiting, r, why));
     r->prompt_rows = (uint32_t)r->ids.n;
     r->made = 0;
     r->finish = FINISH_NOT;
@@ -96,32 +140,63 @@ static int begin_turn(struct server *s, struct request *r, struct err *why)
 
 int serve_add(struct server *s, struct request *r, struct err *why)
 {
-    if (s->n_requests == s->room) {
-        uint32_t room = s->room ? 2 * s->room : 64;
-        struct request **more = realloc(s->request, room * sizeof *more);
-        if (!more) return fail(why, E_MEMORY, "no memory for %u requests", room);
-        s->request = more;
-        s->room = room;
-    }
-    r->number = s->n_requests;
     r->sent = 0;
+    r->scheduled = false;
     r->history = HISTORY_EMPTY;
-    TRY(begin_turn(s, r, why));
-    TRY(schedule_add(s->scheduler, r->number, r->prompt_rows, 0, 0, why));
-    s->request[s->n_requests++] = r;
-    return 0;
+    return begin_turn(s, r, why);
 }
 
 int serve_more(struct server *s, struct request *r, struct err *why)
 {
-    TRY(begin_turn(s, r, why));
-    return schedule_more(s->scheduler, r->number, r->prompt_rows - r->sent, 0, 0, why);
+    return begin_turn(s, r, why);
 }
 
 int serve_drop(struct server *s, struct request *r, struct err *why)
 {
-    s->request[r->number] = 0;
+    s->all.request[r->number] = 0;
+    r->scheduled = false;
     return schedule_end(s->scheduler, r->number, why);
+}
+
+static bool pictures_are_there(const struct server *s, const struct request *r)
+{
+    for (size_t i = 0; i < r->spans.n; i++)
+        if (!pictures_rows(s->pictures, (uint32_t)r->spans.span[i].picture)) return false;
+    return true;
+}
+
+/* Hands the request's new rows to the scheduler; what is a picture must travel in one piece. */
+static int schedule(struct server *s, struct request *r, struct err *why)
+{
+    struct span *spans = calloc(r->spans.n + 1, sizeof *spans);
+    uint32_t n = 0;
+    if (!spans) return fail(why, E_MEMORY, "no memory for the pictures of a prompt");
+    for (size_t i = 0; i < r->spans.n; i++)
+        if (r->spans.span[i].first >= r->sent)
+            spans[n++] = (struct span){(uint32_t)r->spans.span[i].first - r->sent, (uint32_t)r->spans.span[i].n};
+    int code;
+    if (r->scheduled) {
+        code = schedule_more(s->scheduler, r->number, r->prompt_rows - r->sent, spans, n, why);
+    } else {
+        r->number = s->all.n;
+        code = put(&s->all, r, why);
+        if (!code) code = schedule_add(s->scheduler, r->number, r->prompt_rows, spans, n, why);
+        r->scheduled = !code;
+    }
+    free(spans);
+    return code;
+}
+
+static int schedule_waiting_requests(struct server *s, struct err *why)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < s->waiting.n; i++) {
+        struct request *r = s->waiting.request[i];
+        if (pictures_are_there(s, r)) TRY(schedule(s, r, why));
+        else s->waiting.request[left++] = r;
+    }
+    s->waiting.n = left;
+    return 0;
 }
 
 /* ---- rows out ---- */
@@ -135,6 +210,32 @@ static struct segment segment_of(const struct request *r, const struct move *m)
                             .history = r->history, .sampling = r->sampling};
 }
 
+static struct row row_of(const struct server *s, const struct request *r, uint32_t position)
+{
+    const struct picture_span *p = r->spans.n ? span_at(r, position) : 0;
+    if (!p) return (struct row){.id = r->ids.id[position], .sees = position};
+    return (struct row){.id = pictures_row_id(s->pictures, (uint32_t)p->picture, position - (uint32_t)p->first),
+                        .sees = (uint32_t)(p->first + p->n - 1)};
+}
+
+/* Embedding rows are scaled, a picture's rows are not: docs/MODEL.md, "Forward pass". */
+static void fill_rows(const struct server *s, const struct schedule_batch *b, float *out)
+{
+    const struct model *m = s->pipe->model;
+    const size_t hidden = m->config.hidden;
+    for (uint32_t i = 0; i < b->n_moves; i++) {
+        const struct move *v = &b->moves[i];
+        const struct request *r = s->all.request[v->request];
+        for (uint32_t k = 0; k < v->rows; k++, out += hidden) {
+            uint32_t at = v->position + k;
+            const struct picture_span *p = r->spans.n ? span_at(r, at) : 0;
+            if (p) memcpy(out, pictures_rows(s->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
+            else embed_rows(&m->embedding, s->scale, &r->ids.id[at], 1, out);
+        }
+    }
+    gguf_forget(m->file, m->embedding.data, m->embedding.rows * block_row_bytes(m->embedding.type, m->embedding.cols));
+}
+
 static void fill_work(struct server *s, const struct schedule_batch *b)
 {
     struct work *w = &s->work;
@@ -145,13 +246,13 @@ static void fill_work(struct server *s, const struct schedule_batch *b)
     w->cols = s->pipe->model->config.hidden;
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct move *m = &b->moves[i];
-        struct request *r = s->request[m->request];
+        struct request *r = s->all.request[m->request];
         w->segments[i] = segment_of(r, m);
         if (m->start) s->of_slot[m->slot] = m->request;
         for (uint32_t k = 0; k < m->rows; k++) {
-            uint32_t id = r->ids.id[m->position + k];
-            w->rows[w->n_rows++] = (struct row){.id = id, .sees = m->position + k};
-            r->history = history_after(r->history, id);
+            struct row row = row_of(s, r, m->position + k);
+            w->rows[w->n_rows++] = row;
+            r->history = history_after(r->history, row.id);
         }
         r->sent = m->position + m->rows;
     }
@@ -161,13 +262,9 @@ static int send_batch(struct server *s, const struct schedule_batch *b, struct e
 {
     struct work *w = &s->work;
     struct frame *f = 0;
-    uint32_t ids[WIRE_ROWS];
     fill_work(s, b);
     TRY(work_write(&f, w, why));
-    for (uint32_t i = 0; i < w->n_rows; i++) ids[i] = w->rows[i].id;
-    const struct model *m = s->pipe->model;
-    embed_rows(&m->embedding, s->scale, ids, w->n_rows, (float *)(void *)w->activations);
-    gguf_forget(m->file, m->embedding.data, m->embedding.rows * block_row_bytes(m->embedding.type, m->embedding.cols));
+    fill_rows(s, b, (float *)(void *)w->activations);
     s->totals.batches++;
     s->totals.rows += w->n_rows;
     return pipeline_send(s->pipe, 1, &f, why);
@@ -187,7 +284,7 @@ static int answered(struct server *s, struct request *r, enum finish how, struct
     s->totals.ended_ns = r->done_ns;
     s->unanswered--;
     if (r->keep) return 0;
-    s->request[r->number] = 0;
+    s->all.request[r->number] = 0;
     return schedule_end(s->scheduler, r->number, why);
 }
 
@@ -195,7 +292,7 @@ static int take_token(struct server *s, const struct token *t, struct err *why)
 {
     const struct capacity *c = &s->pipe->plan.capacity;
     uint32_t number = t->slot < c->sequences ? s->of_slot[t->slot] : UINT32_MAX;
-    struct request *r = number < s->n_requests ? s->request[number] : 0;
+    struct request *r = number < s->all.n ? s->all.request[number] : 0;
     if (!r || r->sent != r->ids.n || t->position + 1 != r->sent)
         return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
     if (t->id >= s->pipe->model->embedding.rows) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, s->pipe->model->embedding.rows);
@@ -225,7 +322,7 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
     struct logits m;
     TRY(logits_read(&m, f, why));
     uint32_t number = m.slot < s->pipe->plan.capacity.sequences ? s->of_slot[m.slot] : UINT32_MAX;
-    struct request *r = number < s->n_requests ? s->request[number] : 0;
+    struct request *r = number < s->all.n ? s->all.request[number] : 0;
     if (!r || !r->want_scores || m.position != r->scores_seen || m.n != s->pipe->model->config.vocab)
         return fail(why, E_WIRE, "%u scores came for slot %u at position %u, where none are awaited", m.n, m.slot, m.position);
     r->scores_seen++;
@@ -235,10 +332,25 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
 
 static int take_frame(struct server *s, struct frame *f, struct err *why)
 {
+    if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, f, why);
     bool from_last = f->head.from == s->pipe->stages;
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);
     if (from_last && f->head.type == M_LOGITS) return take_scores(s, f, why);
     return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), s->pipe->nodes[f->head.from].name);
+}
+
+/* All that may enter the pipes enters; then one frame is awaited. */
+static int step(struct server *s, struct err *why)
+{
+    struct schedule_batch b;
+    if (s->pictures) TRY(pictures_send(s->pictures, why));
+    if (s->waiting.n) TRY(schedule_waiting_requests(s, why));
+    while (s->scheduler && schedule_next(s->scheduler, &b)) TRY(send_batch(s, &b, why));
+    struct frame *f = 0;
+    TRY(pipeline_receive(s->pipe, &f, 1000, why));
+    int code = f ? take_frame(s, f, why) : 0;
+    frame_free(f);
+    return code;
 }
 
 int serve_run(struct server *s, const char *label, struct err *why)
@@ -248,14 +360,15 @@ int serve_run(struct server *s, const char *label, struct err *why)
     int code = 0;
     progress_begin(&progress, label ? label : "", "prompts", total);
     while (s->unanswered && !code) {
-        struct schedule_batch b;
-        while (!code && schedule_next(s->scheduler, &b)) code = send_batch(s, &b, why);
-        struct frame *f = 0;
-        if (!code) code = pipeline_receive(s->pipe, &f, 1000, why);
-        if (!code && f) code = take_frame(s, f, why);
-        frame_free(f);
+        code = step(s, why);
         if (label) progress_at(&progress, total - s->unanswered);
     }
     progress_end(&progress);
     return code;
+}
+
+int serve_look(struct server *s, struct err *why)
+{
+    while (pictures_underway(s->pictures)) TRY(step(s, why));
+    return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef COORDINATOR_SERVE_H
 #define COORDINATOR_SERVE_H
 
+#include "coordinator/pictures.h"
 #include "coordinator/pipeline.h"
 #include "coordinator/request.h"
 
@@ -13,11 +14,19 @@ struct server;
 int serve_open(struct server **out, struct pipeline *p, struct err *why);
 void serve_close(struct server **s);
 
+/* The pictures of this pipeline; NULL without an encoder. */
+struct pictures *serve_pictures(struct server *s);
+
 int serve_add(struct server *s, struct request *r, struct err *why);
 /* The next turn of a kept request: r->ids already has the new ids appended. */
 int serve_more(struct server *s, struct request *r, struct err *why);
 /* A kept request is over. */
 int serve_drop(struct server *s, struct request *r, struct err *why);
+/* Gives back what a request holds of the server (its pictures) and frees what it owns. It must be over, or the server about
+ * to be closed. */
+void serve_forget(struct server *s, struct request *r);
+/* Only pictures: until all of them are rows. */
+int serve_look(struct server *s, struct err *why);
 
 /* Until no request is unanswered. Progress (prompts done) is shown if `label` is given. */
 int serve_run(struct server *s, const char *label, struct err *why);

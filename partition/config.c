@@ -72,6 +72,13 @@ static int check_not_ollama(const struct gguf *g, struct err *why)
                 gguf_path(g, 0));
 }
 
+static int check_not_shard(const struct gguf *g, struct err *why)
+{
+    if (!gguf_has(g, "gemmapipe.model_fingerprint")) return 0;
+    return fail(why, E_FILE, "%s is one worker's shard of a model; give the whole model's file as the model",
+                gguf_path(g, 0));
+}
+
 static int check_no_soft_caps(const struct gguf *g, struct err *why)
 {
     static const char *const keys[] = {"gemma3.attn_logit_softcapping", "gemma3.final_logit_softcapping"};
@@ -202,7 +209,7 @@ static int read_vocabulary(struct model_config *c, const struct gguf *g, struct 
 }
 
 /* query_pre_attn_scalar^-1/2: 168 for the 27B, which is hidden / heads; the head dimension for all others. */
-static float attention_scale(const struct model_config *c)
+float config_attention_scale(const struct model_config *c)
 {
     double of = c->layers == LAYERS_OF_27B ? (double)c->hidden / c->heads : (double)c->head_dim;
     return (float)(1.0 / sqrt(of));
@@ -213,12 +220,13 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
     struct model_config c = {0};
     TRY(check_architecture(g, why));
     TRY(check_not_ollama(g, why));
+    TRY(check_not_shard(g, why));
     TRY(check_no_soft_caps(g, why));
     TRY(read_sizes(&c, g, why));
     TRY(read_rope(&c, g, why));
     TRY(read_pattern(&c, g, why));
     TRY(read_vocabulary(&c, g, why));
-    c.attention_scale = attention_scale(&c);
+    c.attention_scale = config_attention_scale(&c);
     TRY(config_check(&c, gguf_path(g, 0), why));
     *out = c;
     return 0;

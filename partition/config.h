@@ -29,6 +29,9 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
  */
 int config_check(const struct model_config *c, const char *from, struct err *why);
 
+/* What follows from the sizes, as GGUF files leave it unsaid. */
+float config_attention_scale(const struct model_config *c);
+
 static inline bool layer_is_global(const struct model_config *c, uint32_t layer)
 {
     return c->window == 0 || (layer + 1) % c->pattern == 0;

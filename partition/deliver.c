@@ -35,11 +35,21 @@ uint64_t delivery_total(const struct tensor *tensors, uint32_t count)
     return sum;
 }
 
-uint64_t delivery_largest(const struct model_config *c)
+void delivery_of_vision(const struct vision_tensor *tensors, uint32_t count, struct tensor *out)
 {
-    uint64_t widest = c->hidden;
-    if (c->ffn > widest) widest = c->ffn;
-    if ((uint64_t)c->heads * c->head_dim > widest) widest = (uint64_t)c->heads * c->head_dim;
-    uint64_t panel = widest * sizeof(float) * PANEL_ROWS;
-    return panel > DELIVERY_BYTES ? panel : DELIVERY_BYTES;
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct tensor){.type = tensors[i].type, .rows = tensors[i].rows, .cols = tensors[i].cols, .data = tensors[i].data};
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint64_t delivery_largest(const struct model_config *c, const struct vision_config *v)
+{
+    uint64_t widest = 1;
+    if (c) widest = larger(larger(c->hidden, c->ffn), (uint64_t)c->heads * c->head_dim);
+    if (v) widest = larger(larger(widest, vision_pixels(v)), larger(larger(v->width, v->ffn), v->hidden));
+    return larger(widest * sizeof(float) * PANEL_ROWS, DELIVERY_BYTES);
 }

@@ -1,6 +1,6 @@
 /* partition/gguf_parse.h — inside the GGUF reader: one file, walked once from its first byte to its first tensor.
  *
- * Only gguf.c and gguf_values.c include this. gguf_file_open fills `f` or leaves nothing behind but the sentence. */
+ * Only gguf.c, gguf_values.c and gguf_copy.c include this. gguf_file_open fills `f` or leaves nothing behind but the sentence. */
 #ifndef PARTITION_GGUF_PARSE_H
 #define PARTITION_GGUF_PARSE_H
 

@@ -1,10 +1,17 @@
 /* partition/gguf_write.c — the mirror of gguf_parse.c, as small as it can be.
  *
- * Padding is written here and nowhere else: after the descriptions, and after every tensor, up to the next 32 bytes. */
+ * Padding is written here and nowhere else: after the descriptions, and after every tensor, up to the next 32 bytes.
+ *
+ * Where the file system can (O_TMPFILE), the file has no name until it is complete, so that even a process killed in
+ * the middle leaves nothing behind; elsewhere it grows as PATH.partial, removed by gguf_out_close. Room for all of it
+ * is taken before the first byte: a full disk is told at once, not after an hour. Written bytes are sent on to the disk
+ * every few megabytes, so the fsync at the end has little left to wait for. */
+#define _GNU_SOURCE
 #include "partition/gguf_write.h"
 
 #include "base/checked.h"
 #include "base/half.h"
+#include "base/log.h"
 #include "partition/blocks.h"
 #include "partition/gguf.h"
 
@@ -13,14 +20,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define ALIGNMENT 32
+#define SEND_ON (16u << 20)
 
 struct gguf_out {
     char *path, *partial;
     int fd;
+    bool nameless; /* no name yet: nothing to remove */
     bool finished;
+    uint64_t written, sent; /* bytes of the file; of them on the way to the disk */
     struct bytes keys, tensors;
     uint64_t n_keys, n_tensors;
     uint64_t *sizes; /* of the tensors, in order */
@@ -70,6 +82,42 @@ void bytes_free(struct bytes *b)
 
 /* ---- open and close ---- */
 
+/* What the name stands for now must be a file or nothing: a device or a folder would be replaced, or fail at the
+ * end. */
+static int check_target(const char *path, struct err *why)
+{
+    struct stat st;
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return fail(why, E_FILE, "cannot write %s: it is %s, wanted the name of a file", path,
+                    S_ISDIR(st.st_mode) ? "a folder" : "not a file");
+    return 0;
+}
+
+/* In the folder of the path, without a name; -1 if that cannot be had here. */
+static int open_nameless(const char *path)
+{
+    char *folder = strdup(path), link[40];
+    if (!folder) return -1;
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[slash == folder] = 0;
+    int fd = open(slash ? folder : ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    free(folder);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (fd < 0 || !access(link, F_OK)) return fd;
+    close(fd); /* it could never be given a name */
+    return -1;
+}
+
+static int open_file(struct gguf_out *o, struct err *why)
+{
+    TRY(check_target(o->path, why));
+    o->fd = open_nameless(o->path);
+    o->nameless = o->fd >= 0;
+    if (o->nameless) return 0;
+    o->fd = open(o->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return o->fd < 0 ? fail_errno(why, E_FILE, "cannot write %s", o->partial) : 0;
+}
+
 int gguf_out_open(struct gguf_out **out, const char *path, struct err *why)
 {
     *out = NULL;
@@ -79,19 +127,13 @@ int gguf_out_open(struct gguf_out **out, const char *path, struct err *why)
     size_t size = strlen(path) + sizeof ".partial";
     o->path = strdup(path);
     o->partial = malloc(size);
-    if (!o->path || !o->partial) {
-        gguf_out_close(&o);
-        return fail(why, E_MEMORY, "no memory to write %s", path);
-    }
-    snprintf(o->partial, size, "%s.partial", path);
-    o->fd = open(o->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (o->fd < 0) {
-        int rc = fail_errno(why, E_FILE, "cannot write %s", o->partial);
-        gguf_out_close(&o);
-        return rc;
-    }
+    int rc = 0;
+    if (o->path && o->partial) snprintf(o->partial, size, "%s.partial", path);
+    else rc = fail(why, E_MEMORY, "no memory to write %s", path);
+    if (!rc) rc = open_file(o, why);
+    if (rc) gguf_out_close(&o);
     *out = o;
-    return 0;
+    return rc;
 }
 
 void gguf_out_close(struct gguf_out **out)
@@ -101,7 +143,7 @@ void gguf_out_close(struct gguf_out **out)
     if (!o) return;
     if (o->fd >= 0) {
         close(o->fd);
-        if (!o->finished) unlink(o->partial);
+        if (!o->finished && !o->nameless) unlink(o->partial);
     }
     bytes_free(&o->keys);
     bytes_free(&o->tensors);
@@ -154,6 +196,29 @@ void gguf_put_array(struct gguf_out *o, const char *key, uint32_t elem_type, uin
     o->keys.failed |= elements->failed;
 }
 
+void gguf_put_raw(struct gguf_out *o, const char *key, uint32_t type, const void *value, size_t n)
+{
+    put_key(o, key, type);
+    bytes_put(&o->keys, value, n);
+}
+
+uint32_t gguf_file_type(uint32_t matrix)
+{
+    switch (matrix) {
+    case T_F32: return 0;
+    case T_F16: return 1;
+    case T_Q4_1: return 3;
+    case T_Q8_0: return 7;
+    case T_Q5_0: return 8;
+    case T_Q5_1: return 9;
+    case T_Q4_K: return 15;
+    case T_Q5_K: return 17;
+    case T_Q6_K: return 18;
+    case T_BF16: return 32;
+    default: return 2;
+    }
+}
+
 static void remember_size(struct gguf_out *o, uint64_t bytes)
 {
     if (o->n_tensors == o->sizes_room) {
@@ -191,11 +256,26 @@ static int write_all(struct gguf_out *o, const void *from, size_t n, struct err 
     while (n) {
         ssize_t wrote = write(o->fd, p, n);
         if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return fail_errno(why, E_FILE, "cannot write %s", o->partial);
+        if (wrote <= 0) return fail_errno(why, E_FILE, "cannot write %s", o->path);
         p += wrote;
         n -= (size_t)wrote;
+        o->written += (uint64_t)wrote;
     }
+    if (o->written - o->sent < SEND_ON) return 0;
+    sync_file_range(o->fd, (off_t)o->sent, (off_t)(o->written - o->sent), SYNC_FILE_RANGE_WRITE); /* only a hint */
+    o->sent = o->written;
     return 0;
+}
+
+/* Where room cannot be taken ahead, the first write that fails will tell. */
+static int take_room(struct gguf_out *o, uint64_t bytes, struct err *why)
+{
+    if (!fallocate(o->fd, 0, 0, (off_t)bytes) || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG)) return 0;
+    struct statvfs v;
+    char want[24], left[24];
+    if (errno != ENOSPC || fstatvfs(o->fd, &v)) return fail_errno(why, E_FILE, "cannot write %s", o->path);
+    return fail(why, E_FILE, "cannot write %s: it takes %s and the disk has %s left", o->path, show_bytes(want, bytes),
+                show_bytes(left, (uint64_t)v.f_bavail * v.f_frsize));
 }
 
 static int write_padding(struct gguf_out *o, uint64_t after, struct err *why)
@@ -214,6 +294,8 @@ int gguf_out_begin(struct gguf_out *o, struct err *why)
     int rc = 0;
     if (head.failed || o->keys.failed || o->tensors.failed)
         rc = fail(why, E_MEMORY, "no memory for the metadata of %s", o->path);
+    uint64_t described = round_up(head.n + o->keys.n + o->tensors.n, ALIGNMENT);
+    if (!rc) rc = take_room(o, described + o->offset, why);
     if (!rc) rc = write_all(o, head.data, head.n, why);
     if (!rc) rc = write_all(o, o->keys.data, o->keys.n, why);
     if (!rc) rc = write_all(o, o->tensors.data, o->tensors.n, why);
@@ -240,12 +322,29 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
     return 0;
 }
 
+/* A name can be given only where none is, so the file gets the intermediate one before it takes the place of
+ * another. */
+static int give_name(struct gguf_out *o, struct err *why)
+{
+    char from[40];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", o->fd);
+    if (o->nameless) {
+        unlink(o->partial);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, o->partial, AT_SYMLINK_FOLLOW))
+            return fail_errno(why, E_FILE, "cannot name %s", o->partial);
+        o->nameless = false;
+    }
+    if (rename(o->partial, o->path)) return fail_errno(why, E_FILE, "cannot name %s", o->path);
+    return 0;
+}
+
 int gguf_out_finish(struct gguf_out *o, struct err *why)
 {
     if (o->current != o->n_tensors)
         return fail(why, E_INTERNAL, "%s has data for %llu of %llu tensors", o->path, (unsigned long long)o->current,
                     (unsigned long long)o->n_tensors);
-    if (rename(o->partial, o->path)) return fail_errno(why, E_FILE, "cannot name %s", o->path);
+    if (fsync(o->fd)) return fail_errno(why, E_FILE, "cannot write %s", o->path);
+    TRY(give_name(o, why));
     o->finished = true;
     return 0;
 }

@@ -52,24 +52,6 @@ int synth_type(const char *name, uint32_t *out, struct err *why)
 
 /* ---- metadata ---- */
 
-/* As published files name the format of most of their weights. */
-static uint32_t file_type(uint32_t matrix)
-{
-    switch (matrix) {
-    case T_F32: return 0;
-    case T_F16: return 1;
-    case T_Q4_1: return 3;
-    case T_Q8_0: return 7;
-    case T_Q5_0: return 8;
-    case T_Q5_1: return 9;
-    case T_Q4_K: return 15;
-    case T_Q5_K: return 17;
-    case T_Q6_K: return 18;
-    case T_BF16: return 32;
-    default: return 2;
-    }
-}
-
 static void put_sizes(struct gguf_out *o, const struct synth *s)
 {
     char name[64];
@@ -77,7 +59,7 @@ static void put_sizes(struct gguf_out *o, const struct synth *s)
     gguf_put_text(o, "general.architecture", "gemma3");
     gguf_put_text(o, "general.type", "model");
     gguf_put_text(o, "general.name", name);
-    gguf_put_u32(o, "general.file_type", file_type(s->matrix));
+    gguf_put_u32(o, "general.file_type", gguf_file_type(s->matrix));
     gguf_put_u32(o, "general.quantization_version", 2);
     gguf_put_u32(o, "gemma3.context_length", s->context);
     gguf_put_u32(o, "gemma3.embedding_length", s->hidden);

@@ -89,10 +89,10 @@ void share_tensors(const struct model *m, struct share s, struct tensor *out)
 
 /* ---- a file's tensors ---- */
 
-static void name_of(char out[80], enum role role, uint32_t layer)
+void role_tensor_name(char out[ROLE_NAME_ROOM], enum role role, uint32_t layer)
 {
-    if (role < W_LAYER_ROLES) snprintf(out, 80, "blk.%u.%s.weight", layer, roles[role].name);
-    else snprintf(out, 80, "%s.weight", roles[role].name);
+    if (role < W_LAYER_ROLES) snprintf(out, ROLE_NAME_ROOM, "blk.%u.%s.weight", layer, roles[role].name);
+    else snprintf(out, ROLE_NAME_ROOM, "%s.weight", roles[role].name);
 }
 
 /* Puts the file's tensor `name` into *t, whose role and shape are set. */
@@ -122,8 +122,8 @@ static bool is_known(const struct model_config *c, const char *name)
         return true;
     if (sscanf(name, "blk.%" SCNu32 ".%79s", &layer, role_part) != 2 || layer >= c->layers) return false;
     for (int role = 0; role < W_LAYER_ROLES; role++) {
-        char wanted[80];
-        name_of(wanted, (enum role)role, layer);
+        char wanted[ROLE_NAME_ROOM];
+        role_tensor_name(wanted, (enum role)role, layer);
         if (!strcmp(name, wanted)) return true;
     }
     return false;
@@ -147,14 +147,14 @@ static int bind_all(struct model *m, struct err *why)
 {
     const struct gguf *g = m->file;
     const struct model_config *c = &m->config;
-    char name[80];
+    char name[ROLE_NAME_ROOM];
     m->layer_tensors = calloc((size_t)c->layers * W_LAYER_ROLES, sizeof *m->layer_tensors);
     if (!m->layer_tensors) return fail(why, E_MEMORY, "no memory for the tensors of %u layers", c->layers);
     for (uint32_t layer = 0; layer < c->layers; layer++)
         for (int role = 0; role < W_LAYER_ROLES; role++) {
             struct tensor *t = &m->layer_tensors[layer * W_LAYER_ROLES + (uint32_t)role];
             *t = shape_of(c, (enum role)role, layer);
-            name_of(name, t->role, layer);
+            role_tensor_name(name, t->role, layer);
             TRY(bind(g, name, t, why));
         }
     m->output_norm = shape_of(c, W_OUTPUT_NORM, 0);

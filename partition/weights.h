@@ -50,6 +50,9 @@ void share_shape(const struct model_config *c, struct share s, struct tensor *ou
 void share_tensors(const struct model *m, struct share s, struct tensor *out);      /* the whole description, with data */
 
 const char *role_name(enum role role); /* "attn_q" as in the file's tensor names */
+/* As in a file: "blk.3.attn_q.weight"; of the head "output.weight", though a tied head is found as token_embd.weight. */
+#define ROLE_NAME_ROOM 80
+void role_tensor_name(char out[ROLE_NAME_ROOM], enum role role, uint32_t layer);
 bool role_is_norm(enum role role);     /* always F32, one row */
 
 #endif

@@ -218,13 +218,59 @@ static void walk_assign(struct cursor *c, void *message)
     walk_u32(c, &m->threads);
     walk_u16(c, &m->next);
     walk_bool(c, &m->head);
-    walk_zeros(c, 1);
+    walk_bool(c, &m->vision);
     walk_u64(c, &m->fingerprint[0]);
     walk_u64(c, &m->fingerprint[1]);
     walk_text(c, m->next_address, sizeof m->next_address, "an address");
     walk_text(c, m->path, sizeof m->path, "a path");
     walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
     walk_bytes(c, &m->types, m->n_types);
+}
+
+static void walk_assign_vision(struct cursor *c, void *message)
+{
+    struct assign_vision *m = message;
+    walk_u32(c, &m->config.image);
+    walk_u32(c, &m->config.patch);
+    walk_u32(c, &m->config.layers);
+    walk_u32(c, &m->config.width);
+    walk_u32(c, &m->config.ffn);
+    walk_u32(c, &m->config.heads);
+    walk_u32(c, &m->config.pool);
+    walk_u32(c, &m->config.hidden);
+    walk_f32(c, &m->config.norm_epsilon);
+    walk_u32(c, &m->first);
+    walk_u32(c, &m->end);
+    walk_u32(c, &m->in_flight);
+    walk_u16(c, &m->next);
+    walk_bool(c, &m->patches);
+    walk_bool(c, &m->projector);
+    walk_u8(c, &m->as);
+    walk_zeros(c, 3);
+    walk_u64(c, &m->fingerprint[0]);
+    walk_u64(c, &m->fingerprint[1]);
+    walk_text(c, m->next_address, sizeof m->next_address, "an address");
+    walk_text(c, m->path, sizeof m->path, "a path");
+    walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
+    walk_bytes(c, &m->types, m->n_types);
+}
+
+#define SEE_FIXED_BYTES 16
+
+static void walk_see(struct cursor *c, void *message)
+{
+    struct see *m = message;
+    walk_u64(c, &m->picture);
+    walk_u32(c, &m->rows);
+    walk_u32(c, &m->cols);
+    uint64_t values = (uint64_t)m->rows * m->cols;
+    if (!c->code && values > FRAME_BODY_MOST / 4) refuse(c, "%u rows of %u values are over all bounds", m->rows, m->cols);
+    if (!c->code) walk_room(c, &m->values, values * 4);
+}
+
+uint64_t see_bytes(uint64_t floats)
+{
+    return SEE_FIXED_BYTES + floats * 4;
 }
 
 static void walk_accept(struct cursor *c, void *message)
@@ -453,6 +499,7 @@ static int read_message(struct frame *f, enum message type, walker *walk, void *
 MESSAGE(greet, M_GREET, const)
 MESSAGE(hello, M_HELLO, const)
 MESSAGE(assign, M_ASSIGN, const)
+MESSAGE(assign_vision, M_ASSIGN_VISION, const)
 MESSAGE(accept, M_ACCEPT, const)
 MESSAGE(piece, M_PIECE, )
 MESSAGE(ready, M_READY, const)
@@ -460,6 +507,16 @@ MESSAGE(work, M_WORK, )
 MESSAGE(result, M_RESULT, const)
 MESSAGE(logits, M_LOGITS, )
 MESSAGE(report, M_REPORT, const)
+
+int see_write(struct frame **out, enum message type, struct see *m, struct err *why)
+{
+    return write_message(out, type, walk_see, m, why);
+}
+
+int see_read(struct see *m, struct frame *f, struct err *why)
+{
+    return read_message(f, f->head.type == M_SEEN ? M_SEEN : M_SEE, walk_see, m, why);
+}
 
 int ping_write(struct frame **out, enum message type, const struct ping *m, struct err *why)
 {

@@ -42,6 +42,7 @@ struct assign {
     struct wire_config config;
     uint32_t first, end; /* layers */
     bool head;
+    bool vision; /* an M_ASSIGN_VISION follows */
     uint32_t context, sequences, rows, in_flight; /* struct capacity */
     uint32_t threads;                             /* 0: the worker's own choice */
     uint16_t next;                                /* node the results go to: 0 for the last stage */
@@ -52,8 +53,28 @@ struct assign {
     uint8_t *types;   /* [n_types] enum tensor_type */
 };
 
+/* Mirrors partition/vision_config.h, as far as a worker needs it. */
+struct wire_vision {
+    uint32_t image, patch, layers, width, ffn, heads, pool, hidden;
+    float norm_epsilon;
+};
+
+struct assign_vision {
+    struct wire_vision config;
+    uint32_t first, end; /* layers of the encoder */
+    bool patches, projector;
+    uint8_t as;         /* how to keep the matrices: enum vision_type of partition/vision_weights.h */
+    uint32_t in_flight; /* pictures under way at once, at most */
+    uint16_t next;      /* node the picture goes to: 0 for the last stage */
+    char next_address[WIRE_TEXT];
+    char path[1024]; /* of the encoder's file, as in struct assign */
+    uint64_t fingerprint[2];
+    uint32_t n_types; /* tensors of the share, in share order; in PIECE they are numbered on from the text's */
+    uint8_t *types;
+};
+
 struct accept {
-    bool has_file; /* I opened the same file myself: send no pieces */
+    bool has_file; /* I opened the same file, or files, myself: send no pieces */
     uint64_t weights, kv, scratch, frames, runtime, total; /* bytes I am about to take */
 };
 
@@ -136,6 +157,13 @@ struct logits {
     uint8_t *scores; /* f32 [n], aligned to 4 */
 };
 
+/* A picture: M_SEE on its way, M_SEEN as the rows it became. */
+struct see {
+    uint64_t picture;    /* the coordinator's number for it */
+    uint32_t rows, cols; /* what they are follows from the stage that gets it: patches, or rows of the encoder */
+    uint8_t *values;     /* f32 [rows, cols], aligned to 8 */
+};
+
 struct ping {
     uint64_t at_ns; /* sender's clock; a PONG gives back the PING's */
     uint64_t batch; /* PONG: last micro-batch done */
@@ -163,6 +191,10 @@ int hello_write(struct frame **out, const struct hello *m, struct err *why);
 int hello_read(struct hello *m, struct frame *f, struct err *why);
 int assign_write(struct frame **out, const struct assign *m, struct err *why);
 int assign_read(struct assign *m, struct frame *f, struct err *why);
+int assign_vision_write(struct frame **out, const struct assign_vision *m, struct err *why);
+int assign_vision_read(struct assign_vision *m, struct frame *f, struct err *why);
+int see_write(struct frame **out, enum message type, struct see *m, struct err *why); /* room is left, m->values is set to it */
+int see_read(struct see *m, struct frame *f, struct err *why);                       /* either type */
 int accept_write(struct frame **out, const struct accept *m, struct err *why);
 int accept_read(struct accept *m, struct frame *f, struct err *why);
 int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes NULL: room is left, m->bytes is set to it */
@@ -184,6 +216,7 @@ int fault_read(struct fault *m, struct frame *f, struct err *why);
 /* M_PIECE_ACK, M_REPORT_ASK, M_STOP: no body. */
 int empty_write(struct frame **out, enum message type, struct err *why);
 
+uint64_t see_bytes(uint64_t floats); /* of the body */
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
 
 #endif

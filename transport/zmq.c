@@ -13,7 +13,7 @@
  * Pressure: libzmq's high-water marks count messages, not places at the far end, and a ROUTER drops what is over them. So
  *           the receiver gives places: PORT_WINDOW at first, and CREDIT returns those it has read.
  * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
- *           the peer is lost at once: a killed worker is noticed in milliseconds, a frozen one after the heartbeat.
+ *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
  *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again.
  * Secrecy:  none yet; on loopback and in trusted networks only. socket_new is where CURVE keys will be set. */
 #include "transport/port.h"
@@ -36,9 +36,6 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
-/* 4 s were too few: on a full machine the system was seen to find pages for a loading worker that long, and libzmq's thread
- * waited for its own. A process that is killed is noticed at once anyway; this is for machines that fall silent. */
-#define SILENCE_MS 10000
 
 /* One node as seen from here. */
 struct contact {
@@ -89,9 +86,11 @@ static void set_end(void *s, int type)
         return;
     }
     set(s, ZMQ_RCVHWM, 0);
-    set(s, ZMQ_HEARTBEAT_IVL, 1000);
-    set(s, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
-    set(s, ZMQ_HEARTBEAT_TTL, SILENCE_MS);
+    /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
+     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds. */
+    set(s, ZMQ_HEARTBEAT_IVL, 5000);
+    set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
+    set(s, ZMQ_HEARTBEAT_TTL, 65000);
 }
 
 /* A socket and the pair that tells what happens to its connections. Here CURVE keys will be set, before any bind or

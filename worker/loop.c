@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAY 64     /* frames; at least the most micro-batches in flight */
+#define TRAY 160    /* frames; at least the most micro-batches and pictures in flight */
 #define OUT_FULL 16 /* the compute thread waits from here on */
 
 struct tray {
@@ -35,7 +35,7 @@ struct loop {
     volatile bool stopping;
     bool failed;
     struct err failure;
-    uint64_t busy_ns, wait_ns, send_ns, batches, rows, last_batch, computing_since;
+    uint64_t busy_ns, wait_ns, send_ns, batches, rows, pictures, last_batch;
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
 };
@@ -92,7 +92,15 @@ static int send_scores(void *user, uint32_t slot, uint32_t position, const float
     return hand_over(l, f, 0, why);
 }
 
-static int compute(struct loop *l, struct frame *f, struct err *why)
+static int compute_picture(struct loop *l, struct frame *f, struct err *why)
+{
+    struct frame *out = 0;
+    int code = see_picture(l->setup->see, f, &out, why);
+    frame_free(f);
+    return code ? code : hand_over(l, out, l->setup->see->next, why);
+}
+
+static int compute_rows(struct loop *l, struct frame *f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
     int code = work_read(&l->work, f, why);
@@ -121,18 +129,23 @@ static void *compute_thread(void *user)
         while (l->in.n == 0 && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
         struct frame *f = tray_take(&l->in, 0);
         uint64_t start = clock_ns();
-        if (l->batches) l->wait_ns += start - from;
+        if (l->batches + l->pictures) l->wait_ns += start - from;
         if (!f) break;
         pthread_mutex_unlock(&l->lock);
 
         struct err why = {0};
-        int code = compute(l, f, &why);
+        bool picture = f->head.type == M_SEE;
+        int code = picture ? compute_picture(l, f, &why) : compute_rows(l, f, &why);
 
         pthread_mutex_lock(&l->lock);
         l->busy_ns += clock_ns() - start;
-        l->batches++;
-        l->rows += l->work.n_rows;
-        l->last_batch = l->work.batch;
+        if (picture) {
+            l->pictures++;
+        } else {
+            l->batches++;
+            l->rows += l->work.n_rows;
+            l->last_batch = l->work.batch;
+        }
         if (code && !l->stopping) {
             l->failed = true;
             l->failure = why;
@@ -177,12 +190,15 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
 
 static int take_work(struct loop *l, struct frame **f, struct err *why)
 {
+    const struct loop_setup *s = l->setup;
+    uint32_t most = (s->stage ? s->in_flight : 0) + (s->see ? s->see->in_flight : 0);
+    if ((*f)->head.type == M_SEE ? !s->see : !s->stage)
+        return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name((*f)->head.type));
     pthread_mutex_lock(&l->lock);
-    bool room = l->in.n < l->setup->in_flight && tray_put(&l->in, *f, 0);
+    bool room = l->in.n < most && tray_put(&l->in, *f, 0);
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
-    if (!room)
-        return fail(why, E_WIRE, "a micro-batch more came than the %u that may be in flight", l->setup->in_flight);
+    if (!room) return fail(why, E_WIRE, "more came than the %u micro-batches and pictures that may be in flight", most);
     *f = 0;
     return 0;
 }
@@ -192,7 +208,8 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
 {
     struct fault fault;
     switch ((*f)->head.type) {
-    case M_WORK: return take_work(l, f, why);
+    case M_WORK:
+    case M_SEE: return take_work(l, f, why);
     case M_PING: return answer_ping(l, *f, why);
     case M_REPORT_ASK: return send_report(l, why);
     case M_STOP: *over = true; return 0;
@@ -259,12 +276,18 @@ static int run_port(struct loop *l, struct err *why)
     }
 }
 
+static void heed(const struct loop_setup *s, const volatile bool *stop)
+{
+    if (s->stage) stage_heed(s->stage, stop);
+    if (s->see) vision_stage_heed(s->see->stage, stop);
+}
+
 int loop_run(const struct loop_setup *setup, struct err *why)
 {
     struct loop *l = calloc(1, sizeof *l);
     if (!l) return fail(why, E_MEMORY, "no memory for the loop's own %zu bytes", sizeof *l);
     l->setup = setup;
-    stage_heed(setup->stage, &l->stopping);
+    heed(setup, &l->stopping);
     pthread_mutex_init(&l->lock, 0);
     pthread_cond_init(&l->changed, 0);
     struct err mine = {0};
@@ -279,7 +302,7 @@ int loop_run(const struct loop_setup *setup, struct err *why)
         pthread_mutex_unlock(&l->lock);
         pthread_join(l->thread, 0);
     }
-    stage_heed(setup->stage, 0);
+    heed(setup, 0);
     tray_empty(&l->in);
     tray_empty(&l->out);
     pthread_cond_destroy(&l->changed);

@@ -3,13 +3,15 @@
 #define WORKER_LOOP_H
 
 #include "transport/transport.h"
+#include "worker/see.h"
 #include "worker/stage.h"
 
 #include <signal.h>
 
 struct loop_setup {
     struct port *port;
-    struct stage *stage;
+    struct stage *stage;  /* NULL: this worker only has layers of the picture encoder */
+    struct see_part *see; /* NULL: it has none of those */
     int node, next;     /* this node; where the stream goes: 0 for the last stage */
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */

@@ -29,6 +29,8 @@ static const char help[] =
     "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
     "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
     "  --no-file          never open the model file here, have the share sent\n"
+    "  --shard FILE       take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
+    "                     the layers assigned; else it is sent\n"
     "  --once             end after one run\n"
     "  --quiet            say nothing but errors\n"
     "  --help, --version\n"
@@ -66,6 +68,7 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
 {
     static const struct option options[] = {
         {"listen", 1, 0, 'l'}, {"threads", 1, 0, 't'}, {"memory", 1, 0, 'm'},  {"no-file", 0, 0, 'f'}, {"once", 0, 0, 'o'},
+        {"shard", 1, 0, 's'},
         {"quiet", 0, 0, 'q'},  {"help", 0, 0, 'h'},    {"version", 0, 0, 'v'}, {"child", 0, 0, 'c'},   {0, 0, 0, 0},
     };
     opterr = 0;
@@ -75,6 +78,7 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
         case 't': TRY(read_count(optarg, &a->worker.threads, why)); break;
         case 'm': TRY(read_size(optarg, &a->worker.memory, why)); break;
         case 'f': a->worker.no_file = true; break;
+        case 's': a->worker.shard = optarg; break;
         case 'o': a->once = true; break;
         case 'q': a->quiet = true; break;
         case 'c': a->child = true; break; /* started by a coordinator: lives no longer than it */

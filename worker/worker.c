@@ -7,6 +7,8 @@
 #include "base/version.h"
 #include "partition/deliver.h"
 #include "worker/loop.h"
+#include "worker/see.h"
+#include "worker/source.h"
 #include "worker/stage.h"
 
 #include <stdio.h>
@@ -26,7 +28,8 @@ struct member {
     struct tensor *tensors; /* of the share; data set only while the file is mapped */
     uint32_t count;
     int threads;
-    struct stage *stage;
+    struct stage *stage;       /* NULL: only layers of the picture encoder */
+    struct see_part see;       /* count 0: none of those */
     uint64_t heard; /* clock of the last frame from the coordinator */
 };
 
@@ -169,77 +172,101 @@ static int open_stage(struct member *m, struct err *why)
         .config = m->config, .share = m->share, .capacity = capacity_of(&m->assign), .tensors = m->tensors,
         .threads = m->threads,
     };
-    struct stage_bytes need = stage_bytes(&in.config, in.share, in.tensors, &in.capacity, in.threads);
-    uint64_t limit = m->options->memory ? m->options->memory : memory_allowed();
-    if (need.total > limit)
+    uint64_t need = m->see.bytes.total, limit = m->options->memory ? m->options->memory : memory_allowed();
+    if (m->count) need += stage_bytes(&in.config, in.share, in.tensors, &in.capacity, in.threads).total;
+    if (need > limit)
         return fail(why, E_MEMORY, "this stage needs %llu MiB, %llu MiB more than the %llu MiB this worker may take",
-                    (unsigned long long)(need.total >> 20), (unsigned long long)((need.total - limit) >> 20),
-                    (unsigned long long)(limit >> 20));
-    return stage_open(&m->stage, &in, &m->kernels, why);
+                    (unsigned long long)(need >> 20), (unsigned long long)((need - limit) >> 20), (unsigned long long)(limit >> 20));
+    if (m->count) TRY(stage_open(&m->stage, &in, &m->kernels, why));
+    return m->see.count ? see_open(&m->see, &m->kernels, why) : 0;
 }
 
+static int threads_of(const struct member *m, uint32_t said)
+{
+    return m->options->threads ? m->options->threads : said ? (int)said : cores_allowed();
+}
+
+static int take_text(struct member *m, struct frame *f, struct err *why)
+{
+    TRY(assign_read(&m->assign, f, why));
+    m->config = config_of(&m->assign.config);
+    m->share = (struct share){m->assign.first, m->assign.end, m->assign.head};
+    m->threads = threads_of(m, m->assign.threads);
+    bool sane = m->share.first <= m->share.end && m->share.end <= m->config.layers && m->config.layers < 4096;
+    m->count = sane ? (uint32_t)share_count(m->share) : 0;
+    TRY(check_assignment(m, why));
+    if (!(m->tensors = calloc(m->count, sizeof *m->tensors))) return fail(why, E_MEMORY, "no memory to list %u tensors", m->count);
+    TRY(take_types(m, why));
+    m->assign.types = 0; /* they point into the frame */
+    return 0;
+}
+
+static int take_vision(struct member *m, struct frame *f, struct err *why)
+{
+    struct assign_vision a;
+    TRY(expected(f, M_ASSIGN_VISION, why));
+    TRY(assign_vision_read(&a, f, why));
+    if (!m->threads) m->threads = threads_of(m, 0);
+    TRY(see_assign(&m->see, &a, m->greet.nodes, m->threads, why));
+    return a.next && a.next != m->assign.next ? port_reach(m->port, a.next, a.next_address, why) : 0;
+}
+
+static void set_limits(struct member *m)
+{
+    uint64_t most = see_largest(&m->see), piece = delivery_largest(m->count ? &m->config : 0, m->see.count ? &m->see.config : 0) + 4096;
+    uint64_t work = m->count ? work_bytes(WIRE_SEGMENTS, m->assign.rows, m->config.hidden, WIRE_F32) : 0;
+    uint64_t scores = (uint64_t)m->config.vocab * 4 + 4096;
+    if (work > most) most = work;
+    if (piece > most) most = piece;
+    port_limits(m->port, most > scores ? most : scores, 4096);
+}
+
+/* M_ASSIGN, then M_ASSIGN_VISION if that announced it; or M_ASSIGN_VISION alone. */
 static int be_assigned(struct member *m, bool *dismissed, struct err *why)
 {
     struct frame *f = 0;
-    TRY(await(m, &f, why));
-    if (f->head.type == M_STOP) {
+    bool more = true;
+    for (int i = 0; i < 2 && more; i++) {
+        TRY(await(m, &f, why));
+        *dismissed = f->head.type == M_STOP;
+        int code = 0;
+        if (!i) port_run(m->port, f->head.run, f->head.plan, f->head.epoch);
+        if (!*dismissed) code = i == 0 && f->head.type == M_ASSIGN ? take_text(m, f, why) : take_vision(m, f, why);
+        more = f->head.type == M_ASSIGN && m->assign.vision;
         frame_free(f);
-        *dismissed = true;
-        return 0;
+        if (code || *dismissed) return code;
     }
-    int code = expected(f, M_ASSIGN, why);
-    if (!code) code = assign_read(&m->assign, f, why);
-    if (!code) {
-        port_run(m->port, f->head.run, f->head.plan, f->head.epoch);
-        m->config = config_of(&m->assign.config);
-        m->share = (struct share){m->assign.first, m->assign.end, m->assign.head};
-        bool sane = m->share.first <= m->share.end && m->share.end <= m->config.layers && m->config.layers < 4096;
-        m->count = sane ? (uint32_t)share_count(m->share) : 0;
-        code = check_assignment(m, why);
-    }
-    if (!code && !(m->tensors = calloc(m->count, sizeof *m->tensors)))
-        code = fail(why, E_MEMORY, "no memory to list %u tensors", m->count);
-    if (!code) code = take_types(m, why);
-    frame_free(f); /* assign.types pointed into it */
-    m->assign.types = 0;
-    if (code) return code;
-    m->threads = m->options->threads    ? m->options->threads
-                 : m->assign.threads    ? (int)m->assign.threads
-                                        : cores_allowed();
-    uint64_t work = work_bytes(WIRE_SEGMENTS, m->assign.rows, m->config.hidden, WIRE_F32);
-    uint64_t piece = delivery_largest(&m->config) + 4096, scores = (uint64_t)m->config.vocab * 4 + 4096;
-    uint64_t most = work > piece ? work : piece;
-    port_limits(m->port, most > scores ? most : scores, 4096);
-    TRY(open_stage(m, why));
+    set_limits(m);
     if (m->assign.next) TRY(port_reach(m->port, m->assign.next, m->assign.next_address, why));
-    return 0;
+    return open_stage(m, why);
 }
 
 /* ---- weights ---- */
 
 #define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
 
-/* The same file, if this host has it: same path, same fingerprint. Anything else and the share is sent. */
-static struct model *open_same_file(const struct member *m)
+/* Tensors of both parts are numbered through: the text's first. */
+static int load_rows(struct member *m, uint32_t tensor, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
 {
-    if (m->options->no_file || !m->assign.path[0]) return 0;
-    struct model *model = 0;
-    struct err why = {0};
-    if (model_open(&model, m->assign.path, &why)) return 0;
-    if (model->fingerprint.low == m->assign.fingerprint[0] && model->fingerprint.high == m->assign.fingerprint[1]) return model;
-    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", m->assign.path);
-    model_close(&model);
-    return 0;
+    if (tensor < m->count) return stage_load(m->stage, tensor, first_row, rows, bytes, why);
+    return vision_stage_load(m->see.stage, tensor - m->count, first_row, rows, bytes, why);
 }
 
-static int load_from_file(struct member *m, struct model *model, struct err *why)
+static int all_loaded(const struct member *m, struct err *why)
+{
+    if (m->stage) TRY(stage_loaded(m->stage, why));
+    return m->see.stage ? vision_stage_loaded(m->see.stage, why) : 0;
+}
+
+/* `first`: number of the first of these tensors. */
+static int load_from_file(struct member *m, const struct gguf *file, const struct tensor *tensors, uint32_t count, uint32_t first,
+                          struct err *why)
 {
     struct delivery d;
     struct delivery_piece p;
-    share_tensors(model, m->share, m->tensors);
-    delivery_begin(&d, m->tensors, m->count);
+    delivery_begin(&d, tensors, count);
     while (delivery_next(&d, &p)) {
-        gguf_expect(model->file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
+        gguf_expect(file, p.bytes + p.n, LOOK_AHEAD); /* past the share's end it does no harm */
         struct frame *f = 0;
         TRY(look(m, &f, 0, why));
         if (f) {
@@ -248,9 +275,27 @@ static int load_from_file(struct member *m, struct model *model, struct err *why
             frame_free(f);
             return code;
         }
-        TRY(stage_load(m->stage, p.tensor, p.first_row, p.rows, p.bytes, why));
-        gguf_forget(model->file, p.bytes, p.n);
+        TRY(load_rows(m, first + p.tensor, p.first_row, p.rows, p.bytes, why));
+        gguf_forget(file, p.bytes, p.n);
     }
+    return 0;
+}
+
+static int check_piece(const struct member *m, const struct piece *p, struct err *why)
+{
+    uint32_t total = m->count + m->see.count;
+    if (p->tensor >= total) return fail(why, E_WIRE, "a piece of tensor %u came, the share has %u", p->tensor, total);
+    bool text = p->tensor < m->count;
+    const struct vision_tensor *v = text ? 0 : &m->see.tensors[p->tensor - m->count];
+    const struct tensor *t = text ? &m->tensors[p->tensor] : 0;
+    const char *name = text ? role_name(t->role) : vision_role_name(v->role);
+    uint32_t layer = text ? t->layer : v->layer;
+    uint64_t want = p->rows * (text ? block_row_bytes(t->type, t->cols) : block_row_bytes(v->type, v->cols));
+    if (p->n != want)
+        return fail(why, E_WIRE, "%u rows of %s of layer %u came as %llu bytes, they are %llu", p->rows, name, layer,
+                    (unsigned long long)p->n, (unsigned long long)want);
+    if (hash64(p->bytes, p->n) != p->hash)
+        return fail(why, E_WIRE, "rows %u to %u of %s of layer %u arrived damaged", p->first_row, p->first_row + p->rows - 1, name, layer);
     return 0;
 }
 
@@ -259,16 +304,8 @@ static int take_piece(struct member *m, struct frame *f, struct err *why)
     struct piece p;
     TRY(expected(f, M_PIECE, why));
     TRY(piece_read(&p, f, why));
-    if (p.tensor >= m->count) return fail(why, E_WIRE, "a piece of tensor %u came, the share has %u", p.tensor, m->count);
-    const struct tensor *t = &m->tensors[p.tensor];
-    uint64_t want = p.rows * block_row_bytes(t->type, t->cols);
-    if (p.n != want)
-        return fail(why, E_WIRE, "%u rows of %s of layer %u came as %llu bytes, they are %llu", p.rows, role_name(t->role),
-                    t->layer, (unsigned long long)p.n, (unsigned long long)want);
-    if (hash64(p.bytes, p.n) != p.hash)
-        return fail(why, E_WIRE, "rows %u to %u of %s of layer %u arrived damaged", p.first_row, p.first_row + p.rows - 1,
-                    role_name(t->role), t->layer);
-    TRY(stage_load(m->stage, p.tensor, p.first_row, p.rows, p.bytes, why));
+    TRY(check_piece(m, &p, why));
+    TRY(load_rows(m, p.tensor, p.first_row, p.rows, p.bytes, why));
     struct frame *ack = 0;
     TRY(empty_write(&ack, M_PIECE_ACK, why));
     return port_send(m->port, 0, &ack, why);
@@ -277,7 +314,7 @@ static int take_piece(struct member *m, struct frame *f, struct err *why)
 static int load_from_pieces(struct member *m, struct err *why)
 {
     struct err missing;
-    while (stage_loaded(m->stage, &missing)) {
+    while (all_loaded(m, &missing)) {
         struct frame *f = 0;
         TRY(await(m, &f, why));
         int code = take_piece(m, f, why);
@@ -287,20 +324,66 @@ static int load_from_pieces(struct member *m, struct err *why)
     return 0;
 }
 
+/* The encoder's file, on the same terms as the model's. */
+static struct vision_model *open_same_encoder(const struct member *m)
+{
+    const struct see_part *s = &m->see;
+    struct vision_model *v = 0;
+    struct err why = {0};
+    if (m->options->no_file || !s->path[0] || vision_open(&v, s->path, &why)) return 0;
+    if (v->fingerprint.low == s->fingerprint[0] && v->fingerprint.high == s->fingerprint[1]) return v;
+    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", s->path);
+    vision_close(&v);
+    return 0;
+}
+
+static int load_encoder(struct member *m, const struct vision_model *v, struct err *why)
+{
+    struct tensor *list = calloc(m->see.count, sizeof *list);
+    if (!list) return fail(why, E_MEMORY, "no memory to list %u tensors", m->see.count);
+    vision_share_tensors(v, m->see.share, m->see.tensors);
+    delivery_of_vision(m->see.tensors, m->see.count, list);
+    int code = load_from_file(m, v->file, list, m->see.count, m->count, why);
+    free(list);
+    return code;
+}
+
+static struct accept acceptance(const struct member *m, bool has_files)
+{
+    struct stage_bytes b = m->stage ? stage_memory(m->stage) : (struct stage_bytes){0};
+    struct vision_bytes v = m->see.bytes;
+    return (struct accept){.has_file = has_files, .weights = b.weights + v.weights, .kv = b.kv, .scratch = b.scratch + v.scratch,
+                           .frames = b.frames + v.frames, .runtime = b.runtime, .total = b.total + v.total};
+}
+
+/* m->tensors point into `file`, if there are any. */
+static int load_own(struct member *m, const struct gguf *file, struct vision_model *encoder, struct err *why)
+{
+    if (file) TRY(load_from_file(m, file, m->tensors, m->count, 0, why));
+    return encoder ? load_encoder(m, encoder, why) : 0;
+}
+
 static int load(struct member *m, struct err *why)
 {
     uint64_t start = clock_ns();
-    struct model *model = open_same_file(m);
-    struct stage_bytes b = stage_memory(m->stage);
-    struct accept yes = {.has_file = model != 0, .weights = b.weights, .kv = b.kv, .scratch = b.scratch,
-                         .frames = b.frames, .runtime = b.runtime, .total = b.total};
+    struct source source = {0};
+    struct wanted wanted = {
+        .share = m->share, .tensors = m->tensors, .count = m->count,
+        .fingerprint = {m->assign.fingerprint[0], m->assign.fingerprint[1]},
+        .path = m->options->no_file ? 0 : m->assign.path,
+    };
+    bool text = !m->count || source_open(&source, &wanted, m->options->shard);
+    struct vision_model *encoder = m->see.count ? open_same_encoder(m) : 0;
+    bool mine = text && (encoder || !m->see.count);
+    struct accept yes = acceptance(m, mine);
     struct frame *f = 0;
     int code = accept_write(&f, &yes, why);
     if (!code) code = port_send(m->port, 0, &f, why);
-    if (!code) code = model ? load_from_file(m, model, why) : load_from_pieces(m, why);
-    model_close(&model);
+    if (!code) code = mine ? load_own(m, m->count ? source_file(&source) : 0, encoder, why) : load_from_pieces(m, why);
+    source_close(&source);
+    vision_close(&encoder);
     if (code) return code;
-    TRY(stage_loaded(m->stage, why));
+    TRY(all_loaded(m, why));
     struct ready ready = {.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
     TRY(ready_write(&f, &ready, why));
     return port_send(m->port, 0, &f, why);
@@ -317,7 +400,7 @@ static int run(struct member *m, struct err *why)
     if (dismissed) return 0;
     TRY(load(m, why));
     struct loop_setup setup = {
-        .port = m->port, .stage = m->stage, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
+        .port = m->port, .stage = m->stage, .see = m->see.count ? &m->see : 0, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
         .in_flight = m->assign.in_flight, .stop = m->options->stop,
     };
     return loop_run(&setup, why);
@@ -345,6 +428,7 @@ int worker_serve(struct port *port, const struct worker_options *options, struct
     if (!code) code = run(m, &mine);
     if (code && m->greet.nodes) tell_coordinator(m, &mine);
     stage_close(&m->stage);
+    see_close(&m->see);
     free(m->tensors);
     free(m);
     if (code) *why = mine;

@@ -18,6 +18,7 @@ struct worker_options {
     int threads;                          /* 0: what the coordinator says, else all cores allowed */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the share sent */
+    const char *shard;                    /* a shard to take the share from if it is inside; NULL: none */
     const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
 };
 

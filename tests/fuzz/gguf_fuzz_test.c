@@ -7,6 +7,7 @@
 
 #include "partition/synth.h"
 #include "tests/check.h"
+#include "tests/fuzz/corpus.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -113,6 +114,22 @@ TEST(no_damage_to_a_model_file_does_harm)
     CHECK(models > ROUNDS / 100 && models < ROUNDS * 3 / 4, "%d of %d damaged files are still models", models, ROUNDS);
     close(s.fd);
     free(s.b);
+}
+
+static bool is_a_model(const uint8_t *bytes, size_t n)
+{
+    char path[64];
+    int fd = memfd_create("seed.gguf", MFD_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    bool is = fd >= 0 && pwrite(fd, bytes, n, 0) == (ssize_t)n && look(path);
+    if (fd >= 0) close(fd);
+    return is;
+}
+
+TEST(seeds_of_gguf_fuzz_are_judged_right)
+{
+    int n = judge_seeds("gguf_fuzz", is_a_model);
+    CHECK(n >= 20, "only %d seeds", n);
 }
 
 TEST(every_beginning_of_a_model_file_is_refused)

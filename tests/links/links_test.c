@@ -610,34 +610,6 @@ TEST(a_killed_worker_is_noticed_within_a_second)
     }
 }
 
-/* Its connection stays, its carrier's heartbeat does not; seen from either end. */
-TEST(a_frozen_peer_is_noticed_by_its_missing_heartbeat)
-{
-    struct cluster c = {.nodes = 2, .run = RUN};
-    struct port *worker = 0;
-    struct err no = {0};
-    char ours[2][100];
-    free_address(c.addresses[1], TCP);
-    free_address(ours[1], TCP);
-    pid_t their_worker = start_peer(c.addresses[1], true), their_coordinator = start_peer(ours[1], false);
-    CHECK(!open_coordinator(&c, &no) && !greet(&c, c.ports[0], &no), "%s", no.text);
-    CHECK(!port_open_listen(&worker, ours[1], &no) && !greet_role(worker, 2, RUN, ours, &no), "%s", no.text);
-    sleep_ns(1200000000); /* the first heartbeat tells the worker's end what silence means */
-    uint64_t start = clock_ns();
-    kill(their_worker, SIGSTOP);
-    kill(their_coordinator, SIGSTOP);
-    double s = seconds_to_notice(c.ports[0], start, &no);
-    CHECK(s > 5 && s < 13, "a worker: %.2f s %s", s, no.text);
-    s = seconds_to_notice(worker, start, &no);
-    CHECK(s > 5 && s < 14, "a coordinator: %.2f s %s", s, no.text);
-    kill(their_worker, SIGKILL);
-    kill(their_coordinator, SIGKILL);
-    waitpid(their_worker, 0, 0);
-    waitpid(their_coordinator, 0, 0);
-    port_close(&c.ports[0]);
-    port_close(&worker);
-}
-
 TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
 {
     EVERY_ZMQ_KIND(kind)

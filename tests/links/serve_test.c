@@ -49,7 +49,7 @@ static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, s
     for (size_t i = r[0].prompt_rows; !code && i + 1 < r[0].ids.n && n + PIECE_MOST < room; i++)
         n += tokenizer_piece(p->tokens, r[0].ids.id[i], false, first + n, PIECE_MOST);
     first[n] = 0;
-    for (size_t i = 0; i < QUESTIONS; i++) request_free(&r[i]);
+    for (size_t i = 0; i < QUESTIONS; i++) serve_forget(s, &r[i]);
     serve_close(&s);
     pipeline_close(&p, code ? why : 0);
     return code;
@@ -85,7 +85,7 @@ TEST(a_context_that_ends_cuts_the_answer_and_nothing_else)
     NEED(serve_run(s, 0, why));
     CHECK(r.finish == FINISH_CONTEXT, "finish %d", r.finish);
     CHECK(r.ids.n == 25, "%zu ids", r.ids.n);
-    request_free(&r);
+    serve_forget(s, &r);
     serve_close(&s);
     pipeline_close(&p, 0);
 }
@@ -103,13 +103,13 @@ TEST(a_prompt_that_does_not_fit_is_refused_and_the_relay_lives)
     NEED(serve_open(&s, p, why));
     for (uint32_t i = 0; i < 17; i++) NEED(ids_push(&big.ids, 20 + i, why));
     CHECK(serve_add(s, &big, no) == E_USAGE && strstr(e.text, "the context holds 16"), "%s", e.text);
-    request_free(&big);
+    serve_forget(s, &big);
     struct request small = {.most = 2, .sampling = {.repeat_penalty = 1}};
     NEED(ids_push(&small.ids, 20, why));
     NEED(serve_add(s, &small, why));
     NEED(serve_run(s, 0, why));
     CHECK(small.made >= 1);
-    request_free(&small);
+    serve_forget(s, &small);
     serve_close(&s);
     pipeline_close(&p, 0);
 }

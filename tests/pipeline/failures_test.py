@@ -111,6 +111,18 @@ def local_worker_killed():
     need(not any(alive(k) for k in kids), "a worker lives on")
 
 
+def worker_frozen():
+    """Its connection stands, its pongs stop."""
+    p = generation("--workers", "3")
+    kids = sorted(children_of(p.pid))
+    os.kill(kids[1], signal.SIGSTOP)
+    before = time.time()
+    status, _, err = wait(p, 40, "a run whose worker was frozen")
+    need(status == 7 and "worker 2" in err and "not answered" in err, "status %d: %s" % (status, err))
+    need(time.time() - before < 25, "it took %.1f s" % (time.time() - before))
+    need(all_gone(kids), "a worker lives on")
+
+
 def remote_worker_killed():
     w = Workers(3)
     p = generation(*w.connect)
@@ -217,6 +229,7 @@ claim("a_port_in_use_is_said", port_in_use)
 claim("mpirun_with_one_rank_is_refused", one_rank)
 claim("mpirun_says_a_bad_model_once", mpi_bad_model)
 claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
+claim("a_frozen_worker_ends_the_run_by_name", worker_frozen)
 claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)
 claim("a_worker_killed_while_loading_ends_the_run", worker_killed_while_loading)
 claim("a_worker_gone_before_loading_ends_the_run", worker_gone_before_loading)

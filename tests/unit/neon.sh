@@ -17,7 +17,7 @@ done
 
 # Only what the kernels need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
-         worker/kernels/panel worker/kernels/ref worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
+         worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -ffunction-sections -I."
 mkdir -p "$out"

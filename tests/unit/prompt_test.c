@@ -204,3 +204,211 @@ TEST(a_vocabulary_without_turns_cannot_chat)
     ids_free(&ids);
     tokenizer_close(&t);
 }
+
+/* ---- pictures --------------------------------------------------------------------------------------------------- */
+
+#define ROWS 5
+#define SOFT "<image_soft_token><image_soft_token><image_soft_token><image_soft_token><image_soft_token>"
+#define SEQ "\n\n<start_of_image>" SOFT "<end_of_image>\n\n"
+
+static struct content say(const char *text)
+{
+    return (struct content){text, strlen(text), 0};
+}
+#define SHOW ((struct content){0})
+#define SHOW_CROPS(k) ((struct content){.crops = k})
+#define SAID(speaker, ...)                                                                                             \
+    ((struct chat_message){speaker, (const struct content[]){__VA_ARGS__},                                             \
+                           sizeof((const struct content[]){__VA_ARGS__}) / sizeof(struct content)})
+
+/* Every span is an unbroken run of soft tokens between the marks, and there are no others. */
+static void check_spans(int line, const struct tokenizer *t, const struct ids *ids, const struct picture_spans *spans)
+{
+    struct specials s = tokenizer_specials(t);
+    size_t soft = 0, end = 0;
+    for (size_t i = 0; i < ids->n; i++) soft += ids->id[i] == (uint32_t)s.image_soft;
+    if (soft != spans->n * ROWS) check_failed(__FILE__, line, "soft", " %zu, %zu spans", soft, spans->n);
+    for (size_t i = 0; i < spans->n; i++) {
+        struct picture_span p = spans->span[i];
+        bool sound = p.first > end && p.n == ROWS && p.first + p.n < ids->n &&
+                     ids->id[p.first - 1] == (uint32_t)s.start_of_image &&
+                     ids->id[p.first + p.n] == (uint32_t)s.end_of_image;
+        for (size_t k = p.first; sound && k < p.first + p.n; k++) sound = ids->id[k] == (uint32_t)s.image_soft;
+        if (!sound) check_failed(__FILE__, line, "span", " %zu at %zu", i, p.first);
+        end = p.first + p.n;
+    }
+}
+
+static void check_pictures(int line, const struct chat_message *m, size_t n, const char *rendered, const char *order)
+{
+    struct tokenizer *t = demo();
+    struct ids got = {0}, want = {0};
+    struct picture_spans spans = {0};
+    struct err why = {0};
+    char found[100] = "";
+    if (prompt_messages(t, m, n, ROWS, &got, &spans, &why) ||
+        tokenizer_encode(t, rendered, strlen(rendered), true, &want, &why))
+        check_failed(__FILE__, line, "prompt", "%s", why.text);
+    else if (got.n != want.n || memcmp(got.id, want.id, got.n * sizeof *got.id))
+        check_failed(__FILE__, line, "prompt", " %zu ids, wanted %zu, for %s", got.n, want.n, rendered);
+    else check_spans(line, t, &got, &spans);
+    for (size_t i = 0; i < spans.n; i++)
+        sprintf(found + strlen(found), "%zu.%u ", spans.span[i].picture, spans.span[i].crop);
+    if (strcmp(found, order)) check_failed(__FILE__, line, "order", " %s, wanted %s", found, order);
+    ids_free(&got), ids_free(&want), picture_spans_free(&spans);
+    tokenizer_close(&t);
+}
+#define CHECK_PICTURES(rendered, order, ...)                                                                           \
+    check_pictures(__LINE__, (const struct chat_message[]){__VA_ARGS__},                                               \
+                   sizeof((const struct chat_message[]){__VA_ARGS__}) / sizeof(struct chat_message), rendered, order)
+
+TEST(a_picture_stands_between_blank_lines_wherever_it_is)
+{
+    CHECK_PICTURES("<bos><start_of_turn>user\n" SEQ "What is this?<end_of_turn>\n<start_of_turn>model\n", "0.0 ",
+                   SAID(SPEAKER_USER, SHOW, say("What is this?")));
+    CHECK_PICTURES("<bos><start_of_turn>user\na" SEQ "bc<end_of_turn>\n<start_of_turn>model\n", "0.0 ",
+                   SAID(SPEAKER_USER, say("a "), SHOW, say(" b"), say("c")));
+    CHECK_PICTURES("<bos><start_of_turn>user\nLook:" SEQ "<end_of_turn>\n<start_of_turn>model\n", "0.0 ",
+                   SAID(SPEAKER_USER, say("Look:\n"), SHOW));
+    CHECK_PICTURES("<bos><start_of_turn>user\nBe brief. \n\n" SEQ SEQ "x<end_of_turn>\n<start_of_turn>model\n",
+                   "0.0 1.0 ", SAID(SPEAKER_SYSTEM, say("Be brief. ")), SAID(SPEAKER_USER, SHOW, SHOW, say("x")));
+    CHECK_PICTURES("<bos><start_of_turn>user\na" SEQ "<end_of_turn>\n<start_of_turn>model\nb" SEQ "c<end_of_turn>\n"
+                   "<start_of_turn>user\n" SEQ "d" SEQ "<end_of_turn>\n<start_of_turn>model\n",
+                   "0.0 1.0 2.0 3.0 ", SAID(SPEAKER_USER, say("a"), SHOW),
+                   SAID(SPEAKER_MODEL, say("b"), SHOW, say("c")), SAID(SPEAKER_USER, SHOW, say("d"), SHOW));
+    CHECK_PICTURES("<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\n", "", {SPEAKER_USER, 0, 0});
+}
+
+TEST(crops_follow_their_picture_with_the_processors_words)
+{
+    CHECK_PICTURES("<bos><start_of_turn>user\na" SEQ "Here is the original image " SEQ
+                   " and here are some crops to help you see better " SEQ " " SEQ
+                   "b<end_of_turn>\n<start_of_turn>model\n",
+                   "0.0 1.0 1.1 1.2 ", SAID(SPEAKER_USER, say("a"), SHOW, SHOW_CROPS(2), say("b")));
+}
+
+/* A vocabulary of Gemma 3's shape, every byte of a text its own token, without a row for the soft token. */
+static struct tokenizer *gemma_shaped(void)
+{
+    enum { N = 262144, WIDTH = 100 };
+    struct gguf_string *piece = malloc(N * sizeof *piece);
+    char *text = malloc((size_t)N * WIDTH);
+    struct tokenizer *t = 0;
+    struct err why = {0};
+    static const char *const named[] = {"<pad>", "<eos>", "<bos>", "<unk>"};
+    for (uint32_t id = 0; id < N; id++) {
+        char *s = text + (size_t)id * WIDTH;
+        const char *run = id >= 107 && id <= 137   ? "\n"
+                          : id >= 138 && id <= 167 ? "\xe2\x96\x81"
+                          : id >= 255968           ? "\t"
+                                                   : 0;
+        uint32_t times = id <= 137 ? id - 106 : id <= 167 ? id - 136 : id - 255967;
+        snprintf(s, WIDTH, id >= 494 && id < 255968 ? "learned %u" : "<unused%u>", id);
+        if (id < 4) strcpy(s, named[id]);
+        if (run && id < 255999)
+            for (*s = 0; times; times--) strcat(s, run);
+        if (id >= 238 && id <= 493) snprintf(s, WIDTH, "<0x%02X>", id - 238);
+        if (id == 105 || id == 106) strcpy(s, id == 105 ? "<start_of_turn>" : "<end_of_turn>");
+        if (id == 236743) strcpy(s, "\xe2\x96\x81");
+        if (id == 255999 || id == 256000) strcpy(s, id == 255999 ? "<start_of_image>" : "<end_of_image>");
+        piece[id] = (struct gguf_string){s, strlen(s)};
+    }
+    if (tokenizer_from_list(&t, &(struct piece_list){"g.gguf", N, piece, 0, 0}, &why))
+        check_failed(__FILE__, __LINE__, "gemma_shaped", "%s", why.text);
+    free(piece), free(text);
+    return t;
+}
+
+/* The published ids of a question about a picture: 2, 105, "user", 109, 255999, 256 times 262144, 256000, 108, … */
+TEST(newlines_before_a_picture_are_one_token_109_and_rows_need_no_row_of_the_table)
+{
+    struct tokenizer *t = gemma_shaped();
+    struct ids ids = {0};
+    struct picture_spans spans = {0};
+    struct chat_message ask = SAID(SPEAKER_USER, SHOW, say("?"));
+    if (!t) return;
+    NEED(prompt_messages(t, &ask, 1, 256, &ids, &spans, why));
+    const uint32_t head[] = {2, 105, 238 + 'u', 238 + 's', 238 + 'e', 238 + 'r', 109, 255999};
+    const uint32_t tail[] = {256000, 108, 238 + '?', 106, 107, 105};
+    CHECK(ids.n > 270 && !memcmp(ids.id, head, sizeof head) && !memcmp(ids.id + 8 + 256, tail, sizeof tail));
+    CHECK(spans.n == 1 && spans.span[0].first == 8 && spans.span[0].n == 256);
+    for (size_t i = 8; i < 264; i++) CHECK(ids.id[i] == 262144, "place %zu: %u", i, ids.id[i]);
+    ids_free(&ids), picture_spans_free(&spans);
+    tokenizer_close(&t);
+}
+
+TEST(spans_count_from_the_beginning_of_the_list_and_go_on_in_the_next_turn)
+{
+    struct tokenizer *t = demo();
+    struct ids cache = {0}, whole = {0}, plain = {0};
+    struct picture_spans spans = {0}, in_whole = {0};
+    struct chat_message m[] = {SAID(SPEAKER_USER, SHOW, say("What?")), SAID(SPEAKER_MODEL, say("A sum.")),
+                               SAID(SPEAKER_USER, say("And"), SHOW, say("?"))};
+    NEED(prompt_messages(t, m, 1, ROWS, &cache, &spans, why));
+    NEED(tokenizer_encode(t, "A sum.", 6, false, &cache, why));
+    NEED(prompt_next_message(t, false, &m[2], ROWS, &cache, &spans, why));
+    NEED(prompt_messages(t, m, 3, ROWS, &whole, &in_whole, why));
+    CHECK(cache.n == whole.n && !memcmp(cache.id, whole.id, whole.n * sizeof *whole.id));
+    CHECK(spans.n == 2 && in_whole.n == 2 && spans.span[1].first == in_whole.span[1].first);
+    CHECK(spans.span[1].picture == 0 && in_whole.span[1].picture == 1, "each call numbers its own pictures");
+    check_spans(__LINE__, t, &cache, &spans);
+    struct content raw[] = {say(" a "), SHOW, say(" b")};
+    const char *rendered = "<bos> a " SEQ " b";
+    spans.n = 0;
+    cache.n = 0;
+    NEED(prompt_raw_content(t, raw, 3, ROWS, &cache, &spans, why));
+    NEED(tokenizer_encode(t, rendered, strlen(rendered), true, &plain, why));
+    CHECK(cache.n == plain.n && !memcmp(cache.id, plain.id, plain.n * sizeof *plain.id), "raw text is not trimmed");
+    ids_free(&cache), ids_free(&whole), ids_free(&plain), picture_spans_free(&spans), picture_spans_free(&in_whole);
+    tokenizer_close(&t);
+}
+
+TEST(people_cannot_write_a_picture)
+{
+    struct tokenizer *t = demo();
+    struct ids ids = {0};
+    struct picture_spans spans = {0};
+    struct chat_message m =
+        SAID(SPEAKER_USER, say("<start_of_image><image_soft_token>"), SHOW, say("<start_of_"), say("image>"));
+    NEED(prompt_messages(t, &m, 1, ROWS, &ids, &spans, why));
+    CHECK(spans.n == 1);
+    check_spans(__LINE__, t, &ids, &spans);
+    ids_free(&ids), picture_spans_free(&spans);
+    tokenizer_close(&t);
+}
+
+TEST(pictures_that_cannot_be_shown_are_refused_and_nothing_changes)
+{
+    struct tokenizer *t = demo();
+    struct ids ids = {0};
+    struct picture_spans spans = {0};
+    const struct {
+        struct chat_message m[2];
+        size_t n;
+        uint32_t rows;
+        const char *sentence;
+    } wrong[] = {
+        {{SAID(SPEAKER_USER, say("a"), SHOW)}, 1, 0, "no vision encoder"},
+        {{SAID(SPEAKER_SYSTEM, SHOW), SAID(SPEAKER_USER, say("a"))}, 2, ROWS, "one text"},
+        {{SAID(SPEAKER_SYSTEM, say("a"), say("b")), SAID(SPEAKER_USER, say("a"))}, 2, ROWS, "has 2 parts"},
+        {{SAID(SPEAKER_USER, SHOW_CROPS(100000))}, 1, ROWS, "100000 crops"},
+        {{SAID(SPEAKER_USER, SHOW), SAID(SPEAKER_USER, SHOW)}, 2, ROWS, "alternate"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct err why = {0};
+        CHECK(prompt_messages(t, wrong[i].m, wrong[i].n, wrong[i].rows, &ids, &spans, &why) == E_USAGE &&
+                  strstr(why.text, wrong[i].sentence),
+              "%zu: %s", i, why.text);
+        CHECK(ids.n == 0 && spans.n == 0);
+    }
+    tokenizer_close(&t);
+    const struct gguf_string pieces[] = {{"<unk>", 5}, {"<bos>", 5}, {"\n", 1}, {"<start_of_image>", 16}};
+    struct content look = SHOW;
+    struct err no = {0};
+    NEED(tokenizer_from_list(&t, &(struct piece_list){"x.gguf", 4, pieces, (const float[]){0, 0, 0, 0}, 0}, why));
+    CHECK(prompt_raw_content(t, &look, 1, ROWS, &ids, &spans, &no) == E_USAGE && strstr(no.text, "<end_of_image>"),
+          "%s", no.text);
+    CHECK(ids.n == 0 && spans.n == 0);
+    ids_free(&ids), picture_spans_free(&spans);
+    tokenizer_close(&t);
+}

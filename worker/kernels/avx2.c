@@ -24,6 +24,8 @@ typedef __m256i vi;
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
+#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
+#define LOOK_VALUES 2
 #define ATTEND_VALUES 8
 
 INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
@@ -157,8 +159,10 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
+#include "worker/kernels/vision_ops.inc"
 
 void kernels_use_avx2(struct kernels *k)
 {
-    *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend};
+    *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
 }

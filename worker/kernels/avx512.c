@@ -20,6 +20,9 @@ typedef __m512i vi;
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 4
 #define ATTEND_HEADS 4
+#define LOOK_SCALE _mm512_scalef_ps
+#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
+#define LOOK_VALUES 3
 #define ATTEND_VALUES 16
 
 INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
@@ -132,8 +135,10 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
+#include "worker/kernels/vision_ops.inc"
 
 void kernels_use_avx512(struct kernels *k)
 {
-    *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend};
+    *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
 }

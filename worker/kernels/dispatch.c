@@ -4,12 +4,12 @@
  * program starts, so one binary serves every node of a mixed cluster, and all give the same bits. */
 #include "worker/kernels/inside.h"
 
+#include "base/cpu.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -25,23 +25,6 @@ static bool runs_anywhere(void)
     return true;
 }
 
-#if defined(__x86_64__)
-/* The builtins also ask whether the system saves the wide registers. Not every compiler's know F16C by name. */
-static bool runs_avx2(void)
-{
-    unsigned a, b, c, d;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
-           (c & bit_F16C);
-}
-
-static bool runs_avx512(void)
-{
-    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
-}
-#endif
-
 #if defined(__aarch64__)
 static bool runs_neon(void)
 {
@@ -53,8 +36,8 @@ static bool runs_neon(void)
 static const struct isa isas[] = {
     {"ref", "nothing", runs_anywhere, kernels_use_ref},
 #if defined(__x86_64__)
-    {"avx2", "AVX2, FMA and F16C", runs_avx2, kernels_use_avx2},
-    {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", runs_avx512, kernels_use_avx512},
+    {"avx2", "AVX2, FMA and F16C", cpu_has_avx2, kernels_use_avx2},
+    {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", cpu_has_avx512_vnni, kernels_use_avx512},
 #endif
 #if defined(__aarch64__)
     {"neon", "the dot product instructions of ARMv8.2", runs_neon, kernels_use_neon},

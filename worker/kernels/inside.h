@@ -116,6 +116,7 @@ static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
 
 /* Fills in every operation: plain C, any CPU. */
 void kernels_use_ref(struct kernels *k);
+void kernels_use_ref_vision(struct kernels *k); /* the picture encoder's; called by the one above */
 /* Each lays what it does better over a complete table; call only where the CPU has it. */
 void kernels_use_avx2(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);

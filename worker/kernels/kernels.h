@@ -27,6 +27,7 @@
 #include "base/error.h"
 #include "partition/memory.h" /* KV_PAGE, act_bytes */
 #include "partition/panels.h"
+#include "partition/vision_memory.h" /* vision_attend_bytes */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -83,6 +84,24 @@ struct attend {
     float *scores; /* scratch: heads * (to - from + 1 + 2 * 16) floats */
 };
 
+/* Attention of a picture: `rows` query rows of one head against all n keys of that head, no mask. Keys are taken
+ * VISION_KEYS at a time, ascending, whatever the rows; the last piece is shorter. Per row and piece:
+ *     s_k = scale * (fma over columns ascending, from 0)    M = max(m, max s_k)     alpha = exp(m - M)    (m: -infinity at first)
+ *     e_k = exp(s_k - M)       lane[i] = lane[i] * alpha + (e_k of k % 16 == i, ascending)
+ *     out = out * alpha, then fma(e_k, v_k, out) over keys ascending;       m = M
+ * and at the end out * (1 / fold(lane)). */
+#define VISION_KEYS 256
+struct vision_attend {
+    const float *q;      /* [rows, head_dim], a row every ldq floats */
+    float *out;          /* the same, every ldo */
+    const float *keys;   /* [n in panels of 16][head_dim][16]: one lane is one key; places past n hold zeros */
+    const float *values; /* [n][head_dim rounded up to 16], zeros past head_dim */
+    size_t ldq, ldo;
+    uint32_t rows, head_dim, n;
+    float scale;
+    void *scratch;       /* vision_attend_bytes(head_dim) of partition/vision_memory.h, 64-byte aligned */
+};
+
 struct kernels {
     const char *isa; /* "ref", "avx2", "avx512", "neon" */
 
@@ -104,6 +123,16 @@ struct kernels {
     void (*gelu_mul)(float *g, const float *u, size_t n);
     void (*to_f16)(uint16_t *y, const float *x, size_t n); /* as f32_to_f16 of base/half.h */
     void (*attend)(const struct attend *task);
+
+    /* ---- the picture encoder ---- */
+    /* m = mean(x), v = mean((x - m)^2), both 16-lane sums divided by n; y = fma((x - m) * (1 / sqrt(v + epsilon)), g, b);
+     * y may be x. */
+    void (*layer_norm)(float *y, const float *x, const float *g, const float *b, uint32_t n, float epsilon);
+    void (*add)(float *x, const float *a, const float *b, size_t n);   /* x += a + b */
+    void (*gelu_bias)(float *x, const float *b, size_t n);             /* x = gelu_tanh(x + b) */
+    void (*vision_attend)(const struct vision_attend *task);
+    /* matmul over all panels, the same bits; faster where many rows meet float weights, which it widens once for all. */
+    void (*matmul_many)(float *y, size_t ldy, const struct panels *w, const struct acts *a);
 };
 
 /* cos and sin of position * base^(-2i/head_dim) / factor for i < head_dim/2, computed in double by own code (the same

@@ -20,6 +20,8 @@ typedef int32x4_t vi;
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
+#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
+#define LOOK_VALUES 2
 #define ATTEND_VALUES 16
 
 INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
@@ -133,8 +135,10 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
 #include "worker/kernels/matmul.inc"
+#include "worker/kernels/vision_ops.inc"
 
 void kernels_use_neon(struct kernels *k)
 {
-    *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend};
+    *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
+                          layer_norm, add, gelu_bias, vision_attend, matmul_many};
 }

@@ -250,6 +250,11 @@ static void ref_matmul(float *y, size_t ldy, const struct panels *w, const struc
         }
 }
 
+static void ref_matmul_many(float *y, size_t ldy, const struct panels *w, const struct acts *a)
+{
+    ref_matmul(y, ldy, w, a, 0, (w->rows + PANEL_ROWS - 1) / PANEL_ROWS);
+}
+
 /* ---- attention ------------------------------------------------------------------------------------------------ */
 
 static const uint16_t *page_row(const struct attend *t, size_t base, uint32_t p)
@@ -294,5 +299,7 @@ void kernels_use_ref(struct kernels *k)
         .gelu_mul = ref_gelu_mul,
         .to_f16 = ref_to_f16,
         .attend = ref_attend,
+        .matmul_many = ref_matmul_many,
     };
+    kernels_use_ref_vision(k);
 }

@@ -1,0 +1,39 @@
+/* base/cpu.h — what this CPU, and the system under it, can run. For x86-64; elsewhere the answers are no. */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+
+#include <stdbool.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* AVX2, FMA and F16C. The builtins also ask whether the system saves the wide registers; not every compiler's know F16C by
+ * name, and there is no CPU that has it without the others' registers. */
+static inline bool cpu_has_avx2(void)
+{
+    unsigned a, b, c, d;
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+/* AVX-512 F, BW, VL, DQ and VNNI. */
+static inline bool cpu_has_avx512_vnni(void)
+{
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+#else
+
+static inline bool cpu_has_avx2(void)
+{
+    return false;
+}
+
+static inline bool cpu_has_avx512_vnni(void)
+{
+    return false;
+}
+
+#endif
+#endif

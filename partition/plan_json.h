@@ -1,0 +1,34 @@
+/* partition/plan_json.h — a plan as a file: what `gemmapipe plan --json` writes and `gemmapipe-partition split` reads.
+ *
+ *   {"model": "M.gguf", "fingerprint": "32 hex digits", "layers": 34,
+ *    "context": 4096, "sequences": 1, "rows": 128, "in_flight": 4,
+ *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false,
+ *                "weights": 5, "kv": 5, "total": 15, "milliseconds": 3.5}, …]}
+ *
+ * "stages" with first, end (one past the last layer) and head is all that a reader needs; "fingerprint" and "layers"
+ * are held against the model if they are there. The rest is for people and scripts: bytes, and the time of one decode
+ * step. */
+#ifndef PARTITION_PLAN_JSON_H
+#define PARTITION_PLAN_JSON_H
+
+#include "partition/plan.h"
+
+struct plan_file {
+    int stages;
+    struct share share[MAX_STAGES];
+    char worker[MAX_STAGES][64]; /* printable; empty if not said */
+    bool has_fingerprint;
+    struct hash128 fingerprint;
+    uint32_t layers; /* 0: not said */
+};
+
+void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const char *model,
+                     struct hash128 fingerprint, uint32_t layers);
+
+int plan_read_json(struct plan_file *out, const char *path, struct err *why);
+int plan_parse_json(struct plan_file *out, const char *text, size_t n, const char *from, struct err *why);
+
+/* That the stages are runs of layers, in order, none left out, and the last has the head. */
+int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why);
+
+#endif

@@ -1,0 +1,38 @@
+/* partition/slice.h — a worker's share of a model as a GGUF file of its own, made by `split`, read by `--shard`.
+ *
+ * It has the model's architecture keys, the share's tensors, and a label: the fingerprint of the whole model and which
+ * layers are inside. Tokens are left out: workers never see text. The head is called output.weight even where the model
+ * uses its embedding table; the coordinator keeps that table in the model file. */
+#ifndef PARTITION_SLICE_H
+#define PARTITION_SLICE_H
+
+#include "partition/weights.h"
+
+#define SLICE_FINGERPRINT "gemmapipe.model_fingerprint" /* string, 32 hex digits */
+#define SLICE_FIRST "gemmapipe.first_layer"
+#define SLICE_END "gemmapipe.end_layer" /* one past the last */
+#define SLICE_HEAD "gemmapipe.has_head"
+
+struct slice_label {
+    struct hash128 fingerprint; /* of the whole model */
+    struct share share;
+};
+
+/* "0123456789abcdef0123456789abcdef" into `out`; returns out. And back: false if it is not that. */
+char *show_hash128(char out[33], struct hash128 h);
+bool read_hash128(struct hash128 *out, const char *text, size_t n);
+
+/* Writes the share `s` of `m` to `path`. */
+int slice_write(const struct model *m, struct share s, const char *path, struct err *why);
+
+bool is_slice(const struct gguf *g);
+int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why);
+
+/* True if every layer of `wanted`, and the head if wanted, is inside `have`. */
+bool share_within(struct share wanted, struct share have);
+
+/* Points t[i].data of a share's tensors, whose shapes and types are set, into the slice; E_FILE if one is not there or
+ * of another shape or type. */
+int slice_tensors(const struct gguf *g, struct tensor *t, uint32_t count, struct err *why);
+
+#endif

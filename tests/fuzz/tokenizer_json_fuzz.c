@@ -1,0 +1,25 @@
+/* tests/fuzz/tokenizer_json_fuzz.c — any bytes at all as a tokenizer.json, read and fitted to a few embeddings. */
+#include "partition/tokens.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+static bool look(const uint8_t *bytes, size_t n)
+{
+    struct token_list l;
+    if (tokens_parse_json(&l, (const char *)bytes, n, "tokenizer.json", NULL)) return false;
+    for (uint32_t id = 0; id < l.n; id++) {
+        const struct token *t = &l.token[id];
+        if (t->n != TOKEN_ABSENT && (size_t)t->start + t->n > l.text_n) abort();
+    }
+    tokens_settle(&l, l.n + 3, "tokenizer.json", NULL);
+    tokens_free(&l);
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    look(bytes, n);
+    return 0;
+}

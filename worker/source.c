@@ -1,0 +1,65 @@
+/* worker/source.c — see source.h. */
+#include "worker/source.h"
+
+#include "base/log.h"
+#include "partition/plan.h"
+#include "partition/slice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same(struct hash128 a, struct hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static int open_shard(struct gguf **g, const struct wanted *w, const char *path, struct err *why)
+{
+    struct slice_label label;
+    char have[64], want[64];
+    TRY(gguf_open(g, path, why));
+    TRY(slice_label_read(&label, *g, why));
+    if (!same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
+    if (!share_within(w->share, label.share))
+        return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_share(have, label.share),
+                    show_share(want, w->share));
+    return slice_tensors(*g, w->tensors, w->count, why);
+}
+
+/* The same file, if this host has it: same path, same fingerprint. */
+static struct model *open_same_file(const struct wanted *w)
+{
+    struct model *model = 0;
+    struct err why = {0};
+    if (!w->path || !*w->path || model_open(&model, w->path, &why)) return 0;
+    if (same(model->fingerprint, w->fingerprint)) return model;
+    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", w->path);
+    model_close(&model);
+    return 0;
+}
+
+bool source_open(struct source *s, const struct wanted *w, const char *shard)
+{
+    struct err why = {0};
+    *s = (struct source){0};
+    if (shard) {
+        if (!open_shard(&s->shard, w, shard, &why)) return true;
+        gguf_close(&s->shard);
+        for (uint32_t i = 0; i < w->count; i++) w->tensors[i].data = NULL;
+        log_warn("%s; asking for the share instead", why.text);
+    }
+    s->model = open_same_file(w);
+    if (s->model) share_tensors(s->model, w->share, w->tensors);
+    return s->model != 0;
+}
+
+const struct gguf *source_file(const struct source *s)
+{
+    return s->shard ? s->shard : s->model ? s->model->file : 0;
+}
+
+void source_close(struct source *s)
+{
+    gguf_close(&s->shard);
+    model_close(&s->model);
+}

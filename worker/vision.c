@@ -1,0 +1,413 @@
+/* worker/vision.c — see vision.h.
+ *
+ * All patches of a picture see each other, so a layer has one place where everyone waits: between "keys and values of
+ * all rows" and "rows that look at them". Apart from that, rows are independent, and a piece of VISION_ROWS of them goes
+ * through all steps on one thread: its activations stay in that core's cache, the ffn's wide rows exist for a piece only,
+ * and a layer costs two waits instead of twelve.
+ *
+ *   before   x piece -> norm -> q, k, v -> queries, keys, values        all pieces, then wait
+ *   after    q piece -> attention -> o -> x += -> norm -> up, gelu, down -> x +=      all pieces, then wait
+ *
+ * Pieces are handed out one by one: cores are seldom all ours, and the slowest would set the pace. */
+#include "worker/vision.h"
+
+#include "base/checked.h"
+#include "worker/region.h"
+#include "worker/vision_shard.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BEFORE, ATTENTION, AFTER, ENDS, PARTS };
+
+/* What one thread has for itself. */
+struct hand {
+    float *narrow, *wide;
+    void *attend;
+    void *act_memory;
+    struct acts acts;
+    uint64_t ns[PARTS];
+    bool finite; /* of what this thread has put out */
+};
+
+struct vision_stage {
+    struct vision_config config;
+    struct vision_share share;
+    struct kernels kernels;
+    struct vision_bytes bytes;
+    struct region weights, scratch;
+    struct vision_shard shard;
+    struct vision_weight *patch, *layers, *post; /* where the three parts of the share begin */
+    int threads;
+    uint32_t piece; /* rows */
+    size_t room_each;
+    float *x, *queries, *keys, *values, *tokens;
+    struct hand *hands; /* [threads] */
+    const volatile bool *stop;
+    bool stopped; /* changes between two barriers only */
+};
+
+/* ---- steps on one piece of rows ------------------------------------------------------------------------------- */
+
+/* y [n, ldy] = x [n, its columns] times w, on this thread. */
+static void multiply(const struct vision_stage *s, struct hand *h, float *y, size_t ldy, const struct vision_weight *w)
+{
+    s->kernels.matmul_many(y, ldy, &w->panels, &h->acts);
+}
+
+/* Says what the next products multiply; quantised if one of the n_weights from w on, two apart, wants that. */
+static void operand(const struct vision_stage *s, struct hand *h, const float *x, uint32_t n, uint32_t cols, size_t ldx,
+                    const struct vision_weight *w, int n_weights)
+{
+    bool quantise = false;
+    for (int i = 0; i < n_weights; i++) quantise |= vision_is_integer(&w[2 * i]);
+    acts_shape(&h->acts, n, cols, x, ldx);
+    if (quantise) s->kernels.quantize(&h->acts, 0, n);
+}
+
+static void norm_rows(const struct vision_stage *s, float *y, const float *x, const struct vision_weight *g, uint32_t n)
+{
+    const struct vision_config *c = &s->config;
+    for (size_t r = 0; r < n; r++)
+        s->kernels.layer_norm(y + r * c->width, x + r * c->width, g[0].rows, g[1].rows, c->width, c->norm_epsilon);
+}
+
+/* x += y + bias, row by row. */
+static void add_rows(const struct vision_stage *s, float *x, const float *y, const float *bias, uint32_t n)
+{
+    const size_t width = s->config.width;
+    for (size_t r = 0; r < n; r++) s->kernels.add(x + r * width, y + r * width, bias, width);
+}
+
+/* Row `row` of keys goes, with its bias, into the panels of its heads: one lane is one row. */
+static void store_key(const struct vision_stage *s, const float *k, const float *bias, uint32_t row)
+{
+    const uint32_t dim = vision_head_dim(&s->config);
+    const size_t head_floats = round_up(vision_patches(&s->config), PANEL_ROWS) * dim;
+    float *to = s->keys + (size_t)(row / PANEL_ROWS) * dim * PANEL_ROWS + row % PANEL_ROWS;
+    for (uint32_t h = 0; h < s->config.heads; h++, to += head_floats, k += dim, bias += dim)
+        for (uint32_t i = 0; i < dim; i++) to[(size_t)i * PANEL_ROWS] = k[i] + bias[i];
+}
+
+static void store_value(const struct vision_stage *s, const float *v, const float *bias, uint32_t row)
+{
+    const uint32_t dim = vision_head_dim(&s->config), wide = (uint32_t)round_up(dim, PANEL_ROWS);
+    float *to = s->values + (size_t)row * wide;
+    for (uint32_t h = 0; h < s->config.heads; h++, to += (size_t)vision_patches(&s->config) * wide, v += dim, bias += dim)
+        for (uint32_t i = 0; i < dim; i++) to[i] = v[i] + bias[i];
+}
+
+static void rows_before(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
+                        uint32_t n)
+{
+    const uint32_t width = s->config.width;
+    const size_t ld = 3 * (size_t)width;
+    norm_rows(s, h->narrow, s->x + (size_t)first * width, &w[V_LN1], n);
+    operand(s, h, h->narrow, n, width, width, &w[V_Q], 3);
+    multiply(s, h, h->wide, ld, &w[V_Q]);
+    multiply(s, h, h->wide + width, ld, &w[V_K]);
+    multiply(s, h, h->wide + 2 * (size_t)width, ld, &w[V_V]);
+    for (uint32_t r = 0; r < n; r++) {
+        const float *q = h->wide + r * ld;
+        float *to = s->queries + (size_t)(first + r) * width;
+        for (uint32_t i = 0; i < width; i++) to[i] = q[i] + w[V_Q_BIAS].rows[i];
+        store_key(s, q + width, w[V_K_BIAS].rows, first + r);
+        store_value(s, q + 2 * (size_t)width, w[V_V_BIAS].rows, first + r);
+    }
+}
+
+static void rows_look(const struct vision_stage *s, struct hand *h, uint32_t first, uint32_t n)
+{
+    const uint32_t width = s->config.width, dim = vision_head_dim(&s->config), patches = vision_patches(&s->config);
+    for (uint32_t head = 0; head < s->config.heads; head++) {
+        struct vision_attend t = {
+            .q = s->queries + (size_t)first * width + (size_t)head * dim, .ldq = width,
+            .out = h->narrow + (size_t)head * dim, .ldo = width,
+            .keys = s->keys + head * round_up(patches, PANEL_ROWS) * dim,
+            .values = s->values + head * (size_t)patches * round_up(dim, PANEL_ROWS),
+            .rows = n, .head_dim = dim, .n = patches, .scale = (float)(1.0 / sqrt(dim)), .scratch = h->attend,
+        };
+        s->kernels.vision_attend(&t);
+    }
+}
+
+static void rows_after(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
+                       uint32_t n)
+{
+    const uint32_t width = s->config.width, ffn = s->config.ffn;
+    float *x = s->x + (size_t)first * width;
+    operand(s, h, h->narrow, n, width, width, &w[V_O], 1);
+    multiply(s, h, h->wide, width, &w[V_O]);
+    add_rows(s, x, h->wide, w[V_O_BIAS].rows, n);
+    norm_rows(s, h->narrow, x, &w[V_LN2], n);
+    operand(s, h, h->narrow, n, width, width, &w[V_UP], 1);
+    multiply(s, h, h->wide, ffn, &w[V_UP]);
+    for (size_t r = 0; r < n; r++) s->kernels.gelu_bias(h->wide + r * ffn, w[V_UP_BIAS].rows, ffn);
+    operand(s, h, h->wide, n, ffn, ffn, &w[V_DOWN], 1);
+    multiply(s, h, h->narrow, width, &w[V_DOWN]);
+    add_rows(s, x, h->narrow, w[V_DOWN_BIAS].rows, n);
+}
+
+/* ---- the parts of a pass; each is called by all threads and ends with all of it done ----------------------------- */
+
+static struct hand *my_hand(const struct vision_stage *s)
+{
+    return &s->hands[omp_get_thread_num()];
+}
+
+static uint32_t rows_of_piece(const struct vision_stage *s, uint32_t first, uint32_t of)
+{
+    return of - first < s->piece ? of - first : s->piece;
+}
+
+/* Of this thread only: cores are often shared, and what others do is not the encoder's time. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Adds the time since *since to a part and begins anew. */
+static void lap(struct hand *h, int part, uint64_t *since)
+{
+    uint64_t now = cpu_ns();
+    h->ns[part] += now - *since;
+    *since = now;
+}
+
+static void pass_patches(const struct vision_stage *s, const float *pixels)
+{
+    const uint32_t width = s->config.width, n_pixels = vision_pixels(&s->config), patches = vision_patches(&s->config);
+    const struct vision_weight *w = s->patch;
+    struct hand *h = my_hand(s);
+#pragma omp for schedule(dynamic)
+    for (uint32_t first = 0; first < patches; first += s->piece) {
+        uint64_t since = cpu_ns();
+        uint32_t n = rows_of_piece(s, first, patches);
+        float *x = s->x + (size_t)first * width;
+        const float *positions = w[V_POSITIONS - V_PATCH].rows + (size_t)first * width;
+        operand(s, h, pixels + (size_t)first * n_pixels, n, n_pixels, n_pixels, w, 1);
+        multiply(s, h, x, width, w);
+        for (size_t r = 0; r < n; r++)
+            s->kernels.add(x + r * width, w[V_PATCH_BIAS - V_PATCH].rows, positions + r * width, width);
+        lap(h, ENDS, &since);
+    }
+}
+
+static void pass_layer(const struct vision_stage *s, const struct vision_weight *w)
+{
+    const uint32_t patches = vision_patches(&s->config);
+    struct hand *h = my_hand(s);
+#pragma omp for schedule(dynamic)
+    for (uint32_t first = 0; first < patches; first += s->piece) {
+        uint64_t since = cpu_ns();
+        rows_before(s, h, w, first, rows_of_piece(s, first, patches));
+        lap(h, BEFORE, &since);
+    }
+#pragma omp for schedule(dynamic)
+    for (uint32_t first = 0; first < patches; first += s->piece) {
+        uint64_t since = cpu_ns();
+        uint32_t n = rows_of_piece(s, first, patches);
+        rows_look(s, h, first, n);
+        lap(h, ATTENTION, &since);
+        rows_after(s, h, w, first, n);
+        lap(h, AFTER, &since);
+    }
+}
+
+/* The mean of pool x pool patches after the last norm, then the norm of the projector. */
+static void pool_token(const struct vision_stage *s, struct hand *h, uint32_t token)
+{
+    const struct vision_config *c = &s->config;
+    const uint32_t side = vision_side(c), across = side / c->pool, pool = c->pool;
+    float *to = s->tokens + (size_t)token * c->width;
+    memset(to, 0, c->width * sizeof *to);
+    for (uint32_t i = 0; i < pool * pool; i++) {
+        uint32_t patch = (token / across * pool + i / pool) * side + token % across * pool + i % pool;
+        norm_rows(s, h->wide, s->x + (size_t)patch * c->width, s->post, 1);
+        for (uint32_t j = 0; j < c->width; j++) to[j] += h->wide[j];
+    }
+    for (uint32_t j = 0; j < c->width; j++) to[j] /= (float)(pool * pool);
+    s->kernels.norm(to, to, s->post[V_SOFT_NORM - V_POST].rows, c->width, c->norm_epsilon);
+}
+
+static void pass_projector(const struct vision_stage *s, float *out)
+{
+    const struct vision_config *c = &s->config;
+    const uint32_t tokens = vision_tokens(c);
+    const struct vision_weight *w = s->post + (V_PROJECTION - V_POST);
+    struct hand *h = my_hand(s);
+#pragma omp for schedule(dynamic)
+    for (uint32_t first = 0; first < tokens; first += ACT_TILE) {
+        uint64_t since = cpu_ns();
+        uint32_t n = tokens - first < ACT_TILE ? tokens - first : ACT_TILE;
+        for (uint32_t i = 0; i < n; i++) pool_token(s, h, first + i);
+        acts_shape(&h->acts, n, c->width, s->tokens + (size_t)first * c->width, c->width);
+        multiply(s, h, out + (size_t)first * c->hidden, c->hidden, w);
+        lap(h, ENDS, &since);
+    }
+}
+
+/* Copies rows out, or looks at those that are there already. */
+static void pass_out(const struct vision_stage *s, float *out)
+{
+    const uint32_t cols = s->share.projector ? s->config.hidden : s->config.width;
+    const uint32_t rows = s->share.projector ? vision_tokens(&s->config) : vision_patches(&s->config);
+    struct hand *h = my_hand(s);
+    h->finite = true;
+#pragma omp for schedule(static)
+    for (uint32_t r = 0; r < rows; r++) {
+        float *to = out + (size_t)r * cols, sum = 0;
+        if (!s->share.projector) memcpy(to, s->x + (size_t)r * cols, cols * sizeof *to);
+        for (uint32_t i = 0; i < cols; i++) sum += to[i] * 0; /* 0, or NaN if one is not finite */
+        h->finite &= sum == 0;
+    }
+}
+
+static void pass(struct vision_stage *s, const float *in, float *out)
+{
+    if (s->share.patches) pass_patches(s, in);
+    for (uint32_t i = 0; i < s->share.end - s->share.first && !s->stopped; i++) {
+        pass_layer(s, &s->layers[(size_t)i * V_LAYER_ROLES]);
+#pragma omp master
+        s->stopped = s->stop && *s->stop;
+#pragma omp barrier
+    }
+    if (s->stopped) return;
+    if (s->share.projector) pass_projector(s, out);
+    pass_out(s, out);
+}
+
+int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct err *why)
+{
+    if (!s->share.patches) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
+    if (s->threads == 1) {
+        pass(s, in, out);
+    } else {
+#pragma omp parallel num_threads(s->threads)
+        pass(s, in, out);
+    }
+    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of a picture");
+    for (int i = 0; i < s->threads; i++)
+        if (!s->hands[i].finite)
+            return fail(why, E_WORKER, "the rows of a picture after vision layer %u are not finite numbers: damaged weights?",
+                        s->share.end);
+    return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+static void scratch_cut(struct vision_stage *s)
+{
+    const struct vision_config *c = &s->config;
+    const struct vision_scratch b = vision_scratch(c, s->share, s->threads);
+    uint32_t widest = c->ffn > c->width ? c->ffn : c->width;
+    if (vision_pixels(c) > widest) widest = vision_pixels(c);
+    uint8_t *at = s->scratch.at;
+    s->x = (float *)at, at += b.stream;
+    s->queries = (float *)at, at += b.queries;
+    s->keys = (float *)at, at += b.keys;
+    s->values = (float *)at, at += b.values;
+    s->tokens = (float *)at, at += b.tokens;
+    s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);
+    for (int i = 0; i < s->threads; i++) {
+        struct hand *h = &s->hands[i];
+        h->wide = (float *)at, at += b.wide; /* first: vision_shard_load finds its room there */
+        h->narrow = (float *)at, at += b.narrow;
+        acts_init(&h->acts, at, VISION_ROWS, widest), at += b.acts;
+        h->attend = at, at += b.attend;
+    }
+    /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
+    memset(s->keys, 0, b.keys);
+    memset(s->values, 0, b.values);
+}
+
+/* Whole tiles; fewer when the picture is small, so that every thread has some. */
+static uint32_t piece_rows(const struct vision_config *c, int threads)
+{
+    uint32_t even = vision_patches(c) / (4 * (uint32_t)threads) / ACT_TILE * ACT_TILE;
+    return even < ACT_TILE ? ACT_TILE : even < VISION_ROWS ? even : VISION_ROWS;
+}
+
+static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
+{
+    s->hands = calloc((size_t)s->threads, sizeof *s->hands);
+    if (!s->hands) return fail(why, E_MEMORY, "no memory for %d threads", s->threads);
+    TRY(region_open(&s->weights, s->bytes.weights, "vision weights", why));
+    TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", why));
+    TRY(vision_shard_open(&s->shard, in->tensors, vision_share_count(s->share), in->type, s->weights.at,
+                          s->bytes.weights, why));
+    s->patch = s->shard.weights;
+    s->layers = s->patch + (s->share.patches ? V_POST - V_PATCH : 0);
+    s->post = s->layers + (size_t)(s->share.end - s->share.first) * V_LAYER_ROLES;
+    scratch_cut(s);
+    return 0;
+}
+
+int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in, const struct kernels *k,
+                      struct err *why)
+{
+    *out = NULL;
+    TRY(vision_config_check(&in->config, "the plan", why));
+    if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
+    TRY(vision_share_check(&in->config, in->share, in->tensors, why));
+    struct vision_stage *s = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for a vision stage");
+    s->config = in->config;
+    s->share = in->share;
+    s->kernels = *k;
+    s->threads = in->threads;
+    s->piece = piece_rows(&in->config, in->threads);
+    s->bytes = vision_bytes(&in->config, in->share, in->tensors, in->type, 0, in->threads);
+    int code = stage_build(s, in, why);
+    if (code) vision_stage_close(&s);
+    *out = s;
+    return code;
+}
+
+void vision_stage_close(struct vision_stage **stage)
+{
+    struct vision_stage *s = *stage;
+    *stage = NULL;
+    if (!s) return;
+    vision_shard_close(&s->shard);
+    region_close(&s->weights);
+    region_close(&s->scratch);
+    free(s->hands);
+    free(s);
+}
+
+struct vision_bytes vision_stage_memory(const struct vision_stage *s)
+{
+    struct vision_bytes b = {.weights = s->weights.bytes, .scratch = s->scratch.bytes};
+    b.total = b.weights + b.scratch;
+    return b;
+}
+
+int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
+                      struct err *why)
+{
+    return vision_shard_load(&s->shard, index, first_row, rows, bytes, s->threads, s->hands[0].wide, s->room_each, why);
+}
+
+int vision_stage_loaded(const struct vision_stage *s, struct err *why)
+{
+    return vision_shard_loaded(&s->shard, why);
+}
+
+void vision_stage_heed(struct vision_stage *s, const volatile bool *stop)
+{
+    s->stop = stop;
+}
+
+struct vision_times vision_stage_times(const struct vision_stage *s)
+{
+    double sum[PARTS] = {0};
+    for (int i = 0; i < s->threads; i++)
+        for (int p = 0; p < PARTS; p++) sum[p] += (double)s->hands[i].ns[p] * 1e-9;
+    return (struct vision_times){sum[BEFORE], sum[ATTENTION], sum[AFTER], sum[ENDS]};
+}
