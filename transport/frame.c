@@ -19,7 +19,7 @@
 #define POOL_BYTES ((size_t)64 << 20)
 
 /* Where the fields lie in the head. */
-enum { AT_MAGIC = 0, AT_VERSION = 4, AT_TYPE = 6, AT_RUN = 8, AT_PLAN = 16, AT_EPOCH = 24, AT_SEQUENCE = 28, AT_FROM = 32,
+enum { AT_MAGIC = 0, AT_VERSION = 4, AT_TYPE = FRAME_TYPE_AT, AT_RUN = 8, AT_PLAN = 16, AT_EPOCH = 24, AT_SEQUENCE = 28, AT_FROM = 32,
        AT_TO = 34, AT_ZERO_1 = 36, AT_BODY_BYTES = 40, AT_BODY_CRC = 48, AT_ZERO_2 = 52, AT_HEAD_CRC = 60 };
 
 static struct {

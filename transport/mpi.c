@@ -3,8 +3,9 @@
  *
  * Waiting. MPI moves data only inside its own calls, and its blocking calls spin: a rank that waits in MPI_Recv takes the
  * core that another rank computes on. So we look, and sleep between looks: a 32nd of the time that nothing has happened
- * for, at least 20 us, at most 4 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
- * about 1% of a core. The sleep is a poll of an eventfd, so port_wake ends it at once.
+ * for, at least 20 us, at most 8 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
+ * half a percent of a core, most of it the kernel's for waking it. Heartbeats do not count as something: they come from idle
+ * peers too. The sleep is a poll of an eventfd, so port_wake ends it at once.
  *
  * Receiving. MPI_Improbe tells size and sender of what has come, then MPI_Imrecv takes it into a frame of that size. Receives
  * posted ahead would need a buffer of the largest body for each, and gain one look: a message that meets a posted receive
@@ -32,7 +33,7 @@
 #define TAG 1
 #define ARRIVALS 4
 #define NAP_LEAST 20000u          /* ns */
-#define NAP_MOST 4000000u
+#define NAP_MOST 8000000u
 #define GOODBYE_NS 60000000000ull /* for the slowest rank to say it is done too; a dead one mpirun notices sooner */
 
 struct mpi_port {
@@ -63,6 +64,11 @@ static int refused(struct mpi_port *m, const char *what, int code, struct err *w
     return fail(why, E_LINK, "MPI could not %s: %s", what, text);
 }
 
+static void stir(struct mpi_port *m, unsigned type)
+{
+    if (type != M_PING && type != M_PONG) m->stirred_ns = clock_ns();
+}
+
 /* ---- going out ---- */
 
 static int complete_sends(struct mpi_port *m, struct err *why)
@@ -74,6 +80,7 @@ static int complete_sends(struct mpi_port *m, struct err *why)
     if (done < 1) return 0;
     for (int i = 0; i < done; i++) {
         m->window[m->sending[which[i]]->head.to]--;
+        stir(m, m->sending[which[i]]->head.type);
         frame_free(m->sending[which[i]]);
         m->sending[which[i]] = 0;
     }
@@ -84,7 +91,6 @@ static int complete_sends(struct mpi_port *m, struct err *why)
         m->sending[kept++] = m->sending[i];
     }
     m->n_sends = kept;
-    m->stirred_ns = clock_ns();
     return 0;
 }
 
@@ -100,7 +106,7 @@ static int mpi_push(struct port *p, struct err *why)
             if (code) return refused(m, "send a frame", code, why);
             m->sending[m->n_sends++] = queue_take(&p->peers[to].out);
             m->window[to]++;
-            m->stirred_ns = clock_ns();
+            stir(m, f->head.type);
         }
     }
     return 0;
@@ -143,7 +149,6 @@ static int take_in(struct mpi_port *m, bool *any, struct err *why)
     code = MPI_Imrecv(f->bytes, n, MPI_BYTE, &message, &m->receives[m->n_arrivals]);
     if (code) return frame_free(f), refused(m, "receive a frame", code, why);
     m->arriving[m->n_arrivals++] = f;
-    m->stirred_ns = clock_ns();
     *any = true;
     return 0;
 }
@@ -165,7 +170,7 @@ static int oldest(struct mpi_port *m, struct frame **out, size_t *n, int *from, 
     m->n_arrivals--;
     memmove(m->receives, m->receives + 1, (size_t)m->n_arrivals * sizeof *m->receives);
     memmove(m->arriving, m->arriving + 1, (size_t)m->n_arrivals * sizeof *m->arriving);
-    m->stirred_ns = clock_ns();
+    stir(m, (*out)->bytes[FRAME_TYPE_AT]); /* unopened yet: good enough for a nap */
     return 0;
 }
 
@@ -219,10 +224,11 @@ static int goodbye(struct mpi_port *m, struct err *why)
         TRY(complete_sends(m, why));
         TRY(take_in(m, &any, why));
         TRY(oldest(m, &f, &n, &from, why));
+        bool got = f != 0;
         frame_free(f);
         if (!there && (code = MPI_Test(&everyone, &there, MPI_STATUS_IGNORE))) return refused(m, "leave", code, why);
         if (clock_ns() > until) return fail(why, E_LINK, "a rank did not come to the end of the run within %d s", (int)(GOODBYE_NS / 1000000000));
-        if (!any && !f) nap(m, until);
+        if (!any && !got) nap(m, until);
     }
     return 0;
 }

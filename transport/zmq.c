@@ -13,7 +13,7 @@
  * Pressure: libzmq's high-water marks count messages, not places at the far end, and a ROUTER drops what is over them. So
  *           the receiver gives places: PORT_WINDOW at first, and CREDIT returns those it has read.
  * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
- *           the peer is lost at once: a killed worker is noticed in milliseconds, a frozen one after the heartbeat.
+ *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
  *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again.
  * Secrecy:  none yet; on loopback and in trusted networks only. socket_new is where CURVE keys will be set. */
 #include "transport/port.h"

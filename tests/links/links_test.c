@@ -587,7 +587,7 @@ static pid_t start_peer(const char *address, bool worker)
 static double seconds_to_notice(struct port *p, uint64_t start, struct err *why)
 {
     struct frame *f = 0;
-    int code = port_recv(p, &f, 8000, why);
+    int code = port_recv(p, &f, 13000, why);
     double seconds = !code && f && f->head.type == M_LOST ? (double)(clock_ns() - start) / 1e9 : -1;
     frame_free(f);
     return seconds;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 17
+#define SAMPLES 20
 
 static inline void sample_work(struct work *w)
 {
@@ -28,7 +28,7 @@ static inline struct frame *sample_assign(void)
 {
     static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0};
     struct assign m = {.config = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
-                       .first = 7, .end = 19, .head = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
+                       .first = 7, .end = 19, .head = true, .vision = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
                        .threads = 2, .next = 3, .next_address = "tcp://10.0.0.7:7001", .path = "/models/gemma-3-1b.gguf",
                        .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321}, .n_types = 7, .types = types};
     struct frame *f = 0;
@@ -70,6 +70,25 @@ static inline struct frame *sample_result(void)
     return result_write(&f, &m, 0) ? 0 : f;
 }
 
+static inline struct frame *sample_assign_vision(void)
+{
+    static uint8_t types[5] = {1, 0, 0, 8, 0};
+    struct assign_vision m = {.config = {896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6f}, .first = 9, .end = 27, .patches = false,
+                              .projector = true, .as = 1, .in_flight = 2, .next = 0, .path = "/models/mmproj.gguf",
+                              .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = types};
+    struct frame *f = 0;
+    return assign_vision_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_see(enum message type)
+{
+    struct see m = {.picture = 31, .rows = 3, .cols = 2};
+    struct frame *f = 0;
+    if (see_write(&f, type, &m, 0)) return 0;
+    for (int i = 0; i < 24; i++) m.values[i] = (uint8_t)i;
+    return f;
+}
+
 /* A new frame: free it. NULL if it could not be written. */
 static inline struct frame *sample_frame(int i)
 {
@@ -92,6 +111,9 @@ static inline struct frame *sample_frame(int i)
     case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0); break;
     case 15: empty_write(&f, M_STOP, 0); break;
     case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
+    case 17: return sample_assign_vision();
+    case 18: return sample_see(M_SEE);
+    case 19: return sample_see(M_SEEN);
     }
     return f;
 }
@@ -100,6 +122,8 @@ union sample {
     struct greet greet;
     struct hello hello;
     struct assign assign;
+    struct assign_vision assign_vision;
+    struct see see;
     struct accept accept;
     struct piece piece;
     struct ready ready;
@@ -118,6 +142,8 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_GREET: return greet_read(&m->greet, f, why);
     case M_HELLO: return hello_read(&m->hello, f, why);
     case M_ASSIGN: return assign_read(&m->assign, f, why);
+    case M_ASSIGN_VISION: return assign_vision_read(&m->assign_vision, f, why);
+    case M_SEE: case M_SEEN: return see_read(&m->see, f, why);
     case M_ACCEPT: return accept_read(&m->accept, f, why);
     case M_PIECE: return piece_read(&m->piece, f, why);
     case M_READY: return ready_read(&m->ready, f, why);
@@ -138,6 +164,8 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_GREET: return greet_write(out, &m->greet, why);
     case M_HELLO: return hello_write(out, &m->hello, why);
     case M_ASSIGN: return assign_write(out, &m->assign, why);
+    case M_ASSIGN_VISION: return assign_vision_write(out, &m->assign_vision, why);
+    case M_SEE: case M_SEEN: return see_write(out, type, &m->see, why);
     case M_ACCEPT: return accept_write(out, &m->accept, why);
     case M_PIECE: return piece_write(out, &m->piece, why);
     case M_READY: return ready_write(out, &m->ready, why);
@@ -165,7 +193,8 @@ static inline int sample_copy(struct frame **out, struct frame *f, struct err *w
     union sample *m = malloc(sizeof *m);
     memset(m, 0xa5, sizeof *m);
     int code = sample_read_into(m, f, why);
-    const uint8_t *rows = f->head.type == M_WORK ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : 0;
+    bool see = f->head.type == M_SEE || f->head.type == M_SEEN;
+    const uint8_t *rows = f->head.type == M_WORK ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : see ? m->see.values : 0;
     if (!code) code = sample_write(out, f->head.type, m, why);
     size_t n = !rows ? 0 : (size_t)(frame_body(f) + f->head.body_bytes - rows);
     if (!code && rows) memcpy(frame_body(*out) + (rows - frame_body(f)), rows, n);
