@@ -96,7 +96,6 @@ static inline int greet_role(struct port *p, int nodes, uint64_t run, char (*add
 static const size_t awkward_sizes[] = {0, 1, 3, 4, 63, 64, 65, 4095, 4096, 4097, 65535, 65536, 65537, 1000003, 4000000};
 #define AWKWARD_SIZES (sizeof awkward_sizes / sizeof *awkward_sizes)
 
-/* All frames of all sizes from 0 to the last node along the ring, and back to 0. */
 /* The next marked frame. A node that is ahead may already ask what comes after: that is put aside, and back. */
 static inline int next_marked(struct port *p, struct frame **out, struct err *why)
 {
@@ -107,6 +106,7 @@ static inline int next_marked(struct port *p, struct frame **out, struct err *wh
     return code || *out ? code : fail(why, E_LINK, "node %d waited in vain for a frame", port_self(p));
 }
 
+/* All frames of all sizes from 0 to the last node along the ring, and back to 0. */
 static inline int sizes_role(struct port *p, int nodes, struct err *why)
 {
     int self = port_self(p), previous = (self + nodes - 1) % nodes, next = (self + 1) % nodes;

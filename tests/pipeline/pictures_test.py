@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""Pictures through the relay: the encoder cut over workers, rows in a prompt, against the float32 reference.
+timeout: 600
+"""
+import base64
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "reference"))
+import random
+import struct
+import zlib
+
+import numpy as np
+import ref_gemma3
+from relay import *
+
+sys.path.insert(0, os.path.join(ROOT, "models/demo"))
+import corpus
+
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+SEES = ["--model", DEMO, "--mmproj", ENCODER, "--quiet"]
+
+
+def png(name, pixels):
+    h, w, _ = pixels.shape
+    raw = np.concatenate([np.zeros((h, 1), "u1"), pixels.reshape(h, w * 3)], 1).tobytes()
+    chunk = lambda t, d: struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+    with open(path(name), "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+    return path(name)
+
+
+def scenes(n):
+    rng = random.Random(11)
+    return [(s, corpus.draw(s, rng)) for s in (corpus.scene(rng) for _ in range(n))]
+
+
+SCENES = scenes(4)
+PICTURES = [png("scene%d.png" % i, im) for i, (_, im) in enumerate(SCENES)]
+
+
+def normalised(im):
+    return im.astype("f4") / np.float32(127.5) - 1
+
+
+def error(want, got):
+    return float(((want.astype("f8") - got) ** 2).sum() / (want.astype("f8") ** 2).sum())
+
+
+def rows(picture, *more):
+    good(GEMMAPIPE, "embed-image", "--mmproj", ENCODER, "--image", picture, "--out", path("rows.f32"), "--quiet", *more)
+    return np.fromfile(path("rows.f32"), "<f4")
+
+
+def rows_near_the_reference():
+    g, worst = ref_gemma3.GGUF(ENCODER), [0, 0]
+    for (_, im), picture in zip(SCENES, PICTURES):
+        want = ref_gemma3.vision(g, normalised(im)).reshape(-1)
+        for i, way in enumerate(([], ["--vision-type", "q8_0", "--workers", "2"])):
+            worst[i] = max(worst[i], error(want, rows(picture, *way)))
+    need(worst[0] <= 1e-6, "error %.1e with the file's weights" % worst[0])
+    need(worst[1] <= 1e-3, "error %.1e with q8_0" % worst[1])
+    return "at most %.0e; with q8_0 %.0e" % tuple(worst)
+
+
+def ways():
+    yield "here 1", ["--here", "1"]
+    yield "here 3", ["--here", "3", "--micro-batch", "5"]
+    yield "two threads", ["--here", "2", "--threads", "2"]
+    yield "local 2", ["--workers", "2"]
+    yield "one worker sees", ["--workers", "3", "--vision-split", "0,4,0"]
+    yield "more workers than layers", ["--workers", "5"]
+    yield "sent weights", ["--workers", "3", "--send-weights", "--vision-split", "2,0,2"]
+
+
+def one_hash():
+    ask = [GEMMAPIPE, "run", *SEES, "--temp", "0", "--fingerprint", "--image", PICTURES[0], "--image", PICTURES[1], "Describe the picture."]
+    want = good(*ask)
+    for name, way in ways():
+        need(good(*ask, *way) == want, "%s gives another answer" % name)
+    need(good(*mpirun(4), *ask) == want, "MPI gives another answer")
+    with Workers(3) as w:
+        need(good(*ask, *w.connect) == want, "ZeroMQ gives another answer")
+    for isa in ("ref", "avx2"):
+        need(good(*ask, env={"GEMMAPIPE_ISA": isa}) == want, "%s gives another answer" % isa)
+
+
+def captions_of_scenes():
+    """The demo model knows sizes, colours and places well, shapes less: it must be looking."""
+    right = total = 0
+    for (scene, _), picture in zip(SCENES, PICTURES):
+        got = good(GEMMAPIPE, "run", *SEES, "--temp", "0", "--image", picture, "--workers", "3", "Describe the picture.").decode().split()
+        want = corpus.caption(scene).split()
+        right += sum(a == b for a, b in zip(got, want))
+        total += len(want)
+    need(right >= 0.8 * total, "%d of %d words are right" % (right, total))
+    return "%d of %d words" % (right, total)
+
+
+SEEN = "\n\n<start_of_image>" + "<image_soft_token>" * 16 + "<end_of_image>\n\n"
+SOFT, STOP = 8, (1, 5)  # ids of the demo's vocabulary
+
+
+def answer_of_reference(g, text, pictures, most=40):
+    """What the reference says, greedily, to a rendered prompt; pictures: rows, in the order of their soft tokens."""
+    ids = [int(i) for i in good(GEMMAPIPE, "tokenize", "--model", DEMO, "--special", stdin=text.encode()).split()]
+    starts = [i for i, t in enumerate(ids) if t == SOFT and ids[i - 1] != SOFT]
+    need(len(starts) == len(pictures), "%d places for %d pictures" % (len(starts), len(pictures)))
+    said = []
+    while len(said) < most:
+        said.append(int(ref_gemma3.logits(g, ids + said, list(zip(starts, pictures)))[-1].argmax()))
+        if said[-1] in STOP:
+            break
+    return good(GEMMAPIPE, "detokenize", "--model", DEMO, stdin=" ".join(map(str, said[:-1])).encode()).decode()
+
+
+def user(text):
+    return "<start_of_turn>user\n" + text + "<end_of_turn>\n<start_of_turn>model\n"
+
+
+def answers_like_the_reference():
+    os.environ["EMBED_SCALE"] = "bf16"
+    g, e = ref_gemma3.GGUF(DEMO), ref_gemma3.GGUF(ENCODER)
+    seen = [ref_gemma3.vision(e, normalised(im)) for _, im in SCENES]
+    ask = "What colour is the background?"
+    for chosen in ([0], [1, 2], [3, 0, 1]):
+        want = answer_of_reference(g, "<bos>" + user(SEEN * len(chosen) + ask), [seen[i] for i in chosen])
+        images = [x for i in chosen for x in ("--image", PICTURES[i])]
+        got = good(GEMMAPIPE, "run", *SEES, "--temp", "0", "--workers", "3", *images, ask).decode().strip()
+        need(got == want, "pictures %s: \"%s\", the reference says \"%s\"" % (chosen, got, want))
+    turns = "/image %s\n%s\nWhat is 3 + 4?\n/image %s\n/image %s\nDescribe the picture.\n" % (PICTURES[0], ask, PICTURES[1], PICTURES[3])
+    got = good(GEMMAPIPE, "chat", *SEES, "--temp", "0", "--workers", "2", stdin=turns.encode()).decode().splitlines()
+    text = "<bos>"
+    for question, pictures, i in ((SEEN + ask, [0], 0), ("What is 3 + 4?", [0], 1), (SEEN * 2 + "Describe the picture.", [0, 1, 3], 2)):
+        want = answer_of_reference(g, text + user(question), [seen[k] for k in pictures])
+        need(got[i] == want, "turn %d: \"%s\", the reference says \"%s\"" % (i + 1, got[i], want))
+        text += user(question) + want + "<end_of_turn>\n"
+    del os.environ["EMBED_SCALE"]
+
+
+def same_picture_many_questions():
+    with open(path("questions"), "w") as f:
+        f.write("What colour is the background?\nHow many shapes are there?\nWhat colour is the background?\n" * 4)
+    ask = [GEMMAPIPE, "run", *SEES, "--temp", "0", "--image", PICTURES[2], "--prompts", path("questions")]
+    got = good(*ask, "--workers", "3", "--sequences", "5").decode().splitlines()
+    need(len(got) == 12 and len(set(got)) == 2, repr(got))
+    need(got[0] == "The background is %s." % SCENES[2][0]["background"], got[0])
+
+
+def many_ways_to_bring_it():
+    ask = [GEMMAPIPE, "run", *SEES, "--temp", "0", "--fingerprint", "What colour is the background?"]
+    data = open(PICTURES[0], "rb").read()
+    want = good(*ask, "--image", PICTURES[0])
+    need(good(*ask, "--image", "-", stdin=data) == want, "stdin differs")
+    need(good(*ask, "--image", "data:image/png;base64," + base64.b64encode(data).decode()) == want, "a data URL differs")
+
+
+def refused(status, words, *command):
+    got, _, err = run(*command)
+    need(got == status and words in err and len(err.strip().splitlines()) == 1, "status %d: %s" % (got, err))
+
+
+def bad_pictures():
+    data = open(PICTURES[0], "rb").read()
+    open(path("cut.png"), "wb").write(data[:len(data) // 2])
+    open(path("huge.png"), "wb").write(data[:16] + struct.pack(">II", 100000, 100000) + data[24:])
+    open(path("text.jpg"), "w").write("this is no picture")
+    open(path("none.png"), "wb").close()
+    for name in ("cut.png", "huge.png", "text.jpg", "none.png", "missing.png"):
+        refused(3, name, GEMMAPIPE, "run", *SEES, "--image", path(name), "hi")
+    refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--image", PICTURES[0], "hi")
+    other = synth("wide.gguf", "--size", "tiny")
+    refused(3, "256", GEMMAPIPE, "run", "--model", other, "--mmproj", ENCODER, "--image", PICTURES[0], "hi")
+    refused(3, "", GEMMAPIPE, "run", "--model", DEMO, "--mmproj", DEMO, "--image", PICTURES[0], "hi")
+    refused(2, "context", GEMMAPIPE, "run", *SEES, "--ctx", "32", *["--image", PICTURES[0]] * 3, "hi")
+    refused(2, "--vision-split", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-split", "1,1", "--image", PICTURES[0], "hi")
+
+
+claim("rows_of_pictures_agree_with_the_reference", rows_near_the_reference)
+claim("nothing_about_the_cluster_changes_what_is_seen", one_hash)
+claim("the_demo_sees", captions_of_scenes)
+claim("answers_about_pictures_are_those_of_the_reference", answers_like_the_reference)
+claim("one_picture_serves_many_questions", same_picture_many_questions)
+claim("a_picture_comes_from_a_file_stdin_or_a_data_url", many_ways_to_bring_it)
+claim("bad_pictures_get_one_sentence", bad_pictures)
+finish()
