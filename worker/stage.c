@@ -3,27 +3,18 @@
  * Three pieces of memory, as large as partition/memory.h says, mapped and written to before stage_open returns: a plan
  * that the machine cannot keep is refused there, not in the middle of an answer. What stands beside them (tables of
  * pages, slots and tensors) is less than a thousandth of that and is taken at the same time. */
-#define _GNU_SOURCE
 #include "worker/stage.h"
 
-#include "base/threads.h"
 #include "worker/head.h"
+#include "worker/region.h"
 #include "worker/sequences.h"
 #include "worker/text.h"
 
-#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum { WEIGHTS, KV, SCRATCH, REGIONS };
 static const char *const region_names[REGIONS] = {"weights", "keys and values", "scratch"};
-
-struct region {
-    uint8_t *at;
-    uint64_t bytes;
-};
 
 struct stage {
     struct model_config config;
@@ -42,34 +33,6 @@ struct stage {
     const volatile bool *stop;
     bool stopped; /* all threads of the region look at this one, which changes between two barriers only */
 };
-
-/* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). */
-static int touch(const struct region *r, const char *what, struct err *why)
-{
-#ifdef MADV_POPULATE_WRITE
-    if (madvise(r->at, r->bytes, MADV_POPULATE_WRITE) == 0) return 0;
-    if (errno == ENOMEM || errno == EFAULT)
-        return fail_errno(why, E_MEMORY, "the machine has no %llu bytes for %s", (unsigned long long)r->bytes, what);
-#endif
-    (void)what, (void)why;
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    for (uint64_t i = 0; i < r->bytes; i += page) ((volatile uint8_t *)r->at)[i] = 0;
-    return 0;
-}
-
-static int region_open(struct region *r, uint64_t bytes, const char *what, struct err *why)
-{
-    if (bytes == 0) return 0;
-    if (bytes > memory_allowed())
-        return fail(why, E_MEMORY, "this stage needs %llu bytes for %s; the machine gives this process %llu in all",
-                    (unsigned long long)bytes, what, (unsigned long long)memory_allowed());
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        return fail_errno(why, E_MEMORY, "the machine refuses %llu bytes for %s", (unsigned long long)bytes, what);
-    *r = (struct region){at, bytes};
-    (void)madvise(at, bytes, MADV_HUGEPAGE); /* fewer TLB misses; a kernel without them is fine too */
-    return touch(r, what, why);
-}
 
 /* Cuts scratch as scratch_bytes says; returns what is the head's. */
 static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
@@ -170,8 +133,7 @@ void stage_close(struct stage **stage)
     sequences_close(&s->sequences);
     kv_close(&s->kv);
     shard_close(&s->shard);
-    for (int i = 0; i < REGIONS; i++)
-        if (s->regions[i].at) munmap(s->regions[i].at, s->regions[i].bytes);
+    for (int i = 0; i < REGIONS; i++) region_close(&s->regions[i]);
     free(s);
 }
 
