@@ -76,6 +76,15 @@ def model_file(name, args):
     return path
 
 
+def quantised(name, folder, *options):
+    """A file of our own making: what we quantise must load there and mean the same."""
+    path = "%s/%s.gguf" % (CACHE, name)
+    quantizer = os.path.join(os.path.dirname(ENGINE), "gemmapipe-partition")
+    if not os.path.exists(quantizer): raise Absent("%s is not built" % quantizer)
+    do(quantizer, "quantize", folder, path, *options)
+    return path
+
+
 def scores_of(command, out, ids):
     do(*command)
     if not os.path.exists(out): raise Absent("%s wrote no scores" % os.path.basename(command[0]))
@@ -123,7 +132,10 @@ def main():
     except Absent as why: return print("skip llama_logits: %s" % why)
     rng = np.random.default_rng(7)
     demo = ROOT + "/models/demo/demo-q4_0.gguf"
-    for name, path, n in [("demo", demo, 80)] + [(name, model_file(name, args), n) for name, n, args in MODELS]:
+    checkpoint = ROOT + "/models/demo/checkpoint"
+    made = [("quantised-demo", quantised("quantised-demo", checkpoint), 60),
+            ("quantised-f16-table", quantised("quantised-f16-table", checkpoint, "--embd", "f16"), 60)]
+    for name, path, n in [("demo", demo, 80)] + made + [(name, model_file(name, args), n) for name, n, args in MODELS]:
         vocab = ref.GGUF(path).t["token_embd.weight"][0][1]
         ids = [2] + [int(i) for i in rng.integers(9, vocab, n - 1)]
         try: check(name, path, ids, peer, libraries)
