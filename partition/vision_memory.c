@@ -10,10 +10,9 @@
 /* Room in a frame for everything but rows. */
 #define FRAME_EXTRA (64ull << 10)
 
-/* Keys a call of vision_attend looks at a time, and rows: VISION_KEYS of worker/kernels/kernels.h and the tallest tile. */
-#define KEYS 256
-#define TILE 16
-#define GROUP 32 /* SHORT_GROUP of worker/kernels/kernels.h */
+/* SHORT_KEYS of worker/kernels/kernels.h, and rows of the tallest tile of vision_attend. */
+#define KEYS 128
+#define TILE 32
 
 static uint64_t floats(uint64_t n)
 {
@@ -32,7 +31,7 @@ static uint64_t most(uint64_t a, uint64_t b)
 
 uint64_t vision_attend_bytes(uint32_t head_dim)
 {
-    return floats(TILE * (round_up(head_dim, PANEL_ROWS) + KEYS));
+    return floats(TILE * ((uint64_t)KEYS + head_dim + (head_dim + 1) / 2));
 }
 
 uint64_t vision_floats_in(const struct vision_config *c, struct vision_share s)
@@ -48,13 +47,13 @@ uint64_t vision_floats_out(const struct vision_config *c, struct vision_share s)
 struct vision_scratch vision_scratch(const struct vision_config *c, struct vision_share s, int threads)
 {
     const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
-    const uint64_t places = round_up(patches, PANEL_ROWS), groups = round_up(patches, GROUP) / GROUP;
-    const uint64_t even = c->heads * round_up(dim, 2), wide = c->heads * round_up(dim, PANEL_ROWS);
+    const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, KEYS) / KEYS;
+    const uint64_t even = c->heads * round_up(dim, 2);
     struct vision_scratch b = {
         .stream = floats(patches * c->width),
-        .queries = most(floats(patches * c->width), floats(round_up(patches * c->heads, 16)) + shorts(patches * even)),
-        .keys = most(floats(places * c->width), floats(places * c->heads) + shorts(places * even)),
-        .values = most(floats(patches * wide), floats(groups * wide) + shorts(groups * GROUP * wide)),
+        .queries = floats(round_up(patches * c->heads, 16)) + shorts(patches * even),
+        .keys = floats(places * c->heads) + shorts(places * even),
+        .values = floats(round_up(pieces * c->width, 16)) + shorts(round_up(patches, 2) * c->width),
         .tokens = s.projector ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
         .narrow = floats(VISION_ROWS * (uint64_t)c->width),
         .wide = floats(most(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width),

@@ -28,9 +28,9 @@ uint64_t vision_tensor_bytes(const struct vision_tensor *t, enum vision_type as)
 /* Scratch, split as the stage carves it up; all in bytes, each rounded up to 64. */
 struct vision_scratch {
     uint64_t stream;  /* rows, f32 [patches, width] */
-    uint64_t queries; /* f32 [patches, width]; or shorts and their scales, as worker/vision_attention.c has them, */
-    uint64_t keys;    /* f32 [heads][patches in panels of 16][head_dim][16]; whichever are more */
-    uint64_t values;  /* f32 [heads][patches][head_dim rounded up to 16] */
+    uint64_t queries; /* shorts and their scales, as worker/vision_attention.c has them */
+    uint64_t keys;
+    uint64_t values;
     uint64_t tokens;  /* f32 [tokens, width], only with the projector */
     /* and for each thread: */
     uint64_t narrow;  /* f32 [VISION_ROWS, width] */

@@ -23,6 +23,9 @@
 
 enum { BEFORE, ATTENTION, AFTER, ENDS, PARTS };
 
+#define FEW 32 /* rows a kernel likes to have at least */
+_Static_assert(VISION_ROWS % SHORT_KEYS == 0, "values are rounded SHORT_KEYS at a time");
+
 /* What one thread has for itself. */
 struct hand {
     float *narrow, *wide;
@@ -42,7 +45,7 @@ struct vision_stage {
     struct vision_shard shard;
     struct vision_weight *patch, *layers, *post; /* where the three parts of the share begin */
     int threads;
-    uint32_t piece; /* rows */
+    uint32_t piece; /* rows; values are stored VISION_ROWS at a time always */
     size_t room_each;
     float *x, *tokens;
     struct sight sight;
@@ -165,9 +168,9 @@ static void pass_layer(const struct vision_stage *s, const struct vision_weight 
     const uint32_t patches = vision_patches(&s->config);
     struct hand *h = my_hand(s);
 #pragma omp for schedule(dynamic)
-    for (uint32_t first = 0; first < patches; first += s->piece) {
+    for (uint32_t first = 0; first < patches; first += VISION_ROWS) {
         uint64_t since = cpu_ns();
-        rows_before(s, h, w, first, rows_of_piece(s, first, patches));
+        rows_before(s, h, w, first, patches - first < VISION_ROWS ? patches - first : VISION_ROWS);
         lap(h, BEFORE, &since);
     }
 #pragma omp for schedule(dynamic)
@@ -263,7 +266,7 @@ int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
 
-static void scratch_cut(struct vision_stage *s, enum vision_type type)
+static void scratch_cut(struct vision_stage *s)
 {
     const struct vision_config *c = &s->config;
     const struct vision_scratch b = vision_scratch(c, s->share, s->threads);
@@ -273,7 +276,7 @@ static void scratch_cut(struct vision_stage *s, enum vision_type type)
     s->x = (float *)at, at += b.stream;
     /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
     memset(at, 0, b.queries + b.keys + b.values);
-    sight_init(&s->sight, c, &s->kernels, type == VISION_Q8_0, at, at + b.queries, at + b.queries + b.keys);
+    sight_init(&s->sight, c, &s->kernels, at, at + b.queries, at + b.queries + b.keys);
     at += b.queries + b.keys + b.values;
     s->tokens = (float *)at, at += b.tokens;
     s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);
@@ -286,11 +289,11 @@ static void scratch_cut(struct vision_stage *s, enum vision_type type)
     }
 }
 
-/* Whole groups of values; fewer when the picture is small, so that every thread has some. */
+/* Fewer when the picture is small, so that every thread has some. */
 static uint32_t piece_rows(const struct vision_config *c, int threads)
 {
-    uint32_t even = vision_patches(c) / (4 * (uint32_t)threads) / SHORT_GROUP * SHORT_GROUP;
-    return even < SHORT_GROUP ? SHORT_GROUP : even < VISION_ROWS ? even : VISION_ROWS;
+    uint32_t even = vision_patches(c) / (4 * (uint32_t)threads) / FEW * FEW;
+    return even < FEW ? FEW : even < VISION_ROWS ? even : VISION_ROWS;
 }
 
 static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
@@ -304,7 +307,7 @@ static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, 
     s->patch = s->shard.weights;
     s->layers = s->patch + (s->share.patches ? V_POST - V_PATCH : 0);
     s->post = s->layers + (size_t)(s->share.end - s->share.first) * V_LAYER_ROLES;
-    scratch_cut(s, in->type);
+    scratch_cut(s);
     return 0;
 }
 

@@ -35,11 +35,14 @@ static void product(const struct kernels *k, uint32_t type, uint32_t rows, uint3
 
 static void attention(const struct kernels *k, uint32_t dim, uint32_t n)
 {
-    const size_t wide = round_up(dim, 16);
-    float *q = floats_make((size_t)ROWS * dim, 2, 1), *out = floats_make((size_t)ROWS * dim, 1, 2);
-    float *keys = floats_make(round_up(n, 16) * dim, 2, 3), *values = floats_make(n * wide, 1, 4);
-    struct vision_attend t = {.q = q, .out = out, .keys = keys, .values = values, .ldq = dim, .ldo = dim, .rows = ROWS,
-                              .head_dim = dim, .n = n, .scale = 0.1f, .scratch = memory(vision_attend_bytes(dim))};
+    struct vision_attend t = {.rows = ROWS, .head_dim = dim, .n = n, .ldq = dim, .ld_scale = 1, .ldo = dim};
+    int16_t *q = memory(ROWS * dim * 2), *keys = memory(n * dim * 2), *values = memory(n * dim * 2);
+    float *scales = floats_make(n * dim, 1e-3f, 1), *out = memory(ROWS * dim * 4);
+    for (size_t i = 0; i < ROWS * dim; i++) q[i] = (int16_t)(i * 7919 % 8190) - 4095;
+    for (size_t i = 0; i < n * dim; i++) keys[i] = (int16_t)(i * 104729 % 8190) - 4095;
+    for (size_t i = 0; i < n * dim; i++) values[i] = (int16_t)(i * 15485863 % 8190) - 4095;
+    t.q = q, t.q_scale = scales, t.out = out, t.keys = keys, t.key_scale = scales, t.values = values, t.value_scale = scales;
+    t.scratch = memory(vision_attend_bytes(dim));
     double best = 1e9;
     for (int i = 0; i < 3; i++) {
         double since = cpu_seconds();
@@ -47,30 +50,7 @@ static void attention(const struct kernels *k, uint32_t dim, uint32_t n)
         since = cpu_seconds() - since;
         best = since < best ? since : best;
     }
-    printf("%-7s attention, head of %u, %u keys, %d rows  %6.1f G/s\n", k->isa, dim, n, ROWS,
-           2.0 * dim * n * ROWS / best * 1e-9);
-    free(q), free(out), free(keys), free(values), free(t.scratch);
-}
-
-static void short_attention(const struct kernels *k, uint32_t dim, uint32_t n)
-{
-    const size_t wide = round_up(dim, 16), groups = (n + SHORT_GROUP - 1) / SHORT_GROUP;
-    struct vision_attend_short t = {.rows = ROWS, .head_dim = dim, .n = n, .ldq = dim, .ld_scale = 1, .ldo = dim};
-    int16_t *q = memory(ROWS * dim * 2), *keys = memory(n * dim * 2), *values = memory(groups * SHORT_GROUP * wide * 2);
-    float *scales = floats_make(groups * SHORT_GROUP * wide, 1e-3f, 1), *out = memory(ROWS * dim * 4);
-    for (size_t i = 0; i < ROWS * dim; i++) q[i] = (int16_t)(i * 7919 % 8190) - 4095;
-    for (size_t i = 0; i < n * dim; i++) keys[i] = (int16_t)(i * 104729 % 8190) - 4095;
-    for (size_t i = 0; i < groups * SHORT_GROUP * wide; i++) values[i] = (int16_t)(i * 15485863 % 8190) - 4095;
-    t.q = q, t.q_scale = scales, t.out = out, t.keys = keys, t.key_scale = scales, t.values = values, t.value_scale = scales;
-    t.scratch = memory(vision_attend_bytes(dim));
-    double best = 1e9;
-    for (int i = 0; i < 3; i++) {
-        double since = cpu_seconds();
-        k->vision_attend_short(&t);
-        since = cpu_seconds() - since;
-        best = since < best ? since : best;
-    }
-    printf("%-7s the same in short integers  %6.1f G/s\n", k->isa, 2.0 * dim * n * ROWS / best * 1e-9);
+    printf("%-7s attention, head of %u, %u keys, %d rows  %6.1f G/s\n", k->isa, dim, n, ROWS, 2.0 * dim * n * ROWS / best * 1e-9);
     free(q), free(keys), free(values), free(scales), free(out), free(t.scratch);
 }
 
@@ -85,7 +65,6 @@ int main(void)
         product(&k, T_F16, 1152, 4304);
         product(&k, T_Q8_0, 4304, 1152);
         attention(&k, 72, 4096);
-        short_attention(&k, 72, 4096);
     }
     return 0;
 }

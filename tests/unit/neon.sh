@@ -1,6 +1,6 @@
 #!/bin/sh
 # tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels and their
-# two tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools
+# tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools
 # are missing.
 #
 #   tests/unit/neon.sh [WORD…]      only claims whose name holds a word
@@ -16,13 +16,13 @@ for tool in "$CC" "${QEMU%% *}"; do
 done
 
 # Only what the kernels need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
-sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
+sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory partition/vision_memory
          worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -ffunction-sections -I."
 mkdir -p "$out"
 objects=
-for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do
+for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test tests/unit/vision_kernels_test; do
     o=$out/$(basename "$s").o
     extra=
     case $s in */neon) extra="-O3 -march=armv8.2-a+dotprod" ;; esac
@@ -32,7 +32,7 @@ for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do
 done
 
 status=0
-for t in kernels_test kernels_truth_test; do
+for t in kernels_test kernels_truth_test vision_kernels_test; do
     # shellcheck disable=SC2086
     $CC -Wl,--gc-sections $objects "$out/$t.o" -lm -o "$out/$t"
     $QEMU "$out/$t" "$@" || status=1

@@ -24,9 +24,9 @@ typedef __m256i vi;
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
-#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
-#define LOOK_VALUES 2
 #define ATTEND_VALUES 8
+#define LOOK_KEYS 4 /* keys, and columns of values, by two vectors of rows */
+#define LOOK_COLS 6
 
 INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
 INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -157,7 +157,19 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 }
 
 INLINE vi vi_set1(int32_t n) { return _mm256_set1_epi32(n); }
-INLINE void vi_to_i16(int16_t *p, vi v) { _mm_storeu_si128((void *)p, _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1))); }
+INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+INLINE void vi_store(void *p, vi v) { _mm256_storeu_si256(p, v); }
+/* Two lanes of numbers below 2^15 become one of pairs. */
+INLINE vi vi_pair_up(vi first, vi second) { return _mm256_or_si256(first, _mm256_slli_epi32(second, 16)); }
+INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+/* b, or low, where a is a NaN. */
+INLINE vf vf_greater(vf a, vf b) { return _mm256_max_ps(a, b); }
+INLINE vf vf_above(vf a, float low) { return _mm256_max_ps(a, _mm256_set1_ps(low)); }
+/* p * 2^n: n stands in the low bits of magic. */
+INLINE vf vf_times_power(vf p, vf magic)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(magic), 23)));
+}
 INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); } /* two products of shorts a lane */
 
 #include "worker/kernels/rows.inc"
@@ -168,6 +180,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_mad
 void kernels_use_avx2(struct kernels *k)
 {
     *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
-                          short_columns};
+                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

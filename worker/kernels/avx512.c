@@ -20,10 +20,9 @@ typedef __m512i vi;
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 4
 #define ATTEND_HEADS 4
-#define LOOK_SCALE _mm512_scalef_ps
-#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
-#define LOOK_VALUES 3
 #define ATTEND_VALUES 16
+#define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
+#define LOOK_COLS 12
 
 INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
 INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -133,7 +132,19 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 }
 
 INLINE vi vi_set1(int32_t n) { return _mm512_set1_epi32(n); }
-INLINE void vi_to_i16(int16_t *p, vi v) { _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(v)); }
+INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE void vi_store(void *p, vi v) { _mm512_storeu_si512(p, v); }
+/* Two lanes of numbers below 2^15 become one of pairs. */
+INLINE vi vi_pair_up(vi first, vi second) { return _mm512_or_si512(first, _mm512_slli_epi32(second, 16)); }
+INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+/* b, or low, where a is a NaN. */
+INLINE vf vf_greater(vf a, vf b) { return _mm512_max_ps(a, b); }
+INLINE vf vf_above(vf a, float low) { return _mm512_max_ps(a, _mm512_set1_ps(low)); }
+/* p * 2^n: n stands in the low bits of magic. */
+INLINE vf vf_times_power(vf p, vf magic)
+{
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(magic), 23)));
+}
 /* Two products of shorts a lane. By hand: around the intrinsic gcc 12 copies sums from register to register, which
  * costs a third of the speed. */
 INLINE vi vi_dot_pairs(vi s, vi a, vi b)
@@ -150,6 +161,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b)
 void kernels_use_avx512(struct kernels *k)
 {
     *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
-                          short_columns};
+                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

@@ -100,6 +100,10 @@ static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
 #define GELU_A (-0x1.988454p+0f)
 #define GELU_B (-0x1.2444f2p-4f)
 
+/* a * 2^r for |r| <= 1/2, relative error 2.9e-6: the weights of the picture encoder's attention, which are rounded to 13
+ * bits anyway. At r = 0 it is a. */
+#define SHORT_POWER(a) {(a), (a) * 0x1.62e12cp-1f, (a) * 0x1.ec0378p-3f, (a) * 0x1.c9fc48p-5f, (a) * 0x1.3a02ccp-7f}
+
 /* ---- for the vector files ------------------------------------------------------------------------------------- */
 
 /* INLINE is for functions whose int arguments are constants, EACH for loops whose vectors must end up in registers.

@@ -20,9 +20,9 @@ typedef int32x4_t vi;
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define ATTEND_KEYS 2
 #define ATTEND_HEADS 2
-#define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
-#define LOOK_VALUES 2
 #define ATTEND_VALUES 16
+#define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
+#define LOOK_COLS 8
 
 INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
 INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
@@ -133,7 +133,19 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
 }
 
 INLINE vi vi_set1(int32_t n) { return vdupq_n_s32(n); }
-INLINE void vi_to_i16(int16_t *p, vi v) { vst1_s16(p, vmovn_s32(v)); }
+INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+INLINE void vi_store(void *p, vi v) { vst1q_s8(p, vreinterpretq_s8_s32(v)); }
+/* Two lanes of numbers below 2^15 become one of pairs. */
+INLINE vi vi_pair_up(vi first, vi second) { return vorrq_s32(first, vshlq_n_s32(second, 16)); }
+INLINE vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
+/* b, or low, where a is a NaN. */
+INLINE vf vf_greater(vf a, vf b) { return vmaxnmq_f32(a, b); }
+INLINE vf vf_above(vf a, float low) { return vmaxnmq_f32(a, vdupq_n_f32(low)); }
+/* p * 2^n: n stands in the low bits of magic. */
+INLINE vf vf_times_power(vf p, vf magic)
+{
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(magic), 23)));
+}
 INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 {
     int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
@@ -148,6 +160,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 void kernels_use_neon(struct kernels *k)
 {
     *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, vision_attend, matmul_many, vision_attend_short, short_row,
-                          short_columns};
+                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

@@ -39,101 +39,67 @@ static void ref_gelu_bias(float *x, const float *b, size_t n)
 
 /* ---- attention ------------------------------------------------------------------------------------------------ */
 
-static float score_of(const struct vision_attend *t, const float *q, uint32_t key)
+#include "worker/kernels/vision_short.inc"
+
+static float short_score(const struct vision_attend *t, const int16_t *q, float q_scale, uint32_t key)
 {
-    const float *panel = t->keys + (size_t)(key / LANES) * t->head_dim * LANES + key % LANES;
-    float dot = 0;
-    for (uint32_t i = 0; i < t->head_dim; i++) dot = fmaf(panel[(size_t)i * LANES], q[i], dot);
-    return t->scale * dot;
+    const uint32_t pairs = (t->head_dim + 1) / 2;
+    const int16_t *line = t->keys + ((size_t)(key / SHORT_LINE) * pairs * SHORT_LINE + key % SHORT_LINE) * 2;
+    int sum = 0;
+    for (uint32_t i = 0; i < 2 * pairs; i++) sum += q[i] * line[(size_t)(i / 2) * SHORT_LINE * 2 + i % 2];
+    return (float)sum * q_scale * t->key_scale[key];
 }
 
-/* One row against the keys first..first+n-1. */
-static void look(const struct vision_attend *t, const float *q, float *out, uint32_t first, uint32_t n, float *largest,
-                 float lane[LANES])
+/* 2^x times the number that the coefficients c are for. */
+static float short_power(const float c[5], float x)
 {
-    const size_t width = (t->head_dim + LANES - 1) / LANES * LANES;
-    float score[VISION_KEYS], top = *largest;
+    x = x > SHORT_LOW ? x : SHORT_LOW; /* a NaN too is SHORT_LOW */
+    const float magic = x + EXP_ROUND, r = x - (magic - EXP_ROUND);
+    float p = fmaf(c[4], r, c[3]);
+    p = fmaf(p, r, c[2]);
+    p = fmaf(p, r, c[1]);
+    p = fmaf(p, r, c[0]);
+    return f32_from_bits(f32_bits(p) + (f32_bits(magic) << 23));
+}
+
+/* The running softmax of a row. */
+struct short_row_state {
+    float largest, sum;
+};
+
+static void short_look(const struct vision_attend *t, uint32_t r, float *out, uint32_t first, uint32_t n,
+                       struct short_row_state *w)
+{
+    static const float one[5] = SHORT_POWER(1.0f), many[5] = SHORT_POWER(SHORT_ONE);
+    const int16_t *values = t->values + (size_t)first * t->head_dim;
+    const float *scale = t->value_scale + (size_t)(first / SHORT_KEYS) * t->head_dim;
+    float score[SHORT_KEYS], top = -INFINITY;
+    int p[SHORT_KEYS], total = 0;
     for (uint32_t k = 0; k < n; k++) {
-        score[k] = score_of(t, q, first + k);
+        score[k] = short_score(t, t->q + r * t->ldq, t->q_scale[r * t->ld_scale], first + k);
         top = score[k] > top ? score[k] : top;
     }
-    const float alpha = kernel_exp(*largest - top);
-    for (int i = 0; i < LANES; i++) lane[i] *= alpha;
-    for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= alpha;
-    for (uint32_t k = 0; k < n; k++) {
-        const float e = kernel_exp(score[k] - top), *value = t->values + (first + k) * width;
-        lane[k % LANES] += e;
-        for (uint32_t i = 0; i < t->head_dim; i++) out[i] = fmaf(e, value[i], out[i]);
+    for (uint32_t k = 0; k < n; k++) total += p[k] = (int)((short_power(many, score[k] - top) + EXP_ROUND) - EXP_ROUND);
+    const float largest = top > w->largest ? top : w->largest;
+    const float alpha = short_power(one, w->largest - largest), beta = short_power(one, top - largest);
+    w->sum = fmaf((float)total, beta, w->sum * alpha);
+    w->largest = largest;
+    for (uint32_t i = 0; i < t->head_dim; i++) {
+        int sum = 0;
+        for (uint32_t k = 0; k < n; k++) sum += p[k] * values[((size_t)(k / 2) * t->head_dim + i) * 2 + k % 2];
+        out[i] = fmaf((float)sum, scale[i] * beta, out[i] * alpha);
     }
-    *largest = top;
 }
 
 static void ref_vision_attend(const struct vision_attend *t)
 {
     for (uint32_t r = 0; r < t->rows; r++) {
-        float *out = t->out + r * t->ldo, largest = -INFINITY, lane[LANES] = {0};
+        float *out = t->out + r * t->ldo;
+        struct short_row_state w = {-INFINITY, 0};
         for (uint32_t i = 0; i < t->head_dim; i++) out[i] = 0;
-        for (uint32_t key = 0; key < t->n; key += VISION_KEYS)
-            look(t, t->q + r * t->ldq, out, key, t->n - key < VISION_KEYS ? t->n - key : VISION_KEYS, &largest, lane);
-        const float inverse = 1.0f / fold(lane);
-        for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= inverse;
-    }
-}
-
-/* ---- attention in short integers ------------------------------------------------------------------------------ */
-
-#include "worker/kernels/vision_short.inc"
-
-static float short_score(const struct vision_attend_short *t, const int16_t *q, float q_scale, uint32_t key)
-{
-    const uint32_t pairs = (t->head_dim + 1) / 2;
-    const int16_t *panel = t->keys + ((size_t)(key / LANES) * pairs * LANES + key % LANES) * 2;
-    int sum = 0;
-    for (uint32_t i = 0; i < 2 * pairs; i++) sum += q[i] * panel[(size_t)(i / 2) * LANES * 2 + i % 2];
-    return (float)sum * (q_scale * t->key_scale[key]);
-}
-
-/* out += the values of one group of keys, weighted by p. */
-static void short_values(const struct vision_attend_short *t, float *out, uint32_t group, const int16_t p[SHORT_GROUP])
-{
-    const size_t wide = (t->head_dim + LANES - 1) / LANES * LANES;
-    const int16_t *values = t->values + group * wide * SHORT_GROUP;
-    for (size_t i = 0; i < t->head_dim; i++) {
-        int sum = 0;
-        for (size_t k = 0; k < SHORT_GROUP; k++) sum += p[k] * values[(k / 2 * wide + i) * 2 + k % 2];
-        out[i] = fmaf((float)sum, t->value_scale[group * wide + i], out[i]);
-    }
-}
-
-static void short_look(const struct vision_attend_short *t, uint32_t r, float *out, uint32_t first, uint32_t n,
-                       float *largest, float lane[LANES])
-{
-    float score[VISION_KEYS], top = *largest;
-    int16_t p[VISION_KEYS] = {0};
-    for (uint32_t k = 0; k < n; k++) {
-        score[k] = short_score(t, t->q + r * t->ldq, t->q_scale[r * t->ld_scale], first + k);
-        top = score[k] > top ? score[k] : top;
-    }
-    const float alpha = kernel_exp(*largest - top);
-    for (int i = 0; i < LANES; i++) lane[i] *= alpha;
-    for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= alpha;
-    for (uint32_t k = 0; k < n; k++) {
-        const float e = kernel_exp(score[k] - top);
-        lane[k % LANES] += e;
-        p[k] = e == e ? (int16_t)rintf(e * SHORT_ONE) : 0;
-    }
-    for (uint32_t k = 0; k < n; k += SHORT_GROUP) short_values(t, out, (first + k) / SHORT_GROUP, p + k);
-    *largest = top;
-}
-
-static void ref_vision_attend_short(const struct vision_attend_short *t)
-{
-    for (uint32_t r = 0; r < t->rows; r++) {
-        float *out = t->out + r * t->ldo, largest = -INFINITY, lane[LANES] = {0};
-        for (uint32_t i = 0; i < t->head_dim; i++) out[i] = 0;
-        for (uint32_t key = 0; key < t->n; key += VISION_KEYS)
-            short_look(t, r, out, key, t->n - key < VISION_KEYS ? t->n - key : VISION_KEYS, &largest, lane);
-        const float inverse = 1.0f / fold(lane);
+        for (uint32_t key = 0; key < t->n; key += SHORT_KEYS)
+            short_look(t, r, out, key, t->n - key < SHORT_KEYS ? t->n - key : SHORT_KEYS, &w);
+        const float inverse = 1.0f / w.sum;
         for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= inverse;
     }
 }
@@ -144,7 +110,6 @@ void kernels_use_ref_vision(struct kernels *k)
     k->add = ref_add;
     k->gelu_bias = ref_gelu_bias;
     k->vision_attend = ref_vision_attend;
-    k->vision_attend_short = ref_vision_attend_short;
     k->short_row = short_row;
     k->short_columns = short_columns;
 }
