@@ -1,8 +1,8 @@
-"""The demo model in PyTorch: Gemma 3's text layers and its picture encoder, very small, and the aids that help it learn to see.
+"""The demo model in PyTorch: Gemma 3's text layers and picture encoder, very small, and aids that help it learn to see.
 
-Matrices of the text layers can be rounded to Q4_0 in the forward pass (Lin.qat), so that they learn to bear it. GELU has
-two forms: the architecture's (tanh) and, while training, the erf form, which differs by less than 5e-4 and is four times
-faster on a CPU; whoever scores the model sets fast_gelu(False).
+Matrices of the text layers can be rounded to Q4_0 in the forward pass (Lin.qat), so that they learn to bear it. GELU
+has two forms: the architecture's (tanh) and, while training, the erf form, which differs by less than 5e-4 and is four
+times faster on a CPU; whoever scores the model sets fast_gelu(False).
 """
 import math
 
@@ -19,7 +19,8 @@ SOFT = 8
 # What a place in the picture is asked for; the last class of the first three means that no shape is here.
 HERE = (("shape", len(C.SHAPES) + 1), ("colour", len(C.COLOURS) + 1), ("size", 3), ("background", len(C.COLOURS)))
 # What the whole picture is asked for: the background, and size, colour, shape and place of two shapes, or 'none'.
-SLOTS = [("colour", len(C.COLOURS) + 1)] + [("size", 3), ("colour", len(C.COLOURS) + 1), ("shape", len(C.SHAPES) + 1), ("place", len(C.PLACES) + 1)] * 2
+SLOTS = [("colour", len(C.COLOURS) + 1)] + 2 * [("size", 3), ("colour", len(C.COLOURS) + 1), ("shape", len(C.SHAPES) + 1),
+                                                ("place", len(C.PLACES) + 1)]
 _gelu = "tanh"
 
 
@@ -72,8 +73,10 @@ class Layer(nn.Module):
     def __init__(self, i):
         super().__init__()
         self.glob = (i + 1) % 6 == 0
-        self.input_layernorm, self.post_attention_layernorm, self.pre_feedforward_layernorm, self.post_feedforward_layernorm = RMS(D), RMS(D), RMS(D), RMS(D)
-        self.q_proj, self.k_proj, self.v_proj, self.o_proj = Lin(D, H * HD), Lin(D, KV * HD), Lin(D, KV * HD), Lin(H * HD, D)
+        self.input_layernorm, self.post_attention_layernorm = RMS(D), RMS(D)
+        self.pre_feedforward_layernorm, self.post_feedforward_layernorm = RMS(D), RMS(D)
+        self.q_proj, self.o_proj = Lin(D, H * HD), Lin(H * HD, D)
+        self.k_proj, self.v_proj = Lin(D, KV * HD), Lin(D, KV * HD)
         self.q_norm, self.k_norm = RMS(HD), RMS(HD)
         self.gate_proj, self.up_proj, self.down_proj = Lin(D, FF), Lin(D, FF), Lin(FF, D)
 
@@ -125,7 +128,7 @@ class Gemma(nn.Module):
         self.guess = nn.Linear(NTOK * D, sum(n for _, n in SLOTS))
 
     def see(self, px, at):
-        """px float [b, n, n, 3] in -1..1, at: the numbers of its patches in a whole picture [b, patches] -> what the encoder makes of them."""
+        """px float [b, n, n, 3] in -1..1; at: its patches' numbers in a whole picture -> the encoder's last rows."""
         b, g = px.shape[0], px.shape[1] // P
         t = px.view(b, g, P, g, P, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, g * g, 3 * P * P)
         x = self.patch(t) + self.pos[at]

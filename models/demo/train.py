@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Train the demo model: a very small Gemma 3 (text and pictures), quantisation-aware for Q4_0, written as a Hugging Face checkpoint.
+"""Train the demo model: a very small Gemma 3 (text and pictures) that learns to bear Q4_0, as a Hugging Face checkpoint.
 
   python3 train.py OUT_DIR [--glance N] [--see N] [--read N] [--workers W] [--resume state.pt]
                                              needs python3-torch, python3-sentencepiece, python3-numpy
 Three lessons, each a number of steps:
-  glance   the encoder alone, on windows of 8x8 of its 16x16 patches around a shape: every patch says what shape, colour and
-           size it belongs to. A name for the whole picture teaches shapes too, but takes far more pictures; and a window
+  glance   the encoder alone, on windows of 8x8 of its 16x16 patches around a shape: every patch says what shape, colour
+           and size it belongs to. Naming the whole picture teaches shapes too, but takes far more pictures; and a window
            costs a fifth of a picture, because attention is quadratic and most of a picture is background.
   see      the encoder alone, whole pictures: every patch, every row that the text model will get, and all rows together
            (which shape is first, and where) say what they see.
-  read     text and conversations about pictures, everything but the encoder; later with the text layers' matrices rounded to Q4_0.
-The optimiser is Muon for the layers' matrices (a fifth to a third of AdamW's steps here), AdamW for the rest. --workers
-processes, one thread each, share the weights and step without waiting for each other (a second core helps, a busy one does no
-harm). So two runs are never the same; OUT_DIR/../state.pt holds the float weights every few hundred steps, for --resume.
+  read     text and conversations about pictures, everything but the encoder; from 40% on with Q4_0 rounding.
+The optimiser is Muon for the layers' matrices (as far in 1,300 steps of glance as AdamW in 2,900), AdamW for the rest.
+--workers processes, one thread each, share the weights and step without waiting for each other: a second core helps, a
+busy one does no harm. So two runs are never the same. OUT_DIR/../state.pt holds the float weights, every 100 steps.
 
-OUT_DIR gets config.json, model.safetensors (bf16, unquantised, as Google publishes its QAT checkpoints), tokenizer.json, tokenizer.model
-(kept if it is there), tokenizer_config.json, preprocessor_config.json and eval.json (what it scored on what training never saw).
+OUT_DIR gets model.safetensors (bf16, unquantised, as Google publishes its QAT checkpoints), config.json, tokenizer.model
+(kept if it is there), tokenizer.json, tokenizer_config.json, preprocessor_config.json and eval.json: what it scored here
+on what training never saw.
 """
 import argparse
 import os
@@ -41,7 +42,7 @@ def names_of_scene(s):
 
 
 def names_of_places(s, where):
-    """Class numbers of HERE for all patches [4, SIDE * SIDE] and all rows [4, NTOK]: what lies under a patch's middle, most in a row."""
+    """Classes of HERE for all patches [4, SIDE * SIDE] and rows [4, NTOK]: what is under a patch's middle, most in a row."""
     m = SIDE // 4
     patches = np.array([n - 1 for _, n in HERE])[:, None, None].repeat(SIDE, 1).repeat(SIDE, 2)
     patches[3] = NAMES["colour"].index(s["background"])
@@ -72,7 +73,8 @@ def windows(rng, n):
         _, _, cx, cy, _ = rng.choice(where)
         x, y = (min(max(int(c / P) - SIDE // 4 + rng.randint(-2, 2), 0), SIDE // 2) for c in (cx, cy))
         moved = [(sh, col, cx - P * x, cy - P * y, r) for sh, col, cx, cy, r in where]
-        px.append(C.draw(s, rng, IMG // 2, IMG // 2, moved)); at.append(GRID[y:y + SIDE // 2, x:x + SIDE // 2].reshape(-1))
+        px.append(C.draw(s, rng, IMG // 2, IMG // 2, moved))
+        at.append(GRID[y:y + SIDE // 2, x:x + SIDE // 2].reshape(-1))
         named.append(names_of_places(s, where)[0][:, at[-1]])
     return pixels(px), torch.from_numpy(np.stack(at)), torch.from_numpy(np.stack(named))
 
@@ -85,7 +87,7 @@ def name_loss(says, named, kinds):
 
 
 def place_loss(says, named):
-    """The same for places, most of which are empty: those count less. The second result is how many patches of shapes name their shape."""
+    """The same for places, most of which are empty: those count less; and how many patches of shapes name their shape."""
     loss = 0
     for i, q in enumerate(says.transpose(1, 2).float().split([n for _, n in HERE], 1)):
         weight = torch.ones(q.shape[1])
@@ -115,8 +117,9 @@ def see(model, sp, rng, part, n=32):
     of_patches, h1 = place_loss(says[0], torch.from_numpy(np.stack(patches)))
     of_rows, h2 = place_loss(says[1], torch.from_numpy(np.stack(rows)))
     of_scene, h3 = name_loss(says[2], torch.tensor(scenes), SLOTS)
-    return of_patches + of_rows + of_scene, {"patches": of_patches.item(), "shape": h1, "rows": of_rows.item(), "shape of rows": h2,
-                                             "scene": of_scene.item(), "its shapes": (h3[3] + h3[7]) / 2, "places": (h3[4] + h3[8]) / 2}
+    said = {"patches": of_patches.item(), "shape": h1, "rows": of_rows.item(), "shape of rows": h2,
+            "scene": of_scene.item(), "its shapes": (h3[3] + h3[7]) / 2, "places": (h3[4] + h3[8]) / 2}
+    return of_patches + of_rows + of_scene, said
 
 
 def encode(sp, turns, picture):
@@ -149,7 +152,8 @@ def conversations(sp, rng, pictures, texts, most=112):
             turns.append(turn); row = longer
         rows.append(row)
     m = min(max(len(r[0]) for r in rows), most)
-    ids = torch.tensor([(r[0] + [PAD] * m)[:m] for r in rows]); learn = torch.tensor([(r[1] + [0] * m)[:m] for r in rows])
+    ids = torch.tensor([(r[0] + [PAD] * m)[:m] for r in rows])
+    learn = torch.tensor([(r[1] + [0] * m)[:m] for r in rows])
     return ids, learn, pixels(px)
 
 
@@ -198,32 +202,36 @@ class Muon:
             for p, v in zip(self.matrices, self.momenta):
                 v.mul_(.95).add_(p.grad)
                 rate = self.rate * scale
-                p.mul_(1 - .01 * rate).add_(orthogonal(p.grad + .95 * v), alpha=-rate * max(1, p.shape[0] / p.shape[1]) ** .5)
+                tall = max(1, p.shape[0] / p.shape[1]) ** .5
+                p.mul_(1 - .01 * rate).add_(orthogonal(p.grad + .95 * v), alpha=-rate * tall)
 
 
 TEXT = ("embed", "layers.", "norm.")
-LESSONS = {"glance": (glance, Gemma.ENCODER + Gemma.AIDS), "see": (see, Gemma.ENCODER + Gemma.BRIDGE + Gemma.AIDS), "read": (read, TEXT + Gemma.BRIDGE)}
+LESSONS = {"glance": (glance, Gemma.ENCODER + Gemma.AIDS),
+           "see": (see, Gemma.ENCODER + Gemma.BRIDGE + Gemma.AIDS),
+           "read": (read, TEXT + Gemma.BRIDGE)}
 
 
-def train(worker, model, sp, plan, count, out, seed, rates):
-    """One of the processes that share the model. plan: [(lesson, steps)]; count: steps begun by all of them."""
+def train(worker, model, sp, plan, count, out, seed):
+    """One of the processes that share the model. plan: [(lesson, steps, rate)]; count: steps begun by all of them."""
     torch.set_num_threads(1); fast_gelu(True)
     rng = random.Random(seed * 1000 + worker); name = None
     while True:
         with count.get_lock(): step = count.value; count.value += 1
-        for lesson, steps in plan:
+        for lesson, steps, rate in plan:
             if step < steps: break
             step -= steps
         else: return
         if lesson != name:
-            name = lesson; teach, kinds = LESSONS[name]; opt = Muon(model, kinds, rates[name]); mean = {}; own = 0
+            name = lesson; teach, kinds = LESSONS[name]; opt = Muon(model, kinds, rate); mean = {}; own = 0
         part = step / steps
         loss, said = teach(model, sp, rng, part)
         opt.step(loss, min(1, (own + 1) / 50) * min(1, max(.02, 2 - 2 * part)))
         own += 1
         for k, v in said.items(): mean[k] = mean.get(k, v) * .96 + v * .04
         if own % 25 == 0:
-            print(f"{name} {step} of {steps}, worker {worker}, {time.process_time():.0f} s:", ", ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
+            print(f"{name} {step} of {steps}, worker {worker}, {time.process_time():.0f} s:",
+                  ", ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
         if own % 100 == 0 and worker == 0: save(model, out)
 
 
@@ -244,7 +252,7 @@ def answer(model, sp, question, px=None, limit=120):
 
 
 def score(model, sp, n):
-    """Exact answers, with Q4_0 weights, of n questions of each kind. The engine's own count is tests/pipeline/captions_test.py."""
+    """Exact answers, with Q4_0 weights, of n questions of each kind. The engine's count: tests/pipeline/demo_scores_test.py."""
     Lin.qat = True; fast_gelu(False)
     rng = random.Random(99); right = [0, 0, 0]; seen = [0, 0]
     while seen[0] < n:
@@ -256,12 +264,14 @@ def score(model, sp, n):
         if C.held_out(q): right[1] += answer(model, sp, q) == a; seen[1] += 1
     for _ in range(n):
         q, a = C.text_turn(rng); right[2] += answer(model, sp, q) == a
-    return dict(zip(("pictures, scenes never seen", "sums and counting, questions never seen", "all text questions"), (r / n for r in right)))
+    kinds = "pictures, scenes never seen", "sums and counting, questions never seen", "all text questions"
+    return {kind: r / n for kind, r in zip(kinds, right)} if n else {}
 
 
 def main():
     ap = argparse.ArgumentParser(); ap.add_argument("out")
-    for lesson, steps in (("glance", 6000), ("see", 2000), ("read", 8000)): ap.add_argument("--" + lesson, type=int, default=steps, help=f"steps of this lesson ({steps})")
+    for lesson, steps in (("glance", 5000), ("see", 800), ("read", 4000)):
+        ap.add_argument("--" + lesson, type=int, default=steps, help=f"steps of this lesson ({steps})")
     ap.add_argument("--read-rate", type=float, default=.01, help="learning rate of matrices while reading (0.01)")
     ap.add_argument("--workers", type=int, default=2, help="processes that train together (2)")
     ap.add_argument("--seed", type=int, default=1)
@@ -271,11 +281,12 @@ def main():
     os.makedirs(a.out, exist_ok=True); torch.set_num_threads(1); torch.manual_seed(a.seed)
     sp = tokenizer(a.out)
     model = Gemma(sp.get_piece_size())
-    print("pieces", sp.get_piece_size(), "parameters", sum(p.numel() for k, p in model.named_parameters() if not k.startswith(Gemma.AIDS)), flush=True)
+    size = sum(p.numel() for k, p in model.named_parameters() if not k.startswith(Gemma.AIDS))
+    print("pieces", sp.get_piece_size(), "parameters", size, flush=True)
     if a.resume: model.load_state_dict(torch.load(a.resume))
     model.share_memory()
-    plan = [("glance", a.glance), ("see", a.see), ("read", a.read)]
-    mp.start_processes(train, (model, sp, plan, mp.Value("l", 0), a.out, a.seed, {"glance": .01, "see": .01, "read": a.read_rate}), a.workers, start_method="fork")
+    plan = [("glance", a.glance, .01), ("see", a.see, .01), ("read", a.read, a.read_rate)]
+    mp.start_processes(train, (model, sp, plan, mp.Value("l", 0), a.out, a.seed), a.workers, start_method="fork")
     save(model, a.out)
     scores = score(model, sp, a.score); print(scores, flush=True)
     export(model, sp, a.out, scores)
