@@ -270,7 +270,7 @@ def score(model, sp, n):
 
 def main():
     ap = argparse.ArgumentParser(); ap.add_argument("out")
-    for lesson, steps in (("glance", 5000), ("see", 800), ("read", 4000)):
+    for lesson, steps in (("glance", 5000), ("see", 800), ("read", 8000)):
         ap.add_argument("--" + lesson, type=int, default=steps, help=f"steps of this lesson ({steps})")
     ap.add_argument("--read-rate", type=float, default=.01, help="learning rate of matrices while reading (0.01)")
     ap.add_argument("--workers", type=int, default=2, help="processes that train together (2)")
