@@ -3,6 +3,7 @@
 #include "coordinator/commands.h"
 #include "coordinator/output_file.h"
 #include "coordinator/report.h"
+#include "coordinator/trace.h"
 
 #include "base/log.h"
 
@@ -46,6 +47,7 @@ static int compute(struct pipeline *p, struct request *r, const struct options *
     int code = serve_add(s, r, why);
     if (!code) code = serve_run(s, 0, why);
     if (!code && o->report) code = report_print(p, s, r, 1, why);
+    if (!code) code = trace_finish(p, why);
     serve_forget(s, r);
     serve_close(&s);
     return code;

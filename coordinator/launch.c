@@ -350,7 +350,7 @@ static void set_limits(struct pipeline *p)
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
     uint64_t pixels = v ? see_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
     uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0, seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
-    const uint64_t sizes[] = {work, scores, pixels, rows, seen};
+    const uint64_t sizes[] = {work, scores, pixels, rows, seen, DIARY_PART_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
     port_limits(p->port, most, 4096);

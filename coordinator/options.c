@@ -15,7 +15,7 @@ enum key {
     K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
-    K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN,
+    K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
 };
 
 struct row_of_table {
@@ -46,7 +46,7 @@ static const struct row_of_table table[] = {
     {"sequences", "N", K_SEQUENCES, CMD_RUN | CMD_PLAN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
     {"micro-batch", "N", K_ROWS, PIPELINE | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1)"},
-    {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line, answered together, printed in order, one a line (- is stdin)"},
+    {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line, answered together, printed in order, one a line (- is stdin); with --mmproj a line may begin with /image FILE"},
     {"system", "TEXT", K_SYSTEM, ANSWER, "what to tell the model before the first question"},
     {"raw", 0, K_RAW, CMD_RUN, "no chat turns: <bos> and the text as it is, to be continued"},
     {"n", "MAX", 'n', ANSWER, "tokens of an answer, at most (default 512)"},
@@ -58,6 +58,7 @@ static const struct row_of_table table[] = {
     {"repeat-last", "N", K_LAST, ANSWER, "how many last tokens that looks at (default 64, at most 256)"},
     {"seed", "S", K_SEED, ANSWER, "the same seed gives the same answer (default: drawn; --report shows it)"},
     {"report", 0, K_REPORT, PIPELINE, "a closing table on stderr: memory, busy, waiting, rates"},
+    {"trace", "FILE", K_TRACE, PIPELINE, "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"fingerprint", 0, K_PRINT, CMD_RUN | CMD_LOGITS, "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted"},
     {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
@@ -201,6 +202,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     case K_TEMP: case K_TOP_K: case K_TOP_P: case K_MIN_P: case K_PENALTY: case K_LAST:
         return take_sampling(&o->sampling, row, v, why);
     case K_SEED: return take_seed(o, v, why);
+    case K_TRACE: o->trace = v; return 0;
     case K_REPORT: o->report = true; return 0;
     case K_PRINT: o->fingerprint = true; return 0;
     case K_IDS: o->ids = v; return 0;

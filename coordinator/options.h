@@ -39,6 +39,7 @@ struct options {
 
     /* what to show */
     bool report, fingerprint, quiet, verbose;
+    const char *trace; /* a file */
     bool json; /* plan */
 
     /* logits, tokenize */

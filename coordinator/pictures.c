@@ -2,6 +2,7 @@
 #include "coordinator/pictures.h"
 
 #include "base/hash.h"
+#include "coordinator/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ static int send_one(struct pictures *ps, uint32_t number, struct err *why)
     p->sent = true;
     ps->waiting--;
     ps->in_flight++;
+    trace_picture_sent(ps->pipe->trace, number, ps->pipe->vision.first + 1);
     return pipeline_send(ps->pipe, ps->pipe->vision.first + 1, &f, why);
 }
 
@@ -164,6 +166,7 @@ int pictures_take(struct pictures *ps, struct frame *seen, struct err *why)
     memcpy(rows, m.values, bytes);
     ps->picture[m.picture].rows = rows;
     ps->in_flight--;
+    trace_picture_back(ps->pipe->trace, (uint32_t)m.picture);
     forget_oldest(ps);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* coordinator/pipeline.c — see pipeline.h: opening, listening to the workers, closing. Launching is in launch.c. */
 #include "coordinator/pipeline.h"
 
+#include "coordinator/trace.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -124,6 +126,7 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     p->port = mpi;
     if (mpi) p->stages = port_nodes(mpi) - 1; /* known at once: whatever fails from here on, the ranks are told */
     *out = p;
+    if (o->trace) TRY(trace_open(&p->trace, o->trace, why));
     if (o->model) {
         TRY(model_open(&p->model, o->model, why));
         TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
@@ -244,16 +247,24 @@ int pipeline_send(struct pipeline *p, int node, struct frame **f, struct err *wh
     return code == E_LINK ? lost(p, node, why) : code;
 }
 
+bool pipeline_computes(const struct pipeline *p, int node)
+{
+    return p->model || p->vision.stage[node - 1].used;
+}
+
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
+    int asked = 0;
     for (int i = 1; i <= p->stages; i++) {
         struct frame *ask = 0;
         p->nodes[i].reported = false;
+        if (!pipeline_computes(p, i)) continue;
+        asked++;
         TRY(empty_write(&ask, M_REPORT_ASK, why));
         TRY(pipeline_send(p, i, &ask, why));
     }
     uint64_t end = clock_ns() + WORKER_LEASE_NS;
-    for (int have = 0; have < p->stages;) {
+    for (int have = 0; have < asked;) {
         struct frame *f = 0;
         TRY(pipeline_receive(p, &f, 1000, why));
         if (!f && clock_ns() > end) return fail(why, E_WORKER, "not every worker sent its report");
@@ -292,6 +303,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     struct pipeline *p = *pp;
     if (!p) return;
     *pp = 0;
+    trace_abandon(&p->trace);
     if (p->port) dismiss(p, failure);
     children_finish(&p->children, failure ? 500 : 5000);
     port_close(&p->port);

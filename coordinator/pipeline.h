@@ -45,6 +45,7 @@ struct pipeline {
     uint64_t run, pinged_ns;
     bool launched;
     double launch_seconds;
+    struct trace *trace; /* NULL unless asked for */
 };
 
 /* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. */
@@ -54,6 +55,9 @@ void pipeline_close(struct pipeline **p, const struct err *failure); /* failure:
 
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int node);
+
+/* False for a worker that got nothing: more of them than layers of the encoder, and no text. It hears STOP at the end. */
+bool pipeline_computes(const struct pipeline *p, int node);
 
 int pipeline_stages(const struct pipeline *p); /* how many there will be; known after pipeline_open */
 

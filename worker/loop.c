@@ -40,6 +40,7 @@ struct loop {
     bool failed;
     struct err failure;
     uint64_t busy_ns, wait_ns, send_ns, see_ns, batches, rows, pictures, last_batch;
+    uint64_t computed_ns; /* when the last computing ended */
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
     struct diary diary;
@@ -104,6 +105,7 @@ static int compute_picture(struct loop *l, struct frame *f, struct err *why)
     struct frame *out = 0;
     if (f) TRY(see_begin(l->setup->see, f, why));
     TRY(see_step(l->setup->see, &out, why));
+    l->computed_ns = clock_ns();
     return out ? hand_over(l, out, l->setup->see->next, why) : 0;
 }
 
@@ -119,6 +121,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
                     (unsigned long long)l->work.batch, l->work.dtype);
     l->result = (struct result){.batch = l->work.batch};
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, &l->result, send_scores, l, why);
+    l->computed_ns = clock_ns();
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
     frame_free(f);
     if (code) return code;
@@ -132,10 +135,10 @@ static bool picture_waits(const struct loop *l)
     return l->pictures_in.n || (l->setup->see && see_busy(l->setup->see));
 }
 
-/* Under the lock. */
+/* Under the lock. Handing over is no computing: the next stage may be at it already. */
 static void account(struct loop *l, bool picture, bool begun, uint64_t start)
 {
-    uint64_t end = clock_ns();
+    const uint64_t end = l->computed_ns > start ? l->computed_ns : clock_ns();
     l->busy_ns += end - start;
     turns_took(&l->turns, picture, end - start);
     if (!picture) {

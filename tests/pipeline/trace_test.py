@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""The trace of a run with pictures: it holds everything that was computed once, in an order that can be, and shows stages of
+the encoder at the next picture while earlier ones are already text. Only the order of events is looked at, no duration:
+the processes of one machine share one clock.
+"""
+import collections
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from drawn import ENCODER, scenes
+from relay import *
+
+SEES = ["--model", DEMO, "--mmproj", ENCODER, "--quiet", "--temp", "0"]
+PICTURES, LAYERS = 12, 4
+FILES = scenes(PICTURES, 5)
+
+
+def questions():
+    """A file of prompts: each about its own picture, then one about none."""
+    lines = ["/image %s Describe the picture." % p for p in FILES]
+    with open(path("questions"), "w") as f:
+        f.write("\n".join(lines + ["What is 12 + 9?"]) + "\n")
+    return path("questions")
+
+
+QUESTIONS = questions()
+
+
+class Trace:
+    def __init__(self, name, *way):
+        self.out = good(*way, "--prompts", QUESTIONS, "-n", "6", "--trace", path(name))
+        with open(path(name)) as f:
+            events = json.load(f)["traceEvents"]
+        self.at = {(e["ph"], e["cat"], e["id"]): e for e in events if e["ph"] in "be"}
+        self.seen, self.text = collections.defaultdict(list), collections.defaultdict(list)
+        for e in events:
+            if e["ph"] == "X":
+                of = (self.seen if e["cat"] == "picture" else self.text)[e["pid"]]
+                of.append((e["ts"], e["ts"] + e["dur"], e["args"][e["cat"]], e["args"].get("layers") or e["args"].get("rows")))
+        self.batches = collections.defaultdict(list)  # of a request
+        for (ph, cat, n), e in self.at.items():
+            if ph == "b" and cat == "batch":
+                for part in e["args"]["of"]:
+                    self.batches[part["request"]].append(n)
+
+
+def whole(name, stages, way):
+    t = Trace(name, *way)
+    need(t.out == good(GEMMAPIPE, "run", *SEES, "--prompts", QUESTIONS, "-n", "6"), "the answers differ")
+    for kind in ("request", "picture", "batch"):
+        begun, ended = (sorted(n for ph, cat, n in t.at if (ph, cat) == (p, kind)) for p in "be")
+        need(begun and begun == ended, "%s: %d begin, %d end" % (kind, len(begun), len(ended)))
+    for node in range(1, stages + 1):
+        line = sorted(t.seen[node] + t.text[node])
+        need(all(a[1] <= b[0] for a, b in zip(line, line[1:])), "worker %d did two things at once" % node)
+        numbers = [b for _, _, b, _ in t.text[node]]
+        need(sorted(numbers) == sorted(set(numbers)) == sorted(n for ph, cat, n in t.at if (ph, cat) == ("b", "batch")), "worker %d: micro-batches" % node)
+    for p in range(PICTURES):
+        layers, end = 0, t.at["b", "picture", p]["ts"]
+        for node in sorted(n for n in t.seen if t.seen[n]):
+            parts = [s for s in t.seen[node] if s[2] == p]
+            layers += sum(s[3] for s in parts)
+            need(parts[0][0] >= end, "picture %d reached worker %d before it left the last" % (p, node))
+            end = parts[-1][1]
+        need(layers == LAYERS and end <= t.at["e", "picture", p]["ts"], "picture %d: %d layers" % (p, layers))
+    return t
+
+
+def overlap(t):
+    """Pairs of (request, picture of a later one) where the picture is begun at a stage before the request's last text is done."""
+    found = 0
+    for k in range(PICTURES - 1):
+        mine, next_one = (t.at["b", "request", r]["args"]["pictures"][0] for r in (k, k + 1))
+        done = max(end for node in t.text for _, end, b, _ in t.text[node] if b in t.batches[k])
+        begun = min(begin for node in t.seen for begin, _, p, _ in t.seen[node] if p == next_one)
+        found += begun < done and t.at["e", "picture", mine]["ts"] < done
+    return found
+
+
+def overlapping(name, stages, *way):
+    t = whole(name, stages, way)
+    n = overlap(t)
+    need(n > 0, "no picture was in the encoder while the one before it was in the text")
+    blind = PICTURES  # the request without a picture
+    last = max(t.at["e", "picture", p]["ts"] for p in range(PICTURES))
+    need(t.at["b", "batch", t.batches[blind][0]]["ts"] < last, "a question without a picture waited for all pictures of others")
+    stages = {node for node in t.seen for _, _, p, _ in t.seen[node]}
+    return "%d of %d pictures; the encoder on %d workers" % (n, PICTURES - 1, len(stages))
+
+
+def reported():
+    _, _, err = run(GEMMAPIPE, "run", *SEES, "--prompts", QUESTIONS, "-n", "3", "--workers", "3", "--report")
+    rows = [l.split() for l in err.split("% of its busy time", 1)[1].splitlines()[1:4]]
+    need([r[0] for r in rows] == ["1", "2", "3"] and all(r[-3] == str(PICTURES) for r in rows), repr(rows))
+    need("another stage saw another picture" in err, err)
+    _, _, err = run(GEMMAPIPE, "embed-image", "--mmproj", ENCODER, "--image", FILES[0], "--out", path("r"), "--workers", "6", "--report", "--trace", path("e"))
+    need("projector" in err and "for 0 % another stage computed text" in err, err)
+    need(len(json.load(open(path("e")))["traceEvents"]) > 6, "an empty trace")
+
+
+def no_trace_of_a_failure():
+    status, _, err = run(GEMMAPIPE, "run", *SEES, "--trace", path("failed"), "--image", path("none.png"), "hi")
+    need(status == 3, err)
+    need(not [f for f in os.listdir(FOLDER) if f.startswith("failed")], "a run that failed left a trace")
+    status, _, err = run(GEMMAPIPE, "run", *SEES, "--trace", path("no/such/folder"), "hi")
+    need(status == 3 and "no/such/folder" in err, err)
+
+
+RUN = [GEMMAPIPE, "run", *SEES, "--sequences", "8"]
+claim("pictures_overlap_with_text_of_earlier_ones_local", overlapping, "local.json", 3, *RUN, "--workers", "3")
+claim("pictures_overlap_with_text_of_earlier_ones_mpi", overlapping, "mpi.json", 2, *mpirun(3), *RUN)
+claim("pictures_overlap_when_one_worker_sees", overlapping, "one.json", 3, *RUN, "--workers", "3", "--vision-split", "0,4,0")
+claim("the_report_tells_of_pictures", reported)
+claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
+finish()
