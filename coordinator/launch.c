@@ -78,6 +78,13 @@ static int hear_all(struct pipeline *p, struct err *why)
 
 /* ---- planning ---- */
 
+static bool shares_machine(const struct pipeline *p, int node)
+{
+    for (int i = 1; i <= p->stages; i++)
+        if (i != node && !strcmp(p->nodes[i].hello.host, p->nodes[node].hello.host)) return true;
+    return false;
+}
+
 static int make_offers(struct pipeline *p, struct err *why)
 {
     uint64_t sizes[MAX_STAGES] = {0};
@@ -94,6 +101,7 @@ static int make_offers(struct pipeline *p, struct err *why)
         if (!o->speed) o->speed = 1;
         snprintf(o->name, sizeof o->name, "%.120s", node->where);
         uint64_t said = n ? sizes[n == 1 ? 0 : i] : o->memory;
+        o->shares_machine = !said && shares_machine(p, i + 1);
         o->memory = said && said < node->hello.memory ? said : node->hello.memory;
         o->threads = p->options->threads ? p->options->threads : (int)node->hello.threads;
     }
@@ -113,16 +121,34 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
     return plan_by_hand(&p->plan, &shape, p->offers, layers, n, wanted, why);
 }
 
+uint64_t pipeline_planned(const struct pipeline *p, int node)
+{
+    return p->plan.stage[node - 1].bytes.total + p->vision.stage[node - 1].bytes.total;
+}
+
+/* Workers that share this machine share its memory too; each alone may fit where all together do not. */
+static uint64_t planned_here(const struct pipeline *p)
+{
+    uint64_t sum = 0;
+    for (int i = 1; i <= p->stages && p->children; i++) sum += pipeline_planned(p, i);
+    return sum;
+}
+
+static bool fits_this_machine(const struct pipeline *p)
+{
+    return planned_here(p) <= memory_allowed();
+}
+
 static int solve_vision(struct pipeline *p, struct err *why)
 {
     enum vision_type as = p->options->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
     const struct plan *text = p->model ? &p->plan : 0;
-    uint32_t layers[MAX_STAGES];
-    int n = 0;
-    if (!p->options->vision_split) return vision_plan_solve(&p->vision, p->encoder, as, text, p->offers, p->stages, why);
-    TRY(plan_read_split(p->options->vision_split, layers, &n, why));
-    if (n != p->stages) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", n, p->stages);
-    return vision_plan_by_hand(&p->vision, p->encoder, as, text, p->offers, layers, n, why);
+    struct vision_wish wish;
+    TRY(vision_wish_read(&wish, p->options->vision_split, why));
+    TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why));
+    if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
+    wish.how = VISION_LAYERS;
+    return vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why);
 }
 
 static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
@@ -133,18 +159,10 @@ static int solve(struct pipeline *p, const struct capacity *wanted, struct err *
     return p->encoder ? solve_vision(p, why) : 0;
 }
 
-uint64_t pipeline_planned(const struct pipeline *p, int node)
-{
-    return p->plan.stage[node - 1].bytes.total + p->vision.stage[node - 1].bytes.total;
-}
-
-/* Workers that share this machine share its memory too; each alone may fit where all together do not. */
 static int check_this_machine(const struct pipeline *p, struct err *why)
 {
-    if (!p->children) return 0;
-    uint64_t sum = 0, have = memory_allowed();
-    for (int i = 1; i <= p->stages; i++) sum += pipeline_planned(p, i);
-    if (sum <= have) return 0;
+    uint64_t sum = planned_here(p), have = memory_allowed();
+    if (fits_this_machine(p)) return 0;
     return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->stages,
                 (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
 }

@@ -30,7 +30,7 @@ static const struct row_of_table table[] = {
     {"mmproj", "FILE", K_MMPROJ, SEES, "the picture encoder that belongs to it, a GGUF too"},
     {"image", "FILE", K_IMAGE, CMD_RUN | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
     {"pan-and-scan", 0, K_PAN, ANSWER, "show a long picture whole and in pieces"},
-    {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand; 0 for none"},
+    {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand, 0 for none; or all,0,all: copies of all of it; or one word: copies, layers (default: whichever is faster)"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, PIPELINE, "N stages as threads of this one process"},

@@ -72,6 +72,8 @@ def ways():
     yield "local 2", ["--workers", "2"]
     yield "one worker sees", ["--workers", "3", "--vision-split", "0,4,0"]
     yield "more workers than layers", ["--workers", "5"]
+    yield "copies", ["--workers", "3", "--vision-split", "copies"]
+    yield "two copies, one blind", ["--here", "3", "--vision-split", "all,0,all"]
     yield "sent weights", ["--workers", "3", "--send-weights", "--vision-split", "2,0,2"]
 
 
@@ -81,8 +83,10 @@ def one_hash():
     for name, way in ways():
         need(good(*ask, *way) == want, "%s gives another answer" % name)
     need(good(*mpirun(4), *ask) == want, "MPI gives another answer")
-    with Workers(3) as w:
-        need(good(*ask, *w.connect) == want, "ZeroMQ gives another answer")
+    need(good(*mpirun(4), *ask, "--vision-split", "copies") == want, "MPI gives another answer with copies")
+    for way in ([], ["--vision-split", "copies", "--send-weights"], ["--vision-split", "all,0,all"]):
+        with Workers(3) as w:
+            need(good(*ask, *w.connect, *way) == want, "ZeroMQ gives another answer: %s" % way)
     for isa in ("ref", "avx2"):
         need(good(*ask, env={"GEMMAPIPE_ISA": isa}) == want, "%s gives another answer" % isa)
 

@@ -59,8 +59,10 @@ def whole(name, stages, way):
         need(sorted(numbers) == sorted(set(numbers)) == sorted(n for ph, cat, n in t.at if (ph, cat) == ("b", "batch")), "worker %d: micro-batches" % node)
     for p in range(PICTURES):
         layers, end = 0, t.at["b", "picture", p]["ts"]
-        for node in sorted(n for n in t.seen if t.seen[n]):
+        for node in range(1, stages + 1):
             parts = [s for s in t.seen[node] if s[2] == p]
+            if not parts:
+                continue
             layers += sum(s[3] for s in parts)
             need(parts[0][0] >= end, "picture %d reached worker %d before it left the last" % (p, node))
             end = parts[-1][1]
@@ -90,6 +92,26 @@ def overlapping(name, stages, *way):
     return "%d of %d pictures; the encoder on %d workers" % (n, PICTURES - 1, len(stages))
 
 
+def in_turn(name, workers, *way):
+    t = whole(name, workers, way)
+    at = [{node for node in t.seen for s in t.seen[node] if s[2] == p} for p in range(PICTURES)]
+    need(all(len(a) == 1 and a == {t.at["b", "picture", p]["args"]["to"]} for p, a in enumerate(at)), "a picture at several workers: %r" % at)
+    counts = [sum(node in a for a in at) for node in range(1, workers + 1)]
+    need(min(counts) >= 2, "pictures per worker: %r" % counts)
+    return "pictures per worker: %r" % counts
+
+
+def memory_decides():
+    way = [*RUN, "--workers", "3", "--verbose"]
+    plan = lambda *more: good(GEMMAPIPE, "plan", "--model", DEMO, "--mmproj", ENCODER, "--workers", "3", "--sequences", "8", *more).decode()
+    need("the whole encoder on each of 3 of 3" in plan("--memory", "64M"), plan("--memory", "64M"))
+    need("split over 3 of 3" in plan() and "split over 3 of 3" in plan("--memory", "64M", "--vision-split", "layers"), plan())
+    t = Trace("chosen.json", *way, "--memory", "64M")
+    need(len({t.at["b", "picture", p]["args"]["to"] for p in range(PICTURES)}) == 3, "no copies in spite of memory for them")
+    t = Trace("plain.json", *way)
+    need(len({t.at["b", "picture", p]["args"]["to"] for p in range(PICTURES)}) == 1, "copies where nobody spoke of memory")
+
+
 def reported():
     _, _, err = run(GEMMAPIPE, "run", *SEES, "--prompts", QUESTIONS, "-n", "3", "--workers", "3", "--report")
     rows = [l.split() for l in err.split("% of its busy time", 1)[1].splitlines()[1:4]]
@@ -112,6 +134,9 @@ RUN = [GEMMAPIPE, "run", *SEES, "--sequences", "8"]
 claim("pictures_overlap_with_text_of_earlier_ones_local", overlapping, "local.json", 3, *RUN, "--workers", "3")
 claim("pictures_overlap_with_text_of_earlier_ones_mpi", overlapping, "mpi.json", 2, *mpirun(3), *RUN)
 claim("pictures_overlap_when_one_worker_sees", overlapping, "one.json", 3, *RUN, "--workers", "3", "--vision-split", "0,4,0")
+claim("pictures_go_to_copies_in_turn_local", in_turn, "copies.json", 3, *RUN, "--workers", "3", "--vision-split", "copies")
+claim("pictures_go_to_copies_in_turn_mpi", in_turn, "copies-mpi.json", 2, *mpirun(3), *RUN, "--vision-split", "copies")
+claim("memory_decides_between_split_and_copies", memory_decides)
 claim("the_report_tells_of_pictures", reported)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
 finish()
