@@ -8,7 +8,7 @@
 
 #define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define ANSWER (CMD_RUN | CMD_CHAT)
-#define SEES (ANSWER | CMD_EMBED | CMD_PLAN)
+#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_PLAN)
 #define ALL (PIPELINE | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
@@ -28,8 +28,8 @@ struct row_of_table {
 static const struct row_of_table table[] = {
     {"model", "FILE", K_MODEL, ALL & ~CMD_EMBED, "the text model, a GGUF; of a split one the first file"},
     {"mmproj", "FILE", K_MMPROJ, SEES, "the picture encoder that belongs to it, a GGUF too"},
-    {"image", "FILE", K_IMAGE, CMD_RUN | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
-    {"pan-and-scan", 0, K_PAN, ANSWER, "show a long picture whole and in pieces"},
+    {"image", "FILE", K_IMAGE, CMD_RUN | CMD_LOGITS | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
+    {"pan-and-scan", 0, K_PAN, ANSWER | CMD_LOGITS, "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand, 0 for none; or all,0,all: copies of all of it; or one word: copies, layers (default: whichever is faster)"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
@@ -47,8 +47,8 @@ static const struct row_of_table table[] = {
     {"micro-batch", "N", K_ROWS, PIPELINE | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1)"},
     {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line, answered together, printed in order, one a line (- is stdin); with --mmproj a line may begin with /image FILE"},
-    {"system", "TEXT", K_SYSTEM, ANSWER, "what to tell the model before the first question"},
-    {"raw", 0, K_RAW, CMD_RUN, "no chat turns: <bos> and the text as it is, to be continued"},
+    {"system", "TEXT", K_SYSTEM, ANSWER | CMD_LOGITS, "what to tell the model before the first question"},
+    {"raw", 0, K_RAW, CMD_RUN | CMD_LOGITS, "no chat turns: <bos> and the text as it is, to be continued"},
     {"n", "MAX", 'n', ANSWER, "tokens of an answer, at most (default 512)"},
     {"temp", "T", K_TEMP, ANSWER, "temperature (default 1; 0 always takes the likeliest token)"},
     {"top-k", "K", K_TOP_K, ANSWER, "only the K likeliest tokens (default 64; 0 is off)"},
@@ -60,7 +60,7 @@ static const struct row_of_table table[] = {
     {"report", 0, K_REPORT, PIPELINE, "a closing table on stderr: memory, busy, waiting, rates"},
     {"trace", "FILE", K_TRACE, PIPELINE, "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"fingerprint", 0, K_PRINT, CMD_RUN | CMD_LOGITS, "print a hash of all scores the model produced: equal hash, equal bits"},
-    {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted"},
+    {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted, instead of a prompt; a picture stands where <image_soft_token> is repeated"},
     {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
     {"special", 0, K_SPECIAL, CMD_TOKENIZE, "let the text make control tokens such as <start_of_turn>"},
     {"json", 0, K_JSON, CMD_PLAN, "the plan as JSON: for scripts, and for gemmapipe-partition split"},
@@ -78,7 +78,7 @@ struct command_text {
 static const struct command_text commands[] = {
     {CMD_RUN, "run", "gemmapipe run --model M.gguf [options] \"prompt\"", "Answers one prompt, or many with --prompts, and ends."},
     {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation on the terminal. An empty line or Ctrl-D ends it."},
-    {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… --out F.f32 [options]", "Writes the scores of every position."},
+    {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]", "Writes the scores of every position."},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]", "Writes the rows a picture becomes."},
     {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text", "The ids of a text on one line, without <bos>."},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte."},
@@ -232,7 +232,8 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_PLAN && !o->workers && !o->split && !o->cluster)
         return fail(why, E_USAGE, "say for how many workers to plan: --workers N, --split A,B,C or --cluster FILE");
-    if (command == CMD_LOGITS && (!o->ids || !o->out)) return fail(why, E_USAGE, "logits wants --ids 2,105,… and --out FILE");
+    if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
+        return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
     if (command == CMD_RUN && o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
@@ -263,7 +264,7 @@ int options_read(struct options *o, enum command command, int argc, char **argv,
             return fail(why, E_USAGE, "unknown option or missing value: %s (--help lists them)", argv[optind - 1]);
         TRY(take(o, row, optarg, why));
     }
-    if (command == CMD_RUN && optind < argc) o->prompt = argv[optind++];
+    if ((command & (CMD_RUN | CMD_LOGITS)) && optind < argc) o->prompt = argv[optind++];
     if (optind < argc) return fail(why, E_USAGE, "\"%s\" is one word too many; a prompt goes in quotes", argv[optind]);
     return check(o, command, why);
 }

@@ -34,3 +34,28 @@ def noise(height, width, seed):
     y, x = np.mgrid[0:height, 0:width].astype("f4") / max(height, width)
     im = np.stack([x - y, np.sin(40 * x), np.cos(25 * y * x)], -1) * 90 + 128
     return np.clip(im + 30 * np.random.default_rng(seed).standard_normal(im.shape), 0, 255).astype("u1")
+
+
+def normalised(pixels):
+    return pixels.astype("f4") / np.float32(127.5) - 1
+
+
+def _weights(n, m):
+    """Pillow's bilinear, in 22 bits: which of n inputs make each of m outputs (docs/MODEL.md, "Pictures")."""
+    out, s = np.zeros((m, n), "i8"), n / m
+    r = max(s, 1)
+    for j in range(m):
+        c = (j + 0.5) * s
+        x = np.arange(max(0, int(c - r + 0.5)), min(n, int(c + r + 0.5)))
+        w = np.maximum(0, 1 - np.abs(x + 0.5 - c) / r)
+        out[j, x] = (0.5 + w / w.sum() * 2 ** 22).astype("i8")
+    return out
+
+
+def stretched(pixels, side):
+    """[side, side, 3]: first across, rounded to 8 bits, then down."""
+    rounded = lambda x: np.clip((x + 2 ** 21) >> 22, 0, 255)
+    x = pixels.astype("i8")
+    if x.shape[1] != side: x = rounded(np.einsum("ji,hic->hjc", _weights(x.shape[1], side), x))
+    if x.shape[0] != side: x = rounded(np.einsum("ji,iwc->jwc", _weights(x.shape[0], side), x))
+    return x.astype("u1")
