@@ -54,8 +54,8 @@ def _weights(n, m):
 
 def stretched(pixels, side):
     """[side, side, 3]: first across, rounded to 8 bits, then down."""
-    rounded = lambda x: np.clip((x + 2 ** 21) >> 22, 0, 255)
+    down = lambda x: np.clip((np.tensordot(_weights(len(x), side).astype("f8"), x.astype("f8"), 1).astype("i8") + 2 ** 21) >> 22, 0, 255)
     x = pixels.astype("i8")
-    if x.shape[1] != side: x = rounded(np.einsum("ji,hic->hjc", _weights(x.shape[1], side), x))
-    if x.shape[0] != side: x = rounded(np.einsum("ji,iwc->jwc", _weights(x.shape[0], side), x))
+    if x.shape[1] != side: x = down(x.transpose(1, 0, 2)).transpose(1, 0, 2)
+    if x.shape[0] != side: x = down(x)
     return x.astype("u1")
