@@ -70,8 +70,8 @@ static int add_prompt(struct job *j, size_t *room, const struct pipeline *p, con
         if (pages) j->page = pages;
         if (!more || !pages) return fail(why, E_MEMORY, "no memory for %zu prompts", *room);
     }
-    struct question q = {text, n, 0, j->album.n};
-    if (o->prompts_file && p->encoder && !o->n_images) TRY(question_pictures(&q, &j->album, why));
+    struct question q = {text, n, 0, o->n_images};
+    if (o->prompts_file) TRY(question_pictures(&q, &j->album, p, o, why));
     struct request *r = &j->requests[j->n];
     *r = (struct request){.key = j->n, .most = o->most, .sampling = o->sampling, .want_hash = o->fingerprint};
     j->page[j->n++] = q.page;

@@ -17,10 +17,13 @@ int question_album(struct album *out, const struct pipeline *p, const struct opt
 #define WORD "/image "
 #define NAME_MOST 4096
 
-int question_pictures(struct question *q, struct album *a, struct err *why)
+int question_pictures(struct question *q, struct album *a, const struct pipeline *p, const struct options *o, struct err *why)
 {
     char name[NAME_MOST];
     const size_t word = strlen(WORD);
+    if (q->n <= word || memcmp(q->text, WORD, word)) return 0;
+    if (!p->encoder) return fail(why, E_USAGE, "a prompt begins with %sand needs the encoder: --mmproj FILE.gguf", WORD);
+    if (o->n_images) return fail(why, E_USAGE, "a prompt begins with %sbeside --image, which shows all prompts the same pictures", WORD);
     q->page = a->n;
     while (q->n > word && !memcmp(q->text, WORD, word)) {
         const char *from = q->text + word, *end = q->text + q->n, *stop = memchr(from, ' ', (size_t)(end - from));

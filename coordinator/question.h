@@ -15,8 +15,9 @@ struct question {
 /* An album for this pipeline's encoder, with the pictures of --image in it; empty without an encoder. */
 int question_album(struct album *out, const struct pipeline *p, const struct options *o, struct err *why);
 
-/* Takes "/image FILE" off the beginning of a question, as often as it stands there, and puts the pictures into the album. */
-int question_pictures(struct question *q, struct album *a, struct err *why);
+/* Takes "/image FILE" off the beginning of a question, as often as it stands there, and puts the pictures into the album.
+ * E_USAGE where there can be none: without an encoder, or beside --image. */
+int question_pictures(struct question *q, struct album *a, const struct pipeline *p, const struct options *o, struct err *why);
 
 /* Fills r->ids and r->spans; what --raw and --system say is heeded. */
 int question_encode(const struct question *q, const struct album *a, const struct pipeline *p, const struct options *o,

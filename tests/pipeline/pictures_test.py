@@ -38,6 +38,11 @@ def scenes(n):
 
 
 SCENES = scenes(4)
+JPEG = (  # 8 x 8 pixels, baseline
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI//////////////////////////////////////////"
+    "//////////2wBDAVVaWnhpeOuCguv/////////////////////////////////////////////////////////////////////////wAARCAAI"
+    "AAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAYEAEAAwEAAAAAAAAAAAAAAAAAAhESIf/EABUBAQEAAAAAAAAAAAAAAAAAAA"
+    "AB/8QAFBEBAAAAAAAAAAAAAAAAAAAAAP/aAAwDAQACEQMRAD8AqlrlAIP/2Q==")
 PICTURES = [png("scene%d.png" % i, im) for i, (_, im) in enumerate(SCENES)]
 
 
@@ -161,9 +166,24 @@ def many_ways_to_bring_it():
     need(good(*ask, "--image", "data:image/png;base64," + base64.b64encode(data).decode()) == want, "a data URL differs")
 
 
+def session_of(pid):
+    """Processes alive in the session that pid began."""
+    found = []
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open("/proc/%s/stat" % p).read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == pid and fields[0] != "Z":
+            found.append(p)
+    return found
+
+
 def refused(status, words, *command):
-    got, _, err = run(*command)
+    p = start(*command, own_group=True)
+    got, _, err = wait(p, 30, " ".join(map(str, command))[-200:])
     need(got == status and words in err and len(err.strip().splitlines()) == 1, "status %d: %s" % (got, err))
+    need(not session_of(p.pid), "something is left running after: %s" % err)
 
 
 def bad_pictures():
@@ -172,13 +192,36 @@ def bad_pictures():
     open(path("huge.png"), "wb").write(data[:16] + struct.pack(">II", 100000, 100000) + data[24:])
     open(path("text.jpg"), "w").write("this is no picture")
     open(path("none.png"), "wb").close()
-    for name in ("cut.png", "huge.png", "text.jpg", "none.png", "missing.png"):
-        refused(3, name, GEMMAPIPE, "run", *SEES, "--image", path(name), "hi")
+    open(path("zero.png"), "wb").write(data[:16] + struct.pack(">II", 0, 0) + data[24:])
+    open(path("wide.ppm"), "wb").write(b"P6\n100000 100000\n255\nabc")
+    open(path("web.webp"), "wb").write(b"RIFF\0\0\0\0WEBPVP8 " + bytes(40))
+    jpeg = base64.b64decode(JPEG)
+    open(path("whole.jpg"), "wb").write(jpeg)
+    open(path("cut.jpg"), "wb").write(jpeg[:len(jpeg) - 30])
+    at = jpeg.index(b"\xff\xc0") + 5
+    open(path("huge.jpg"), "wb").write(jpeg[:at] + b"\xff\xff\xff\xff" + jpeg[at + 4:])
+    good(GEMMAPIPE, "run", *SEES, "-n", "1", "--image", path("whole.jpg"), "hi")
+    for name in ("cut.png", "huge.png", "zero.png", "text.jpg", "none.png", "missing.png", "wide.ppm", "web.webp", "cut.jpg", "huge.jpg"):
+        way = ["--workers", "2"] if name in ("huge.png", "cut.jpg") else []
+        refused(3, name, GEMMAPIPE, "run", *SEES, *way, "--image", path("whole.jpg"), "--image", path(name), "hi")
+    refused(3, "cut.jpg", GEMMAPIPE, "embed-image", "--mmproj", ENCODER, "--image", path("cut.jpg"), "--out", path("no"), "--workers", "2", "--quiet")
+    refused(3, "cut.jpg", GEMMAPIPE, "logits", *SEES, "--image", path("cut.jpg"), "--out", path("no"), "--here", "2", "hi")
+    open(path("asked"), "w").write("hello\n/image %s what?\n" % path("cut.jpg"))
+    refused(3, "cut.jpg", GEMMAPIPE, "run", *SEES, "--workers", "2", "--prompts", path("asked"))
+    refused(2, "--image", GEMMAPIPE, "run", *SEES, "--image", PICTURES[0], "--prompts", path("asked"))
+    refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--quiet", "--prompts", path("asked"))
+    for status, word, more in ((3, "cut.jpg", ["--image", path("cut.jpg")]), (2, "--vision-split", ["--vision-split", "1,1"]),
+                               (4, "worker 1", ["--vision-split", "copies", "--memory", "26M"])):
+        with Workers(2) as w: # a run that was begun and failed ends its workers
+            refused(status, word, GEMMAPIPE, "run", *SEES, *w.connect, *more, "--image", PICTURES[0], "hi")
+    refused(2, "more than 64 pictures", GEMMAPIPE, "run", *SEES, *["--image", PICTURES[0]] * 65, "hi")
     refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--image", PICTURES[0], "hi")
     other = synth("wide.gguf", "--size", "tiny")
     refused(3, "256", GEMMAPIPE, "run", "--model", other, "--mmproj", ENCODER, "--image", PICTURES[0], "hi")
     refused(3, "", GEMMAPIPE, "run", "--model", DEMO, "--mmproj", DEMO, "--image", PICTURES[0], "hi")
-    refused(2, "context", GEMMAPIPE, "run", *SEES, "--ctx", "32", *["--image", PICTURES[0]] * 3, "hi")
+    refused(2, "context", GEMMAPIPE, "run", *SEES, "--workers", "2", "--ctx", "32", *["--image", PICTURES[0]] * 3, "hi")
+    status, _, err = run(*mpirun(3), GEMMAPIPE, "run", *SEES, "--image", path("huge.png"), "hi")
+    need(status == 3 and err.count("huge.png") == 1, "status %d: %s" % (status, err))
     refused(2, "--vision-split", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-split", "1,1", "--image", PICTURES[0], "hi")
 
 
