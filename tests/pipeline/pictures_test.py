@@ -38,11 +38,6 @@ def scenes(n):
 
 
 SCENES = scenes(4)
-JPEG = (  # 8 x 8 pixels, baseline
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI//////////////////////////////////////////"
-    "//////////2wBDAVVaWnhpeOuCguv/////////////////////////////////////////////////////////////////////////wAARCAAI"
-    "AAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAYEAEAAwEAAAAAAAAAAAAAAAAAAhESIf/EABUBAQEAAAAAAAAAAAAAAAAAAA"
-    "AB/8QAFBEBAAAAAAAAAAAAAAAAAAAAAP/aAAwDAQACEQMRAD8AqlrlAIP/2Q==")
 PICTURES = [png("scene%d.png" % i, im) for i, (_, im) in enumerate(SCENES)]
 
 
@@ -87,9 +82,15 @@ def one_hash():
     want = good(*ask)
     for name, way in ways():
         need(good(*ask, *way) == want, "%s gives another answer" % name)
-    need(good(*mpirun(4), *ask) == want, "MPI gives another answer")
+    for n in (1, 2, 3, 5):
+        for threads in ("1", "2"):
+            more = ["--threads", threads]
+            need(good(*ask, "--workers", n, *more) == want, "%d workers of %s threads give another answer" % (n, threads))
+            need(good(*mpirun(n + 1), *ask, *more) == want, "MPI with %d workers of %s threads gives another answer" % (n, threads))
+            with Workers(n, *more) as w:
+                need(good(*ask, *w.connect) == want, "ZeroMQ with %d workers of %s threads gives another answer" % (n, threads))
     need(good(*mpirun(4), *ask, "--vision-split", "copies") == want, "MPI gives another answer with copies")
-    for way in ([], ["--vision-split", "copies", "--send-weights"], ["--vision-split", "all,0,all"]):
+    for way in (["--vision-split", "copies", "--send-weights"], ["--vision-split", "all,0,all"]):
         with Workers(3) as w:
             need(good(*ask, *w.connect, *way) == want, "ZeroMQ gives another answer: %s" % way)
     for isa in ("ref", "avx2"):
@@ -164,6 +165,13 @@ def many_ways_to_bring_it():
     want = good(*ask, "--image", PICTURES[0])
     need(good(*ask, "--image", "-", stdin=data) == want, "stdin differs")
     need(good(*ask, "--image", "data:image/png;base64," + base64.b64encode(data).decode()) == want, "a data URL differs")
+
+
+JPEG = (  # 8 x 8 pixels, baseline
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI//////////////////////////////////////////"
+    "//////////2wBDAVVaWnhpeOuCguv/////////////////////////////////////////////////////////////////////////wAARCAAI"
+    "AAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAYEAEAAwEAAAAAAAAAAAAAAAAAAhESIf/EABUBAQEAAAAAAAAAAAAAAAAAAA"
+    "AB/8QAFBEBAAAAAAAAAAAAAAAAAAAAAP/aAAwDAQACEQMRAD8AqlrlAIP/2Q==")
 
 
 def session_of(pid):
