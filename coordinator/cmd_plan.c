@@ -32,6 +32,7 @@ static int plan_pictures(struct vision_plan *out, const struct vision_model *v, 
 {
     struct vision_wish wish;
     TRY(vision_wish_read(&wish, o->vision_split, why));
+    wish.apart = o->vision_workers;
     return vision_plan_make(out, v, o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE, text, offers, n, &wish, why);
 }
 
@@ -45,18 +46,21 @@ static int plan(const struct model *m, const struct vision_model *v, const struc
     int n = cluster->workers ? cluster->workers : o->workers, split = 0;
     memset(offers, 0, sizeof offers);
     if (o->split) TRY(plan_read_split(o->split, layers, &split, why));
-    if (!n) n = split;
-    if (split && split != n) return fail(why, E_USAGE, "--split names %d workers, there are %d", split, n);
+    if (!n) n = split + o->vision_workers;
+    const int stages = n - o->vision_workers;
+    if (stages < 1) return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, n);
+    if (n > MAX_STAGES) return fail(why, E_USAGE, "%d workers are more than %d", n, MAX_STAGES);
+    if (split && split != stages) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", split, stages);
     struct options asked = *o;
     if (!asked.context) asked.context = cluster->context;
     if (!asked.context) asked.context = PLAN_CONTEXT < m->config.context ? PLAN_CONTEXT : m->config.context;
     if (!asked.sequences) asked.sequences = cluster->sequences;
     TRY(offers_of(o, cluster, n, offers, why));
-    TRY(capacity_for(&c, &asked, &m->config, n, 0, 0, 1, 0, why));
+    TRY(capacity_for(&c, &asked, &m->config, stages, 0, 0, 1, 0, why));
     struct model_shape shape = model_shape(m);
-    if (split) TRY(plan_by_hand(&p, &shape, offers, layers, n, &c, why));
-    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, n, &c, why));
-    else TRY(plan_solve(&p, &shape, offers, n, &c, why));
+    if (split) TRY(plan_by_hand(&p, &shape, offers, layers, stages, &c, why));
+    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, stages, &c, why));
+    else TRY(plan_solve(&p, &shape, offers, stages, &c, why));
     if (v) TRY(plan_pictures(&pictures, v, o, &p, offers, n, why));
     if (o->json) {
         struct plan_pictures said = {&pictures, o->mmproj, v ? v->fingerprint : m->fingerprint};

@@ -112,12 +112,12 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
 {
     struct model_shape shape = model_shape(p->model);
     if (!p->options->split && !p->cluster.by_hand)
-        return plan_solve(&p->plan, &shape, p->offers, p->stages, wanted, why);
+        return plan_solve(&p->plan, &shape, p->offers, pipeline_stages(p), wanted, why);
     uint32_t layers[MAX_STAGES];
-    int n = p->stages;
+    int n = pipeline_stages(p);
     if (p->options->split) TRY(plan_read_split(p->options->split, layers, &n, why));
     else memcpy(layers, p->cluster.layers, sizeof layers);
-    if (n != p->stages) return fail(why, E_USAGE, "--split names %d workers, there are %d", n, p->stages);
+    if (n != pipeline_stages(p)) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", n, pipeline_stages(p));
     return plan_by_hand(&p->plan, &shape, p->offers, layers, n, wanted, why);
 }
 
@@ -145,6 +145,7 @@ static int solve_vision(struct pipeline *p, struct err *why)
     const struct plan *text = p->model ? &p->plan : 0;
     struct vision_wish wish;
     TRY(vision_wish_read(&wish, p->options->vision_split, why));
+    wish.apart = p->options->vision_workers;
     TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why));
     if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
     wish.how = VISION_LAYERS;
@@ -154,7 +155,7 @@ static int solve_vision(struct pipeline *p, struct err *why)
 static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     TRY(make_offers(p, why));
-    p->plan = (struct plan){.stages = p->stages, .capacity = *wanted};
+    p->plan = (struct plan){.capacity = *wanted};
     if (p->model) TRY(solve_text(p, wanted, why));
     return p->encoder ? solve_vision(p, why) : 0;
 }
@@ -223,7 +224,7 @@ static int assign(struct pipeline *p, int node, const struct tensor *tensors, ui
     struct assign a = {
         .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .head = s->share.head,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
-        .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->stages ? node + 1 : 0),
+        .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->plan.stages ? node + 1 : 0),
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
         .vision = p->vision.stage[node - 1].used,
     };
@@ -330,7 +331,7 @@ static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t
 {
     const struct vision_stage_plan *v = &p->vision.stage[node - 1];
     uint32_t seen = v->used ? (uint32_t)vision_share_count(v->share) : 0;
-    *text = p->model ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
+    *text = node <= p->plan.stages ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
     o->count = *text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     struct vision_tensor *list = calloc(seen + 1, sizeof *list);
@@ -379,8 +380,9 @@ static void say_ready(const struct pipeline *p)
     for (int i = 1; i <= p->stages; i++) {
         const struct stage_plan *s = &p->plan.stage[i - 1];
         char bytes[24];
-        char share[64];
-        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, show_share(share, s->share), show_bytes(bytes, pipeline_planned(p, i)),
+        char share[64] = "no text";
+        if (i <= p->plan.stages) show_share(share, s->share);
+        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, share, show_bytes(bytes, pipeline_planned(p, i)),
                   p->nodes[i].hello.isa, p->nodes[i].ready.seconds);
     }
 }

@@ -16,6 +16,7 @@ enum key {
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
     K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
+    K_VISION_WORKERS,
 };
 
 struct row_of_table {
@@ -31,6 +32,7 @@ static const struct row_of_table table[] = {
     {"image", "FILE", K_IMAGE, CMD_RUN | CMD_LOGITS | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
     {"pan-and-scan", 0, K_PAN, ANSWER | CMD_LOGITS, "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand, 0 for none; or all,0,all: copies of all of it; or one word: copies, layers (default: whichever is faster)"},
+    {"vision-workers", "N", K_VISION_WORKERS, ANSWER | CMD_LOGITS | CMD_PLAN, "the last N workers are for pictures alone, the others for text (default: all for both)"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, PIPELINE, "N stages as threads of this one process"},
@@ -161,6 +163,7 @@ static int take_count(struct options *o, const struct row_of_table *row, const c
     uint32_t n = 0;
     switch (row->key) {
     case K_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->workers = (int)n; return 0;
+    case K_VISION_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->vision_workers = (int)n; return 0;
     case K_HERE: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->here = (int)n; return 0;
     case K_THREADS: TRY(whole(row, v, 1, 1024, &n, why)); o->threads = (int)n; return 0;
     case K_WAIT: TRY(whole(row, v, 1, 86400, &n, why)); o->wait = (int)n; return 0;
@@ -228,6 +231,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
     if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
+    if (o->vision_workers && !o->mmproj) return fail(why, E_USAGE, "--vision-workers without --mmproj have nothing to do");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_PLAN && !o->workers && !o->split && !o->cluster)

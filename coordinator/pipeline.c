@@ -94,7 +94,10 @@ static int start_own(struct pipeline *p, struct err *why)
     const struct options *o = p->options;
     bool processes = !o->here && (o->workers || o->split);
     p->stages = o->here ? o->here : o->workers ? o->workers : 1;
-    if (o->split && !o->here && !o->workers) TRY(split_count(o, &p->stages, why));
+    if (o->split && !o->here && !o->workers) {
+        TRY(split_count(o, &p->stages, why));
+        p->stages += o->vision_workers;
+    }
     int threads = o->threads ? o->threads : cores_allowed() / p->stages;
     const char *const *addresses = 0;
     if (!processes) return children_start_here(&p->children, p->stages, threads, o->send_weights, &p->port, why);
@@ -138,6 +141,8 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     if (!p->asked.sequences) p->asked.sequences = p->cluster.sequences;
     p->wait = o->wait ? o->wait : p->cluster.wait ? (int)p->cluster.wait : WAIT_SECONDS;
     TRY(find_workers(p, why));
+    if (o->vision_workers >= p->stages)
+        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, p->stages);
     for (int i = 1; i <= p->stages; i++)
         if (!p->nodes[i].name[0]) snprintf(p->nodes[i].name, sizeof p->nodes[i].name, "worker %d", i);
     return 0;
@@ -145,7 +150,7 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
 
 int pipeline_stages(const struct pipeline *p)
 {
-    return p->stages;
+    return p->stages - p->options->vision_workers;
 }
 
 /* ---- listening ---- */
@@ -249,7 +254,7 @@ int pipeline_send(struct pipeline *p, int node, struct frame **f, struct err *wh
 
 bool pipeline_computes(const struct pipeline *p, int node)
 {
-    return p->model || p->vision.stage[node - 1].used;
+    return node <= p->plan.stages || p->vision.stage[node - 1].used;
 }
 
 int pipeline_reports(struct pipeline *p, struct err *why)

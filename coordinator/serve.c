@@ -345,7 +345,7 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
 static int take_frame(struct server *s, struct frame *f, struct err *why)
 {
     if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, f, why);
-    bool from_last = f->head.from == s->pipe->stages;
+    bool from_last = f->head.from == s->pipe->plan.stages;
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);
     if (from_last && f->head.type == M_LOGITS) return take_scores(s, f, why);
     return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), s->pipe->nodes[f->head.from].name);

@@ -30,7 +30,8 @@ static bool spread(uint32_t *layers, const uint32_t *caps, const struct worker_o
 
 /* ---- a plan from shares ---- */
 
-static void count(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, struct vision_tensor *room)
+static void count(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                  struct vision_tensor *room)
 {
     for (int i = 0; i < p->workers; i++) {
         struct vision_stage_plan *s = &p->stage[i];
@@ -38,6 +39,7 @@ static void count(struct vision_plan *p, const struct vision_model *m, const str
         vision_share_tensors(m, s->share, room);
         int threads = offers[i].threads > 0 ? offers[i].threads : 1;
         s->bytes = vision_bytes(&m->config, s->share, room, p->as, p->in_flight, threads);
+        if (!text || i >= text->stages) vision_bytes_alone(&s->bytes);
         s->expected = vision_seconds(&m->config, s->share, room, p->as) / offer_power(&offers[i]);
     }
 }
@@ -49,8 +51,8 @@ static void begin(struct vision_plan *p)
     for (int i = 0; i < p->workers; i++) p->stage[i].next = -1;
 }
 
-static void fill_layers(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, const uint32_t *layers,
-                        struct vision_tensor *room)
+static void fill_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                        const uint32_t *layers, struct vision_tensor *room)
 {
     uint32_t at = 0;
     int last = -1;
@@ -68,11 +70,11 @@ static void fill_layers(struct vision_plan *p, const struct vision_model *m, con
         p->used++;
     }
     p->in_flight = (uint32_t)p->used + 1;
-    count(p, m, offers, room);
+    count(p, m, text, offers, room);
 }
 
-static void fill_copies(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, const bool *has,
-                        struct vision_tensor *room)
+static void fill_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                        const bool *has, struct vision_tensor *room)
 {
     begin(p);
     p->copies = true;
@@ -83,14 +85,14 @@ static void fill_copies(struct vision_plan *p, const struct vision_model *m, con
         p->stage[i].share = (struct vision_share){0, m->config.layers, true, true};
         p->used++;
     }
-    count(p, m, offers, room);
+    count(p, m, text, offers, room);
 }
 
 /* ---- memory ---- */
 
 static uint64_t lacking(const struct vision_plan *p, const struct plan *text, const struct worker_offer *offers, int i)
 {
-    uint64_t want = p->stage[i].bytes.total + (text ? text->stage[i].bytes.total : 0);
+    uint64_t want = p->stage[i].bytes.total + (text && i < text->stages ? text->stage[i].bytes.total : 0);
     return p->stage[i].used && offers[i].memory && want > offers[i].memory ? want - offers[i].memory : 0;
 }
 
@@ -121,10 +123,10 @@ static int check_memory(const struct vision_plan *p, const struct plan *text, co
 /* ---- split, copies, or by hand ---- */
 
 static int solve_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                        struct vision_tensor *room, struct err *why)
+                        int first, struct vision_tensor *room, struct err *why)
 {
     uint32_t caps[MAX_STAGES], layers[MAX_STAGES];
-    for (int i = 0; i < p->workers; i++) caps[i] = m->config.layers;
+    for (int i = 0; i < p->workers; i++) caps[i] = i < first ? 0 : m->config.layers;
     for (;;) {
         uint64_t lack;
         if (!spread(layers, caps, offers, p->workers, m->config.layers)) {
@@ -133,39 +135,39 @@ static int solve_layers(struct vision_plan *p, const struct vision_model *m, con
             return fail(why, E_MEMORY, "the workers have no memory left for the picture encoder's %u layers: they can take %u%s",
                         m->config.layers, can, p->as == VISION_Q8_0 ? "" : "; --vision-type q8_0 halves them");
         }
-        fill_layers(p, m, offers, layers, room);
+        fill_layers(p, m, text, offers, layers, room);
         int worst = over(p, text, offers, &lack);
         if (worst < 0) return 0;
         caps[worst] = layers[worst] - 1;
     }
 }
 
-/* Copies wherever there is room for one; false if fewer than two have it. *whole: bytes of a copy. */
+/* Copies wherever there is room for one, from worker `first` on; false if fewer than two have it. *whole: bytes of a copy. */
 static bool solve_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                         struct vision_tensor *room, uint64_t *whole)
+                         int first, struct vision_tensor *room, uint64_t *whole)
 {
     bool has[MAX_STAGES];
     int n = 0;
     memset(has, true, sizeof has);
-    fill_copies(p, m, offers, has, room);
-    *whole = p->stage[0].bytes.total;
+    fill_copies(p, m, text, offers, has, room);
+    *whole = p->stage[first].bytes.total;
     for (int i = 0; i < p->workers; i++) {
-        has[i] = offers[i].memory && !offers[i].shares_machine && !lacking(p, text, offers, i);
+        has[i] = i >= first && offers[i].memory && !offers[i].shares_machine && !lacking(p, text, offers, i);
         n += has[i];
     }
-    fill_copies(p, m, offers, has, room);
+    fill_copies(p, m, text, offers, has, room);
     return n > 1;
 }
 
 static int choose(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                  struct vision_tensor *room, struct err *why)
+                  int first, struct vision_tensor *room, struct err *why)
 {
     struct vision_plan copies = *p;
     char size[24];
     uint64_t whole;
     int known = 0;
-    const int code = solve_layers(p, m, text, offers, room, why);
-    const bool can = solve_copies(&copies, m, text, offers, room, &whole);
+    const int code = solve_layers(p, m, text, offers, first, room, why);
+    const bool can = solve_copies(&copies, m, text, offers, first, room, &whole);
     if (code && copies.used) { /* pictures that wait between stages can need more than a small encoder */
         *p = copies;
         snprintf(p->why, sizeof p->why, "the workers have no room for pictures under way between them");
@@ -173,23 +175,23 @@ static int choose(struct vision_plan *p, const struct vision_model *m, const str
     }
     if (code) return code;
     const double split = vision_plan_rate(p), many = vision_plan_rate(&copies);
-    for (int i = 0; i < p->workers; i++) known += offers[i].memory && !offers[i].shares_machine;
+    for (int i = first; i < p->workers; i++) known += offers[i].memory && !offers[i].shares_machine;
     show_bytes(size, whole);
     if (can && many > split * COPIES_GAIN) {
         *p = copies;
         snprintf(p->why, sizeof p->why, "%d workers have room for all of it (%s); %.3g pictures a second instead of %.3g", p->used, size, many, split);
     } else if (known < 2) {
-        snprintf(p->why, sizeof p->why, "only copies on machines of their own, with a limit of memory said, are looked at; %d of %d are", known, p->workers);
+        snprintf(p->why, sizeof p->why, "only copies on machines of their own, with a limit of memory said, are looked at; %d of %d are", known, p->workers - first);
     } else if (!can) {
-        snprintf(p->why, sizeof p->why, "%d of %d workers have room for all of it (%s)", copies.used, p->workers, size);
+        snprintf(p->why, sizeof p->why, "%d of %d workers have room for all of it (%s)", copies.used, p->workers - first, size);
     } else {
         snprintf(p->why, sizeof p->why, "%d copies (%s each) would see %.3g pictures a second instead of %.3g", copies.used, size, many, split);
     }
     return 0;
 }
 
-static int by_hand(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, const struct vision_wish *wish,
-                   struct vision_tensor *room, struct err *why)
+static int by_hand(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                   const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
 {
     uint64_t sum = 0;
     int all = 0;
@@ -202,24 +204,26 @@ static int by_hand(struct vision_plan *p, const struct vision_model *m, const st
                                 "layers of each", (unsigned long long)sum);
     if (!all && sum != m->config.layers)
         return fail(why, E_USAGE, "--vision-split places %llu layers, the picture encoder has %u", (unsigned long long)sum, m->config.layers);
-    if (all) fill_copies(p, m, offers, wish->all, room);
-    else fill_layers(p, m, offers, wish->layers, room);
+    if (all) fill_copies(p, m, text, offers, wish->all, room);
+    else fill_layers(p, m, text, offers, wish->layers, room);
     return 0;
 }
 
 static int make(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
                 const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
 {
+    const int first = p->workers - wish->apart;
     bool everyone[MAX_STAGES];
+    if (wish->apart < 0 || first < 0) return fail(why, E_USAGE, "%d of %d workers cannot be set apart for pictures", wish->apart, p->workers);
     snprintf(p->why, sizeof p->why, "asked for");
     switch (wish->how) {
-    case VISION_CHOOSE: return choose(p, m, text, offers, room, why);
-    case VISION_LAYERS: return solve_layers(p, m, text, offers, room, why);
+    case VISION_CHOOSE: return choose(p, m, text, offers, wish->apart ? first : 0, room, why);
+    case VISION_LAYERS: return solve_layers(p, m, text, offers, wish->apart ? first : 0, room, why);
     case VISION_COPIES:
-        memset(everyone, true, sizeof everyone);
-        fill_copies(p, m, offers, everyone, room);
+        for (int i = 0; i < MAX_STAGES; i++) everyone[i] = !wish->apart || i >= first;
+        fill_copies(p, m, text, offers, everyone, room);
         break;
-    case VISION_BY_HAND: TRY(by_hand(p, m, offers, wish, room, why));
+    case VISION_BY_HAND: TRY(by_hand(p, m, text, offers, wish, room, why));
     }
     return check_memory(p, text, offers, why);
 }

@@ -6,7 +6,7 @@
  * did not say how much memory it has, or shares its machine with another, has no room for a copy unless told by hand.
  *
  * The encoder is planned for itself, on top of what the text plan already gave each worker: both pipelines are balanced
- * alone, so any mixture of pictures and text is. A worker may get none of it. The way from pixels to rows goes with the
+ * alone, so any mixture of pictures and text is. A worker may get none of it, or nothing else (--vision-workers). The way from pixels to rows goes with the
  * first layer, the projector with the last. */
 #ifndef PARTITION_VISION_PLAN_H
 #define PARTITION_VISION_PLAN_H
@@ -24,6 +24,7 @@ struct vision_wish {
     int workers;                 /* by hand: so many are named */
     uint32_t layers[MAX_STAGES]; /* by hand: of each worker; 0 none */
     bool all[MAX_STAGES];        /* by hand: this worker has a copy */
+    int apart;                   /* unless by hand: only the last so many workers see, and they have no text */
 };
 
 /* "layers", "copies", "9,9,0,9" or "all,0,all"; NULL chooses. E_USAGE. */

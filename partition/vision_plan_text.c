@@ -57,7 +57,7 @@ void vision_plan_print(FILE *to, const struct vision_plan *p, const struct worke
         if (!s->used) continue;
         fprintf(to, "%4d  %-22.22s  %slayers %u-%u%s: weights %s, buffers %s, together %s more; %.3g s a picture\n", i + 1, offers[i].name,
                 s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1, s->share.projector ? ", projector" : "",
-                show_bytes(weights, s->bytes.weights), show_bytes(rest, s->bytes.scratch + s->bytes.frames),
+                show_bytes(weights, s->bytes.weights), show_bytes(rest, s->bytes.scratch + s->bytes.frames + s->bytes.runtime),
                 show_bytes(total, s->bytes.total), s->expected);
         sum += s->bytes.total;
     }

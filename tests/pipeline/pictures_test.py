@@ -74,6 +74,7 @@ def ways():
     yield "more workers than layers", ["--workers", "5"]
     yield "copies", ["--workers", "3", "--vision-split", "copies"]
     yield "two copies, one blind", ["--here", "3", "--vision-split", "all,0,all"]
+    yield "two see, three read", ["--workers", "5", "--vision-workers", "2", "--send-weights"]
     yield "sent weights", ["--workers", "3", "--send-weights", "--vision-split", "2,0,2"]
 
 
@@ -90,6 +91,10 @@ def one_hash():
             with Workers(n, *more) as w:
                 need(good(*ask, *w.connect) == want, "ZeroMQ with %d workers of %s threads gives another answer" % (n, threads))
     need(good(*mpirun(4), *ask, "--vision-split", "copies") == want, "MPI gives another answer with copies")
+    for n, way in ((4, ["--vision-workers", "2"]), (5, ["--vision-workers", "2", "--vision-split", "copies"])):
+        need(good(*mpirun(n), *ask, *way) == want, "MPI gives another answer: %s" % way)
+        with Workers(n - 1) as w:
+            need(good(*ask, *w.connect, *way) == want, "ZeroMQ gives another answer: %s" % way)
     for way in (["--vision-split", "copies", "--send-weights"], ["--vision-split", "all,0,all"]):
         with Workers(3) as w:
             need(good(*ask, *w.connect, *way) == want, "ZeroMQ gives another answer: %s" % way)
@@ -222,6 +227,7 @@ def bad_pictures():
                                (4, "worker 1", ["--vision-split", "copies", "--memory", "26M"])):
         with Workers(2) as w: # a run that was begun and failed ends its workers
             refused(status, word, GEMMAPIPE, "run", *SEES, *w.connect, *more, "--image", PICTURES[0], "hi")
+    refused(2, "leaves no worker", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-workers", "2", "--image", PICTURES[0], "hi")
     refused(2, "more than 64 pictures", GEMMAPIPE, "run", *SEES, *["--image", PICTURES[0]] * 65, "hi")
     refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--image", PICTURES[0], "hi")
     other = synth("wide.gguf", "--size", "tiny")

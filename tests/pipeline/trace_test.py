@@ -101,6 +101,14 @@ def in_turn(name, workers, *way):
     return "pictures per worker: %r" % counts
 
 
+def set_apart(name, workers, apart, *way):
+    t = Trace(name, *way)
+    text, see = ({node for node in d if d[node]} for d in (t.text, t.seen))
+    need(text == set(range(1, workers - apart + 1)) and see == set(range(workers - apart + 1, workers + 1)), "text on %r, pictures on %r" % (text, see))
+    need(overlap(t) > 0, "no overlap")
+    return "%d of %d pictures" % (overlap(t), PICTURES - 1)
+
+
 def memory_decides():
     way = [*RUN, "--workers", "3", "--verbose"]
     plan = lambda *more: good(GEMMAPIPE, "plan", "--model", DEMO, "--mmproj", ENCODER, "--workers", "3", "--sequences", "8", *more).decode()
@@ -136,6 +144,7 @@ claim("pictures_overlap_with_text_of_earlier_ones_mpi", overlapping, "mpi.json",
 claim("pictures_overlap_when_one_worker_sees", overlapping, "one.json", 3, *RUN, "--workers", "3", "--vision-split", "0,4,0")
 claim("pictures_go_to_copies_in_turn_local", in_turn, "copies.json", 3, *RUN, "--workers", "3", "--vision-split", "copies")
 claim("pictures_go_to_copies_in_turn_mpi", in_turn, "copies-mpi.json", 2, *mpirun(3), *RUN, "--vision-split", "copies")
+claim("workers_for_pictures_alone_compute_no_text", set_apart, "apart.json", 4, 2, *RUN, "--workers", "4", "--vision-workers", "2")
 claim("memory_decides_between_split_and_copies", memory_decides)
 claim("the_report_tells_of_pictures", reported)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)

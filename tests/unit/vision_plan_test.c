@@ -104,8 +104,9 @@ TEST(copies_go_only_where_there_is_room)
     NEED(make(&p, m, o, 5, 0, why));
     CHECK(!p.copies && strstr(p.why, "1 of 5 are"), "%s", p.why);
     struct plan text = {.stages = 5};
-    offers_even(o, 5, 4 * whole);
-    for (int i = 0; i < 5; i++) text.stage[i].bytes.total = i ? 3 * whole + 1 : 0;
+    const uint64_t more = whole - RUNTIME_BYTES; /* where the text counts the program itself */
+    offers_even(o, 5, 4 * more);
+    for (int i = 0; i < 5; i++) text.stage[i].bytes.total = i ? 3 * more + 1 : 0;
     struct vision_wish any = {.how = VISION_CHOOSE};
     NEED(vision_plan_make(&p, m, VISION_AS_FILE, &text, o, 5, &any, why));
     CHECK(!p.copies && strstr(p.why, "1 of 5 workers have room"), "%s", p.why);
@@ -119,7 +120,7 @@ TEST(a_plan_of_the_encoder_never_goes_over_a_memory)
     struct vision_plan p;
     struct err why = {0};
     uint64_t least = UINT64_MAX;
-    for (uint64_t memory = 64 << 10; memory < 16 << 20; memory += 64 << 10) {
+    for (uint64_t memory = RUNTIME_BYTES; memory < RUNTIME_BYTES + (16 << 20); memory += 64 << 10) {
         offers_even(o, 4, memory);
         int code = make(&p, m, o, 4, 0, &why);
         if (code) {
@@ -172,6 +173,33 @@ TEST(a_split_of_the_encoder_can_be_said)
         struct err why = {0};
         CHECK(make(&p, m, o, 3, bad[i], &why) == E_USAGE && strstr(why.text, "split"), "\"%s\": %s", bad[i], why.text);
     }
+    vision_close(&m);
+}
+
+TEST(workers_set_apart_see_and_the_others_do_not)
+{
+    struct vision_model *m = encoder();
+    struct worker_offer o[5];
+    struct vision_plan p;
+    struct plan text = {.stages = 3};
+    const enum vision_how ways[] = {VISION_LAYERS, VISION_COPIES, VISION_CHOOSE};
+    struct err no = {0};
+    for (int i = 0; i < 3; i++) {
+        offers_even(o, 5, i == 2 ? 1u << 30 : 0);
+        struct vision_wish wish = {.how = ways[i], .apart = 2};
+        NEED(vision_plan_make(&p, m, VISION_AS_FILE, &text, o, 5, &wish, why));
+        check_whole(&p, m->config.layers);
+        CHECK(p.used == 2 && p.stage[3].used && p.stage[4].used, "way %d: %d used", i, p.used);
+        CHECK(p.stage[4].bytes.runtime == RUNTIME_BYTES, "what has no text counts the program itself");
+    }
+    const uint64_t alone = p.stage[4].bytes.total;
+    text.stages = 5;
+    NEED(make(&p, m, o, 5, "copies", why));
+    struct vision_wish all = {.how = VISION_COPIES};
+    NEED(vision_plan_make(&p, m, VISION_AS_FILE, &text, o, 5, &all, why));
+    CHECK(p.used == 5 && p.stage[4].bytes.total + RUNTIME_BYTES == alone);
+    struct vision_wish wrong = {.how = VISION_LAYERS, .apart = 6};
+    CHECK(vision_plan_make(&p, m, VISION_AS_FILE, &text, o, 5, &wrong, &no) == E_USAGE);
     vision_close(&m);
 }
 
