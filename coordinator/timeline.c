@@ -33,6 +33,14 @@ static int await_part(struct pipeline *p, int node, struct diary_part *part, str
     }
 }
 
+int64_t timeline_ahead(uint64_t sent_ns, uint64_t heard_ns, uint64_t theirs_ns)
+{
+    const uint64_t half = (heard_ns - sent_ns) / 2;
+    const int64_t ahead = (int64_t)(theirs_ns - (sent_ns + half));
+    const int64_t doubt = (int64_t)half + 1;
+    return ahead <= doubt && ahead >= -doubt ? 0 : ahead;
+}
+
 static int ask(struct pipeline *p, int node, uint64_t from, struct diary_part *part, struct exchange *x, struct err *why)
 {
     struct frame *f = 0;
@@ -45,9 +53,7 @@ static int ask(struct pipeline *p, int node, uint64_t from, struct diary_part *p
         return fail(why, E_WIRE, "%s sent intervals %llu+%u of %llu, from %llu on were asked for", p->nodes[node].name,
                     (unsigned long long)part->first, part->n, (unsigned long long)part->written, (unsigned long long)from);
     if (trip >= x->trip) return 0;
-    int64_t ahead = (int64_t)(part->now_ns - (sent + trip / 2));
-    bool same = ahead <= (int64_t)(trip / 2) && -ahead <= (int64_t)(trip / 2);
-    *x = (struct exchange){trip, same ? 0 : ahead};
+    *x = (struct exchange){trip, timeline_ahead(sent, sent + trip, part->now_ns)};
     return 0;
 }
 

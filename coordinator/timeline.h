@@ -21,6 +21,9 @@ struct timeline {
 int timeline_fetch(struct timeline *out, struct pipeline *p, struct err *why);
 void timeline_free(struct timeline *t);
 
+/* How far another's clock is ahead of ours, if it said `theirs_ns` between our sending and hearing. 0 where that may be. */
+int64_t timeline_ahead(uint64_t sent_ns, uint64_t heard_ns, uint64_t theirs_ns);
+
 struct overlap {
     double seeing;       /* seconds in which a stage computed a picture */
     double with_picture; /* of these, while another stage computed another picture */

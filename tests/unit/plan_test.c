@@ -298,7 +298,7 @@ TEST(lists_of_sizes_and_splits)
 TEST(the_table_shows_every_worker_and_the_sum)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4, 0, 0}, {"bee", 2ull << 30, 1, 4, 0, 0}, {"cat", 2ull << 30, 0.5, 8, 0, 0}};
+    struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4, 0}, {"bee", 2ull << 30, 1, 4, 0}, {"cat", 2ull << 30, 0.5, 8, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     char *text = NULL;

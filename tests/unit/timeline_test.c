@@ -48,3 +48,22 @@ TEST(an_empty_timeline_has_no_overlap)
     NEED(timeline_overlap(&o, &(struct timeline){0}, why));
     CHECK(o.seeing == 0 && o.with_picture == 0 && o.with_rows == 0);
 }
+
+TEST(a_clock_that_agrees_within_the_time_of_asking_is_the_same_clock)
+{
+    const uint64_t sent = 77 * S, heard = sent + 1001;
+    for (uint64_t theirs = sent; theirs <= heard; theirs++)
+        CHECK(timeline_ahead(sent, heard, theirs) == 0, "%llu ns after", (unsigned long long)(theirs - sent));
+    CHECK(timeline_ahead(sent, sent, sent) == 0);
+}
+
+TEST(another_clock_is_known_to_half_the_time_of_asking)
+{
+    const uint64_t sent = 77 * S, trip = 1000;
+    const int64_t off[] = {5000, -5000, 3600 * (int64_t)S, -70 * (int64_t)S};
+    for (size_t i = 0; i < 4; i++)
+        for (uint64_t way = 0; way <= trip; way += 100) { /* it took so long to get there */
+            int64_t found = timeline_ahead(sent, sent + trip, sent + way + (uint64_t)off[i]);
+            CHECK(found - off[i] <= 500 && off[i] - found <= 500, "%lld for %lld", (long long)found, (long long)off[i]);
+        }
+}
