@@ -6,10 +6,14 @@ the processes of one machine share one clock.
 import collections
 import json
 import os
+import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from drawn import ENCODER, scenes
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "reference"))
+from drawn import ENCODER, noise, png, scenes
+from encoders import F16, make
 from relay import *
 
 SEES = ["--model", DEMO, "--mmproj", ENCODER, "--quiet", "--temp", "0"]
@@ -120,6 +124,33 @@ def memory_decides():
     need(len({t.at["b", "picture", p]["args"]["to"] for p in range(PICTURES)}) == 1, "copies where nobody spoke of memory")
 
 
+def lost_while_seeing():
+    """An encoder slow enough that all pictures are on their way when a worker is killed."""
+    text, sight = synth("wide.gguf", "--size", "tiny"), path("slow.gguf")
+    make(sight, ("slow", 6, 256, 1024, 4, 672, 14, 4, 256, F16, False), 1)
+    files = [x for i in range(6) for x in ("--image", png("slow%d.png" % i, noise(672, 672, i)))]
+    for split in ("layers", "copies"):
+        p = start(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--quiet", "--workers", 2, "--threads", 1, "--vision-split", split, *files, "hi")
+        end = time.time() + 20
+        while sum(seconds_of(k) > 0.3 for k in children_of(p.pid)) < 2:
+            need(time.time() < end and p.poll() is None, "no pictures under way")
+            time.sleep(0.02)
+        kids = children_of(p.pid)
+        victim = max(kids)
+        os.kill(victim, signal.SIGKILL)
+        status, out, err = wait(p, 10, "a run that lost a worker")
+        need(status == 7 and "process %d" % victim in err and len(err.splitlines()) == 1, "status %d: %s" % (status, err))
+        need(all_gone(kids), "workers are left")
+
+
+def seconds_of(pid):
+    try:
+        fields = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def reported():
     _, _, err = run(GEMMAPIPE, "run", *SEES, "--prompts", QUESTIONS, "-n", "3", "--workers", "3", "--report")
     rows = [l.split() for l in err.split("% of its busy time", 1)[1].splitlines()[1:4]]
@@ -146,6 +177,7 @@ claim("pictures_go_to_copies_in_turn_local", in_turn, "copies.json", 3, *RUN, "-
 claim("pictures_go_to_copies_in_turn_mpi", in_turn, "copies-mpi.json", 2, *mpirun(3), *RUN, "--vision-split", "copies")
 claim("workers_for_pictures_alone_compute_no_text", set_apart, "apart.json", 4, 2, *RUN, "--workers", "4", "--vision-workers", "2")
 claim("memory_decides_between_split_and_copies", memory_decides)
+claim("a_worker_lost_while_pictures_are_seen_is_named", lost_while_seeing)
 claim("the_report_tells_of_pictures", reported)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
 finish()
