@@ -1,4 +1,5 @@
-/* coordinator/cmd_logits.c — `gemmapipe logits`: the scores of every position of a prompt or of given ids, as float32 [ids, vocabulary]. */
+/* coordinator/cmd_logits.c — `gemmapipe logits`: the scores of every position of a prompt, or of given ids, as float32
+ * [ids, vocabulary]. */
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "coordinator/output_file.h"

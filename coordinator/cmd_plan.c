@@ -36,7 +36,8 @@ static int plan_pictures(struct vision_plan *out, const struct vision_model *v, 
     return vision_plan_make(out, v, o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE, text, offers, n, &wish, why);
 }
 
-static int plan(const struct model *m, const struct vision_model *v, const struct options *o, const struct cluster *cluster, struct err *why)
+static int plan(const struct model *m, const struct vision_model *v, const struct options *o, const struct cluster *cluster,
+                struct err *why)
 {
     struct worker_offer offers[MAX_STAGES];
     uint32_t layers[MAX_STAGES];

@@ -55,7 +55,8 @@ static double microseconds(const struct trace *t, uint64_t ns)
 /* Leaves the event open for its arguments; close it with "}}". */
 static FILE *event(struct trace *t, const char *phase, const char *kind, uint64_t id)
 {
-    fprintf(t->file.to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64 ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
+    fprintf(t->file.to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
+                        ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
             phase, kind, kind, id, id, microseconds(t, clock_ns()));
     return t->file.to;
 }
@@ -144,7 +145,8 @@ int trace_finish(struct pipeline *p, struct err *why)
     for (int i = 1; i <= p->stages; i++) write_worker(t, p, i);
     for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
     fprintf(t->file.to, "\n]}\n");
-    if (line.forgotten) log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
+    if (line.forgotten)
+        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
     timeline_free(&line);
     bool bad = ferror(t->file.to);
     int code = output_file_close(&t->file, bad ? fail(why, E_FILE, "cannot write %s", t->path) : 0, why);

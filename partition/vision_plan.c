@@ -179,13 +179,16 @@ static int choose(struct vision_plan *p, const struct vision_model *m, const str
     show_bytes(size, whole);
     if (can && many > split * COPIES_GAIN) {
         *p = copies;
-        snprintf(p->why, sizeof p->why, "%d workers have room for all of it (%s); %.3g pictures a second instead of %.3g", p->used, size, many, split);
+        snprintf(p->why, sizeof p->why, "%d workers have room for all of it (%s); %.3g pictures a second instead of %.3g", p->used,
+                 size, many, split);
     } else if (known < 2) {
-        snprintf(p->why, sizeof p->why, "only copies on machines of their own, with a limit of memory said, are looked at; %d of %d are", known, p->workers - first);
+        snprintf(p->why, sizeof p->why, "only copies on machines of their own, with a limit of memory said, are looked at; %d of %d are",
+                 known, p->workers - first);
     } else if (!can) {
         snprintf(p->why, sizeof p->why, "%d of %d workers have room for all of it (%s)", copies.used, p->workers - first, size);
     } else {
-        snprintf(p->why, sizeof p->why, "%d copies (%s each) would see %.3g pictures a second instead of %.3g", copies.used, size, many, split);
+        snprintf(p->why, sizeof p->why, "%d copies (%s each) would see %.3g pictures a second instead of %.3g", copies.used, size,
+                 many, split);
     }
     return 0;
 }
@@ -200,8 +203,9 @@ static int by_hand(struct vision_plan *p, const struct vision_model *m, const st
         sum += wish->layers[i];
         all += wish->all[i];
     }
-    if (all && sum) return fail(why, E_USAGE, "--vision-split gives some workers all of the encoder and others %llu layers of it: all or none, or "
-                                "layers of each", (unsigned long long)sum);
+    if (all && sum)
+        return fail(why, E_USAGE, "--vision-split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, "
+                    "or layers of each", (unsigned long long)sum);
     if (!all && sum != m->config.layers)
         return fail(why, E_USAGE, "--vision-split places %llu layers, the picture encoder has %u", (unsigned long long)sum, m->config.layers);
     if (all) fill_copies(p, m, text, offers, wish->all, room);
@@ -214,7 +218,8 @@ static int make(struct vision_plan *p, const struct vision_model *m, const struc
 {
     const int first = p->workers - wish->apart;
     bool everyone[MAX_STAGES];
-    if (wish->apart < 0 || first < 0) return fail(why, E_USAGE, "%d of %d workers cannot be set apart for pictures", wish->apart, p->workers);
+    if (wish->apart < 0 || first < 0)
+        return fail(why, E_USAGE, "%d of %d workers cannot be set apart for pictures", wish->apart, p->workers);
     snprintf(p->why, sizeof p->why, "asked for");
     switch (wish->how) {
     case VISION_CHOOSE: return choose(p, m, text, offers, wish->apart ? first : 0, room, why);

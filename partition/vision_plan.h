@@ -6,8 +6,8 @@
  * did not say how much memory it has, or shares its machine with another, has no room for a copy unless told by hand.
  *
  * The encoder is planned for itself, on top of what the text plan already gave each worker: both pipelines are balanced
- * alone, so any mixture of pictures and text is. A worker may get none of it, or nothing else (--vision-workers). The way from pixels to rows goes with the
- * first layer, the projector with the last. */
+ * alone, so any mixture of pictures and text is. A worker may get none of it, or nothing else (--vision-workers). The way
+ * from pixels to rows goes with the first layer, the projector with the last. */
 #ifndef PARTITION_VISION_PLAN_H
 #define PARTITION_VISION_PLAN_H
 

@@ -6,8 +6,9 @@
  *
  * A WORK frame is computed in place: its activations are the residual stream, and the same buffer goes on to the next
  * stage. A picture is computed a layer at a time, and rows may go in between: turns.h. The in-trays cannot overflow: no
- * more than in_flight micro-batches, or pictures, exist, and one that claims to be another is refused. The out-tray holds rows of scores when they are asked for; the compute thread waits while it is full, so
- * a slow reader slows the stage and does not fill the memory. */
+ * more than in_flight micro-batches, or pictures, exist, and one that claims to be another is refused. The out-tray holds
+ * rows of scores when they are asked for; the compute thread waits while it is full, so a slow reader slows the stage and
+ * does not fill the memory. */
 #include "worker/loop.h"
 
 #include "base/clock.h"
