@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define PATIENCE_NS 10000000000ull /* for one answer */
+#define SPANS_MOST (1u << 20)      /* of one worker: 32 MiB; ours remember 8192 */
 
 struct exchange {
     uint64_t trip;   /* of the quickest so far */
@@ -77,6 +78,8 @@ static int fetch(struct timeline *t, struct pipeline *p, int node, struct diary_
     uint64_t next = 0;
     do {
         TRY(ask(p, node, next, part, &x, why));
+        if (t->n - begin + part->n > SPANS_MOST)
+            return fail(why, E_WIRE, "%s sent more than %u intervals", p->nodes[node].name, SPANS_MOST);
         TRY(keep(t, node, part, why));
         t->forgotten += part->first - next;
         next = part->first + part->n;
