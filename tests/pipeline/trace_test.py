@@ -124,6 +124,28 @@ def memory_decides():
     need(len({t.at["b", "picture", p]["args"]["to"] for p in range(PICTURES)}) == 1, "copies where nobody spoke of memory")
 
 
+def shared_batches():
+    """Six questions about one picture and two about none are ready at once: their rows travel together, the picture's in one piece."""
+    said = "<bos><start_of_turn>user\n\n\n<start_of_image>" + "<image_soft_token>" * 16
+    ids = [int(i) for i in good(GEMMAPIPE, "tokenize", "--model", DEMO, "--special", stdin=said.encode()).split()]
+    first, end = len(ids) - 16, len(ids)
+    with open(path("same"), "w") as f:
+        f.write(("/image %s Where is it?\n" % FILES[0]) * 6 + "What is 3 + 4?\n" * 2)
+    shared = 0
+    for rows in ("20", "40", "256"):
+        good(*RUN, "--workers", 2, "--prompts", path("same"), "-n", "2", "--micro-batch", rows, "--trace", path("same.json"))
+        sent = [e["args"]["of"] for e in json.load(open(path("same.json")))["traceEvents"] if e["ph"] == "b" and e["cat"] == "batch"]
+        for of in sent:
+            whole = 0
+            for part in (p for p in of if p["request"] < 6):
+                a, b = part["position"], part["position"] + part["rows"]
+                need(not first < a < end and not first < b < end, "a picture's rows %d-%d are cut: %r" % (first, end, part))
+                whole += a <= first and b >= end
+            shared += whole > 0 and len(of) > 1
+    need(shared > 0, "no micro-batch holds a picture and rows of another request")
+    return "%d micro-batches with a picture and others' rows" % shared
+
+
 def lost_while_seeing():
     """An encoder slow enough that all pictures are on their way when a worker is killed."""
     text, sight = synth("wide.gguf", "--size", "tiny"), path("slow.gguf")
@@ -177,6 +199,7 @@ claim("pictures_go_to_copies_in_turn_local", in_turn, "copies.json", 3, *RUN, "-
 claim("pictures_go_to_copies_in_turn_mpi", in_turn, "copies-mpi.json", 2, *mpirun(3), *RUN, "--vision-split", "copies")
 claim("workers_for_pictures_alone_compute_no_text", set_apart, "apart.json", 4, 2, *RUN, "--workers", "4", "--vision-workers", "2")
 claim("memory_decides_between_split_and_copies", memory_decides)
+claim("a_picture_shares_its_micro_batch_and_is_never_cut", shared_batches)
 claim("a_worker_lost_while_pictures_are_seen_is_named", lost_while_seeing)
 claim("the_report_tells_of_pictures", reported)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
