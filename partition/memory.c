@@ -7,10 +7,6 @@
 #include "base/checked.h"
 #include "partition/panels.h"
 
-/* What a worker takes before it has loaded anything: program, libraries, thread stacks, transport buffers. A round
- * number to begin with; `--report` prints the measured peak beside the plan, and this is what to correct then. */
-#define RUNTIME_BYTES (20ull << 20)
-
 /* Room in a frame for everything but activations: header, segments, sampling parameters. */
 #define FRAME_EXTRA (64ull << 10)
 
