@@ -47,7 +47,7 @@ static const struct row_of_table table[] = {
     {"ctx", "N", K_CTX, PIPELINE | CMD_PLAN, "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
     {"sequences", "N", K_SEQUENCES, CMD_RUN | CMD_PLAN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
     {"micro-batch", "N", K_ROWS, PIPELINE | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
-    {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1)"},
+    {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
     {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", K_SYSTEM, ANSWER | CMD_LOGITS, "what to tell the model before the first question"},
     {"raw", 0, K_RAW, CMD_RUN | CMD_LOGITS, "no chat turns: <bos> and the text as it is, to be continued"},
