@@ -11,7 +11,7 @@ arrows_point_down() {
     function room(path) { sub(/\/.*/, "", path); return path }
     function allowed(from, to, header) {
         if (from == to || to == "base") return 1
-        if (from == "worker") return to == "transport" || header ~ /^partition\/(config|weights|plan|panels|memory|blocks|deliver|slice|vision_config|vision_weights|vision_memory)\.h$/
+        if (from == "worker") return to == "transport" || header ~ /^partition\/(config|weights|plan|panels|memory|blocks|quantize|deliver|slice|vision_config|vision_weights|vision_memory)\.h$/
         if (from == "coordinator") return to == "transport" || to == "partition" || header == "worker/worker.h"
         return 0
     }

@@ -1,9 +1,6 @@
 /* worker/vision_shard.c — see vision_shard.h. */
 #include "worker/vision_shard.h"
 
-#include "base/half.h"
-
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +11,7 @@
 int vision_shard_open(struct vision_shard *s, const struct vision_tensor *tensors, size_t n, enum vision_type as,
                       uint8_t *memory, uint64_t bytes, struct err *why)
 {
-    *s = (struct vision_shard){n, calloc(n + 1, sizeof(struct vision_weight))};
+    *s = (struct vision_shard){n, calloc(n + 1, sizeof(struct vision_weight)), quantizer_best()};
     if (!s->weights) return fail(why, E_MEMORY, "no memory for a list of %zu tensors", n);
     uint64_t at = 0;
     for (size_t i = 0; i < n; i++) {
@@ -42,27 +39,18 @@ void vision_shard_close(struct vision_shard *s)
     *s = (struct vision_shard){0};
 }
 
-/* One block of the file format Q8_0: d = max / 127 as f16, values divided by the unrounded d. A block with a value that is
- * not finite gets a d that is not either, and so will every picture's rows: they are refused there. */
-static void quantize_block(uint8_t *block, const float *x)
-{
-    float most = 0;
-    for (int i = 0; i < Q8_BLOCK; i++) most = most >= fabsf(x[i]) || most != most ? most : fabsf(x[i]);
-    const bool finite = most < INFINITY;
-    const float d = most / 127.0f, inverse = finite && d >= 0x1p-126f ? 1.0f / d : 0;
-    uint16_t half = f32_to_f16(d);
-    memcpy(block, &half, sizeof half);
-    for (int i = 0; i < Q8_BLOCK; i++) block[2 + i] = finite ? (uint8_t)(int8_t)roundf(x[i] * inverse) : 1;
-}
-
-/* Up to 16 rows of floats become rows of Q8_0, filled up with zeros to whole blocks. */
-static void to_q8(uint8_t *out, const struct vision_weight *w, uint32_t n, const uint8_t *bytes, float *row)
+/* Up to 16 rows of floats become rows of Q8_0, filled up with zeros to whole blocks. A row with a value that is not finite,
+ * or too large for the format, gets scales that are no numbers, and so will every picture's rows: they are refused there. */
+static void to_q8(const struct quantizer *q, uint8_t *out, const struct vision_weight *w, uint32_t n, const uint8_t *bytes,
+                  float *row)
 {
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
+    const uint32_t blocks = w->kept.cols / Q8_BLOCK;
     memset(row, 0, w->kept.cols * sizeof *row);
-    for (uint32_t r = 0; r < n; r++) {
-        block_dequantize(w->is.type, bytes + r * row_bytes, row, w->is.cols);
-        for (uint32_t c = 0; c < w->kept.cols; c += Q8_BLOCK, out += Q8_BYTES) quantize_block(out, row + c);
+    for (uint32_t r = 0; r < n; r++, out += blocks * Q8_BYTES) {
+        widen_values(q, w->is.type, bytes + r * row_bytes, w->is.cols, row);
+        if (q->within(row, w->is.cols, quantize_limit(T_Q8_0))) q->q8_0(row, out, blocks);
+        else memset(out, 0x7e, blocks * Q8_BYTES); /* 0x7e7e: a NaN */
     }
 }
 
@@ -81,7 +69,8 @@ static void put_column(struct vision_weight *w, uint32_t i, const uint8_t *bytes
     }
 }
 
-static void put_rows(struct vision_weight *w, uint32_t first, uint32_t n, const uint8_t *bytes, float *room)
+static void put_rows(const struct quantizer *q, struct vision_weight *w, uint32_t first, uint32_t n, const uint8_t *bytes,
+                     float *room)
 {
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
     if (w->rows) {
@@ -91,7 +80,7 @@ static void put_rows(struct vision_weight *w, uint32_t first, uint32_t n, const 
         for (uint32_t r = 0; r < n; r++) put_column(w, first + r, bytes + r * row_bytes, room);
     } else if (w->kept.type != w->is.type) {
         uint8_t *blocks = (uint8_t *)(room + w->kept.cols);
-        to_q8(blocks, w, n, bytes, room);
+        to_q8(q, blocks, w, n, bytes, room);
         panels_pack(&w->panels, w->kept.type, first, n, blocks);
     } else {
         panels_pack(&w->panels, w->is.type, first, n, bytes);
@@ -126,7 +115,7 @@ int vision_shard_load(struct vision_shard *s, uint32_t index, uint32_t first_row
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (uint32_t r = 0; r < rows; r += PANEL_ROWS)
-        put_rows(w, first_row + r, rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS,
+        put_rows(&s->quantizer, w, first_row + r, rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS,
                  (const uint8_t *)bytes + r * row_bytes, room + (size_t)omp_get_thread_num() * room_each);
     w->rows_in += rows;
     return 0;

@@ -5,6 +5,7 @@
 #ifndef WORKER_VISION_SHARD_H
 #define WORKER_VISION_SHARD_H
 
+#include "partition/quantize.h"
 #include "partition/vision_memory.h"
 #include "worker/kernels/kernels.h"
 
@@ -21,6 +22,7 @@ struct vision_weight {
 struct vision_shard {
     size_t n;
     struct vision_weight *weights; /* in the order of the share */
+    struct quantizer quantizer;
 };
 
 /* Gives each tensor its place in `memory` (64-byte aligned, owned by the caller). */

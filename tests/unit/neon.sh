@@ -19,7 +19,7 @@ done
 # Only what they need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
          worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
-         base/threads partition/vision_config partition/vision_memory partition/vision_weights
+         base/threads partition/vision_config partition/vision_memory partition/vision_weights partition/quantize partition/quantize_q6
          worker/region worker/vision worker/vision_attention worker/vision_shard"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
