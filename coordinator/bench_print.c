@@ -3,9 +3,9 @@
  * else. */
 #include "coordinator/bench_print.h"
 
-#include "base/hash.h"
 #include "base/version.h"
 #include "partition/json.h"
+#include "partition/slice.h"
 
 #include <inttypes.h>
 #include <string.h>

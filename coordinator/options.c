@@ -104,7 +104,7 @@ static const char bench_manual[] =
     "the instruction set's peak; bytes of weights, keys and values read over the speed of memory); the part of the\n"
     "time that stages did not compute (bubble); micro-batches and the rows in each; bytes that went between processes, per\n"
     "token. Limits are left out when a worker is on another machine. Only on a machine that does nothing else do the\n"
-    "numbers mean anything.";
+    "numbers mean anything.\n";
 
 void options_help(FILE *to)
 {
@@ -125,11 +125,8 @@ void options_help(FILE *to)
 static void help_of(enum command command)
 {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (commands[i].command == command) printf("%s
-
-%s
-%s
-", commands[i].usage, commands[i].story, command == CMD_BENCH ? bench_manual : "");
+        if (commands[i].command == command)
+            printf("%s\n\n%s\n%s\n", commands[i].usage, commands[i].story, command == CMD_BENCH ? bench_manual : "");
     for (size_t i = 0; i < ROWS; i++) {
         if (!(table[i].commands & (int)command)) continue;
         char left[64];
