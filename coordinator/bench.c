@@ -81,13 +81,27 @@ uint32_t bench_sequences(const struct bench *b)
 struct reading { /* of all counters at one moment */
     struct bench_stage stage[WIRE_STAGES];
     uint64_t wire_bytes, batches, rows;
+    uint64_t asked; /* how often the workers were asked, up to then */
 };
 
-static int read_counters(struct reading *r, struct pipeline *p, const struct server *s, struct err *why)
+/* A stage hands its result on a moment before it counts the micro-batch; then it is asked again. */
+static bool all_counted(const struct pipeline *p, const struct serve_totals *totals)
 {
-    TRY(pipeline_reports(p, why));
+    for (int i = 1; i <= p->stages; i++)
+        if (p->nodes[i].report.batches != totals->batches) return false;
+    return true;
+}
+
+static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct server *s, struct err *why)
+{
     struct serve_totals totals = serve_totals(s);
-    *r = (struct reading){.batches = totals.batches, .rows = totals.rows, .wire_bytes = port_counters(p->port).bytes_out};
+    for (int tries = 0; tries < 1000; tries++) {
+        if (tries) sleep_ns(200000);
+        TRY(pipeline_reports(p, why));
+        ++*asked;
+        if (all_counted(p, &totals)) break;
+    }
+    *r = (struct reading){.batches = totals.batches, .rows = totals.rows, .wire_bytes = port_counters(p->port).bytes_out, .asked = *asked};
     for (int i = 1; i <= p->stages; i++) {
         const struct report *n = &p->nodes[i].report;
         r->stage[i] = (struct bench_stage){n->busy_ns, n->send_ns, n->batches};
@@ -96,9 +110,10 @@ static int read_counters(struct reading *r, struct pipeline *p, const struct ser
     return 0;
 }
 
-static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t overhead, int stages)
+/* `asking`: bytes that asking all workers once sends. */
+static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking, int stages)
 {
-    uint64_t bytes = b->wire_bytes - a->wire_bytes;
+    uint64_t bytes = b->wire_bytes - a->wire_bytes, overhead = asking * (b->asked - a->asked);
     t->wire_bytes += bytes > overhead ? bytes - overhead : 0;
     t->batches += b->batches - a->batches;
     t->rows += b->rows - a->rows;
@@ -115,8 +130,8 @@ struct runner {
     struct bench *bench;
     struct pipeline *pipe;
     struct server *server;
-    uint64_t random, asking; /* bytes that one reading of the counters sends */
-    uint64_t key;
+    uint64_t random, key;
+    uint64_t asked, asking; /* times the workers were asked for their counters; bytes that sends each time */
 };
 
 static uint32_t random_below(struct runner *r, uint32_t n)
@@ -177,10 +192,10 @@ static int run_turns(struct runner *r, struct bench_test *t, struct request *q, 
 {
     struct reading before, after;
     TRY(turn_before(r, t, q, why));
-    TRY(read_counters(&before, r->pipe, r->server, why));
+    TRY(read_counters(&before, &r->asked, r->pipe, r->server, why));
     TRY(turn_measured(r, t, q, why));
     TRY(check_made(t, q, why));
-    TRY(read_counters(&after, r->pipe, r->server, why));
+    TRY(read_counters(&after, &r->asked, r->pipe, r->server, why));
     if (rep == UINT32_MAX) return 0;
     uint64_t wall = wall_of(t, q);
     t->wall_ns += wall;
@@ -253,9 +268,9 @@ static int run_test(struct runner *r, struct bench_test *t, struct progress *sho
 static int measure_asking(struct runner *r, struct err *why)
 {
     struct reading a, b;
-    TRY(read_counters(&a, r->pipe, r->server, why));
-    TRY(read_counters(&b, r->pipe, r->server, why));
-    r->asking = b.wire_bytes - a.wire_bytes;
+    TRY(read_counters(&a, &r->asked, r->pipe, r->server, why));
+    TRY(read_counters(&b, &r->asked, r->pipe, r->server, why));
+    r->asking = (b.wire_bytes - a.wire_bytes) / (b.asked - a.asked);
     return 0;
 }
 
