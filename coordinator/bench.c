@@ -25,8 +25,8 @@ static uint64_t positions(const struct bench_test *t)
     return (uint64_t)rows_before(t) + t->n + 1;
 }
 
-static int add_test(struct bench *b, bool prompt, uint32_t n, uint32_t sequences, const struct options *o, const struct model_config *c,
-                    struct err *why)
+static int add_test(struct bench *b, bool prompt, uint32_t n, uint32_t sequences, const struct options *o,
+                    const struct model_config *c, struct err *why)
 {
     struct bench_test *t = &b->test[b->n];
     *t = (struct bench_test){.prompt = prompt, .n = n, .sequences = sequences, .depth = o->depth};
@@ -34,7 +34,8 @@ static int add_test(struct bench *b, bool prompt, uint32_t n, uint32_t sequences
     if (sequences > 1) k += snprintf(t->name + k, sizeof t->name - (size_t)k, "@%u", sequences);
     if (o->depth) snprintf(t->name + k, sizeof t->name - (size_t)k, "@d%u", o->depth);
     if (positions(t) > c->context)
-        return fail(why, E_USAGE, "%s needs %llu positions, this model was trained for %u", t->name, (unsigned long long)positions(t), c->context);
+        return fail(why, E_USAGE, "%s needs %llu positions, this model was trained for %u", t->name,
+                    (unsigned long long)positions(t), c->context);
     t->tok_s = calloc(o->reps, sizeof *t->tok_s);
     if (!t->tok_s) return fail(why, E_MEMORY, "no memory for the results of %u repetitions", o->reps);
     b->n++;
@@ -92,7 +93,8 @@ static bool all_counted(const struct pipeline *p, const struct serve_totals *tot
     return true;
 }
 
-static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct server *s, struct err *why)
+static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct server *s,
+                         struct err *why)
 {
     struct serve_totals totals = serve_totals(s);
     for (int tries = 0; tries < 1000; tries++) {
@@ -101,7 +103,10 @@ static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p,
         ++*asked;
         if (all_counted(p, &totals)) break;
     }
-    *r = (struct reading){.batches = totals.batches, .rows = totals.rows, .wire_bytes = port_counters(p->port).bytes_out, .asked = *asked};
+    *r = (struct reading){.batches = totals.batches,
+                          .rows = totals.rows,
+                          .wire_bytes = port_counters(p->port).bytes_out,
+                          .asked = *asked};
     for (int i = 1; i <= p->stages; i++) {
         const struct report *n = &p->nodes[i].report;
         r->stage[i] = (struct bench_stage){n->busy_ns, n->send_ns, n->batches};
@@ -111,7 +116,8 @@ static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p,
 }
 
 /* `asking`: bytes that asking all workers once sends. */
-static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking, int stages)
+static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking,
+                           int stages)
 {
     uint64_t bytes = b->wire_bytes - a->wire_bytes, overhead = asking * (b->asked - a->asked);
     t->wire_bytes += bytes > overhead ? bytes - overhead : 0;
@@ -152,7 +158,8 @@ static int turn_before(struct runner *r, const struct bench_test *t, struct requ
 {
     uint32_t rows = rows_before(t);
     for (uint32_t i = 0; i < t->sequences; i++) {
-        q[i] = (struct request){.key = r->key++, .most = 1, .run_on = true, .keep = true, .sampling = {.repeat_penalty = 1}};
+        q[i] = (struct request){
+            .key = r->key++, .most = 1, .run_on = true, .keep = true, .sampling = {.repeat_penalty = 1}};
         TRY(push_random(r, &q[i].ids, rows, why));
         if (rows) TRY(serve_add(r->server, &q[i], why));
     }
@@ -188,7 +195,8 @@ static uint64_t wall_of(const struct bench_test *t, const struct request *q)
 }
 
 /* Both turns. rep UINT32_MAX is the run to warm up. `first` gets the seconds to each sequence's first token. */
-static int run_turns(struct runner *r, struct bench_test *t, struct request *q, uint32_t rep, double *first, struct err *why)
+static int run_turns(struct runner *r, struct bench_test *t, struct request *q, uint32_t rep, double *first,
+                     struct err *why)
 {
     struct reading before, after;
     TRY(turn_before(r, t, q, why));

@@ -26,7 +26,7 @@ struct worker_options {
  * Else the run failed: the coordinator was told, `why` holds the sentence. E_INTERRUPTED: *stop became true. */
 int worker_serve(struct port *port, const struct worker_options *options, struct err *why);
 
-/* What this machine does at most, per second, with so many threads at it and the instruction set the kernels use here. */
+/* What this machine does at most, per second, with so many threads and the instruction set the kernels use here. */
 struct worker_limits {
     char isa[16];
     int threads;
@@ -35,8 +35,8 @@ struct worker_limits {
     double f32_macs;   /* fused multiply-adds, in registers */
 };
 
-/* Measures for about a second, in up to 1 GiB of memory that is given back. Only on a machine that does nothing else do the
- * numbers mean anything. */
+/* Measures for about a second, in up to 1 GiB of memory that is given back. Only on a machine that does nothing else
+ * do the numbers mean anything. */
 int worker_limits(struct worker_limits *out, int threads, struct err *why);
 
 #endif

@@ -16,12 +16,13 @@
 
 #define CHAINS 12 /* four cycles of latency, up to three instructions a cycle */
 
-/* Sums s0..s11 that begin as zeros, and STEP(n) once for each of them per turn; in STEP operand %n is the sum, %12 a zero
- * vector to multiply. CLASS is the letter of a vector register. */
+/* Sums s0..s11 that begin as zeros, and STEP(n) once for each of them per turn; in STEP operand %n is the sum, %12 a
+ * zero vector to multiply. CLASS is the letter of a vector register. */
 #define CHAIN_LOOP(T, ZERO, CLASS, STEP)                                                                               \
     T z = ZERO, s0 = z, s1 = z, s2 = z, s3 = z, s4 = z, s5 = z, s6 = z, s7 = z, s8 = z, s9 = z, s10 = z, s11 = z;      \
     while (turns--)                                                                                                    \
-        __asm__ volatile(STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) \
+        __asm__ volatile(STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)                                               \
+                         STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)                                             \
                          : "+" CLASS(s0), "+" CLASS(s1), "+" CLASS(s2), "+" CLASS(s3), "+" CLASS(s4), "+" CLASS(s5),   \
                            "+" CLASS(s6), "+" CLASS(s7), "+" CLASS(s8), "+" CLASS(s9), "+" CLASS(s10), "+" CLASS(s11)  \
                          : CLASS(z) SCRATCH)

@@ -1,7 +1,7 @@
-/* worker/kernels/peak.h — loops that do nothing but multiply and add, in registers: what the kernels are measured against.
+/* worker/kernels/peak.h — loops that do nothing but multiply and add, in registers: what kernels are measured against.
  *
- * For each instruction set the cheapest way it has: no loads, no unpacking, no scales, twelve chains side by side so that
- * none waits for another. What they compute means nothing. */
+ * For each instruction set the cheapest way it has: no loads, no unpacking, no scales, twelve chains side by side so
+ * that none waits for another. What they compute means nothing. */
 #ifndef WORKER_KERNELS_PEAK_H
 #define WORKER_KERNELS_PEAK_H
 
