@@ -24,7 +24,7 @@ typedef __m256i vi;
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
 #define LOOK_VALUES 2
-#define ATTEND_TILE 4 /* lines of attention at a time, and the registers their sums may have */
+#define ATTEND_TILE 4  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
 #define ATTEND_SUMS 8
 #define ATTEND_MOST 8
 

@@ -21,7 +21,7 @@ typedef __m512i vi;
 #define LOOK_SCALE _mm512_scalef_ps
 #define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
 #define LOOK_VALUES 3
-#define ATTEND_TILE 8 /* lines of attention at a time, and the registers their sums may have */
+#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
 #define ATTEND_SUMS 16
 #define ATTEND_MOST 8
 

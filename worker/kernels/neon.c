@@ -20,7 +20,7 @@ typedef int32x4_t vi;
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
 #define LOOK_VALUES 2
-#define ATTEND_TILE 8 /* lines of attention at a time, and the registers their sums may have */
+#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
 #define ATTEND_SUMS 16
 #define ATTEND_MOST 8
 
