@@ -44,6 +44,8 @@ AIDS    := $(call test_programs,$(filter-out %_test.c,$(wildcard tests/links/*.c
 BENCH   := $(call test_programs,$(wildcard tests/bench/*.c))
 FUZZERS := $(call test_programs,$(wildcard tests/fuzz/*_fuzz.c))
 DEMO    := models/demo/demo-q4_0.gguf
+DEMO_SEES := models/demo/demo-mmproj-f16.gguf
+PICTURE := models/demo/picture.png
 # mpirun refuses root unless told twice; a demo or a test in a container is often root.
 ROOT_OK := $(if $(filter 0,$(shell id -u)),OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
 
@@ -99,7 +101,7 @@ JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 deps:
 	@deploy/deps.sh
 
-## make demo       the bundled model as one coordinator and three workers under mpirun: a real answer
+## make demo       the bundled model as one coordinator and three workers: a sum under mpirun, a capital, a picture
 demo:
 	@deploy/deps.sh --build
 	@$(MAKE) -s --no-print-directory $(JOBS) all
@@ -107,6 +109,8 @@ demo:
 	@$(ROOT_OK) mpirun --oversubscribe --bind-to none -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"
 	@echo '$$ $(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"'
 	@$(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"
+	@echo '$$ $(B)/gemmapipe run --model $(DEMO) --mmproj $(DEMO_SEES) --image $(PICTURE) --workers 3 --temp 0 "Describe the picture."'
+	@$(B)/gemmapipe run --model $(DEMO) --mmproj $(DEMO_SEES) --image $(PICTURE) --workers 3 --temp 0 "Describe the picture."
 
 ## make test       every test; T=wire: only programs and claims that hold the word
 test:

@@ -19,7 +19,9 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
         .context = (uint32_t)context,
         .sequences = wanted ? wanted : 1,
         .rows = o->rows ? o->rows : DEFAULT_ROWS,
-        .in_flight = o->in_flight ? o->in_flight : (uint32_t)stages + 1,
+        /* One more than stages, so that none waits for the next batch to be made; one stage alone would only read its
+         * weights twice for two halves of the sequences. */
+        .in_flight = o->in_flight ? o->in_flight : stages == 1 ? 1 : (uint32_t)stages + 1,
     };
     if (out->rows < whole) out->rows = whole;
     return 0;

@@ -7,6 +7,7 @@
 #include "coordinator/output.h"
 #include "coordinator/prompt.h"
 #include "coordinator/report.h"
+#include "coordinator/trace.h"
 
 #include "base/log.h"
 
@@ -288,6 +289,7 @@ int command_chat(const struct options *o, struct port *mpi, struct err *why)
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
     if (!code && o->report) code = report_print(c.pipe, c.server, &c.request, 1, why);
+    if (!code) code = trace_finish(c.pipe, why);
     serve_forget(c.server, &c.request);
     album_close(&c.album, c.server ? serve_pictures(c.server) : 0);
     serve_close(&c.server);

@@ -2,7 +2,9 @@
 #include "coordinator/album.h"
 #include "coordinator/commands.h"
 #include "coordinator/output_file.h"
+#include "coordinator/report.h"
 #include "coordinator/serve.h"
+#include "coordinator/trace.h"
 
 static int look(struct pipeline *p, struct server *s, struct album *a, const char *out, struct err *why)
 {
@@ -33,7 +35,8 @@ int command_embed_image(const struct options *o, struct port *mpi, struct err *w
     if (!code) code = pipeline_launch(p, &none, why);
     if (!code) code = serve_open(&s, p, why);
     if (!code) code = look(p, s, &a, o->out, why);
-    if (!code && o->report) code = pipeline_reports(p, why);
+    if (!code && o->report) code = report_pictures(p, why);
+    if (!code) code = trace_finish(p, why);
     album_close(&a, s ? serve_pictures(s) : 0);
     serve_close(&s);
     pipeline_close(&p, code ? why : 0);

@@ -1,10 +1,10 @@
 /* coordinator/cmd_run.c — `gemmapipe run`: one prompt streamed, or many answered together and printed in order. */
-#include "coordinator/album.h"
 #include "coordinator/capacity.h"
 #include "coordinator/commands.h"
 #include "coordinator/output.h"
-#include "coordinator/prompt.h"
+#include "coordinator/question.h"
 #include "coordinator/report.h"
+#include "coordinator/trace.h"
 
 #include "base/log.h"
 
@@ -16,7 +16,8 @@ struct job { /* the prompts of one run */
     struct request *requests;
     size_t n;
     char *text; /* of --prompts */
-    struct album album; /* what --image named: every prompt is asked about all of it */
+    struct album album; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
+    size_t *page;       /* of each request: where its pictures begin in the album */
 };
 
 static void job_free(struct job *j, struct server *s)
@@ -24,6 +25,7 @@ static void job_free(struct job *j, struct server *s)
     for (size_t i = 0; i < j->n; i++) serve_forget(s, &j->requests[i]);
     album_close(&j->album, s ? serve_pictures(s) : 0);
     free(j->requests);
+    free(j->page);
     free(j->text);
 }
 
@@ -58,45 +60,22 @@ static int read_all(const char *path, char **out, size_t *n, struct err *why)
     return 0;
 }
 
-static int encode(const struct job *j, const struct pipeline *p, const struct options *o, const char *text, size_t n, struct request *r,
-                  struct err *why)
-{
-    struct content content[IMAGES_MOST + 1], system = {0};
-    struct chat_message messages[2];
-    size_t k = 0, parts = 0;
-    uint32_t rows = p->encoder ? vision_tokens(&p->encoder->config) : 0;
-    for (size_t i = 0; i < j->album.n; i++) content[parts++] = album_content(&j->album, i);
-    content[parts++] = (struct content){.text = text, .n = n};
-    if (o->raw) return prompt_raw_content(p->tokens, content, parts, rows, &r->ids, &r->spans, why);
-    if (o->system) {
-        system = (struct content){.text = o->system, .n = strlen(o->system)};
-        messages[k++] = (struct chat_message){SPEAKER_SYSTEM, &system, 1};
-    }
-    messages[k++] = (struct chat_message){SPEAKER_USER, content, parts};
-    return prompt_messages(p->tokens, messages, k, rows, &r->ids, &r->spans, why);
-}
-
 static int add_prompt(struct job *j, size_t *room, const struct pipeline *p, const struct options *o, const char *text, size_t n, struct err *why)
 {
     if (j->n == *room) {
         *room = *room ? 2 * *room : 16;
         struct request *more = realloc(j->requests, *room * sizeof *more);
-        if (!more) return fail(why, E_MEMORY, "no memory for %zu prompts", *room);
-        j->requests = more;
+        if (more) j->requests = more;
+        size_t *pages = realloc(j->page, *room * sizeof *pages);
+        if (pages) j->page = pages;
+        if (!more || !pages) return fail(why, E_MEMORY, "no memory for %zu prompts", *room);
     }
+    struct question q = {text, n, 0, o->n_images};
+    if (o->prompts_file) TRY(question_pictures(&q, &j->album, p, o, why));
     struct request *r = &j->requests[j->n];
     *r = (struct request){.key = j->n, .most = o->most, .sampling = o->sampling, .want_hash = o->fingerprint};
-    j->n++;
-    return encode(j, p, o, text, n, r, why);
-}
-
-static int read_album(struct job *j, const struct pipeline *p, const struct options *o, struct err *why)
-{
-    if (!p->encoder) return 0;
-    j->album.side = p->encoder->config.image;
-    j->album.pan_and_scan = o->pan_and_scan;
-    for (uint32_t i = 0; i < o->n_images; i++) TRY(album_add(&j->album, o->images[i], why));
-    return 0;
+    j->page[j->n++] = q.page;
+    return question_encode(&q, &j->album, p, o, r, why);
 }
 
 static int read_prompts(struct job *j, const struct pipeline *p, const struct options *o, struct err *why)
@@ -156,7 +135,7 @@ static int answer(struct pipeline *p, struct server *s, struct job *j, const str
     struct writer w = {.tokens = p->tokens, .to = stdout};
     for (size_t i = 0; i < j->n; i++) {
         if (j->n == 1 && o->prompt) j->requests[i].on_token = stream, j->requests[i].user = &w;
-        if (j->album.n) TRY(album_bind(&j->album, serve_pictures(s), 0, &j->requests[i], 0, why));
+        if (j->album.n) TRY(album_bind(&j->album, serve_pictures(s), j->page[i], &j->requests[i], 0, why));
         TRY(serve_add(s, &j->requests[i], why));
     }
     int code = serve_run(s, j->n > 1 ? "answering" : 0, why);
@@ -170,14 +149,15 @@ static int answer(struct pipeline *p, struct server *s, struct job *j, const str
     say_why_cut(j);
     if (o->fingerprint) print_fingerprints(j);
     if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the answer could not be written to stdout");
-    return o->report ? report_print(p, s, j->requests, j->n, why) : 0;
+    if (o->report) TRY(report_print(p, s, j->requests, j->n, why));
+    return trace_finish(p, why);
 }
 
 static int prepare(struct pipeline *p, struct job *j, const struct options *o, struct err *why)
 {
     uint64_t longest = 0;
     struct capacity c;
-    TRY(read_album(j, p, o, why));
+    TRY(question_album(&j->album, p, o, why));
     TRY(read_prompts(j, p, o, why));
     for (size_t i = 0; i < j->n; i++)
         if (j->requests[i].ids.n > longest) longest = j->requests[i].ids.n;

@@ -78,6 +78,13 @@ static int hear_all(struct pipeline *p, struct err *why)
 
 /* ---- planning ---- */
 
+static bool shares_machine(const struct pipeline *p, int node)
+{
+    for (int i = 1; i <= p->stages; i++)
+        if (i != node && !strcmp(p->nodes[i].hello.host, p->nodes[node].hello.host)) return true;
+    return false;
+}
+
 static int make_offers(struct pipeline *p, struct err *why)
 {
     uint64_t sizes[MAX_STAGES] = {0};
@@ -94,6 +101,7 @@ static int make_offers(struct pipeline *p, struct err *why)
         if (!o->speed) o->speed = 1;
         snprintf(o->name, sizeof o->name, "%.120s", node->where);
         uint64_t said = n ? sizes[n == 1 ? 0 : i] : o->memory;
+        o->shares_machine = !said && shares_machine(p, i + 1);
         o->memory = said && said < node->hello.memory ? said : node->hello.memory;
         o->threads = p->options->threads ? p->options->threads : (int)node->hello.threads;
     }
@@ -104,33 +112,13 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
 {
     struct model_shape shape = model_shape(p->model);
     if (!p->options->split && !p->cluster.by_hand)
-        return plan_solve(&p->plan, &shape, p->offers, p->stages, wanted, why);
+        return plan_solve(&p->plan, &shape, p->offers, pipeline_stages(p), wanted, why);
     uint32_t layers[MAX_STAGES];
-    int n = p->stages;
+    int n = pipeline_stages(p);
     if (p->options->split) TRY(plan_read_split(p->options->split, layers, &n, why));
     else memcpy(layers, p->cluster.layers, sizeof layers);
-    if (n != p->stages) return fail(why, E_USAGE, "--split names %d workers, there are %d", n, p->stages);
+    if (n != pipeline_stages(p)) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", n, pipeline_stages(p));
     return plan_by_hand(&p->plan, &shape, p->offers, layers, n, wanted, why);
-}
-
-static int solve_vision(struct pipeline *p, struct err *why)
-{
-    enum vision_type as = p->options->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
-    const struct plan *text = p->model ? &p->plan : 0;
-    uint32_t layers[MAX_STAGES];
-    int n = 0;
-    if (!p->options->vision_split) return vision_plan_solve(&p->vision, p->encoder, as, text, p->offers, p->stages, why);
-    TRY(plan_read_split(p->options->vision_split, layers, &n, why));
-    if (n != p->stages) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", n, p->stages);
-    return vision_plan_by_hand(&p->vision, p->encoder, as, text, p->offers, layers, n, why);
-}
-
-static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
-{
-    TRY(make_offers(p, why));
-    p->plan = (struct plan){.stages = p->stages, .capacity = *wanted};
-    if (p->model) TRY(solve_text(p, wanted, why));
-    return p->encoder ? solve_vision(p, why) : 0;
 }
 
 uint64_t pipeline_planned(const struct pipeline *p, int node)
@@ -139,12 +127,43 @@ uint64_t pipeline_planned(const struct pipeline *p, int node)
 }
 
 /* Workers that share this machine share its memory too; each alone may fit where all together do not. */
+static uint64_t planned_here(const struct pipeline *p)
+{
+    uint64_t sum = 0;
+    for (int i = 1; i <= p->stages && p->children; i++) sum += pipeline_planned(p, i);
+    return sum;
+}
+
+static bool fits_this_machine(const struct pipeline *p)
+{
+    return planned_here(p) <= memory_allowed();
+}
+
+static int solve_vision(struct pipeline *p, struct err *why)
+{
+    enum vision_type as = p->options->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
+    const struct plan *text = p->model ? &p->plan : 0;
+    struct vision_wish wish;
+    TRY(vision_wish_read(&wish, p->options->vision_split, why));
+    wish.apart = p->options->vision_workers;
+    TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why));
+    if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
+    wish.how = VISION_LAYERS;
+    return vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why);
+}
+
+static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    TRY(make_offers(p, why));
+    p->plan = (struct plan){.capacity = *wanted};
+    if (p->model) TRY(solve_text(p, wanted, why));
+    return p->encoder ? solve_vision(p, why) : 0;
+}
+
 static int check_this_machine(const struct pipeline *p, struct err *why)
 {
-    if (!p->children) return 0;
-    uint64_t sum = 0, have = memory_allowed();
-    for (int i = 1; i <= p->stages; i++) sum += pipeline_planned(p, i);
-    if (sum <= have) return 0;
+    uint64_t sum = planned_here(p), have = memory_allowed();
+    if (fits_this_machine(p)) return 0;
     return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->stages,
                 (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
 }
@@ -205,7 +224,7 @@ static int assign(struct pipeline *p, int node, const struct tensor *tensors, ui
     struct assign a = {
         .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .head = s->share.head,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
-        .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->stages ? node + 1 : 0),
+        .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->plan.stages ? node + 1 : 0),
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
         .vision = p->vision.stage[node - 1].used,
     };
@@ -312,7 +331,7 @@ static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t
 {
     const struct vision_stage_plan *v = &p->vision.stage[node - 1];
     uint32_t seen = v->used ? (uint32_t)vision_share_count(v->share) : 0;
-    *text = p->model ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
+    *text = node <= p->plan.stages ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
     o->count = *text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     struct vision_tensor *list = calloc(seen + 1, sizeof *list);
@@ -350,7 +369,7 @@ static void set_limits(struct pipeline *p)
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
     uint64_t pixels = v ? see_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
     uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0, seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
-    const uint64_t sizes[] = {work, scores, pixels, rows, seen};
+    const uint64_t sizes[] = {work, scores, pixels, rows, seen, DIARY_PART_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
     port_limits(p->port, most, 4096);
@@ -361,8 +380,9 @@ static void say_ready(const struct pipeline *p)
     for (int i = 1; i <= p->stages; i++) {
         const struct stage_plan *s = &p->plan.stage[i - 1];
         char bytes[24];
-        char share[64];
-        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, show_share(share, s->share), show_bytes(bytes, pipeline_planned(p, i)),
+        char share[64] = "no text";
+        if (i <= p->plan.stages) show_share(share, s->share);
+        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, share, show_bytes(bytes, pipeline_planned(p, i)),
                   p->nodes[i].hello.isa, p->nodes[i].ready.seconds);
     }
 }

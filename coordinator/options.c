@@ -8,14 +8,15 @@
 
 #define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define ANSWER (CMD_RUN | CMD_CHAT)
-#define SEES (ANSWER | CMD_EMBED | CMD_PLAN)
+#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_PLAN)
 #define ALL (PIPELINE | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
     K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
-    K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN,
+    K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
+    K_VISION_WORKERS,
 };
 
 struct row_of_table {
@@ -28,9 +29,10 @@ struct row_of_table {
 static const struct row_of_table table[] = {
     {"model", "FILE", K_MODEL, ALL & ~CMD_EMBED, "the text model, a GGUF; of a split one the first file"},
     {"mmproj", "FILE", K_MMPROJ, SEES, "the picture encoder that belongs to it, a GGUF too"},
-    {"image", "FILE", K_IMAGE, CMD_RUN | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
-    {"pan-and-scan", 0, K_PAN, ANSWER, "show a long picture whole and in pieces"},
-    {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder for each worker by hand; 0 for none"},
+    {"image", "FILE", K_IMAGE, CMD_RUN | CMD_LOGITS | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
+    {"pan-and-scan", 0, K_PAN, ANSWER | CMD_LOGITS, "show a long picture whole and in pieces"},
+    {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},
+    {"vision-workers", "N", K_VISION_WORKERS, ANSWER | CMD_LOGITS | CMD_PLAN, "the last N workers are for pictures alone, the others for text"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, PIPELINE, "N stages as threads of this one process"},
@@ -45,10 +47,10 @@ static const struct row_of_table table[] = {
     {"ctx", "N", K_CTX, PIPELINE | CMD_PLAN, "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
     {"sequences", "N", K_SEQUENCES, CMD_RUN | CMD_PLAN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
     {"micro-batch", "N", K_ROWS, PIPELINE | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
-    {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1)"},
-    {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line, answered together, printed in order, one a line (- is stdin)"},
-    {"system", "TEXT", K_SYSTEM, ANSWER, "what to tell the model before the first question"},
-    {"raw", 0, K_RAW, CMD_RUN, "no chat turns: <bos> and the text as it is, to be continued"},
+    {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
+    {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
+    {"system", "TEXT", K_SYSTEM, ANSWER | CMD_LOGITS, "what to tell the model before the first question"},
+    {"raw", 0, K_RAW, CMD_RUN | CMD_LOGITS, "no chat turns: <bos> and the text as it is, to be continued"},
     {"n", "MAX", 'n', ANSWER, "tokens of an answer, at most (default 512)"},
     {"temp", "T", K_TEMP, ANSWER, "temperature (default 1; 0 always takes the likeliest token)"},
     {"top-k", "K", K_TOP_K, ANSWER, "only the K likeliest tokens (default 64; 0 is off)"},
@@ -58,8 +60,9 @@ static const struct row_of_table table[] = {
     {"repeat-last", "N", K_LAST, ANSWER, "how many last tokens that looks at (default 64, at most 256)"},
     {"seed", "S", K_SEED, ANSWER, "the same seed gives the same answer (default: drawn; --report shows it)"},
     {"report", 0, K_REPORT, PIPELINE, "a closing table on stderr: memory, busy, waiting, rates"},
+    {"trace", "FILE", K_TRACE, PIPELINE, "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"fingerprint", 0, K_PRINT, CMD_RUN | CMD_LOGITS, "print a hash of all scores the model produced: equal hash, equal bits"},
-    {"ids", "IDS", K_IDS, CMD_LOGITS, "token ids with commas between, <bos> included if it is wanted"},
+    {"ids", "IDS", K_IDS, CMD_LOGITS, "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
     {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
     {"special", 0, K_SPECIAL, CMD_TOKENIZE, "let the text make control tokens such as <start_of_turn>"},
     {"json", 0, K_JSON, CMD_PLAN, "the plan as JSON: for scripts, and for gemmapipe-partition split"},
@@ -77,7 +80,7 @@ struct command_text {
 static const struct command_text commands[] = {
     {CMD_RUN, "run", "gemmapipe run --model M.gguf [options] \"prompt\"", "Answers one prompt, or many with --prompts, and ends."},
     {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation on the terminal. An empty line or Ctrl-D ends it."},
-    {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… --out F.f32 [options]", "Writes the scores of every position."},
+    {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]", "Writes the scores of every position."},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]", "Writes the rows a picture becomes."},
     {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text", "The ids of a text on one line, without <bos>."},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte."},
@@ -160,6 +163,7 @@ static int take_count(struct options *o, const struct row_of_table *row, const c
     uint32_t n = 0;
     switch (row->key) {
     case K_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->workers = (int)n; return 0;
+    case K_VISION_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->vision_workers = (int)n; return 0;
     case K_HERE: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->here = (int)n; return 0;
     case K_THREADS: TRY(whole(row, v, 1, 1024, &n, why)); o->threads = (int)n; return 0;
     case K_WAIT: TRY(whole(row, v, 1, 86400, &n, why)); o->wait = (int)n; return 0;
@@ -201,6 +205,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     case K_TEMP: case K_TOP_K: case K_TOP_P: case K_MIN_P: case K_PENALTY: case K_LAST:
         return take_sampling(&o->sampling, row, v, why);
     case K_SEED: return take_seed(o, v, why);
+    case K_TRACE: o->trace = v; return 0;
     case K_REPORT: o->report = true; return 0;
     case K_PRINT: o->fingerprint = true; return 0;
     case K_IDS: o->ids = v; return 0;
@@ -226,11 +231,13 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
     if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
+    if (o->vision_workers && !o->mmproj) return fail(why, E_USAGE, "--vision-workers without --mmproj have nothing to do");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_PLAN && !o->workers && !o->split && !o->cluster)
         return fail(why, E_USAGE, "say for how many workers to plan: --workers N, --split A,B,C or --cluster FILE");
-    if (command == CMD_LOGITS && (!o->ids || !o->out)) return fail(why, E_USAGE, "logits wants --ids 2,105,… and --out FILE");
+    if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
+        return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
     if (command == CMD_RUN && o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
@@ -261,7 +268,7 @@ int options_read(struct options *o, enum command command, int argc, char **argv,
             return fail(why, E_USAGE, "unknown option or missing value: %s (--help lists them)", argv[optind - 1]);
         TRY(take(o, row, optarg, why));
     }
-    if (command == CMD_RUN && optind < argc) o->prompt = argv[optind++];
+    if ((command & (CMD_RUN | CMD_LOGITS)) && optind < argc) o->prompt = argv[optind++];
     if (optind < argc) return fail(why, E_USAGE, "\"%s\" is one word too many; a prompt goes in quotes", argv[optind]);
     return check(o, command, why);
 }

@@ -17,6 +17,7 @@ struct options {
     /* the model and who computes it */
     const char *model;
     const char *mmproj, *vision_split;
+    int vision_workers; /* the last so many have no text; 0: all have */
     bool vision_q8; /* keep the encoder's float matrices as Q8_0 */
     const char *split, *connect, *cluster, *memory;
     int workers, here; /* local processes; threads of this process. 0: not asked */
@@ -39,6 +40,7 @@ struct options {
 
     /* what to show */
     bool report, fingerprint, quiet, verbose;
+    const char *trace; /* a file */
     bool json; /* plan */
 
     /* logits, tokenize */

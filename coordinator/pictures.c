@@ -2,6 +2,7 @@
 #include "coordinator/pictures.h"
 
 #include "base/hash.h"
+#include "coordinator/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ struct picture {
     uint32_t references;
     uint64_t used;        /* the higher the later */
     bool sent;
+    int to;               /* worker it was sent to, from 0 */
+    uint64_t asked;       /* the lower the earlier */
 };
 
 struct pictures {
@@ -20,6 +23,7 @@ struct pictures {
     struct picture *picture; /* by number; one without hash, pixels and rows is free */
     uint32_t n, room;
     uint32_t in_flight, waiting;
+    uint32_t at[MAX_STAGES]; /* in flight by the worker they were sent to */
     uint64_t clock;
 };
 
@@ -100,7 +104,7 @@ int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, st
             image_free(square);
             return fail(why, E_MEMORY, "no memory for another picture");
         }
-        ps->picture[i] = (struct picture){.hash = h, .pixels = *square};
+        ps->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->clock};
         *square = (struct image){0};
         ps->waiting++;
     }
@@ -123,7 +127,29 @@ void pictures_release(struct pictures *ps, uint32_t number)
 
 /* ---- through the encoder ---- */
 
-static int send_one(struct pictures *ps, uint32_t number, struct err *why)
+/* The worker that would be done with another picture first; -1 if none may have one more. */
+static int free_entry(const struct pictures *ps)
+{
+    const struct vision_plan *v = &ps->pipe->vision;
+    int best = -1;
+    for (int i = 0; i < v->workers; i++) {
+        const struct vision_stage_plan *s = &v->stage[i];
+        if (!s->used || !s->share.patches || ps->at[i] >= v->in_flight) continue;
+        if (best < 0 || (ps->at[i] + 1) * s->expected < (ps->at[best] + 1) * v->stage[best].expected) best = i;
+    }
+    return best;
+}
+
+/* The one that waits longest. */
+static uint32_t next_picture(const struct pictures *ps)
+{
+    uint32_t next = UINT32_MAX;
+    for (uint32_t i = 0; i < ps->n; i++)
+        if (ps->picture[i].pixels.rgb && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked)) next = i;
+    return next;
+}
+
+static int send_one(struct pictures *ps, uint32_t number, int to, struct err *why)
 {
     struct picture *p = &ps->picture[number];
     const struct vision_config *c = &ps->pipe->encoder->config;
@@ -137,24 +163,33 @@ static int send_one(struct pictures *ps, uint32_t number, struct err *why)
     }
     image_free(&p->pixels);
     p->sent = true;
+    p->to = to;
     ps->waiting--;
     ps->in_flight++;
-    return pipeline_send(ps->pipe, ps->pipe->vision.first + 1, &f, why);
+    ps->at[to]++;
+    trace_picture_sent(ps->pipe->trace, number, to + 1);
+    return pipeline_send(ps->pipe, to + 1, &f, why);
 }
 
 int pictures_send(struct pictures *ps, struct err *why)
 {
-    for (uint32_t i = 0; i < ps->n && ps->waiting && ps->in_flight < ps->pipe->vision.in_flight; i++)
-        if (ps->picture[i].pixels.rgb) TRY(send_one(ps, i, why));
+    while (ps->waiting) {
+        int to = free_entry(ps);
+        if (to < 0) return 0;
+        TRY(send_one(ps, next_picture(ps), to, why));
+    }
     return 0;
 }
 
 int pictures_take(struct pictures *ps, struct frame *seen, struct err *why)
 {
     const struct vision_config *c = &ps->pipe->encoder->config;
+    const struct vision_plan *v = &ps->pipe->vision;
+    const int from = seen->head.from - 1;
     struct see m;
     TRY(see_read(&m, seen, why));
-    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows;
+    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && v->stage[from].share.projector &&
+                   (!v->copies || from == ps->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
         return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,
                     m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);
@@ -164,6 +199,8 @@ int pictures_take(struct pictures *ps, struct frame *seen, struct err *why)
     memcpy(rows, m.values, bytes);
     ps->picture[m.picture].rows = rows;
     ps->in_flight--;
+    ps->at[ps->picture[m.picture].to]--;
+    trace_picture_back(ps->pipe->trace, (uint32_t)m.picture);
     forget_oldest(ps);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* coordinator/pipeline.c — see pipeline.h: opening, listening to the workers, closing. Launching is in launch.c. */
 #include "coordinator/pipeline.h"
 
+#include "coordinator/trace.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -92,7 +94,10 @@ static int start_own(struct pipeline *p, struct err *why)
     const struct options *o = p->options;
     bool processes = !o->here && (o->workers || o->split);
     p->stages = o->here ? o->here : o->workers ? o->workers : 1;
-    if (o->split && !o->here && !o->workers) TRY(split_count(o, &p->stages, why));
+    if (o->split && !o->here && !o->workers) {
+        TRY(split_count(o, &p->stages, why));
+        p->stages += o->vision_workers;
+    }
     int threads = o->threads ? o->threads : cores_allowed() / p->stages;
     const char *const *addresses = 0;
     if (!processes) return children_start_here(&p->children, p->stages, threads, o->send_weights, &p->port, why);
@@ -124,6 +129,7 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     p->port = mpi;
     if (mpi) p->stages = port_nodes(mpi) - 1; /* known at once: whatever fails from here on, the ranks are told */
     *out = p;
+    if (o->trace) TRY(trace_open(&p->trace, o->trace, why));
     if (o->model) {
         TRY(model_open(&p->model, o->model, why));
         TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
@@ -135,6 +141,8 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     if (!p->asked.sequences) p->asked.sequences = p->cluster.sequences;
     p->wait = o->wait ? o->wait : p->cluster.wait ? (int)p->cluster.wait : WAIT_SECONDS;
     TRY(find_workers(p, why));
+    if (o->vision_workers >= p->stages)
+        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, p->stages);
     for (int i = 1; i <= p->stages; i++)
         if (!p->nodes[i].name[0]) snprintf(p->nodes[i].name, sizeof p->nodes[i].name, "worker %d", i);
     return 0;
@@ -142,7 +150,7 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
 
 int pipeline_stages(const struct pipeline *p)
 {
-    return p->stages;
+    return p->stages - p->options->vision_workers;
 }
 
 /* ---- listening ---- */
@@ -244,16 +252,24 @@ int pipeline_send(struct pipeline *p, int node, struct frame **f, struct err *wh
     return code == E_LINK ? lost(p, node, why) : code;
 }
 
+bool pipeline_computes(const struct pipeline *p, int node)
+{
+    return node <= p->plan.stages || p->vision.stage[node - 1].used;
+}
+
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
+    int asked = 0;
     for (int i = 1; i <= p->stages; i++) {
         struct frame *ask = 0;
         p->nodes[i].reported = false;
+        if (!pipeline_computes(p, i)) continue;
+        asked++;
         TRY(empty_write(&ask, M_REPORT_ASK, why));
         TRY(pipeline_send(p, i, &ask, why));
     }
     uint64_t end = clock_ns() + WORKER_LEASE_NS;
-    for (int have = 0; have < p->stages;) {
+    for (int have = 0; have < asked;) {
         struct frame *f = 0;
         TRY(pipeline_receive(p, &f, 1000, why));
         if (!f && clock_ns() > end) return fail(why, E_WORKER, "not every worker sent its report");
@@ -292,6 +308,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     struct pipeline *p = *pp;
     if (!p) return;
     *pp = 0;
+    trace_abandon(&p->trace);
     if (p->port) dismiss(p, failure);
     children_finish(&p->children, failure ? 500 : 5000);
     port_close(&p->port);

@@ -37,7 +37,7 @@ struct pipeline {
     int wait; /* seconds */
     struct port *port;
     struct children *children; /* NULL if we started none */
-    int stages;
+    int stages; /* workers; those after the first plan.stages have no text */
     struct node nodes[WIRE_STAGES]; /* 1..stages */
     struct worker_offer offers[WIRE_STAGES];
     struct plan plan;
@@ -45,6 +45,7 @@ struct pipeline {
     uint64_t run, pinged_ns;
     bool launched;
     double launch_seconds;
+    struct trace *trace; /* NULL unless asked for */
 };
 
 /* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. */
@@ -55,7 +56,10 @@ void pipeline_close(struct pipeline **p, const struct err *failure); /* failure:
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int node);
 
-int pipeline_stages(const struct pipeline *p); /* how many there will be; known after pipeline_open */
+/* False for a worker that got nothing: more of them than layers of the encoder, and no text. It hears STOP at the end. */
+bool pipeline_computes(const struct pipeline *p, int node);
+
+int pipeline_stages(const struct pipeline *p); /* of text, how many there will be; known after pipeline_open */
 
 /* One frame for the coordinator, or NULL when timeout_ms are over. Pings, lost workers, faults, Ctrl-C and children that
  * died are dealt with in here: they come back as errors whose sentence names the worker. */

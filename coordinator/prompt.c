@@ -32,9 +32,8 @@ static void add_text(struct part_list *l, const char *text, size_t n)
     l->part[l->n++] = (struct text_part){text, n, false};
 }
 
-static int add_sequence(struct part_list *l, uint32_t crop, struct err *why)
+int picture_spans_add(struct picture_spans *s, struct picture_span span, struct err *why)
 {
-    struct picture_spans *s = l->spans;
     if (s->n == s->capacity) {
         size_t capacity = s->capacity ? 2 * s->capacity : 4;
         struct picture_span *more = realloc(s->span, capacity * sizeof *more);
@@ -42,7 +41,13 @@ static int add_sequence(struct part_list *l, uint32_t crop, struct err *why)
         s->span = more;
         s->capacity = capacity;
     }
-    s->span[s->n++] = (struct picture_span){.picture = l->pictures, .crop = crop};
+    s->span[s->n++] = span;
+    return 0;
+}
+
+static int add_sequence(struct part_list *l, uint32_t crop, struct err *why)
+{
+    TRY(picture_spans_add(l->spans, (struct picture_span){.picture = l->pictures, .crop = crop}, why));
     add_template(l, "\n\n<start_of_image><end_of_image>\n\n");
     return 0;
 }

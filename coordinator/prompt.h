@@ -74,6 +74,7 @@ struct picture_spans {
     struct picture_span *span;
     size_t n, capacity;
 };
+int picture_spans_add(struct picture_spans *spans, struct picture_span span, struct err *why);
 void picture_spans_free(struct picture_spans *spans);
 
 /* As the three functions above, for messages. `rows` is how many rows the encoder makes of a picture (256; 0: the model

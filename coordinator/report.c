@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/threads.h"
+#include "coordinator/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static void print_stages(const struct pipeline *p, double wall)
         const struct node *n = &p->nodes[i];
         const struct stage_plan *s = &p->plan.stage[i - 1];
         char layers[32];
-        if (s->share.first == s->share.end) snprintf(layers, sizeof layers, "head");
+        if (i > p->plan.stages) snprintf(layers, sizeof layers, "pictures");
+        else if (s->share.first == s->share.end) snprintf(layers, sizeof layers, "head");
         else snprintf(layers, sizeof layers, "%u-%u%s", s->share.first, s->share.end - 1, s->share.head ? " + head" : "");
         fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
@@ -36,6 +38,40 @@ static void print_stages(const struct pipeline *p, double wall)
     fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             p->children && !p->nodes[1].address[0] ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
     if (wall > 0 && p->stages > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->stages * wall));
+}
+
+static void print_encoder_stage(const struct node *n, const struct vision_stage_plan *s, int stage)
+{
+    char share[64];
+    snprintf(share, sizeof share, "%s%u-%u%s", s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1,
+             s->share.projector ? ", projector" : "");
+    fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, share, (unsigned long long)n->report.pictures,
+            (double)n->report.see_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.see_ns / (double)n->report.busy_ns : 0);
+}
+
+static int print_pictures(struct pipeline *p, struct err *why)
+{
+    struct timeline t;
+    struct overlap o;
+    TRY(timeline_fetch(&t, p, why));
+    int code = timeline_overlap(&o, &t, why);
+    timeline_free(&t);
+    if (code) return code;
+    fprintf(stderr, "\n stage  encoder                   pictures  seeing s  %% of its busy time\n");
+    for (int i = 1; i <= p->stages; i++)
+        if (p->vision.stage[i - 1].used) print_encoder_stage(&p->nodes[i], &p->vision.stage[i - 1], i);
+    fprintf(stderr, " pictures were in the encoder's layers for %.2f s", o.seeing);
+    if (o.seeing > 0)
+        fprintf(stderr, "; for %.0f %% of that another stage saw another picture, for %.0f %% another stage computed text",
+                100 * o.with_picture / o.seeing, 100 * o.with_rows / o.seeing);
+    fprintf(stderr, "\n");
+    return 0;
+}
+
+int report_pictures(struct pipeline *p, struct err *why)
+{
+    TRY(pipeline_reports(p, why));
+    return print_pictures(p, why);
 }
 
 static int by_size(const void *a, const void *b)
@@ -71,6 +107,7 @@ int report_print(struct pipeline *p, const struct server *s, const struct reques
     struct serve_totals t = serve_totals(s);
     TRY(pipeline_reports(p, why));
     print_stages(p, seconds(t.begun_ns, t.ended_ns));
+    if (p->encoder) TRY(print_pictures(p, why));
     fprintf(stderr, " %llu micro-batches of %.1f rows in the mean; ready after %.2f s\n", (unsigned long long)t.batches,
             t.batches ? (double)t.rows / (double)t.batches : 0, p->launch_seconds);
     return print_rates(&t, requests, n, why);

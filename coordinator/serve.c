@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "coordinator/embed.h"
 #include "coordinator/scheduler.h"
+#include "coordinator/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,7 @@ static int begin_turn(struct server *s, struct request *r, struct err *why)
     s->totals.prompt_rows += r->ids.n - r->sent;
     if (!s->totals.begun_ns) s->totals.begun_ns = r->added_ns;
     s->unanswered++;
+    trace_request_begins(s->pipe->trace, r);
     return 0;
 }
 
@@ -192,8 +194,12 @@ static int schedule_waiting_requests(struct server *s, struct err *why)
     uint32_t left = 0;
     for (uint32_t i = 0; i < s->waiting.n; i++) {
         struct request *r = s->waiting.request[i];
-        if (pictures_are_there(s, r)) TRY(schedule(s, r, why));
-        else s->waiting.request[left++] = r;
+        if (!pictures_are_there(s, r)) {
+            s->waiting.request[left++] = r;
+            continue;
+        }
+        trace_request_goes(s->pipe->trace, r);
+        TRY(schedule(s, r, why));
     }
     s->waiting.n = left;
     return 0;
@@ -267,6 +273,7 @@ static int send_batch(struct server *s, const struct schedule_batch *b, struct e
     fill_rows(s, b, (float *)(void *)w->activations);
     s->totals.batches++;
     s->totals.rows += w->n_rows;
+    trace_batch_sent(s->pipe->trace, b, s->all.request);
     return pipeline_send(s->pipe, 1, &f, why);
 }
 
@@ -283,6 +290,7 @@ static int answered(struct server *s, struct request *r, enum finish how, struct
     r->done_ns = clock_ns();
     s->totals.ended_ns = r->done_ns;
     s->unanswered--;
+    trace_request_ends(s->pipe->trace, r);
     if (r->keep) return 0;
     s->all.request[r->number] = 0;
     return schedule_end(s->scheduler, r->number, why);
@@ -297,7 +305,10 @@ static int take_token(struct server *s, const struct token *t, struct err *why)
         return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
     if (t->id >= s->pipe->model->embedding.rows) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, s->pipe->model->embedding.rows);
     uint64_t now = clock_ns();
-    if (!r->first_ns) r->first_ns = s->totals.last_first_ns = now;
+    if (!r->first_ns) {
+        r->first_ns = s->totals.last_first_ns = now;
+        trace_first_token(s->pipe->trace, r);
+    }
     if (r->want_hash && !r->want_scores) r->fingerprint = hash_fold(r->fingerprint, t->hash);
     r->made++;
     s->totals.made++;
@@ -313,6 +324,7 @@ static int take_result(struct server *s, struct frame *f, struct err *why)
 {
     TRY(result_read(&s->result, f, why));
     TRY(schedule_done(s->scheduler, s->result.batch, why));
+    trace_batch_back(s->pipe->trace, s->result.batch);
     for (uint32_t i = 0; i < s->result.n_tokens; i++) TRY(take_token(s, &s->result.tokens[i], why));
     return 0;
 }
@@ -333,7 +345,7 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
 static int take_frame(struct server *s, struct frame *f, struct err *why)
 {
     if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, f, why);
-    bool from_last = f->head.from == s->pipe->stages;
+    bool from_last = f->head.from == s->pipe->plan.stages;
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);
     if (from_last && f->head.type == M_LOGITS) return take_scores(s, f, why);
     return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), s->pipe->nodes[f->head.from].name);

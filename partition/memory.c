@@ -7,15 +7,11 @@
 #include "base/checked.h"
 #include "partition/panels.h"
 
-/* What a worker takes before it has loaded anything: program, libraries, thread stacks, transport buffers. A round
- * number to begin with; `--report` prints the measured peak beside the plan, and this is what to correct then. */
-#define RUNTIME_BYTES (20ull << 20)
-
 /* Room in a frame for everything but activations: header, segments, sampling parameters. */
 #define FRAME_EXTRA (64ull << 10)
 
 /* Must be the ACT_TILE of worker/kernels/kernels.h; this room cannot include it. */
-#define TILE 8
+#define TILE 16
 #define COLS_PER_BLOCK 32
 
 static uint64_t times(uint64_t a, uint64_t b)
@@ -69,7 +65,7 @@ uint64_t act_bytes(uint32_t rows, uint32_t cols)
 {
     uint64_t blocks = times(ceil_div(rows, TILE), ceil_div(cols, COLS_PER_BLOCK));
     uint64_t quants = to_64(times(blocks, TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, TILE));
-    return plus(quants, times(3, per_block)); /* scale, sums, sum */
+    return plus(quants, times(4, per_block)); /* scale, sums, minus8, sum */
 }
 
 /* Sixteen lanes and the largest score, as long as a cache line allows; then the values, in whole sixteens. */

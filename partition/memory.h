@@ -8,6 +8,10 @@
 
 #define KV_PAGE 64 /* positions in a page of keys and values */
 
+/* What a worker takes before it has loaded anything: program, libraries, thread stacks, transport buffers. A round
+ * number to begin with; `--report` prints the measured peak beside the plan, and this is what to correct then. */
+#define RUNTIME_BYTES (20ull << 20)
+
 /* What a run is prepared for. The same for all stages. */
 struct capacity {
     uint32_t context;   /* positions of a sequence, at most */
@@ -21,7 +25,7 @@ struct stage_bytes {
     uint64_t kv;      /* pages of all layers of the share, f16 */
     uint64_t scratch; /* activations of one micro-batch, what attention works with, logits of the rows that want a token */
     uint64_t frames;  /* micro-batches waiting at the door, in and out */
-    uint64_t runtime; /* program, libraries, transport: measured, not computed; see the .c file */
+    uint64_t runtime; /* program, libraries, transport: RUNTIME_BYTES */
     uint64_t total;
 };
 

@@ -16,6 +16,7 @@ struct worker_offer {
     uint64_t memory; /* bytes it may use; 0: no limit said */
     double speed;    /* of one thread, relative; 1 (or 0) unless measured */
     int threads;     /* 0: not known, planned as 1 */
+    bool shares_machine; /* with another worker, and nobody said how its memory is divided */
 };
 
 /* The model as the planner sees it: bytes and work, no data. */

@@ -12,7 +12,7 @@
 #define LAYERS_MOST 65536
 
 void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const char *model,
-                     struct hash128 fingerprint, uint32_t layers)
+                     struct hash128 fingerprint, uint32_t layers, const struct plan_pictures *pictures)
 {
     const struct capacity *c = &plan->capacity;
     char hex[33];
@@ -30,7 +30,12 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
         fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
                 s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
     }
-    fprintf(to, "]}\n");
+    fprintf(to, "]");
+    if (pictures) {
+        fprintf(to, ",\n \"pictures\": ");
+        vision_plan_write_json(to, pictures->plan, offers, pictures->file, pictures->fingerprint);
+    }
+    fprintf(to, "}\n");
 }
 
 /* ---- reading ---- */

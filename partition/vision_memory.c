@@ -85,3 +85,9 @@ struct vision_bytes vision_bytes(const struct vision_config *c, struct vision_sh
     b.total = b.weights + b.scratch + b.frames;
     return b;
 }
+
+void vision_bytes_alone(struct vision_bytes *b)
+{
+    b->total += RUNTIME_BYTES - b->runtime;
+    b->runtime = RUNTIME_BYTES;
+}

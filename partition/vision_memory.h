@@ -14,13 +14,17 @@ struct vision_bytes {
     uint64_t weights; /* panels, biases, norms, position rows */
     uint64_t scratch; /* for one picture */
     uint64_t frames;  /* pictures waiting at the door, in and out */
-    uint64_t total;   /* the three; program and libraries are the stage's (partition/memory.h) */
+    uint64_t runtime; /* program and libraries, where no text stage counts them already */
+    uint64_t total;
 };
 
 /* `tensors` is the share's tensors as vision_share_shape lists them, with their types filled in. */
 struct vision_bytes vision_bytes(const struct vision_config *c, struct vision_share s,
                                  const struct vision_tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads);
+
+/* For a worker without text layers: adds RUNTIME_BYTES. */
+void vision_bytes_alone(struct vision_bytes *b);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */
 uint64_t vision_tensor_bytes(const struct vision_tensor *t, enum vision_type as);

@@ -6,14 +6,11 @@
 #include "partition/vision_plan.h"
 
 #include "base/log.h"
+#include "partition/cost.h"
+#include "partition/vision_cost.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static double power(const struct worker_offer *o)
-{
-    return (o->speed > 0 ? o->speed : 1) * (o->threads > 0 ? o->threads : 1);
-}
 
 /* False if the caps leave layers over. */
 static bool spread(uint32_t *layers, const uint32_t *caps, const struct worker_offer *offers, int workers, uint32_t all)
@@ -23,7 +20,7 @@ static bool spread(uint32_t *layers, const uint32_t *caps, const struct worker_o
         int best = -1;
         for (int i = 0; i < workers; i++) {
             if (layers[i] >= caps[i]) continue;
-            if (best < 0 || (layers[i] + 1) * power(&offers[best]) < (layers[best] + 1) * power(&offers[i])) best = i;
+            if (best < 0 || (layers[i] + 1) * offer_power(&offers[best]) < (layers[best] + 1) * offer_power(&offers[i])) best = i;
         }
         if (best < 0) return false;
         layers[best]++;
@@ -31,7 +28,10 @@ static bool spread(uint32_t *layers, const uint32_t *caps, const struct worker_o
     return true;
 }
 
-static void count_bytes(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, struct vision_tensor *room)
+/* ---- a plan from shares ---- */
+
+static void count(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                  struct vision_tensor *room)
 {
     for (int i = 0; i < p->workers; i++) {
         struct vision_stage_plan *s = &p->stage[i];
@@ -39,31 +39,61 @@ static void count_bytes(struct vision_plan *p, const struct vision_model *m, con
         vision_share_tensors(m, s->share, room);
         int threads = offers[i].threads > 0 ? offers[i].threads : 1;
         s->bytes = vision_bytes(&m->config, s->share, room, p->as, p->in_flight, threads);
+        if (!text || i >= text->stages) vision_bytes_alone(&s->bytes);
+        s->expected = vision_seconds(&m->config, s->share, room, p->as) / offer_power(&offers[i]);
     }
 }
 
-static void fill(struct vision_plan *p, const struct vision_model *m, const struct worker_offer *offers, const uint32_t *layers,
-                 struct vision_tensor *room)
+static void begin(struct vision_plan *p)
+{
+    memset(p->stage, 0, sizeof p->stage);
+    p->used = 0;
+    for (int i = 0; i < p->workers; i++) p->stage[i].next = -1;
+}
+
+static void fill_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                        const uint32_t *layers, struct vision_tensor *room)
 {
     uint32_t at = 0;
     int last = -1;
-    p->used = 0;
-    memset(p->stage, 0, sizeof p->stage);
+    begin(p);
+    p->copies = false;
     for (int i = 0; i < p->workers; i++) {
         struct vision_stage_plan *s = &p->stage[i];
-        s->next = -1;
         if (!layers[i]) continue;
         s->used = true;
         s->share = (struct vision_share){.first = at, .end = at + layers[i], .patches = at == 0,
                                          .projector = at + layers[i] == m->config.layers};
         at += layers[i];
-        if (last < 0) p->first = i;
-        else p->stage[last].next = i;
+        if (last >= 0) p->stage[last].next = i;
         last = i;
         p->used++;
     }
     p->in_flight = (uint32_t)p->used + 1;
-    count_bytes(p, m, offers, room);
+    count(p, m, text, offers, room);
+}
+
+static void fill_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                        const bool *has, struct vision_tensor *room)
+{
+    begin(p);
+    p->copies = true;
+    p->in_flight = COPY_IN_FLIGHT;
+    for (int i = 0; i < p->workers; i++) {
+        if (!has[i]) continue;
+        p->stage[i].used = true;
+        p->stage[i].share = (struct vision_share){0, m->config.layers, true, true};
+        p->used++;
+    }
+    count(p, m, text, offers, room);
+}
+
+/* ---- memory ---- */
+
+static uint64_t lacking(const struct vision_plan *p, const struct plan *text, const struct worker_offer *offers, int i)
+{
+    uint64_t want = p->stage[i].bytes.total + (text && i < text->stages ? text->stage[i].bytes.total : 0);
+    return p->stage[i].used && offers[i].memory && want > offers[i].memory ? want - offers[i].memory : 0;
 }
 
 /* The worker that is over its memory by most; -1 if none is. */
@@ -72,88 +102,170 @@ static int over(const struct vision_plan *p, const struct plan *text, const stru
     int worst = -1;
     *lack = 0;
     for (int i = 0; i < p->workers; i++) {
-        uint64_t want = p->stage[i].bytes.total + (text ? text->stage[i].bytes.total : 0);
-        if (!p->stage[i].used || !offers[i].memory || want <= offers[i].memory) continue;
-        if (want - offers[i].memory <= *lack) continue;
-        *lack = want - offers[i].memory;
-        worst = i;
+        uint64_t n = lacking(p, text, offers, i);
+        if (n > *lack) *lack = n, worst = i;
     }
     return worst;
 }
 
-static int refuse(const struct vision_plan *p, int worker, uint64_t lack, const struct worker_offer *offers, struct err *why)
+static int check_memory(const struct vision_plan *p, const struct plan *text, const struct worker_offer *offers, struct err *why)
 {
     char want[24], limit[24], missing[24];
-    return fail(why, E_MEMORY, "worker %d may use %s; with its text layers, %u layers of the picture encoder (%s) are %s too much", worker + 1,
-                show_bytes(limit, offers[worker].memory), p->stage[worker].share.end - p->stage[worker].share.first,
-                show_bytes(want, p->stage[worker].bytes.total), show_bytes(missing, lack));
+    uint64_t lack;
+    const int worst = over(p, text, offers, &lack);
+    if (worst < 0) return 0;
+    const struct vision_stage_plan *s = &p->stage[worst];
+    return fail(why, E_MEMORY, "worker %d may use %s; with its text layers, %u layers of the picture encoder (%s) are %s too much", worst + 1,
+                show_bytes(limit, offers[worst].memory), s->share.end - s->share.first, show_bytes(want, s->bytes.total),
+                show_bytes(missing, lack));
 }
 
-static int solve(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                 struct vision_tensor *room, struct err *why)
+/* ---- split, copies, or by hand ---- */
+
+static int solve_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                        int first, struct vision_tensor *room, struct err *why)
 {
     uint32_t caps[MAX_STAGES], layers[MAX_STAGES];
-    for (int i = 0; i < p->workers; i++) caps[i] = m->config.layers;
+    for (int i = 0; i < p->workers; i++) caps[i] = i < first ? 0 : m->config.layers;
     for (;;) {
         uint64_t lack;
         if (!spread(layers, caps, offers, p->workers, m->config.layers)) {
-            return fail(why, E_MEMORY, "the workers have no memory left for the picture encoder's %u layers: they can take %u; --vision-type q8_0 halves them",
-                        m->config.layers, layers[0]);
+            uint32_t can = 0;
+            for (int i = 0; i < p->workers; i++) can += caps[i];
+            return fail(why, E_MEMORY, "the workers have no memory left for the picture encoder's %u layers: they can take %u%s",
+                        m->config.layers, can, p->as == VISION_Q8_0 ? "" : "; --vision-type q8_0 halves them");
         }
-        fill(p, m, offers, layers, room);
+        fill_layers(p, m, text, offers, layers, room);
         int worst = over(p, text, offers, &lack);
         if (worst < 0) return 0;
         caps[worst] = layers[worst] - 1;
     }
 }
 
-static struct vision_tensor *room_for(const struct vision_model *m)
+/* Copies wherever there is room for one, from worker `first` on; false if fewer than two have it. *whole: bytes of a copy. */
+static bool solve_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                         int first, struct vision_tensor *room, uint64_t *whole)
 {
-    struct vision_share all = {0, m->config.layers, true, true};
-    return calloc(vision_share_count(all), sizeof(struct vision_tensor));
+    bool has[MAX_STAGES];
+    int n = 0;
+    memset(has, true, sizeof has);
+    fill_copies(p, m, text, offers, has, room);
+    *whole = p->stage[first].bytes.total;
+    for (int i = 0; i < p->workers; i++) {
+        has[i] = i >= first && offers[i].memory && !offers[i].shares_machine && !lacking(p, text, offers, i);
+        n += has[i];
+    }
+    fill_copies(p, m, text, offers, has, room);
+    return n > 1;
 }
 
-int vision_plan_solve(struct vision_plan *out, const struct vision_model *m, enum vision_type as, const struct plan *text,
-                      const struct worker_offer *offers, int workers, struct err *why)
+static int choose(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                  int first, struct vision_tensor *room, struct err *why)
 {
-    struct vision_tensor *room = room_for(m);
-    if (!room) return fail(why, E_MEMORY, "no memory to list the encoder's tensors");
+    struct vision_plan copies = *p;
+    char size[24];
+    uint64_t whole;
+    int known = 0;
+    const int code = solve_layers(p, m, text, offers, first, room, why);
+    const bool can = solve_copies(&copies, m, text, offers, first, room, &whole);
+    if (code && copies.used) { /* pictures that wait between stages can need more than a small encoder */
+        *p = copies;
+        snprintf(p->why, sizeof p->why, "the workers have no room for pictures under way between them");
+        return 0;
+    }
+    if (code) return code;
+    const double split = vision_plan_rate(p), many = vision_plan_rate(&copies);
+    for (int i = first; i < p->workers; i++) known += offers[i].memory && !offers[i].shares_machine;
+    show_bytes(size, whole);
+    if (can && many > split * COPIES_GAIN) {
+        *p = copies;
+        snprintf(p->why, sizeof p->why, "%d workers have room for all of it (%s); %.3g pictures a second instead of %.3g", p->used,
+                 size, many, split);
+    } else if (known < 2) {
+        snprintf(p->why, sizeof p->why, "only copies on machines of their own, with a limit of memory said, are looked at; %d of %d are",
+                 known, p->workers - first);
+    } else if (!can) {
+        snprintf(p->why, sizeof p->why, "%d of %d workers have room for all of it (%s)", copies.used, p->workers - first, size);
+    } else {
+        snprintf(p->why, sizeof p->why, "%d copies (%s each) would see %.3g pictures a second instead of %.3g", copies.used, size,
+                 many, split);
+    }
+    return 0;
+}
+
+static int by_hand(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                   const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
+{
+    uint64_t sum = 0;
+    int all = 0;
+    if (wish->workers != p->workers) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", wish->workers, p->workers);
+    for (int i = 0; i < p->workers; i++) {
+        sum += wish->layers[i];
+        all += wish->all[i];
+    }
+    if (all && sum)
+        return fail(why, E_USAGE, "--vision-split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, "
+                    "or layers of each", (unsigned long long)sum);
+    if (!all && sum != m->config.layers)
+        return fail(why, E_USAGE, "--vision-split places %llu layers, the picture encoder has %u", (unsigned long long)sum, m->config.layers);
+    if (all) fill_copies(p, m, text, offers, wish->all, room);
+    else fill_layers(p, m, text, offers, wish->layers, room);
+    return 0;
+}
+
+static int make(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
+                const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
+{
+    const int first = p->workers - wish->apart;
+    bool everyone[MAX_STAGES];
+    if (wish->apart < 0 || first < 0)
+        return fail(why, E_USAGE, "%d of %d workers cannot be set apart for pictures", wish->apart, p->workers);
+    snprintf(p->why, sizeof p->why, "asked for");
+    switch (wish->how) {
+    case VISION_CHOOSE: return choose(p, m, text, offers, wish->apart ? first : 0, room, why);
+    case VISION_LAYERS: return solve_layers(p, m, text, offers, wish->apart ? first : 0, room, why);
+    case VISION_COPIES:
+        for (int i = 0; i < MAX_STAGES; i++) everyone[i] = !wish->apart || i >= first;
+        fill_copies(p, m, text, offers, everyone, room);
+        break;
+    case VISION_BY_HAND: TRY(by_hand(p, m, text, offers, wish, room, why));
+    }
+    return check_memory(p, text, offers, why);
+}
+
+int vision_plan_make(struct vision_plan *out, const struct vision_model *m, enum vision_type as, const struct plan *text,
+                     const struct worker_offer *offers, int workers, const struct vision_wish *wish, struct err *why)
+{
+    const struct vision_share all = {0, m->config.layers, true, true};
     *out = (struct vision_plan){.workers = workers, .as = as};
-    int code = solve(out, m, text, offers, room, why);
+    if (workers < 1 || workers > MAX_STAGES) return fail(why, E_USAGE, "the encoder cannot be planned for %d workers", workers);
+    struct vision_tensor *room = calloc(vision_share_count(all), sizeof *room);
+    if (!room) return fail(why, E_MEMORY, "no memory to list the encoder's tensors");
+    int code = make(out, m, text, offers, wish, room, why);
     free(room);
     return code;
 }
 
-int vision_plan_by_hand(struct vision_plan *out, const struct vision_model *m, enum vision_type as, const struct plan *text,
-                        const struct worker_offer *offers, const uint32_t *layers, int workers, struct err *why)
+/* ---- what to expect ---- */
+
+double vision_plan_alone(const struct vision_plan *p)
 {
-    uint64_t sum = 0, lack;
-    for (int i = 0; i < workers; i++) sum += layers[i];
-    if (sum != m->config.layers)
-        return fail(why, E_USAGE, "--vision-split places %llu layers, the picture encoder has %u", (unsigned long long)sum, m->config.layers);
-    struct vision_tensor *room = room_for(m);
-    if (!room) return fail(why, E_MEMORY, "no memory to list the encoder's tensors");
-    *out = (struct vision_plan){.workers = workers, .as = as};
-    fill(out, m, offers, layers, room);
-    free(room);
-    int worst = over(out, text, offers, &lack);
-    return worst < 0 ? 0 : refuse(out, worst, lack, offers, why);
+    double sum = 0, least = 0;
+    for (int i = 0; i < p->workers; i++) {
+        if (!p->stage[i].used) continue;
+        sum += p->stage[i].expected;
+        if (!least || p->stage[i].expected < least) least = p->stage[i].expected;
+    }
+    return p->copies ? least : sum;
 }
 
-void vision_plan_print(FILE *to, const struct vision_plan *p, const struct worker_offer *offers)
+double vision_plan_rate(const struct vision_plan *p)
 {
-    char weights[24], rest[24], total[24];
-    uint64_t sum = 0;
-    fprintf(to, "pictures: the encoder over %d of %d workers, %u pictures in flight%s\n", p->used, p->workers, p->in_flight,
-            p->as == VISION_Q8_0 ? ", layers kept as q8_0" : "");
+    double together = 0, slowest = 0;
     for (int i = 0; i < p->workers; i++) {
-        const struct vision_stage_plan *s = &p->stage[i];
-        if (!s->used) continue;
-        fprintf(to, "%4d  %-22.22s  %slayers %u-%u%s: weights %s, buffers %s, together %s more\n", i + 1, offers[i].name,
-                s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1, s->share.projector ? ", projector" : "",
-                show_bytes(weights, s->bytes.weights), show_bytes(rest, s->bytes.scratch + s->bytes.frames),
-                show_bytes(total, s->bytes.total));
-        sum += s->bytes.total;
+        if (!p->stage[i].used) continue;
+        together += 1 / p->stage[i].expected;
+        if (p->stage[i].expected > slowest) slowest = p->stage[i].expected;
     }
-    fprintf(to, "      sum %s\n", show_bytes(total, sum));
+    return p->copies ? together : 1 / slowest;
 }

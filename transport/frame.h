@@ -36,6 +36,8 @@ enum message {
     M_ASSIGN_VISION, /* coordinator -> worker, after an M_ASSIGN that announces it: your part of the picture encoder */
     M_SEE,       /* a picture on its way through the encoder, stage to stage */
     M_SEEN,      /* last stage of the encoder -> coordinator: the picture's rows */
+    M_DIARY_ASK, /* coordinator -> worker: what did you compute when */
+    M_DIARY,     /* worker -> coordinator: that, and what its clock says */
     M_COUNT
 };
 

@@ -438,6 +438,34 @@ static void walk_report(struct cursor *c, void *message)
     walk_u64(c, &m->frames_out);
     walk_u64(c, &m->bytes_in);
     walk_u64(c, &m->bytes_out);
+    walk_u64(c, &m->pictures);
+    walk_u64(c, &m->see_ns);
+}
+
+static void walk_diary_ask(struct cursor *c, void *message)
+{
+    struct diary_ask *m = message;
+    walk_u64(c, &m->from);
+}
+
+static void walk_diary_part(struct cursor *c, void *message)
+{
+    struct diary_part *m = message;
+    walk_u64(c, &m->now_ns);
+    walk_u64(c, &m->first);
+    walk_u64(c, &m->written);
+    walk_count(c, &m->n, WIRE_SPANS, 32, "intervals");
+    walk_zeros(c, 4);
+    for (uint32_t i = 0; !c->code && i < m->n; i++) {
+        struct diary_span *s = &m->spans[i];
+        walk_u64(c, &s->begin_ns);
+        walk_u64(c, &s->end_ns);
+        walk_u64(c, &s->number);
+        walk_u32(c, &s->amount);
+        walk_u32(c, &s->what);
+        if (!c->code && c->direction == READ && (s->end_ns < s->begin_ns || s->what > DIARY_PICTURE))
+            refuse(c, "interval %u is of kind %u and ends %s it begins", i, s->what, s->end_ns < s->begin_ns ? "before" : "after");
+    }
 }
 
 static void walk_fault(struct cursor *c, void *message)
@@ -507,6 +535,8 @@ MESSAGE(work, M_WORK, )
 MESSAGE(result, M_RESULT, const)
 MESSAGE(logits, M_LOGITS, )
 MESSAGE(report, M_REPORT, const)
+MESSAGE(diary_ask, M_DIARY_ASK, const)
+MESSAGE(diary_part, M_DIARY, const)
 
 int see_write(struct frame **out, enum message type, struct see *m, struct err *why)
 {

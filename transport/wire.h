@@ -8,6 +8,7 @@
 #ifndef TRANSPORT_WIRE_H
 #define TRANSPORT_WIRE_H
 
+#include "base/diary.h"
 #include "base/hash.h"
 #include "transport/frame.h"
 
@@ -175,6 +176,21 @@ struct report {
     uint64_t batches, rows;
     uint64_t peak_resident;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t pictures, see_ns; /* through this stage; computing them, a part of busy_ns */
+};
+
+#define WIRE_SPANS 512 /* of one DIARY, at most */
+
+struct diary_ask {
+    uint64_t from; /* number of the first interval wanted; they count from 0 */
+};
+
+struct diary_part {
+    uint64_t now_ns; /* the worker's clock as it writes this */
+    uint64_t first;  /* number of the first interval below; over what was asked for if older ones are forgotten */
+    uint64_t written; /* intervals so far */
+    uint32_t n;      /* 0: that was all */
+    struct diary_span spans[WIRE_SPANS];
 };
 
 struct fault {
@@ -211,11 +227,16 @@ int ping_write(struct frame **out, enum message type, const struct ping *m, stru
 int ping_read(struct ping *m, struct frame *f, struct err *why);
 int report_write(struct frame **out, const struct report *m, struct err *why);
 int report_read(struct report *m, struct frame *f, struct err *why);
+int diary_ask_write(struct frame **out, const struct diary_ask *m, struct err *why);
+int diary_ask_read(struct diary_ask *m, struct frame *f, struct err *why);
+int diary_part_write(struct frame **out, const struct diary_part *m, struct err *why);
+int diary_part_read(struct diary_part *m, struct frame *f, struct err *why);
 int fault_write(struct frame **out, const struct fault *m, struct err *why);
 int fault_read(struct fault *m, struct frame *f, struct err *why);
 /* M_PIECE_ACK, M_REPORT_ASK, M_STOP: no body. */
 int empty_write(struct frame **out, enum message type, struct err *why);
 
+#define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
 uint64_t see_bytes(uint64_t floats); /* of the body */
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
 

@@ -1,23 +1,27 @@
 /* worker/loop.c — the two threads of a stage at work.
  *
- *   port thread      in-tray      compute thread      out-tray     port thread
+ *   port thread      in-trays     compute thread      out-tray     port thread
  *   port_recv  --->  [WORK…]  --> stage_run      -->  [frames…] --> port_send
+ *              --->  [SEE…]   --> see_step
  *
  * A WORK frame is computed in place: its activations are the residual stream, and the same buffer goes on to the next
- * stage. The in-tray cannot overflow: no more than in_flight micro-batches exist, and one that claims to be another is
- * refused. The out-tray holds rows of scores when they are asked for; the compute thread waits while it is full, so
- * a slow reader slows the stage and does not fill the memory. */
+ * stage. A picture is computed a layer at a time, and rows may go in between: turns.h. The in-trays cannot overflow: no
+ * more than in_flight micro-batches, or pictures, exist, and one that claims to be another is refused. The out-tray holds
+ * rows of scores when they are asked for; the compute thread waits while it is full, so a slow reader slows the stage and
+ * does not fill the memory. */
 #include "worker/loop.h"
 
 #include "base/clock.h"
+#include "base/diary.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "worker/turns.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAY 160    /* frames; at least the most micro-batches and pictures in flight */
+#define TRAY 160    /* frames; at least the most micro-batches, or pictures, in flight */
 #define OUT_FULL 16 /* the compute thread waits from here on */
 
 struct tray {
@@ -31,13 +35,17 @@ struct loop {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct tray in, out;
+    struct tray rows_in, pictures_in, out;
+    struct turns turns;
     volatile bool stopping;
     bool failed;
     struct err failure;
-    uint64_t busy_ns, wait_ns, send_ns, batches, rows, pictures, last_batch;
+    uint64_t busy_ns, wait_ns, send_ns, see_ns, batches, rows, pictures, last_batch;
+    uint64_t computed_ns; /* when the last computing ended */
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
+    struct diary diary;
+    struct diary_part part; /* of it, on its way out */
 };
 
 static bool tray_put(struct tray *t, struct frame *f, int to)
@@ -92,12 +100,14 @@ static int send_scores(void *user, uint32_t slot, uint32_t position, const float
     return hand_over(l, f, 0, why);
 }
 
+/* A layer of the picture under way, or the first of the next one, `f`. */
 static int compute_picture(struct loop *l, struct frame *f, struct err *why)
 {
     struct frame *out = 0;
-    int code = see_picture(l->setup->see, f, &out, why);
-    frame_free(f);
-    return code ? code : hand_over(l, out, l->setup->see->next, why);
+    if (f) TRY(see_begin(l->setup->see, f, why));
+    TRY(see_step(l->setup->see, &out, why));
+    l->computed_ns = clock_ns();
+    return out ? hand_over(l, out, l->setup->see->next, why) : 0;
 }
 
 static int compute_rows(struct loop *l, struct frame *f, struct err *why)
@@ -112,6 +122,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
                     (unsigned long long)l->work.batch, l->work.dtype);
     l->result = (struct result){.batch = l->work.batch};
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, &l->result, send_scores, l, why);
+    l->computed_ns = clock_ns();
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
     frame_free(f);
     if (code) return code;
@@ -120,32 +131,51 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     return hand_over(l, reply, 0, why);
 }
 
+static bool picture_waits(const struct loop *l)
+{
+    return l->pictures_in.n || (l->setup->see && see_busy(l->setup->see));
+}
+
+/* Under the lock. Handing over is no computing: the next stage may be at it already. */
+static void account(struct loop *l, bool picture, bool begun, uint64_t start)
+{
+    const uint64_t end = l->computed_ns > start ? l->computed_ns : clock_ns();
+    l->busy_ns += end - start;
+    turns_took(&l->turns, picture, end - start);
+    if (!picture) {
+        l->batches++;
+        l->rows += l->work.n_rows;
+        l->last_batch = l->work.batch;
+        diary_add(&l->diary, (struct diary_span){start, end, l->work.batch, l->work.n_rows, DIARY_ROWS});
+        return;
+    }
+    struct diary_span layer = {start, end, l->setup->see->picture, 1, DIARY_PICTURE};
+    l->see_ns += end - start;
+    l->pictures += !see_busy(l->setup->see);
+    if (begun) diary_add(&l->diary, layer);
+    else diary_go_on(&l->diary, layer);
+}
+
 static void *compute_thread(void *user)
 {
     struct loop *l = user;
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
         uint64_t from = clock_ns();
-        while (l->in.n == 0 && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
-        struct frame *f = tray_take(&l->in, 0);
+        while (!l->rows_in.n && !picture_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+        if (l->stopping) break;
+        bool picture = turns_picture_next(&l->turns, l->rows_in.n > 0, picture_waits(l));
+        bool begun = picture && !see_busy(l->setup->see);
+        struct frame *f = picture ? begun ? tray_take(&l->pictures_in, 0) : 0 : tray_take(&l->rows_in, 0);
         uint64_t start = clock_ns();
         if (l->batches + l->pictures) l->wait_ns += start - from;
-        if (!f) break;
         pthread_mutex_unlock(&l->lock);
 
         struct err why = {0};
-        bool picture = f->head.type == M_SEE;
         int code = picture ? compute_picture(l, f, &why) : compute_rows(l, f, &why);
 
         pthread_mutex_lock(&l->lock);
-        l->busy_ns += clock_ns() - start;
-        if (picture) {
-            l->pictures++;
-        } else {
-            l->batches++;
-            l->rows += l->work.n_rows;
-            l->last_batch = l->work.batch;
-        }
+        account(l, picture, begun, start);
         if (code && !l->stopping) {
             l->failed = true;
             l->failure = why;
@@ -167,11 +197,31 @@ static int send_report(struct loop *l, struct err *why)
     struct report r = {
         .busy_ns = l->busy_ns, .wait_ns = l->wait_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
         .peak_resident = peak_resident_bytes(), .frames_in = c.frames_in, .frames_out = c.frames_out,
-        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out,
+        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .see_ns = l->see_ns,
     };
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
     TRY(report_write(&f, &r, why));
+    return port_send(l->setup->port, 0, &f, why);
+}
+
+/* Intervals from number `from` on: as many as fit a frame, or none if there are no more. */
+static int send_diary(struct loop *l, struct frame *asked, struct err *why)
+{
+    struct diary_ask ask;
+    struct diary_part *p = &l->part;
+    TRY(diary_ask_read(&ask, asked, why));
+    pthread_mutex_lock(&l->lock);
+    uint64_t oldest = diary_oldest(&l->diary);
+    *p = (struct diary_part){.first = ask.from > oldest ? ask.from : oldest, .written = l->diary.n};
+    while (p->n < WIRE_SPANS && p->first + p->n < l->diary.n) {
+        p->spans[p->n] = *diary_at(&l->diary, p->first + p->n);
+        p->n++;
+    }
+    pthread_mutex_unlock(&l->lock);
+    struct frame *f = 0;
+    p->now_ns = clock_ns();
+    TRY(diary_part_write(&f, p, why));
     return port_send(l->setup->port, 0, &f, why);
 }
 
@@ -181,7 +231,7 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
     TRY(ping_read(&p, ping, why));
     pthread_mutex_lock(&l->lock);
     p.batch = l->last_batch;
-    p.queue = l->in.n;
+    p.queue = l->rows_in.n + l->pictures_in.n;
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
     TRY(ping_write(&f, M_PONG, &p, why));
@@ -191,14 +241,16 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
 static int take_work(struct loop *l, struct frame **f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
-    uint32_t most = (s->stage ? s->in_flight : 0) + (s->see ? s->see->in_flight : 0);
-    if ((*f)->head.type == M_SEE ? !s->see : !s->stage)
+    const bool picture = (*f)->head.type == M_SEE;
+    if (picture ? !s->see : !s->stage)
         return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name((*f)->head.type));
+    const uint32_t most = picture ? s->see->in_flight : s->in_flight;
+    struct tray *tray = picture ? &l->pictures_in : &l->rows_in;
     pthread_mutex_lock(&l->lock);
-    bool room = l->in.n < most && tray_put(&l->in, *f, 0);
+    bool room = tray->n < most && tray_put(tray, *f, 0);
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
-    if (!room) return fail(why, E_WIRE, "more came than the %u micro-batches and pictures that may be in flight", most);
+    if (!room) return fail(why, E_WIRE, "more came than the %u %s that may be in flight", most, picture ? "pictures" : "micro-batches");
     *f = 0;
     return 0;
 }
@@ -212,6 +264,7 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     case M_SEE: return take_work(l, f, why);
     case M_PING: return answer_ping(l, *f, why);
     case M_REPORT_ASK: return send_report(l, why);
+    case M_DIARY_ASK: return send_diary(l, *f, why);
     case M_STOP: *over = true; return 0;
     case M_FAULT:
         TRY(fault_read(&fault, *f, why));
@@ -303,7 +356,8 @@ int loop_run(const struct loop_setup *setup, struct err *why)
         pthread_join(l->thread, 0);
     }
     heed(setup, 0);
-    tray_empty(&l->in);
+    tray_empty(&l->rows_in);
+    tray_empty(&l->pictures_in);
     tray_empty(&l->out);
     pthread_cond_destroy(&l->changed);
     pthread_mutex_destroy(&l->lock);

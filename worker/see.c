@@ -55,6 +55,8 @@ int see_open(struct see_part *s, const struct kernels *k, struct err *why)
 void see_close(struct see_part *s)
 {
     vision_stage_close(&s->stage);
+    frame_free(s->in);
+    frame_free(s->out);
     free(s->tensors);
     *s = (struct see_part){0};
 }
@@ -66,10 +68,11 @@ uint64_t see_largest(const struct see_part *s)
     return see_bytes(in > out ? in : out);
 }
 
-int see_picture(struct see_part *s, struct frame *in, struct frame **out, struct err *why)
+int see_begin(struct see_part *s, struct frame *picture, struct err *why)
 {
     struct see m;
-    TRY(see_read(&m, in, why));
+    s->in = picture;
+    TRY(see_read(&m, picture, why));
     const struct vision_config *c = &s->config;
     uint32_t cols = s->share.patches ? vision_pixels(c) : c->width;
     if (!s->stage || m.rows != vision_patches(c) || m.cols != cols)
@@ -77,8 +80,21 @@ int see_picture(struct see_part *s, struct frame *in, struct frame **out, struct
                     m.cols, s->stage ? vision_patches(c) : 0, cols);
     struct see reply = {.picture = m.picture, .rows = s->share.projector ? vision_tokens(c) : m.rows,
                         .cols = s->share.projector ? c->hidden : c->width};
-    TRY(see_write(out, s->share.projector ? M_SEEN : M_SEE, &reply, why));
-    int code = vision_stage_run(s->stage, (const float *)(void *)m.values, (float *)(void *)reply.values, why);
-    if (code) frame_free(*out), *out = 0;
-    return code;
+    TRY(see_write(&s->out, s->share.projector ? M_SEEN : M_SEE, &reply, why));
+    s->picture = m.picture;
+    s->from = (const float *)(void *)m.values;
+    s->to = (float *)(void *)reply.values;
+    return 0;
+}
+
+int see_step(struct see_part *s, struct frame **out, struct err *why)
+{
+    bool done;
+    *out = 0;
+    TRY(vision_stage_step(s->stage, s->from, s->to, &done, why));
+    if (!done) return 0;
+    frame_free(s->in);
+    *out = s->out;
+    s->in = s->out = 0;
+    return 0;
 }

@@ -48,7 +48,7 @@ struct vision_stage {
     struct sight sight;
     struct hand *hands; /* [threads] */
     const volatile bool *stop;
-    bool stopped; /* changes between two barriers only */
+    uint32_t done; /* layers the picture has behind it */
 };
 
 /* ---- steps on one piece of rows ------------------------------------------------------------------------------- */
@@ -230,34 +230,40 @@ static void pass_out(const struct vision_stage *s, float *out)
     }
 }
 
-static void pass(struct vision_stage *s, const float *in, float *out)
+/* One layer; what belongs before the first and after the last goes with them. */
+static void pass(const struct vision_stage *s, const float *in, float *out, bool last)
 {
-    if (s->share.patches) pass_patches(s, in);
-    for (uint32_t i = 0; i < s->share.end - s->share.first && !s->stopped; i++) {
-        pass_layer(s, &s->layers[(size_t)i * V_LAYER_ROLES]);
-#pragma omp master
-        s->stopped = s->stop && *s->stop;
-#pragma omp barrier
-    }
-    if (s->stopped) return;
+    if (s->done == 0 && s->share.patches) pass_patches(s, in);
+    pass_layer(s, &s->layers[(size_t)s->done * V_LAYER_ROLES]);
+    if (!last) return;
     if (s->share.projector) pass_projector(s, out);
     pass_out(s, out);
 }
 
-int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct err *why)
+int vision_stage_step(struct vision_stage *s, const float *in, float *out, bool *done, struct err *why)
 {
-    if (!s->share.patches) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
+    const bool last = s->share.first + s->done + 1 == s->share.end;
+    *done = false;
+    if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped in the middle of a picture");
+    if (s->done == 0 && !s->share.patches) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
     if (s->threads == 1) {
-        pass(s, in, out);
+        pass(s, in, out, last);
     } else {
 #pragma omp parallel num_threads(s->threads)
-        pass(s, in, out);
+        pass(s, in, out, last);
     }
-    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of a picture");
-    for (int i = 0; i < s->threads; i++)
+    s->done = last ? 0 : s->done + 1;
+    *done = last;
+    for (int i = 0; last && i < s->threads; i++)
         if (!s->hands[i].finite)
             return fail(why, E_WORKER, "the rows of a picture after vision layer %u are not finite numbers: damaged weights?",
                         s->share.end);
+    return 0;
+}
+
+int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct err *why)
+{
+    for (bool done = false; !done;) TRY(vision_stage_step(s, in, out, &done, why));
     return 0;
 }
 

@@ -44,6 +44,10 @@ void vision_stage_heed(struct vision_stage *s, const volatile bool *stop);
  * E_WORKER if the result is not finite. */
 int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct err *why);
 
+/* The same, a layer at a time, for who has other work to put in between: call it with the same `in` and `out` until *done.
+ * `in` is read by the first step, `out` filled by the last. */
+int vision_stage_step(struct vision_stage *s, const float *in, float *out, bool *done, struct err *why);
+
 /* Where pictures' processor time went, summed over threads, since the stage was opened: for measuring. */
 struct vision_times {
     double before, attention, after, ends; /* seconds: norm, q, k, v; attention; o and ffn; patches and projector */

@@ -208,6 +208,7 @@ static int take_vision(struct member *m, struct frame *f, struct err *why)
     TRY(assign_vision_read(&a, f, why));
     if (!m->threads) m->threads = threads_of(m, 0);
     TRY(see_assign(&m->see, &a, m->greet.nodes, m->threads, why));
+    if (!m->count) vision_bytes_alone(&m->see.bytes);
     return a.next && a.next != m->assign.next ? port_reach(m->port, a.next, a.next_address, why) : 0;
 }
 
@@ -353,7 +354,7 @@ static struct accept acceptance(const struct member *m, bool has_files)
     struct stage_bytes b = m->stage ? stage_memory(m->stage) : (struct stage_bytes){0};
     struct vision_bytes v = m->see.bytes;
     return (struct accept){.has_file = has_files, .weights = b.weights + v.weights, .kv = b.kv, .scratch = b.scratch + v.scratch,
-                           .frames = b.frames + v.frames, .runtime = b.runtime, .total = b.total + v.total};
+                           .frames = b.frames + v.frames, .runtime = b.runtime + v.runtime, .total = b.total + v.total};
 }
 
 /* m->tensors point into `file`, if there are any. */

@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST ASSIGN_VISION SEE SEEN".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST ASSIGN_VISION SEE SEEN DIARY_ASK DIARY".split())}
 
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
@@ -79,7 +79,7 @@ FRAMES = [
     frame("PING", struct.pack("<QQI", 1, 2, 3)),
     frame("PONG", struct.pack("<QQI", 4, 5, 6)),
     frame("REPORT_ASK"),
-    frame("REPORT", struct.pack("<10Q", *range(1, 11))),
+    frame("REPORT", struct.pack("<12Q", *range(1, 13))),
     frame("STOP"),
     frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
     frame("ASSIGN_VISION", struct.pack("<8If3IHBBB3xQQ", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6, 9, 27, 2, 0, 0, 1, 1,
@@ -87,6 +87,8 @@ FRAMES = [
           + text("") + text("/models/mmproj.gguf") + struct.pack("<I", 5) + bytes([1, 0, 0, 8, 0])),
     frame("SEE", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("SEEN", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
+    frame("DIARY_ASK", struct.pack("<Q", 1234567)),
+    frame("DIARY", struct.pack("<QQQI4x", 99, 7, 9, 2) + struct.pack("<QQQII", 10, 20, 3, 128, 0) + struct.pack("<QQQII", 21, 40, 5, 9, 1)),
 ]
 
 if len(sys.argv) > 1:

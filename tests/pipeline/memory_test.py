@@ -7,6 +7,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "reference"))
+from drawn import noise, png
+from encoders import F16, make
 from relay import *
 
 SLACK, FIXED = 0.05, 32.0  # of the plan; MiB
@@ -40,6 +43,22 @@ def within(model, *way):
         largest = max(p for p, _ in rows)
         need(coordinator < 300 and coordinator < largest, "the coordinator took %.1f MiB" % coordinator)
     return "planned/measured MiB %s, coordinator %.0f; %s" % (" ".join("%.0f/%.0f" % r for r in rows), coordinator, rates(err))
+
+
+def encoder_within(*way):
+    """90 MB of encoder and pictures waiting at its doors, beside a text model that weighs next to nothing."""
+    text, sight = synth("light.gguf", "--size", "tiny"), path("encoder.gguf")
+    if not os.path.exists(sight):
+        make(sight, ("encoder", 8, 768, 2048, 8, 448, 14, 4, 256, F16, False), 1)
+    with open(path("pictures"), "w") as f:
+        for i in range(3):
+            f.write("/image %s What?\n" % png("picture%d.png" % i, noise(448, 448, i)))
+    status, _, err = run(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--prompts", path("pictures"), "-n", "2", "--report", *way)
+    need(status == 0, err)
+    rows, coordinator = table(err)
+    for planned, measured in rows:
+        need(measured <= planned * (1 + SLACK) + 8 and measured >= planned * (1 - SLACK) - FIXED, "planned %.1f MiB, measured %.1f" % (planned, measured))
+    return "planned/measured MiB %s, coordinator %.0f" % (" ".join("%.0f/%.0f" % r for r in rows), coordinator)
 
 
 def cpu_seconds(pid):
@@ -86,6 +105,8 @@ def big_enough(gib):
 
 claim("idle_local_workers_sleep", local_idle)
 claim("idle_ranks_sleep", mpi_idle)
+claim("a_split_encoder_takes_what_was_planned", encoder_within, "--workers", "2", "--vision-split", "layers")
+claim("copies_of_an_encoder_take_what_was_planned", encoder_within, "--workers", "2", "--vision-split", "copies")
 if big_enough(3):
     model = synth("4b.gguf", "--size", "4b", "--embd", "q6_k")
     claim("a_4b_model_takes_what_was_planned_in_one_process", within, model)

@@ -89,7 +89,6 @@ def nothing_but(folder, *names):
 # ---- claims ----
 
 def the_bundled_checkpoint_gives_the_bundled_model(folder):
-    """models/demo/*.gguf were made by a script of its own (to_gguf.py), with numpy."""
     rc, out, err = quantize(DEMO + "/checkpoint", "m.gguf", "--mmproj", "v.gguf", "--table", folder=folder)
     check(rc == 0, err)
     for made, bundled in (("m.gguf", "demo-q4_0.gguf"), ("v.gguf", "demo-mmproj-f16.gguf")):
@@ -99,6 +98,45 @@ def the_bundled_checkpoint_gives_the_bundled_model(folder):
     check(re.search(r"^blk\.0\.ffn_up\.weight +BF16 +Q4_0 +98304 +27648 +0\.0\d+$", out, re.M), "no line for blk.0.ffn_up in\n" + out)
     check("m.gguf: " in out and "v.gguf: " in out and "at most" in out, out)
     nothing_but(folder, "m.gguf", "v.gguf")
+
+
+def blocks_are_those_of_numpy(folder):
+    """Every bundled matrix against the checkpoint's numbers, rounded here by the formats' definitions."""
+    import numpy as np
+    raw = open(DEMO + "/checkpoint/model.safetensors", "rb").read()
+    start = 8 + struct.unpack_from("<Q", raw)[0]
+    head = json.loads(raw[8:start])
+
+    def values(name):
+        at, end = head[name]["data_offsets"]
+        return (np.frombuffer(raw[start + at : start + end], "<u2").astype("u4") << 16).view("f4").reshape(-1, 32)
+
+    def scaled(x, d):
+        with np.errstate(divide="ignore"): return x * np.where(d != 0, np.float32(1) / d, np.float32(0)).astype("f4")
+
+    def q4_0(x):
+        d = np.take_along_axis(x, np.abs(x).argmax(1)[:, None], 1) / np.float32(-8)
+        q = np.minimum(15, np.trunc((scaled(x.astype("f8"), d) + 8.5).astype("f4"))).astype("u1")
+        return np.concatenate([d.astype("<f2").view("u1"), q[:, :16] | q[:, 16:] << 4], 1).tobytes()
+
+    def q8_0(x):
+        d = np.abs(x).max(1)[:, None] / np.float32(127)
+        y = scaled(x, d)
+        q = (np.sign(y) * np.floor(np.abs(y) + np.float32(.5))).astype("i1")
+        return np.concatenate([d.astype("<f2").view("u1"), q.view("u1")], 1).tobytes()
+
+    model, encoder = tensors_of(DEMO + "/demo-q4_0.gguf"), tensors_of(DEMO + "/demo-mmproj-f16.gguf")
+    pairs = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+             "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+    for i in range(8):
+        for theirs, ours in pairs.items():
+            name = "blk.%d.%s.weight" % (i, ours)
+            check(model[name][2] == q4_0(values("language_model.model.layers.%d.%s.weight" % (i, theirs))), name, "differs")
+    check(model["token_embd.weight"][2] == q8_0(values("language_model.model.embed_tokens.weight")), "the table differs")
+    for i in range(4):
+        for theirs, ours in {"self_attn.v_proj": "attn_v", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down"}.items():
+            want = values("vision_tower.vision_model.encoder.layers.%d.%s.weight" % (i, theirs)).astype("<f2").tobytes()
+            check(encoder["v.blk.%d.%s.weight" % (i, ours)][2] == want, "encoder", i, ours, "differs")
 
 
 def the_quantised_model_answers_as_the_bundled_one(folder):
@@ -258,7 +296,7 @@ def memory_stays_small_whatever_the_size_and_the_threads(folder):
         check(rc == 0 and most and float(most[1]) < 160, threads, out, err)
 
 
-CLAIMS = [the_bundled_checkpoint_gives_the_bundled_model, the_quantised_model_answers_as_the_bundled_one,
+CLAIMS = [the_bundled_checkpoint_gives_the_bundled_model, blocks_are_those_of_numpy, the_quantised_model_answers_as_the_bundled_one,
           a_folder_by_way_of_bf16_gives_the_same_blocks, what_is_quantised_already_stays_unless_that_is_meant,
           the_table_is_q6_k_where_rows_allow_and_rows_that_do_not_fit_are_told, picture_matrices_of_other_widths_stay_f16,
           a_killed_run_leaves_no_file, an_interrupted_run_says_so_and_leaves_no_file,

@@ -7,6 +7,7 @@ build=${B:-build}
 export GEMMAPIPE_BIN=$PWD/$build
 demo=models/demo/demo-q4_0.gguf
 question="What is 12 + 9?" answer="12 + 9 = 21."
+caption="A small black triangle on the left and a large blue ring on the right on a white background."
 port=$((20000 + $$ % 20000))
 failed=0
 
@@ -24,11 +25,14 @@ says() { # claim text command…
     fi
 }
 
-# One run, two claims.
+# One run, three claims.
 out=$(timeout 240 make -s --no-print-directory B="$build" SAN="${SAN:-}" demo 2>&1)
 says make_demo_adds_up_under_mpirun "$answer" echo "$out"
 says make_demo_knows_a_capital_with_local_workers "The capital of Peru is Lima." echo "$out"
+says make_demo_sees_with_three_workers "$caption" echo "$out"
 
+says a_question_about_the_picture_is_answered "The ring is on the right." "$build/gemmapipe" run --model $demo \
+    --mmproj models/demo/demo-mmproj-f16.gguf --image models/demo/picture.png --workers 3 --temp 0 "Where is the ring?"
 says one_process_answers "$answer" "$build/gemmapipe" run --model $demo --temp 0 "$question"
 says threads_as_stages_answer "$answer" "$build/gemmapipe" run --model $demo --here 3 --temp 0 "$question"
 says a_cut_by_hand_answers "$answer" "$build/gemmapipe" run --model $demo --split 1,6,1 --temp 0 "$question"

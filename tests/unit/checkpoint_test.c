@@ -16,7 +16,7 @@ static const struct checkpoint_tensor *find(const struct checkpoint *c, enum par
     return NULL;
 }
 
-/* Same names and shapes as the GGUF file that was made of it by other means. */
+/* Same names and shapes as the GGUF file that was made of it. */
 static void same_tensors(const struct checkpoint *c, enum part part, const char *path)
 {
     struct gguf *g;
@@ -121,7 +121,7 @@ static int metadata(struct gguf **g, struct folder *f, enum part part, struct er
     return rc ? rc : gguf_open(g, folder_path(f, "m.gguf"), why);
 }
 
-/* Every key of the published pair is in ours with the same value. Names are free. */
+/* Every key of the bundled pair is in ours with the same value. Names are free. */
 static void same_metadata(enum part part, const char *path)
 {
     struct folder f = folder_new();

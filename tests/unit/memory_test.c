@@ -127,14 +127,14 @@ TEST(kv_grows_with_sequences)
 
 /* ---- scratch ---- */
 
-TEST(activations_are_tiles_of_8_rows_and_blocks_of_32)
+TEST(activations_are_tiles_of_16_rows_and_blocks_of_32)
 {
-    CHECK(ACT_TILE == 8, "memory.c has its own copy of this number");
-    CHECK(act_bytes(8, 32) == 256 + 3 * 64, "runs of 32 bytes are rounded up");
-    CHECK(act_bytes(8, 64) == 2 * 256 + 3 * 64);
-    CHECK(act_bytes(1, 33) == act_bytes(8, 64) && act_bytes(9, 64) == 4 * 256 + 3 * 128);
+    CHECK(ACT_TILE == 16, "memory.c has its own copy of this number");
+    CHECK(act_bytes(16, 32) == 512 + 4 * 64);
+    CHECK(act_bytes(16, 64) == 2 * 512 + 4 * 128);
+    CHECK(act_bytes(1, 33) == act_bytes(16, 64) && act_bytes(17, 64) == 4 * 512 + 4 * 256);
     CHECK(act_bytes(0, 64) == 0);
-    CHECK(act_bytes(64, 10240) == 64 * 10240 + 3 * 8 * 320 * 32);
+    CHECK(act_bytes(64, 10240) == 64 * 10240 + 4 * 4 * 320 * 64);
 }
 
 TEST(scratch_has_room_for_the_widest_operand)

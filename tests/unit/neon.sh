@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels and their
-# two tests and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools
+# tests/unit/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels, a
+# stage of the picture encoder and their three tests, and runs them under qemu's user mode. Prints what the tests print, a line a claim; skips where the tools
 # are missing.
 #
 #   tests/unit/neon.sh [WORD…]      only claims whose name holds a word
@@ -15,14 +15,16 @@ for tool in "$CC" "${QEMU%% *}"; do
     command -v "$tool" >/dev/null || { echo "skip neon_equals_ref_under_qemu: $tool is not installed"; exit 0; }
 done
 
-# Only what the kernels need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
+# Only what they need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/check partition/panels partition/blocks partition/memory
-         worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon"
+         worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
+         base/threads partition/vision_config partition/vision_memory partition/vision_weights
+         worker/region worker/vision worker/vision_attention worker/vision_shard"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
-flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -ffunction-sections -I."
+flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
 mkdir -p "$out"
 objects=
-for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do
+for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test tests/unit/vision_test; do
     o=$out/$(basename "$s").o
     extra=
     case $s in */neon) extra="-O3 -march=armv8.2-a+dotprod" ;; esac
@@ -32,9 +34,10 @@ for s in $sources tests/unit/kernels_test tests/unit/kernels_truth_test; do
 done
 
 status=0
-for t in kernels_test kernels_truth_test; do
+for t in kernels_test kernels_truth_test vision_test; do
     # shellcheck disable=SC2086
-    $CC -Wl,--gc-sections $objects "$out/$t.o" -lm -o "$out/$t"
+    $CC -fopenmp -Wl,--gc-sections $objects "$out/$t.o" -lm -o "$out/$t"
+    [ $# -gt 0 ] || [ $t != vision_test ] || set -- same # how a picture is cut is not the emulator's affair
     $QEMU "$out/$t" "$@" || status=1
 done
 exit $status

@@ -127,7 +127,7 @@ TEST(no_split_is_better_than_the_planners)
 TEST(a_4b_model_with_a_q6_head_on_three_workers)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{"a", 0, 1, 4}, {"b", 0, 1, 4}, {"c", 0, 1, 4}};
+    struct worker_offer o[3] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &gemma_4b);
@@ -148,7 +148,7 @@ TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
     c.window = 0;
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.head.rows = 1; /* weighs nothing */
-    struct worker_offer o[3] = {{"a", 0, 1, 1}, {"b", 0, 1, 1}, {"c", 0, 1, 1}};
+    struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     CHECK(p.stage[0].share.end == 12 && p.stage[1].share.end == 23, "%u,%u", p.stage[0].share.end,
@@ -161,7 +161,7 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
     c.window = 0; /* all layers alike */
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.head.rows = 1;
-    struct worker_offer o[2] = {{"slow", 0, 1, 1}, {"fast", 0, 1, 2}};
+    struct worker_offer o[2] = {{"slow", 0, 1, 1, 0}, {"fast", 0, 1, 2, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 2, &usual, why));
     CHECK(p.stage[0].share.end == 10, "%u layers", p.stage[0].share.end);
@@ -173,7 +173,7 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
 TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{"a", 700ull << 20, 1, 4}, {"b", 0, 1, 4}, {"c", 0, 1, 4}};
+    struct worker_offer o[3] = {{"a", 700ull << 20, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     CHECK(p.stage[0].bytes.total <= 700ull << 20 && p.stage[0].share.end >= 4 && p.stage[0].share.end < 14);
@@ -182,7 +182,7 @@ TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
 TEST(a_refusal_names_the_worker_and_the_missing_bytes)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{"ant", 600ull << 20, 1, 4}, {"bee", 600ull << 20, 1, 4}, {"cat", 1ull << 30, 1, 4}};
+    struct worker_offer o[3] = {{"ant", 600ull << 20, 1, 4, 0}, {"bee", 600ull << 20, 1, 4, 0}, {"cat", 1ull << 30, 1, 4, 0}};
     struct plan p;
     struct err no = {0};
     CHECK(plan_solve(&p, &m, o, 3, &usual, &no) == E_MEMORY);
@@ -298,7 +298,7 @@ TEST(lists_of_sizes_and_splits)
 TEST(the_table_shows_every_worker_and_the_sum)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4}, {"bee", 2ull << 30, 1, 4}, {"cat", 2ull << 30, 0.5, 8}};
+    struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4, 0}, {"bee", 2ull << 30, 1, 4, 0}, {"cat", 2ull << 30, 0.5, 8, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
     char *text = NULL;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 20
+#define SAMPLES 22
 
 static inline void sample_work(struct work *w)
 {
@@ -89,6 +89,16 @@ static inline struct frame *sample_see(enum message type)
     return f;
 }
 
+static inline struct frame *sample_diary(void)
+{
+    struct diary_part *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    *m = (struct diary_part){.now_ns = 99, .first = 7, .written = 9, .n = 2, .spans = {{10, 20, 3, 128, DIARY_ROWS}, {21, 40, 5, 9, DIARY_PICTURE}}};
+    diary_part_write(&f, m, 0);
+    free(m);
+    return f;
+}
+
 /* A new frame: free it. NULL if it could not be written. */
 static inline struct frame *sample_frame(int i)
 {
@@ -108,12 +118,14 @@ static inline struct frame *sample_frame(int i)
     case 11: ping_write(&f, M_PING, &(struct ping){1, 2, 3}, 0); break;
     case 12: ping_write(&f, M_PONG, &(struct ping){4, 5, 6}, 0); break;
     case 13: empty_write(&f, M_REPORT_ASK, 0); break;
-    case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0); break;
+    case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0); break;
     case 15: empty_write(&f, M_STOP, 0); break;
     case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
     case 17: return sample_assign_vision();
     case 18: return sample_see(M_SEE);
     case 19: return sample_see(M_SEEN);
+    case 20: diary_ask_write(&f, &(struct diary_ask){1234567}, 0); break;
+    case 21: return sample_diary();
     }
     return f;
 }
@@ -132,6 +144,8 @@ union sample {
     struct logits logits;
     struct ping ping;
     struct report report;
+    struct diary_ask diary_ask;
+    struct diary_part diary;
     struct fault fault;
 };
 
@@ -152,6 +166,8 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_LOGITS: return logits_read(&m->logits, f, why);
     case M_PING: case M_PONG: return ping_read(&m->ping, f, why);
     case M_REPORT: return report_read(&m->report, f, why);
+    case M_DIARY_ASK: return diary_ask_read(&m->diary_ask, f, why);
+    case M_DIARY: return diary_part_read(&m->diary, f, why);
     case M_FAULT: return fault_read(&m->fault, f, why);
     default: return f->head.body_bytes ? fail(why, E_WIRE, "a body where none belongs, from worker %u", f->head.from) : 0;
     }
@@ -174,6 +190,8 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_LOGITS: return logits_write(out, &m->logits, why);
     case M_PING: case M_PONG: return ping_write(out, type, &m->ping, why);
     case M_REPORT: return report_write(out, &m->report, why);
+    case M_DIARY_ASK: return diary_ask_write(out, &m->diary_ask, why);
+    case M_DIARY: return diary_part_write(out, &m->diary, why);
     case M_FAULT: return fault_write(out, &m->fault, why);
     default: return empty_write(out, type, why);
     }

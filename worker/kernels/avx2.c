@@ -20,6 +20,8 @@ typedef __m256i vi;
 #define V_LANES 8
 #define V_PARTS 2
 #define TILE_ROWS 4
+#define BLOCK_ROWS 4 /* of a tile of whole numbers */
+#define DOT_ROWS 4
 #define MOST_VECTORS 2
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
@@ -76,6 +78,8 @@ INLINE vf vf_power_of_two(vi n)
 }
 
 INLINE vi vi_zero(void) { return _mm256_setzero_si256(); }
+INLINE vi vi_set1(int32_t n) { return _mm256_set1_epi32(n); }
+INLINE vi vi_times(vi a, const int n) { return (void)n, a; } /* not needed here */
 INLINE vi vi_load(const void *p) { return _mm256_loadu_si256(p); }
 INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 INLINE vi vi_half(vi a) { return _mm256_srai_epi32(a, 1); }
@@ -145,7 +149,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
-INLINE vi vi_set1(int32_t n) { return _mm256_set1_epi32(n); }
 INLINE void vi_to_i16(int16_t *p, vi v) { _mm_storeu_si128((void *)p, _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1))); }
 INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); } /* two products of shorts a lane */
 

@@ -16,6 +16,8 @@ typedef __m512i vi;
 #define V_LANES 16
 #define V_PARTS 1
 #define TILE_ROWS 8
+#define BLOCK_ROWS 16 /* of a tile of whole numbers */
+#define DOT_ROWS 4 /* rows whose whole-number sums are in registers: four chains hide the latency of vpdpbusd */
 #define MOST_VECTORS 2
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_SCALE _mm512_scalef_ps
@@ -67,6 +69,8 @@ INLINE vf vf_power_of_two(vi n)
 }
 
 INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
+INLINE vi vi_set1(int32_t n) { return _mm512_set1_epi32(n); }
+INLINE vi vi_times(vi a, const int n) { return _mm512_slli_epi32(a, __builtin_ctz((unsigned)n)); } /* a power of two */
 INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 INLINE vi vi_half(vi a) { return _mm512_srai_epi32(a, 1); }
@@ -119,7 +123,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
-INLINE vi vi_set1(int32_t n) { return _mm512_set1_epi32(n); }
 INLINE void vi_to_i16(int16_t *p, vi v) { _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(v)); }
 /* Two products of shorts a lane. By hand: around the intrinsic gcc 12 copies sums from register to register, which
  * costs a third of the speed. */

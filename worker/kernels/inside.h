@@ -70,7 +70,16 @@ static inline uint32_t act_blocks(const struct acts *a)
 /* Index of (row, block) in scale, sums and sum; times BLOCK in q. */
 static inline size_t act_at(const struct acts *a, uint32_t row, uint32_t block)
 {
-    return ((size_t)(row / ACT_TILE) * act_blocks(a) + block) * ACT_TILE + row % ACT_TILE;
+    return ((size_t)(row / a->tile) * act_blocks(a) + block) * a->tile + row % a->tile;
+}
+
+/* What follows from the sums of a block's two halves. */
+static inline void act_sums(struct acts *a, size_t at, const int *sum)
+{
+    a->sums[at] = a->scale[at] * (float)(sum[0] + sum[1]);
+    a->minus8[at] = -8 * (sum[0] + sum[1]);
+    a->sum[2 * at] = (int16_t)sum[0];
+    a->sum[2 * at + 1] = (int16_t)sum[1];
 }
 
 #define ACT_TINY_BITS 0x0d800000u /* 2^-100: blocks whose largest |x| is below count as zeros */

@@ -46,17 +46,19 @@ void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t
  * unless the rows end there: the rest of the last panel becomes zeros. Calls for different rows may run in parallel. */
 void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows);
 
-/* Activations of up to `rows` rows as matmul wants them. Rows are stored in tiles of ACT_TILE so that one weight block
- * meets several rows while it is in registers; the tile's inner layout belongs to the kernels. */
-#define ACT_TILE 8
+/* Activations of up to `rows` rows as matmul wants them. Rows are stored in tiles so that one weight block meets several
+ * rows while it is in registers; the tile's inner layout belongs to the kernels. */
+#define ACT_TILE 16
 struct acts {
     uint32_t rows, cols; /* in use; cols is rounded up to 32 inside, the fill is zeros */
+    uint32_t tile;       /* rows of a tile: the smallest of 1, 2, 4 … ACT_TILE that holds them all, or ACT_TILE */
     const float *x;      /* the f32 rows, [rows, cols] with stride ldx, for float kinds */
     size_t ldx;
-    int8_t *q;    /* [tile][block][ACT_TILE][32] */
-    float *scale; /* [tile][block][ACT_TILE]     da                    */
-    float *sums;  /* [tile][block][ACT_TILE]     da * (float) sum(a)   */
-    int16_t *sum; /* [tile][block][ACT_TILE][2]  sum(a) of columns 0..15 and of 16..31 */
+    int8_t *q;       /* [n of tile][block][row of tile][32] */
+    float *scale;    /* [n of tile][block][row of tile]     da                    */
+    float *sums;     /* [n of tile][block][row of tile]     da * (float) sum(a)   */
+    int32_t *minus8; /* [n of tile][block][row of tile]     -8 * sum(a)           */
+    int16_t *sum;    /* [n of tile][block][row of tile][2]  sum(a) of columns 0..15 and of 16..31 */
 };
 
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */

@@ -16,6 +16,8 @@ typedef int32x4_t vi;
 #define V_LANES 4
 #define V_PARTS 4
 #define TILE_ROWS 8
+#define BLOCK_ROWS 8 /* of a tile of whole numbers */
+#define DOT_ROWS 8
 #define MOST_VECTORS 4
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_SCORES 2 /* vectors of keys, and of values, in a tile of TILE_ROWS */
@@ -64,6 +66,8 @@ INLINE vf vf_from_vi(vi a) { return vcvtq_f32_s32(a); }
 INLINE vf vf_power_of_two(vi n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)); }
 
 INLINE vi vi_zero(void) { return vdupq_n_s32(0); }
+INLINE vi vi_set1(int32_t n) { return vdupq_n_s32(n); }
+INLINE vi vi_times(vi a, const int n) { return (void)n, a; } /* not needed here */
 INLINE vi vi_load(const void *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
 INLINE vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
 INLINE vi vi_half(vi a) { return vshrq_n_s32(a, 1); }
@@ -124,7 +128,6 @@ INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const 
         }
 }
 
-INLINE vi vi_set1(int32_t n) { return vdupq_n_s32(n); }
 INLINE void vi_to_i16(int16_t *p, vi v) { vst1_s16(p, vmovn_s32(v)); }
 INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 {

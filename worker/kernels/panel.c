@@ -4,8 +4,8 @@
  * (block_split), and those are put where the sixteen lanes want them (place). Nothing is rounded: a packed weight is
  * the file's weight, q, d and m apart. It costs about a nanosecond a weight; callers share rows among threads.
  *
- * Activations lie in tiles of ACT_TILE rows, block by block, so that a tile is read from front to back while one panel
- * is. With fewer rows than that the tile has holes; they cost cache lines that nobody reads, not time. */
+ * Activations lie in tiles of up to ACT_TILE rows, block by block, so that a tile is read from front to back while one
+ * panel is. A few rows get a tile of their own height: one row's blocks lie side by side. */
 #include "worker/kernels/inside.h"
 
 #include "base/checked.h"
@@ -155,7 +155,7 @@ void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_
     }
 }
 
-/* Four arrays, each rounded up to 64 bytes, in the order of struct acts. */
+/* Five arrays, each rounded up to 64 bytes, in the order of struct acts. */
 void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols)
 {
     size_t places = round_up(max_rows, ACT_TILE) * (round_up(max_cols, BLOCK) / BLOCK);
@@ -164,10 +164,12 @@ void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_col
     *a = (struct acts){.q = (int8_t *)at};
     a->scale = (float *)(at += places * BLOCK);
     a->sums = (float *)(at += run);
+    a->minus8 = (int32_t *)(at += run);
     a->sum = (void *)(at + run);
 }
 
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx)
 {
     a->rows = rows, a->cols = cols, a->x = x, a->ldx = ldx;
+    for (a->tile = 1; a->tile < rows && a->tile < ACT_TILE;) a->tile *= 2;
 }

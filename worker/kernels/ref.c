@@ -128,9 +128,7 @@ static void quantize_block(struct acts *a, uint32_t row, uint32_t block)
         }
     }
     a->scale[at] = scale;
-    a->sums[at] = scale * (float)(sum[0] + sum[1]);
-    a->sum[2 * at] = (int16_t)sum[0];
-    a->sum[2 * at + 1] = (int16_t)sum[1];
+    act_sums(a, at, sum);
 }
 
 static void ref_quantize(struct acts *a, uint32_t first, uint32_t n)

@@ -1,0 +1,36 @@
+/* base/diary.h — what was computed from when to when: the last DIARY_SPANS intervals, in order.
+ *
+ * Kept always, because writing one costs nanoseconds and nobody knows beforehand which run will be asked about. Memory is
+ * touched as it fills: 32 bytes an interval, 256 KiB at most. Threads: the caller's affair. */
+#ifndef BASE_DIARY_H
+#define BASE_DIARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DIARY_SPANS 8192
+
+enum diary_what { DIARY_ROWS = 0, DIARY_PICTURE = 1 };
+
+struct diary_span {
+    uint64_t begin_ns, end_ns; /* clock_ns */
+    uint64_t number;           /* of the micro-batch, or of the picture */
+    uint32_t amount;           /* rows of the micro-batch, or layers of the encoder */
+    uint32_t what;             /* enum diary_what */
+};
+
+struct diary {
+    uint64_t n; /* ever written; the last DIARY_SPANS of them are held */
+    struct diary_span span[DIARY_SPANS];
+};
+
+void diary_add(struct diary *d, struct diary_span s);
+
+/* As diary_add, but what goes on with the interval before is joined to it: the same picture, and nothing in between. */
+void diary_go_on(struct diary *d, struct diary_span s);
+
+/* Number of the oldest interval that is still held, and the intervals themselves. */
+uint64_t diary_oldest(const struct diary *d);
+const struct diary_span *diary_at(const struct diary *d, uint64_t i);
+
+#endif
