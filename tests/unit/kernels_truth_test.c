@@ -141,12 +141,12 @@ TEST(blocks_without_a_usable_scale_become_zeros_or_nan)
     void *store;
     struct acts a = quantized(&store, x, 1, 160);
     CHECK(a.scale[0] == 0 && a.q[3] == 0 && a.sums[0] == 0);
-    CHECK(a.scale[8] == 0x1p-100f / 127 && a.q[8 * 32 + 7] == -127);
+    CHECK(a.scale[a.tile] == 0x1p-100f / 127 && a.q[a.tile * 32 + 7] == -127);
     for (int b = 2; b < 4; b++) {
-        CHECK(isnan(a.scale[8 * b]) && isnan(a.sums[8 * b]));
-        for (int i = 0; i < 32; i++) CHECK(a.q[8 * b * 32 + i] == 0);
+        CHECK(isnan(a.scale[a.tile * b]) && isnan(a.sums[a.tile * b]));
+        for (int i = 0; i < 32; i++) CHECK(a.q[a.tile * b * 32 + i] == 0);
     }
-    CHECK(a.scale[32] == 0);
+    CHECK(a.scale[4 * a.tile] == 0);
     free(store);
 }
 
