@@ -10,6 +10,7 @@ int command_run(const struct options *o, struct port *mpi, struct err *why);
 int command_chat(const struct options *o, struct port *mpi, struct err *why);
 int command_logits(const struct options *o, struct port *mpi, struct err *why);
 int command_embed_image(const struct options *o, struct port *mpi, struct err *why);
+int command_bench(const struct options *o, struct port *mpi, struct err *why);
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_plan(const struct options *o, struct err *why);

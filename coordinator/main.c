@@ -17,7 +17,7 @@ static const struct {
 } words[] = {
     {"run", CMD_RUN},           {"chat", CMD_CHAT},         {"logits", CMD_LOGITS},
     {"tokenize", CMD_TOKENIZE}, {"detokenize", CMD_DETOKENIZE}, {"plan", CMD_PLAN},
-    {"embed-image", CMD_EMBED},
+    {"embed-image", CMD_EMBED}, {"bench", CMD_BENCH},
 };
 
 static int find_command(const char *word, enum command *out, struct err *why)
@@ -66,6 +66,7 @@ static int coordinate(enum command command, struct options *o, struct port *mpi,
     case CMD_RUN: return command_run(o, mpi, why);
     case CMD_CHAT: return command_chat(o, mpi, why);
     case CMD_EMBED: return command_embed_image(o, mpi, why);
+    case CMD_BENCH: return command_bench(o, mpi, why);
     default: return command_logits(o, mpi, why);
     }
 }

@@ -1,15 +1,17 @@
 /* coordinator/options.c — see options.h. */
 #include "coordinator/options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
+#define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT)
 #define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_PLAN)
-#define ALL (PIPELINE | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
+#define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
     K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
@@ -17,6 +19,7 @@ enum key {
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
     K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
     K_VISION_WORKERS,
+    K_PP, K_TG, K_PP_BATCH, K_BATCH, K_DEPTH, K_REPS,
 };
 
 struct row_of_table {
@@ -34,20 +37,20 @@ static const struct row_of_table table[] = {
     {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},
     {"vision-workers", "N", K_VISION_WORKERS, ANSWER | CMD_LOGITS | CMD_PLAN, "the last N workers are for pictures alone, the others for text"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
-    {"workers", "N", K_WORKERS, PIPELINE | CMD_PLAN, "start N worker processes on this machine"},
-    {"here", "N", K_HERE, PIPELINE, "N stages as threads of this one process"},
-    {"split", "A,B,C", K_SPLIT, PIPELINE | CMD_PLAN, "layers of each worker by hand; the last also gets the head"},
-    {"connect", "A,B,C", K_CONNECT, PIPELINE, "use the gemmapipe-workers that listen there, in this order"},
-    {"cluster", "FILE", K_CLUSTER, PIPELINE | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
-    {"memory", "SIZES", K_MEMORY, PIPELINE | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},
-    {"threads", "T", K_THREADS, PIPELINE | CMD_PLAN, "threads of each worker (default: the cores shared out)"},
-    {"send-weights", 0, K_SEND, PIPELINE, "stream every worker its share even if it could open the file itself"},
-    {"embed-scale", "HOW", K_EMBED, PIPELINE, "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
-    {"wait", "SECONDS", K_WAIT, PIPELINE, "how long to wait for workers to answer (default 60)"},
+    {"workers", "N", K_WORKERS, WORKERS | CMD_PLAN, "start N worker processes on this machine"},
+    {"here", "N", K_HERE, WORKERS, "N stages as threads of this one process"},
+    {"split", "A,B,C", K_SPLIT, WORKERS | CMD_PLAN, "layers of each worker by hand; the last also gets the head"},
+    {"connect", "A,B,C", K_CONNECT, WORKERS, "use the gemmapipe-workers that listen there, in this order"},
+    {"cluster", "FILE", K_CLUSTER, WORKERS | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
+    {"memory", "SIZES", K_MEMORY, WORKERS | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},
+    {"threads", "T", K_THREADS, WORKERS | CMD_PLAN, "threads of each worker (default: the cores shared out)"},
+    {"send-weights", 0, K_SEND, WORKERS, "stream every worker its share even if it could open the file itself"},
+    {"embed-scale", "HOW", K_EMBED, WORKERS, "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
+    {"wait", "SECONDS", K_WAIT, WORKERS, "how long to wait for workers to answer (default 60)"},
     {"ctx", "N", K_CTX, PIPELINE | CMD_PLAN, "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
     {"sequences", "N", K_SEQUENCES, CMD_RUN | CMD_PLAN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
-    {"micro-batch", "N", K_ROWS, PIPELINE | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
-    {"in-flight", "N", K_FLIGHT, PIPELINE | CMD_PLAN, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
+    {"micro-batch", "N", K_ROWS, WORKERS | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
+    {"in-flight", "N", K_FLIGHT, WORKERS | CMD_PLAN, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
     {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", K_SYSTEM, ANSWER | CMD_LOGITS, "what to tell the model before the first question"},
     {"raw", 0, K_RAW, CMD_RUN | CMD_LOGITS, "no chat turns: <bos> and the text as it is, to be continued"},
@@ -65,7 +68,15 @@ static const struct row_of_table table[] = {
     {"ids", "IDS", K_IDS, CMD_LOGITS, "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
     {"out", "FILE", K_OUT, CMD_LOGITS | CMD_EMBED, "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
     {"special", 0, K_SPECIAL, CMD_TOKENIZE, "let the text make control tokens such as <start_of_turn>"},
-    {"json", 0, K_JSON, CMD_PLAN, "the plan as JSON: for scripts, and for gemmapipe-partition split"},
+    {"pp", "N,N", K_PP, CMD_BENCH,
+     "prompts of N tokens, from an empty cache to the first token (default 256; 0: none)"},
+    {"tg", "N,N", K_TG, CMD_BENCH,
+     "N tokens generated one after the other, after a prompt of one that does not count (default 16; 0: none)"},
+    {"batch", "N,N", K_BATCH, CMD_BENCH, "sequences that generate at once (default 1,8,16)"},
+    {"pp-batch", "N,N", K_PP_BATCH, CMD_BENCH, "prompts that come at once (default 1)"},
+    {"depth", "D", K_DEPTH, CMD_BENCH, "do it after D tokens that do not count (default 0)"},
+    {"reps", "R", K_REPS, CMD_BENCH, "how often to measure each test, after one run to warm up (default 3)"},
+    {"json", 0, K_JSON, CMD_PLAN | CMD_BENCH, "as JSON, for scripts; a plan also for gemmapipe-partition split"},
     {"quiet", 0, K_QUIET, ALL, "say nothing on stderr but errors"},
     {"verbose", 0, K_VERBOSE, ALL, "say more on stderr"},
     {"help", 0, 'h', ALL, "this text"},
@@ -86,7 +97,20 @@ static const struct command_text commands[] = {
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte."},
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options]",
      "Shows who would get which layers and the bytes each worker needs; loads nothing."},
+    {CMD_BENCH, "bench",
+     "gemmapipe bench --model M.gguf [--pp 256] [--tg 16] [--batch 1,8,16] [--reps R] [--json] [options]",
+     "Measures prompts, generation, and generation of many sequences at once."},
 };
+
+static const char bench_manual[] =
+    "Tests are called as in llama-bench: pp256 is a prompt of 256 tokens, tg16 16 tokens generated by one sequence,\n"
+    "tg16@8 by each of 8 sequences; tok/s counts all sequences together. Tokens are drawn at random: speed does not\n"
+    "depend on them. Generating goes on past a token that would end an answer.\n"
+    "Beside the rates stand: what part they are of the machine's limits, which are measured at the end (multiply-adds\n"
+    "over the instruction set's peak; bytes of weights, keys and values read over the speed of memory); the part of\n"
+    "the time that stages did not compute (bubble); micro-batches and the rows in each; bytes that went between\n"
+    "processes, per token. Limits are left out when a worker is on another machine. Only on a machine that does\n"
+    "nothing else do the numbers mean anything.\n";
 
 void options_help(FILE *to)
 {
@@ -107,7 +131,8 @@ void options_help(FILE *to)
 static void help_of(enum command command)
 {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (commands[i].command == command) printf("%s\n\n%s\n\n", commands[i].usage, commands[i].story);
+        if (commands[i].command == command)
+            printf("%s\n\n%s\n%s\n", commands[i].usage, commands[i].story, command == CMD_BENCH ? bench_manual : "");
     for (size_t i = 0; i < ROWS; i++) {
         if (!(table[i].commands & (int)command)) continue;
         char left[64];
@@ -158,6 +183,39 @@ static int take_seed(struct options *o, const char *v, struct err *why)
     return 0;
 }
 
+/* "1,8,16"; 0 alone is an empty list where `least` is 0. */
+static int take_numbers(struct numbers *list, const struct row_of_table *row, const char *text, uint32_t least,
+                        uint32_t most, struct err *why)
+{
+    list->n = 0;
+    for (const char *at = text;;) {
+        char *end;
+        errno = 0;
+        unsigned long v = strtoul(at, &end, 10);
+        bool number = end != at && *at >= '0' && *at <= '9' && !errno && (!*end || *end == ',');
+        if (!number || v < least || v > most)
+            return fail(why, E_USAGE, "--%s wants whole numbers from %u to %u with commas between, not \"%.40s\"",
+                        row->name, least, most, text);
+        if (list->n == NUMBERS_MOST)
+            return fail(why, E_USAGE, "--%s holds more than %d numbers", row->name, NUMBERS_MOST);
+        if (v) list->at[list->n++] = (uint32_t)v;
+        if (!*end) return 0;
+        at = end + 1;
+    }
+}
+
+static int take_bench(struct options *o, const struct row_of_table *row, const char *v, struct err *why)
+{
+    switch (row->key) {
+    case K_PP: return take_numbers(&o->pp, row, v, 0, 1u << 20, why);
+    case K_TG: return take_numbers(&o->tg, row, v, 0, 1u << 20, why);
+    case K_PP_BATCH: return take_numbers(&o->pp_batch, row, v, 1, WIRE_SEGMENTS, why);
+    case K_BATCH: return take_numbers(&o->batch, row, v, 1, WIRE_SEGMENTS, why);
+    case K_DEPTH: return whole(row, v, 0, 1u << 20, &o->depth, why);
+    default: return whole(row, v, 1, 1000, &o->reps, why);
+    }
+}
+
 static int take_count(struct options *o, const struct row_of_table *row, const char *v, struct err *why)
 {
     uint32_t n = 0;
@@ -206,6 +264,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
         return take_sampling(&o->sampling, row, v, why);
     case K_SEED: return take_seed(o, v, why);
     case K_TRACE: o->trace = v; return 0;
+    case K_PP: case K_TG: case K_PP_BATCH: case K_BATCH: case K_DEPTH: case K_REPS: return take_bench(o, row, v, why);
     case K_REPORT: o->report = true; return 0;
     case K_PRINT: o->fingerprint = true; return 0;
     case K_IDS: o->ids = v; return 0;
@@ -241,6 +300,8 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
     if (command == CMD_RUN && o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
+    if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
+        return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");
     return 0;
 }
@@ -248,7 +309,7 @@ static int check(const struct options *o, enum command command, struct err *why)
 int options_read(struct options *o, enum command command, int argc, char **argv, struct err *why)
 {
     *o = (struct options){
-        .most = 512,
+        .most = 512, .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64, .seed = UINT64_MAX},
     };
     struct option longs[ROWS + 1] = {0};

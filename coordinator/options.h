@@ -9,9 +9,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64 };
+enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128 };
 
 #define IMAGES_MOST 64 /* --image on one command line */
+#define NUMBERS_MOST 16 /* in a list such as --batch 1,8,16 */
+
+struct numbers {
+    uint32_t n, at[NUMBERS_MOST];
+};
 
 struct options {
     /* the model and who computes it */
@@ -41,7 +46,11 @@ struct options {
     /* what to show */
     bool report, fingerprint, quiet, verbose;
     const char *trace; /* a file */
-    bool json; /* plan */
+    bool json; /* plan, bench */
+
+    /* bench: rows of prompts, tokens of answers, and how many of each at once */
+    struct numbers pp, tg, pp_batch, batch;
+    uint32_t depth, reps;
 
     /* logits, tokenize */
     const char *ids, *out;

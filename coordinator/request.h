@@ -22,6 +22,7 @@ struct request {
     bool holds;               /* the spans have their numbers, and a reference each */
     uint32_t most;            /* tokens of this answer, at most */
     struct sampling sampling;
+    bool run_on;              /* past tokens that end an answer: for measuring */
     bool keep;                /* another turn will follow: hold the slot */
     bool want_hash, want_scores;
     token_sink on_token;      /* every token but the one that ends the answer */

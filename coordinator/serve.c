@@ -313,7 +313,7 @@ static int take_token(struct server *s, const struct token *t, struct err *why)
     r->made++;
     s->totals.made++;
     TRY(ids_push(&r->ids, t->id, why));
-    if (ends_answer(s, t->id)) return answered(s, r, FINISH_STOP, why);
+    if (!r->run_on && ends_answer(s, t->id)) return answered(s, r, FINISH_STOP, why);
     if (r->on_token) r->on_token(r, t->id, r->user);
     if (r->made >= r->most) return answered(s, r, FINISH_LENGTH, why);
     if (r->ids.n > c->context) return answered(s, r, FINISH_CONTEXT, why);

@@ -68,12 +68,30 @@ uint64_t act_bytes(uint32_t rows, uint32_t cols)
     return plus(quants, times(4, per_block)); /* scale, sums, minus8, sum */
 }
 
+/* Sixteen lanes and the largest score, as long as a cache line allows; then the values, in whole sixteens. */
+uint64_t attend_part(uint32_t head_dim)
+{
+    return 2 * PANEL_ROWS + ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
+}
+
+/* A page of keys and one of values, widened; a part of each line. */
+uint64_t attend_bytes(uint32_t head_dim)
+{
+    const uint64_t width = ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
+    return floats(2 * KV_PAGE * width + ATTEND_LINES * attend_part(head_dim));
+}
+
+static uint64_t attend_parts_bytes(const struct model_config *c, int threads)
+{
+    const uint64_t lines = times(attend_shared(threads), c->heads / c->kv_heads);
+    return floats(times(lines, ATTEND_SPANS * attend_part(c->head_dim)));
+}
+
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
                                    int threads)
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
     uint64_t widest = most(c->hidden, most(q, c->ffn));
-    uint64_t keys = ((uint64_t)cap->context + KV_PAGE - 1) / KV_PAGE * KV_PAGE + KV_PAGE;
     uint64_t vocab = ((uint64_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     struct scratch_bytes b = {
         .stream = floats(times(cap->rows, c->hidden)),
@@ -81,7 +99,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
         .rows_b = floats(times(cap->rows, widest)),
         .acts = widest > UINT32_MAX ? UINT64_MAX : act_bytes(cap->rows, (uint32_t)widest),
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
-        .scores = floats(times(times((uint64_t)(threads > 0 ? threads : 1), c->heads / c->kv_heads), keys)),
+        .attend = plus(times((uint64_t)(threads > 0 ? threads : 1), attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
     if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), to_64(times(c->vocab, 2 * 8)));
     return b;
@@ -104,7 +122,7 @@ struct stage_bytes stage_bytes(const struct model_config *c, struct share s, con
     b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
-    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.rope, x.scores), x.logits));
+    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.rope, x.attend), x.logits));
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);

@@ -23,7 +23,7 @@ struct capacity {
 struct stage_bytes {
     uint64_t weights; /* panels and norms */
     uint64_t kv;      /* pages of all layers of the share, f16 */
-    uint64_t scratch; /* activations of one micro-batch, attention scores, logits of the rows that want a token */
+    uint64_t scratch; /* activations of one micro-batch, what attention works with, logits of the rows that want a token */
     uint64_t frames;  /* micro-batches waiting at the door, in and out */
     uint64_t runtime; /* program, libraries, transport: RUNTIME_BYTES */
     uint64_t total;
@@ -45,11 +45,23 @@ struct scratch_bytes {
     uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim, ffn)] */
     uint64_t acts;    /* rows as matmul wants them: act_bytes of kernels.h */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
-    uint64_t scores;  /* attention, f32 [threads][heads / kv_heads][context rounded up to KV_PAGE, and one page] */
+    uint64_t attend;  /* attention: attend_bytes of each thread, and the parts of rows that threads share */
     uint64_t logits;  /* f32 [LOGIT_ROWS, vocab rounded up to 16] and the sampler's, only with the head */
 };
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
+
+/* Attention's numbers that memory depends on: see worker/kernels/kernels.h, struct attend. */
+#define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */
+#define ATTEND_SPAN 256  /* positions: the shortest span, a multiple of KV_PAGE */
+#define ATTEND_SPANS 17  /* of one row, at most */
+uint64_t attend_bytes(uint32_t head_dim); /* scratch of one call: the same for any context */
+uint64_t attend_part(uint32_t head_dim);  /* floats of one span of one row and head */
+/* Rows times key/value heads whose spans are shared out; from here on there are enough of them for all threads. */
+static inline uint32_t attend_shared(int threads)
+{
+    return threads > 1 ? 2 * (uint32_t)threads - 1 : 0;
+}
 
 /* Bytes of `rows` activations of `cols` values prepared for matmul: see worker/kernels/kernels.h, struct acts. */
 uint64_t act_bytes(uint32_t rows, uint32_t cols);

@@ -53,8 +53,8 @@ static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int th
         b->sin[i] = (float *)at + (size_t)(2 * i + 1) * angles;
     }
     at += cut->rope;
-    b->scores = (float *)at, at += cut->scores;
-    b->scores_each = cut->scores / sizeof(float) / (size_t)threads;
+    b->attend = at;
+    b->parts = (float *)(at + (size_t)threads * attend_bytes(s->config.head_dim)), at += cut->attend;
     return at;
 }
 

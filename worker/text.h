@@ -29,8 +29,8 @@ struct bench {
     struct acts of_heads;    /* narrow [n, heads * head_dim]                */
     struct acts of_ffn;      /* the gates in wide, [n, ffn]                 */
     float *cos[2], *sin[2];  /* [local, global][n, head_dim / 2]            */
-    float *scores;           /* attention's, [threads][scores_each]         */
-    size_t scores_each;
+    uint8_t *attend;         /* attention's, attend_bytes for each thread   */
+    float *parts;            /* of the rows whose spans threads share       */
 };
 
 /* Columns of q, k, v side by side in `wide`. */

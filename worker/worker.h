@@ -26,4 +26,17 @@ struct worker_options {
  * Else the run failed: the coordinator was told, `why` holds the sentence. E_INTERRUPTED: *stop became true. */
 int worker_serve(struct port *port, const struct worker_options *options, struct err *why);
 
+/* What this machine does at most, per second, with so many threads and the instruction set the kernels use here. */
+struct worker_limits {
+    char isa[16];
+    int threads;
+    double read_bytes; /* memory read through once, far more than the caches hold */
+    double int8_macs;  /* products of bytes added up, in registers */
+    double f32_macs;   /* fused multiply-adds, in registers */
+};
+
+/* Measures for about a second, in up to 1 GiB of memory that is given back. Only on a machine that does nothing else
+ * do the numbers mean anything. */
+int worker_limits(struct worker_limits *out, int threads, struct err *why);
+
 #endif

@@ -92,7 +92,7 @@ def plans():
 
 
 def manuals():
-    for command in ([], ["run"], ["chat"], ["logits"], ["tokenize"], ["detokenize"], ["plan"]):
+    for command in ([], ["run"], ["chat"], ["logits"], ["tokenize"], ["detokenize"], ["plan"], ["bench"]):
         out = good(GEMMAPIPE, *command, "--help").decode()
         need(len(out.splitlines()) > 5, "%s --help says too little" % command)
     need(b"--listen" in good(WORKER, "--help"), "the worker has no manual")

@@ -307,53 +307,94 @@ TEST(gelu_and_f16_equal_ref_over_all_floats)
 /* ---- attention -------------------------------------------------------------------------------------------------- */
 
 struct ring {
-    uint16_t *pages[6];
+    uint16_t *pages[200];
     uint32_t n_pages;
     size_t half;
 };
 
+/* `odd` goes to key and value 67 only, wherever the layout has it. */
 static struct ring ring_make(uint32_t n_pages, uint32_t head_dim, uint64_t seed, uint16_t odd)
 {
     struct ring r = {.n_pages = n_pages, .half = (size_t)KV_PAGE * head_dim};
     for (uint32_t p = 0; p < n_pages; p++) {
         r.pages[p] = memory(4 * r.half);
         for (size_t i = 0; i < 2 * r.half; i++) r.pages[p][i] = f32_to_f16(random_float(&seed) * 2);
-        if (odd && p == 1) r.pages[p][3 * head_dim] = odd; /* in key 67 only */
+        if (odd && p == 1) r.pages[p][3 * head_dim] = r.pages[p][r.half + 3] = odd;
     }
     return r;
+}
+
+static void ring_free(struct ring *r)
+{
+    for (uint32_t p = 0; p < r->n_pages; p++) free(r->pages[p]);
+}
+
+/* Row by row and whole, span by span, and with the others: all must be what ref says of each row alone. */
+static void compare_attend_rows(uint32_t rows, const struct attend_row *sees, uint32_t heads, uint32_t head_dim,
+                                struct ring *ring)
+{
+    struct kernels ref = ref_kernels(), k;
+    const size_t n = (size_t)heads * head_dim, ldq = n + 5, ldo = n + 1;
+    float *q = floats_make(rows * ldq, 3, heads), *want = memory(4 * rows * ldo), *got = memory(4 * rows * ldo);
+    float *parts = memory(4ul * heads * ATTEND_SPANS * attend_part(head_dim));
+    struct attend t = {.q = q,
+                       .ldq = ldq,
+                       .ldo = ldo,
+                       .heads = heads,
+                       .head_dim = head_dim,
+                       .scale = 0.0771516750f,
+                       .n_pages = ring->n_pages,
+                       .pages = (const uint16_t *const *)ring->pages,
+                       .keys_at = ring->half,
+                       .values_at = 0,
+                       .scratch = memory(attend_bytes(head_dim))};
+    for (size_t i = 0; i < rows * ldo; i++) want[i] = 4711;
+    for (uint32_t r = 0; r < rows; r++) {
+        t.rows = 1, t.sees = sees + r, t.q = q + r * ldq, t.out = want + r * ldo;
+        ref.attend(&t);
+    }
+    for (int i = -1; i < NAMES; i++) {
+        if (i < 0) k = ref;
+        else if (!have(i, &k)) continue;
+        for (int way = 0; way < 2; way++) { /* together; span by span, the last one first */
+            for (size_t j = 0; j < rows * ldo; j++) got[j] = 4711;
+            t.rows = rows, t.sees = sees, t.q = q, t.out = got;
+            if (way == 0) k.attend(&t);
+            else t.rows = 1;
+            for (uint32_t r = 0; r < rows && way == 1; r++) {
+                t.sees = sees + r, t.q = q + r * ldq, t.out = got + r * ldo;
+                for (uint32_t s = attend_spans(sees[r].from, sees[r].to); s--;) k.attend_one_span(&t, s, parts);
+                k.attend_join(&t, parts);
+            }
+            size_t at = floats_differ(got, want, rows * ldo), r = at / ldo;
+            CHECK(at == rows * ldo, "%s rows %u heads %u dim %u%s: row %zu (keys %u..%u) at %zu is %a, ref %a", k.isa, rows,
+                  heads, head_dim, way ? " by spans" : "", r, sees[r].from, sees[r].to, at % ldo, got[at], want[at]);
+        }
+    }
+    free(q), free(want), free(got), free(parts), free(t.scratch);
 }
 
 static void compare_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, uint32_t from, uint32_t to,
                            uint16_t odd)
 {
-    struct kernels ref = ref_kernels(), k;
     struct ring ring = ring_make(n_pages, head_dim, from * 7 + to, odd);
-    size_t n = (size_t)heads * head_dim;
-    float *q = floats_make(n, 3, heads), *want = memory(4 * n), *got = memory(4 * (n + 1));
-    struct attend t = {.q = q,
-                       .out = want,
-                       .heads = heads,
-                       .head_dim = head_dim,
-                       .scale = 0.0771516750f,
-                       .n_pages = n_pages,
-                       .pages = (const uint16_t *const *)ring.pages,
-                       .keys_at = ring.half,
-                       .values_at = 0,
-                       .from = from,
-                       .to = to,
-                       .scores = memory(4ul * heads * (to - from + 1 + 32))};
-    ref.attend(&t);
-    t.out = got;
-    for (int i = 0; i < NAMES; i++) {
-        if (!have(i, &k)) continue;
-        got[n] = 4711;
-        k.attend(&t);
-        size_t at = floats_differ(got, want, n);
-        CHECK(at == n && got[n] == 4711, "%s heads %u dim %u keys %u..%u: at %zu %a, ref %a", k.isa, heads, head_dim,
-              from, to, at, got[at], want[at]);
+    compare_attend_rows(1, &(struct attend_row){from, to}, heads, head_dim, &ring);
+    ring_free(&ring);
+}
+
+/* `rows` rows from `position` on, as a window shows them; the last `picture` of them see each other. */
+static void compare_prompt(uint32_t rows, uint32_t position, uint32_t window, uint32_t picture, uint32_t heads,
+                           uint32_t head_dim, uint32_t n_pages, uint16_t odd)
+{
+    struct ring ring = ring_make(n_pages, head_dim, rows + position, odd);
+    struct attend_row *sees = memory(rows * sizeof *sees);
+    for (uint32_t r = 0; r < rows; r++) {
+        uint32_t p = position + r;
+        sees[r] = (struct attend_row){p >= window ? p - window + 1 : 0, r + picture >= rows ? position + rows - 1 : p};
     }
-    for (uint32_t p = 0; p < n_pages; p++) free(ring.pages[p]);
-    free(q), free(want), free(got), free(t.scores);
+    compare_attend_rows(rows, sees, heads, head_dim, &ring);
+    free(sees);
+    ring_free(&ring);
 }
 
 TEST(attention_equals_ref_for_every_number_of_heads_and_width)
@@ -369,12 +410,41 @@ TEST(attention_equals_ref_for_every_span_of_keys)
         for (uint32_t to = from; to < from + 150; to += 1 + to % 13) compare_attend(2, 64, 4, from, to, 0);
     compare_attend(4, 256, 6, 1000, 1383, 0); /* a ring filled to the last place */
     compare_attend(2, 128, 3, 131000, 131071, 0);
+    compare_attend(1, 16, 6, 4294967000u, 4294967294u, 0); /* and the last position there can be */
 }
 
+TEST(attention_equals_ref_however_many_rows_go_together)
+{
+    for (uint32_t rows = 2; rows < 40; rows += 1 + rows % 7) {
+        compare_prompt(rows, 50, 1000, 0, 2, 64, 2, 0);
+        compare_prompt(rows, 100 + rows, 30, 0, 1, 32, 4, 0);
+    }
+    compare_prompt(50, 4095 - 20, 10000, 0, 3, 16, 65, 0); /* spans grow longer on the way; more lines than go together */
+    compare_prompt(70, 200, 60, 40, 2, 18, 6, 0);          /* a picture behind text */
+    compare_prompt(9, 300, 20, 9, 4, 64, 6, 0);
+}
+
+TEST(attention_joins_many_spans_as_ref_does)
+{
+    compare_attend(2, 32, 65, 0, 4095, 0);
+    compare_attend(2, 32, 65, 100, 4150, 0);
+    compare_attend(1, 16, 200, 3, 12345, 0);
+    CHECK(attend_span(0, 4095) == 256 && attend_spans(0, 4095) == 16);
+    CHECK(attend_span(1, 4096) == 256 && attend_spans(1, 4096) == 17);
+    CHECK(attend_span(0, 4096) == 512 && attend_spans(0, 4096) == 9);
+    for (uint32_t to = 0; to < 140000; to += 77) CHECK(attend_spans(to / 3, to) <= ATTEND_SPANS, "to %u", to);
+    CHECK(attend_spans(0, UINT32_MAX) == 16 && attend_spans(7, 7) == 1);
+}
+
+/* Key and value 67 are no number or too large. Who does not see them must not notice. */
 TEST(attention_with_infinite_or_nan_keys_equals_ref)
 {
-    compare_attend(3, 64, 3, 0, 150, 0x7c00);
-    compare_attend(3, 64, 3, 0, 150, 0xfc00);
-    compare_attend(3, 64, 3, 0, 150, 0x7e00);
-    compare_attend(3, 64, 3, 70, 150, 0x7e00); /* not in sight: must not matter */
+    static const uint16_t odd[] = {0x7c00, 0xfc00, 0x7e00};
+    for (size_t i = 0; i < 3; i++) {
+        compare_attend(3, 64, 3, 0, 150, odd[i]);
+        compare_attend(3, 64, 3, 70, 150, odd[i]); /* not in sight */
+        compare_prompt(30, 50, 40, 0, 2, 64, 3, odd[i]);
+        compare_prompt(30, 80, 20, 5, 2, 64, 3, odd[i]);
+        compare_prompt(33, 95, 40, 0, 1, 64, 3, odd[i]);
+    }
 }

@@ -124,7 +124,7 @@ TEST(activations_follow_the_rule_to_the_last_rounding)
     round_trip(x, ROWS * COLS);
     for (uint32_t r = 0; r < ROWS; r++)
         for (uint32_t c = 0; c < COLS; c++) {
-            size_t at = (size_t)(c / 32) * 8 + r;
+            size_t at = (size_t)(c / 32) * a.tile + r;
             float got = a.scale[at] * (float)a.q[at * 32 + c % 32];
             CHECK(got == x[r * COLS + c], "row %u column %u", r, c);
         }
@@ -141,12 +141,12 @@ TEST(blocks_without_a_usable_scale_become_zeros_or_nan)
     void *store;
     struct acts a = quantized(&store, x, 1, 160);
     CHECK(a.scale[0] == 0 && a.q[3] == 0 && a.sums[0] == 0);
-    CHECK(a.scale[8] == 0x1p-100f / 127 && a.q[8 * 32 + 7] == -127);
+    CHECK(a.scale[a.tile] == 0x1p-100f / 127 && a.q[a.tile * 32 + 7] == -127);
     for (int b = 2; b < 4; b++) {
-        CHECK(isnan(a.scale[8 * b]) && isnan(a.sums[8 * b]));
-        for (int i = 0; i < 32; i++) CHECK(a.q[8 * b * 32 + i] == 0);
+        CHECK(isnan(a.scale[a.tile * b]) && isnan(a.sums[a.tile * b]));
+        for (int i = 0; i < 32; i++) CHECK(a.q[a.tile * b * 32 + i] == 0);
     }
-    CHECK(a.scale[32] == 0);
+    CHECK(a.scale[4 * a.tile] == 0);
     free(store);
 }
 
@@ -301,10 +301,13 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
         for (size_t i = 0; i < 2 * half; i++) pages[p][i] = f32_to_f16(random_float(&seed));
     }
     float *q = floats_make(heads * head_dim, 2, to), *out = memory(4 * heads * head_dim);
-    float *scores = memory(4 * heads * (to - from + 1 + 32));
+    void *scratch = memory(attend_bytes(head_dim));
+    struct attend_row sees = {from, to};
     double *e = memory(8 * (to + 1)), sum, largest, value;
     struct attend t = {.q = q,
                        .out = out,
+                       .sees = &sees,
+                       .rows = 1,
                        .heads = heads,
                        .head_dim = head_dim,
                        .scale = 0.7f,
@@ -312,16 +315,14 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
                        .n_pages = n_pages,
                        .keys_at = 0,
                        .values_at = half,
-                       .from = from,
-                       .to = to,
-                       .scores = scores};
+                       .scratch = scratch};
     k.attend(&t);
     for (uint32_t h = 0; h < heads; h++) {
         largest = -INFINITY, sum = 0;
         for (uint32_t p = from; p <= to; p++) {
-            const uint16_t *key = pages[p / KV_PAGE % n_pages] + p % KV_PAGE * head_dim;
+            const uint16_t *key = pages[p / KV_PAGE % n_pages] + p % KV_PAGE / 16 * head_dim * 16 + p % 16;
             e[p] = 0;
-            for (uint32_t i = 0; i < head_dim; i++) e[p] += (double)q[h * head_dim + i] * f16_to_f32(key[i]);
+            for (uint32_t i = 0; i < head_dim; i++) e[p] += (double)q[h * head_dim + i] * f16_to_f32(key[i * 16]);
             e[p] *= 0.7f;
             largest = fmax(largest, e[p]);
         }
@@ -335,7 +336,7 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
         }
     }
     for (uint32_t p = 0; p < n_pages; p++) free(pages[p]);
-    free(pages), free(q), free(out), free(scores), free(e);
+    free(pages), free(q), free(out), free(scratch), free(e);
 }
 
 TEST(attention_is_the_softmax_of_the_scores_times_the_values)

@@ -143,7 +143,8 @@ TEST(scratch_has_room_for_the_widest_operand)
     CHECK(b.stream == 64 * 2560 * 4 && b.rows_a == 64 * 2 * 10240 * 4 && b.rows_b == 64 * 10240 * 4);
     CHECK(b.acts == act_bytes(64, 10240));
     CHECK(b.rope == 2 * 2 * 64 * 128 * 4);
-    CHECK(b.scores == 2 * 2 * (4096 + 64) * 4);
+    CHECK(b.attend == 2 * attend_bytes(256) + 3 * 2 * ATTEND_SPANS * (256 + 32) * 4);
+    CHECK(attend_bytes(256) == 2 * 64 * 256 * 4 + 128 * (256 + 32) * 4 && attend_bytes(250) == attend_bytes(256));
     CHECK(b.logits == 16 * 262144 * 4 + 2 * 262144 * 8);
     CHECK(scratch_bytes(&four_b, (struct share){0, 34, false}, &usual, 2).logits == 0);
 
@@ -154,11 +155,26 @@ TEST(scratch_has_room_for_the_widest_operand)
     CHECK(b.rows_b == 64 * 2560 * 4 && b.acts == act_bytes(64, 2560));
 }
 
+TEST(a_longer_context_needs_more_pages_and_nothing_else)
+{
+    struct capacity longer = usual;
+    longer.context *= 32;
+    struct stage_bytes a = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, usual);
+    struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, longer);
+    CHECK(b.scratch == a.scratch && b.kv > a.kv && b.total - a.total == b.kv - a.kv);
+}
+
+TEST(spans_are_shared_out_only_when_there_are_threads_to_share)
+{
+    struct scratch_bytes one = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 1);
+    CHECK(one.attend == attend_bytes(256) && ATTEND_SPAN % KV_PAGE == 0);
+}
+
 TEST(the_total_is_the_sum)
 {
     struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, usual);
     struct scratch_bytes s = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 2);
-    CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.rope + s.scores + s.logits);
+    CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.rope + s.attend + s.logits);
     CHECK(b.frames == (4 + 2) * (64 * 2560 * 4 + 65536));
     CHECK(b.total == b.weights + b.kv + b.scratch + b.frames + b.runtime);
 }

@@ -58,6 +58,26 @@ TEST(threads_change_nothing)
     toy_free(toy);
 }
 
+/* One row at a time, far enough for several spans, over more threads than there are heads; and in a tall micro-batch. */
+TEST(threads_that_share_one_row_change_nothing)
+{
+    enum { BEFORE = 640, ROWS = 4 };
+    struct toy *toy = toy_small();
+    uint64_t prints[3];
+    for (int i = 0; i < 3; i++) {
+        struct relay *r;
+        struct feed f = feed_new(0, 8);
+        const struct relay_plan plan = {"7", {BEFORE + ROWS, 1, 64, 2}, i == 0 ? 1 : 6, NULL};
+        NEED(relay_open(&r, toy, &plan, why));
+        NEED(relay_feed(r, &f, i < 2 ? BEFORE : BEFORE + ROWS, 64, why));
+        if (i < 2) NEED(relay_feed(r, &f, ROWS, 1, why));
+        prints[i] = relay_fingerprint(r, 0, BEFORE + ROWS);
+        relay_close(&r);
+    }
+    CHECK(prints[1] == prints[0] && prints[2] == prints[0]);
+    toy_free(toy);
+}
+
 TEST(every_instruction_set_gives_the_same_scores)
 {
     const char *isas[] = {"avx2", "avx512", "neon"};

@@ -24,11 +24,11 @@ typedef __m256i vi;
 #define DOT_ROWS 4
 #define MOST_VECTORS 2
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
-#define ATTEND_KEYS 2
-#define ATTEND_HEADS 2
-#define ATTEND_VALUES 8
 #define LOOK_KEYS 4 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 6
+#define ATTEND_TILE 4  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
+#define ATTEND_SUMS 8
+#define ATTEND_MOST 8
 
 INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
 INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -104,17 +104,6 @@ INLINE float lanes_fold(const vf *v)
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
 
-/* The same for two at once, each in its half. */
-INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
-{
-    __m256 a = _mm256_add_ps(v[0][0], v[0][1]), b = _mm256_add_ps(v[1][0], v[1][1]);
-    a = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0x4e));
-    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0xb1));
-    out[0] = _mm256_cvtss_f32(a);
-    out[1] = _mm_cvtss_f32(_mm256_extractf128_ps(a, 1));
-}
-
 /* Sixteen ints that fit in bytes, and their sum. */
 INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
 {
@@ -183,5 +172,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_mad
 void kernels_use_avx2(struct kernels *k)
 {
     *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

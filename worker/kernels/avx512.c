@@ -20,11 +20,11 @@ typedef __m512i vi;
 #define DOT_ROWS 4 /* rows whose whole-number sums are in registers: four chains hide the latency of vpdpbusd */
 #define MOST_VECTORS 2
 #define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
-#define ATTEND_KEYS 4
-#define ATTEND_HEADS 4
-#define ATTEND_VALUES 16
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 12
+#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
+#define ATTEND_SUMS 16
+#define ATTEND_MOST 8
 
 INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
 INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -89,19 +89,6 @@ INLINE float lanes_fold(const vf *v)
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
 
-/* The same for four at once: each step leaves its results beside each other for the next. */
-INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
-{
-    __m512 a =
-        _mm512_add_ps(_mm512_shuffle_f32x4(v[0][0], v[1][0], 0x44), _mm512_shuffle_f32x4(v[0][0], v[1][0], 0xee));
-    __m512 b =
-        _mm512_add_ps(_mm512_shuffle_f32x4(v[2][0], v[3][0], 0x44), _mm512_shuffle_f32x4(v[2][0], v[3][0], 0xee));
-    a = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0x4e));
-    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0xb1));
-    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, a)));
-}
-
 /* Sixteen ints that fit in bytes, and their sum. */
 INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
 {
@@ -164,5 +151,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b)
 void kernels_use_avx512(struct kernels *k)
 {
     *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

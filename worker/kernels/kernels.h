@@ -25,7 +25,7 @@
 #define WORKER_KERNELS_H
 
 #include "base/error.h"
-#include "partition/memory.h" /* KV_PAGE, act_bytes */
+#include "partition/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
 #include "partition/panels.h"
 #include "partition/vision_memory.h" /* vision_attend_bytes */
 
@@ -68,23 +68,50 @@ void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_col
  * left alone or be zeros; they never reach a result. */
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx);
 
-/* Attention of one query row over one key/value head, for all `heads` query heads that share it.
- * Position p lies in page (p / KV_PAGE) % n_pages at place p % KV_PAGE; keys of a page are f16 [KV_PAGE, head_dim] at
- * page + keys_at, values the same at page + values_at. Keys from..to (both included) are visible. Per head:
- *     s_p = scale * dot(q, k_p)     (16-lane sum, then one product)
- *     m = max s_p;  e_p = exp(s_p - m);  sum = 16-lane sum of e_p, lane p % 16
- *     out = (sum over p, ascending, fma(e_p, v_p)) * (1 / sum) */
+/* Attention of `rows` query rows of one sequence over one key/value head, for all `heads` query heads that share it.
+ * Position p lies in page (p / KV_PAGE) % n_pages at place i = p % KV_PAGE. A page holds f16: its keys at page + keys_at in
+ * panels of 16 places, [KV_PAGE / 16][head_dim][16], one lane is one key; its values at page + values_at, [KV_PAGE, head_dim].
+ * Row r sees the positions from..to (both included) of sees[r] and is never touched by what lies in other places.
+ *
+ * Positions are taken in pieces of KV_PAGE, and pieces in spans of attend_span(from, to) positions; both begin at multiples
+ * of their length. Spans start with m = -infinity and zeros; per row, head and piece, over the positions p it sees:
+ *     s_p = scale * (fma over columns ascending, from 0)        M = max(m, max s_p)       alpha = exp(m - M)
+ *     e_p = exp(s_p - M)       lane[i] = lane[i] * alpha + (e_p of p % 16 == i, ascending)
+ *     out = out * alpha, then fma(e_p, v_p, out) over p ascending;                          m = M
+ * The first span is the sum so far; each further one (m', lane', out') joins it, ascending:
+ *     M = max(m, m')    a = exp(m - M)    b = exp(m' - M)    lane = fma(lane', b, lane * a)    out = fma(out', b, out * a)
+ * and at the end out * (1 / fold(lane)). So a row depends on what it sees and on nothing else, and the spans of one row can be
+ * worked on by several threads: at most ATTEND_SPANS of them, however long the context. */
+struct attend_row {
+    uint32_t from, to;
+};
 struct attend {
-    const float *q;   /* [heads, head_dim] */
-    float *out;       /* [heads, head_dim] */
-    uint32_t heads, head_dim;
+    const float *q; /* [rows][heads, head_dim], a row every ldq floats */
+    float *out;     /* the same, every ldo; may not overlap q */
+    size_t ldq, ldo;
+    const struct attend_row *sees; /* [rows] */
+    uint32_t rows, heads, head_dim;
     float scale;
     const uint16_t *const *pages;
     uint32_t n_pages;
     size_t keys_at, values_at; /* in f16 elements */
-    uint32_t from, to;
-    float *scores; /* scratch: heads * (to - from + 1 + 2 * 16) floats */
+    void *scratch;             /* attend_bytes(head_dim) of partition/memory.h, 64-byte aligned */
 };
+
+/* The shortest length of ATTEND_SPAN, twice that, and so on of which ATTEND_SPANS - 1 would hold what is seen. */
+static inline uint32_t attend_span(uint32_t from, uint32_t to)
+{
+    uint32_t span = ATTEND_SPAN;
+    while ((to - from) / span >= ATTEND_SPANS - 1) span *= 2;
+    return span;
+}
+
+/* How many spans that gives: one more than would hold it, if it begins in the middle of one. */
+static inline uint32_t attend_spans(uint32_t from, uint32_t to)
+{
+    uint32_t span = attend_span(from, to);
+    return to / span - from / span + 1;
+}
 
 /* Attention of a picture: `rows` query rows of one head against all n keys of that head, no mask, in 16-bit integers: twice
  * as fast as in f32, and its error (about 2e-8 of the squares of an encoder's rows) is far below what f16 weights promise.
@@ -138,6 +165,10 @@ struct kernels {
     void (*gelu_mul)(float *g, const float *u, size_t n);
     void (*to_f16)(uint16_t *y, const float *x, size_t n); /* as f32_to_f16 of base/half.h */
     void (*attend)(const struct attend *task);
+    /* The same in two steps, for one row: span number `span` of attend_spans by itself, into `parts`
+     * [heads][attend_spans][attend_part(head_dim)] floats, 64-byte aligned; and, once all have been there, the row. */
+    void (*attend_one_span)(const struct attend *task, uint32_t span, float *parts);
+    void (*attend_join)(const struct attend *task, const float *parts);
 
     /* ---- the picture encoder ---- */
     /* m = mean(x), v = mean((x - m)^2), both 16-lane sums divided by n; y = fma((x - m) * (1 / sqrt(v + epsilon)), g, b);

@@ -20,11 +20,11 @@ typedef int32x4_t vi;
 #define DOT_ROWS 8
 #define MOST_VECTORS 4
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
-#define ATTEND_KEYS 2
-#define ATTEND_HEADS 2
-#define ATTEND_VALUES 16
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 8
+#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
+#define ATTEND_SUMS 16
+#define ATTEND_MOST 8
 
 INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
 INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
@@ -84,14 +84,6 @@ INLINE float lanes_fold(const vf *v)
     vf a = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
     float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
     return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
-}
-
-/* The same for two at once. */
-INLINE void lanes_fold_keys(float *out, const vf (*v)[V_PARTS])
-{
-    vf a = vaddq_f32(vaddq_f32(v[0][0], v[0][2]), vaddq_f32(v[0][1], v[0][3]));
-    vf b = vaddq_f32(vaddq_f32(v[1][0], v[1][2]), vaddq_f32(v[1][1], v[1][3]));
-    vst1_f32(out, vpadd_f32(vadd_f32(vget_low_f32(a), vget_high_f32(a)), vadd_f32(vget_low_f32(b), vget_high_f32(b))));
 }
 
 /* Sixteen ints that fit in bytes, and their sum. */
@@ -163,5 +155,5 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 void kernels_use_neon(struct kernels *k)
 {
     *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
 }

@@ -27,13 +27,6 @@ static float sum_of_squares(const float *x, uint32_t n)
     return fold(lane);
 }
 
-static float dot_f16(const float *q, const uint16_t *k, uint32_t n)
-{
-    float lane[LANES] = {0};
-    for (uint32_t i = 0; i < n; i++) lane[i % LANES] = fmaf(q[i], f16_to_f32(k[i]), lane[i % LANES]);
-    return fold(lane);
-}
-
 /* ---- exp and gelu --------------------------------------------------------------------------------------------- */
 
 static float power_of_two(int n)
@@ -255,34 +248,97 @@ static void ref_matmul_many(float *y, size_t ldy, const struct panels *w, const 
 
 /* ---- attention ------------------------------------------------------------------------------------------------ */
 
-static const uint16_t *page_row(const struct attend *t, size_t base, uint32_t p)
+/* A line is one head of one row. Positions first..last of one page: they go to `part`, sixteen lanes, m, and from place
+ * 32 on the values. */
+static void attend_piece(const struct attend *t, const float *q, uint32_t first, uint32_t last, float *part)
 {
-    return t->pages[p / KV_PAGE % t->n_pages] + base + (size_t)(p % KV_PAGE) * t->head_dim;
-}
-
-static void attend_head(const struct attend *t, uint32_t head)
-{
-    const float *q = t->q + head * t->head_dim;
-    float *out = t->out + head * t->head_dim, *score = t->scores, largest = -INFINITY, lane[LANES] = {0};
-    for (uint32_t p = t->from; p <= t->to; p++) {
-        float s = t->scale * dot_f16(q, page_row(t, t->keys_at, p), t->head_dim);
-        score[p - t->from] = s;
-        largest = s > largest ? s : largest;
+    const uint16_t *page = t->pages[first / KV_PAGE % t->n_pages];
+    float *lane = part, *out = part + 2 * LANES, m = part[LANES], score[KV_PAGE], largest = m;
+    for (uint32_t p = first; p <= last; p++) {
+        const uint32_t at = p % KV_PAGE;
+        const uint16_t *key = page + t->keys_at + (size_t)(at / LANES) * t->head_dim * LANES + at % LANES;
+        float sum = 0;
+        for (uint32_t i = 0; i < t->head_dim; i++) sum = fmaf(q[i], f16_to_f32(key[i * LANES]), sum);
+        score[at] = t->scale * sum;
+        largest = score[at] > largest ? score[at] : largest;
     }
-    for (uint32_t i = 0; i < t->head_dim; i++) out[i] = 0;
-    for (uint32_t p = t->from; p <= t->to; p++) {
-        float e = kernel_exp(score[p - t->from] - largest);
-        const uint16_t *value = page_row(t, t->values_at, p);
+    const float alpha = kernel_exp(m - largest);
+    for (uint32_t i = 0; i < LANES; i++) lane[i] *= alpha;
+    for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= alpha;
+    for (uint32_t p = first; p <= last; p++) {
+        const uint16_t *value = page + t->values_at + (size_t)(p % KV_PAGE) * t->head_dim;
+        const float e = kernel_exp(score[p % KV_PAGE] - largest);
         lane[p % LANES] += e;
         for (uint32_t i = 0; i < t->head_dim; i++) out[i] = fmaf(e, f16_to_f32(value[i]), out[i]);
     }
-    float inverse = 1.0f / fold(lane);
-    for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= inverse;
+    part[LANES] = largest;
+}
+
+/* Span number `span` of what a line sees. */
+static void attend_span_of(const struct attend *t, const float *q, struct attend_row sees, uint32_t span, float *part)
+{
+    const uint32_t length = attend_span(sees.from, sees.to), number = sees.from / length + span;
+    const uint32_t first = number * length > sees.from ? number * length : sees.from;
+    const uint32_t end = sees.to / length > number ? number * length + (length - 1) : sees.to;
+    memset(part, 0, attend_part(t->head_dim) * sizeof *part);
+    part[LANES] = -INFINITY;
+    for (uint32_t p = first, last; ; p = last + 1) {
+        last = end / KV_PAGE > p / KV_PAGE ? p / KV_PAGE * KV_PAGE + (KV_PAGE - 1) : end;
+        attend_piece(t, q, p, last, part);
+        if (last == end) return;
+    }
+}
+
+/* sum += part */
+static void join(float *sum, const float *part, uint32_t head_dim)
+{
+    const float m = sum[LANES], n = part[LANES], largest = n > m ? n : m;
+    const float a = kernel_exp(m - largest), b = kernel_exp(n - largest);
+    for (uint32_t i = 0; i < LANES; i++) sum[i] = fmaf(part[i], b, sum[i] * a);
+    for (uint32_t i = 2 * LANES; i < 2 * LANES + head_dim; i++) sum[i] = fmaf(part[i], b, sum[i] * a);
+    sum[LANES] = largest;
+}
+
+static void finish(float *out, float *sum, uint32_t head_dim)
+{
+    const float inverse = 1.0f / fold(sum);
+    for (uint32_t i = 0; i < head_dim; i++) out[i] = sum[2 * LANES + i] * inverse;
 }
 
 static void ref_attend(const struct attend *t)
 {
-    for (uint32_t head = 0; head < t->heads; head++) attend_head(t, head);
+    float *sum = t->scratch, *part = sum + attend_part(t->head_dim);
+    for (uint32_t line = 0; line < t->rows * t->heads; line++) {
+        const uint32_t row = line / t->heads, head = line % t->heads;
+        const float *q = t->q + row * t->ldq + (size_t)head * t->head_dim;
+        const uint32_t spans = attend_spans(t->sees[row].from, t->sees[row].to);
+        attend_span_of(t, q, t->sees[row], 0, sum);
+        for (uint32_t i = 1; i < spans; i++) {
+            attend_span_of(t, q, t->sees[row], i, part);
+            join(sum, part, t->head_dim);
+        }
+        finish(t->out + row * t->ldo + (size_t)head * t->head_dim, sum, t->head_dim);
+    }
+}
+
+static void ref_attend_one_span(const struct attend *t, uint32_t span, float *parts)
+{
+    const uint32_t spans = attend_spans(t->sees->from, t->sees->to);
+    for (uint32_t head = 0; head < t->heads; head++)
+        attend_span_of(t, t->q + (size_t)head * t->head_dim, *t->sees, span,
+                       parts + ((size_t)head * spans + span) * attend_part(t->head_dim));
+}
+
+static void ref_attend_join(const struct attend *t, const float *parts)
+{
+    const uint32_t spans = attend_spans(t->sees->from, t->sees->to);
+    const size_t n = attend_part(t->head_dim);
+    float *sum = t->scratch;
+    for (uint32_t head = 0; head < t->heads; head++, parts += spans * n) {
+        memcpy(sum, parts, n * sizeof *sum);
+        for (uint32_t i = 1; i < spans; i++) join(sum, parts + i * n, t->head_dim);
+        finish(t->out + (size_t)head * t->head_dim, sum, t->head_dim);
+    }
 }
 
 void kernels_use_ref(struct kernels *k)
@@ -297,6 +353,8 @@ void kernels_use_ref(struct kernels *k)
         .gelu_mul = ref_gelu_mul,
         .to_f16 = ref_to_f16,
         .attend = ref_attend,
+        .attend_one_span = ref_attend_one_span,
+        .attend_join = ref_attend_join,
         .matmul_many = ref_matmul_many,
     };
     kernels_use_ref_vision(k);
