@@ -43,7 +43,8 @@ static uint64_t quant_bytes(enum panel_kind kind, uint32_t cols)
     uint64_t nb = cols / 32;
     switch (kind) {
     case P_Q4: case P_Q4M: case P_K4: return nb * 256;
-    case P_Q8: case P_Q8M: case P_K5: case P_Q6: return nb * 512;
+    case P_Q8: case P_Q8M: case P_K5: return nb * 512;
+    case P_Q6: return nb * 384;
     case P_F16: case P_BF16: return ((uint64_t)cols * 32 + 63) / 64 * 64;
     case P_F32: break;
     }

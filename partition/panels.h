@@ -13,13 +13,14 @@
  *   P_Q8    Q8_0, Q5_0    f16 d[16]                                i8 [8][16][4]  column 4k+j
  *   P_Q8M   Q5_1          f16 d[16], f16 m[16]                     the same, 0..31
  *   P_K5    Q5_K          as P_K4                                  the same, 0..31
- *   P_Q6    Q6_K          i8 s[2][16] (columns 0-15, 16-31); per 8 blocks f16 d[16] in front              i8 [8][16][4], -32..31
+ *   P_Q6    Q6_K          i8 s[2][16] (columns 0-15, 16-31); per 8 blocks f16 d[16] in front    as P_Q4, then u8 [2][16][4]: bits 5 and 4 of column
+ *                                                                  16h+4i+j are bits 2i+1 and 2i of [h][lane][j]; weight + 32
  *   P_F16   F16           none                                     u16 [cols][16]
  *   P_BF16  BF16          none                                     u16 [cols][16]
  *   P_F32   F32           none                                     f32 [cols][16]
  *
- * Q5 and Q6 spend 8 bits a weight here: unpacking 5 or 6 bits costs more than reading them, and the promise that a
- * stage's bytes are known beforehand holds either way (the planner counts these bytes, not the file's). */
+ * Q5 spends 8 bits a weight here; Q6, the kind of the published heads, its 6: a head is read whole for every token.
+ * The planner counts these bytes, not the file's. */
 #ifndef PARTITION_PANELS_H
 #define PARTITION_PANELS_H
 

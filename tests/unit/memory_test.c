@@ -45,8 +45,8 @@ TEST(panels_of_the_widened_kinds_follow_the_table)
 {
     CHECK(panel_bytes(P_K4, 256) == 8 * 32 + 64 + 8 * 256);
     CHECK(panel_bytes(P_K5, 256) == 8 * 32 + 64 + 8 * 512);
-    CHECK(panel_bytes(P_Q6, 256) == 8 * 32 + 64 + 8 * 512, "scales of 288 bytes are rounded up to 320");
-    CHECK(panel_bytes(P_Q6, 512) == 16 * 32 + 64 + 16 * 512);
+    CHECK(panel_bytes(P_Q6, 256) == 8 * 32 + 64 + 8 * 384, "scales of 288 bytes are rounded up to 320");
+    CHECK(panel_bytes(P_Q6, 512) == 16 * 32 + 64 + 16 * 384);
     CHECK(panel_scale_bytes(P_Q6, 256) == 320 && panel_scale_bytes(P_Q6, 512) == 576);
     CHECK(panels_bytes(T_Q5_0, 16, 64) == 2 * (32 + 512) && panels_bytes(T_Q5_1, 16, 64) == 2 * (64 + 512));
     CHECK(panel_kind(T_Q5_0) == P_Q8 && panel_kind(T_Q5_1) == P_Q8M && panel_kind(T_Q6_K) == P_Q6);

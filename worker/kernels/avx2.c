@@ -118,7 +118,12 @@ INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
 #define OFFSET_Q8 0
 #define OFFSET_Q6 32
 INLINE vi vi_prepare_q8(vi w) { return w; }
-INLINE vi vi_prepare_q6(vi w) { return _mm256_add_epi8(w, _mm256_set1_epi8(32)); }
+/* Weights of six bits plus OFFSET_Q6: nibbles with two bits, from bit `from` of every byte on, above them. */
+INLINE vi vi_six(vi nibbles, vi twos, const int from)
+{
+    vi above = from < 4 ? _mm256_slli_epi16(twos, 4 - from) : _mm256_srli_epi16(twos, from - 4);
+    return _mm256_or_si256(nibbles, _mm256_and_si256(above, _mm256_set1_epi8(0x30)));
+}
 
 /* a * sum[0] + b * sum[1] in every lane. */
 INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)

@@ -1,8 +1,8 @@
 /* worker/kernels/avx512.c — x86-64 with AVX-512 and VNNI: one vector is all sixteen lanes.
  *
  * vpdpbusd multiplies unsigned by signed bytes and adds four products to an int, with no limit on the way. Weights are
- * the unsigned side: nibbles as they are, signed ones after their sign bit is turned (+128, taken off by the sums of
- * the activations). Thirty-two registers hold eight rows' sums, eight groups of weights and what is in between. */
+ * the unsigned side: nibbles as they are, signed ones with 128 or 32 added, taken off by the sums of the
+ * activations. Thirty-two registers hold eight rows' sums, eight groups of weights and what is in between. */
 #include "worker/kernels/inside.h"
 
 #include "base/half.h"
@@ -97,9 +97,14 @@ INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
 }
 
 #define OFFSET_Q8 128
-#define OFFSET_Q6 128
+#define OFFSET_Q6 32
 INLINE vi vi_prepare_q8(vi w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
-INLINE vi vi_prepare_q6(vi w) { return vi_prepare_q8(w); }
+/* Weights of six bits plus OFFSET_Q6: nibbles with two bits, from bit `from` of every byte on, above them. */
+INLINE vi vi_six(vi nibbles, vi twos, const int from)
+{
+    vi above = from < 4 ? _mm512_slli_epi16(twos, 4 - from) : _mm512_srli_epi16(twos, from - 4);
+    return _mm512_ternarylogic_epi32(nibbles, above, _mm512_set1_epi8(0x30), 0xf8); /* a | b & c */
+}
 
 /* a * sum[0] + b * sum[1] in every lane. */
 INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)

@@ -29,7 +29,7 @@ static inline struct panel_shape panel_shape(enum panel_kind kind)
     case P_Q8: return (struct panel_shape){0, 32, 512};
     case P_Q8M: return (struct panel_shape){0, 64, 512};
     case P_K5: return (struct panel_shape){64, 32, 512};
-    case P_Q6: return (struct panel_shape){32, 32, 512};
+    case P_Q6: return (struct panel_shape){32, 32, 384};
     case P_F16:
     case P_BF16: return (struct panel_shape){0, 0, 1024};
     case P_F32: return (struct panel_shape){0, 0, 2048};

@@ -13,8 +13,9 @@
 
 #include <string.h>
 
-/* One block of 32 columns of one row, as the panels store it: 32 bytes, or 16 of two nibbles, column j and 16 + j. K
- * kinds: d and m are the superblock's. */
+/* One block of 32 columns of one row, as the panels store it: 32 bytes, or 16 of two nibbles, column j and 16 + j; Q6:
+ * behind these 8 of four times two bits, column 16 h + 4 i + j in bits 2 i of byte 4 h + j. K kinds: d and m are the
+ * superblock's. */
 struct split {
     uint8_t q[BLOCK];
     uint16_t d, m;
@@ -67,8 +68,10 @@ static void split_q6_k(struct split *out, const uint8_t *super, int g)
     int h = g / 4, quarter = g % 4;
     const uint8_t *ql = super + 64 * h + 32 * (quarter & 1), *qh = super + 128 + 32 * h;
     int shift = quarter < 2 ? 0 : 4;
+    for (int j = 0; j < 16; j++) out->q[j] = (uint8_t)((ql[j] >> shift & 15) | (ql[j + 16] >> shift & 15) << 4);
+    memset(out->q + 16, 0, 8);
     for (int j = 0; j < BLOCK; j++)
-        out->q[j] = (uint8_t)(((ql[j] >> shift & 15) | (qh[j] >> 2 * quarter & 3) << 4) - 32);
+        out->q[16 + j / 16 * 4 + j % 4] |= (uint8_t)((qh[j] >> 2 * quarter & 3) << 2 * (j / 4 % 4));
     memcpy(out->s, super + 192 + 2 * g, 2);
     out->d = le16(super + 208);
 }

@@ -173,12 +173,16 @@ static void read_scales(struct weight_block *w, enum panel_kind kind, const uint
 
 static void read_quants(struct weight_block *w, enum panel_kind kind, const uint8_t *block, uint32_t lane)
 {
-    bool nibbles = panel_shape(kind).quants == 256;
+    bool nibbles = panel_shape(kind).quants < 512;
     for (uint32_t j = 0; j < BLOCK; j++) {
         uint32_t k = j / 4, place = ((nibbles ? k % 4 : k) * LANES + lane) * 4 + j % 4;
         if (nibbles) w->q[j] = k < 4 ? block[place] & 15 : block[place] >> 4;
         else w->q[j] = (int8_t)block[place];
         if (kind == P_Q4) w->q[j] -= 8;
+        if (kind == P_Q6) {
+            uint8_t twos = block[((4 + k / 4) * LANES + lane) * 4 + j % 4];
+            w->q[j] = (w->q[j] | (twos >> 2 * (k % 4) & 3) << 4) - 32;
+        }
     }
 }
 
