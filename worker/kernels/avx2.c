@@ -133,24 +133,25 @@ INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
     return _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_set1_epi32((int)((uint32_t)b << 16 | (a & 0xffff))));
 }
 
-/* R rows, BLOCK bytes apart: s[r] += sum over the groups of w[k] times the row's four bytes. */
-INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
+/* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. */
+INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
 {
     const int together = bits == 8 ? 1 : bits == 6 ? 2 : bits == 5 ? 4 : 8;
-    EACH (r, R)
+    EACH (at, N * R)
         EACH (group, groups / together) {
-            const int k = group * together;
+            const int r = at % R, k = group * together;
+            const vi *of = w + at / R * 8;
             vi sum = vi_zero();
             EACH (i, together) {
                 const int j = k + i;
                 int32_t four;
                 memcpy(&four, q + r * BLOCK + 4 * j, 4);
                 vi a = _mm256_set1_epi32(four);
-                vi pairs = bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[j]), _mm256_sign_epi8(a, w[j]))
-                                     : _mm256_maddubs_epi16(w[j], a);
+                vi pairs = bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(of[j]), _mm256_sign_epi8(a, of[j]))
+                                     : _mm256_maddubs_epi16(of[j], a);
                 sum = j == k ? pairs : _mm256_add_epi16(sum, pairs);
             }
-            s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+            s[at] = _mm256_add_epi32(s[at], _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
         }
 }
 

@@ -19,7 +19,7 @@ typedef __m512i vi;
 #define BLOCK_ROWS 16 /* of a tile of whole numbers */
 #define DOT_ROWS 4 /* rows whose whole-number sums are in registers: four chains hide the latency of vpdpbusd */
 #define MOST_VECTORS 2
-#define VECTORS(kind, rows) ((rows) <= 2 || kind_is_float(kind) ? 2 : 1)
+#define VECTORS(kind, rows) 2
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 12
 #define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
@@ -114,16 +114,17 @@ INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
     return _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_set1_epi32((int)((uint32_t)b << 16 | (a & 0xffff))));
 }
 
-/* R rows, BLOCK bytes apart: s[r] += sum over the groups of w[k] times the row's four bytes. Groups outside, so that R
- * chains run side by side. */
-INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
+/* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. Groups
+ * outside, so that N * R chains run side by side. */
+INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
 {
     (void)bits;
     EACH (k, groups)
         EACH (r, R) {
             int32_t four;
             memcpy(&four, q + r * BLOCK + 4 * k, 4);
-            s[r] = _mm512_dpbusd_epi32(s[r], w[k], _mm512_set1_epi32(four));
+            vi a = _mm512_set1_epi32(four);
+            EACH (v, N) s[v * R + r] = _mm512_dpbusd_epi32(s[v * R + r], w[8 * v + k], a);
         }
 }
 

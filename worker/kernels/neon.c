@@ -124,14 +124,15 @@ INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
     }
 }
 
-/* R rows, BLOCK bytes apart: s[r] += sum over the groups of w[k] times the row's four bytes. */
-INLINE void vi_dots(const int bits, const int groups, const int R, vi *s, const vi *w, const int8_t *q)
+/* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. */
+INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
 {
     (void)bits;
     EACH (r, R)
         EACH (k, groups / 4) {
             int8x16_t sixteen = vld1q_s8(q + r * BLOCK + 16 * k);
-            EACH (j, 4) s[r] = vi_dot(s[r], w[4 * k + j], sixteen, j);
+            EACH (v, N)
+                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], w[8 * v + 4 * k + j], sixteen, j);
         }
 }
 
