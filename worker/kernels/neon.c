@@ -101,8 +101,7 @@ INLINE vi vi_prepare_q8(vi w) { return w; }
 /* Weights of six bits: nibbles with two bits, from bit `from` of every byte on, above them, minus 32. */
 INLINE vi vi_six(vi nibbles, vi twos, const int from)
 {
-    uint8x16_t bytes = vreinterpretq_u8_s32(twos);
-    uint8x16_t above = from < 4 ? vshlq_u8(bytes, vdupq_n_s8((int8_t)(4 - from))) : vshrq_n_u8(bytes, 2);
+    uint8x16_t above = vshlq_u8(vreinterpretq_u8_s32(twos), vdupq_n_s8((int8_t)(4 - from))); /* less than none: right */
     uint8x16_t six = vorrq_u8(vreinterpretq_u8_s32(nibbles), vandq_u8(above, vdupq_n_u8(0x30)));
     return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_u8(six), vdupq_n_s8(32)));
 }
