@@ -87,6 +87,12 @@ static uint64_t attend_parts_bytes(const struct model_config *c, int threads)
     return floats(times(lines, ATTEND_SPANS * attend_part(c->head_dim)));
 }
 
+uint64_t head_ids_bytes(const struct model_config *c, int threads)
+{
+    const uint64_t at_once = threads < 1 ? 1 : threads < LOGIT_ROWS ? (uint64_t)threads : LOGIT_ROWS;
+    return to_64(times(times(c->vocab, sizeof(uint32_t)), at_once));
+}
+
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
                                    int threads)
 {
@@ -101,7 +107,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
         .attend = plus(times((uint64_t)(threads > 0 ? threads : 1), attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
-    if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), to_64(times(c->vocab, 2 * 8)));
+    if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), head_ids_bytes(c, threads));
     return b;
 }
 

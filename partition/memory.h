@@ -51,6 +51,9 @@ struct scratch_bytes {
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
 
+/* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][vocab]. */
+uint64_t head_ids_bytes(const struct model_config *c, int threads);
+
 /* Attention's numbers that memory depends on: see worker/kernels/kernels.h, struct attend. */
 #define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */
 #define ATTEND_SPAN 256  /* positions: the shortest span, a multiple of KV_PAGE */

@@ -4,14 +4,20 @@
 #include "worker/sampler.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 
 #define PART 16384 /* scores that one thread sums up at a time; fixed, because the order of a sum is part of its bits */
 
 struct score_part {
-    float best;
-    double sum; /* of exp(score - best) */
-    bool finite;
+    float best, sum; /* sum of exp(score - best); NaN if a score is not finite */
+};
+
+/* What became of a row of scores. */
+struct scored {
+    uint64_t hash;
+    uint32_t id;
+    float logprob;
 };
 
 struct wanted_row {
@@ -24,24 +30,26 @@ static uint32_t part_count(const struct head *h)
 }
 
 int head_open(struct head *h, const struct model_config *c, const struct weight *norm, const struct weight *matrix,
-              uint32_t rows, void *scratch, uint64_t bytes, struct err *why)
+              uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why)
 {
     *h = (struct head){.config = c, .norm = norm, .matrix = matrix, .scores = scratch};
     h->ld = ((size_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
-    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = (uint64_t)c->vocab * sizeof(uint32_t);
+    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, threads);
     if (bytes < for_scores + for_ids)
         return fail(why, E_INTERNAL, "the head was planned with %llu bytes of scratch and needs %llu",
                     (unsigned long long)bytes, (unsigned long long)(for_scores + for_ids));
     h->ids = (uint32_t *)((uint8_t *)scratch + for_scores);
     h->parts = calloc((size_t)LOGIT_ROWS * part_count(h), sizeof *h->parts);
+    h->scored = calloc(LOGIT_ROWS, sizeof *h->scored);
     h->wanted = calloc(rows, sizeof *h->wanted);
-    if (!h->parts || !h->wanted) return fail(why, E_MEMORY, "no memory for the head's tables");
+    if (!h->parts || !h->scored || !h->wanted) return fail(why, E_MEMORY, "no memory for the head's tables");
     return 0;
 }
 
 void head_close(struct head *h)
 {
     free(h->parts);
+    free(h->scored);
     free(h->wanted);
     *h = (struct head){0};
 }
@@ -64,17 +72,6 @@ int head_ask(struct head *h, const struct head_call *call)
     return 0;
 }
 
-static struct score_part sum_part(const float *s, uint32_t n)
-{
-    struct score_part p = {s[0], 0, true};
-    for (uint32_t i = 0; i < n; i++) {
-        if (!isfinite(s[i])) p.finite = false;
-        if (s[i] > p.best) p.best = s[i];
-    }
-    for (uint32_t i = 0; i < n && p.finite; i++) p.sum += (double)kernel_exp(s[i] - p.best);
-    return p;
-}
-
 /* ln x for x >= 1: 2 artanh((m - 1) / (m + 1)) + e ln 2 with m in [0.7, 1.42), good to 1e-15; our own for the same
  * bits with every libc. */
 static double log_of(double x)
@@ -94,7 +91,7 @@ static double log_sum(const struct score_part *parts, uint32_t n)
     double sum = 0;
     for (uint32_t i = 1; i < n; i++)
         if (parts[i].best > best) best = parts[i].best;
-    for (uint32_t i = 0; i < n; i++) sum += parts[i].sum * (double)kernel_exp(parts[i].best - best);
+    for (uint32_t i = 0; i < n; i++) sum += (double)parts[i].sum * (double)kernel_exp(parts[i].best - best);
     return (double)best + log_of(sum);
 }
 
@@ -102,45 +99,62 @@ static int check_finite(const struct head *h, const struct wanted_row *q, const 
                         const struct head_call *call)
 {
     for (uint32_t i = 0; i < part_count(h); i++)
-        if (!parts[i].finite)
+        if (isnan(parts[i].sum))
             return fail(call->why, E_WORKER,
                         "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
                         (unsigned long long)call->w->segments[q->segment].request, q->position);
     return 0;
 }
 
-/* The token after this row. scores are the row's own; what is forbidden is taken out of them here. */
-static void take_token(struct head *h, const struct wanted_row *q, float *scores, const struct score_part *parts,
-                       const struct head_call *call, uint64_t hash)
+static bool wants_token(const struct segment *g, const struct wanted_row *q)
 {
-    const struct segment *g = &call->w->segments[q->segment];
-    uint32_t recent[REPEAT_LAST_MOST];
-    uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
-    struct draw d = {scores, h->config->vocab, h->ids, &g->sampling, recent, n, g->request, q->position};
-    sampler_forbid(scores, h->config->vocab);
-    uint32_t id = sampler_pick(&d);
-    double logprob = (double)scores[id] - log_sum(parts, part_count(h));
-    call->result->tokens[call->result->n_tokens++] = (struct token){g->slot, q->position, id, (float)logprob, hash};
+    return g->flags & SEG_WANT_TOKEN && q->position == g->position + g->rows - 1;
 }
 
-/* Row i of those just scored. *folded carries a segment's hash from row to row. */
-static int take_row(struct head *h, uint32_t first, uint32_t i, uint64_t *folded, const struct head_call *call)
+/* Hashes of row i of those just scored, where somebody wants one. */
+static void hash_row(struct head *h, uint32_t first, uint32_t i, const struct head_call *call)
+{
+    const struct segment *g = &call->w->segments[h->wanted[first + i].segment];
+    const bool wanted = g->flags & (SEG_WANT_HASH | SEG_WANT_LOGITS);
+    h->scored[i].hash = wanted ? hash64(h->scores + i * h->ld, h->config->vocab * sizeof(float)) : 0;
+}
+
+/* Row i, in its turn: its scores to who wants them. *folded carries a segment's hash from row to row. */
+static int give_row(struct head *h, uint32_t first, uint32_t i, uint64_t *folded, const struct head_call *call)
 {
     const struct wanted_row *q = &h->wanted[first + i];
     const struct segment *g = &call->w->segments[q->segment];
-    const struct score_part *parts = &h->parts[(size_t)i * part_count(h)];
+    TRY(check_finite(h, q, &h->parts[(size_t)i * part_count(h)], call));
+    if (!(g->flags & SEG_WANT_LOGITS)) return 0;
+    const uint64_t hash = h->scored[i].hash;
+    h->scored[i].hash = *folded = hash_fold(q->position == g->position ? 0 : *folded, hash);
+    return call->sink(call->user, g->slot, q->position, h->scores + i * h->ld, h->config->vocab, hash, call->why);
+}
+
+/* The token after row i. What is forbidden is taken out of its scores here. */
+static void pick_token(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &call->w->segments[q->segment];
     float *scores = h->scores + i * h->ld;
-    uint64_t hash = 0;
-    TRY(check_finite(h, q, parts, call));
-    if (g->flags & (SEG_WANT_HASH | SEG_WANT_LOGITS)) hash = hash64(scores, h->config->vocab * sizeof(float));
-    if (g->flags & SEG_WANT_LOGITS) {
-        *folded = hash_fold(q->position == g->position ? 0 : *folded, hash);
-        TRY(call->sink(call->user, g->slot, q->position, scores, h->config->vocab, hash, call->why));
-        hash = *folded;
-    }
-    if (g->flags & SEG_WANT_TOKEN && q->position == g->position + g->rows - 1)
-        take_token(h, q, scores, parts, call, hash);
-    return 0;
+    uint32_t recent[REPEAT_LAST_MOST];
+    if (!wants_token(g, q)) return;
+    uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
+    struct draw d = {scores, h->config->vocab, ids, &g->sampling, recent, n, g->request, q->position};
+    sampler_forbid(scores, h->config->vocab);
+    uint32_t id = sampler_pick(&d);
+    h->scored[i].id = id;
+    h->scored[i].logprob =
+        (float)((double)scores[id] - log_sum(&h->parts[(size_t)i * part_count(h)], part_count(h)));
+}
+
+static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &w->segments[q->segment];
+    const struct scored *s = &h->scored[i];
+    if (wants_token(g, q))
+        result->tokens[result->n_tokens++] = (struct token){g->slot, q->position, s->id, s->logprob, s->hash};
 }
 
 /* narrow [n, hidden] = norm of the wanted rows, ready for the matrix. */
@@ -155,14 +169,32 @@ static void norm_wanted(const struct head *h, const struct bench *b, const float
     }
 }
 
-static void sum_rows(const struct head *h, uint32_t n)
+static void sum_rows(const struct head *h, const struct kernels *k, uint32_t n)
 {
     const uint32_t parts = part_count(h), vocab = h->config->vocab;
 #pragma omp for schedule(dynamic)
     for (uint32_t task = 0; task < n * parts; task++) {
         uint32_t i = task / parts, from = task % parts * PART;
-        h->parts[task] = sum_part(h->scores + i * h->ld + from, vocab - from < PART ? vocab - from : PART);
+        struct score_part *p = &h->parts[task];
+        p->sum = k->exp_sum(h->scores + i * h->ld + from, vocab - from < PART ? vocab - from : PART, &p->best);
     }
+}
+
+/* Rows go to all threads but where their order counts. */
+static void answer_rows(struct head *h, uint32_t first, uint32_t n, uint64_t *folded, const struct head_call *call)
+{
+    uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->config->vocab;
+#pragma omp for schedule(dynamic)
+    for (uint32_t i = 0; i < n; i++) hash_row(h, first, i, call);
+#pragma omp master
+    for (uint32_t i = 0; i < n && !h->code; i++) h->code = give_row(h, first, i, folded, call);
+#pragma omp barrier
+    if (h->code) return;
+#pragma omp for schedule(static) /* so threads past LOGIT_ROWS get none */
+    for (uint32_t i = 0; i < n; i++) pick_token(h, first, i, ids, call);
+#pragma omp master
+    for (uint32_t i = 0; i < n; i++) report_token(h, first, i, call->result, call->w);
+#pragma omp barrier
 }
 
 void head_answer(struct head *h, const struct bench *b, const float *x, const struct head_call *call)
@@ -175,9 +207,7 @@ void head_answer(struct head *h, const struct bench *b, const float *x, const st
         norm_wanted(h, b, x, first, &a);                /* x -> narrow [n, hidden]      */
         multiply(b, h->scores, h->ld, h->matrix, &a);   /* narrow -> scores [n, vocab]  */
 #pragma omp barrier
-        sum_rows(h, n);
-#pragma omp master
-        for (uint32_t i = 0; i < n && !h->code; i++) h->code = take_row(h, first, i, &folded, call);
-#pragma omp barrier
+        sum_rows(h, b->k, n);
+        answer_rows(h, first, n, &folded, call);
     }
 }

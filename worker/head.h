@@ -16,8 +16,9 @@ struct head {
     const struct weight *norm, *matrix;
     float *scores; /* [LOGIT_ROWS, ld] */
     size_t ld;
-    uint32_t *ids;               /* the sampler's, [vocab] */
+    uint32_t *ids;               /* the sampler's, [threads, at most LOGIT_ROWS][vocab] */
     struct score_part *parts;    /* [LOGIT_ROWS][parts of a row] */
+    struct scored *scored;       /* [LOGIT_ROWS] */
     struct wanted_row *wanted;   /* [rows of a micro-batch] */
     uint32_t n_wanted;
     int code; /* of what went wrong while scoring: 0 or an error that stands in the call's `why` */
@@ -35,7 +36,7 @@ struct head_call {
 
 /* `scratch` is scratch_bytes.logits long, 64-byte aligned, owned by the caller. */
 int head_open(struct head *h, const struct model_config *c, const struct weight *norm, const struct weight *matrix,
-              uint32_t rows, void *scratch, uint64_t bytes, struct err *why);
+              uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why);
 void head_close(struct head *h);
 
 /* By one thread, before the region: which rows are wanted. E_WIRE if one wants what cannot be. */

@@ -87,7 +87,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     void *for_head = bench_open(s, &cut, in->threads);
     if (s->share.head)
         TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
-                      for_head, cut.logits, why));
+                      in->threads, for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
 }

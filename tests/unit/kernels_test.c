@@ -304,6 +304,30 @@ TEST(gelu_and_f16_equal_ref_over_all_floats)
     }
 }
 
+TEST(exp_sum_equals_ref_at_every_length_and_finds_what_is_not_finite)
+{
+    enum { N = 300 };
+    struct kernels ref = ref_kernels(), k;
+    float *x = floats_make(N, 40, 21), best[2];
+    for (uint32_t n = 1; n <= N; n++) {
+        float want = ref.exp_sum(x, n, &best[0]);
+        for (int i = 0; i < NAMES; i++) {
+            if (!have(i, &k)) continue;
+            float got = k.exp_sum(x, n, &best[1]);
+            CHECK(got == want && best[1] == best[0], "%s, %u scores: %a and %a, ref %a and %a", k.isa, n, got, best[1],
+                  want, best[0]);
+            float was = x[n / 2];
+            const float odd[] = {NAN, -NAN, INFINITY, -INFINITY};
+            for (int j = 0; j < 4; j++) {
+                x[n / 2] = odd[j];
+                CHECK(isnan(k.exp_sum(x, n, &best[1])), "%s, %u scores, one is %f", k.isa, n, (double)odd[j]);
+            }
+            x[n / 2] = was;
+        }
+    }
+    free(x);
+}
+
 /* ---- attention -------------------------------------------------------------------------------------------------- */
 
 struct ring {

@@ -178,6 +178,20 @@ TEST(exp_is_within_one_unit_and_right_at_the_ends)
     CHECK(kernel_exp(-103.97f) == 0x1p-149f && kernel_exp(-103.98f) == 0 && kernel_exp(88.73f) == INFINITY);
 }
 
+TEST(exp_sum_is_the_sum_of_exps_below_the_largest)
+{
+    enum { N = 1001 };
+    float *x = floats_make(N, 30, 5), best;
+    double truth = 0, top = -INFINITY;
+    for (int i = 0; i < N; i++) top = x[i] > top ? x[i] : top;
+    for (int i = 0; i < N; i++) truth += exp(x[i] - top);
+    float sum = ref_kernels().exp_sum(x, N, &best);
+    CHECK(best == (float)top && fabs((double)sum / truth - 1) < 1e-6, "%g, not %g", (double)sum, truth);
+    x[700] = INFINITY;
+    CHECK(isnan(ref_kernels().exp_sum(x, N, &best)));
+    free(x);
+}
+
 static float gelu_of(float x)
 {
     float u = 1;

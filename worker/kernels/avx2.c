@@ -178,5 +178,6 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_mad
 void kernels_use_avx2(struct kernels *k)
 {
     *k = (struct kernels){"avx2", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, exp_sum, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row,
+                          short_columns};
 }

@@ -157,5 +157,6 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b)
 void kernels_use_avx512(struct kernels *k)
 {
     *k = (struct kernels){"avx512", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, exp_sum, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row,
+                          short_columns};
 }

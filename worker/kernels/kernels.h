@@ -170,6 +170,10 @@ struct kernels {
     void (*attend_one_span)(const struct attend *task, uint32_t span, float *parts);
     void (*attend_join)(const struct attend *task, const float *parts);
 
+    /* *best = the largest of n scores; returns the sum of exp(x[i] - *best): lane i % 16, ascending, folded. NaN, with
+     * *best of no meaning, if a score is not finite. */
+    float (*exp_sum)(const float *x, uint32_t n, float *best);
+
     /* ---- the picture encoder ---- */
     /* m = mean(x), v = mean((x - m)^2), both 16-lane sums divided by n; y = fma((x - m) * (1 / sqrt(v + epsilon)), g, b);
      * y may be x. */

@@ -162,5 +162,6 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 void kernels_use_neon(struct kernels *k)
 {
     *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
-                          attend_one_span, attend_join, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row, short_columns};
+                          attend_one_span, attend_join, exp_sum, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row,
+                          short_columns};
 }

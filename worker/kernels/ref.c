@@ -57,6 +57,18 @@ static float gelu(float x)
     return x / (1.0f + kernel_exp(x * slope));
 }
 
+static float ref_exp_sum(const float *x, uint32_t n, float *best)
+{
+    float lane[LANES] = {0};
+    *best = x[0];
+    for (uint32_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) return NAN;
+        *best = x[i] > *best ? x[i] : *best;
+    }
+    for (uint32_t i = 0; i < n; i++) lane[i % LANES] += kernel_exp(x[i] - *best);
+    return fold(lane);
+}
+
 static void ref_gelu_mul(float *g, const float *u, size_t n)
 {
     for (size_t i = 0; i < n; i++) g[i] = gelu(g[i]) * u[i];
@@ -353,6 +365,7 @@ void kernels_use_ref(struct kernels *k)
         .matmul = ref_matmul,
         .norm = ref_norm,
         .norm_add = ref_norm_add,
+        .exp_sum = ref_exp_sum,
         .rope = ref_rope,
         .gelu_mul = ref_gelu_mul,
         .to_f16 = ref_to_f16,
