@@ -65,7 +65,7 @@ uint64_t act_bytes(uint32_t rows, uint32_t cols)
 {
     uint64_t blocks = times(ceil_div(rows, TILE), ceil_div(cols, COLS_PER_BLOCK));
     uint64_t quants = to_64(times(blocks, TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, TILE));
-    return plus(quants, times(4, per_block)); /* scale, sums, minus8, sum */
+    return plus(quants, times(5, per_block)); /* scale, sums, minus8, minus32 twice */
 }
 
 /* Sixteen lanes and the largest score, as long as a cache line allows; then the values, in whole sixteens. */

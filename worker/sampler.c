@@ -71,8 +71,9 @@ static bool better(const float *scores, uint32_t a, uint32_t b)
 static uint32_t best_of(const struct draw *d)
 {
     uint32_t best = 0;
+    float top = d->scores[0];
     for (uint32_t i = 1; i < d->vocab; i++)
-        if (d->scores[i] > d->scores[best]) best = i;
+        if (d->scores[i] > top) top = d->scores[i], best = i;
     return best;
 }
 

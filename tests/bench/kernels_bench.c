@@ -142,17 +142,17 @@ int main(int argc, char **argv)
 {
     static const char *const names[] = {"ref", "avx2", "avx512", "neon"};
     static const uint32_t types[] = {T_Q4_0, T_Q4_1, T_Q4_K, T_Q8_0, T_Q5_1, T_Q5_K, T_Q6_K, T_F16, T_BF16, T_F32};
-    static const uint32_t all_rows[] = {1, 2, 4, 8, 64, 256};
+    static const uint32_t all_rows[] = {1, 2, 4, 8, 16, 64, 256};
     for (int i = 0; i < 4; i++) {
         struct kernels k;
         if (kernels_named(&k, names[i], NULL)) continue;
         for (int t = 0; t < 10; t++)
-            for (int r = 0; r < 6; r++) {
+            for (int r = 0; r < 7; r++) {
                 if (i == 0 && r) continue; /* ref is not made for speed */
                 bench_matmul(&k, types[t], 10240, 2560, all_rows[r], argc, argv);
                 bench_matmul(&k, types[t], 2560, 10240, all_rows[r], argc, argv);
             }
-        for (int r = 0; r < 4 && i; r++) {
+        for (int r = 0; r < 5 && i; r++) {
             bench_matmul(&k, T_Q6_K, 262144, 2560, all_rows[r], argc, argv);
             bench_matmul(&k, T_F16, 262144, 2560, all_rows[r], argc, argv);
             bench_matmul(&k, T_Q4_0, 262144, 2560, all_rows[r], argc, argv);

@@ -109,7 +109,7 @@ TEST(activations_are_rounded_to_the_nearest_even_of_127_steps)
         CHECK(a.q[i] == want[i], "place %d: %d, not %d", i, a.q[i], want[i]);
         first += want[i];
     }
-    CHECK(a.scale[0] == 1 && a.sum[0] == first && a.sum[1] == 0 && a.sums[0] == (float)first);
+    CHECK(a.scale[0] == 1 && a.minus32[0] == -32 * first && a.minus32[1] == 0 && a.sums[0] == (float)first);
     free(store);
 }
 

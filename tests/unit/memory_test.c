@@ -130,11 +130,11 @@ TEST(kv_grows_with_sequences)
 TEST(activations_are_tiles_of_16_rows_and_blocks_of_32)
 {
     CHECK(ACT_TILE == 16, "memory.c has its own copy of this number");
-    CHECK(act_bytes(16, 32) == 512 + 4 * 64);
-    CHECK(act_bytes(16, 64) == 2 * 512 + 4 * 128);
-    CHECK(act_bytes(1, 33) == act_bytes(16, 64) && act_bytes(17, 64) == 4 * 512 + 4 * 256);
+    CHECK(act_bytes(16, 32) == 512 + 5 * 64);
+    CHECK(act_bytes(16, 64) == 2 * 512 + 5 * 128);
+    CHECK(act_bytes(1, 33) == act_bytes(16, 64) && act_bytes(17, 64) == 4 * 512 + 5 * 256);
     CHECK(act_bytes(0, 64) == 0);
-    CHECK(act_bytes(64, 10240) == 64 * 10240 + 4 * 4 * 320 * 64);
+    CHECK(act_bytes(64, 10240) == 64 * 10240 + 5 * 4 * 320 * 64);
 }
 
 TEST(scratch_has_room_for_the_widest_operand)

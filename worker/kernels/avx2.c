@@ -125,14 +125,6 @@ INLINE vi vi_six(vi nibbles, vi twos, const int from)
     return _mm256_or_si256(nibbles, _mm256_and_si256(above, _mm256_set1_epi8(0x30)));
 }
 
-/* a * sum[0] + b * sum[1] in every lane. */
-INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
-{
-    int32_t pair;
-    memcpy(&pair, sum, 4);
-    return _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_set1_epi32((int)((uint32_t)b << 16 | (a & 0xffff))));
-}
-
 /* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. */
 INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
 {

@@ -106,14 +106,6 @@ INLINE vi vi_six(vi nibbles, vi twos, const int from)
     return _mm512_ternarylogic_epi32(nibbles, above, _mm512_set1_epi8(0x30), 0xf8); /* a | b & c */
 }
 
-/* a * sum[0] + b * sum[1] in every lane. */
-INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
-{
-    int32_t pair;
-    memcpy(&pair, sum, 4);
-    return _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_set1_epi32((int)((uint32_t)b << 16 | (a & 0xffff))));
-}
-
 /* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. Groups
  * outside, so that N * R chains run side by side. */
 INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)

@@ -78,8 +78,8 @@ static inline void act_sums(struct acts *a, size_t at, const int *sum)
 {
     a->sums[at] = a->scale[at] * (float)(sum[0] + sum[1]);
     a->minus8[at] = -8 * (sum[0] + sum[1]);
-    a->sum[2 * at] = (int16_t)sum[0];
-    a->sum[2 * at + 1] = (int16_t)sum[1];
+    a->minus32[2 * at] = -32 * sum[0];
+    a->minus32[2 * at + 1] = -32 * sum[1];
 }
 
 #define ACT_TINY_BITS 0x0d800000u /* 2^-100: blocks whose largest |x| is below count as zeros */

@@ -7,7 +7,8 @@
  *             weights q (after the offset of their kind), activations a quantised to int8, scales dw and da:
  *                 acc = fma((float) sum(q * a), dw * da, acc)           the integer sum is exact in any order
  *                 acc = fma(mw, da * (float) sum(a), acc)             only kinds with a minimum; Q4_K: mw = -(dmin * m)
- *             K kinds: dw = d * (float) s, one product, exact. Q6: sum = s0 * sum(first 16) + s1 * sum(last 16), exact.
+ *             K kinds: dw = d * (float) s, one product, exact. Q6 has a factor for each half of a block:
+ *                 acc = fma(fma((float) sum(last 16), d * s1, (float) sum(first 16) * (d * s0)), da, acc)
  *             Float kinds use the f32 activations: acc = fma(w, x, acc), column by column.
  *   rows      Activations are quantised per row and block, so a row never depends on its neighbours.
  *             amax = max |x|; amax < 2^-100: all zero, da = 0. amax infinite or NaN: da = NaN, a = 0.
@@ -58,7 +59,7 @@ struct acts {
     float *scale;    /* [n of tile][block][row of tile]     da                    */
     float *sums;     /* [n of tile][block][row of tile]     da * (float) sum(a)   */
     int32_t *minus8; /* [n of tile][block][row of tile]     -8 * sum(a)           */
-    int16_t *sum;    /* [n of tile][block][row of tile][2]  sum(a) of columns 0..15 and of 16..31 */
+    int32_t *minus32; /* [n of tile][block][row of tile][2] -32 * sum(a) of columns 0..15 and of 16..31 */
 };
 
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */

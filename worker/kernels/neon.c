@@ -106,12 +106,6 @@ INLINE vi vi_six(vi nibbles, vi twos, const int from)
     return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_u8(six), vdupq_n_s8(32)));
 }
 
-/* a * sum[0] + b * sum[1] in every lane. */
-INLINE vi vi_pair_dot(const int16_t *sum, const int a, const int b)
-{
-    return vdupq_n_s32(a * sum[0] + b * sum[1]);
-}
-
 INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
 {
     int8x16_t bytes = vreinterpretq_s8_s32(w);

@@ -168,7 +168,7 @@ void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_col
     a->scale = (float *)(at += places * BLOCK);
     a->sums = (float *)(at += run);
     a->minus8 = (int32_t *)(at += run);
-    a->sum = (void *)(at + run);
+    a->minus32 = (int32_t *)(at + run);
 }
 
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx)

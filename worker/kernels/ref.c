@@ -206,7 +206,11 @@ static float add_block(float acc, enum panel_kind kind, const struct weight_bloc
         sum0 += w->q[j] * q[j];
         sum1 += w->q[j + 16] * q[j + 16];
     }
-    acc = fmaf((float)(w->s0 * sum0 + w->s1 * sum1), w->d * a->scale[at], acc);
+    if (kind == P_Q6) {
+        float halves = fmaf((float)sum1, w->d * (float)w->s1, (float)sum0 * (w->d * (float)w->s0));
+        return fmaf(halves, a->scale[at], acc);
+    }
+    acc = fmaf((float)(sum0 + sum1), w->d * a->scale[at], acc);
     bool has_minimum = kind == P_Q4M || kind == P_Q8M || kind == P_K4 || kind == P_K5;
     return has_minimum ? fmaf(w->m, a->sums[at], acc) : acc;
 }
