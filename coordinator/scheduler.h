@@ -6,9 +6,10 @@
  *   stage 1      A1 A2 a  b  A3 a        a, b    one token each, for sequences already answering
  *   stage 2         A1 A2 a  b  A3 a
  *
- * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over the
- * micro-batches (running / M each, the remainder in turn; a sequence is not tied to a group), then prefill pieces,
- * oldest request first: up to the row budget when nobody is answering, small ones otherwise. A sequence has one decode
+ * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over as many
+ * micro-batches as there are stages, or over all M if that leaves each with plenty (the remainder in turn; a sequence is
+ * not tied to a group), then prefill pieces, oldest request first: as many as keep the pipe full when nobody is
+ * answering, small ones otherwise. A sequence has one decode
  * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
  * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
  * busy pipe still admits someone. */
@@ -27,7 +28,7 @@ struct scheduler_limits {
     uint32_t in_flight; /* micro-batches */
     uint32_t rows;      /* of a micro-batch, at most (spans that cannot be cut must fit too) */
     uint32_t context;   /* positions of a slot */
-    bool reorder;       /* unused for now: requests start in the order they came */
+    uint32_t stages;    /* of the pipe; 0: in_flight - 1, and decodes are divided over all micro-batches */
 };
 
 /* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come

@@ -39,7 +39,8 @@ static int open_text(struct server *s, struct err *why)
     memset(s->of_slot, 0xff, c->sequences * sizeof *s->of_slot);
     s->scale = embed_scale(s->pipe->model->config.hidden, s->pipe->options->exact_embed_scale);
     s->specials = tokenizer_specials(s->pipe->tokens);
-    struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows, .context = c->context};
+    struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows,
+                                      .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};
     return scheduler_open(&s->scheduler, &limits, why);
 }
 
