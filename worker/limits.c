@@ -92,7 +92,7 @@ int worker_limits(struct worker_limits *out, int threads, struct err *why)
     struct kernels k;
     struct region r;
     TRY(kernels_choose(&k, why));
-    TRY(region_open(&r, read_size(), "measuring how fast memory is read", why));
+    TRY(region_open(&r, read_size(), "measuring how fast memory is read", threads, why));
     struct peak peak = kernels_peak(k.isa);
     struct job read = {.memory = r.at, .bytes = r.bytes, .threads = threads};
     *out = (struct worker_limits){.threads = threads};

@@ -13,7 +13,9 @@ struct region {
     uint64_t bytes;
 };
 
-int region_open(struct region *r, uint64_t bytes, const char *what, struct err *why); /* 0 bytes: nothing is taken */
+/* 0 bytes: nothing is taken. Written to by `threads` threads, so that finding and clearing the memory is shared and, where it
+ * belongs to several processors, spread over those that will read it. */
+int region_open(struct region *r, uint64_t bytes, const char *what, int threads, struct err *why);
 void region_close(struct region *r);
 
 #endif

@@ -74,7 +74,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     const size_t n = share_count(s->share);
     const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
     const uint64_t wanted[REGIONS] = {s->bytes.weights, s->bytes.kv, s->bytes.scratch};
-    for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], why));
+    for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], in->threads, why));
     TRY(shard_open(&s->shard, in->tensors, n, s->regions[WEIGHTS].at, s->bytes.weights, why));
     TRY(kv_open(&s->kv, &s->config, s->share, &s->capacity, s->regions[KV].at, why));
     if (kv_bytes(&s->config, s->share, &s->capacity) != s->bytes.kv)

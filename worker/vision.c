@@ -306,8 +306,8 @@ static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, 
 {
     s->hands = calloc((size_t)s->threads, sizeof *s->hands);
     if (!s->hands) return fail(why, E_MEMORY, "no memory for %d threads", s->threads);
-    TRY(region_open(&s->weights, s->bytes.weights, "vision weights", why));
-    TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", why));
+    TRY(region_open(&s->weights, s->bytes.weights, "vision weights", s->threads, why));
+    TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", s->threads, why));
     TRY(vision_shard_open(&s->shard, in->tensors, vision_share_count(s->share), in->type, s->weights.at,
                           s->bytes.weights, why));
     s->patch = s->shard.weights;

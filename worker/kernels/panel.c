@@ -32,6 +32,14 @@ static uint32_t le32(const uint8_t *p)
     return le16(p) | (uint32_t)le16(p + 2) << 16;
 }
 
+/* Four bytes as they lie: for what is done to each of them alone. */
+static uint32_t four_at(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return four;
+}
+
 /* Columns 0..15 in the low nibbles, 16..31 in the high ones; the fifth bits in a 32-bit word, minus `offset`. */
 static void split_five(uint8_t *q, const uint8_t *qs, uint32_t fifth, int offset)
 {
@@ -63,20 +71,25 @@ static void split_k(struct split *out, const uint8_t *super, int g, const uint8_
 }
 
 /* Group g of 32: half h of 128, quarter g % 4 of it. */
-static void split_q6_k(struct split *out, const uint8_t *super, int g)
+static inline void split_q6_k(struct split *out, const uint8_t *super, int g)
 {
     int h = g / 4, quarter = g % 4;
     const uint8_t *ql = super + 64 * h + 32 * (quarter & 1), *qh = super + 128 + 32 * h;
     int shift = quarter < 2 ? 0 : 4;
-    for (int j = 0; j < 16; j++) out->q[j] = (uint8_t)((ql[j] >> shift & 15) | (ql[j + 16] >> shift & 15) << 4);
-    memset(out->q + 16, 0, 8);
-    for (int j = 0; j < BLOCK; j++)
-        out->q[16 + j / 16 * 4 + j % 4] |= (uint8_t)((qh[j] >> 2 * quarter & 3) << 2 * (j / 4 % 4));
+    uint32_t twos[2] = {0};
+    for (int i = 0; i < 4; i++) {
+        uint32_t low = four_at(ql + 4 * i) >> shift & 0x0f0f0f0f, high = four_at(ql + 16 + 4 * i) >> shift & 0x0f0f0f0f;
+        uint32_t four = low | high << 4;
+        memcpy(out->q + 4 * i, &four, 4);
+        for (int half = 0; half < 2; half++)
+            twos[half] |= (four_at(qh + 16 * half + 4 * i) >> 2 * quarter & 0x03030303) << 2 * i;
+    }
+    memcpy(out->q + 16, twos, 8);
     memcpy(out->s, super + 192 + 2 * g, 2);
     out->d = le16(super + 208);
 }
 
-static void block_split(struct split *out, uint32_t type, const uint8_t *row, uint32_t b)
+static inline void block_split(struct split *out, uint32_t type, const uint8_t *row, uint32_t b)
 {
     const struct block_info *info = block_info(type);
     const uint8_t *at = row + (size_t)(b * BLOCK / info->elems) * info->bytes;
@@ -96,7 +109,7 @@ static void block_split(struct split *out, uint32_t type, const uint8_t *row, ui
     }
 }
 
-static void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint32_t lane, const struct split *w)
+static inline void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint32_t lane, const struct split *w)
 {
     uint8_t *at = panel + scales_at(kind, b), *super = panel + super_at(kind, b);
     switch (kind) {
@@ -113,22 +126,35 @@ static void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint3
     }
 }
 
-static void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
+static inline void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
 {
     for (uint32_t k = 0; k < quant_bytes / (4 * LANES); k++) memcpy(block + (k * LANES + lane) * 4, q + 4 * k, 4);
 }
 
-static void pack_row(struct panels *p, uint32_t type, uint32_t row, const uint8_t *file_row)
+/* Rows first..first+n-1, of one panel, block by block so that it is written from front to back; its other rows become
+ * zeros. `type` is a constant where this is compiled. */
+static inline void pack_blocks(struct panels *p, const uint32_t type, uint32_t first, uint32_t n, const uint8_t *rows)
 {
-    uint8_t *panel = p->data + (row / PANEL_ROWS) * p->panel_bytes;
+    const uint64_t bytes = block_row_bytes(type, p->cols);
+    uint8_t *panel = p->data + (first / PANEL_ROWS) * p->panel_bytes;
     uint8_t *quants = panel + panel_scale_bytes(p->kind, p->cols);
-    uint32_t lane = row % PANEL_ROWS, quant_bytes = panel_shape(p->kind).quants;
-    struct split w = {0};
-    for (uint32_t b = 0; b < p->cols / BLOCK; b++) {
-        if (file_row) block_split(&w, type, file_row, b);
-        place_scales(p->kind, panel, b, lane, &w);
-        place_quants(quants + (size_t)b * quant_bytes, quant_bytes, lane, w.q);
-    }
+    const uint32_t quant_bytes = panel_shape(p->kind).quants;
+    for (uint32_t b = 0; b < p->cols / BLOCK; b++, quants += quant_bytes)
+        for (uint32_t lane = 0; lane < PANEL_ROWS; lane++) {
+            struct split w;
+            if (lane < n) block_split(&w, type, rows + lane * bytes, b);
+            else memset(&w, 0, sizeof w);
+            place_scales(p->kind, panel, b, lane, &w);
+            place_quants(quants, quant_bytes, lane, w.q);
+        }
+}
+
+/* The published files' two kinds, with nothing in between: a 4B has a hundred million such blocks. */
+static void pack_panel(struct panels *p, uint32_t type, uint32_t first, uint32_t n, const uint8_t *rows)
+{
+    if (type == T_Q4_0) pack_blocks(p, T_Q4_0, first, n, rows);
+    else if (type == T_Q6_K) pack_blocks(p, T_Q6_K, first, n, rows);
+    else pack_blocks(p, type, first, n, rows);
 }
 
 static void pack_float_row(struct panels *p, uint32_t row, const uint8_t *file_row)
@@ -150,12 +176,14 @@ void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t
 void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows)
 {
     uint64_t bytes = block_row_bytes(tensor_type, p->cols);
-    uint32_t end = first + n, padded = end == p->rows ? (uint32_t)round_up(end, PANEL_ROWS) : end;
-    for (uint32_t r = first; r < padded; r++) {
-        const uint8_t *row = r < end ? (const uint8_t *)file_rows + (r - first) * bytes : NULL;
-        if (kind_is_float(p->kind)) pack_float_row(p, r, row);
-        else pack_row(p, tensor_type, r, row);
+    const uint8_t *rows = file_rows;
+    if (!kind_is_float(p->kind)) {
+        for (uint32_t r = 0; r < n; r += PANEL_ROWS)
+            pack_panel(p, tensor_type, first + r, n - r < PANEL_ROWS ? n - r : PANEL_ROWS, rows + r * bytes);
+        return;
     }
+    uint32_t end = first + n, padded = end == p->rows ? (uint32_t)round_up(end, PANEL_ROWS) : end;
+    for (uint32_t r = first; r < padded; r++) pack_float_row(p, r, r < end ? rows + (r - first) * bytes : NULL);
 }
 
 /* Five arrays, each rounded up to 64 bytes, in the order of struct acts. */
