@@ -73,12 +73,17 @@ static int make_folder(struct children *c, struct err *why)
     return 0;
 }
 
-static int start_process(struct child *child, const char *program, const char *address, int threads, bool no_file, struct err *why)
+/* of: how many threads it has, whether and from which core on they are pinned. */
+static int start_process(struct child *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
 {
-    char count[16];
-    snprintf(count, sizeof count, "%d", threads > 0 ? threads : 1);
-    const char *argv[] = {program, "--listen", address, "--once", "--child", "--threads", count,
-                          log_level() < LOG_INFO ? "--quiet" : (no_file ? "--no-file" : 0), no_file ? "--no-file" : 0, 0};
+    char count[16], core[16];
+    snprintf(count, sizeof count, "%d", of->threads);
+    snprintf(core, sizeof core, "%d", of->first_core);
+    const char *argv[16] = {program, "--listen", address, "--once", "--child", "--threads", count};
+    int n = 7;
+    if (of->pin) argv[n++] = "--pin", argv[n++] = core;
+    if (of->no_file) argv[n++] = "--no-file";
+    if (log_level() < LOG_INFO) argv[n++] = "--quiet";
     pid_t parent = getpid(), pid = fork();
     if (pid < 0) return fail_errno(why, E_INTERNAL, "cannot start a worker process");
     if (pid == 0) {
@@ -90,7 +95,15 @@ static int start_process(struct child *child, const char *program, const char *a
     return 0;
 }
 
-int children_start(struct children **out, int n, int threads, bool no_file, const char *const **addresses, struct err *why)
+static struct worker_options child_options(const struct worker_options *how, int i)
+{
+    struct worker_options of = *how;
+    of.threads = how->threads > 0 ? how->threads : 1;
+    of.first_core = i * of.threads;
+    return of;
+}
+
+int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why)
 {
     char program[PATH_MAX];
     TRY(worker_program(program, why));
@@ -100,7 +113,8 @@ int children_start(struct children **out, int n, int threads, bool no_file, cons
     for (int i = 0; i < n && !code; i++) {
         snprintf(c->address[i], sizeof c->address[i], "ipc://%.90s/%d", c->folder, i + 1);
         c->addresses[i] = c->address[i];
-        code = start_process(&c->child[i], program, c->address[i], threads, no_file, why);
+        struct worker_options of = child_options(how, i);
+        code = start_process(&c->child[i], program, c->address[i], &of, why);
     }
     if (code) {
         children_finish(&c, 0);
@@ -124,7 +138,7 @@ static void *worker_thread(void *user)
     return 0;
 }
 
-int children_start_here(struct children **out, int n, int threads, bool no_file, struct port **port, struct err *why)
+int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why)
 {
     struct port *ports[WIRE_STAGES] = {0};
     if (n >= WIRE_STAGES) return fail(why, E_USAGE, "%d stages were asked for, at most %d are possible", n, WIRE_STAGES - 1);
@@ -134,7 +148,7 @@ int children_start_here(struct children **out, int n, int threads, bool no_file,
     for (int i = 0; i < n && !code; i++) {
         struct child *child = &c->child[i];
         child->port = ports[i + 1];
-        child->options = (struct worker_options){.threads = threads > 0 ? threads : 1, .no_file = no_file};
+        child->options = child_options(how, i);
         if (pthread_create(&child->thread, 0, worker_thread, child)) code = fail_errno(why, E_INTERNAL, "cannot start a worker thread");
         else child->threaded = true;
     }

@@ -6,17 +6,20 @@
 
 #include "base/error.h"
 #include "transport/transport.h"
+#include "worker/worker.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct children;
 
-/* n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
-int children_start(struct children **out, int n, int threads, bool no_file, const char *const **addresses, struct err *why);
+/* `how` is for each worker; less than one thread is one. Pinned ones take cores of their own, the first worker the first.
+ *
+ * n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
+int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why);
 
 /* n workers as threads; *port is the coordinator's door. */
-int children_start_here(struct children **out, int n, int threads, bool no_file, struct port **port, struct err *why);
+int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why);
 
 /* Which child (1..n) has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
 int children_ended(struct children *c, char *how, size_t room);

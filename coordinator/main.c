@@ -50,7 +50,9 @@ static int threads_of_rank(void)
 
 static int work_as_rank(struct port **port, const struct options *o, struct err *why)
 {
-    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights};
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights, .pin = o->pin};
+    w.first_core = local ? atoi(local) * w.threads : 0; /* counted round, so right too where mpirun gave it cores of its own */
     int code = worker_serve(*port, &w, why);
     struct err ignored;
     port_flush(*port, 1000, &ignored);

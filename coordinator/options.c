@@ -18,7 +18,7 @@ enum key {
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
     K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
-    K_VISION_WORKERS,
+    K_VISION_WORKERS, K_PIN,
     K_PP, K_TG, K_PP_BATCH, K_BATCH, K_DEPTH, K_REPS,
 };
 
@@ -44,6 +44,7 @@ static const struct row_of_table table[] = {
     {"cluster", "FILE", K_CLUSTER, WORKERS | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
     {"memory", "SIZES", K_MEMORY, WORKERS | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},
     {"threads", "T", K_THREADS, WORKERS | CMD_PLAN, "threads of each worker (default: the cores shared out)"},
+    {"pin", 0, K_PIN, WORKERS, "bind each thread of the workers started here to a core of its own"},
     {"send-weights", 0, K_SEND, WORKERS, "stream every worker its share even if it could open the file itself"},
     {"embed-scale", "HOW", K_EMBED, WORKERS, "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", K_WAIT, WORKERS, "how long to wait for workers to answer (default 60)"},
@@ -253,6 +254,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     case K_CLUSTER: o->cluster = v; return 0;
     case K_MEMORY: o->memory = v; return 0;
     case K_SEND: o->send_weights = true; return 0;
+    case K_PIN: o->pin = true; return 0;
     case K_EMBED:
         o->exact_embed_scale = !strcmp(v, "exact");
         if (o->exact_embed_scale || !strcmp(v, "bf16")) return 0;

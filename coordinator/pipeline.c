@@ -98,10 +98,11 @@ static int start_own(struct pipeline *p, struct err *why)
         TRY(split_count(o, &p->stages, why));
         p->stages += o->vision_workers;
     }
-    int threads = o->threads ? o->threads : cores_allowed() / p->stages;
+    const struct worker_options how = {
+        .threads = o->threads ? o->threads : cores_allowed() / p->stages, .no_file = o->send_weights, .pin = o->pin};
     const char *const *addresses = 0;
-    if (!processes) return children_start_here(&p->children, p->stages, threads, o->send_weights, &p->port, why);
-    TRY(children_start(&p->children, p->stages, threads, o->send_weights, &addresses, why));
+    if (!processes) return children_start_here(&p->children, p->stages, &how, &p->port, why);
+    TRY(children_start(&p->children, p->stages, &how, &addresses, why));
     return dial(p, addresses, p->stages, why);
 }
 

@@ -159,6 +159,7 @@ static void account(struct loop *l, bool picture, bool begun, uint64_t start)
 static void *compute_thread(void *user)
 {
     struct loop *l = user;
+    if (l->setup->pin) threads_pin(l->setup->first_core, l->setup->threads);
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
         uint64_t from = clock_ns();

@@ -15,6 +15,9 @@ struct loop_setup {
     int node, next;     /* this node; where the stream goes: 0 for the last stage */
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
+    int threads;        /* of stage and see */
+    bool pin;           /* these to cores of their own, from first_core of those allowed on */
+    int first_core;
     const volatile sig_atomic_t *stop;
 };
 

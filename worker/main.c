@@ -27,6 +27,7 @@ static const char help[] =
     "\n"
     "  --listen ADDRESS   tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket\n"
     "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
+    "  --pin FIRST        bind each thread to a core of its own, from core FIRST (0, 1, …) of those allowed on\n"
     "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
     "  --no-file          never open the model file here, have the share sent\n"
     "  --shard FILE       take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
@@ -55,11 +56,12 @@ struct arguments {
     bool once, quiet, child;
 };
 
-static int read_count(const char *text, int *out, struct err *why)
+static int read_count(const char *name, const char *text, int least, int *out, struct err *why)
 {
     char *end;
     long n = strtol(text, &end, 10);
-    if (*end || end == text || n < 1 || n > 1024) return fail(why, E_USAGE, "--threads wants a number from 1 to 1024, not \"%s\"", text);
+    if (*end || end == text || n < least || n > 1024)
+        return fail(why, E_USAGE, "%s wants a number from %d to 1024, not \"%s\"", name, least, text);
     *out = (int)n;
     return 0;
 }
@@ -68,14 +70,18 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
 {
     static const struct option options[] = {
         {"listen", 1, 0, 'l'}, {"threads", 1, 0, 't'}, {"memory", 1, 0, 'm'},  {"no-file", 0, 0, 'f'}, {"once", 0, 0, 'o'},
-        {"shard", 1, 0, 's'},
+        {"shard", 1, 0, 's'},  {"pin", 1, 0, 'p'},
         {"quiet", 0, 0, 'q'},  {"help", 0, 0, 'h'},    {"version", 0, 0, 'v'}, {"child", 0, 0, 'c'},   {0, 0, 0, 0},
     };
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "h", options, 0)) != -1;) {
         switch (c) {
         case 'l': a->listen = optarg; break;
-        case 't': TRY(read_count(optarg, &a->worker.threads, why)); break;
+        case 't': TRY(read_count("--threads", optarg, 1, &a->worker.threads, why)); break;
+        case 'p':
+            TRY(read_count("--pin", optarg, 0, &a->worker.first_core, why));
+            a->worker.pin = true;
+            break;
         case 'm': TRY(read_size(optarg, &a->worker.memory, why)); break;
         case 'f': a->worker.no_file = true; break;
         case 's': a->worker.shard = optarg; break;

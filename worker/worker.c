@@ -402,7 +402,8 @@ static int run(struct member *m, struct err *why)
     TRY(load(m, why));
     struct loop_setup setup = {
         .port = m->port, .stage = m->stage, .see = m->see.count ? &m->see : 0, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
-        .in_flight = m->assign.in_flight, .stop = m->options->stop,
+        .in_flight = m->assign.in_flight, .threads = m->threads, .pin = m->options->pin, .first_core = m->options->first_core,
+        .stop = m->options->stop,
     };
     return loop_run(&setup, why);
 }

@@ -16,6 +16,8 @@
 
 struct worker_options {
     int threads;                          /* 0: what the coordinator says, else all cores allowed */
+    bool pin;                             /* bind each computing thread to a core of its own, */
+    int first_core;                       /* from this one of those allowed on */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the share sent */
     const char *shard;                    /* a shard to take the share from if it is inside; NULL: none */

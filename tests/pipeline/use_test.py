@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """The commands as a person uses them, with the bundled model."""
+import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -42,6 +44,31 @@ def long_conversation():
     need(status == 0, err)
     need(out.decode() == "".join("%d + %d = %d.\n" % (i, i + 1, 2 * i + 1) for i in range(1, 13)), out.decode())
     need("oldest turns are forgotten" in err, "nothing was forgotten: %s" % err)
+
+
+def cores_of(pid):
+    """The cores that threads of a process are bound to, of those bound to a single one."""
+    found = []
+    for status in glob.glob("/proc/%d/task/*/status" % pid):
+        allowed = re.search(r"Cpus_allowed_list:\s*(\S+)", open(status).read())[1]
+        if allowed.isdigit(): found.append(int(allowed))
+    return found
+
+
+def pinned():
+    cores = sorted(os.sched_getaffinity(0))
+    for pin, want in (([], []), (["--pin"], [cores[0], cores[1 % len(cores)]])):
+        if len(cores) == 1 and not pin: continue # all are bound to it
+        p = subprocess.Popen([GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--quiet", "--workers", "2", "--threads", "1", *pin],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            p.stdin.write(b"What is 3 + 4?\n"), p.stdin.flush()
+            need(p.stdout.readline() == b"3 + 4 = 7.\n", "no answer")
+            workers = [int(w) for w in open("/proc/%d/task/%d/children" % (p.pid, p.pid)).read().split()]
+            got = sorted(core for w in workers for core in cores_of(w))
+            need(got == want, "threads are bound to %s, wanted %s" % (got, want))
+        finally:
+            p.stdin.close(), p.wait(20)
 
 
 def turns_cost_their_own_rows():
@@ -102,6 +129,7 @@ claim("many_prompts_are_answered_in_order", many_prompts)
 claim("a_file_without_prompts_is_refused", no_prompts)
 claim("a_conversation_goes_on", conversation)
 claim("a_conversation_longer_than_the_context_forgets_its_oldest_turns", long_conversation)
+claim("threads_are_bound_to_cores_of_their_own_if_that_is_asked_for", pinned)
 claim("a_turn_costs_its_own_rows", turns_cost_their_own_rows)
 claim("a_seed_decides_the_answer", seeds)
 claim("an_answer_nobody_reads_ends", nobody_reads)
