@@ -4,32 +4,18 @@ timeout: 600
 """
 import base64
 import os
+import random
+import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "reference"))
-import random
-import struct
-import zlib
-
 import numpy as np
 import ref_gemma3
+from drawn import ENCODER, corpus, normalised, png
 from relay import *
 
-sys.path.insert(0, os.path.join(ROOT, "models/demo"))
-import corpus
-
-ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 SEES = ["--model", DEMO, "--mmproj", ENCODER, "--quiet"]
-
-
-def png(name, pixels):
-    h, w, _ = pixels.shape
-    raw = np.concatenate([np.zeros((h, 1), "u1"), pixels.reshape(h, w * 3)], 1).tobytes()
-    chunk = lambda t, d: struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
-    with open(path(name), "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
-    return path(name)
 
 
 def scenes(n):
@@ -39,10 +25,6 @@ def scenes(n):
 
 SCENES = scenes(4)
 PICTURES = [png("scene%d.png" % i, im) for i, (_, im) in enumerate(SCENES)]
-
-
-def normalised(im):
-    return im.astype("f4") / np.float32(127.5) - 1
 
 
 def error(want, got):
