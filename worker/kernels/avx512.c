@@ -1,8 +1,8 @@
 /* worker/kernels/avx512.c — x86-64 with AVX-512 and VNNI: one vector is all sixteen lanes.
  *
  * vpdpbusd multiplies unsigned by signed bytes and adds four products to an int, with no limit on the way. Weights are
- * the unsigned side: nibbles as they are, signed ones with 128 or 32 added, taken off by the sums of the
- * activations. Thirty-two registers hold eight rows' sums, eight groups of weights and what is in between. */
+ * the unsigned side: nibbles as they are, signed ones with 128 or 32 added, taken off by the sums of the activations.
+ * Thirty-two registers hold two panels' eight groups of weights, four rows' sums with each, and what is in between. */
 #include "worker/kernels/inside.h"
 
 #include "base/half.h"
