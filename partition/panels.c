@@ -25,35 +25,13 @@ enum panel_kind panel_kind(uint32_t tensor_type)
     }
 }
 
-uint64_t panel_scale_bytes(enum panel_kind kind, uint32_t cols)
-{
-    uint64_t nb = cols / 32, bytes = 0;
-    switch (kind) {
-    case P_Q4: case P_Q8: bytes = nb * 32; break;
-    case P_Q4M: case P_Q8M: bytes = nb * 64; break;
-    case P_K4: case P_K5: bytes = nb * 32 + nb / 8 * 64; break;
-    case P_Q6: bytes = nb * 32 + nb / 8 * 32; break;
-    case P_F16: case P_BF16: case P_F32: break;
-    }
-    return (bytes + 63) / 64 * 64;
-}
-
-static uint64_t quant_bytes(enum panel_kind kind, uint32_t cols)
-{
-    uint64_t nb = cols / 32;
-    switch (kind) {
-    case P_Q4: case P_Q4M: case P_K4: return nb * 256;
-    case P_Q8: case P_Q8M: case P_K5: return nb * 512;
-    case P_Q6: return nb * 384;
-    case P_F16: case P_BF16: return ((uint64_t)cols * 32 + 63) / 64 * 64;
-    case P_F32: break;
-    }
-    return (uint64_t)cols * 64;
-}
-
 uint64_t panel_bytes(enum panel_kind kind, uint32_t cols)
 {
-    return panel_scale_bytes(kind, cols) + quant_bytes(kind, cols);
+    const struct panel_shape s = panel_shape(kind);
+    const uint64_t blocks = cols / 32;
+    if (kind == P_F32) return (uint64_t)cols * 64;
+    if (kind == P_F16 || kind == P_BF16) return ((uint64_t)cols * 32 + 63) / 64 * 64;
+    return blocks / s.blocks * s.shared + (blocks * s.scales + 63) / 64 * 64 + blocks * s.quants;
 }
 
 uint64_t panels_bytes(uint32_t tensor_type, uint32_t rows, uint32_t cols)

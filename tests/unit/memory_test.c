@@ -45,19 +45,17 @@ TEST(panels_of_the_widened_kinds_follow_the_table)
 {
     CHECK(panel_bytes(P_K4, 256) == 8 * 32 + 64 + 8 * 256);
     CHECK(panel_bytes(P_K5, 256) == 8 * 32 + 64 + 8 * 512);
-    CHECK(panel_bytes(P_Q6, 256) == 8 * 32 + 64 + 8 * 384, "scales of 288 bytes are rounded up to 320");
-    CHECK(panel_bytes(P_Q6, 512) == 16 * 32 + 64 + 16 * 384);
-    CHECK(panel_scale_bytes(P_Q6, 256) == 320 && panel_scale_bytes(P_Q6, 512) == 576);
+    CHECK(panel_bytes(P_Q6, 256) == 8 * 32 + 64 + 8 * 384, "16 f16 fill a line of 64 bytes");
+    CHECK(panel_bytes(P_Q6, 512) == 2 * panel_bytes(P_Q6, 256));
     CHECK(panels_bytes(T_Q5_0, 16, 64) == 2 * (32 + 512) && panels_bytes(T_Q5_1, 16, 64) == 2 * (64 + 512));
     CHECK(panel_kind(T_Q5_0) == P_Q8 && panel_kind(T_Q5_1) == P_Q8M && panel_kind(T_Q6_K) == P_Q6);
 }
 
-TEST(every_run_of_a_panel_is_whole_lines_of_64_bytes)
+TEST(every_panel_is_whole_lines_of_64_bytes)
 {
     for (int kind = P_Q4; kind <= P_F32; kind++)
         for (uint32_t cols = 32; cols <= 2560; cols += 32) {
             if ((kind == P_K4 || kind == P_K5 || kind == P_Q6) && cols % 256) continue;
-            CHECK(panel_scale_bytes((enum panel_kind)kind, cols) % 64 == 0, "kind %d cols %u", kind, cols);
             CHECK(panel_bytes((enum panel_kind)kind, cols) % 64 == 0, "kind %d cols %u", kind, cols);
         }
     CHECK(panel_bytes(P_F16, 3) == 128 && panel_bytes(P_F32, 3) == 192);

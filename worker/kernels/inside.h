@@ -15,44 +15,30 @@
 
 /* ---- inside a panel ------------------------------------------------------------------------------------------- */
 
-/* Bytes of scales: in front of every 8 blocks, and of each block. Bytes of quants of each block. */
-struct panel_shape {
-    uint32_t head, scales, quants;
-};
-
-static inline struct panel_shape panel_shape(enum panel_kind kind)
-{
-    switch (kind) {
-    case P_Q4: return (struct panel_shape){0, 32, 256};
-    case P_Q4M: return (struct panel_shape){0, 64, 256};
-    case P_K4: return (struct panel_shape){64, 32, 256};
-    case P_Q8: return (struct panel_shape){0, 32, 512};
-    case P_Q8M: return (struct panel_shape){0, 64, 512};
-    case P_K5: return (struct panel_shape){64, 32, 512};
-    case P_Q6: return (struct panel_shape){32, 32, 384};
-    case P_F16:
-    case P_BF16: return (struct panel_shape){0, 0, 1024};
-    case P_F32: return (struct panel_shape){0, 0, 2048};
-    }
-    __builtin_unreachable();
-}
-
 static inline bool kind_is_float(enum panel_kind kind)
 {
     return kind == P_F16 || kind == P_BF16 || kind == P_F32;
 }
 
-/* Where the scales of the 8 blocks that block b belongs to begin; their shared d stands there in the K kinds. */
-static inline size_t super_at(enum panel_kind kind, uint32_t b)
+static inline size_t group_bytes(enum panel_kind kind)
 {
-    struct panel_shape s = panel_shape(kind);
-    return (size_t)(b / SUPER) * (s.head + SUPER * s.scales);
+    const struct panel_shape s = panel_shape(kind);
+    return s.shared + (size_t)s.blocks * (s.scales + s.quants);
 }
 
-static inline size_t scales_at(enum panel_kind kind, uint32_t b)
+/* Within a group, of its block j. What its blocks share stands at 0. Integer kinds only. */
+static inline size_t scales_at(enum panel_kind kind, uint32_t j)
 {
-    struct panel_shape s = panel_shape(kind);
-    return super_at(kind, b) + s.head + (size_t)(b % SUPER) * s.scales;
+    const struct panel_shape s = panel_shape(kind);
+    const uint32_t pair = 64 / s.scales; /* blocks whose scales fill a line */
+    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + j % pair * s.scales;
+}
+
+static inline size_t quants_at(enum panel_kind kind, uint32_t j)
+{
+    const struct panel_shape s = panel_shape(kind);
+    const uint32_t pair = 64 / s.scales;
+    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + 64 + (size_t)(j % pair) * s.quants;
 }
 
 /* Output rows of panel p: 16, fewer in the last. */

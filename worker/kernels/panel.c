@@ -109,18 +109,18 @@ static inline void block_split(struct split *out, uint32_t type, const uint8_t *
     }
 }
 
-static inline void place_scales(enum panel_kind kind, uint8_t *panel, uint32_t b, uint32_t lane, const struct split *w)
+static inline void place_scales(enum panel_kind kind, uint8_t *group, uint32_t j, uint32_t lane, const struct split *w)
 {
-    uint8_t *at = panel + scales_at(kind, b), *super = panel + super_at(kind, b);
+    uint8_t *at = group + scales_at(kind, j);
     switch (kind) {
     case P_Q4M:
     case P_Q8M: memcpy(at + 32 + 2 * lane, &w->m, 2); /* fall through */
     case P_Q4:
     case P_Q8: memcpy(at + 2 * lane, &w->d, 2); break;
     case P_K4:
-    case P_K5: memcpy(super + 32 + 2 * lane, &w->m, 2); /* fall through */
+    case P_K5: memcpy(group + 32 + 2 * lane, &w->m, 2); /* fall through */
     default:
-        memcpy(super + 2 * lane, &w->d, 2);
+        memcpy(group + 2 * lane, &w->d, 2);
         at[lane] = w->s[0];
         at[16 + lane] = w->s[1];
     }
@@ -136,17 +136,19 @@ static inline void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t l
 static inline void pack_blocks(struct panels *p, const uint32_t type, uint32_t first, uint32_t n, const uint8_t *rows)
 {
     const uint64_t bytes = block_row_bytes(type, p->cols);
-    uint8_t *panel = p->data + (first / PANEL_ROWS) * p->panel_bytes;
-    uint8_t *quants = panel + panel_scale_bytes(p->kind, p->cols);
-    const uint32_t quant_bytes = panel_shape(p->kind).quants;
-    for (uint32_t b = 0; b < p->cols / BLOCK; b++, quants += quant_bytes)
+    const struct panel_shape shape = panel_shape(p->kind);
+    uint8_t *group = p->data + (first / PANEL_ROWS) * p->panel_bytes;
+    for (uint32_t b = 0, j; b < p->cols / BLOCK; b++) {
+        j = b % shape.blocks;
+        if (b && j == 0) group += group_bytes(p->kind);
         for (uint32_t lane = 0; lane < PANEL_ROWS; lane++) {
             struct split w;
             if (lane < n) block_split(&w, type, rows + lane * bytes, b);
             else memset(&w, 0, sizeof w);
-            place_scales(p->kind, panel, b, lane, &w);
-            place_quants(quants, quant_bytes, lane, w.q);
+            place_scales(p->kind, group, j, lane, &w);
+            place_quants(group + quants_at(p->kind, j), shape.quants, lane, w.q);
         }
+    }
 }
 
 /* The published files' two kinds, with nothing in between: a 4B has a hundred million such blocks. */

@@ -165,17 +165,17 @@ static float f16_at(const uint8_t *p, uint32_t lane)
     return f16_to_f32(h);
 }
 
-static void read_scales(struct weight_block *w, enum panel_kind kind, const uint8_t *panel, uint32_t b, uint32_t lane)
+static void read_scales(struct weight_block *w, enum panel_kind kind, const uint8_t *group, uint32_t j, uint32_t lane)
 {
-    const uint8_t *at = panel + scales_at(kind, b), *super = panel + super_at(kind, b);
-    bool has_super = panel_shape(kind).head != 0;
-    w->d = f16_at(has_super ? super : at, lane);
+    const uint8_t *at = group + scales_at(kind, j);
+    bool has_super = panel_shape(kind).shared != 0;
+    w->d = f16_at(has_super ? group : at, lane);
     w->m = 0;
     w->s0 = w->s1 = 1;
     if (kind == P_Q4M || kind == P_Q8M) w->m = f16_at(at + 32, lane);
     if (kind == P_K4 || kind == P_K5) {
         w->d *= (float)at[lane];
-        w->m = -(f16_at(super + 32, lane) * (float)at[16 + lane]);
+        w->m = -(f16_at(group + 32, lane) * (float)at[16 + lane]);
     }
     if (kind == P_Q6) {
         w->s0 = (int8_t)at[lane];
@@ -216,16 +216,16 @@ static float add_block(float acc, enum panel_kind kind, const struct weight_bloc
 }
 
 /* All rows of `a` times one output row. */
-static void output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *panel,
+static void output_row(float *y, size_t ldy, const struct panels *w, const struct acts *a, const uint8_t *group,
                        uint32_t lane)
 {
-    const uint8_t *quants = panel + panel_scale_bytes(w->kind, w->cols);
-    uint32_t quant_bytes = panel_shape(w->kind).quants;
     for (uint32_t r = 0; r < a->rows; r++) y[r * ldy] = 0;
     for (uint32_t b = 0; b < w->cols / BLOCK; b++) {
         struct weight_block block;
-        read_scales(&block, w->kind, panel, b, lane);
-        read_quants(&block, w->kind, quants + (size_t)b * quant_bytes, lane);
+        const uint32_t j = b % panel_shape(w->kind).blocks;
+        if (b && j == 0) group += group_bytes(w->kind);
+        read_scales(&block, w->kind, group, j, lane);
+        read_quants(&block, w->kind, group + quants_at(w->kind, j), lane);
         for (uint32_t r = 0; r < a->rows; r++) y[r * ldy] = add_block(y[r * ldy], w->kind, &block, a, act_at(a, r, b));
     }
 }
