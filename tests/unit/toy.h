@@ -96,7 +96,7 @@ static struct toy *toy_make(struct model_config config, struct toy_types types, 
     return toy;
 }
 
-static struct toy *toy_small(void)
+static inline struct toy *toy_small(void)
 {
     return toy_make(toy_config(), (struct toy_types){T_Q4_0, T_Q4_0, T_Q4_0, T_Q8_0}, 7);
 }
@@ -254,7 +254,7 @@ static struct segment *work_add(struct relay *r, struct feed *f, uint32_t rows, 
 }
 
 /* The next `rows` of one feed, `step` at a time, all scores wanted. */
-static int relay_feed(struct relay *r, struct feed *f, uint32_t rows, uint32_t step, struct err *why)
+static inline int relay_feed(struct relay *r, struct feed *f, uint32_t rows, uint32_t step, struct err *why)
 {
     while (rows) {
         uint32_t n = rows < step ? rows : step;
@@ -267,7 +267,7 @@ static int relay_feed(struct relay *r, struct feed *f, uint32_t rows, uint32_t s
 }
 
 /* One number for all scores of positions 0..n-1 of a slot. */
-static uint64_t relay_fingerprint(const struct relay *r, uint32_t slot, uint32_t n)
+static inline uint64_t relay_fingerprint(const struct relay *r, uint32_t slot, uint32_t n)
 {
     return hash64(r->hashes + (size_t)slot * r->capacity.context, n * sizeof *r->hashes);
 }
