@@ -38,13 +38,14 @@ void attention_store(const struct attention *a, const float *q_norm, const float
     const struct model_config *c = b->config;
     const size_t ld = qkv_width(c);
     const uint32_t heads = c->heads + c->kv_heads;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (uint32_t task = 0; task < b->n * heads; task++) {
         uint32_t row = task / heads, head = task % heads;
         float *x = b->wide + row * ld + (size_t)head * c->head_dim; /* q heads, then k heads */
         norm_and_turn(a, x, head < c->heads ? q_norm : k_norm, row);
         if (head >= c->heads) store(a, x, x + kv_width(c), row, head - c->heads);
     }
+    meet(b);
 }
 
 static struct attend_row sees_of(const struct attention *a, uint32_t row)
@@ -99,7 +100,7 @@ static void look_by_spans(const struct attention *a)
     const struct model_config *c = b->config;
     const uint32_t pairs = b->n * c->kv_heads;
     const size_t each = (size_t)(c->heads / c->kv_heads) * ATTEND_SPANS * attend_part(c->head_dim);
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (uint32_t i = 0; i < pairs * ATTEND_SPANS; i++) {
         const uint32_t pair = i % pairs, span = i / pairs;
         const struct attend_row sees = sees_of(a, pair / c->kv_heads);
@@ -107,13 +108,15 @@ static void look_by_spans(const struct attention *a)
         task.sees = &sees;
         if (span < attend_spans(sees.from, sees.to)) b->k->attend_one_span(&task, span, b->parts + pair * each);
     }
-#pragma omp for schedule(static)
+    meet(b);
+#pragma omp for schedule(static) nowait
     for (uint32_t pair = 0; pair < pairs; pair++) {
         const struct attend_row sees = sees_of(a, pair / c->kv_heads);
         struct attend task = task_of(a, pair / c->kv_heads, pair % c->kv_heads);
         task.sees = &sees;
         b->k->attend_join(&task, b->parts + pair * each);
     }
+    meet(b);
 }
 
 /* Tasks of one head and as many rows as leave each thread a few. The last rows, which see most, go first. */
@@ -128,9 +131,10 @@ void attention_look(const struct attention *a)
     uint32_t rows = b->n * heads / wanted;
     rows = rows < 1 ? 1 : rows > ROWS_MOST ? ROWS_MOST : rows;
     const uint32_t tiles = (b->n + rows - 1) / rows;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (uint32_t task = 0; task < tiles * heads; task++) {
         const uint32_t first = (tiles - 1 - task / heads) * rows;
         look(a, first, b->n - first < rows ? b->n : first + rows, task % heads);
     }
+    meet(b);
 }

@@ -161,40 +161,45 @@ static void report_token(const struct head *h, uint32_t first, uint32_t i, struc
 static void norm_wanted(const struct head *h, const struct bench *b, const float *x, uint32_t first, struct acts *a)
 {
     const size_t hidden = h->config->hidden;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (uint32_t i = 0; i < a->rows; i++) {
         const float *row = x + h->wanted[first + i].row * hidden;
         b->k->norm(b->narrow + i * hidden, row, h->norm->norm, h->config->hidden, h->config->norm_epsilon);
         if (weight_is_integer(h->matrix)) b->k->quantize(a, i, 1);
     }
+    meet(b);
 }
 
-static void sum_rows(const struct head *h, const struct kernels *k, uint32_t n)
+static void sum_rows(const struct head *h, const struct bench *b, uint32_t n)
 {
     const uint32_t parts = part_count(h), vocab = h->config->vocab;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (uint32_t task = 0; task < n * parts; task++) {
         uint32_t i = task / parts, from = task % parts * PART;
         struct score_part *p = &h->parts[task];
-        p->sum = k->exp_sum(h->scores + i * h->ld + from, vocab - from < PART ? vocab - from : PART, &p->best);
+        p->sum = b->k->exp_sum(h->scores + i * h->ld + from, vocab - from < PART ? vocab - from : PART, &p->best);
     }
+    meet(b);
 }
 
 /* Rows go to all threads but where their order counts. */
-static void answer_rows(struct head *h, uint32_t first, uint32_t n, uint64_t *folded, const struct head_call *call)
+static void answer_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, uint64_t *folded,
+                        const struct head_call *call)
 {
     uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->config->vocab;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (uint32_t i = 0; i < n; i++) hash_row(h, first, i, call);
+    meet(b);
 #pragma omp master
     for (uint32_t i = 0; i < n && !h->code; i++) h->code = give_row(h, first, i, folded, call);
-#pragma omp barrier
+    meet(b);
     if (h->code) return;
-#pragma omp for schedule(static) /* so threads past LOGIT_ROWS get none */
+#pragma omp for schedule(static) nowait /* static, so that threads past LOGIT_ROWS get none */
     for (uint32_t i = 0; i < n; i++) pick_token(h, first, i, ids, call);
+    meet(b);
 #pragma omp master
     for (uint32_t i = 0; i < n; i++) report_token(h, first, i, call->result, call->w);
-#pragma omp barrier
+    meet(b);
 }
 
 void head_answer(struct head *h, const struct bench *b, const float *x, const struct head_call *call)
@@ -206,8 +211,8 @@ void head_answer(struct head *h, const struct bench *b, const float *x, const st
         acts_shape(&a, n, h->config->hidden, b->narrow, h->config->hidden);
         norm_wanted(h, b, x, first, &a);                /* x -> narrow [n, hidden]      */
         multiply(b, h->scores, h->ld, h->matrix, &a);   /* narrow -> scores [n, vocab]  */
-#pragma omp barrier
-        sum_rows(h, b->k, n);
-        answer_rows(h, first, n, &folded, call);
+        meet(b);
+        sum_rows(h, b, n);
+        answer_rows(h, b, first, n, &folded, call);
     }
 }

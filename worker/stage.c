@@ -30,8 +30,9 @@ struct stage {
     struct bench bench;
     struct head head;
     float *rows; /* stage_rows */
+    struct barrier barrier;
     const volatile bool *stop;
-    bool stopped; /* all threads of the region look at this one, which changes between two barriers only */
+    _Atomic uint32_t last; /* layer of the share after which the region ends: the first thread says so a layer ahead */
 };
 
 /* Cuts scratch as scratch_bytes says; returns what is the head's. */
@@ -40,7 +41,8 @@ static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int th
     struct bench *b = &s->bench;
     const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
     uint8_t *at = s->regions[SCRATCH].at;
-    *b = (struct bench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places};
+    *b = (struct bench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places,
+                        .barrier = &s->barrier};
     s->rows = (float *)at, at += cut->stream;
     b->wide = (float *)at, at += cut->rows_a;
     b->narrow = (float *)at, at += cut->rows_b;
@@ -116,6 +118,7 @@ int stage_open(struct stage **out, const struct stage_plan_in *in, const struct 
     s->share = in->share;
     s->capacity = in->capacity;
     s->kernels = *k;
+    barrier_open(&s->barrier);
     s->bytes = stage_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
     int code = stage_build(s, in, why);
     if (code) stage_close(&s);
@@ -129,6 +132,7 @@ void stage_close(struct stage **stage)
     *stage = NULL;
     if (!s) return;
     head_close(&s->head);
+    barrier_close(&s->barrier);
     free(s->places);
     sequences_close(&s->sequences);
     kv_close(&s->kv);
@@ -169,18 +173,23 @@ static void places_set(struct place *p, const struct work *w)
             *p = (struct place){w->segments[i].slot, w->segments[i].position + r, row->sees};
 }
 
+static bool stopped(const struct stage *s)
+{
+    return s->last < s->kv.layers;
+}
+
 /* The stage's part of the forward pass, run by every thread of the region. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 {
     const struct bench *b = &s->bench;
     if (s->kv.layers) text_angles(b);
-    for (uint32_t i = 0; i < s->kv.layers && !s->stopped; i++) {
+    for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
         text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
 #pragma omp master
-        s->stopped = s->stop && *s->stop;
-#pragma omp barrier
+        if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
-    if (s->share.head && !s->stopped) head_answer(&s->head, b, x, call);
+    meet(b);
+    if (s->share.head && !stopped(s)) head_answer(&s->head, b, x, call);
 }
 
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
@@ -196,13 +205,14 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     bench_set_rows(&s->bench, w->n_rows);
     if (result) result->batch = w->batch, result->n_tokens = 0;
     if (w->n_rows == 0) return 0;
+    s->last = UINT32_MAX;
     if (s->bench.threads == 1) {
         stage_pass(s, x, &call);
     } else {
 #pragma omp parallel num_threads(s->bench.threads)
         stage_pass(s, x, &call);
     }
-    if (s->stopped) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
+    if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
     return s->share.head ? s->head.code : 0;
 }
 

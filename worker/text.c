@@ -7,17 +7,26 @@
 
 #include "worker/attention.h"
 
+#include <omp.h>
+
 #define PIECES_PER_THREAD 4 /* more evens out better, fewer give the kernel longer runs */
+#define PIECE_MOST 64       /* panels: a head's eighth would keep the last thread busy for milliseconds */
 
 static uint32_t panels_per_piece(const struct bench *b, uint32_t panels)
 {
     uint32_t n = panels / (uint32_t)(b->threads * PIECES_PER_THREAD);
+    n = n < PIECE_MOST ? n : PIECE_MOST;
     return b->threads == 1 ? panels : n ? n : 1;
 }
 
 static uint32_t panel_count(const struct weight *w)
 {
     return (w->is.rows + PANEL_ROWS - 1) / PANEL_ROWS;
+}
+
+void meet(const struct bench *b)
+{
+    barrier_wait(b->barrier, (uint32_t)omp_get_num_threads());
 }
 
 void bench_set_rows(struct bench *b, uint32_t n)
@@ -33,12 +42,13 @@ void text_angles(const struct bench *b)
 {
     const struct model_config *c = b->config;
     const size_t half = c->head_dim / 2;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (uint32_t r = 0; r < b->n; r++) {
         uint32_t p = b->places[r].position;
         rope_table(b->cos[0] + r * half, b->sin[0] + r * half, c->head_dim, c->rope_base_local, 1, p);
         rope_table(b->cos[1] + r * half, b->sin[1] + r * half, c->head_dim, c->rope_base_global, c->rope_factor, p);
     }
+    meet(b);
 }
 
 /* narrow = norm(x), ready for a matrix; quantised if one of them wants that. */
@@ -46,11 +56,12 @@ static void norm_rows(const struct bench *b, const float *x, const float *g, boo
 {
     const size_t hidden = b->config->hidden;
     struct acts a = b->of_hidden;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (uint32_t r = 0; r < b->n; r++) {
         b->k->norm(b->narrow + r * hidden, x + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
         if (quantise) b->k->quantize(&a, r, 1);
     }
+    meet(b);
 }
 
 /* x += norm(y). Does not wait: the loop that follows is cut over rows in the same way, so each thread goes on with
@@ -67,8 +78,9 @@ static void quantise_rows(const struct bench *b, const struct acts *of, bool qua
 {
     struct acts a = *of;
     if (!quantise) return;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (uint32_t r = 0; r < b->n; r++) b->k->quantize(&a, r, 1);
+    meet(b);
 }
 
 void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
@@ -82,7 +94,7 @@ void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *
 static void multiply_wait(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
 {
     multiply(b, y, ldy, w, a);
-#pragma omp barrier
+    meet(b);
 }
 
 /* wide = gelu(gate) in the left half of each row, times up in the right half. A piece of both is made by one thread
@@ -91,7 +103,7 @@ static void gate_up(const struct bench *b, const struct weight *gate, const stru
 {
     const uint32_t ffn = b->config->ffn, panels = panel_count(gate), piece = panels_per_piece(b, panels);
     const size_t ld = 2 * (size_t)ffn;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (uint32_t p = 0; p < panels; p += piece) {
         uint32_t n = panels - p < piece ? panels - p : piece, first = p * PANEL_ROWS;
         uint32_t width = n * PANEL_ROWS < ffn - first ? n * PANEL_ROWS : ffn - first;
@@ -100,6 +112,7 @@ static void gate_up(const struct bench *b, const struct weight *gate, const stru
         for (uint32_t r = 0; r < b->n; r++)
             b->k->gelu_mul(b->wide + r * ld + first, b->wide + r * ld + ffn + first, width);
     }
+    meet(b);
 }
 
 static void query_key_value(const struct bench *b, const struct weight *w)
@@ -130,5 +143,4 @@ void text_layer(const struct bench *b, const struct weight *w, uint32_t index, u
     quantise_rows(b, &b->of_ffn, weight_is_integer(&w[W_DOWN]));
     multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* wide -> narrow [n, hidden]                */
     norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].norm);          /* x += norm(narrow)                         */
-#pragma omp barrier
 }

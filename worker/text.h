@@ -7,6 +7,7 @@
 #ifndef WORKER_TEXT_H
 #define WORKER_TEXT_H
 
+#include "base/barrier.h"
 #include "worker/kv.h"
 #include "worker/shard.h"
 
@@ -31,7 +32,11 @@ struct bench {
     float *cos[2], *sin[2];  /* [local, global][n, head_dim / 2]            */
     uint8_t *attend;         /* attention's, attend_bytes for each thread   */
     float *parts;            /* of the rows whose spans threads share       */
+    struct barrier *barrier; /* of the region's threads                     */
 };
+
+/* Returns when all threads of the region are here. Loops are shared out by OpenMP, but nobody waits at its barriers. */
+void meet(const struct bench *b);
 
 /* Columns of q, k, v side by side in `wide`. */
 static inline uint32_t heads_width(const struct model_config *c)
@@ -53,7 +58,8 @@ void bench_set_rows(struct bench *b, uint32_t n);
 /* cos and sin for every row's position, once for all layers of the stage. */
 void text_angles(const struct bench *b);
 
-/* Layer `index` of the stage, `layer` of the model; w its W_LAYER_ROLES weights. x [n, hidden] is updated in place. */
+/* Layer `index` of the stage, `layer` of the model; w its W_LAYER_ROLES weights. x [n, hidden] is updated in place, and a
+ * thread returns when its own rows of x are: the next layer may follow at once, anything else must meet first. */
 void text_layer(const struct bench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x);
 
 /* y = acts times the matrix. Returns without waiting for the others: a barrier or a waiting loop must follow. */

@@ -1,0 +1,73 @@
+/* base/barrier.c — see barrier.h. */
+#include "base/barrier.h"
+
+#include "base/clock.h"
+
+#include <sched.h>
+
+#define TURNS 1000        /* of spinning: some ten microseconds */
+#define OFFERS_NS 1000000 /* of offering the core, before sleep */
+
+static void pause_a_little(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+void barrier_open(struct barrier *b)
+{
+    atomic_init(&b->arrived, 0);
+    atomic_init(&b->round, 0);
+    atomic_init(&b->sleepers, 0);
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->next, NULL);
+}
+
+void barrier_close(struct barrier *b)
+{
+    pthread_mutex_destroy(&b->lock);
+    pthread_cond_destroy(&b->next);
+}
+
+/* Whoever goes to sleep says so before it looks at the round a last time, and whoever ends the round looks for sleepers
+ * after that: one of the two sees the other. */
+static void sleep_through(struct barrier *b, uint32_t round)
+{
+    pthread_mutex_lock(&b->lock);
+    atomic_fetch_add(&b->sleepers, 1);
+    while (atomic_load(&b->round) == round) pthread_cond_wait(&b->next, &b->lock);
+    atomic_fetch_sub(&b->sleepers, 1);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void end_round(struct barrier *b, uint32_t round)
+{
+    atomic_store(&b->arrived, 0);
+    atomic_store(&b->round, round + 1);
+    if (atomic_load(&b->sleepers) == 0) return;
+    pthread_mutex_lock(&b->lock);
+    pthread_cond_broadcast(&b->next);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void barrier_wait(struct barrier *b, uint32_t threads)
+{
+    if (threads <= 1) return;
+    const uint32_t round = atomic_load(&b->round);
+    if (atomic_fetch_add(&b->arrived, 1) + 1 == threads) {
+        end_round(b, round);
+        return;
+    }
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
+        pause_a_little();
+    }
+    for (uint64_t start = clock_ns(); clock_ns() - start < OFFERS_NS;) {
+        if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
+        sched_yield();
+    }
+    sleep_through(b, round);
+}

@@ -1,0 +1,27 @@
+/* base/barrier.h — where the threads of a team wait for each other, many thousand times a second.
+ *
+ * A waiting thread spins for some ten microseconds, then offers its core to whoever else wants it, again and again, for a
+ * millisecond, and only then sleeps. Waking a thread takes some 50 microseconds, as long as a small matrix: sleeping at
+ * every barrier cost a fifth of the speed of decode. Spinning without the offer is worse where cores are shared: the thread
+ * that everybody waits for does not get one (docs/SPEED.md 15). */
+#ifndef BASE_BARRIER_H
+#define BASE_BARRIER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct barrier {
+    _Atomic uint32_t arrived, round, sleepers;
+    pthread_mutex_t lock;
+    pthread_cond_t next;
+};
+
+void barrier_open(struct barrier *b);
+void barrier_close(struct barrier *b);
+
+/* Returns when `threads` threads have called it as often as this one; each must say the same number. What they wrote before
+ * is then seen by all. */
+void barrier_wait(struct barrier *b, uint32_t threads);
+
+#endif
