@@ -33,8 +33,8 @@ int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t row
 /* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
 int stage_loaded(const struct stage *s, struct err *why);
 
-/* When *stop becomes true a stage_run under way ends after the layer it is in or the next, with E_INTERRUPTED; the stage is of no
- * more use then. For a worker that is told to go in the middle of a long prompt. */
+/* When *stop becomes true a stage_run under way ends after the layer it is in or the next, with E_INTERRUPTED; the stage
+ * is of no more use then. For a worker that is told to go in the middle of a long prompt. */
 void stage_heed(struct stage *s, const volatile bool *stop);
 
 /* One row's scores, for SEG_WANT_LOGITS; called in order of rows, by the thread that called stage_run. */
