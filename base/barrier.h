@@ -1,9 +1,9 @@
 /* base/barrier.h — where the threads of a team wait for each other, many thousand times a second.
  *
  * A waiting thread spins for some ten microseconds, then offers its core to whoever else wants it, again and again, for a
- * millisecond, and only then sleeps. Waking a thread takes some 50 microseconds, as long as a small matrix: sleeping at
- * every barrier cost a fifth of the speed of decode. Spinning without the offer is worse where cores are shared: the thread
- * that everybody waits for does not get one (docs/SPEED.md 15). */
+ * millisecond, and only then sleeps. Sleeping at nearly every barrier made a step of decode take up to a fifth longer;
+ * spinning without the offer is worse where cores are shared: the thread that everybody waits for does not get one
+ * (docs/SPEED.md 15). */
 #ifndef BASE_BARRIER_H
 #define BASE_BARRIER_H
 

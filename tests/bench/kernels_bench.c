@@ -7,6 +7,7 @@
  * OMP_NUM_THREADS. Weights are small integers of no meaning; the time does not depend on them. */
 #include "base/half.h"
 #include "partition/blocks.h"
+#include "tests/bench/wanted.h"
 #include "worker/kernels/kernels.h"
 
 #include <omp.h>
@@ -15,13 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static bool wanted(const char *line, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (!strstr(line, argv[i])) return false;
-    return true;
-}
 
 /* Pages touched by the threads that will read them. */
 static void *filled(size_t bytes)

@@ -1,18 +1,19 @@
 /* tests/bench/stage_bench.c — how long a micro-batch stays in a stage, by the clock on the wall.
  *
- *   stage_bench [WORD…]     only lines whose text holds every word, for instance  stage_bench "rows   8" "context  512"
+ *   stage_bench [WORD…]     only lines whose text holds every word, for instance  stage_bench decode "rows   8"
  *
  * A stage of STAGE_LAYERS layers of the 4B's shape, random Q4_0 weights, without the head and with it (Q6_K). One row of
  * each of so many sequences (a decode), or so many of one (a prompt); threads: OMP_NUM_THREADS. Waiting between the loops
  * is in these numbers, which kernels_bench leaves out; so is what other programs do to the machine, which is why the
  * fastest quarter is the column to compare. */
+#include "tests/bench/wanted.h"
 #include "tests/unit/toy.h"
 
+#include "base/clock.h"
 #include "base/threads.h"
 
 #include <omp.h>
 #include <stdio.h>
-#include <time.h>
 
 #define STAGE_LAYERS 6
 #define SEQUENCES 16
@@ -20,18 +21,9 @@
 #define RUNS_MOST 4000
 #define SECONDS 1.5
 
-static bool wanted(const char *line, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (!strstr(line, argv[i])) return false;
-    return true;
-}
-
 static double now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return (double)clock_ns() / 1e9;
 }
 
 static int by_size(const void *a, const void *b)
@@ -91,6 +83,7 @@ static void bench_case(const struct toy *toy, const struct bench_case *c, int ar
     struct err why = {0};
     struct feed feeds[SEQUENCES];
     char cuts[16];
+    /* a head that is not wanted stands in a stage of its own, which never runs */
     snprintf(cuts, sizeof cuts, c->head ? "%d" : "%d,%d", STAGE_LAYERS, STAGE_LAYERS);
     const struct relay_plan plan = {cuts, {CONTEXT, SEQUENCES, 256, 1}, threads, NULL};
     must(relay_open(&r, toy, &plan, &why), &why);
