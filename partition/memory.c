@@ -97,15 +97,17 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
                                    int threads)
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
-    uint64_t widest = most(c->hidden, most(q, c->ffn));
+    uint64_t widest = most(c->hidden, q), each = threads > 0 ? (uint64_t)threads : 1;
     uint64_t vocab = ((uint64_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     struct scratch_bytes b = {
         .stream = floats(times(cap->rows, c->hidden)),
-        .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, 2 * (uint64_t)c->ffn)))),
+        .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, c->ffn)))),
         .rows_b = floats(times(cap->rows, widest)),
         .acts = widest > UINT32_MAX ? UINT64_MAX : act_bytes(cap->rows, (uint32_t)widest),
+        .ffn = act_bytes(cap->rows, c->ffn),
+        .gate = times(each, floats(2 * gate_floats(cap->rows))),
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
-        .attend = plus(times((uint64_t)(threads > 0 ? threads : 1), attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
+        .attend = plus(times(each, attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
     if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), head_ids_bytes(c, threads));
     return b;
@@ -128,7 +130,7 @@ struct stage_bytes stage_bytes(const struct model_config *c, struct share s, con
     b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
-    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.rope, x.attend), x.logits));
+    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);

@@ -41,15 +41,31 @@ uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_P
 /* Scratch, split as the stage carves it up; the sum is stage_bytes.scratch. All in bytes, each rounded up to 64. */
 struct scratch_bytes {
     uint64_t stream;  /* residual rows, f32 [rows, hidden] */
-    uint64_t rows_a;  /* branch results, f32 [rows, max(hidden, q + 2 kv, 2 ffn)] */
-    uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim, ffn)] */
-    uint64_t acts;    /* rows as matmul wants them: act_bytes of kernels.h */
+    uint64_t rows_a;  /* branch results, f32 [rows, max(hidden, q + 2 kv, ffn)] */
+    uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim)] */
+    uint64_t acts;    /* the second operand as matmul wants it: act_bytes */
+    uint64_t ffn;     /* the ffn's rows as matmul wants them: act_bytes of [rows, ffn] */
+    uint64_t gate;    /* for each thread f32 [2][gate_floats(rows)] */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
     uint64_t attend;  /* attention: attend_bytes of each thread, and the parts of rows that threads share */
     uint64_t logits;  /* f32 [LOGIT_ROWS, vocab rounded up to 16] and the sampler's, only with the head */
 };
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
+
+/* Columns of the ffn whose gate and up a thread makes at a time: as many as leave both, for all rows, in its L2. A multiple
+ * of the 32 columns that are quantised together. */
+#define GATE_FLOATS 16384
+static inline uint32_t gate_columns(uint32_t rows)
+{
+    const uint32_t columns = GATE_FLOATS / 32 / rows * 32;
+    return columns < 32 ? 32 : columns > 1024 ? 1024 : columns;
+}
+/* Room for that, with `rows` rows or fewer. */
+static inline uint64_t gate_floats(uint32_t rows)
+{
+    return rows > GATE_FLOATS / 32 ? (uint64_t)rows * 32 : GATE_FLOATS;
+}
 
 /* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][vocab]. */
 uint64_t head_ids_bytes(const struct model_config *c, int threads);

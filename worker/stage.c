@@ -46,10 +46,12 @@ static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int th
     s->rows = (float *)at, at += cut->stream;
     b->wide = (float *)at, at += cut->rows_a;
     b->narrow = (float *)at, at += cut->rows_b;
-    uint32_t widest = s->config.ffn > s->config.hidden ? s->config.ffn : s->config.hidden;
-    if (heads_width(&s->config) > widest) widest = heads_width(&s->config);
-    acts_init(&b->of_hidden, at, s->capacity.rows, widest), at += cut->acts;
-    b->of_heads = b->of_ffn = b->of_hidden;
+    const uint32_t hidden = s->config.hidden, heads = heads_width(&s->config);
+    acts_init(&b->of_hidden, at, s->capacity.rows, heads > hidden ? heads : hidden), at += cut->acts;
+    b->of_heads = b->of_hidden;
+    acts_init(&b->of_ffn, at, s->capacity.rows, s->config.ffn), at += cut->ffn;
+    b->gate = (float *)at, at += cut->gate;
+    b->gate_each = gate_floats(s->capacity.rows);
     for (int i = 0; i < 2; i++) {
         b->cos[i] = (float *)at + (size_t)(2 * i) * angles;
         b->sin[i] = (float *)at + (size_t)(2 * i + 1) * angles;

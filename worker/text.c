@@ -1,6 +1,6 @@
 /* worker/text.c — see text.h.
  *
- * A layer is eleven shared loops. Loops over rows are cut evenly, so a row's vectors stay in one core's cache from
+ * A layer is ten shared loops. Loops over rows are cut evenly, so a row's vectors stay in one core's cache from
  * one loop to the next; loops over panels of weights hand out pieces to whoever is free, because cores of small
  * machines are seldom all ours and the slowest would set the pace. */
 #include "worker/text.h"
@@ -8,6 +8,7 @@
 #include "worker/attention.h"
 
 #include <omp.h>
+#include <string.h>
 
 #define PIECES_PER_THREAD 4 /* more evens out better, fewer give the kernel longer runs */
 #define PIECE_MOST 64       /* panels: a head's eighth would keep the last thread busy for milliseconds */
@@ -35,7 +36,7 @@ void bench_set_rows(struct bench *b, uint32_t n)
     b->n = n;
     acts_shape(&b->of_hidden, n, c->hidden, b->narrow, c->hidden);
     acts_shape(&b->of_heads, n, heads_width(c), b->narrow, heads_width(c));
-    acts_shape(&b->of_ffn, n, c->ffn, b->wide, 2 * (size_t)c->ffn);
+    acts_shape(&b->of_ffn, n, c->ffn, b->wide, c->ffn);
 }
 
 void text_angles(const struct bench *b)
@@ -59,7 +60,7 @@ static void norm_rows(const struct bench *b, const float *x, const float *g, boo
 #pragma omp for schedule(static) nowait
     for (uint32_t r = 0; r < b->n; r++) {
         b->k->norm(b->narrow + r * hidden, x + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
-        if (quantise) b->k->quantize(&a, r, 1);
+        if (quantise) b->k->quantize(&a, r, b->narrow + r * hidden, 0, b->config->hidden);
     }
     meet(b);
 }
@@ -74,12 +75,12 @@ static void norm_back(const struct bench *b, float *x, const float *y, const flo
         b->k->norm_add(x + r * hidden, y + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
 }
 
-static void quantise_rows(const struct bench *b, const struct acts *of, bool quantise)
+static void quantise_heads(const struct bench *b, bool quantise)
 {
-    struct acts a = *of;
+    struct acts a = b->of_heads;
     if (!quantise) return;
 #pragma omp for schedule(static) nowait
-    for (uint32_t r = 0; r < b->n; r++) b->k->quantize(&a, r, 1);
+    for (uint32_t r = 0; r < b->n; r++) b->k->quantize(&a, r, b->narrow + r * (size_t)a.cols, 0, a.cols);
     meet(b);
 }
 
@@ -88,7 +89,7 @@ void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *
     uint32_t panels = panel_count(w), piece = panels_per_piece(b, panels);
 #pragma omp for schedule(dynamic) nowait
     for (uint32_t p = 0; p < panels; p += piece)
-        b->k->matmul(y, ldy, &w->panels, a, p, panels - p < piece ? panels - p : piece);
+        b->k->matmul(y + p * PANEL_ROWS, ldy, &w->panels, a, p, panels - p < piece ? panels - p : piece);
 }
 
 static void multiply_wait(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
@@ -97,20 +98,33 @@ static void multiply_wait(const struct bench *b, float *y, size_t ldy, const str
     meet(b);
 }
 
-/* wide = gelu(gate) in the left half of each row, times up in the right half. A piece of both is made by one thread
- * and still in its cache when the two meet. */
-static void gate_up(const struct bench *b, const struct weight *gate, const struct weight *up)
+/* Panels first..first+n-1 of both, from the matrices to what the next one wants. */
+static void gate_up_piece(const struct bench *b, const struct weight *gate, const struct weight *up, uint32_t first, uint32_t n,
+                          bool quantise)
 {
-    const uint32_t ffn = b->config->ffn, panels = panel_count(gate), piece = panels_per_piece(b, panels);
-    const size_t ld = 2 * (size_t)ffn;
+    const uint32_t ffn = b->config->ffn, column = first * PANEL_ROWS, ld = n * PANEL_ROWS;
+    const uint32_t width = ffn - column < ld ? ffn - column : ld;
+    float *g = b->gate + 2 * (size_t)omp_get_thread_num() * b->gate_each, *u = g + b->gate_each;
+    struct acts a = b->of_ffn;
+    b->k->matmul(g, ld, &gate->panels, &b->of_hidden, first, n);
+    b->k->matmul(u, ld, &up->panels, &b->of_hidden, first, n);
+    for (uint32_t r = 0; r < b->n; r++, g += ld, u += ld) {
+        b->k->gelu_mul(g, u, width);
+        if (quantise) b->k->quantize(&a, r, g, column, width);
+        else memcpy(b->wide + (size_t)r * ffn + column, g, width * sizeof *g);
+    }
+}
+
+/* of_ffn = gelu(gate) * up. As many columns at a time as leave the rows of both in the thread's cache: written to memory
+ * and read again, they cost a twentieth of a prompt (docs/SPEED.md 17). */
+static void gate_up(const struct bench *b, const struct weight *gate, const struct weight *up, bool quantise)
+{
+    const uint32_t panels = panel_count(gate), some = gate_columns(b->n) / PANEL_ROWS;
+    const uint32_t piece = (panels_per_piece(b, panels) + 1) / 2 * 2; /* 32 columns are quantised together */
 #pragma omp for schedule(dynamic) nowait
     for (uint32_t p = 0; p < panels; p += piece) {
-        uint32_t n = panels - p < piece ? panels - p : piece, first = p * PANEL_ROWS;
-        uint32_t width = n * PANEL_ROWS < ffn - first ? n * PANEL_ROWS : ffn - first;
-        b->k->matmul(b->wide, ld, &gate->panels, &b->of_hidden, p, n);
-        b->k->matmul(b->wide + ffn, ld, &up->panels, &b->of_hidden, p, n);
-        for (uint32_t r = 0; r < b->n; r++)
-            b->k->gelu_mul(b->wide + r * ld + first, b->wide + r * ld + ffn + first, width);
+        const uint32_t end = panels - p < piece ? panels : p + piece;
+        for (uint32_t q = p; q < end; q += some) gate_up_piece(b, gate, up, q, end - q < some ? end - q : some, quantise);
     }
     meet(b);
 }
@@ -135,12 +149,11 @@ void text_layer(const struct bench *b, const struct weight *w, uint32_t index, u
     query_key_value(b, w);                                        /* narrow -> wide [n, q + k + v]             */
     attention_store(&a, w[W_Q_NORM].norm, w[W_K_NORM].norm);      /* norm and turn q, k; k, v -> cache         */
     attention_look(&a);                                           /* wide q -> narrow [n, heads * head_dim]    */
-    quantise_rows(b, &b->of_heads, weight_is_integer(&w[W_O]));
+    quantise_heads(b, weight_is_integer(&w[W_O]));
     multiply_wait(b, b->wide, hidden, &w[W_O], &b->of_heads);     /* narrow -> wide [n, hidden]                */
     norm_back(b, x, b->wide, w[W_ATTN_POST_NORM].norm);           /* x += norm(wide)                           */
     norm_rows(b, x, w[W_FFN_NORM].norm, in_ffn);                  /* x -> narrow [n, hidden]                   */
-    gate_up(b, &w[W_GATE], &w[W_UP]);                             /* narrow -> wide [n, ffn of 2 ffn]          */
-    quantise_rows(b, &b->of_ffn, weight_is_integer(&w[W_DOWN]));
-    multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* wide -> narrow [n, hidden]                */
+    gate_up(b, &w[W_GATE], &w[W_UP], weight_is_integer(&w[W_DOWN])); /* narrow -> of_ffn [n, ffn]              */
+    multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* of_ffn -> narrow [n, hidden]              */
     norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].norm);          /* x += norm(narrow)                         */
 }

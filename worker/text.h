@@ -24,11 +24,13 @@ struct bench {
     int threads;
     uint32_t n; /* rows */
     const struct place *places;
-    float *wide;             /* [n, q + k + v], [n, gate + up], [n, hidden] */
+    float *wide;             /* [n, q + k + v], [n, hidden], [n, ffn]       */
     float *narrow;           /* [n, hidden], [n, heads * head_dim]          */
     struct acts of_hidden;   /* narrow [n, hidden], ready for matmul        */
     struct acts of_heads;    /* narrow [n, heads * head_dim]                */
-    struct acts of_ffn;      /* the gates in wide, [n, ffn]                 */
+    struct acts of_ffn;      /* gelu(gate) * up, [n, ffn]; in wide for a matrix of floats */
+    float *gate;             /* for each thread [2][gate_each]              */
+    size_t gate_each;        /* gate_floats of the most rows                */
     float *cos[2], *sin[2];  /* [local, global][n, head_dim / 2]            */
     uint8_t *attend;         /* attention's, attend_bytes for each thread   */
     float *parts;            /* of the rows whose spans threads share       */

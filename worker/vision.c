@@ -69,7 +69,7 @@ static void operand(const struct vision_stage *s, struct hand *h, const float *x
     bool quantise = false;
     for (int i = 0; i < n_weights; i++) quantise |= vision_is_integer(&w[2 * i]);
     acts_shape(&h->acts, n, cols, x, ldx);
-    if (quantise) s->kernels.quantize(&h->acts, 0, n);
+    for (uint32_t r = 0; quantise && r < n; r++) s->kernels.quantize(&h->acts, r, x + r * ldx, 0, cols);
 }
 
 static void norm_rows(const struct vision_stage *s, float *y, const float *x, const struct vision_weight *g, uint32_t n)

@@ -48,10 +48,10 @@ static double seconds_of_matmul(const struct kernels *k, float *y, const struct 
         uint32_t first = (uint32_t)((uint64_t)panels * me / n), end = (uint32_t)((uint64_t)panels * (me + 1) / n);
         if (quantize) {
             uint32_t from = a->rows * me / n, to = a->rows * (me + 1) / n;
-            k->quantize(a, from, to - from);
+            for (uint32_t r = from; r < to; r++) k->quantize(a, r, a->x + r * a->ldx, 0, a->cols);
 #pragma omp barrier
         }
-        k->matmul(y, w->rows, w, a, first, end - first);
+        k->matmul(y + first * PANEL_ROWS, w->rows, w, a, first, end - first);
         busiest = thread_seconds() - start;
     }
     return busiest;

@@ -37,6 +37,12 @@ static inline void *memory(size_t bytes) /* 64-byte aligned; a test that cannot 
     return p;
 }
 
+/* All rows of a->x into a. */
+static inline void quantize_rows(const struct kernels *k, struct acts *a)
+{
+    for (uint32_t r = 0; r < a->rows; r++) k->quantize(a, r, a->x + r * a->ldx, 0, a->cols);
+}
+
 static inline void put16(uint8_t *at, uint16_t v)
 {
     memcpy(at, &v, 2);

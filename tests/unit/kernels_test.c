@@ -38,7 +38,7 @@ static bool is_float_type(uint32_t type)
     return type == T_F32 || type == T_F16 || type == T_BF16;
 }
 
-/* y [rows, out] with `ldy` between rows and a guard value in between; panels first..first+n-1 only. */
+/* y [rows, out] with `ldy` between rows and a guard value in between; panels first..first+n-1 only, where they belong. */
 static void multiply(const struct kernels *k, float *y, size_t ldy, const struct matrix *m, const float *x,
                      uint32_t rows, uint32_t first, uint32_t n)
 {
@@ -46,9 +46,9 @@ static void multiply(const struct kernels *k, float *y, size_t ldy, const struct
     void *store = memory(act_bytes(rows, m->cols));
     acts_init(&a, store, rows, m->cols);
     acts_shape(&a, rows, m->cols, x, m->cols);
-    if (!is_float_type(m->type)) k->quantize(&a, 0, rows);
+    if (!is_float_type(m->type)) quantize_rows(k, &a);
     for (size_t i = 0; i < rows * ldy; i++) y[i] = 12345;
-    k->matmul(y, ldy, &m->panels, &a, first, n);
+    k->matmul(y + first * PANEL_ROWS, ldy, &m->panels, &a, first, n);
     free(store);
 }
 
@@ -218,10 +218,15 @@ TEST(quantize_equals_ref_byte_for_byte)
         struct acts want, got;
         acts_init(&want, want_at, rows, cols), acts_init(&got, got_at, rows, cols);
         acts_shape(&want, rows, cols, x, ldx), acts_shape(&got, rows, cols, x, ldx);
-        ref.quantize(&want, 0, rows);
+        quantize_rows(&ref, &want);
         for (int i = 0; i < NAMES; i++) {
             if (!have(i, &k)) continue;
-            for (uint32_t r = 0; r < rows; r++) k.quantize(&got, r, 1);
+            for (uint32_t r = 0; r < rows; r++)
+                for (uint32_t from = 0, n; from < cols; from += n) { /* in pieces of one to five blocks */
+                    n = 32 * (1 + (r + from) % 5);
+                    if (n > cols - from) n = cols - from;
+                    k.quantize(&got, r, x + r * ldx + from, from, n);
+                }
             for (uint32_t r = 0; r < rows; r++)
                 for (uint32_t b = 0; b < blocks; b++) {
                     size_t at = ((size_t)(r / got.tile) * blocks + b) * got.tile + r % got.tile;

@@ -38,7 +38,7 @@ static void check_matmul(uint32_t type, uint32_t rows, uint32_t out, uint32_t co
     void *store = memory(act_bytes(rows, cols));
     acts_init(&a, store, rows, cols);
     acts_shape(&a, rows, cols, x, cols);
-    if (!is_float_type(type)) k.quantize(&a, 0, rows);
+    if (!is_float_type(type)) quantize_rows(&k, &a);
     k.matmul(y, out, &m.panels, &a, 0, (out + 15) / 16);
     for (uint32_t r = 0; r < rows && !is_float_type(type); r++) round_trip(x + r * cols, cols);
     for (uint32_t o = 0; o < out; o++) {
@@ -92,7 +92,7 @@ static struct acts quantized(void **store, const float *x, uint32_t rows, uint32
     *store = memory(act_bytes(rows, cols));
     acts_init(&a, *store, rows, cols);
     acts_shape(&a, rows, cols, x, cols);
-    k.quantize(&a, 0, rows);
+    quantize_rows(&k, &a);
     return a;
 }
 

@@ -138,8 +138,9 @@ TEST(activations_are_tiles_of_16_rows_and_blocks_of_32)
 TEST(scratch_has_room_for_the_widest_operand)
 {
     struct scratch_bytes b = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 2);
-    CHECK(b.stream == 64 * 2560 * 4 && b.rows_a == 64 * 2 * 10240 * 4 && b.rows_b == 64 * 10240 * 4);
-    CHECK(b.acts == act_bytes(64, 10240));
+    CHECK(b.stream == 64 * 2560 * 4 && b.rows_a == 64 * 10240 * 4 && b.rows_b == 64 * 2560 * 4);
+    CHECK(b.acts == act_bytes(64, 2560) && b.ffn == act_bytes(64, 10240));
+    CHECK(b.gate == 2 * 2 * 16384 * 4 && gate_columns(64) == 256);
     CHECK(b.rope == 2 * 2 * 64 * 128 * 4);
     CHECK(b.attend == 2 * attend_bytes(256) + 3 * 2 * ATTEND_SPANS * (256 + 32) * 4);
     CHECK(attend_bytes(256) == 2 * 64 * 256 * 4 + 128 * (256 + 32) * 4 && attend_bytes(250) == attend_bytes(256));
@@ -152,6 +153,15 @@ TEST(scratch_has_room_for_the_widest_operand)
     b = scratch_bytes(&c, (struct share){0, 34, true}, &usual, 2);
     CHECK(b.rows_a == 64 * (2048 + 2 * 1024) * 4, "q, k and v side by side");
     CHECK(b.rows_b == 64 * 2560 * 4 && b.acts == act_bytes(64, 2560));
+}
+
+TEST(a_piece_of_gate_and_up_has_room_for_any_number_of_rows)
+{
+    for (uint32_t most = 1; most < 5000; most += most < 40 ? 1 : 97)
+        for (uint32_t rows = 1; rows <= most; rows++) {
+            const uint32_t columns = gate_columns(rows);
+            CHECK(columns >= 32 && columns % 32 == 0 && (uint64_t)rows * columns <= gate_floats(most), "%u of %u rows", rows, most);
+        }
 }
 
 TEST(a_longer_context_needs_more_pages_and_nothing_else)
@@ -173,7 +183,7 @@ TEST(the_total_is_the_sum)
 {
     struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, usual);
     struct scratch_bytes s = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 2);
-    CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.rope + s.attend + s.logits);
+    CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.ffn + s.gate + s.rope + s.attend + s.logits);
     CHECK(b.frames == (4 + 2) * (64 * 2560 * 4 + 65536));
     CHECK(b.total == b.weights + b.kv + b.scratch + b.frames + b.runtime);
 }

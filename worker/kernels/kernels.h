@@ -65,7 +65,8 @@ struct acts {
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */
 void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols);
 
-/* Says what is in use now: must be called (by one thread) before quantize. Rows past `rows` in the last tile must be
+/* Says what is in use now: must be called (by one thread) before quantize; x is for matrices of
+ * floats alone. Rows past `rows` in the last tile must be
  * left alone or be zeros; they never reach a result. */
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx);
 
@@ -148,10 +149,11 @@ struct vision_attend {
 struct kernels {
     const char *isa; /* "ref", "avx2", "avx512", "neon" */
 
-    /* Quantises rows first..first+n-1 of a->x into a. Needless when every matrix that follows is a float kind. */
-    void (*quantize)(struct acts *a, uint32_t first, uint32_t n);
+    /* Quantises n values, columns first.. of row `row`, into a. Whole blocks: `first` is a multiple of 32, and n is one or
+     * ends with the row. Needless when every matrix that follows is a float kind. */
+    void (*quantize)(struct acts *a, uint32_t row, const float *x, uint32_t first, uint32_t n);
 
-    /* y[r * ldy + o] = row r of a times output row o, for all rows of a and the output rows of panels
+    /* y[r * ldy + o - 16 * first] = row r of a times output row o, for all rows of a and the output rows of panels
      * first..first+n-1. */
     void (*matmul)(float *y, size_t ldy, const struct panels *w, const struct acts *a, uint32_t first, uint32_t n);
 

@@ -121,12 +121,9 @@ static uint32_t largest_bits(const float *x, uint32_t n)
     return largest;
 }
 
-static void quantize_block(struct acts *a, uint32_t row, uint32_t block)
+static void quantize_block(struct acts *a, const float *x, uint32_t n, size_t at)
 {
-    const float *x = a->x + row * a->ldx + block * BLOCK;
-    uint32_t n = a->cols - block * BLOCK < BLOCK ? a->cols - block * BLOCK : BLOCK;
     uint32_t largest = largest_bits(x, n);
-    size_t at = act_at(a, row, block);
     int8_t *q = a->q + at * BLOCK;
     int sum[2] = {0, 0};
     memset(q, 0, BLOCK);
@@ -143,10 +140,10 @@ static void quantize_block(struct acts *a, uint32_t row, uint32_t block)
     act_sums(a, at, sum);
 }
 
-static void ref_quantize(struct acts *a, uint32_t first, uint32_t n)
+static void ref_quantize(struct acts *a, uint32_t row, const float *x, uint32_t first, uint32_t n)
 {
-    for (uint32_t row = first; row < first + n; row++)
-        for (uint32_t b = 0; b < act_blocks(a); b++) quantize_block(a, row, b);
+    for (uint32_t i = 0; i < n; i += BLOCK)
+        quantize_block(a, x + i, n - i < BLOCK ? n - i : BLOCK, act_at(a, row, (first + i) / BLOCK));
 }
 
 /* ---- matmul --------------------------------------------------------------------------------------------------- */
@@ -255,7 +252,7 @@ static void ref_matmul(float *y, size_t ldy, const struct panels *w, const struc
     for (uint32_t p = first; p < first + n; p++)
         for (uint32_t lane = 0; lane < panel_rows(w, p); lane++) {
             const uint8_t *panel = w->data + p * w->panel_bytes;
-            float *out = y + p * PANEL_ROWS + lane;
+            float *out = y + (p - first) * PANEL_ROWS + lane;
             if (kind_is_float(w->kind)) float_output_row(out, ldy, w, a, panel, lane);
             else output_row(out, ldy, w, a, panel, lane);
         }
