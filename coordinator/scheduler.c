@@ -10,12 +10,13 @@
  * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good.
  *
  * Prompts: n rows in pieces of p pass S stages in (n / p + S - 1) (c + p), where c is what a piece costs whatever its
- * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). Among answers the rows that
+ * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). One or two threads multiply 16 rows
+ * in the time of 17 rows of a long piece; more of them have to wait for memory sooner, how soon was not measured. Among answers the rows that
  * wait are divided over all places and a piece stays small: everyone else waits behind it at every stage, so one large
  * piece is a hole that travels. With four stages of 10 ms + 0.5 ms a row and 200 mixed requests this keeps the busiest
  * stage at 0.97-0.99 instead of 0.79-0.88 (tests/unit/simulate_test.c), and the first token comes sooner, not later. No
- * piece is cut smaller than PIECE_LEAST rows though: below that a stage reads all its weights for next to nothing, and a
- * rest below half of that travels with the piece before it.
+ * piece is cut smaller than piece_least though: below that a stage reads all its weights for next to nothing, and a rest
+ * below half of that travels with the piece before it.
  *
  * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
  * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
@@ -27,8 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_LEAST 32
-#define PIECE_COST 4 /* pieces of 16 rows were a sixth slower than of 128, so about 3; and a little for the link */
+#define FEW_THREADS 2 /* of a stage */
 #define GROUP_ENOUGH 16
 #define PIECE_AMONG_ANSWERS 64
 #define DECODES_PER_PREFILL 4
@@ -334,11 +334,26 @@ static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const st
     }
 }
 
+static bool few_threads(const struct scheduler_limits *l)
+{
+    return l->threads && l->threads <= FEW_THREADS;
+}
+
+static uint32_t piece_least(const struct scheduler_limits *l)
+{
+    return few_threads(l) ? 16 : 32;
+}
+
+static uint64_t piece_cost(const struct scheduler_limits *l)
+{
+    return few_threads(l) ? 1 : 4;
+}
+
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
-static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room)
+static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room, uint32_t least_rows)
 {
     uint32_t left = q->known - q->sent, n = least(left, want);
-    if (left - n < PIECE_LEAST / 2 && left <= room) return left;
+    if (left - n < least_rows / 2 && left <= room) return left;
     uint32_t end = q->sent + n;
     for (uint32_t i = q->next_span; i < q->n_spans && q->spans[i].first < end; i++) {
         uint32_t first = q->spans[i].first, after = first + q->spans[i].n;
@@ -354,22 +369,22 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
 {
     const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
     if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
-    uint64_t piece = PIECE_LEAST;
-    while (piece < l->rows && piece * piece < rows * PIECE_COST / (stages - 1)) piece++;
+    uint64_t piece = piece_least(l);
+    while (piece < l->rows && piece * piece < rows * piece_cost(l) / (stages - 1)) piece++;
     return piece;
 }
 
 static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
 {
     uint32_t room = s->limits.rows - b->rows;
-    const uint32_t places = s->limits.in_flight;
+    const uint32_t places = s->limits.in_flight, least_rows = piece_least(&s->limits);
     uint64_t part = o->talking ? (o->prompt_rows + places - 1) / places : best_piece(&s->limits, o->prompt_rows);
     if (o->talking && part > PIECE_AMONG_ANSWERS) part = PIECE_AMONG_ANSWERS;
     uint32_t want = part > room ? room : (uint32_t)part;
-    if (want < PIECE_LEAST) want = least(PIECE_LEAST, room);
+    if (want < least_rows) want = least(least_rows, room);
     for (uint32_t i = 0; i < s->n_order && want; i++) {
         struct sequence *q = &s->slot[s->order[i]];
-        uint32_t n = prefill_ready(q) ? piece_rows(q, want, room) : 0;
+        uint32_t n = prefill_ready(q) ? piece_rows(q, want, room, least_rows) : 0;
         if (!n) continue;
         batch_take(s, b, s->order[i], n);
         room -= n;

@@ -41,6 +41,8 @@ static int open_text(struct server *s, struct err *why)
     s->specials = tokenizer_specials(s->pipe->tokens);
     struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows,
                                       .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};
+    for (uint32_t i = 0; i < limits.stages; i++)
+        if (s->pipe->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)s->pipe->offers[i].threads;
     return scheduler_open(&s->scheduler, &limits, why);
 }
 

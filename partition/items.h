@@ -12,7 +12,7 @@ struct items {
     const struct capacity *capacity;
     uint32_t n;
     struct tensor *tensors; /* of all items in order, so the tensors of any run lie together */
-    uint64_t *time;         /* [n + 1]: time[i] of items 0..i-1, one thread of speed 1, a decode micro-batch */
+    uint64_t *time;         /* [n + 1]: time[i] of items 0..i-1, one thread of speed 1, the micro-batch to balance */
 };
 
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why);

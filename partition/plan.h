@@ -30,7 +30,7 @@ struct model_shape model_shape(const struct model *m);
 struct stage_plan {
     struct share share;
     struct stage_bytes bytes;
-    double cost;     /* modelled seconds of one decode micro-batch on one thread of speed 1: see cost.h */
+    double cost;     /* modelled seconds of the micro-batch that is balanced, on one thread of speed 1: see cost.h */
     double expected; /* cost / (speed * threads) */
 };
 

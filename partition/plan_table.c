@@ -60,11 +60,13 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
 {
     struct capacity alone = plan->capacity;
     alone.sequences = 1;
-    double t_max = slowest(plan), t_sum = 0, t_alone = 0, prompt_max = 0;
+    double t_max = 0, t_sum = 0, t_alone = 0, prompt_max = 0;
     for (int i = 0; i < plan->stages; i++) {
         double power = offer_power(&offers[i]);
         double prompt = prefill_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
-        t_sum += plan->stage[i].expected;
+        double answer = decode_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
+        t_sum += answer;
+        if (answer > t_max) t_max = answer;
         t_alone += decode_seconds(shape, plan->stage[i].share, &alone) / power;
         if (prompt > prompt_max) prompt_max = prompt;
     }

@@ -108,7 +108,8 @@ int main(int argc, char **argv)
 {
     threads_wait_politely(argv);
     const struct bench_case cases[] = {{1, false, false},  {2, false, false},  {4, false, false}, {8, false, false},
-                                       {16, false, false}, {32, true, false},  {128, true, false}, {256, true, false},
+                                       {16, false, false}, {8, true, false},   {16, true, false},  {24, true, false},
+                                       {32, true, false},  {64, true, false},  {128, true, false}, {256, true, false},
                                        {1, false, true},   {8, false, true},   {16, false, true}};
     struct toy *toy = toy_make(shape(), (struct toy_types){T_Q4_0, T_Q4_0, T_Q4_0, T_Q6_K}, 7);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) bench_case(toy, &cases[i], argc, argv);

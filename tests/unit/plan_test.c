@@ -142,6 +142,19 @@ TEST(a_4b_model_with_a_q6_head_on_three_workers)
         CHECK(p.stage[i].expected < 1.05 * mean, "stage %d takes %g of the mean", i, p.stage[i].expected / mean);
 }
 
+TEST(one_sequence_alone_is_planned_by_its_prompt)
+{
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[2] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}};
+    struct capacity cap = usual;
+    struct plan many, one;
+    NEED(plan_solve(&many, &m, o, 2, &cap, why));
+    cap.sequences = 1;
+    NEED(plan_solve(&one, &m, o, 2, &cap, why));
+    CHECK(many.stage[0].share.end > 20, "the head is read for each token: %u", many.stage[0].share.end);
+    CHECK(one.stage[0].share.end == 17, "the head has one row of a prompt: %u", one.stage[0].share.end);
+}
+
 TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
 {
     struct model_config c = small(34);

@@ -152,7 +152,7 @@ static void run_trial(struct trial *t, uint64_t seed)
     memset(t, 0, sizeof *t);
     t->world.seed = seed * 0x9e3779b97f4a7c15ull | 1;
     uint32_t slots = 1 + dice(&t->world, 10), in_flight = 1 + dice(&t->world, 7), rows = 1 + dice(&t->world, 64);
-    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0};
+    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4)};
     NEED(scheduler_open(&t->s, &t->limits, why));
     uint64_t number = 0;
     for (uint32_t step = 0; t->n_ended < PEOPLE; step++) {
@@ -199,7 +199,7 @@ TEST(no_one_waits_for_ever_however_long_the_others_talk)
 static struct scheduler *open_with(uint32_t slots, uint32_t in_flight, uint32_t rows)
 {
     struct scheduler *s;
-    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0};
+    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0};
     return scheduler_open(&s, &l, NULL) ? NULL : s;
 }
 
@@ -244,6 +244,20 @@ TEST(one_long_prompt_streams_in_many_pieces)
         CHECK(schedule_next(s, &b) && b.rows >= 32 && b.rows <= 1300 / 20 && b.moves[0].position == sent, "%u rows", b.rows);
     CHECK(!schedule_next(s, &b));
     scheduler_close(&s);
+}
+
+TEST(stages_of_one_or_two_threads_take_shorter_pieces)
+{
+    for (uint32_t threads = 0; threads < 5; threads++) {
+        struct scheduler *s;
+        struct scheduler_limits l = {2, 3, 128, 4096, 2, threads};
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 256, NULL, 0, why));
+        struct schedule_batch b;
+        const uint32_t wanted = threads == 1 || threads == 2 ? 16 : 32;
+        CHECK(schedule_next(s, &b) && b.rows == wanted, "%u threads: %u rows", threads, b.rows);
+        scheduler_close(&s);
+    }
 }
 
 TEST(short_prompts_are_spread_over_an_empty_pipe)
