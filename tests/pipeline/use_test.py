@@ -87,8 +87,8 @@ def seeds():
     a, b, c = (good(*ask, "--seed", s, "The") for s in ("1", "1", "2"))
     need(a == b, "one seed, two answers")
     need(a != c, "two seeds, one answer")
-    d, e = good(*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "The"), good(*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "The")
-    need(d != e, "no seed, and yet the same answer twice")
+    unseeded = {good(*DEMO_RUN, "--raw", "-n", "24", "--temp", "3", "The") for _ in range(6)} # two agree once in forty times
+    need(len(unseeded) > 1, "no seed, and yet the same answer six times")
 
 
 def nobody_reads():
