@@ -1,7 +1,7 @@
 /* partition/cost.c — bytes and multiply-adds of layers and the head, and the seconds they stand for.
  *
- * Bytes are those of the panels a worker really reads, not those of the file. Norms,
- * rotations and the like are a few rows of floats per layer and are left out: the same share of every layer. */
+ * Bytes are those of the panels a worker really reads, not those of the file. Norms, rotations and the like are a few rows of
+ * floats per layer and are left out: the same share of every layer. */
 #include "partition/cost.h"
 
 #include "partition/panels.h"

@@ -149,8 +149,8 @@ struct vision_attend {
 struct kernels {
     const char *isa; /* "ref", "avx2", "avx512", "neon" */
 
-    /* Quantises n values, columns first.. of row `row`, into a. Whole blocks: `first` is a multiple of 32, and n is one or
-     * ends with the row. Needless when every matrix that follows is a float kind. */
+    /* Quantises n values, columns first.. of row `row`, into a. Whole blocks: `first` is a multiple of 32, and so is n unless
+     * the row ends there. Needless when every matrix that follows is a float kind. */
     void (*quantize)(struct acts *a, uint32_t row, const float *x, uint32_t first, uint32_t n);
 
     /* y[r * ldy + o - 16 * first] = row r of a times output row o, for all rows of a and the output rows of panels
