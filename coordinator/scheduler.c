@@ -29,6 +29,7 @@
 #include <string.h>
 
 #define FEW_THREADS 2 /* of a stage */
+#define PIECE_TILE 16 /* rows that matmul takes at a time: pieces of 18 gained nothing over 32 (docs/SPEED.md 19) */
 #define GROUP_ENOUGH 16
 #define PIECE_AMONG_ANSWERS 64
 #define DECODES_PER_PREFILL 4
@@ -369,9 +370,10 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
 {
     const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
     if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
-    uint64_t piece = piece_least(l);
-    while (piece < l->rows && piece * piece < rows * piece_cost(l) / (stages - 1)) piece++;
-    return piece;
+    const uint64_t squared = rows * piece_cost(l) / (stages - 1), half = PIECE_TILE / 2;
+    uint64_t piece = piece_least(l); /* to the nearest whole tiles */
+    while (piece < l->rows && (piece + half) * (piece + half) < squared) piece += PIECE_TILE;
+    return piece < l->rows ? piece : l->rows;
 }
 
 static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)

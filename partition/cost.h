@@ -35,18 +35,18 @@ double item_seconds(const struct item_work *w, double rows);
 /* Rows of a decode micro-batch when all sequences answer: the scheduler's even group. */
 uint32_t decode_rows(const struct capacity *cap);
 
-/* Which micro-batch the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
+/* Seconds of one micro-batch on one nominal thread, half-way through the context: one with an even group of tokens, and
+ * one full of prompt rows, of which the head computes one. */
+double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
+double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
+
+/* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
  * as the slowest stage lets them. The tokens of a sequence alone pass one stage after the other and take the sum, however
  * the layers are cut: then its prompt, which streams through all stages, decides. */
 static inline bool prompts_decide(const struct capacity *cap)
 {
     return cap->sequences == 1;
 }
-
-/* Seconds of one micro-batch on one nominal thread, half-way through the context: one with an even group of tokens, and
- * one full of prompt rows, of which the head computes one. */
-double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
-double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
 
 /* How many nominal threads a worker is worth: speed * threads, at least a sliver. */
 double offer_power(const struct worker_offer *offer);

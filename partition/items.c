@@ -9,9 +9,9 @@
 #define PICOSECONDS 1e12
 #define TIME_MOST 1e15 /* of one item: a quarter of an hour; sums over any number of layers stay exact */
 
-static uint64_t picoseconds(const struct item_work *w, double rows)
+static uint64_t picoseconds(double seconds)
 {
-    double t = item_seconds(w, rows) * PICOSECONDS;
+    const double t = seconds * PICOSECONDS;
     return t < 1 ? 1 : t > TIME_MOST ? (uint64_t)TIME_MOST : (uint64_t)t;
 }
 
@@ -34,12 +34,11 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
     memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
     it.tensors[in_layers] = shape->output_norm;
     it.tensors[in_layers + 1] = shape->head;
-    const bool prompts = prompts_decide(capacity);
-    const uint32_t tokens = decode_rows(capacity);
     it.time[0] = 0;
     for (uint32_t i = 0; i < it.n; i++) {
-        struct item_work w = i < layers ? layer_work(shape, i, capacity->context / 2) : head_work(shape);
-        it.time[i + 1] = it.time[i] + picoseconds(&w, !prompts ? tokens : i < layers ? capacity->rows : 1);
+        const struct share one = items_share(&it, i, i + 1);
+        const bool prompts = prompts_decide(capacity);
+        it.time[i + 1] = it.time[i] + picoseconds(prompts ? prefill_seconds(shape, one, capacity) : decode_seconds(shape, one, capacity));
     }
     *out = it;
     return 0;

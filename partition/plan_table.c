@@ -73,6 +73,9 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     uint32_t rows = decode_rows(&plan->capacity), groups = (plan->capacity.sequences - 1) / rows + 1;
     if (groups > plan->capacity.in_flight) groups = plan->capacity.in_flight;
     double ring = groups / t_sum, rate = ring < 1 / t_max ? ring : 1 / t_max;
+    fprintf(to, prompts_decide(&plan->capacity) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
+                                                : "expected: a group of %u sequences, a token each\n",
+            prompts_decide(&plan->capacity) ? plan->capacity.rows : rows);
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone"
             " (nominal speeds; travel time not counted)\n", plan->capacity.rows / prompt_max, rate * rows,
             plan->capacity.sequences, 1 / t_alone);

@@ -1,6 +1,6 @@
 /* worker/text.c — see text.h.
  *
- * A layer is ten shared loops. Loops over rows are cut evenly, so a row's vectors stay in one core's cache from
+ * A layer is a dozen shared loops. Loops over rows are cut evenly, so a row's vectors stay in one core's cache from
  * one loop to the next; loops over panels of weights hand out pieces to whoever is free, because cores of small
  * machines are seldom all ours and the slowest would set the pace. */
 #include "worker/text.h"

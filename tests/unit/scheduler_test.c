@@ -257,6 +257,10 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
         const uint32_t wanted = threads == 1 || threads == 2 ? 16 : 32;
         CHECK(schedule_next(s, &b) && b.rows == wanted, "%u threads: %u rows", threads, b.rows);
         scheduler_close(&s);
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 700, NULL, 0, why));
+        CHECK(schedule_next(s, &b) && b.rows % 16 == 0, "%u threads: %u rows are no whole tiles", threads, b.rows);
+        scheduler_close(&s);
     }
 }
 

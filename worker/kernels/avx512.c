@@ -19,7 +19,9 @@ typedef __m512i vi;
 #define BLOCK_ROWS 16 /* of a tile of whole numbers */
 #define DOT_ROWS 4 /* rows whose whole-number sums are in registers: four chains hide the latency of vpdpbusd */
 #define MOST_VECTORS 2
-#define VECTORS(kind, rows) ((rows) <= 8 ? 1 : 2) /* few rows wait for memory: a single stream comes fastest */
+/* Few rows of whole numbers wait for memory, and a single stream comes fastest; the chains of few rows of floats are too short
+ * by themselves (docs/SPEED.md 18). */
+#define VECTORS(kind, rows) (kind_is_float(kind) ? ((rows) <= 4 ? 2 : 1) : ((rows) <= 8 ? 1 : 2))
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 12
 #define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */

@@ -65,9 +65,8 @@ struct acts {
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */
 void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols);
 
-/* Says what is in use now: must be called (by one thread) before quantize; x is for matrices of
- * floats alone. Rows past `rows` in the last tile must be
- * left alone or be zeros; they never reach a result. */
+/* Says what is in use now: must be called (by one thread) before quantize; x is for matrices of floats alone. Rows past
+ * `rows` in the last tile must be left alone or be zeros; they never reach a result. */
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx);
 
 /* Attention of `rows` query rows of one sequence over one key/value head, for all `heads` query heads that share it.
