@@ -313,10 +313,10 @@ static void add_matrix(struct bench_work *w, const struct tensor *t, double rows
 static double weights_read(const struct bench_test *t, double heads, const struct pipeline *p)
 {
     struct model_shape shape = model_shape(p->model);
-    double head = head_work(&shape).bytes, sum = 0;
+    double sum = 0;
     for (int i = 1; i <= p->stages; i++) {
         const struct stage_plan *s = &p->plan.stage[i - 1];
-        double batches = (double)t->stage[i].batches, own = s->share.head ? head : 0;
+        double batches = (double)t->stage[i].batches, own = share_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
         sum += batches * ((double)s->bytes.weights - own) + (t->prompt ? heads : batches) * own;
     }
     return sum;

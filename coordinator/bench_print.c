@@ -63,7 +63,7 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
         const struct share s = p->plan.stage[i - 1].share;
         char layers[32];
         if (s.first == s.end) snprintf(layers, sizeof layers, "head");
-        else snprintf(layers, sizeof layers, "%u-%u%s", s.first, s.end - 1, s.head ? " + head" : "");
+        else snprintf(layers, sizeof layers, "%u-%u%s", s.first, s.end - 1, share_has_head(s) ? " + head" : "");
         fprintf(to, " %5d  %-12s  %-7.7s %7d  %11.1f  %8.1f", i, layers, n->hello.isa, p->offers[i - 1].threads,
                 (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
         for (uint32_t k = 0; k < b->n; k++) {
@@ -150,7 +150,7 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
     const struct node *n = &p->nodes[i];
     const struct stage_plan *s = &p->plan.stage[i - 1];
     fprintf(to, "{\"first\": %u, \"end\": %u, \"head\": %s, \"isa\": ", s->share.first, s->share.end,
-            s->share.head ? "true" : "false");
+            share_has_head(s->share) ? "true" : "false");
     json_print_text(to, n->hello.isa);
     fprintf(to,
             ", \"threads\": %d, \"pid\": %u, \"planned_bytes\": %" PRIu64 ", \"peak_bytes\": %" PRIu64

@@ -222,7 +222,7 @@ static int assign(struct pipeline *p, int node, const struct tensor *tensors, ui
     const struct stage_plan *s = &p->plan.stage[node - 1];
     const struct capacity *c = &p->plan.capacity;
     struct assign a = {
-        .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .head = s->share.head,
+        .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.part, .part_end = (uint8_t)s->share.part_end,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
         .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->plan.stages ? node + 1 : 0),
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,

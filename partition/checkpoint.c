@@ -176,7 +176,7 @@ static int bind_head(struct checkpoint *c, struct err *why)
 
 static int bind_text_part(struct checkpoint *c, const char *prefix, struct err *why)
 {
-    struct share all = {0, c->config.text.layers, true};
+    struct share all = {0, c->config.text.layers, 0, HEAD_PARTS};
     size_t n = share_count(all);
     struct tensor *shapes = calloc(n, sizeof *shapes);
     c->parts[PART_TEXT].tensors = calloc(n + 1, sizeof *c->parts->tensors); /* and the embeddings */

@@ -40,7 +40,7 @@ static int shares_of_list(struct split *s, struct err *why)
         if (layers[i] > s->model->config.layers - at)
             return fail(why, E_USAGE, "--layers %s places more than the %u layers of the model", s->layers,
                         s->model->config.layers);
-        s->plan.share[i] = (struct share){at, at + layers[i], last};
+        s->plan.share[i] = (struct share){at, at + layers[i], 0, last ? HEAD_PARTS : 0};
         at += layers[i];
     }
     return plan_file_check(&s->plan, s->model->config.layers, "--layers", why);
@@ -121,7 +121,7 @@ static void print_manifest(FILE *to, const struct split *s)
         fprintf(to, ", \"worker\": ");
         json_print_text(to, s->plan.worker[i]);
         fprintf(to, ", \"first\": %u, \"end\": %u, \"head\": %s", share->first, share->end,
-                share->head ? "true" : "false");
+                share_has_head(*share) ? "true" : "false");
         fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
     }
     fprintf(to, "]}\n");

@@ -30,10 +30,12 @@ struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uin
     return w;
 }
 
-struct item_work head_work(const struct model_shape *shape)
+struct item_work head_work(const struct model_shape *shape, struct share s)
 {
     struct item_work w = {0};
-    add_matrix(&w, &shape->head);
+    struct tensor t = shape->head;
+    t.rows = share_words(&shape->config, s);
+    add_matrix(&w, &t);
     return w;
 }
 
@@ -64,8 +66,8 @@ static double seconds(const struct model_shape *shape, struct share s, const str
         struct item_work w = layer_work(shape, layer, cap->context / 2);
         sum += item_seconds(&w, rows);
     }
-    if (!s.head) return sum;
-    struct item_work w = head_work(shape);
+    if (!share_has_head(s)) return sum;
+    struct item_work w = head_work(shape, s);
     return sum + item_seconds(&w, head_rows);
 }
 

@@ -17,7 +17,7 @@
 #define NOMINAL_MACS_PER_SECOND 150e9 /* int8 multiply-adds of one thread */
 #define FLOAT_MAC_PRICE 4.0           /* int8 multiply-adds in the time of one of F16, BF16 or F32 weights */
 
-/* One item, a layer or the head. */
+/* One item, a layer or parts of the head. */
 struct item_work {
     double bytes;    /* of weights, read once per micro-batch */
     double macs;     /* multiply-adds per row */
@@ -27,7 +27,7 @@ struct item_work {
 
 /* `position` is that of the rows: how much there is to look back at. */
 struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uint32_t position);
-struct item_work head_work(const struct model_shape *shape);
+struct item_work head_work(const struct model_shape *shape, struct share s); /* of the parts that the share has */
 
 /* Seconds for `rows` rows of an item on one nominal thread. */
 double item_seconds(const struct item_work *w, double rows);

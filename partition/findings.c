@@ -59,7 +59,7 @@ static void look_at_gguf(struct findings *f, const struct gguf *g)
 
 static int count_memory(struct findings *f, const struct model_config *c, struct tensor *tensors, uint32_t context)
 {
-    struct share all = {0, c->layers, true};
+    struct share all = {0, c->layers, 0, HEAD_PARTS};
     f->context = context < c->context ? context : c->context;
     struct capacity cap = {.context = f->context, .sequences = 1, .rows = 64, .in_flight = 2};
     f->memory = stage_bytes(c, all, tensors, &cap, 1);
@@ -69,7 +69,7 @@ static int count_memory(struct findings *f, const struct model_config *c, struct
 
 static int look_at_model(struct findings *f, const struct model *m, uint32_t context, struct err *why)
 {
-    struct share all = {0, m->config.layers, true};
+    struct share all = {0, m->config.layers, 0, HEAD_PARTS};
     f->has_config = f->has_fingerprint = f->runs = true;
     f->config = m->config;
     f->head_type = block_info(m->head.type)->name;
@@ -180,7 +180,7 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
 static int count_quantised(struct findings *f, uint32_t context, struct err *why)
 {
     const struct model_config *c = &f->config;
-    struct share all = {0, c->layers, true};
+    struct share all = {0, c->layers, 0, HEAD_PARTS};
     size_t n = share_count(all);
     struct tensor *tensors = calloc(n, sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for a list of tensors");

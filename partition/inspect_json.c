@@ -101,7 +101,7 @@ void print_json(FILE *to, const struct findings *f, const struct gguf *g, const 
     if (f->has_vision) print_vision(to, f);
     if (f->find == FIND_SLICE)
         fprintf(to, ",\n \"share\": {\"first\": %u, \"end\": %u, \"head\": %s}", f->slice.share.first,
-                f->slice.share.end, f->slice.share.head ? "true" : "false");
+                f->slice.share.end, share_has_head(f->slice.share) ? "true" : "false");
     if (f->has_fingerprint) pair(to, "fingerprint", show_hash128(hex, f->fingerprint));
     if (f->has_memory) print_memory(to, f);
     fprintf(to, ",\n \"remarks\": [");

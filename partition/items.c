@@ -54,7 +54,7 @@ void items_close(struct items *it)
 struct share items_share(const struct items *it, uint32_t first, uint32_t end)
 {
     uint32_t layers = it->n - 1;
-    return (struct share){.first = first, .end = end < layers ? end : layers, .head = end == it->n};
+    return (struct share){.first = first, .end = end < layers ? end : layers, .part_end = end == it->n ? HEAD_PARTS : 0};
 }
 
 struct stage_bytes items_bytes(const struct items *it, uint32_t first, uint32_t end, const struct worker_offer *offer)

@@ -87,10 +87,10 @@ static uint64_t attend_parts_bytes(const struct model_config *c, int threads)
     return floats(times(lines, ATTEND_SPANS * attend_part(c->head_dim)));
 }
 
-uint64_t head_ids_bytes(const struct model_config *c, int threads)
+uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads)
 {
     const uint64_t at_once = threads < 1 ? 1 : threads < LOGIT_ROWS ? (uint64_t)threads : LOGIT_ROWS;
-    return to_64(times(times(c->vocab, sizeof(uint32_t)), at_once));
+    return to_64(times(times(share_words(c, s), sizeof(uint32_t)), at_once));
 }
 
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
@@ -98,7 +98,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
     uint64_t widest = most(c->hidden, q), each = threads > 0 ? (uint64_t)threads : 1;
-    uint64_t vocab = ((uint64_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    uint64_t words = ((uint64_t)share_words(c, s) + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     struct scratch_bytes b = {
         .stream = floats(times(cap->rows, c->hidden)),
         .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, c->ffn)))),
@@ -109,7 +109,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
         .attend = plus(times(each, attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
-    if (s.head) b.logits = plus(floats(times(LOGIT_ROWS, vocab)), head_ids_bytes(c, threads));
+    if (share_has_head(s)) b.logits = plus(floats(times(LOGIT_ROWS, words)), head_ids_bytes(c, s, threads));
     return b;
 }
 

@@ -48,7 +48,7 @@ struct scratch_bytes {
     uint64_t gate;    /* for each thread f32 [2][gate_floats(rows)] */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
     uint64_t attend;  /* attention: attend_bytes of each thread, and the parts of rows that threads share */
-    uint64_t logits;  /* f32 [LOGIT_ROWS, vocab rounded up to 16] and the sampler's, only with the head */
+    uint64_t logits;  /* f32 [LOGIT_ROWS, its words rounded up to 16] and the sampler's, only with a part of the head */
 };
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
@@ -67,8 +67,8 @@ static inline uint64_t gate_floats(uint32_t rows)
     return rows > GATE_FLOATS / 32 ? (uint64_t)rows * 32 : GATE_FLOATS;
 }
 
-/* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][vocab]. */
-uint64_t head_ids_bytes(const struct model_config *c, int threads);
+/* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][words]. */
+uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads);
 
 /* Attention's numbers that memory depends on: see worker/kernels/kernels.h, struct attend. */
 #define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */

@@ -21,8 +21,8 @@ char *show_share(char out[64], struct share s)
     char layers[40];
     if (s.end == s.first + 1) snprintf(layers, sizeof layers, "layer %u", s.first);
     else snprintf(layers, sizeof layers, "layers %u-%u", s.first, s.end - 1);
-    if (s.first == s.end) snprintf(out, 64, "%s", s.head ? "the head" : "nothing");
-    else snprintf(out, 64, "%s%s", layers, s.head ? " and the head" : "");
+    if (s.first == s.end) snprintf(out, 64, "%s", share_has_head(s) ? "the head" : "nothing");
+    else snprintf(out, 64, "%s%s", layers, share_has_head(s) ? " and the head" : "");
     return out;
 }
 
@@ -42,7 +42,8 @@ static uint64_t plan_hash(const struct plan *p, const struct items *it)
     for (int i = 0; i < p->stages; i++) {
         h = hash_fold(h, p->stage[i].share.first);
         h = hash_fold(h, p->stage[i].share.end);
-        h = hash_fold(h, p->stage[i].share.head);
+        h = hash_fold(h, p->stage[i].share.part);
+        h = hash_fold(h, p->stage[i].share.part_end);
     }
     for (size_t i = 0; i < (size_t)c->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
     return h;
@@ -117,7 +118,7 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
     return fail(why, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
                 show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
                 show_share(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
-                plan->capacity.context, s->share.end == s->share.first + !s->share.head ? "s" : "",
+                plan->capacity.context, s->share.end == s->share.first + !share_has_head(s->share) ? "s" : "",
                 show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
 }
 

@@ -26,7 +26,7 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
         fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
         json_print_text(to, offers[i].name);
         fprintf(to, ", \"first\": %u, \"end\": %u, \"head\": %s", s->share.first, s->share.end,
-                s->share.head ? "true" : "false");
+                share_has_head(s->share) ? "true" : "false");
         fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
                 s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
     }
@@ -48,6 +48,14 @@ static int read_worker(struct json *j, char out[64])
     return 0;
 }
 
+static int read_head(struct json *j, struct share *s)
+{
+    bool head;
+    TRY(json_truth(j, &head));
+    s->part_end = head ? HEAD_PARTS : 0;
+    return 0;
+}
+
 static int read_stage(struct json *j, struct share *s, char worker[64])
 {
     struct json_text key;
@@ -59,7 +67,7 @@ static int read_stage(struct json *j, struct share *s, char worker[64])
         if (seen) *seen = true;
         if (seen == &first) TRY(json_u32(j, 0, LAYERS_MOST, &s->first));
         else if (seen == &end) TRY(json_u32(j, 0, LAYERS_MOST, &s->end));
-        else if (seen == &head) TRY(json_truth(j, &s->head));
+        else if (seen == &head) TRY(read_head(j, s));
         else if (json_is(key, "worker")) TRY(read_worker(j, worker));
         else TRY(json_skip(j));
     }
@@ -129,10 +137,10 @@ int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from
     for (int i = 0; i < p->stages; i++) {
         const struct share *s = &p->share[i];
         bool last = i == p->stages - 1;
-        if (s->first != at || s->end < s->first || s->end > layers || s->head != last || (s->first == s->end && !last))
+        if (s->first != at || s->end < s->first || s->end > layers || share_has_head(*s) != last || (s->first == s->end && !last))
             return fail(why, E_USAGE,
                         "%s: stage %d has layers %u to %u%s; wanted runs of layers in order, here from %u on, and the "
-                        "head in the last", from, i + 1, s->first, s->end, s->head ? " and the head" : "", at);
+                        "head in the last", from, i + 1, s->first, s->end, share_has_head(*s) ? " and the head" : "", at);
         at = s->end;
     }
     return at == layers ? 0 : fail(why, E_USAGE, "%s places %u layers, the model has %u", from, at, layers);

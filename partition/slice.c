@@ -33,7 +33,7 @@ bool read_hash128(struct hash128 *out, const char *text, size_t n)
 bool share_within(struct share wanted, struct share have)
 {
     bool layers = wanted.first == wanted.end || (wanted.first >= have.first && wanted.end <= have.end);
-    return layers && (have.head || !wanted.head);
+    return layers && (!share_has_head(wanted) || share_has_head(have));
 }
 
 /* ---- writing ---- */
@@ -44,7 +44,7 @@ static void put_label(const struct model *m, struct share s, struct gguf_out *o)
     gguf_put_text(o, SLICE_FINGERPRINT, show_hash128(hex, m->fingerprint));
     gguf_put_u32(o, SLICE_FIRST, s.first);
     gguf_put_u32(o, SLICE_END, s.end);
-    gguf_put_bool(o, SLICE_HEAD, s.head);
+    gguf_put_bool(o, SLICE_HEAD, share_has_head(s));
 }
 
 /* What speaks of tokens has no meaning without them. */
@@ -110,7 +110,9 @@ int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *
     TRY(gguf_text(g, SLICE_FINGERPRINT, &hex, why));
     TRY(gguf_u64(g, SLICE_FIRST, &first, why));
     TRY(gguf_u64(g, SLICE_END, &end, why));
-    TRY(gguf_bool(g, SLICE_HEAD, &out->share.head, why));
+    bool head;
+    TRY(gguf_bool(g, SLICE_HEAD, &head, why));
+    out->share.part_end = head ? HEAD_PARTS : 0;
     if (!read_hash128(&out->fingerprint, hex.text, hex.n))
         return fail(why, E_FILE, "%s: %s is not 32 hexadecimal digits", gguf_path(g, 0), SLICE_FINGERPRINT);
     if (first > end || end > 65536)

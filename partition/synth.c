@@ -103,7 +103,7 @@ struct named {
 /* The order of real files: embedding, layers, final norm; then a head of its own if there is one. */
 static struct named *list_tensors(const struct synth *s, const struct model_config *c, size_t *count)
 {
-    struct share all = {0, c->layers, true};
+    struct share all = {0, c->layers, 0, HEAD_PARTS};
     size_t n = share_count(all), at = 0;
     struct tensor *shapes = calloc(n, sizeof *shapes);
     struct named *list = calloc(n + 1, sizeof *list);

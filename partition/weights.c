@@ -66,25 +66,28 @@ static struct tensor shape_of(const struct model_config *c, enum role role, uint
 
 size_t share_count(struct share s)
 {
-    return (size_t)(s.end - s.first) * W_LAYER_ROLES + (s.head ? 2 : 0);
+    return (size_t)(s.end - s.first) * W_LAYER_ROLES + (share_has_head(s) ? 2 : 0);
 }
 
 void share_shape(const struct model_config *c, struct share s, struct tensor *out)
 {
     for (uint32_t layer = s.first; layer < s.end; layer++)
         for (int role = 0; role < W_LAYER_ROLES; role++) *out++ = shape_of(c, (enum role)role, layer);
-    if (!s.head) return;
+    if (!share_has_head(s)) return;
     *out++ = shape_of(c, W_OUTPUT_NORM, 0);
     *out = shape_of(c, W_HEAD, 0);
+    out->rows = share_words(c, s);
 }
 
 void share_tensors(const struct model *m, struct share s, struct tensor *out)
 {
     size_t layers = (size_t)(s.end - s.first) * W_LAYER_ROLES;
     memcpy(out, m->layer_tensors + (size_t)s.first * W_LAYER_ROLES, layers * sizeof *out);
-    if (!s.head) return;
+    if (!share_has_head(s)) return;
     out[layers] = m->output_norm;
     out[layers + 1] = m->head;
+    out[layers + 1].rows = share_words(&m->config, s);
+    out[layers + 1].data += share_word(&m->config, s) * block_row_bytes(m->head.type, m->head.cols);
 }
 
 /* ---- a file's tensors ---- */

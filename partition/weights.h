@@ -39,11 +39,53 @@ struct model {
 int model_open(struct model **out, const char *path, struct err *why);
 void model_close(struct model **model);
 
-/* A stage's share: layers first..end-1, and the head if it has it. */
+/* The head is cut by words, its rows, into parts of equal size (the last may be shorter): a part's sums are the same
+ * whoever makes them. Multiples of 16 rows, so that no panel is cut. */
+#define HEAD_PARTS 16
+static inline uint32_t head_part_words(uint32_t vocab)
+{
+    return ((vocab - 1) / HEAD_PARTS / 16 + 1) * 16;
+}
+/* The first word of a part; of part HEAD_PARTS the end of the vocabulary. */
+static inline uint32_t head_word(uint32_t vocab, uint32_t part)
+{
+    const uint64_t word = (uint64_t)part * head_part_words(vocab);
+    return word < vocab ? (uint32_t)word : vocab;
+}
+
+/* A stage's share: layers first..end-1, and these parts of the head. */
 struct share {
     uint32_t first, end;
-    bool head;
+    uint32_t part, part_end; /* equal: none */
 };
+
+static inline bool share_has_head(struct share s)
+{
+    return s.part < s.part_end;
+}
+
+static inline bool share_has_whole_head(struct share s)
+{
+    return s.part == 0 && s.part_end == HEAD_PARTS;
+}
+
+/* The first of its words, and how many. */
+static inline uint32_t share_word(const struct model_config *c, struct share s)
+{
+    return head_word(c->vocab, s.part);
+}
+static inline uint32_t share_words(const struct model_config *c, struct share s)
+{
+    return head_word(c->vocab, s.part_end) - head_word(c->vocab, s.part);
+}
+
+/* False for a share that cannot be: it has nothing, too much, or a part without words. */
+static inline bool share_can_be(const struct model_config *c, struct share s)
+{
+    const bool layers = s.first <= s.end && s.end <= c->layers;
+    const bool parts = s.part <= s.part_end && s.part_end <= HEAD_PARTS;
+    return layers && parts && (s.first < s.end || share_has_head(s)) && (!share_has_head(s) || share_words(c, s) > 0);
+}
 
 size_t share_count(struct share s);                                  /* of tensors */
 void share_shape(const struct model_config *c, struct share s, struct tensor *out); /* role, layer, rows, cols; no type, no data */

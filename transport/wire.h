@@ -18,6 +18,8 @@
 #define WIRE_STAGES 64   /* workers in a run, at most */
 #define WIRE_SEGMENTS 512 /* of one micro-batch, at most */
 #define WIRE_ROWS 4096   /* of one micro-batch, at most */
+#define WIRE_PARTS 16    /* into which a head is cut by words */
+#define WIRE_CANDIDATES 1024 /* for one token, of one worker, at most */
 
 struct greet {
     uint16_t node; /* 1..nodes-1: who you are from now on */
@@ -42,7 +44,7 @@ struct wire_config {
 struct assign {
     struct wire_config config;
     uint32_t first, end; /* layers */
-    bool head;
+    uint8_t part, part_end; /* of the head's WIRE_PARTS; equal: none */
     bool vision; /* an M_ASSIGN_VISION follows */
     uint32_t context, sequences, rows, in_flight; /* struct capacity */
     uint32_t threads;                             /* 0: the worker's own choice */

@@ -34,7 +34,7 @@ int head_open(struct head *h, const struct model_config *c, const struct weight 
 {
     *h = (struct head){.config = c, .norm = norm, .matrix = matrix, .scores = scratch};
     h->ld = ((size_t)c->vocab + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
-    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, threads);
+    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, (struct share){.part_end = HEAD_PARTS}, threads);
     if (bytes < for_scores + for_ids)
         return fail(why, E_INTERNAL, "the head was planned with %llu bytes of scratch and needs %llu",
                     (unsigned long long)bytes, (unsigned long long)(for_scores + for_ids));

@@ -89,7 +89,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
-    if (s->share.head)
+    if (share_has_head(s->share))
         TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
                       in->threads, for_head, cut.logits, why));
     team_open(in->threads);
@@ -101,8 +101,9 @@ static int plan_check(const struct stage_plan_in *in, struct err *why)
     const struct share *s = &in->share;
     const struct capacity *c = &in->capacity;
     TRY(config_check(&in->config, "the plan", why));
-    if (s->first > s->end || s->end > in->config.layers || (s->first == s->end && !s->head))
-        return fail(why, E_WIRE, "a stage of layers %u to %u of %u cannot be", s->first, s->end, in->config.layers);
+    if (!share_can_be(&in->config, *s))
+        return fail(why, E_WIRE, "a stage of layers %u to %u of %u and parts %u to %u of the head cannot be", s->first, s->end,
+                    in->config.layers, s->part, s->part_end);
     if (c->context == 0 || c->sequences == 0 || c->rows == 0 || c->rows > WIRE_ROWS)
         return fail(why, E_WIRE, "a plan for %u sequences of %u positions, %u rows at a time (1 to %u) cannot be",
                     c->sequences, c->context, c->rows, WIRE_ROWS);
@@ -191,7 +192,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
     meet(b);
-    if (s->share.head && !stopped(s)) head_answer(&s->head, b, x, call);
+    if (share_has_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
 }
 
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
@@ -201,7 +202,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check(&s->sequences, w, why));
-    if (s->share.head) TRY(head_ask(&s->head, &call));
+    if (share_has_head(s->share)) TRY(head_ask(&s->head, &call));
     sequences_advance(&s->sequences, w);
     places_set(s->places, w);
     bench_set_rows(&s->bench, w->n_rows);
@@ -215,7 +216,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
         stage_pass(s, x, &call);
     }
     if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
-    return s->share.head ? s->head.code : 0;
+    return share_has_head(s->share) ? s->head.code : 0;
 }
 
 void stage_heed(struct stage *s, const volatile bool *stop)

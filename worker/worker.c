@@ -134,15 +134,16 @@ static int check_assignment(const struct member *m, struct err *why)
 {
     const struct assign *a = &m->assign;
     TRY(config_check(&m->config, "the assignment", why));
-    if (a->first > a->end || a->end > m->config.layers || (a->first == a->end && !a->head))
-        return fail(why, E_WIRE, "the assignment says layers %u to %u of %u", a->first, a->end, m->config.layers);
+    if (!share_can_be(&m->config, m->share))
+        return fail(why, E_WIRE, "the assignment says layers %u to %u of %u and parts %u to %u of the head", a->first, a->end,
+                    m->config.layers, a->part, a->part_end);
     if (a->n_types != m->count)
         return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %u", a->n_types, m->count);
     if (!a->rows || a->rows > WIRE_ROWS || !a->sequences || a->sequences > WIRE_SEGMENTS || !a->in_flight ||
         a->in_flight > WIRE_STAGES || !a->context || a->context > (1u << 24))
         return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", a->rows,
                     a->sequences, a->in_flight, a->context);
-    if (a->next >= m->greet.nodes || (a->head != (a->next == 0)))
+    if (a->next >= m->greet.nodes || (a->next && share_has_whole_head(m->share)))
         return fail(why, E_WIRE, "the assignment sends results to node %u of %u", a->next, m->greet.nodes);
     return 0;
 }
@@ -190,7 +191,7 @@ static int take_text(struct member *m, struct frame *f, struct err *why)
 {
     TRY(assign_read(&m->assign, f, why));
     m->config = config_of(&m->assign.config);
-    m->share = (struct share){m->assign.first, m->assign.end, m->assign.head};
+    m->share = (struct share){m->assign.first, m->assign.end, m->assign.part, m->assign.part_end};
     m->threads = threads_of(m, m->assign.threads);
     bool sane = m->share.first <= m->share.end && m->share.end <= m->config.layers && m->config.layers < 4096;
     m->count = sane ? (uint32_t)share_count(m->share) : 0;

@@ -44,7 +44,7 @@ static void read_all(const struct gguf *g)
 
 static void use_model(const struct model *m)
 {
-    struct share all = {0, m->config.layers, true};
+    struct share all = {0, m->config.layers, 0, HEAD_PARTS};
     struct capacity cap = {4096, 1, 64, 2};
     struct tensor *tensors = calloc(share_count(all), sizeof *tensors);
     if (!tensors) return;

@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST ASSIGN_VISION SEE SEEN DIARY_ASK DIARY".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST ASSIGN_VISION SEE SEEN DIARY_ASK DIARY SCORE SCORED".split())}
 
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
@@ -65,7 +65,7 @@ config = struct.pack("<10I5f", 26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144,
 FRAMES = [
     frame("GREET", struct.pack("<HH4xQ", 2, 4, 0x5A5A5A5A12345678)),
     frame("HELLO", struct.pack("<IIQ", 4242, 8, 17 << 30) + text("0.1") + text("attic") + text("avx512-vnni")),
-    frame("ASSIGN", config + struct.pack("<7IHBBQQ", 7, 19, 4096, 8, 512, 4, 2, 3, 1, 1, 0x1234567890ABCDEF, 0xFEDCBA0987654321)
+    frame("ASSIGN", config + struct.pack("<7IHBBBQQ", 7, 19, 4096, 8, 512, 4, 2, 3, 3, 9, 1, 0x1234567890ABCDEF, 0xFEDCBA0987654321)
           + text("tcp://10.0.0.7:7001") + text("/models/gemma-3-1b.gguf") + struct.pack("<I", 7) + bytes([0, 2, 2, 1, 14, 2, 0])),
     frame("ACCEPT", struct.pack("<B7x6Q", 1, 1, 2, 3, 4, 5, 15)),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),

@@ -73,11 +73,11 @@ TEST(rows_are_filled_up_to_whole_panels)
 
 TEST(a_layer_of_the_4b_weighs_what_is_published)
 {
-    struct stage_bytes b = bytes_of(&four_b, (struct share){3, 4, false}, T_Q4_0, T_Q6_K, usual);
+    struct stage_bytes b = bytes_of(&four_b, (struct share){3, 4, 0, 0}, T_Q4_0, T_Q6_K, usual);
     CHECK(b.weights == 53127168, "%llu", (unsigned long long)b.weights);
-    b = bytes_of(&four_b, (struct share){34, 34, true}, T_Q4_0, T_Q8_0, usual);
+    b = bytes_of(&four_b, (struct share){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q8_0, usual);
     CHECK(b.weights == 713031680 + 2560 * 4, "%llu", (unsigned long long)b.weights);
-    b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_F16, usual);
+    b = bytes_of(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_F16, usual);
     CHECK(b.weights == 3148511232, "%llu", (unsigned long long)b.weights);
 }
 
@@ -116,11 +116,11 @@ TEST(a_ring_is_never_too_short)
 TEST(kv_grows_with_sequences)
 {
     struct capacity cap = usual;
-    uint64_t one = bytes_of(&four_b, (struct share){0, 34, false}, T_Q4_0, T_Q6_K, cap).kv;
+    uint64_t one = bytes_of(&four_b, (struct share){0, 34, 0, 0}, T_Q4_0, T_Q6_K, cap).kv;
     CHECK(one == (5 * 64 + 29 * 18) * 64ull * 4096, "%llu", (unsigned long long)one);
     cap.sequences = 7;
-    CHECK(bytes_of(&four_b, (struct share){0, 34, false}, T_Q4_0, T_Q6_K, cap).kv == 7 * one);
-    CHECK(bytes_of(&four_b, (struct share){34, 34, true}, T_Q4_0, T_Q6_K, cap).kv == 0);
+    CHECK(bytes_of(&four_b, (struct share){0, 34, 0, 0}, T_Q4_0, T_Q6_K, cap).kv == 7 * one);
+    CHECK(bytes_of(&four_b, (struct share){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, cap).kv == 0);
 }
 
 /* ---- scratch ---- */
@@ -137,7 +137,8 @@ TEST(activations_are_tiles_of_16_rows_and_blocks_of_32)
 
 TEST(scratch_has_room_for_the_widest_operand)
 {
-    struct scratch_bytes b = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 2);
+    const struct share whole = {0, 34, 0, HEAD_PARTS};
+    struct scratch_bytes b = scratch_bytes(&four_b, whole, &usual, 2);
     CHECK(b.stream == 64 * 2560 * 4 && b.rows_a == 64 * 10240 * 4 && b.rows_b == 64 * 2560 * 4);
     CHECK(b.acts == act_bytes(64, 2560) && b.ffn == act_bytes(64, 10240));
     CHECK(b.gate == 2 * 2 * 16384 * 4 && gate_columns(64) == 256);
@@ -145,12 +146,12 @@ TEST(scratch_has_room_for_the_widest_operand)
     CHECK(b.attend == 2 * attend_bytes(256) + 3 * 2 * ATTEND_SPANS * (256 + 32) * 4);
     CHECK(attend_bytes(256) == 2 * 64 * 256 * 4 + 128 * (256 + 32) * 4 && attend_bytes(250) == attend_bytes(256));
     CHECK(b.logits == 16 * 262144 * 4 + 2 * 262144 * 4);
-    CHECK(head_ids_bytes(&four_b, 0) == 262144 * 4 && head_ids_bytes(&four_b, 99) == 16 * 262144 * 4);
-    CHECK(scratch_bytes(&four_b, (struct share){0, 34, false}, &usual, 2).logits == 0);
+    CHECK(head_ids_bytes(&four_b, whole, 0) == 262144 * 4 && head_ids_bytes(&four_b, whole, 99) == 16 * 262144 * 4);
+    CHECK(scratch_bytes(&four_b, (struct share){0, 34, 0, 0}, &usual, 2).logits == 0);
 
     struct model_config c = four_b;
     c.ffn = 96;
-    b = scratch_bytes(&c, (struct share){0, 34, true}, &usual, 2);
+    b = scratch_bytes(&c, (struct share){0, 34, 0, HEAD_PARTS}, &usual, 2);
     CHECK(b.rows_a == 64 * (2048 + 2 * 1024) * 4, "q, k and v side by side");
     CHECK(b.rows_b == 64 * 2560 * 4 && b.acts == act_bytes(64, 2560));
 }
@@ -168,21 +169,21 @@ TEST(a_longer_context_needs_more_pages_and_nothing_else)
 {
     struct capacity longer = usual;
     longer.context *= 32;
-    struct stage_bytes a = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, usual);
-    struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, longer);
+    struct stage_bytes a = bytes_of(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+    struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, longer);
     CHECK(b.scratch == a.scratch && b.kv > a.kv && b.total - a.total == b.kv - a.kv);
 }
 
 TEST(spans_are_shared_out_only_when_there_are_threads_to_share)
 {
-    struct scratch_bytes one = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 1);
+    struct scratch_bytes one = scratch_bytes(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, &usual, 1);
     CHECK(one.attend == attend_bytes(256) && ATTEND_SPAN % KV_PAGE == 0);
 }
 
 TEST(the_total_is_the_sum)
 {
-    struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, true}, T_Q4_0, T_Q6_K, usual);
-    struct scratch_bytes s = scratch_bytes(&four_b, (struct share){0, 34, true}, &usual, 2);
+    struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+    struct scratch_bytes s = scratch_bytes(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, &usual, 2);
     CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.ffn + s.gate + s.rope + s.attend + s.logits);
     CHECK(b.frames == (4 + 2) * (64 * 2560 * 4 + 65536));
     CHECK(b.total == b.weights + b.kv + b.scratch + b.frames + b.runtime);
@@ -193,7 +194,7 @@ TEST(absurd_capacities_stop_at_the_largest_number)
     struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     struct model_config c = four_b;
     c.kv_heads = c.heads = 1024, c.head_dim = 512, c.hidden = 65536, c.ffn = 1 << 20, c.layers = 1024;
-    struct stage_bytes b = bytes_of(&c, (struct share){0, 1024, true}, T_F32, T_F32, cap);
+    struct stage_bytes b = bytes_of(&c, (struct share){0, 1024, 0, HEAD_PARTS}, T_F32, T_F32, cap);
     CHECK(b.total == UINT64_MAX && b.kv == UINT64_MAX && b.frames == UINT64_MAX);
     CHECK(b.weights > 1ull << 40 && b.weights < 1ull << 60);
 }

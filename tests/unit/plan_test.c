@@ -22,7 +22,7 @@ static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
 /* A model without a file: shapes from the config, types as asked. */
 static struct model_shape invent(struct model_config c, uint32_t type, uint32_t head_type)
 {
-    struct share all = {0, c.layers, true};
+    struct share all = {0, c.layers, 0, HEAD_PARTS};
     share_shape(&c, all, tensors);
     for (size_t i = 0; i < share_count(all); i++) tensors[i].type = role_is_norm(tensors[i].role) ? T_F32 : type;
     struct tensor *last = &tensors[share_count(all) - 2];
@@ -79,8 +79,8 @@ static void check_whole(const struct plan *p, const struct model_config *c)
     CHECK(p->stage[0].share.first == 0);
     for (int i = 0; i < p->stages; i++) {
         struct share s = p->stage[i].share;
-        CHECK(s.end > s.first || s.head, "worker %d has nothing", i + 1);
-        CHECK(s.head == (i == p->stages - 1));
+        CHECK(s.end > s.first || share_has_head(s), "worker %d has nothing", i + 1);
+        CHECK(share_has_head(s) == (i == p->stages - 1));
         if (i) CHECK(s.first == p->stage[i - 1].share.end);
     }
     CHECK(p->stage[p->stages - 1].share.end == c->layers);
@@ -134,7 +134,7 @@ TEST(a_4b_model_with_a_q6_head_on_three_workers)
     uint32_t first = p.stage[0].share.end, second = p.stage[1].share.end - first, third = 34 - first - second;
     CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first,
           second, third);
-    struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m);
+    struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m, (struct share){0, 0, 0, HEAD_PARTS});
     CHECK(head.macs / layer.macs > 7 && head.macs / layer.macs < 7.2, "%g", head.macs / layer.macs);
     CHECK(head.bytes / layer.bytes > 10 && head.bytes / layer.bytes < 14, "%g", head.bytes / layer.bytes);
     double mean = (p.stage[0].expected + p.stage[1].expected + p.stage[2].expected) / 3;
@@ -160,7 +160,7 @@ TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
     struct model_config c = small(34);
     c.window = 0;
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
-    m.head.rows = 1; /* weighs nothing */
+    m.config.vocab = m.head.rows = 1; /* weighs nothing */
     struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 3, &usual, why));
@@ -173,7 +173,7 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
     struct model_config c = small(30);
     c.window = 0; /* all layers alike */
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
-    m.head.rows = 1;
+    m.config.vocab = m.head.rows = 1;
     struct worker_offer o[2] = {{"slow", 0, 1, 1, 0}, {"fast", 0, 1, 2, 0}};
     struct plan p;
     NEED(plan_solve(&p, &m, o, 2, &usual, why));
@@ -215,7 +215,7 @@ TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
     struct err no = {0};
     CHECK(plan_solve(&p, &m, o, 5, &usual, &no) == E_USAGE && strstr(no.text, "at most 4"), "%s", no.text);
     NEED(plan_solve(&p, &m, o, 4, &usual, why));
-    CHECK(p.stage[3].share.head && p.stage[3].share.first == 3 && p.stage[3].share.end == 3);
+    CHECK(share_has_head(p.stage[3].share) && p.stage[3].share.first == 3 && p.stage[3].share.end == 3);
     CHECK(plan_solve(&p, &m, o, 0, &usual, &no) == E_USAGE);
     struct capacity none = usual;
     none.sequences = 0;

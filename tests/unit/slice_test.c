@@ -34,14 +34,14 @@ TEST(a_shard_holds_its_share_and_its_label)
     struct model *m;
     struct gguf *g;
     struct slice_label label;
-    NEED(written(&f, &m, &g, (struct share){3, 8, true}, why));
+    NEED(written(&f, &m, &g, (struct share){3, 8, 0, HEAD_PARTS}, why));
     NEED(slice_label_read(&label, g, why));
-    CHECK(label.share.first == 3 && label.share.end == 8 && label.share.head);
+    CHECK(label.share.first == 3 && label.share.end == 8 && share_has_head(label.share));
     CHECK(label.fingerprint.low == m->fingerprint.low && label.fingerprint.high == m->fingerprint.high);
     CHECK(gguf_tensor_count(g) == 5 * W_LAYER_ROLES + 2 && !gguf_tensor(g, "blk.2.attn_q.weight"));
     CHECK(!gguf_has(g, "tokenizer.ggml.tokens") && gguf_has(g, "gemma3.block_count"));
-    same_bytes(m, g, (struct share){3, 8, true});
-    same_bytes(m, g, (struct share){4, 6, false});
+    same_bytes(m, g, (struct share){3, 8, 0, HEAD_PARTS});
+    same_bytes(m, g, (struct share){4, 6, 0, 0});
     gguf_close(&g);
     model_close(&m);
     folder_end(&f);
@@ -54,11 +54,11 @@ TEST(what_a_shard_does_not_hold_is_refused)
     struct gguf *g;
     struct tensor t[W_LAYER_ROLES];
     struct err no = {0};
-    NEED(written(&f, &m, &g, (struct share){0, 2, false}, why));
-    share_tensors(m, (struct share){2, 3, false}, t);
+    NEED(written(&f, &m, &g, (struct share){0, 2, 0, 0}, why));
+    share_tensors(m, (struct share){2, 3, 0, 0}, t);
     CHECK(slice_tensors(g, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "has no tensor blk.2.attn_norm.weight"),
           "%s", no.text);
-    share_tensors(m, (struct share){1, 2, false}, t);
+    share_tensors(m, (struct share){1, 2, 0, 0}, t);
     t[W_Q].type = T_Q8_0;
     CHECK(slice_tensors(g, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q8_0"), "%s", no.text);
     t[W_Q].type = T_Q4_0, t[W_Q].rows++;
@@ -76,7 +76,7 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
     struct gguf *g;
     struct slice_label label;
     struct err no = {0};
-    NEED(written(&f, &m, &g, (struct share){0, 2, false}, why));
+    NEED(written(&f, &m, &g, (struct share){0, 2, 0, 0}, why));
     CHECK(model_open(&other, folder_path(&f, "shard.gguf"), &no) == E_FILE && strstr(no.text, "one worker's shard"),
           "%s", no.text);
     CHECK(slice_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s",
@@ -88,10 +88,10 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
 
 TEST(shares_within_others)
 {
-    struct share have = {3, 8, false}, all = {0, 8, true};
-    CHECK(share_within((struct share){3, 8, false}, have) && share_within((struct share){4, 5, false}, have));
-    CHECK(!share_within((struct share){2, 5, false}, have) && !share_within((struct share){3, 8, true}, have));
-    CHECK(share_within((struct share){8, 8, true}, all) && !share_within((struct share){8, 8, true}, have));
+    struct share have = {3, 8, 0, 0}, all = {0, 8, 0, HEAD_PARTS};
+    CHECK(share_within((struct share){3, 8, 0, 0}, have) && share_within((struct share){4, 5, 0, 0}, have));
+    CHECK(!share_within((struct share){2, 5, 0, 0}, have) && !share_within((struct share){3, 8, 0, HEAD_PARTS}, have));
+    CHECK(share_within((struct share){8, 8, 0, HEAD_PARTS}, all) && !share_within((struct share){8, 8, 0, HEAD_PARTS}, have));
 }
 
 TEST(fingerprints_survive_being_written)

@@ -81,7 +81,7 @@ static uint8_t *toy_matrix(const struct tensor *t, uint64_t *state)
 
 static struct toy *toy_make(struct model_config config, struct toy_types types, uint64_t seed)
 {
-    const struct share whole = {0, config.layers, true};
+    const struct share whole = {0, config.layers, 0, HEAD_PARTS};
     struct toy *toy = malloc(sizeof *toy);
     *toy = (struct toy){config, share_count(whole), calloc(share_count(whole), sizeof *toy->tensors)};
     share_shape(&config, whole, toy->tensors);
@@ -166,7 +166,7 @@ static int relay_add_stage(struct relay *r, uint32_t first, uint32_t end, bool h
                            struct err *why)
 {
     struct kernels k;
-    struct share share = {first, end, head};
+    struct share share = {first, end, 0, head ? HEAD_PARTS : 0};
     struct stage_plan_in in = relay_stage(r->toy, share, plan);
     TRY(kernels_named(&k, plan->isa, why));
     TRY(stage_open(&r->stages[r->n], &in, &k, why));

@@ -231,8 +231,8 @@ TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
     struct model *x;
     struct tensor shape[2 * W_LAYER_ROLES + 2], full[2 * W_LAYER_ROLES + 2];
     NEED(open_image(&x, &m, why));
-    static const struct share shares[] = {{0, 2, true},  {0, 1, false}, {1, 2, true},
-                                          {1, 2, false}, {2, 2, true},  {0, 0, false}};
+    static const struct share shares[] = {{0, 2, 0, HEAD_PARTS},  {0, 1, 0, 0}, {1, 2, 0, HEAD_PARTS},
+                                          {1, 2, 0, 0}, {2, 2, 0, HEAD_PARTS}, {0, 0, 0, 0}};
     static const size_t counts[] = {28, 13, 15, 13, 2, 0};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         CHECK(share_count(shares[i]) == counts[i]);
