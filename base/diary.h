@@ -10,12 +10,12 @@
 
 #define DIARY_SPANS 8192
 
-enum diary_what { DIARY_ROWS = 0, DIARY_PICTURE = 1 };
+enum diary_what { DIARY_ROWS = 0, DIARY_PICTURE = 1, DIARY_SCORES = 2 };
 
 struct diary_span {
     uint64_t begin_ns, end_ns; /* clock_ns */
     uint64_t number;           /* of the micro-batch, or of the picture */
-    uint32_t amount;           /* rows of the micro-batch, or layers of the encoder */
+    uint32_t amount;           /* rows of the micro-batch, rows of it that were scored, or layers of the encoder */
     uint32_t what;             /* enum diary_what */
 };
 

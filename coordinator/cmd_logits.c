@@ -87,6 +87,7 @@ static int compute(struct pipeline *p, struct request *r, struct album *a, const
     uint32_t most = SCORES_IN_FLIGHT / (p->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;
+    p->whole_head = true;
     TRY(pipeline_launch(p, &c, why));
     TRY(serve_open(&s, p, why));
     int code = serve(p, s, r, a, o, why);

@@ -44,6 +44,7 @@ struct pipeline {
     struct vision_plan vision;
     uint64_t run, pinged_ns;
     bool launched;
+    bool whole_head; /* asked for before the launch: somebody wants all scores of a row in one place */
     double launch_seconds;
     struct trace *trace; /* NULL unless asked for */
 };

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/embed.h"
+#include "coordinator/gather.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/trace.h"
 
@@ -20,6 +21,7 @@ struct server {
     struct pipeline *pipe;
     struct pictures *pictures;   /* NULL: no encoder */
     struct scheduler *scheduler; /* NULL: no text model */
+    struct gather *gather;       /* NULL: the head is whole */
     struct requests all;         /* by number; NULL when over */
     struct requests waiting;     /* for their pictures, in the order they came */
     uint32_t *of_slot;        /* number of the request in a slot, UINT32_MAX if none */
@@ -43,6 +45,7 @@ static int open_text(struct server *s, struct err *why)
                                       .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};
     for (uint32_t i = 0; i < limits.stages; i++)
         if (s->pipe->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)s->pipe->offers[i].threads;
+    TRY(gather_open(&s->gather, s->pipe, why));
     return scheduler_open(&s->scheduler, &limits, why);
 }
 
@@ -63,6 +66,7 @@ void serve_close(struct server **ps)
     struct server *s = *ps;
     if (!s) return;
     scheduler_close(&s->scheduler);
+    gather_close(&s->gather);
     pictures_close(&s->pictures);
     free(s->all.request);
     free(s->waiting.request);
@@ -323,13 +327,26 @@ static int take_token(struct server *s, const struct token *t, struct err *why)
     return schedule_more(s->scheduler, r->number, 1, 0, 0, why);
 }
 
-static int take_result(struct server *s, struct frame *f, struct err *why)
+/* s->result is there. */
+static int took_result(struct server *s, struct err *why)
 {
-    TRY(result_read(&s->result, f, why));
     TRY(schedule_done(s->scheduler, s->result.batch, why));
     trace_batch_back(s->pipe->trace, s->result.batch);
     for (uint32_t i = 0; i < s->result.n_tokens; i++) TRY(take_token(s, &s->result.tokens[i], why));
     return 0;
+}
+
+static int take_result(struct server *s, struct frame *f, struct err *why)
+{
+    TRY(result_read(&s->result, f, why));
+    return took_result(s, why);
+}
+
+static int take_scored(struct server *s, struct frame *f, struct err *why)
+{
+    bool done;
+    TRY(gather_take(s->gather, f, &done, &s->result, why));
+    return done ? took_result(s, why) : 0;
 }
 
 static int take_scores(struct server *s, struct frame *f, struct err *why)
@@ -349,6 +366,8 @@ static int take_frame(struct server *s, struct frame *f, struct err *why)
 {
     if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, f, why);
     bool from_last = f->head.from == s->pipe->plan.stages;
+    if (s->gather && from_last && f->head.type == M_SCORE) return gather_ask(s->gather, f, why);
+    if (s->gather && f->head.type == M_SCORED) return take_scored(s, f, why);
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);
     if (from_last && f->head.type == M_LOGITS) return take_scores(s, f, why);
     return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), s->pipe->nodes[f->head.from].name);

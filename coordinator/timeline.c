@@ -133,8 +133,9 @@ int timeline_overlap(struct overlap *out, const struct timeline *t, struct err *
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
         const struct diary_span *s = &t->moment[i].span;
-        edge[n++] = (struct edge){s->begin_ns, 1, s->what};
-        edge[n++] = (struct edge){s->end_ns, -1, s->what};
+        const uint32_t what = s->what == DIARY_PICTURE ? DIARY_PICTURE : DIARY_ROWS;
+        edge[n++] = (struct edge){s->begin_ns, 1, what};
+        edge[n++] = (struct edge){s->end_ns, -1, what};
     }
     qsort(edge, n, sizeof *edge, by_time);
     int now[2] = {0};

@@ -129,10 +129,10 @@ static void write_moment(struct trace *t, const struct moment *m)
 {
     const struct diary_span *s = &m->span;
     const bool picture = s->what == DIARY_PICTURE;
-    const char *kind = picture ? "picture" : "batch";
+    const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
     fprintf(t->file.to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
                         "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
-            kind, kind, s->number, m->node, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
+            kind, name, s->number, m->node, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
             picture ? "layers" : "rows", s->amount);
 }
 

@@ -102,7 +102,8 @@ const char *message_name(unsigned type)
         [M_LOGITS] = "LOGITS", [M_PING] = "PING", [M_PONG] = "PONG", [M_REPORT_ASK] = "REPORT_ASK",
         [M_REPORT] = "REPORT", [M_STOP] = "STOP", [M_FAULT] = "FAULT", [M_CREDIT] = "CREDIT", [M_LOST] = "LOST",
         [M_ASSIGN_VISION] = "ASSIGN_VISION", [M_SEE] = "SEE", [M_SEEN] = "SEEN",
-        [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY"};
+        [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
+        [M_SCORED] = "SCORED"};
     return type < M_COUNT && names[type] ? names[type] : "unknown";
 }
 

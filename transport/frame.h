@@ -38,6 +38,8 @@ enum message {
     M_SEEN,      /* last stage of the encoder -> coordinator: the picture's rows */
     M_DIARY_ASK, /* coordinator -> worker: what did you compute when */
     M_DIARY,     /* worker -> coordinator: that, and what its clock says */
+    M_SCORE,     /* last stage -> coordinator -> who has a part of the head: these rows want a token */
+    M_SCORED,    /* back: what this part of the vocabulary makes of one of them */
     M_COUNT
 };
 

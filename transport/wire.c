@@ -384,6 +384,17 @@ static void walk_work(struct cursor *c, void *message)
     walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
 }
 
+static void walk_score(struct cursor *c, void *message)
+{
+    const struct work *m = message;
+    walk_work(c, message);
+    for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
+        const struct segment *g = &m->segments[i];
+        if (g->rows != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH) != SEG_WANT_TOKEN)
+            refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
+    }
+}
+
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype)
 {
     return WORK_FIXED_BYTES + (uint64_t)segments * SEGMENT_BYTES +
@@ -416,6 +427,39 @@ static void walk_logits(struct cursor *c, void *message)
     walk_count(c, &m->n, FRAME_BODY_MOST / 4, 4, "scores");
     walk_zeros(c, 4);
     walk_room(c, &m->scores, (uint64_t)m->n * 4);
+}
+
+#define SCORED_BEST_FIRST(a, b) ((a)->score > (b)->score || ((a)->score == (b)->score && (a)->id < (b)->id))
+
+static void walk_candidates(struct cursor *c, struct scored *m)
+{
+    walk_count(c, &m->n_candidates, WIRE_CANDIDATES, 12, "candidates");
+    for (uint32_t i = 0; i < m->n_candidates && !c->code; i++) {
+        struct candidate *k = &m->candidates[i];
+        walk_u32(c, &k->id);
+        walk_f32(c, &k->score);
+        walk_f32(c, &k->raw);
+        if (i && !c->code && !SCORED_BEST_FIRST(k - 1, k))
+            refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
+    }
+}
+
+static void walk_scored(struct cursor *c, void *message)
+{
+    struct scored *m = message;
+    walk_u64(c, &m->batch);
+    walk_u32(c, &m->slot);
+    walk_u32(c, &m->position);
+    walk_u32(c, &m->part);
+    walk_count(c, &m->n_parts, WIRE_PARTS, 16, "parts of the head");
+    if (!c->code && (!m->n_parts || m->part > WIRE_PARTS - m->n_parts))
+        refuse(c, "%u parts of the head from %u on; there are %d", m->n_parts, m->part, WIRE_PARTS);
+    for (uint32_t i = 0; i < m->n_parts && !c->code; i++) {
+        walk_f32(c, &m->parts[i].best);
+        walk_f32(c, &m->parts[i].sum);
+        walk_u64(c, &m->parts[i].hash);
+    }
+    walk_candidates(c, m);
 }
 
 static void walk_ping(struct cursor *c, void *message)
@@ -464,7 +508,7 @@ static void walk_diary_part(struct cursor *c, void *message)
         walk_u64(c, &s->number);
         walk_u32(c, &s->amount);
         walk_u32(c, &s->what);
-        if (!c->code && c->direction == READ && (s->end_ns < s->begin_ns || s->what > DIARY_PICTURE))
+        if (!c->code && c->direction == READ && (s->end_ns < s->begin_ns || s->what > DIARY_SCORES))
             refuse(c, "interval %u is of kind %u and ends %s it begins", i, s->what, s->end_ns < s->begin_ns ? "before" : "after");
     }
 }
@@ -533,11 +577,22 @@ MESSAGE(accept, M_ACCEPT, const)
 MESSAGE(piece, M_PIECE, )
 MESSAGE(ready, M_READY, const)
 MESSAGE(work, M_WORK, )
+MESSAGE(scored, M_SCORED, const)
 MESSAGE(result, M_RESULT, const)
 MESSAGE(logits, M_LOGITS, )
 MESSAGE(report, M_REPORT, const)
 MESSAGE(diary_ask, M_DIARY_ASK, const)
 MESSAGE(diary_part, M_DIARY, const)
+
+int score_write(struct frame **out, struct work *m, struct err *why)
+{
+    return write_message(out, M_SCORE, walk_score, m, why);
+}
+
+int score_read(struct work *m, struct frame *f, struct err *why)
+{
+    return read_message(f, M_SCORE, walk_score, m, why);
+}
 
 int see_write(struct frame **out, enum message type, struct see *m, struct err *why)
 {

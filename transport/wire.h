@@ -110,6 +110,13 @@ struct sampling {
 };
 #define REPEAT_LAST_MOST 256
 
+/* True if the token follows from the WIRE_CANDIDATES best words, so that a divided head can do: greedy, or a top_k of no
+ * more than that. */
+static inline bool sampling_of_few(const struct sampling *how)
+{
+    return how->temperature <= 0 || (how->top_k && how->top_k <= WIRE_CANDIDATES);
+}
+
 /* Rows of one sequence that travel together. */
 struct segment {
     uint32_t slot;     /* whose KV cache */
@@ -158,6 +165,27 @@ struct logits {
     uint64_t hash;
     uint32_t n;
     uint8_t *scores; /* f32 [n], aligned to 4 */
+};
+
+/* What one part of the vocabulary says of a row. */
+struct part_sum {
+    float best, sum; /* the largest score; sum of exp(score - best), NaN if a score is not finite */
+    uint64_t hash;   /* hash64 of the scores; 0 if nobody asked */
+};
+
+struct candidate {
+    uint32_t id;
+    float score, raw; /* with and without the repeat penalty */
+};
+
+/* A row's share of scores, where the head is divided. What is not here cannot become the token. */
+struct scored {
+    uint64_t batch;
+    uint32_t slot, position;
+    uint32_t part, n_parts; /* the sender's, those without words left out */
+    struct part_sum parts[WIRE_PARTS];
+    uint32_t n_candidates; /* best first, of equals the lower id */
+    struct candidate candidates[WIRE_CANDIDATES];
 };
 
 /* A picture: M_SEE on its way, M_SEEN as the rows it became. */
@@ -221,6 +249,11 @@ int ready_write(struct frame **out, const struct ready *m, struct err *why);
 int ready_read(struct ready *m, struct frame *f, struct err *why);
 int work_write(struct frame **out, struct work *m, struct err *why);
 int work_read(struct work *m, struct frame *f, struct err *why); /* also: rows sum up, size is exactly what cols and dtype say */
+/* The same, M_SCORE: each segment is the one row that wants a token, and `history` includes it. */
+int score_write(struct frame **out, struct work *m, struct err *why);
+int score_read(struct work *m, struct frame *f, struct err *why);
+int scored_write(struct frame **out, const struct scored *m, struct err *why);
+int scored_read(struct scored *m, struct frame *f, struct err *why);
 int result_write(struct frame **out, const struct result *m, struct err *why);
 int result_read(struct result *m, struct frame *f, struct err *why);
 int logits_write(struct frame **out, struct logits *m, struct err *why); /* room is left, m->scores is set to it */

@@ -1,8 +1,12 @@
 /* worker/loop.c — the two threads of a stage at work.
  *
  *   port thread      in-trays     compute thread      out-tray     port thread
- *   port_recv  --->  [WORK…]  --> stage_run      -->  [frames…] --> port_send
+ *   port_recv  --->  [SCORE…] --> stage_score    -->  [frames…] --> port_send
+ *              --->  [WORK…]  --> stage_run
  *              --->  [SEE…]   --> see_step
+ *
+ * Where the head is divided, the last stage sends the rows that want a token home, for the others that have a part of it,
+ * and goes on with its own part at once. Rows to be scored come first everywhere: they are the older ones.
  *
  * A WORK frame is computed in place: its activations are the residual stream, and the same buffer goes on to the next
  * stage. A picture is computed a layer at a time, and rows may go in between: turns.h. The in-trays cannot overflow: no
@@ -35,7 +39,7 @@ struct loop {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct tray rows_in, pictures_in, out;
+    struct tray scores_in, rows_in, pictures_in, out;
     struct turns turns;
     volatile bool stopping;
     bool failed;
@@ -44,6 +48,8 @@ struct loop {
     uint64_t computed_ns; /* when the last computing ended */
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
+    struct work score;    /* the rows being scored */
+    uint32_t score_at[WIRE_SEGMENTS]; /* where they stand in `work` */
     struct diary diary;
     struct diary_part part; /* of it, on its way out */
 };
@@ -110,6 +116,37 @@ static int compute_picture(struct loop *l, struct frame *f, struct err *why)
     return out ? hand_over(l, out, l->setup->see->next, why) : 0;
 }
 
+static int send_scored(void *user, const struct scored *row, struct err *why)
+{
+    struct frame *f = 0;
+    TRY(scored_write(&f, row, why));
+    return hand_over(user, f, 0, why);
+}
+
+/* Of l->work, just through the last stage, whose rows are x: no head, or parts of one. */
+static int divide_head(struct loop *l, const float *x, struct err *why)
+{
+    const size_t hidden = l->setup->hidden;
+    float *own = stage_rows(l->setup->stage);
+    struct frame *f = 0;
+    TRY(score_write(&f, &l->score, why));
+    for (uint32_t i = 0; i < l->score.n_rows; i++)
+        memcpy(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
+    memcpy(l->score.activations, own, l->score.n_rows * hidden * sizeof *own);
+    TRY(hand_over(l, f, 0, why));
+    return share_has_head(l->setup->share) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
+}
+
+static int compute_scores(struct loop *l, struct frame *f, struct err *why)
+{
+    int code = score_read(&l->score, f, why);
+    if (!code && l->score.dtype != WIRE_F32) code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
+    if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_scored, l, why);
+    l->computed_ns = clock_ns();
+    frame_free(f);
+    return code;
+}
+
 static int compute_rows(struct loop *l, struct frame *f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
@@ -120,10 +157,18 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     if (!code && l->work.dtype != WIRE_F32)
         code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
                     (unsigned long long)l->work.batch, l->work.dtype);
+    const bool answers = s->next == 0 && share_has_whole_head(s->share);
     l->result = (struct result){.batch = l->work.batch};
-    if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, &l->result, send_scores, l, why);
+    if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
+    if (!code && !answers) code = stage_wanted(s->stage, &l->work, &l->score, l->score_at, why);
+    if (!code && !answers && l->score.n_rows) {
+        code = divide_head(l, (float *)(void *)l->work.activations, why);
+        l->computed_ns = clock_ns();
+        frame_free(f);
+        return code;
+    }
     frame_free(f);
     if (code) return code;
     struct frame *reply = 0;
@@ -137,12 +182,16 @@ static bool picture_waits(const struct loop *l)
 }
 
 /* Under the lock. Handing over is no computing: the next stage may be at it already. */
-static void account(struct loop *l, bool picture, bool begun, uint64_t start)
+static void account(struct loop *l, enum diary_what what, bool begun, uint64_t start)
 {
     const uint64_t end = l->computed_ns > start ? l->computed_ns : clock_ns();
     l->busy_ns += end - start;
-    turns_took(&l->turns, picture, end - start);
-    if (!picture) {
+    turns_took(&l->turns, what == DIARY_PICTURE, end - start);
+    if (what == DIARY_SCORES) {
+        diary_add(&l->diary, (struct diary_span){start, end, l->score.batch, l->score.n_rows, DIARY_SCORES});
+        return;
+    }
+    if (what == DIARY_ROWS) {
         l->batches++;
         l->rows += l->work.n_rows;
         l->last_batch = l->work.batch;
@@ -156,6 +205,28 @@ static void account(struct loop *l, bool picture, bool begun, uint64_t start)
     else diary_go_on(&l->diary, layer);
 }
 
+static bool something_waits(const struct loop *l)
+{
+    return l->scores_in.n || l->rows_in.n || picture_waits(l);
+}
+
+static enum diary_what what_next(const struct loop *l)
+{
+    const bool rows = l->scores_in.n || l->rows_in.n;
+    if (turns_picture_next(&l->turns, rows, picture_waits(l))) return DIARY_PICTURE;
+    return l->scores_in.n ? DIARY_SCORES : DIARY_ROWS;
+}
+
+static int compute(struct loop *l, enum diary_what what, struct frame *f, struct err *why)
+{
+    switch (what) {
+    case DIARY_PICTURE: return compute_picture(l, f, why);
+    case DIARY_SCORES: return compute_scores(l, f, why);
+    case DIARY_ROWS: break;
+    }
+    return compute_rows(l, f, why);
+}
+
 static void *compute_thread(void *user)
 {
     struct loop *l = user;
@@ -163,20 +234,23 @@ static void *compute_thread(void *user)
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
         uint64_t from = clock_ns();
-        while (!l->rows_in.n && !picture_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+        while (!something_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
         if (l->stopping) break;
-        bool picture = turns_picture_next(&l->turns, l->rows_in.n > 0, picture_waits(l));
-        bool begun = picture && !see_busy(l->setup->see);
-        struct frame *f = picture ? begun ? tray_take(&l->pictures_in, 0) : 0 : tray_take(&l->rows_in, 0);
+        const enum diary_what what = what_next(l);
+        const bool begun = what == DIARY_PICTURE && !see_busy(l->setup->see);
+        struct frame *f = what == DIARY_SCORES ? tray_take(&l->scores_in, 0)
+                          : what == DIARY_ROWS ? tray_take(&l->rows_in, 0)
+                          : begun              ? tray_take(&l->pictures_in, 0)
+                                               : 0;
         uint64_t start = clock_ns();
         if (l->batches + l->pictures) l->wait_ns += start - from;
         pthread_mutex_unlock(&l->lock);
 
         struct err why = {0};
-        int code = picture ? compute_picture(l, f, &why) : compute_rows(l, f, &why);
+        int code = compute(l, what, f, &why);
 
         pthread_mutex_lock(&l->lock);
-        account(l, picture, begun, start);
+        account(l, what, begun, start);
         if (code && !l->stopping) {
             l->failed = true;
             l->failure = why;
@@ -232,7 +306,7 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
     TRY(ping_read(&p, ping, why));
     pthread_mutex_lock(&l->lock);
     p.batch = l->last_batch;
-    p.queue = l->rows_in.n + l->pictures_in.n;
+    p.queue = l->scores_in.n + l->rows_in.n + l->pictures_in.n;
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
     TRY(ping_write(&f, M_PONG, &p, why));
@@ -242,11 +316,12 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
 static int take_work(struct loop *l, struct frame **f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
-    const bool picture = (*f)->head.type == M_SEE;
+    const unsigned type = (*f)->head.type;
+    const bool picture = type == M_SEE;
     if (picture ? !s->see : !s->stage)
-        return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name((*f)->head.type));
+        return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name(type));
     const uint32_t most = picture ? s->see->in_flight : s->in_flight;
-    struct tray *tray = picture ? &l->pictures_in : &l->rows_in;
+    struct tray *tray = picture ? &l->pictures_in : type == M_SCORE ? &l->scores_in : &l->rows_in;
     pthread_mutex_lock(&l->lock);
     bool room = tray->n < most && tray_put(tray, *f, 0);
     pthread_cond_broadcast(&l->changed);
@@ -262,6 +337,7 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     struct fault fault;
     switch ((*f)->head.type) {
     case M_WORK:
+    case M_SCORE:
     case M_SEE: return take_work(l, f, why);
     case M_PING: return answer_ping(l, *f, why);
     case M_REPORT_ASK: return send_report(l, why);
@@ -357,6 +433,7 @@ int loop_run(const struct loop_setup *setup, struct err *why)
         pthread_join(l->thread, 0);
     }
     heed(setup, 0);
+    tray_empty(&l->scores_in);
     tray_empty(&l->rows_in);
     tray_empty(&l->pictures_in);
     tray_empty(&l->out);

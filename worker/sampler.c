@@ -29,11 +29,16 @@ int sampling_check(const struct sampling *how, struct err *why)
     return 0;
 }
 
-void sampler_forbid(float *scores, uint32_t vocab)
+static void forbid(float *scores, uint32_t first, uint32_t words, uint32_t from, uint32_t end)
+{
+    for (uint32_t id = from > first ? from : first; id < end && id < first + words; id++) scores[id - first] = -INFINITY;
+}
+
+void sampler_forbid(float *scores, uint32_t first, uint32_t words, uint32_t vocab)
 {
     if (vocab < GEMMA_WORDS) return;
-    scores[GEMMA_IMAGE_BEGIN] = scores[GEMMA_IMAGE_END] = -INFINITY;
-    for (uint32_t i = GEMMA_WORDS; i < vocab; i++) scores[i] = -INFINITY;
+    forbid(scores, first, words, GEMMA_IMAGE_BEGIN, GEMMA_IMAGE_END + 1);
+    forbid(scores, first, words, GEMMA_WORDS, vocab);
 }
 
 double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position)
@@ -42,18 +47,23 @@ double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position)
     return (double)(h >> 11) * 0x1p-53;
 }
 
-/* Penalised scores as they were, to be put back. */
+/* Penalised scores as they were, to be put back. Words are counted from d->first from here on. */
 struct undo {
     uint32_t n, ids[REPEAT_LAST_MOST];
     float scores[REPEAT_LAST_MOST];
 };
 
+static void put_back(const struct draw *d, const struct undo *undo)
+{
+    for (uint32_t i = 0; i < undo->n; i++) d->scores[undo->ids[i]] = undo->scores[i];
+}
+
 static void penalise(const struct draw *d, struct undo *undo)
 {
     const float by = d->how->repeat_penalty;
     for (uint32_t i = 0; by != 1 && i < d->n_recent; i++) {
-        uint32_t id = d->recent[i], seen = 0;
-        if (id >= d->vocab) continue; /* a picture's row */
+        uint32_t id = d->recent[i] - d->first, seen = 0;
+        if (d->recent[i] < d->first || id >= d->words) continue; /* somebody else's, or a picture's row */
         while (seen < undo->n && undo->ids[seen] != id) seen++;
         if (seen < undo->n) continue; /* once is enough */
         float score = d->scores[id];
@@ -72,7 +82,7 @@ static uint32_t best_of(const struct draw *d)
 {
     uint32_t best = 0;
     float top = d->scores[0];
-    for (uint32_t i = 1; i < d->vocab; i++)
+    for (uint32_t i = 1; i < d->words; i++)
         if (d->scores[i] > top) top = d->scores[i], best = i;
     return best;
 }
@@ -97,20 +107,34 @@ static void heap(const struct draw *d, uint32_t n, bool best_on_top)
     for (uint32_t i = n / 2; i-- > 0;) sink(d, i, n, best_on_top);
 }
 
-/* The candidates into d->ids: the best top_k, or all. Returns how many. */
-static uint32_t candidates(const struct draw *d)
+/* The best k, best first, into d->ids, if there are so many. Returns how many. */
+static uint32_t best_few(const struct draw *d, uint32_t k)
 {
-    const uint32_t k = d->how->top_k && d->how->top_k < d->vocab ? d->how->top_k : d->vocab;
     uint32_t n = 0, i = 0;
-    for (; i < d->vocab && n < k; i++)
+    for (; i < d->words && n < k; i++)
         if (d->scores[i] > -INFINITY) d->ids[n++] = i;
-    if (i == d->vocab) return n;
     heap(d, n, false);
-    for (; i < d->vocab; i++) {
+    for (; i < d->words && n; i++) {
         if (!(d->scores[i] > d->scores[d->ids[0]])) continue; /* equal: the lower id is in already */
         d->ids[0] = i;
         sink(d, 0, n, false);
     }
+    for (uint32_t left = n; left > 1;) {
+        uint32_t worst = d->ids[0];
+        d->ids[0] = d->ids[--left];
+        sink(d, 0, left, false);
+        d->ids[left] = worst;
+    }
+    return n;
+}
+
+/* The candidates into d->ids: the best top_k, best first, or all, ascending; sums over them have that order. */
+static uint32_t candidates(const struct draw *d)
+{
+    uint32_t n = 0;
+    if (d->how->top_k) return best_few(d, d->how->top_k);
+    for (uint32_t i = 0; i < d->words; i++)
+        if (d->scores[i] > -INFINITY) d->ids[n++] = i;
     return n;
 }
 
@@ -168,6 +192,18 @@ uint32_t sampler_pick(const struct draw *d)
         uint32_t n = candidates(d);
         id = choose(d, likely(d, n, best), n, best);
     }
-    for (uint32_t i = 0; i < undo.n; i++) d->scores[undo.ids[i]] = undo.scores[i];
+    put_back(d, &undo);
     return id;
+}
+
+uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES])
+{
+    const uint32_t k = d->how->temperature > 0 ? d->how->top_k : 1;
+    struct undo undo = {.n = 0};
+    penalise(d, &undo);
+    const uint32_t n = best_few(d, k < WIRE_CANDIDATES ? k : WIRE_CANDIDATES);
+    for (uint32_t i = 0; i < n; i++) out[i] = (struct candidate){.id = d->first + d->ids[i], .score = d->scores[d->ids[i]]};
+    put_back(d, &undo);
+    for (uint32_t i = 0; i < n; i++) out[i].raw = d->scores[d->ids[i]];
+    return n;
 }

@@ -20,10 +20,12 @@
 
 #include "transport/wire.h"
 
+/* Scores of some words: the vocabulary, or a run of it where the head is divided. */
 struct draw {
-    float *scores; /* [vocab], no NaN; given back as they came */
-    uint32_t vocab;
-    uint32_t *ids; /* scratch [vocab] */
+    float *scores; /* [words], no NaN; given back as they came */
+    uint32_t words;
+    uint32_t first; /* id of the first of them */
+    uint32_t *ids;  /* scratch [words] */
     const struct sampling *how;
     const uint32_t *recent; /* the last ids, how->repeat_last of them or as many as there are */
     uint32_t n_recent;
@@ -36,9 +38,14 @@ int sampling_check(const struct sampling *how, struct err *why);
 
 /* Gemma's vocabulary, known by its size, has ids that must not be sampled: the padding from 262144 on and the two
  * that fence a picture. Their scores become -infinity. Other vocabularies are left as they are. */
-void sampler_forbid(float *scores, uint32_t vocab);
+void sampler_forbid(float *scores, uint32_t first, uint32_t words, uint32_t vocab);
 
+/* Which of the words, counted from `first`. */
 uint32_t sampler_pick(const struct draw *d);
+
+/* The words that can become the token when these are all there are, best first; returns how many, WIRE_CANDIDATES at most.
+ * sampler_pick from the best top_k of all parts' candidates is sampler_pick from all words. */
+uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES]);
 
 /* The draw itself, in [0, 1). */
 double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position);

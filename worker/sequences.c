@@ -78,6 +78,22 @@ int sequences_check(struct sequences *s, const struct work *w, struct err *why)
     return 0;
 }
 
+int sequences_check_last(const struct sequences *s, const struct work *w, struct err *why)
+{
+    if (w->n_rows > s->capacity.rows)
+        return fail(why, E_WIRE, "%u rows to be scored; the plan says at most %u", w->n_rows, s->capacity.rows);
+    for (uint32_t i = 0; i < w->n_segments; i++) {
+        const struct segment *g = &w->segments[i];
+        if (g->slot >= s->capacity.sequences)
+            return fail(why, E_WIRE, "a row of slot %u is to be scored, but there are slots 0 to %u", g->slot, s->capacity.sequences - 1);
+        const struct sequence *held = &s->slots[g->slot];
+        if (held->length != g->position + 1 || held->history != g->history)
+            return fail(why, E_WIRE, "the row at position %u of slot %u is to be scored; this stage has seen %u rows%s", g->position,
+                        g->slot, held->length, held->length == g->position + 1 ? " with other tokens" : "");
+    }
+    return 0;
+}
+
 void sequences_advance(struct sequences *s, const struct work *w)
 {
     const struct row *row = w->rows;

@@ -28,6 +28,9 @@ void sequences_close(struct sequences *s);
 /* E_WIRE with one sentence if any segment does not fit; nothing that matters is changed either way. */
 int sequences_check(struct sequences *s, const struct work *w, struct err *why);
 
+/* The same for rows to be scored: each must be the last that its slot has seen. */
+int sequences_check_last(const struct sequences *s, const struct work *w, struct err *why);
+
 /* Takes the rows of a checked micro-batch into account. */
 void sequences_advance(struct sequences *s, const struct work *w);
 

@@ -90,7 +90,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
     if (share_has_head(s->share))
-        TRY(head_open(&s->head, &s->config, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
+        TRY(head_open(&s->head, &s->config, s->share, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
                       in->threads, for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
@@ -192,31 +192,82 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
     meet(b);
-    if (share_has_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
+    if (call->result && share_has_whole_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
+}
+
+static void run_region(struct stage *s, float *x, const struct head_call *call)
+{
+    s->last = UINT32_MAX;
+    if (s->bench.threads == 1) {
+        stage_pass(s, x, call);
+        return;
+    }
+#pragma omp parallel num_threads(s->bench.threads)
+    stage_pass(s, x, call);
 }
 
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why)
 {
-    const struct head_call call = {w, &s->sequences, result, sink, user, why};
+    const struct head_call call = {.w = w, .sequences = &s->sequences, .result = result, .sink = sink, .user = user, .why = why};
+    const bool answers = result && share_has_whole_head(s->share);
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check(&s->sequences, w, why));
-    if (share_has_head(s->share)) TRY(head_ask(&s->head, &call));
+    if (answers) TRY(head_ask(&s->head, &call));
     sequences_advance(&s->sequences, w);
     places_set(s->places, w);
     bench_set_rows(&s->bench, w->n_rows);
     if (result) result->batch = w->batch, result->n_tokens = 0;
     if (w->n_rows == 0) return 0;
-    s->last = UINT32_MAX;
-    if (s->bench.threads == 1) {
-        stage_pass(s, x, &call);
-    } else {
-#pragma omp parallel num_threads(s->bench.threads)
-        stage_pass(s, x, &call);
-    }
+    run_region(s, x, &call);
     if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
-    return share_has_head(s->share) ? s->head.code : 0;
+    return answers ? s->head.code : 0;
+}
+
+int stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at, struct err *why)
+{
+    uint32_t row = 0;
+    out->batch = w->batch;
+    out->cols = w->cols;
+    out->dtype = WIRE_F32;
+    out->n_segments = out->n_rows = 0;
+    for (uint32_t i = 0; i < w->n_segments; row += w->segments[i].rows, i++) {
+        struct segment g = w->segments[i];
+        if (g.flags & SEG_WANT_LOGITS)
+            return fail(why, E_WIRE, "slot %u wants scores, but the head is divided and nobody has them all", g.slot);
+        if (!(g.flags & SEG_WANT_TOKEN)) continue;
+        g.position += g.rows - 1;
+        g.rows = 1;
+        g.flags &= SEG_WANT_TOKEN | SEG_WANT_HASH;
+        g.history = s->sequences.slots[g.slot].history;
+        at[out->n_segments] = row + w->segments[i].rows - 1;
+        out->rows[out->n_rows++] = (struct row){w->rows[at[out->n_segments]].id, g.position};
+        out->segments[out->n_segments++] = g;
+    }
+    return 0;
+}
+
+static void score_region(struct stage *s, const float *x, const struct head_call *call)
+{
+    if (s->bench.threads == 1) {
+        head_answer(&s->head, &s->bench, x, call);
+        return;
+    }
+#pragma omp parallel num_threads(s->bench.threads)
+    head_answer(&s->head, &s->bench, x, call);
+}
+
+int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why)
+{
+    const struct head_call call = {.w = w, .sequences = &s->sequences, .say = say, .user = user, .why = why};
+    if (!share_has_head(s->share)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
+    if (w->cols != s->config.hidden)
+        return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
+    TRY(sequences_check_last(&s->sequences, w, why));
+    TRY(head_ask(&s->head, &call));
+    score_region(s, x, &call);
+    return s->head.code;
 }
 
 void stage_heed(struct stage *s, const volatile bool *stop)

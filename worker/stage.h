@@ -41,12 +41,23 @@ void stage_heed(struct stage *s, const volatile bool *stop);
 typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,
                            uint64_t hash, struct err *why);
 
+/* What a divided head's parts say of one row; in order of rows, by the thread that called stage_score. */
+typedef int (*scored_sink)(void *user, const struct scored *row, struct err *why);
+
 /* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
  * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place; it may be
- * stage_rows. With the head, tokens go into *result (one for each segment that wants one, in order); without it
- * `result` may be NULL. E_WORKER if scores are not finite; then, and when the sink fails, the stage is
+ * stage_rows. With the whole head and a `result`, tokens go there (one for each segment that wants one, in order);
+ * at the end of a pipe whose head is divided `result` is NULL, and stage_wanted and stage_score follow. E_WORKER if scores are not finite; then, and when the sink fails, the stage is
  * of no more use. */
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why);
+
+/* Of a micro-batch that has just run: the rows that want a token, as an M_SCORE says it, all but the activations. They
+ * are rows at[i] of x; at: [WIRE_SEGMENTS]. E_WIRE if a segment wants what a divided head cannot give. */
+int stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at, struct err *why);
+
+/* The stage's parts of the head on the rows of an M_SCORE: x [n_rows, hidden]. E_WIRE if they are not the last rows this
+ * stage has seen of their slots. */
+int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why);
 
 #endif

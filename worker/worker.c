@@ -143,7 +143,7 @@ static int check_assignment(const struct member *m, struct err *why)
         a->in_flight > WIRE_STAGES || !a->context || a->context > (1u << 24))
         return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", a->rows,
                     a->sequences, a->in_flight, a->context);
-    if (a->next >= m->greet.nodes || (a->next && share_has_whole_head(m->share)))
+    if (a->next >= m->greet.nodes)
         return fail(why, E_WIRE, "the assignment sends results to node %u of %u", a->next, m->greet.nodes);
     return 0;
 }
@@ -402,7 +402,7 @@ static int run(struct member *m, struct err *why)
     if (dismissed) return 0;
     TRY(load(m, why));
     struct loop_setup setup = {
-        .port = m->port, .stage = m->stage, .see = m->see.count ? &m->see : 0, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
+        .port = m->port, .stage = m->stage, .share = m->share, .see = m->see.count ? &m->see : 0, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
         .in_flight = m->assign.in_flight, .threads = m->threads, .pin = m->options->pin, .first_core = m->options->first_core,
         .stop = m->options->stop,
     };

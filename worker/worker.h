@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "transport/transport.h"
+#include "transport/wire.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -27,6 +28,11 @@ struct worker_options {
 /* Serves one run on this port, from greeting to dismissal. 0: dismissed in order, the port can be used for another run.
  * Else the run failed: the coordinator was told, `why` holds the sentence. E_INTERRUPTED: *stop became true. */
 int worker_serve(struct port *port, const struct worker_options *options, struct err *why);
+
+/* The token after a row whose head is divided: of `row`, with what all parts of the head said of it together (their sums in
+ * order, their candidates merged, best first), as the segment asked. The same bits as where the head is whole.
+ * E_WORKER if a score is not a number. */
+int worker_answer(struct token *out, const struct scored *row, const struct segment *asked, struct err *why);
 
 /* What this machine does at most, per second, with so many threads and the instruction set the kernels use here. */
 struct worker_limits {

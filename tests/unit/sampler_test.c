@@ -17,7 +17,7 @@ static uint32_t pick(const float *scores, uint32_t n, struct sampling how, uint6
     float copy[64];
     uint32_t ids[64];
     memcpy(copy, scores, n * sizeof *scores);
-    struct draw d = {copy, n, ids, &how, NULL, 0, request, position};
+    struct draw d = {copy, n, 0, ids, &how, NULL, 0, request, position};
     uint32_t id = sampler_pick(&d);
     CHECK(!memcmp(copy, scores, n * sizeof *scores), "scores must come back as they were");
     return id;
@@ -153,7 +153,7 @@ static uint32_t penalised(float penalty, const uint32_t *recent, uint32_t n)
     uint32_t ids[4];
     struct sampling how = plain;
     how.temperature = 0, how.repeat_penalty = penalty, how.repeat_last = n;
-    struct draw d = {copy, 4, ids, &how, recent, n, 0, 0};
+    struct draw d = {copy, 4, 0, ids, &how, recent, n, 0, 0};
     uint32_t id = sampler_pick(&d);
     CHECK(!memcmp(copy, before, sizeof copy), "scores must come back as they were");
     return id;
@@ -211,15 +211,15 @@ TEST(what_is_no_word_is_never_sampled)
     struct sampling how = plain;
     for (uint32_t i = 0; i < vocab; i++) big[i] = (float)(hash_fold(1, i) % 1000) * 0.001f;
     big[255999] = big[256000] = big[262144] = big[262207] = 50, big[4711] = 20;
-    sampler_forbid(big, vocab);
-    struct draw d = {big, vocab, ids, &how, NULL, 0, 0, 0};
+    sampler_forbid(big, 0, vocab, vocab);
+    struct draw d = {big, vocab, 0, ids, &how, NULL, 0, 0, 0};
     for (how.top_k = 0; how.top_k <= 128; how.top_k += 64)
         for (how.temperature = 0; how.temperature < 2; how.temperature++) CHECK(sampler_pick(&d) == 4711);
     for (uint32_t i = 0; i < vocab; i++)
         CHECK((big[i] == -INFINITY) == (i == 255999 || i == 256000 || i >= 262144), "id %u", i);
     float small[8];
     memcpy(small, scores, sizeof small);
-    sampler_forbid(small, 8);
+    sampler_forbid(small, 0, 8, 8);
     CHECK(!memcmp(small, scores, sizeof small), "other vocabularies are left alone");
     free(big);
     free(ids);
@@ -247,7 +247,7 @@ TEST(top_k_of_many_agrees_with_sorting)
         for (uint32_t i = 0, room = k - better; i < N && room; i++)
             if (fabsf(many[i] - least) < 0.005f) limit = i, room--;
         for (uint32_t p = 0; p < 200; p++) {
-            struct draw d = {many, N, ids, &how, NULL, 0, 1, p};
+            struct draw d = {many, N, 0, ids, &how, NULL, 0, 1, p};
             uint32_t id = sampler_pick(&d);
             CHECK(many[id] > least + 0.005f || (many[id] > least - 0.005f && id <= limit), "k %u: id %u", k, id);
         }

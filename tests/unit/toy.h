@@ -6,6 +6,7 @@
 #define TESTS_UNIT_TOY_H
 
 #include "base/half.h"
+#include "worker/answer.h"
 #include "worker/stage.h"
 
 #include <stdlib.h>
@@ -116,12 +117,13 @@ static void toy_embed(const struct toy *toy, uint32_t id, float *row)
 }
 
 /* The model cut into stages: `cuts` says after how many layers each ends ("3,7"). The last one has the head, and
- * "7,7" makes the head stand alone. */
+ * "7,7" makes the head stand alone; or `parts` says how many parts of it each has ("3,0,13"). */
 struct relay_plan {
     const char *cuts;
     struct capacity capacity;
     int threads;
     const char *isa; /* NULL: the best */
+    const char *parts;
 };
 
 struct relay {
@@ -129,6 +131,7 @@ struct relay {
     struct capacity capacity;
     int n;
     struct stage *stages[16];
+    struct share shares[16];
     struct work *work;
     struct result *result;
     float *x;
@@ -140,7 +143,7 @@ static int relay_take(void *user, uint32_t slot, uint32_t position, const float 
                       struct err *why)
 {
     struct relay *r = user;
-    if (hash != hash64(scores, n * sizeof *scores)) return fail(why, E_INTERNAL, "the hash is not that of the scores");
+    if (hash != scores_hash(scores, n)) return fail(why, E_INTERNAL, "the hash is not that of the scores");
     r->hashes[(size_t)slot * r->capacity.context + position] = hash;
     memcpy(r->scores, scores, n * sizeof *scores);
     return 0;
@@ -162,17 +165,33 @@ static struct stage_plan_in relay_stage(const struct toy *toy, struct share shar
                                   toy->tensors + (size_t)share.first * W_LAYER_ROLES, plan->threads};
 }
 
-static int relay_add_stage(struct relay *r, uint32_t first, uint32_t end, bool head, const struct relay_plan *plan,
-                           struct err *why)
+/* The share's own tensors: where it has parts of the head only, these lie elsewhere. */
+static struct tensor *relay_tensors(const struct toy *toy, struct share share)
+{
+    struct tensor *list = calloc(share_count(share) + 1, sizeof *list);
+    size_t layers = (size_t)(share.end - share.first) * W_LAYER_ROLES;
+    memcpy(list, toy->tensors + (size_t)share.first * W_LAYER_ROLES, layers * sizeof *list);
+    if (!share_has_head(share)) return list;
+    list[layers] = toy->tensors[toy->n - 2];
+    list[layers + 1] = toy->tensors[toy->n - 1];
+    list[layers + 1].data += share_word(&toy->config, share) * block_row_bytes(list[layers + 1].type, list[layers + 1].cols);
+    list[layers + 1].rows = share_words(&toy->config, share);
+    return list;
+}
+
+static int relay_add_stage(struct relay *r, struct share share, const struct relay_plan *plan, struct err *why)
 {
     struct kernels k;
-    struct share share = {first, end, 0, head ? HEAD_PARTS : 0};
+    struct tensor *own = relay_tensors(r->toy, share);
     struct stage_plan_in in = relay_stage(r->toy, share, plan);
-    TRY(kernels_named(&k, plan->isa, why));
-    TRY(stage_open(&r->stages[r->n], &in, &k, why));
+    in.tensors = own;
+    int code = kernels_named(&k, plan->isa, why);
+    if (!code) code = stage_open(&r->stages[r->n], &in, &k, why);
+    r->shares[r->n] = share;
     struct stage *s = r->stages[r->n++];
-    for (size_t i = 0; i < share_count(share); i++) TRY(relay_load(s, (uint32_t)i, &in.tensors[i], why));
-    return stage_loaded(s, why);
+    for (size_t i = 0; i < share_count(share) && !code; i++) code = relay_load(s, (uint32_t)i, &own[i], why);
+    free(own);
+    return code ? code : stage_loaded(s, why);
 }
 
 static int relay_open(struct relay **out, const struct toy *toy, const struct relay_plan *plan, struct err *why)
@@ -185,13 +204,16 @@ static int relay_open(struct relay **out, const struct toy *toy, const struct re
     r->x = calloc((size_t)plan->capacity.rows * toy->config.hidden, sizeof *r->x);
     r->hashes = calloc((size_t)plan->capacity.sequences * plan->capacity.context, sizeof *r->hashes);
     r->scores = calloc(toy->config.vocab, sizeof *r->scores);
-    uint32_t first = 0;
-    for (const char *p = plan->cuts; *p;) {
+    struct share share = {0, 0, 0, 0};
+    for (const char *p = plan->cuts, *parts = plan->parts; *p;) {
         char *next;
-        uint32_t end = (uint32_t)strtoul(p, &next, 10);
+        share.end = (uint32_t)strtoul(p, &next, 10);
         p = *next ? next + 1 : next;
-        TRY(relay_add_stage(r, first, end, !*p, plan, why));
-        first = end;
+        if (parts) share.part_end = share.part + (uint32_t)strtoul(parts, &next, 10), parts = next + 1;
+        else share.part_end = *p ? 0 : HEAD_PARTS;
+        TRY(relay_add_stage(r, share, plan, why));
+        share.first = share.end;
+        share.part = share.part_end;
     }
     return 0;
 }
@@ -215,7 +237,10 @@ static int relay_run(struct relay *r, struct err *why)
 {
     for (uint32_t i = 0; i < r->work->n_rows && i < r->capacity.rows; i++)
         toy_embed(r->toy, r->work->rows[i].id, r->x + (size_t)i * r->toy->config.hidden);
-    for (int i = 0; i < r->n; i++) TRY(stage_run(r->stages[i], r->work, r->x, r->result, relay_take, r, why));
+    for (int i = 0; i < r->n; i++) {
+        const bool answers = i == r->n - 1 && share_has_whole_head(r->shares[i]);
+        TRY(stage_run(r->stages[i], r->work, r->x, answers ? r->result : NULL, relay_take, r, why));
+    }
     return 0;
 }
 
