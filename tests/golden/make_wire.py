@@ -89,6 +89,10 @@ FRAMES = [
     frame("SEEN", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("DIARY_ASK", struct.pack("<Q", 1234567)),
     frame("DIARY", struct.pack("<QQQI4x", 99, 7, 9, 2) + struct.pack("<QQQII", 10, 20, 3, 128, 0) + struct.pack("<QQQII", 21, 40, 5, 9, 1)),
+    frame("SCORE", struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 1, 1, 5, 0)
+          + struct.pack("<IIIIQQ", 9, 1, 1, 2 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1005, 1) + bytes(range(20))),
+    frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 2) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<ffQ", -1.5, 1, 78)
+          + struct.pack("<I", 3) + struct.pack("<Iff", 60000, 1.5, 3) + struct.pack("<Iff", 70000, 1.25, 1.25) + struct.pack("<Iff", 70001, 1.25, 1.25)),
 ]
 
 if len(sys.argv) > 1:

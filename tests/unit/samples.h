@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 22
+#define SAMPLES 24
 
 static inline void sample_work(struct work *w)
 {
@@ -99,6 +99,35 @@ static inline struct frame *sample_diary(void)
     return f;
 }
 
+/* The second segment of sample_work, its last row. */
+static inline struct frame *sample_score(void)
+{
+    struct frame *f = 0;
+    struct work *w = malloc(sizeof *w);
+    sample_work(w);
+    w->segments[0] = w->segments[1];
+    w->segments[0].position = 1;
+    w->segments[0].rows = 1;
+    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_HASH;
+    w->rows[0] = (struct row){1005, 1};
+    w->n_segments = w->n_rows = 1;
+    if (!score_write(&f, w, 0))
+        for (int i = 0; i < 20; i++) w->activations[i] = (uint8_t)i;
+    free(w);
+    return f;
+}
+
+static inline struct frame *sample_scored(void)
+{
+    struct scored *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    *m = (struct scored){.batch = 12, .slot = 9, .position = 1, .part = 3, .n_parts = 2, .parts = {{1.5f, 2.5f, 77}, {-1.5f, 1, 78}},
+                         .n_candidates = 3, .candidates = {{60000, 1.5f, 3}, {70000, 1.25f, 1.25f}, {70001, 1.25f, 1.25f}}};
+    scored_write(&f, m, 0);
+    free(m);
+    return f;
+}
+
 /* A new frame: free it. NULL if it could not be written. */
 static inline struct frame *sample_frame(int i)
 {
@@ -126,6 +155,8 @@ static inline struct frame *sample_frame(int i)
     case 19: return sample_see(M_SEEN);
     case 20: diary_ask_write(&f, &(struct diary_ask){1234567}, 0); break;
     case 21: return sample_diary();
+    case 22: return sample_score();
+    case 23: return sample_scored();
     }
     return f;
 }
@@ -146,6 +177,7 @@ union sample {
     struct report report;
     struct diary_ask diary_ask;
     struct diary_part diary;
+    struct scored scored;
     struct fault fault;
 };
 
@@ -168,6 +200,8 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_REPORT: return report_read(&m->report, f, why);
     case M_DIARY_ASK: return diary_ask_read(&m->diary_ask, f, why);
     case M_DIARY: return diary_part_read(&m->diary, f, why);
+    case M_SCORE: return score_read(&m->work, f, why);
+    case M_SCORED: return scored_read(&m->scored, f, why);
     case M_FAULT: return fault_read(&m->fault, f, why);
     default: return f->head.body_bytes ? fail(why, E_WIRE, "a body where none belongs, from worker %u", f->head.from) : 0;
     }
@@ -192,6 +226,8 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_REPORT: return report_write(out, &m->report, why);
     case M_DIARY_ASK: return diary_ask_write(out, &m->diary_ask, why);
     case M_DIARY: return diary_part_write(out, &m->diary, why);
+    case M_SCORE: return score_write(out, &m->work, why);
+    case M_SCORED: return scored_write(out, &m->scored, why);
     case M_FAULT: return fault_write(out, &m->fault, why);
     default: return empty_write(out, type, why);
     }
@@ -212,7 +248,7 @@ static inline int sample_copy(struct frame **out, struct frame *f, struct err *w
     memset(m, 0xa5, sizeof *m);
     int code = sample_read_into(m, f, why);
     bool see = f->head.type == M_SEE || f->head.type == M_SEEN;
-    const uint8_t *rows = f->head.type == M_WORK ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : see ? m->see.values : 0;
+    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : see ? m->see.values : 0;
     if (!code) code = sample_write(out, f->head.type, m, why);
     size_t n = !rows ? 0 : (size_t)(frame_body(f) + f->head.body_bytes - rows);
     if (!code && rows) memcpy(frame_body(*out) + (rows - frame_body(f)), rows, n);

@@ -1,6 +1,8 @@
 /* tests/unit/wire_test.c — what docs/WIRE.md says about messages: every field survives, nothing else gets in. */
 #include "tests/check.h"
 #include "tests/unit/samples.h"
+
+#include <math.h>
 #include "transport/wire.h"
 
 #include <stdlib.h>
@@ -139,6 +141,65 @@ TEST(work_that_contradicts_itself_is_refused)
     REFUSED(w->rows[0].sees = w->segments[0].position + w->segments[0].rows, "may look as far");
     REFUSED(w->dtype = 2, "unknown type");
     free(w);
+}
+
+static void score_refused(void (*spoil)(struct work *), const char *sentence)
+{
+    struct work *w = malloc(sizeof *w);
+    struct frame *f = 0;
+    struct err no = {0};
+    sample_work(w);
+    w->segments[1].flags = SEG_WANT_TOKEN;
+    w->segments[0].flags = SEG_WANT_TOKEN;
+    w->segments[0].rows = w->segments[1].rows = 1;
+    w->n_rows = 2;
+    w->rows[0].sees = 100, w->rows[1].sees = 0;
+    spoil(w);
+    CHECK(score_write(&f, w, &no) == E_WIRE && strstr(no.text, sentence), "%s", no.text);
+    frame_free(f);
+    free(w);
+}
+
+static void two_rows(struct work *w)
+{
+    w->segments[1].rows = 2, w->n_rows = 3, w->rows[1].sees = 1, w->rows[2].sees = 1;
+}
+static void all_scores(struct work *w)
+{
+    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_LOGITS;
+}
+static void no_token(struct work *w)
+{
+    w->segments[0].flags = SEG_WANT_HASH;
+}
+
+TEST(rows_to_be_scored_are_single_and_want_a_token)
+{
+    score_refused(two_rows, "slot 9 brings 2 rows");
+    score_refused(all_scores, "slot 3 brings 1 rows with flags 0x6");
+    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8");
+}
+
+static void scored_refused(uint32_t part, uint32_t n_parts, struct candidate a, struct candidate b, const char *sentence)
+{
+    struct scored *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    struct err no = {0};
+    *m = (struct scored){.part = part, .n_parts = n_parts, .n_candidates = 2, .candidates = {a, b}};
+    CHECK(scored_write(&f, m, &no) == E_WIRE && strstr(no.text, sentence), "%s", no.text);
+    frame_free(f);
+    free(m);
+}
+
+TEST(candidates_out_of_order_and_parts_that_are_not_are_refused)
+{
+    const struct candidate high = {7, 2, 2}, low = {3, 1, 1}, nan = {9, NAN, NAN};
+    scored_refused(0, 16, low, high, "candidate 1 (id 7) stands after id 3");
+    scored_refused(0, 16, high, high, "candidate 1 (id 7)");
+    scored_refused(0, 16, high, nan, "candidate 1 (id 9)");
+    scored_refused(0, 0, high, low, "0 parts of the head from 0 on");
+    scored_refused(15, 2, high, low, "2 parts of the head from 15 on");
+    scored_refused(UINT32_MAX, 2, high, low, "2 parts");
 }
 
 TEST(activations_lie_aligned_in_the_body)
