@@ -40,13 +40,13 @@ static int plan(const struct model *m, const struct vision_model *v, const struc
                 struct err *why)
 {
     struct worker_offer offers[MAX_STAGES];
-    uint32_t layers[MAX_STAGES];
+    struct cut cuts[MAX_STAGES];
     struct capacity c;
     struct plan p;
     struct vision_plan pictures;
     int n = cluster->workers ? cluster->workers : o->workers, split = 0;
     memset(offers, 0, sizeof offers);
-    if (o->split) TRY(plan_read_split(o->split, layers, &split, why));
+    if (o->split) TRY(plan_read_split(o->split, cuts, &split, why));
     if (!n) n = split + o->vision_workers;
     const int stages = n - o->vision_workers;
     if (stages < 1) return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, n);
@@ -59,8 +59,8 @@ static int plan(const struct model *m, const struct vision_model *v, const struc
     TRY(offers_of(o, cluster, n, offers, why));
     TRY(capacity_for(&c, &asked, &m->config, stages, 0, 0, 1, 0, why));
     struct model_shape shape = model_shape(m);
-    if (split) TRY(plan_by_hand(&p, &shape, offers, layers, stages, &c, why));
-    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->layers, stages, &c, why));
+    if (split) TRY(plan_by_hand(&p, &shape, offers, cuts, stages, &c, why));
+    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->cuts, stages, &c, why));
     else TRY(plan_solve(&p, &shape, offers, stages, &c, why));
     if (v) TRY(plan_pictures(&pictures, v, o, &p, offers, n, why));
     if (o->json) {

@@ -113,12 +113,12 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
     struct model_shape shape = model_shape(p->model);
     if (!p->options->split && !p->cluster.by_hand)
         return plan_solve(&p->plan, &shape, p->offers, pipeline_stages(p), wanted, why);
-    uint32_t layers[MAX_STAGES];
+    struct cut cuts[MAX_STAGES];
     int n = pipeline_stages(p);
-    if (p->options->split) TRY(plan_read_split(p->options->split, layers, &n, why));
-    else memcpy(layers, p->cluster.layers, sizeof layers);
+    if (p->options->split) TRY(plan_read_split(p->options->split, cuts, &n, why));
+    else memcpy(cuts, p->cluster.cuts, sizeof cuts);
     if (n != pipeline_stages(p)) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", n, pipeline_stages(p));
-    return plan_by_hand(&p->plan, &shape, p->offers, layers, n, wanted, why);
+    return plan_by_hand(&p->plan, &shape, p->offers, cuts, n, wanted, why);
 }
 
 uint64_t pipeline_planned(const struct pipeline *p, int node)

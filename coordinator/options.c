@@ -39,7 +39,7 @@ static const struct row_of_table table[] = {
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
     {"workers", "N", K_WORKERS, WORKERS | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, WORKERS, "N stages as threads of this one process"},
-    {"split", "A,B,C", K_SPLIT, WORKERS | CMD_PLAN, "layers of each worker by hand; the last also gets the head"},
+    {"split", "A,B,C", K_SPLIT, WORKERS | CMD_PLAN, "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
     {"connect", "A,B,C", K_CONNECT, WORKERS, "use the gemmapipe-workers that listen there, in this order"},
     {"cluster", "FILE", K_CLUSTER, WORKERS | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
     {"memory", "SIZES", K_MEMORY, WORKERS | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},

@@ -85,8 +85,8 @@ static int dial_cluster(struct pipeline *p, struct err *why)
 
 static int split_count(const struct options *o, int *n, struct err *why)
 {
-    uint32_t layers[MAX_STAGES];
-    return plan_read_split(o->split, layers, n, why);
+    struct cut cuts[MAX_STAGES];
+    return plan_read_split(o->split, cuts, n, why);
 }
 
 static int start_own(struct pipeline *p, struct err *why)

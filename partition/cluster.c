@@ -124,9 +124,14 @@ static int read_speed(struct reading *r, const cJSON *v)
 
 static int read_layers(struct reading *r, const cJSON *v)
 {
-    TRY(read_whole(r, v, 0, 65536, &r->c->layers[r->worker]));
+    TRY(read_whole(r, v, 0, 65536, &r->c->cuts[r->worker].layers));
     r->c->by_hand = true;
     return 0;
+}
+
+static int read_head(struct reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 0, HEAD_PARTS, &r->c->cuts[r->worker].parts);
 }
 
 static int read_context(struct reading *r, const cJSON *v)
@@ -166,7 +171,8 @@ static int read_object(struct reading *r, const cJSON *object, const struct fiel
 static int read_worker(struct reading *r, const cJSON *v)
 {
     static const struct field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
-                                          {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers}};
+                                          {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
+                                          {"head", read_head}};
     struct worker_offer *offer = &r->c->offers[r->worker];
     if (!cJSON_IsObject(v))
         return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
@@ -178,9 +184,27 @@ static int read_worker(struct reading *r, const cJSON *v)
     return 0;
 }
 
+/* A split by hand is all there or not at all; who says nothing of the head wants it whole, where it was always. */
+static int check_by_hand(struct reading *r, int with_layers, int with_head)
+{
+    struct cluster *c = r->c;
+    uint32_t parts = 0;
+    for (int i = 0; i < c->workers; i++) parts += c->cuts[i].parts;
+    if (with_layers && with_layers < c->workers)
+        return fail(r->why, E_FILE, "%s: %d of %d workers have \"layers\"; all must, or none", r->from, with_layers,
+                    c->workers);
+    if (with_head && !with_layers)
+        return fail(r->why, E_FILE, "%s: workers have \"head\" and no \"layers\"; a split by hand needs both", r->from);
+    if (with_head && parts != HEAD_PARTS)
+        return fail(r->why, E_FILE, "%s: \"head\" of all workers is %u sixteenths, wanted all %d", r->from, parts,
+                    HEAD_PARTS);
+    if (with_layers && !with_head) c->cuts[c->workers - 1].parts = HEAD_PARTS;
+    return 0;
+}
+
 static int read_workers(struct reading *r, const cJSON *v)
 {
-    int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0;
+    int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0, with_head = 0;
     if (n < 1 || n > MAX_STAGES)
         return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, MAX_STAGES);
     r->c->workers = n;
@@ -188,11 +212,10 @@ static int read_workers(struct reading *r, const cJSON *v)
     for (const cJSON *w = v->child; w; w = w->next, r->worker++) {
         TRY(read_worker(r, w));
         with_layers += cJSON_GetObjectItemCaseSensitive(w, "layers") != NULL;
+        with_head += cJSON_GetObjectItemCaseSensitive(w, "head") != NULL;
     }
     r->worker = -1;
-    if (with_layers && with_layers < n)
-        return fail(r->why, E_FILE, "%s: %d of %d workers have \"layers\"; all must, or none", r->from, with_layers, n);
-    return 0;
+    return check_by_hand(r, with_layers, with_head);
 }
 
 static int read_root(struct reading *r, const cJSON *root)

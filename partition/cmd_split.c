@@ -33,17 +33,9 @@ struct split {
 
 static int shares_of_list(struct split *s, struct err *why)
 {
-    uint32_t layers[MAX_STAGES], at = 0;
-    TRY(plan_read_split(s->layers, layers, &s->plan.stages, why));
-    for (int i = 0; i < s->plan.stages; i++) {
-        bool last = i == s->plan.stages - 1;
-        if (layers[i] > s->model->config.layers - at)
-            return fail(why, E_USAGE, "--layers %s places more than the %u layers of the model", s->layers,
-                        s->model->config.layers);
-        s->plan.share[i] = (struct share){at, at + layers[i], 0, last ? HEAD_PARTS : 0};
-        at += layers[i];
-    }
-    return plan_file_check(&s->plan, s->model->config.layers, "--layers", why);
+    struct cut cuts[MAX_STAGES];
+    TRY(plan_read_split(s->layers, cuts, &s->plan.stages, why));
+    return plan_read_cuts(s->plan.share, &s->model->config, cuts, s->plan.stages, why);
 }
 
 static int shares_of_plan(struct split *s, struct err *why)

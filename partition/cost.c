@@ -86,3 +86,16 @@ double offer_power(const struct worker_offer *offer)
     double speed = offer->speed > 0 ? offer->speed : 1, threads = offer->threads > 0 ? offer->threads : 1;
     return larger(speed * threads, 1e-6);
 }
+
+double lap_seconds(const struct model_shape *shape, const struct plan *plan, const struct worker_offer *offers,
+                   const struct capacity *cap)
+{
+    double layers = 0, head = 0;
+    for (int i = 0; i < plan->stages; i++) {
+        const struct share s = plan->stage[i].share;
+        const double power = offer_power(&offers[i]);
+        layers += decode_seconds(shape, (struct share){s.first, s.end, 0, 0}, cap) / power;
+        head = larger(head, decode_seconds(shape, (struct share){0, 0, s.part, s.part_end}, cap) / power);
+    }
+    return layers + head;
+}

@@ -16,6 +16,7 @@
 #define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
 #define NOMINAL_MACS_PER_SECOND 150e9 /* int8 multiply-adds of one thread */
 #define FLOAT_MAC_PRICE 4.0           /* int8 multiply-adds in the time of one of F16, BF16 or F32 weights */
+#define NOMINAL_HOP_SECONDS 200e-6    /* a message to another worker and one back, over a usual network */
 
 /* One item, a layer or parts of the head. */
 struct item_work {
@@ -39,6 +40,11 @@ uint32_t decode_rows(const struct capacity *cap);
  * one full of prompt rows, of which the head computes one. */
 double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
 double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
+
+/* Seconds of a decode micro-batch once through all stages, each at its worker's speed: the layers one after the other, and the
+ * head's parts at the same time, so of these the largest. */
+double lap_seconds(const struct model_shape *shape, const struct plan *plan, const struct worker_offer *offers,
+                   const struct capacity *cap);
 
 /* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
  * as the slowest stage lets them. The tokens of a sequence alone pass one stage after the other and take the sum, however

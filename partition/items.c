@@ -1,4 +1,4 @@
-/* partition/items.c — layers and head laid out in one row of items, with prefix sums of their times. */
+/* partition/items.c — layers and parts of the head, with prefix sums of their times. */
 #include "partition/items.h"
 
 #include "partition/cost.h"
@@ -15,31 +15,55 @@ static uint64_t picoseconds(double seconds)
     return t < 1 ? 1 : t > TIME_MOST ? (uint64_t)TIME_MOST : (uint64_t)t;
 }
 
+typedef double measure(const struct model_shape *, struct share, const struct capacity *);
+
+static void sum_layers(struct times *t, const struct items *it, measure *seconds)
+{
+    for (uint32_t i = 0; i < it->layers; i++)
+        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct share){i, i + 1, 0, 0}, it->capacity));
+}
+
+static void sum_parts(struct times *t, const struct items *it, measure *seconds)
+{
+    for (uint32_t p = 0; p < HEAD_PARTS; p++) {
+        const struct share one = {0, 0, p, p + 1};
+        const bool words = p < it->parts;
+        t->part[p + 1] = t->part[p] + (words ? picoseconds(seconds(it->shape, one, it->capacity)) : 0);
+    }
+}
+
+static void take_times(struct items *it)
+{
+    const bool prompts = prompts_decide(it->capacity);
+    sum_layers(&it->first, it, prompts ? prefill_seconds : decode_seconds);
+    sum_parts(&it->first, it, prompts ? prefill_seconds : decode_seconds);
+    if (prompts) sum_parts(&it->second, it, decode_seconds);
+    else sum_layers(&it->second, it, prefill_seconds);
+}
+
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why)
 {
-    uint32_t layers = shape->config.layers;
+    const uint32_t layers = shape->config.layers;
     if (!capacity->context || !capacity->sequences || !capacity->rows || !capacity->in_flight)
         return fail(why, E_USAGE,
                     "a plan needs a context, sequences, rows and micro-batches of at least 1; it was given "
                     "%u, %u, %u and %u",
                     capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
-    struct items it = {.shape = shape, .capacity = capacity, .n = layers + 1};
-    size_t in_layers = (size_t)layers * W_LAYER_ROLES;
+    struct items it = {.shape = shape, .capacity = capacity, .layers = layers};
+    const size_t in_layers = (size_t)layers * W_LAYER_ROLES;
     it.tensors = malloc((in_layers + 2) * sizeof *it.tensors);
-    it.time = malloc((it.n + 1) * sizeof *it.time);
-    if (!it.tensors || !it.time) {
+    it.list = malloc((in_layers + 2) * sizeof *it.list);
+    it.first.layer = calloc(layers + 1, sizeof *it.first.layer);
+    it.second.layer = calloc(layers + 1, sizeof *it.second.layer);
+    if (!it.tensors || !it.list || !it.first.layer || !it.second.layer) {
         items_close(&it);
         return fail(why, E_MEMORY, "no memory to plan %u layers", layers);
     }
     memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
     it.tensors[in_layers] = shape->output_norm;
     it.tensors[in_layers + 1] = shape->head;
-    it.time[0] = 0;
-    for (uint32_t i = 0; i < it.n; i++) {
-        const struct share one = items_share(&it, i, i + 1);
-        const bool prompts = prompts_decide(capacity);
-        it.time[i + 1] = it.time[i] + picoseconds(prompts ? prefill_seconds(shape, one, capacity) : decode_seconds(shape, one, capacity));
-    }
+    it.parts = (shape->config.vocab - 1) / head_part_words(shape->config.vocab) + 1;
+    take_times(&it);
     *out = it;
     return 0;
 }
@@ -47,23 +71,24 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
 void items_close(struct items *it)
 {
     free(it->tensors);
-    free(it->time);
+    free(it->list);
+    free(it->first.layer);
+    free(it->second.layer);
     *it = (struct items){0};
 }
 
-struct share items_share(const struct items *it, uint32_t first, uint32_t end)
+struct stage_bytes items_bytes(const struct items *it, struct share s, const struct worker_offer *offer)
 {
-    uint32_t layers = it->n - 1;
-    return (struct share){.first = first, .end = end < layers ? end : layers, .part_end = end == it->n ? HEAD_PARTS : 0};
+    const struct model_config *c = &it->shape->config;
+    const size_t in_share = (size_t)(s.end - s.first) * W_LAYER_ROLES, in_layers = (size_t)it->layers * W_LAYER_ROLES;
+    memcpy(it->list, it->tensors + (size_t)s.first * W_LAYER_ROLES, in_share * sizeof *it->list);
+    memcpy(it->list + in_share, it->tensors + in_layers, 2 * sizeof *it->list);
+    it->list[in_share + 1].rows = share_words(c, s);
+    return stage_bytes(c, s, it->list, it->capacity, offer->threads > 0 ? offer->threads : 1);
 }
 
-struct stage_bytes items_bytes(const struct items *it, uint32_t first, uint32_t end, const struct worker_offer *offer)
+double items_seconds(const struct times *t, struct share s, const struct worker_offer *offer)
 {
-    return stage_bytes(&it->shape->config, items_share(it, first, end), it->tensors + (size_t)first * W_LAYER_ROLES,
-                       it->capacity, offer->threads > 0 ? offer->threads : 1);
-}
-
-double items_seconds(const struct items *it, uint32_t first, uint32_t end, const struct worker_offer *offer)
-{
-    return (double)(it->time[end] - it->time[first]) / PICOSECONDS / offer_power(offer);
+    const uint64_t sum = t->layer[s.end] - t->layer[s.first] + t->part[s.part_end] - t->part[s.part];
+    return (double)sum / PICOSECONDS / offer_power(offer);
 }

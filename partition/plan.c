@@ -13,16 +13,19 @@
 
 struct model_shape model_shape(const struct model *m)
 {
-    return (struct model_shape){m->config, m->layer_tensors, m->output_norm, m->head};
+    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors, .output_norm = m->output_norm, .head = m->head};
 }
 
 char *show_share(char out[64], struct share s)
 {
-    char layers[40];
+    char layers[32], head[28];
     if (s.end == s.first + 1) snprintf(layers, sizeof layers, "layer %u", s.first);
     else snprintf(layers, sizeof layers, "layers %u-%u", s.first, s.end - 1);
-    if (s.first == s.end) snprintf(out, 64, "%s", share_has_head(s) ? "the head" : "nothing");
-    else snprintf(out, 64, "%s%s", layers, share_has_head(s) ? " and the head" : "");
+    if (share_has_whole_head(s)) snprintf(head, sizeof head, "the head");
+    else snprintf(head, sizeof head, "%u/%d of the head", s.part_end - s.part, HEAD_PARTS);
+    if (!share_has_head(s)) snprintf(out, 64, "%s", s.first == s.end ? "nothing" : layers);
+    else if (s.first == s.end) snprintf(out, 64, "%s", head);
+    else snprintf(out, 64, "%s and %s", layers, head);
     return out;
 }
 
@@ -45,22 +48,21 @@ static uint64_t plan_hash(const struct plan *p, const struct items *it)
         h = hash_fold(h, p->stage[i].share.part);
         h = hash_fold(h, p->stage[i].share.part_end);
     }
-    for (size_t i = 0; i < (size_t)c->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
+    for (size_t i = 0; i < (size_t)it->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
     return h;
 }
 
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *ends,
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct share *shares,
                int workers)
 {
     *out = (struct plan){.stages = workers, .capacity = *it->capacity};
     const struct worker_offer nominal = {.speed = 1, .threads = 1};
     for (int i = 0; i < workers; i++) {
-        uint32_t first = i ? ends[i - 1] : 0, end = ends[i];
         out->stage[i] = (struct stage_plan){
-            .share = items_share(it, first, end),
-            .bytes = items_bytes(it, first, end, &offers[i]),
-            .cost = items_seconds(it, first, end, &nominal),
-            .expected = items_seconds(it, first, end, &offers[i]),
+            .share = shares[i],
+            .bytes = items_bytes(it, shares[i], &offers[i]),
+            .cost = items_seconds(&it->first, shares[i], &nominal),
+            .expected = items_seconds(&it->first, shares[i], &offers[i]),
         };
     }
     out->hash = plan_hash(out, it);
@@ -68,12 +70,12 @@ void plan_fill(struct plan *out, const struct items *it, const struct worker_off
 
 int plan_check_workers(const struct items *it, int workers, struct err *why)
 {
-    uint32_t most = it->n < MAX_STAGES ? it->n : MAX_STAGES;
+    uint32_t most = it->layers + 1 < MAX_STAGES ? it->layers + 1 : MAX_STAGES;
     if (workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
     if ((uint32_t)workers > most)
         return fail(why, E_USAGE,
                     "%d workers are more than can be used: %u layers and the head are work for at most %u", workers,
-                    it->n - 1, most);
+                    it->layers, most);
     return 0;
 }
 
@@ -122,41 +124,73 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
                 show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
 }
 
-/* Layers per worker to ends of items; every worker must have something, the last one has the head at least. */
-static int ends_by_hand(uint32_t *ends, const struct items *it, const uint32_t *layers, int workers, struct err *why)
+/* ---- by hand ---- */
+
+static int check_layers(const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < workers; i++) {
-        if (!layers[i] && i < workers - 1)
+    for (int i = 0; i < workers && sum <= c->layers; i++) {
+        if (!cuts[i].layers && i < workers - 1)
             return fail(why, E_USAGE, "the split gives worker %d no layer; only the last may do with the head alone",
                         i + 1);
-        sum += layers[i];
-        ends[i] = (uint32_t)sum;
-        if (sum > it->n - 1) break;
+        sum += cuts[i].layers;
     }
-    if (sum != it->n - 1)
-        return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u",
-                    sum > it->n - 1 ? "at least " : "", (unsigned long long)sum, it->n - 1);
-    ends[workers - 1] = it->n;
+    if (sum == c->layers) return 0;
+    return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u", sum > c->layers ? "at least " : "",
+                (unsigned long long)sum, c->layers);
+}
+
+static int check_parts(const struct cut *cuts, int workers, struct err *why)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < workers; i++) sum += cuts[i].parts;
+    if (sum != HEAD_PARTS)
+        return fail(why, E_USAGE, "the split places %llu sixteenths of the head, wanted all %d", (unsigned long long)sum,
+                    HEAD_PARTS);
+    if (!cuts[workers - 1].layers && !cuts[workers - 1].parts)
+        return fail(why, E_USAGE, "the split gives worker %d nothing; it needs a layer or a part of the head", workers);
     return 0;
 }
 
-static int by_hand(struct plan *out, const struct items *it, const struct worker_offer *offers, const uint32_t *layers,
+int plan_read_cuts(struct share *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
+{
+    uint32_t layer = 0, part = 0;
+    TRY(check_layers(c, cuts, workers, why));
+    TRY(check_parts(cuts, workers, why));
+    for (int i = 0; i < workers; i++) {
+        out[i] = (struct share){.first = layer, .end = layer + cuts[i].layers};
+        if (cuts[i].parts) out[i].part = part, out[i].part_end = part + cuts[i].parts;
+        layer += cuts[i].layers;
+        part += cuts[i].parts;
+        if (!share_can_be(c, out[i]))
+            return fail(why, E_USAGE,
+                        "the split gives worker %d %u sixteenths of the head without a word: a vocabulary of %u fills %u "
+                        "of %d", i + 1, cuts[i].parts, c->vocab, (c->vocab - 1) / head_part_words(c->vocab) + 1, HEAD_PARTS);
+    }
+    return 0;
+}
+
+static int by_hand(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct cut *cuts,
                    int workers, struct err *why)
 {
-    uint32_t ends[MAX_STAGES];
+    struct share shares[MAX_STAGES];
     TRY(plan_check_workers(it, workers, why));
-    TRY(ends_by_hand(ends, it, layers, workers, why));
-    plan_fill(out, it, offers, ends, workers);
+    TRY(plan_read_cuts(shares, &it->shape->config, cuts, workers, why));
+    for (int i = 0; i < workers; i++)
+        if (it->shape->whole_head && share_has_head(shares[i]) && !share_has_whole_head(shares[i]))
+            return fail(why, E_USAGE,
+                        "the split gives worker %d %u sixteenths of the head; the head must stay whole because all scores "
+                        "of a row are wanted in one place", i + 1, cuts[i].parts);
+    plan_fill(out, it, offers, shares, workers);
     return plan_check_memory(out, offers, why);
 }
 
 int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
-                 const uint32_t *layers, int workers, const struct capacity *capacity, struct err *why)
+                 const struct cut *cuts, int workers, const struct capacity *capacity, struct err *why)
 {
     struct items it;
     TRY(items_open(&it, shape, capacity, why));
-    int rc = by_hand(out, &it, offers, layers, workers, why);
+    int rc = by_hand(out, &it, offers, cuts, workers, why);
     items_close(&it);
     return rc;
 }

@@ -1,7 +1,13 @@
 /* partition/plan.h — who gets which layers: numbers in, numbers out. No file, socket, clock or weight.
  *
- * Items, in order: text layers 0..n-1, then the head. A stage is a run of items; the head may stand alone. Every worker
- * gets at least one item; more workers than items is an error that says how many can be used. */
+ * A stage is a run of layers and a run of parts of the head; over the workers in order both are whole and without a gap.
+ *
+ *   layers  [0 ...... 16][17 ..... 33]        [0 .......... 23][24 .. 33]
+ *   parts   [0 ....... 7][8 ...... 15]                         [0 ... 15]
+ *             worker 1     worker 2             worker 1         worker 2
+ *
+ * A worker has a layer at least, as all rows pass all stages in order; only the last may have parts of the head alone.
+ * More workers than that is an error that says how many can be used. */
 #ifndef PARTITION_PLAN_H
 #define PARTITION_PLAN_H
 
@@ -24,8 +30,9 @@ struct model_shape {
     struct model_config config;
     const struct tensor *layer_tensors; /* [layers * W_LAYER_ROLES], types matter, data does not */
     struct tensor output_norm, head;
+    bool whole_head; /* it must stay in one piece: somebody wants all scores of a row in one place */
 };
-struct model_shape model_shape(const struct model *m);
+struct model_shape model_shape(const struct model *m); /* the head may be divided */
 
 struct stage_plan {
     struct share share;
@@ -42,25 +49,36 @@ struct plan {
 };
 
 /* The slowest stage as fast as can be, none over its memory; among equals the one with the smaller sum of squares, so
- * that ties are even. Exact (dynamic programme over items x workers, in the order of the workers). E_MEMORY names the
- * missing bytes: how much the workers have together, how much is wanted, which worker is short. */
+ * that ties are even. Exact (dynamic programmes, in the order of the workers: search.h). The head is divided if it does not
+ * fit whole, or where that gains more than the messages cost: solve.c. E_MEMORY names the missing bytes: how much the
+ * workers have together, how much is wanted, which worker is short. */
 int plan_solve(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
                const struct capacity *capacity, struct err *why);
 
-/* By hand: layers[i] layers for worker i; the sum must be all; the last worker gets the head. Memory is checked too. */
-int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
-                 const uint32_t *layers, int workers, const struct capacity *capacity, struct err *why);
+/* What a split by hand gives one worker. */
+struct cut {
+    uint32_t layers;
+    uint32_t parts; /* of the head's HEAD_PARTS */
+};
 
-/* "layers 0-11", "layers 23-33 and the head", "the head" into `out`; returns out. */
+/* By hand: cuts[i] for worker i; the sums must be all. Memory is checked too. */
+int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
+                 const struct cut *cuts, int workers, const struct capacity *capacity, struct err *why);
+
+/* The shares of cuts, for who has no use for a plan. E_USAGE says what is placed twice, or not at all. */
+int plan_read_cuts(struct share *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
+
+/* "layers 0-11", "layers 23-33 and the head", "layers 0-16 and 8/16 of the head", "the head" into `out`; returns out. */
 char *show_share(char out[64], struct share s);
 
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
 
-/* "12,11,11" and "1G,512M,2GiB" (0 or empty: no limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M,
- * G or T, which count in 1024 however they are written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE
- * otherwise. */
-int plan_read_split(const char *text, uint32_t *layers, int *workers, struct err *why);
+/* "12,11,11" is layers, and the last worker gets the head; "12+5,11+5,11+6" is layers and sixteenths of the head, where
+ * none may be left out: "17+16,17". E_USAGE unless the sixteenths are 16 together. Sizes are "1G,512M,2GiB" (0 or empty: no
+ * limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M, G or T, which count in 1024 however they are
+ * written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE otherwise. */
+int plan_read_split(const char *text, struct cut *cuts, int *workers, struct err *why);
 int plan_read_sizes(const char *text, uint64_t *sizes, int *count, struct err *why);
 int read_size(const char *text, uint64_t *bytes, struct err *why);
 

@@ -8,7 +8,7 @@
 /* What the coordinator keeps per token of the vocabulary: its text, two hash entries, a score. Nominal. */
 #define TOKENIZER_BYTES 96
 
-#define ROW "%4s  %-24.24s %-26s %10s %10s %10s %10s %10s %10s %9s %6s\n"
+#define ROW "%4s  %-24.24s %-33s %10s %10s %10s %10s %10s %10s %9s %6s\n"
 
 struct sums {
     uint64_t weights, kv, buffers, runtime, total, limit;
@@ -60,25 +60,23 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
 {
     struct capacity alone = plan->capacity;
     alone.sequences = 1;
-    double t_max = 0, t_sum = 0, t_alone = 0, prompt_max = 0;
+    double t_max = 0, prompt_max = 0;
     for (int i = 0; i < plan->stages; i++) {
         double power = offer_power(&offers[i]);
         double prompt = prefill_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
         double answer = decode_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
-        t_sum += answer;
         if (answer > t_max) t_max = answer;
-        t_alone += decode_seconds(shape, plan->stage[i].share, &alone) / power;
         if (prompt > prompt_max) prompt_max = prompt;
     }
     uint32_t rows = decode_rows(&plan->capacity), groups = (plan->capacity.sequences - 1) / rows + 1;
     if (groups > plan->capacity.in_flight) groups = plan->capacity.in_flight;
-    double ring = groups / t_sum, rate = ring < 1 / t_max ? ring : 1 / t_max;
+    double ring = groups / lap_seconds(shape, plan, offers, &plan->capacity), rate = ring < 1 / t_max ? ring : 1 / t_max;
     fprintf(to, prompts_decide(&plan->capacity) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
                                                 : "expected: a group of %u sequences, a token each\n",
             prompts_decide(&plan->capacity) ? plan->capacity.rows : rows);
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone"
             " (nominal speeds; travel time not counted)\n", plan->capacity.rows / prompt_max, rate * rows,
-            plan->capacity.sequences, 1 / t_alone);
+            plan->capacity.sequences, 1 / lap_seconds(shape, plan, offers, &alone));
 }
 
 /* A pipe helps those whose machines are too small; who has a machine that is not should know. */

@@ -79,18 +79,39 @@ int plan_read_sizes(const char *text, uint64_t *sizes, int *count, struct err *w
     return 0;
 }
 
-int plan_read_split(const char *text, uint32_t *layers, int *workers, struct err *why)
+/* "12" or "12+5". */
+static int read_cut(const char *word, const char *text, struct cut *cut, bool *plus, struct err *why)
+{
+    uint64_t layers = 0, parts = 0;
+    const char *at = word;
+    bool good = read_digits(&at, &layers) && layers <= UINT32_MAX;
+    if (good && *at == '+') {
+        at++;
+        *plus = true;
+        good = read_digits(&at, &parts) && parts <= UINT32_MAX;
+    }
+    if (!good || *at)
+        return fail(why, E_USAGE, "\"%s\" in the split \"%.60s\" is not a number of layers, nor one like 12+5 with "
+                    "sixteenths of the head", word, text);
+    *cut = (struct cut){(uint32_t)layers, (uint32_t)parts};
+    return 0;
+}
+
+int plan_read_split(const char *text, struct cut *cuts, int *workers, struct err *why)
 {
     char word[LIST_WORD];
+    bool plus = false;
+    uint64_t sum = 0;
     *workers = 0;
     for (const char *at = text;; at++) {
-        uint64_t n = 0;
         if (*workers == MAX_STAGES) return fail(why, E_USAGE, "a split has more than %d numbers", MAX_STAGES);
         if (!next_word(&at, word)) return fail(why, E_USAGE, "\"%.60s\" is not a split like 12,11,11", text);
-        const char *digits = word;
-        if (!read_digits(&digits, &n) || *digits || n > UINT32_MAX)
-            return fail(why, E_USAGE, "\"%s\" in the split \"%.60s\" is not a number of layers", word, text);
-        layers[(*workers)++] = (uint32_t)n;
-        if (!*at) return 0;
+        TRY(read_cut(word, text, &cuts[*workers], &plus, why));
+        sum += cuts[(*workers)++].parts;
+        if (!*at) break;
     }
+    if (!plus) cuts[*workers - 1].parts = sum = HEAD_PARTS;
+    if (sum == HEAD_PARTS) return 0;
+    return fail(why, E_USAGE, "the split \"%.60s\" places %llu sixteenths of the head, wanted all %d", text,
+                (unsigned long long)sum, HEAD_PARTS);
 }

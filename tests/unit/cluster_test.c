@@ -16,17 +16,26 @@ static int parse(const char *text, struct err *why)
 TEST(everything_that_can_be_said_is_read)
 {
     NEED(parse("{\"workers\":[{\"address\":\"tcp://10.0.0.2:7001\",\"memory\":\"2G\",\"threads\":4,"
-               "\"speed\":0.5,\"layers\":12},"
+               "\"speed\":0.5,\"layers\":12,\"head\":16},"
                "{\"address\":\"tcp://b:2\",\"name\":\"attic\",\"memory\":800000000,\"layers\":0}],"
                "\"context\":4096,\"sequences\":4,\"wait\":60}",
                why));
-    CHECK(c.workers == 2 && c.by_hand && c.layers[0] == 12 && c.layers[1] == 0);
+    CHECK(c.workers == 2 && c.by_hand && c.cuts[0].layers == 12 && c.cuts[0].parts == 16 && c.cuts[1].layers == 0 && c.cuts[1].parts == 0);
     CHECK(!strcmp(c.addresses[0], "tcp://10.0.0.2:7001") && !strcmp(c.offers[0].name, "tcp://10.0.0.2:7001"));
     CHECK(!strcmp(c.offers[1].name, "attic") && c.offers[1].memory == 800000000 && c.offers[1].speed == 1);
     CHECK(c.offers[0].memory == 2ull << 30 && c.offers[0].threads == 4 && c.offers[0].speed == 0.5);
     CHECK(c.context == 4096 && c.sequences == 4 && c.wait == 60);
     NEED(parse(ONE "} \n", why));
     CHECK(c.workers == 1 && !c.by_hand && c.context == 0 && c.offers[0].threads == 0 && c.offers[0].memory == 0);
+}
+
+TEST(who_says_nothing_of_the_head_gives_it_to_the_last)
+{
+    NEED(parse("{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1},{\"address\":\"tcp://b:1\",\"layers\":1}]}", why));
+    CHECK(c.cuts[0].parts == 0 && c.cuts[1].parts == HEAD_PARTS);
+    NEED(parse("{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1,\"head\":9},"
+               "{\"address\":\"tcp://b:1\",\"layers\":1,\"head\":7}]}", why));
+    CHECK(c.cuts[0].parts == 9 && c.cuts[1].parts == 7);
 }
 
 TEST(the_example_is_a_cluster_file)
@@ -61,6 +70,10 @@ TEST(what_is_wrong_is_named)
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"speed\":null}]}", "\"speed\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1},{\"address\":\"tcp://b:1\"}]}",
          "1 of 2 workers have \"layers\""},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1,\"head\":8},{\"address\":\"tcp://b:1\",\"layers\":1}]}",
+         "\"head\" of all workers is 8 sixteenths, wanted all 16"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"head\":16}]}", "\"head\" and no \"layers\""},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1,\"head\":17}]}", "\"head\" of worker 1"},
         {ONE ",\"context\":4294967296}", "\"context\" of the file"},
         {ONE ",\"context\":1.5}", "whole number"},
         {ONE ",\"context\":1,\"context\":2}", "twice"},
