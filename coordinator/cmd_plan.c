@@ -59,6 +59,7 @@ static int plan(const struct model *m, const struct vision_model *v, const struc
     TRY(offers_of(o, cluster, n, offers, why));
     TRY(capacity_for(&c, &asked, &m->config, stages, 0, 0, 1, 0, why));
     struct model_shape shape = model_shape(m);
+    shape.whole_head = o->whole_head;
     if (split) TRY(plan_by_hand(&p, &shape, offers, cuts, stages, &c, why));
     else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->cuts, stages, &c, why));
     else TRY(plan_solve(&p, &shape, offers, stages, &c, why));

@@ -111,6 +111,7 @@ static int make_offers(struct pipeline *p, struct err *why)
 static int solve_text(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     struct model_shape shape = model_shape(p->model);
+    shape.whole_head = p->whole_head || p->options->whole_head || !sampling_of_few(&p->options->sampling);
     if (!p->options->split && !p->cluster.by_hand)
         return plan_solve(&p->plan, &shape, p->offers, pipeline_stages(p), wanted, why);
     struct cut cuts[MAX_STAGES];

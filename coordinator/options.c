@@ -14,7 +14,7 @@
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
-    K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
+    K_MODEL = 256, K_WORKERS, K_HERE, K_SPLIT, K_WHOLE_HEAD, K_CONNECT, K_CLUSTER, K_MEMORY, K_THREADS, K_SEND, K_EMBED, K_WAIT, K_CTX,
     K_SEQUENCES, K_ROWS, K_FLIGHT, K_PROMPTS, K_SYSTEM, K_RAW, K_TEMP, K_TOP_K, K_TOP_P, K_MIN_P, K_PENALTY, K_LAST,
     K_SEED, K_REPORT, K_PRINT, K_QUIET, K_VERBOSE, K_JSON, K_IDS, K_OUT, K_SPECIAL, K_MMPROJ,
     K_VISION_SPLIT, K_VISION_TYPE, K_IMAGE, K_PAN, K_TRACE,
@@ -40,6 +40,7 @@ static const struct row_of_table table[] = {
     {"workers", "N", K_WORKERS, WORKERS | CMD_PLAN, "start N worker processes on this machine"},
     {"here", "N", K_HERE, WORKERS, "N stages as threads of this one process"},
     {"split", "A,B,C", K_SPLIT, WORKERS | CMD_PLAN, "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
+    {"whole-head", 0, K_WHOLE_HEAD, WORKERS | CMD_PLAN, "never divide the output head among workers; --top-k 0 or over 1024 does not either"},
     {"connect", "A,B,C", K_CONNECT, WORKERS, "use the gemmapipe-workers that listen there, in this order"},
     {"cluster", "FILE", K_CLUSTER, WORKERS | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
     {"memory", "SIZES", K_MEMORY, WORKERS | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},
@@ -239,6 +240,7 @@ static int take(struct options *o, const struct row_of_table *row, const char *v
     switch (row->key) {
     case K_MODEL: o->model = v; return 0;
     case K_SPLIT: o->split = v; return 0;
+    case K_WHOLE_HEAD: o->whole_head = true; return 0;
     case K_MMPROJ: o->mmproj = v; return 0;
     case K_VISION_SPLIT: o->vision_split = v; return 0;
     case K_VISION_TYPE:

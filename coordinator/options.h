@@ -24,6 +24,7 @@ struct options {
     const char *mmproj, *vision_split;
     int vision_workers; /* the last so many have no text; 0: all have */
     bool vision_q8; /* keep the encoder's float matrices as Q8_0 */
+    bool whole_head; /* the head in one piece, whatever the plan would gain */
     const char *split, *connect, *cluster, *memory;
     int workers, here; /* local processes; threads of this process. 0: not asked */
     int threads;       /* of a worker; 0: its share of the cores */
