@@ -107,13 +107,12 @@ static void print_manifest(FILE *to, const struct split *s)
     fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"shards\": [",
             show_hash128(hex, s->model->fingerprint), s->model->config.layers);
     for (int i = 0; i < s->plan.stages; i++) {
-        const struct share *share = &s->plan.share[i];
         fprintf(to, "%s\n  {\"file\": ", i ? "," : "");
         json_print_text(to, s->file[i]);
         fprintf(to, ", \"worker\": ");
         json_print_text(to, s->plan.worker[i]);
-        fprintf(to, ", \"first\": %u, \"end\": %u, \"head\": %s", share->first, share->end,
-                share_has_head(*share) ? "true" : "false");
+        fprintf(to, ", ");
+        share_write_json(to, s->plan.share[i]);
         fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
     }
     fprintf(to, "]}\n");

@@ -29,6 +29,12 @@ char *show_share(char out[64], struct share s)
     return out;
 }
 
+void share_write_json(FILE *to, struct share s)
+{
+    fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, share_has_whole_head(s) ? "true" : "false");
+    if (share_has_head(s)) fprintf(to, ", \"parts\": [%u, %u]", s.part, s.part_end);
+}
+
 /* Two programs that run parts of one model must have the same sizes, formats, cuts and capacities; anything else shows
  * here before a row travels. */
 static uint64_t plan_hash(const struct plan *p, const struct items *it)
