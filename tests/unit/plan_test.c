@@ -1,6 +1,6 @@
 /* tests/unit/plan_test.c — the planner against every split there is, against memory caps, and on real shapes. */
 #include "partition/cost.h"
-#include "partition/plan.h"
+#include "partition/plan_json.h"
 #include "tests/check.h"
 
 #include <math.h>
@@ -354,6 +354,19 @@ TEST(no_worker_needs_room_for_the_whole_head)
     CHECK(plan_solve(&p, &m, o, 4, &usual, &no) == E_MEMORY && strstr(no.text, "worker 4"), "%s", no.text);
 }
 
+/* The layers one after the other, but the parts of the head at once. */
+TEST(an_answer_alone_waits_for_the_largest_part_only)
+{
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[2] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 2, 0}};
+    const struct capacity alone = {4096, 1, 256, 3};
+    struct plan p;
+    NEED(plan_by_hand(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
+    const double layers = decode_seconds(&m, (struct share){0, 17, 0, 0}, &alone) + decode_seconds(&m, (struct share){17, 34, 0, 0}, &alone) / 2;
+    const double six = decode_seconds(&m, (struct share){0, 0, 0, 6}, &alone), ten = decode_seconds(&m, (struct share){0, 0, 6, 16}, &alone) / 2;
+    CHECK(six > ten && fabs(lap_seconds(&m, &p, o, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, &p, o, &alone));
+}
+
 TEST(a_head_that_is_small_or_alone_stays_whole)
 {
     struct model_shape m = invent(small(9), T_Q4_0, T_Q6_K);
@@ -513,6 +526,28 @@ TEST(a_small_vocabulary_fills_few_parts_and_nobody_gets_empty_ones)
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 2; i++) o[i].memory = (22ull << 20) + dice(4u << 20);
         if (!plan_solve(&p, &m, o, 2, &usual, NULL)) check_all_there(&p, &c);
+    }
+}
+
+TEST(a_divided_plan_is_read_as_it_was_written)
+{
+    struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
+    struct worker_offer o[3] = {0};
+    const struct cut cuts[][3] = {{{3, 5}, {3, 0}, {0, 11}}, {{2, 0}, {2, 0}, {2, 16}}, {{2, 16}, {2, 0}, {2, 0}}, {{2, 1}, {2, 8}, {2, 7}}};
+    for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
+        struct plan p;
+        struct plan_file back;
+        char *text = NULL;
+        size_t n;
+        NEED(plan_by_hand(&p, &m, o, cuts[k], 3, &usual, why));
+        FILE *f = open_memstream(&text, &n);
+        plan_write_json(f, &p, o, "m.gguf", (struct hash128){1, 2}, 6, NULL);
+        fclose(f);
+        NEED(plan_parse_json(&back, text, n, "plan.json", why));
+        NEED(plan_file_check(&back, 6, "plan.json", why));
+        for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.share[i], &p.stage[i].share, sizeof back.share[i]), "%s", text);
+        CHECK(!strstr(text, "\"head\": true") == (cuts[k][0].parts < 16 && cuts[k][2].parts < 16), "%s", text);
+        free(text);
     }
 }
 
