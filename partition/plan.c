@@ -13,7 +13,8 @@
 
 struct model_shape model_shape(const struct model *m)
 {
-    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors, .output_norm = m->output_norm, .head = m->head};
+    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors,
+                                .output_norm = m->output_norm, .head = m->head};
 }
 
 char *show_share(char out[64], struct share s)
