@@ -44,7 +44,12 @@ static int shares_of_plan(struct split *s, struct err *why)
     TRY(plan_read_json(&s->plan, s->plan_path, why));
     if (s->plan.has_fingerprint && (its->low != mine->low || its->high != mine->high))
         return fail(why, E_USAGE, "%s was made for another model than %s; make it again", s->plan_path, s->model_path);
-    return plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why);
+    TRY(plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why));
+    for (int i = 0; i < s->plan.stages; i++)
+        if (!share_can_be(&s->model->config, s->plan.share[i]))
+            return fail(why, E_USAGE, "%s: stage %d has parts of the head without a word: the vocabulary of %u is too small for "
+                        "them", s->plan_path, i + 1, s->model->config.vocab);
+    return 0;
 }
 
 /* "gemma" of "/models/gemma-00001-of-00003.gguf": what the shards' names begin with. */
@@ -107,13 +112,12 @@ static void print_manifest(FILE *to, const struct split *s)
     fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"shards\": [",
             show_hash128(hex, s->model->fingerprint), s->model->config.layers);
     for (int i = 0; i < s->plan.stages; i++) {
-        const struct share *share = &s->plan.share[i];
         fprintf(to, "%s\n  {\"file\": ", i ? "," : "");
         json_print_text(to, s->file[i]);
         fprintf(to, ", \"worker\": ");
         json_print_text(to, s->plan.worker[i]);
-        fprintf(to, ", \"first\": %u, \"end\": %u, \"head\": %s", share->first, share->end,
-                share_has_head(*share) ? "true" : "false");
+        fprintf(to, ", ");
+        share_write_json(to, s->plan.share[i]);
         fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
     }
     fprintf(to, "]}\n");

@@ -2,6 +2,7 @@
 #include "partition/inspect_json.h"
 
 #include "partition/json.h"
+#include "partition/plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,9 +100,11 @@ void print_json(FILE *to, const struct findings *f, const struct gguf *g, const 
     print_sums(to, f);
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
-    if (f->find == FIND_SLICE)
-        fprintf(to, ",\n \"share\": {\"first\": %u, \"end\": %u, \"head\": %s}", f->slice.share.first,
-                f->slice.share.end, share_has_head(f->slice.share) ? "true" : "false");
+    if (f->find == FIND_SLICE) {
+        fprintf(to, ",\n \"share\": {");
+        share_write_json(to, f->slice.share);
+        fprintf(to, "}");
+    }
     if (f->has_fingerprint) pair(to, "fingerprint", show_hash128(hex, f->fingerprint));
     if (f->has_memory) print_memory(to, f);
     fprintf(to, ",\n \"remarks\": [");

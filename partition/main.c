@@ -43,6 +43,7 @@ static const char manual[] =
     "      keeps the whole model.\n"
     "      --plan FILE       who gets what, as gemmapipe plan --json writes it\n"
     "      --layers A,B,C    by hand: layers of each worker; the last also gets the head\n"
+    "      --layers A+8,B+8  the same with sixteenths of the head, 16 in all\n"
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
     "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"

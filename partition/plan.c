@@ -13,7 +13,8 @@
 
 struct model_shape model_shape(const struct model *m)
 {
-    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors, .output_norm = m->output_norm, .head = m->head};
+    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors,
+                                .output_norm = m->output_norm, .head = m->head};
 }
 
 char *show_share(char out[64], struct share s)
@@ -27,6 +28,12 @@ char *show_share(char out[64], struct share s)
     else if (s.first == s.end) snprintf(out, 64, "%s", head);
     else snprintf(out, 64, "%s and %s", layers, head);
     return out;
+}
+
+void share_write_json(FILE *to, struct share s)
+{
+    fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, share_has_whole_head(s) ? "true" : "false");
+    if (share_has_head(s)) fprintf(to, ", \"parts\": [%u, %u]", s.part, s.part_end);
 }
 
 /* Two programs that run parts of one model must have the same sizes, formats, cuts and capacities; anything else shows

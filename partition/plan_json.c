@@ -25,8 +25,8 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
         const struct stage_plan *s = &plan->stage[i];
         fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
         json_print_text(to, offers[i].name);
-        fprintf(to, ", \"first\": %u, \"end\": %u, \"head\": %s", s->share.first, s->share.end,
-                share_has_head(s->share) ? "true" : "false");
+        fprintf(to, ", ");
+        share_write_json(to, s->share);
         fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
                 s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
     }
@@ -48,31 +48,48 @@ static int read_worker(struct json *j, char out[64])
     return 0;
 }
 
-static int read_head(struct json *j, struct share *s)
+static int read_parts(struct json *j, struct share *s)
 {
-    bool head;
-    TRY(json_truth(j, &head));
-    s->part_end = head ? HEAD_PARTS : 0;
-    return 0;
+    uint32_t *to[] = {&s->part, &s->part_end};
+    int n = 0;
+    TRY(json_array(j));
+    while (json_item(j)) {
+        if (n == 2) return json_fail(j, "\"parts\" of a stage are more than two numbers");
+        TRY(json_u32(j, 0, HEAD_PARTS, to[n++]));
+    }
+    TRY(json_done(j));
+    return n == 2 && s->part < s->part_end ? 0 : json_fail(j, "\"parts\" of a stage are not two rising numbers");
 }
+
+struct seen {
+    bool first, end, head, parts;
+};
 
 static int read_stage(struct json *j, struct share *s, char worker[64])
 {
     struct json_text key;
-    bool first = false, end = false, head = false;
+    struct seen seen = {0};
+    bool whole = false;
     TRY(json_object(j));
     while (json_key(j, &key)) {
-        bool *seen = json_is(key, "first") ? &first : json_is(key, "end") ? &end : json_is(key, "head") ? &head : NULL;
-        if (seen && *seen) return json_fail(j, "a stage has one of its keys twice");
-        if (seen) *seen = true;
-        if (seen == &first) TRY(json_u32(j, 0, LAYERS_MOST, &s->first));
-        else if (seen == &end) TRY(json_u32(j, 0, LAYERS_MOST, &s->end));
-        else if (seen == &head) TRY(read_head(j, s));
+        bool *one = json_is(key, "first") ? &seen.first : json_is(key, "end") ? &seen.end
+                  : json_is(key, "head") ? &seen.head : json_is(key, "parts") ? &seen.parts : NULL;
+        if (one && *one) return json_fail(j, "a stage has one of its keys twice");
+        if (one) *one = true;
+        if (one == &seen.first) TRY(json_u32(j, 0, LAYERS_MOST, &s->first));
+        else if (one == &seen.end) TRY(json_u32(j, 0, LAYERS_MOST, &s->end));
+        else if (one == &seen.head) TRY(json_truth(j, &whole));
+        else if (one == &seen.parts) TRY(read_parts(j, s));
         else if (json_is(key, "worker")) TRY(read_worker(j, worker));
         else TRY(json_skip(j));
     }
     TRY(json_done(j));
-    return first && end && head ? 0 : json_fail(j, "a stage lacks \"first\", \"end\" or \"head\"");
+    if (!seen.first || !seen.end || (!seen.head && !seen.parts))
+        return json_fail(j, "a stage lacks \"first\", \"end\" or \"head\"");
+    if (!seen.parts) s->part_end = whole ? HEAD_PARTS : 0;
+    if (seen.head && whole != share_has_whole_head(*s))
+        return json_fail(j, "\"head\" and \"parts\" of a stage say different things");
+    return 0;
 }
 
 static int read_stages(struct json *j, struct plan_file *p)
@@ -131,17 +148,24 @@ int plan_read_json(struct plan_file *out, const char *path, struct err *why)
 
 int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why)
 {
-    uint32_t at = 0;
+    uint32_t at = 0, part = 0;
+    char share[64];
     if (p->layers && p->layers != layers)
         return fail(why, E_USAGE, "%s is for a model of %u layers, this one has %u", from, p->layers, layers);
     for (int i = 0; i < p->stages; i++) {
-        const struct share *s = &p->share[i];
-        bool last = i == p->stages - 1;
-        if (s->first != at || s->end < s->first || s->end > layers || share_has_head(*s) != last || (s->first == s->end && !last))
+        const struct share s = p->share[i];
+        const bool last = i == p->stages - 1;
+        if (s.first != at || s.end < s.first || s.end > layers || (s.first == s.end && !(last && share_has_head(s))))
             return fail(why, E_USAGE,
-                        "%s: stage %d has layers %u to %u%s; wanted runs of layers in order, here from %u on, and the "
-                        "head in the last", from, i + 1, s->first, s->end, share_has_head(*s) ? " and the head" : "", at);
-        at = s->end;
+                        "%s: stage %d has layers %u to %u; wanted runs of layers in order, here from %u on, and only in the "
+                        "last perhaps none", from, i + 1, s.first, s.end, at);
+        if (share_has_head(s) && s.part != part)
+            return fail(why, E_USAGE, "%s: stage %d has %s from part %u on; wanted runs of parts in order, here from %u on",
+                        from, i + 1, show_share(share, s), s.part, part);
+        if (share_has_head(s)) part = s.part_end;
+        at = s.end;
     }
-    return at == layers ? 0 : fail(why, E_USAGE, "%s places %u layers, the model has %u", from, at, layers);
+    if (at != layers) return fail(why, E_USAGE, "%s places %u layers, the model has %u", from, at, layers);
+    if (part == HEAD_PARTS) return 0;
+    return fail(why, E_USAGE, "%s places %u sixteenths of the head, wanted all %d", from, part, HEAD_PARTS);
 }

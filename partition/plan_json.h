@@ -2,15 +2,16 @@
  *
  *   {"model": "M.gguf", "fingerprint": "32 hex digits", "layers": 34,
  *    "context": 4096, "sequences": 1, "rows": 128, "in_flight": 4,
- *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false,
+ *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false, "parts": [0, 5],
  *                "weights": 5, "kv": 5, "total": 15, "milliseconds": 3.5}, …],
  *    "pictures": {"mmproj": "P.gguf", "fingerprint": "32 hex digits", "how": "split" or "copies", "why": "a sentence",
  *                 "type": "f16", "in_flight": 4, "seconds_alone": 3.5, "pictures_per_second": 0.5,
  *                 "workers": [{"worker": "east", "number": 1, "first": 0, "end": 9, "patches": true, "projector": false,
  *                              "weights": 5, "total": 15, "seconds": 1.5}, …]}}
  *
- * "stages" with first, end (one past the last layer) and head is all that a reader needs; "fingerprint" and "layers"
- * are held against the model if they are there. The rest is for people and scripts: bytes, and the time of one decode
+ * "stages" with first, end (one past the last layer) and head or parts is all that a reader needs. "head" is true for all
+ * of the head in one stage; "parts" are the sixteenths a stage has of it, from and to one past the last, and stand where
+ * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there. The rest is for people and scripts: bytes, and the time of one decode
  * step. */
 #ifndef PARTITION_PLAN_JSON_H
 #define PARTITION_PLAN_JSON_H
@@ -39,7 +40,8 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
 int plan_read_json(struct plan_file *out, const char *path, struct err *why);
 int plan_parse_json(struct plan_file *out, const char *text, size_t n, const char *from, struct err *why);
 
-/* That the stages are runs of layers, in order, none left out, and the last has the head. */
+/* That the stages are runs of layers and of parts of the head, in order, none left out, and that only the last has no
+ * layer. */
 int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why);
 
 #endif

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define PIECE (1u << 20)
+#define LAYERS_MOST 65536
+#define VOCAB_MOST (1u << 24)
 
 char *show_hash128(char out[33], struct hash128 h)
 {
@@ -33,7 +35,8 @@ bool read_hash128(struct hash128 *out, const char *text, size_t n)
 bool share_within(struct share wanted, struct share have)
 {
     bool layers = wanted.first == wanted.end || (wanted.first >= have.first && wanted.end <= have.end);
-    return layers && (!share_has_head(wanted) || share_has_head(have));
+    bool parts = !share_has_head(wanted) || (wanted.part >= have.part && wanted.part_end <= have.part_end);
+    return layers && parts;
 }
 
 /* ---- writing ---- */
@@ -44,7 +47,9 @@ static void put_label(const struct model *m, struct share s, struct gguf_out *o)
     gguf_put_text(o, SLICE_FINGERPRINT, show_hash128(hex, m->fingerprint));
     gguf_put_u32(o, SLICE_FIRST, s.first);
     gguf_put_u32(o, SLICE_END, s.end);
-    gguf_put_bool(o, SLICE_HEAD, share_has_head(s));
+    gguf_put_u32(o, SLICE_FIRST_PART, s.part);
+    gguf_put_u32(o, SLICE_END_PART, s.part_end);
+    gguf_put_u32(o, SLICE_VOCABULARY, m->config.vocab);
 }
 
 /* What speaks of tokens has no meaning without them. */
@@ -104,37 +109,57 @@ bool is_slice(const struct gguf *g)
 int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why)
 {
     struct gguf_string hex;
-    uint64_t first, end;
+    uint64_t first, end, part, part_end, vocab;
     if (!is_slice(g))
         return fail(why, E_FILE, "%s is not a worker's shard; gemmapipe-partition split makes them", gguf_path(g, 0));
     TRY(gguf_text(g, SLICE_FINGERPRINT, &hex, why));
     TRY(gguf_u64(g, SLICE_FIRST, &first, why));
     TRY(gguf_u64(g, SLICE_END, &end, why));
-    bool head;
-    TRY(gguf_bool(g, SLICE_HEAD, &head, why));
-    out->share.part_end = head ? HEAD_PARTS : 0;
+    TRY(gguf_u64(g, SLICE_FIRST_PART, &part, why));
+    TRY(gguf_u64(g, SLICE_END_PART, &part_end, why));
+    TRY(gguf_u64(g, SLICE_VOCABULARY, &vocab, why));
     if (!read_hash128(&out->fingerprint, hex.text, hex.n))
         return fail(why, E_FILE, "%s: %s is not 32 hexadecimal digits", gguf_path(g, 0), SLICE_FINGERPRINT);
-    if (first > end || end > 65536)
+    if (first > end || end > LAYERS_MOST)
         return fail(why, E_FILE, "%s says it holds layers %" PRIu64 " to %" PRIu64, gguf_path(g, 0), first, end);
-    out->share.first = (uint32_t)first;
-    out->share.end = (uint32_t)end;
+    if (part > part_end || part_end > HEAD_PARTS)
+        return fail(why, E_FILE, "%s says it holds parts %" PRIu64 " to %" PRIu64 " of the %d of the head", gguf_path(g, 0),
+                    part, part_end, HEAD_PARTS);
+    if (!vocab || vocab > VOCAB_MOST)
+        return fail(why, E_FILE, "%s says its model has a vocabulary of %" PRIu64, gguf_path(g, 0), vocab);
+    out->share = (struct share){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)part_end};
+    out->vocab = (uint32_t)vocab;
     return 0;
 }
 
-int slice_tensors(const struct gguf *g, struct tensor *t, uint32_t count, struct err *why)
+/* Of the head the file may hold more than is wanted; its rows then begin somewhere in the middle. */
+static int find_tensor(const struct gguf *g, const struct slice_label *label, struct share wanted, struct tensor *t,
+                       struct err *why)
 {
     char name[ROLE_NAME_ROOM];
-    for (uint32_t i = 0; i < count; i++) {
-        role_tensor_name(name, t[i].role, t[i].layer);
-        const struct gguf_tensor *found = gguf_tensor(g, name);
-        if (!found) return fail(why, E_FILE, "%s has no tensor %s", gguf_path(g, 0), name);
-        if (found->type != t[i].type || found->dims[0] != t[i].cols || found->dims[1] != t[i].rows ||
-            found->dims[2] != 1 || found->dims[3] != 1)
-            return fail(why, E_FILE, "%s: tensor %s is %s [%" PRIu64 ", %" PRIu64 "], wanted %s [%u, %u]",
-                        gguf_path(g, 0), name, block_info(found->type)->name, found->dims[1], found->dims[0],
-                        block_info(t[i].type)->name, t[i].rows, t[i].cols);
-        t[i].data = found->data;
+    uint32_t rows = t->rows, skip = 0;
+    if (t->role == W_HEAD) {
+        const uint32_t begin = head_word(label->vocab, label->share.part), end = head_word(label->vocab, label->share.part_end);
+        const uint32_t first = head_word(label->vocab, wanted.part);
+        if (first < begin || first > end || t->rows > end - first)
+            return fail(why, E_FILE, "%s holds words %u to %u of the head, wanted %u from %u on", gguf_path(g, 0), begin, end,
+                        t->rows, first);
+        rows = end - begin, skip = first - begin;
     }
+    role_tensor_name(name, t->role, t->layer);
+    const struct gguf_tensor *found = gguf_tensor(g, name);
+    if (!found) return fail(why, E_FILE, "%s has no tensor %s", gguf_path(g, 0), name);
+    if (found->type != t->type || found->dims[0] != t->cols || found->dims[1] != rows || found->dims[2] != 1 ||
+        found->dims[3] != 1)
+        return fail(why, E_FILE, "%s: tensor %s is %s [%" PRIu64 ", %" PRIu64 "], wanted %s [%u, %u]", gguf_path(g, 0), name,
+                    block_info(found->type)->name, found->dims[1], found->dims[0], block_info(t->type)->name, rows, t->cols);
+    t->data = found->data + skip * block_row_bytes(t->type, t->cols);
+    return 0;
+}
+
+int slice_tensors(const struct gguf *g, const struct slice_label *label, struct share wanted, struct tensor *t, uint32_t count,
+                  struct err *why)
+{
+    for (uint32_t i = 0; i < count; i++) TRY(find_tensor(g, label, wanted, &t[i], why));
     return 0;
 }

@@ -23,7 +23,7 @@ static int open_shard(struct gguf **g, const struct wanted *w, const char *path,
     if (!share_within(w->share, label.share))
         return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_share(have, label.share),
                     show_share(want, w->share));
-    return slice_tensors(*g, w->tensors, w->count, why);
+    return slice_tensors(*g, &label, w->share, w->tensors, w->count, why);
 }
 
 /* The same file, if this host has it: same path, same fingerprint. */

@@ -12,8 +12,10 @@ TEST(seeds_of_plan_json_fuzz_are_judged_right)
 TEST(no_damage_to_a_seed_of_plan_json_fuzz_does_harm)
 {
     static const char *const words[] = {
-        "null", "true", "4294967296", "-1", "\"head\"", "\"first\"", "\"end\"", "stages", "[[[",
+        "null", "true", "4294967296", "-1", "\"head\"", "\"first\"", "\"end\"", "\"parts\"", "stages", "[[[", "[0,16]", "17",
     };
-    int accepted = damage_seed("plan_json_fuzz", "sound", 20000, words, sizeof words / sizeof *words, look);
-    CHECK(accepted > 200 && accepted < 20000, "%d of 20000 damaged ones are still accepted", accepted);
+    for (int i = 0; i < 2; i++) {
+        int accepted = damage_seed("plan_json_fuzz", i ? "sound_divided" : "sound", 20000, words, sizeof words / sizeof *words, look);
+        CHECK(accepted > 200 && accepted < 20000, "%d of 20000 damaged ones are still accepted", accepted);
+    }
 }

@@ -291,10 +291,24 @@ def a_shard_is_really_read():
     need(scores(shard) != scores(patched(shard, "spoilt.gguf", spoil)), "the same scores")
 
 
+def shards_of_a_divided_head():
+    """By hand and by a plan the same files; together they have every word of the head once."""
+    with open(path("plan.json"), "wb") as f: f.write(good(GEMMAPIPE, "plan", "--model", DEMO, "--split", "3+9,5+7", "--json"))
+    good(PARTITION, "split", DEMO, "--plan", path("plan.json"), "-o", path("divided"))
+    good(PARTITION, "split", DEMO, "--layers", "3+9,5+7", "-o", path("by-layers"))
+    manifest, again = (json.load(open(path(folder + "/manifest.json"))) for folder in ("divided", "by-layers"))
+    need([(s["first"], s["end"], s["head"], s["parts"]) for s in manifest["shards"]] == [(0, 3, False, [0, 9]), (3, 8, False, [9, 16])], manifest)
+    need([s["xxh128"] for s in manifest["shards"]] == [s["xxh128"] for s in again["shards"]], again)
+    reports = [inspect(path("divided/" + s["file"]), "--tensors") for s in manifest["shards"]]
+    need([r["share"] for r in reports] == [{k: s[k] for k in ("first", "end", "head", "parts")} for s in manifest["shards"]], reports)
+    words = [t["shape"][0] for r in reports for t in r["tensor_list"] if t["name"] == "output.weight"]
+    need(words == [576, 448], words)
+
+
 def split_by_hand_and_its_refusals():
     good(PARTITION, "split", DEMO, "--layers", "2,2,4", "-o", path("by-hand"))
     need(len(os.listdir(path("by-hand"))) == 4, os.listdir(path("by-hand")))
-    for options in (["--layers", "2,2"], ["--layers", "9"], ["--layers", "x"], [], ["--layers", "8", "--plan", "p"]):
+    for options in (["--layers", "2,2"], ["--layers", "9"], ["--layers", "x"], ["--layers", "3+9,5+8"], [], ["--layers", "8", "--plan", "p"]):
         status, _, err = run(PARTITION, "split", DEMO, *options, "-o", path("none"))
         need(status == 2 and len(err.splitlines()) == 1, "%s: %d %s" % (options, status, err))
     need(not os.path.exists(path("none")), "a folder was left")
@@ -309,7 +323,7 @@ for test in (every_layout_becomes_the_same_tensors, another_head_is_kept, names_
              either_tokenizer_file_gives_the_ids_of_the_bundled_model, without_a_tokenizer_a_checkpoint_is_refused,
              wrong_token_types_are_told_and_do_no_harm, formats_of_published_files_are_told_and_run, a_model_of_mixed_formats_runs,
              swapped_names_of_old_picture_encoders_are_told, what_does_not_run_is_told_with_what_to_get,
-             workers_answer_from_their_shards, a_shard_is_really_read, split_by_hand_and_its_refusals):
+             workers_answer_from_their_shards, a_shard_is_really_read, shards_of_a_divided_head, split_by_hand_and_its_refusals):
     claim(test.__name__, test)
 if os.path.exists(PUBLISHED): claim("the_published_tokenizer_file_gives_the_golden_ids", the_published_tokenizer_file_gives_the_golden_ids)
 else: print("skip the_published_tokenizer_file_gives_the_golden_ids: tests/peer/tokenizer has not fetched it")

@@ -180,6 +180,25 @@ TEST(spans_are_shared_out_only_when_there_are_threads_to_share)
     CHECK(one.attend == attend_bytes(256) && ATTEND_SPAN % KV_PAGE == 0);
 }
 
+/* A planner may add parts up: nothing is counted twice but the norm and what every stage has. */
+TEST(parts_of_a_head_weigh_what_the_whole_does)
+{
+    const struct stage_bytes none = bytes_of(&four_b, (struct share){34, 34, 0, 0}, T_Q4_0, T_Q6_K, usual);
+    const struct stage_bytes whole = bytes_of(&four_b, (struct share){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+    const uint64_t norm = 2560 * 4;
+    for (uint32_t cut = 1; cut < HEAD_PARTS; cut++) {
+        struct stage_bytes a = bytes_of(&four_b, (struct share){34, 34, 0, cut}, T_Q4_0, T_Q6_K, usual);
+        struct stage_bytes b = bytes_of(&four_b, (struct share){34, 34, cut, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+        CHECK(a.weights + b.weights == whole.weights + norm, "%u", cut);
+        CHECK(a.scratch + b.scratch == whole.scratch + none.scratch, "%u", cut);
+        CHECK(a.kv == 0 && a.frames == whole.frames && a.runtime == whole.runtime);
+    }
+    const struct stage_bytes layers = bytes_of(&four_b, (struct share){3, 20, 0, 0}, T_Q4_0, T_Q6_K, usual);
+    const struct stage_bytes part = bytes_of(&four_b, (struct share){34, 34, 4, 9}, T_Q4_0, T_Q6_K, usual);
+    const struct stage_bytes both = bytes_of(&four_b, (struct share){3, 20, 4, 9}, T_Q4_0, T_Q6_K, usual);
+    CHECK(both.total == layers.total + part.total - none.total);
+}
+
 TEST(the_total_is_the_sum)
 {
     struct stage_bytes b = bytes_of(&four_b, (struct share){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
