@@ -62,9 +62,7 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
         const struct node *n = &p->nodes[i];
         const struct share s = p->plan.stage[i - 1].share;
         char layers[32];
-        if (s.first == s.end) snprintf(layers, sizeof layers, "head");
-        else snprintf(layers, sizeof layers, "%u-%u%s", s.first, s.end - 1, share_has_head(s) ? " + head" : "");
-        fprintf(to, " %5d  %-12s  %-7.7s %7d  %11.1f  %8.1f", i, layers, n->hello.isa, p->offers[i - 1].threads,
+        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i, show_share_briefly(layers, s), n->hello.isa, p->offers[i - 1].threads,
                 (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
         for (uint32_t k = 0; k < b->n; k++) {
             const struct bench_test *t = &b->test[k];
@@ -149,8 +147,9 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
 {
     const struct node *n = &p->nodes[i];
     const struct stage_plan *s = &p->plan.stage[i - 1];
-    fprintf(to, "{\"first\": %u, \"end\": %u, \"head\": %s, \"isa\": ", s->share.first, s->share.end,
-            share_has_head(s->share) ? "true" : "false");
+    fputc('{', to);
+    share_write_json(to, s->share);
+    fprintf(to, ", \"isa\": ");
     json_print_text(to, n->hello.isa);
     fprintf(to,
             ", \"threads\": %d, \"pid\": %u, \"planned_bytes\": %" PRIu64 ", \"peak_bytes\": %" PRIu64

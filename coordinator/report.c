@@ -27,8 +27,7 @@ static void print_stages(const struct pipeline *p, double wall)
         const struct stage_plan *s = &p->plan.stage[i - 1];
         char layers[32];
         if (i > p->plan.stages) snprintf(layers, sizeof layers, "pictures");
-        else if (s->share.first == s->share.end) snprintf(layers, sizeof layers, "head");
-        else snprintf(layers, sizeof layers, "%u-%u%s", s->share.first, s->share.end - 1, share_has_head(s->share) ? " + head" : "");
+        else show_share_briefly(layers, s->share);
         fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
                 percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),

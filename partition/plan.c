@@ -30,6 +30,16 @@ char *show_share(char out[64], struct share s)
     return out;
 }
 
+char *show_share_briefly(char out[32], struct share s)
+{
+    char head[16] = "head";
+    if (!share_has_whole_head(s)) snprintf(head, sizeof head, "%u/%d", s.part_end - s.part, HEAD_PARTS);
+    if (s.first == s.end) snprintf(out, 32, "%s", head);
+    else if (!share_has_head(s)) snprintf(out, 32, "%u-%u", s.first, s.end - 1);
+    else snprintf(out, 32, "%u-%u + %s", s.first, s.end - 1, head);
+    return out;
+}
+
 void share_write_json(FILE *to, struct share s)
 {
     fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, share_has_whole_head(s) ? "true" : "false");

@@ -70,6 +70,8 @@ int plan_read_cuts(struct share *out, const struct model_config *c, const struct
 
 /* "layers 0-11", "layers 23-33 and the head", "layers 0-16 and 8/16 of the head", "the head" into `out`; returns out. */
 char *show_share(char out[64], struct share s);
+/* The same for a narrow column: "0-16 + 8/16", "23-33 + head", "head". */
+char *show_share_briefly(char out[32], struct share s);
 /* "first", "end", "head" and "parts" as plan_json.h has them, without braces. */
 void share_write_json(FILE *to, struct share s);
 
