@@ -29,9 +29,9 @@ endif
 
 ROOMS   := base partition transport worker coordinator
 MAINS   := coordinator/main.c worker/main.c partition/main.c
-ISA_x86_64  := avx2 avx512
+ISA_x86_64  := avx2 avxvnni avxvnni_evex avx512
 ISA_aarch64 := neon
-KERNELS := $(filter-out $(foreach i,avx2 avx512 neon,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
+KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))
 SOURCES = $(filter-out $(MAINS),$(wildcard $(1)/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
@@ -53,6 +53,8 @@ ROOT_OK := $(if $(filter 0,$(shell id -u)),OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_R
 all: $(PROGRAMS)
 
 $(B)/worker/kernels/avx2.o:   ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
+$(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
+$(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/neon.o:   ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
 ifeq ($(ARCH),x86_64)

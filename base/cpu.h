@@ -16,6 +16,13 @@ static inline bool cpu_has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
+/* AVX-VNNI, which Intel's CPUs without AVX-512 have. By number: not every compiler knows its name. */
+static inline bool cpu_has_avx_vnni(void)
+{
+    unsigned a, b, c, d;
+    return cpu_has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 /* AVX-512 F, BW, VL, DQ and VNNI. */
 static inline bool cpu_has_avx512_vnni(void)
 {
@@ -26,6 +33,11 @@ static inline bool cpu_has_avx512_vnni(void)
 #else
 
 static inline bool cpu_has_avx2(void)
+{
+    return false;
+}
+
+static inline bool cpu_has_avx_vnni(void)
 {
     return false;
 }

@@ -104,6 +104,7 @@ static int be_greeted(struct member *m, bool *dismissed, struct err *why)
     if (!code) code = greet_read(&m->greet, f, why);
     frame_free(f);
     if (code) return code;
+    TRY(kernels_choose(&m->kernels, why)); /* not before: now there is someone to tell */
     char name[32];
     snprintf(name, sizeof name, "worker %u", m->greet.node);
     if (strcmp(port_kind(m->port), "here")) log_open(name, log_level());
@@ -427,8 +428,7 @@ int worker_serve(struct port *port, const struct worker_options *options, struct
     m->port = port;
     m->options = options;
     struct err mine = {0};
-    int code = kernels_choose(&m->kernels, &mine);
-    if (!code) code = run(m, &mine);
+    int code = run(m, &mine);
     if (code && m->greet.nodes) tell_coordinator(m, &mine);
     stage_close(&m->stage);
     see_close(&m->see);

@@ -67,6 +67,11 @@ def too_little_memory():
     refused(4, "", GEMMAPIPE, "plan", "--model", MODEL, "--workers", "2", "--memory", "1M")
 
 
+def no_such_kernels():
+    for way in ((), ("--here", "2"), ("--workers", "2")):
+        refused(2, "no kernels named \"sse9\"", GEMMAPIPE, "run", "--model", MODEL, *way, "hi", env={"GEMMAPIPE_ISA": "sse9"})
+
+
 def nobody_listens():
     port = free_ports(1)[0]
     before = time.time()
@@ -224,6 +229,7 @@ claim("damaged_files_get_one_sentence", bad_files)
 claim("wrong_words_get_one_sentence", bad_words)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)
 claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
+claim("kernels_that_are_not_there_are_named", no_such_kernels)
 claim("no_worker_listening_is_said_within_the_limit", nobody_listens)
 claim("a_port_in_use_is_said", port_in_use)
 claim("mpirun_with_one_rank_is_refused", one_rank)

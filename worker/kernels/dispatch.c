@@ -32,11 +32,26 @@ static bool runs_neon(void)
 }
 #endif
 
+#if defined(__x86_64__)
+static bool runs_avxvnni(void)
+{
+    return cpu_has_avx_vnni() || cpu_has_avx512_vnni();
+}
+
+/* The same kernels in the encoding that this CPU has. */
+static void use_avxvnni(struct kernels *k)
+{
+    if (cpu_has_avx_vnni()) kernels_use_avxvnni(k);
+    else kernels_use_avxvnni_evex(k);
+}
+#endif
+
 /* From plain to best. */
 static const struct isa isas[] = {
     {"ref", "nothing", runs_anywhere, kernels_use_ref},
 #if defined(__x86_64__)
     {"avx2", "AVX2, FMA and F16C", cpu_has_avx2, kernels_use_avx2},
+    {"avxvnni", "AVX-VNNI, or what avx512 needs", runs_avxvnni, use_avxvnni},
     {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", cpu_has_avx512_vnni, kernels_use_avx512},
 #endif
 #if defined(__aarch64__)
@@ -62,7 +77,7 @@ int kernels_named(struct kernels *out, const char *isa, struct err *why)
     }
     return fail(why, E_USAGE, "there are no kernels named \"%s\" in this build: it has %s", isa,
 #if defined(__x86_64__)
-                "ref, avx2 and avx512"
+                "ref, avx2, avxvnni and avx512"
 #elif defined(__aarch64__)
                 "ref and neon"
 #else

@@ -118,6 +118,8 @@ void kernels_use_ref(struct kernels *k);
 void kernels_use_ref_vision(struct kernels *k); /* the picture encoder's; called by the one above */
 /* Each lays what it does better over a complete table; call only where the CPU has it. */
 void kernels_use_avx2(struct kernels *k);
+void kernels_use_avxvnni(struct kernels *k);
+void kernels_use_avxvnni_evex(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);
 void kernels_use_neon(struct kernels *k);
 

@@ -146,7 +146,7 @@ struct vision_attend {
 };
 
 struct kernels {
-    const char *isa; /* "ref", "avx2", "avx512", "neon" */
+    const char *isa; /* "ref", "avx2", "avxvnni", "avx512", "neon" */
 
     /* Quantises n values, columns first.. of row `row`, into a. Whole blocks: `first` is a multiple of 32, and so is n unless
      * the row ends there. Needless when every matrix that follows is a float kind. */
@@ -197,7 +197,7 @@ struct kernels {
  * bits everywhere) and rounded once. */
 void rope_table(float *cos, float *sin, uint32_t head_dim, double base, double factor, uint32_t position);
 
-/* The best table this CPU can run. GEMMAPIPE_ISA=ref|avx2|avx512|neon forces one; E_USAGE if this CPU cannot. */
+/* The best table this CPU can run. GEMMAPIPE_ISA=ref|avx2|avxvnni|avx512|neon forces one; E_USAGE if this CPU cannot. */
 int kernels_choose(struct kernels *out, struct err *why);
 /* By name, for tests; NULL-name means best. */
 int kernels_named(struct kernels *out, const char *isa, struct err *why);

@@ -5,6 +5,8 @@
  * instructions are what is counted here. */
 #include "worker/kernels/peak.h"
 
+#include "base/cpu.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -83,6 +85,20 @@ __attribute__((target("avx512f,avx512vnni"))) static void avx512_int8(uint64_t t
 {
     CHAIN_LOOP(__m512i, _mm512_setzero_si512(), "v", STEP);
 }
+
+__attribute__((target("avx512f,avx512vl,avx512vnni"))) static void avxvnni_evex_int8(uint64_t turns)
+{
+    CHAIN_LOOP(__m256i, _mm256_setzero_si256(), "x", STEP);
+}
+#undef STEP
+
+/* ---- AVX-VNNI ---- */
+
+#define STEP(n) "%{vex%} vpdpbusd %12, %12, %" #n "\n\t"
+__attribute__((target("avx2"))) static void avxvnni_int8(uint64_t turns)
+{
+    CHAIN_LOOP(__m256i, _mm256_setzero_si256(), "x", STEP);
+}
 #undef STEP
 
 #elif defined(__aarch64__)
@@ -110,6 +126,8 @@ struct peak kernels_peak(const char *isa)
 {
 #if defined(__x86_64__)
     if (!strcmp(isa, "avx512")) return (struct peak){avx512_int8, avx512_f32, CHAINS * 64, CHAINS * 16};
+    if (!strcmp(isa, "avxvnni"))
+        return (struct peak){cpu_has_avx_vnni() ? avxvnni_int8 : avxvnni_evex_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
     if (!strcmp(isa, "avx2")) return (struct peak){avx2_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
 #elif defined(__aarch64__)
     if (!strcmp(isa, "neon")) return (struct peak){neon_int8, neon_f32, CHAINS * 16, CHAINS * 4};
