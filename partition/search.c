@@ -94,7 +94,8 @@ static double stage_cost(const struct search *s, enum goal goal, uint32_t worker
 /* The best that j workers can reach, worker j-1 ending with layer i-1 and part p-1. */
 static void reach(struct search *s, enum goal goal, uint32_t j, uint32_t i, uint32_t p)
 {
-    const double ties = goal == EVENEST ? 1 - 1e-12 : 1; /* sums that differ by rounding only are equal: then more goes to the front */
+    /* Sums that differ by rounding only are equal: then more goes to the front. */
+    const double ties = goal == EVENEST ? 1 - 1e-12 : 1;
     const bool last = j == s->workers;
     const uint32_t step = s->divided ? 1 : s->parts;
     double best = INFINITY;

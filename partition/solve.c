@@ -35,16 +35,27 @@ static bool gains(double before, double after, double share)
     return before - after >= share * before && before - after >= NOMINAL_HOP_SECONDS;
 }
 
-/* What comes second, as people wait for it: several sequences for a prompt; one, whose prompt came first, for a token. */
+/* A group of tokens comes this often: as the slowest stage lets them, or as what is under way comes round. */
+static double pace(const struct items *it, const struct plan *plan, const struct worker_offer *offers, double hop)
+{
+    const double lap = (lap_seconds(it->shape, plan, offers, it->capacity) + hop) / decode_groups(it->capacity);
+    const double stage = slowest(plan);
+    return stage > lap ? stage : lap;
+}
+
+/* What comes second, as people wait for it: several sequences for a prompt; one, whose prompt came first, for a token. A
+ * faster prompt must not be paid by every token: of a small model a message takes longer than the whole lap. */
 static bool worth_dividing(struct search *s, const struct items *it, const struct plan *whole, const struct plan *divided,
                            const struct worker_offer *offers)
 {
     const double before = slowest(whole), after = slowest(divided);
     if (gains(before, after, FIRST_GAIN)) return true;
     if (after > before * SEARCH_SLACK) return false;
-    if (!prompts_decide(it->capacity)) return gains(search_whole_second(s), slowest_second(it, divided, offers), SECOND_GAIN);
-    return gains(lap_seconds(it->shape, whole, offers, it->capacity), lap_seconds(it->shape, divided, offers, it->capacity),
-                 SECOND_GAIN);
+    if (prompts_decide(it->capacity))
+        return gains(lap_seconds(it->shape, whole, offers, it->capacity), lap_seconds(it->shape, divided, offers, it->capacity),
+                     SECOND_GAIN);
+    if (pace(it, divided, offers, NOMINAL_HOP_SECONDS) > pace(it, whole, offers, 0) * SEARCH_SLACK) return false;
+    return gains(search_whole_second(s), slowest_second(it, divided, offers), SECOND_GAIN);
 }
 
 static int choose(struct search *s, struct plan *out, const struct items *it, const struct worker_offer *offers, int workers,
