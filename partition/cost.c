@@ -58,6 +58,12 @@ uint32_t decode_rows(const struct capacity *cap)
     return cap->rows && rows > cap->rows ? cap->rows : rows;
 }
 
+uint32_t decode_groups(const struct capacity *cap)
+{
+    const uint32_t groups = (cap->sequences - 1) / decode_rows(cap) + 1;
+    return groups < cap->in_flight ? groups : cap->in_flight;
+}
+
 static double seconds(const struct model_shape *shape, struct share s, const struct capacity *cap, double rows,
                       double head_rows)
 {

@@ -35,6 +35,7 @@ double item_seconds(const struct item_work *w, double rows);
 
 /* Rows of a decode micro-batch when all sequences answer: the scheduler's even group. */
 uint32_t decode_rows(const struct capacity *cap);
+uint32_t decode_groups(const struct capacity *cap); /* so many of them are under way then */
 
 /* Seconds of one micro-batch on one nominal thread, half-way through the context: one with an even group of tokens, and
  * one full of prompt rows, of which the head computes one. */

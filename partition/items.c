@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PICOSECONDS 1e12
 #define TIME_MOST 1e15 /* of one item: a quarter of an hour; sums over any number of layers stay exact */
 
 static uint64_t picoseconds(double seconds)

@@ -16,6 +16,8 @@
 
 #include "partition/plan.h"
 
+#define PICOSECONDS 1e12
+
 struct times {
     uint64_t *layer;               /* [layers + 1]: of layers 0..i-1 */
     uint64_t part[HEAD_PARTS + 1]; /* of parts 0..p-1 */

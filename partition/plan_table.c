@@ -68,9 +68,8 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
         if (answer > t_max) t_max = answer;
         if (prompt > prompt_max) prompt_max = prompt;
     }
-    uint32_t rows = decode_rows(&plan->capacity), groups = (plan->capacity.sequences - 1) / rows + 1;
-    if (groups > plan->capacity.in_flight) groups = plan->capacity.in_flight;
-    double ring = groups / lap_seconds(shape, plan, offers, &plan->capacity), rate = ring < 1 / t_max ? ring : 1 / t_max;
+    uint32_t rows = decode_rows(&plan->capacity);
+    double ring = decode_groups(&plan->capacity) / lap_seconds(shape, plan, offers, &plan->capacity), rate = ring < 1 / t_max ? ring : 1 / t_max;
     fprintf(to, prompts_decide(&plan->capacity) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
                                                 : "expected: a group of %u sequences, a token each\n",
             prompts_decide(&plan->capacity) ? plan->capacity.rows : rows);

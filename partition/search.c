@@ -94,7 +94,8 @@ static double stage_cost(const struct search *s, enum goal goal, uint32_t worker
 /* The best that j workers can reach, worker j-1 ending with layer i-1 and part p-1. */
 static void reach(struct search *s, enum goal goal, uint32_t j, uint32_t i, uint32_t p)
 {
-    const double ties = goal == EVENEST ? 1 - 1e-12 : 1; /* sums that differ by rounding only are equal: then more goes to the front */
+    /* Sums that differ by rounding only are equal: then more goes to the front. */
+    const double ties = goal == EVENEST ? 1 - 1e-12 : 1;
     const bool last = j == s->workers;
     const uint32_t step = s->divided ? 1 : s->parts;
     double best = INFINITY;
@@ -128,14 +129,18 @@ static double run(struct search *s, enum goal goal)
     return s->best[cell(s, w, s->layers, s->parts)];
 }
 
-static bool search_all(struct search *s, bool divided, struct share *shares)
+/* Sets the limit by the first goal; false if no split fits. */
+static bool limit_slowest(struct search *s, bool divided, double slack)
 {
     s->divided = divided;
     s->limit = s->second_limit = INFINITY;
-    const double slowest = run(s, SLOWEST);
-    if (isinf(slowest)) return false;
-    s->limit = divided ? slowest * SEARCH_SLACK : slowest;
-    if (divided) s->second_limit = run(s, SECOND);
+    s->limit = run(s, SLOWEST) * slack;
+    return !isinf(s->limit);
+}
+
+/* The evenest split within the limits. */
+static void take_evenest(struct search *s, struct share *shares)
+{
     run(s, EVENEST);
     struct run r = {.i = s->layers, .p = s->parts};
     for (uint32_t j = s->workers; j; j--) {
@@ -144,17 +149,26 @@ static bool search_all(struct search *s, bool divided, struct share *shares)
         shares[j - 1] = share_of(s, r);
         r.i = r.k, r.p = r.q;
     }
-    return true;
 }
 
 bool search_whole(struct search *s, struct share *shares)
 {
-    return search_all(s, false, shares);
+    if (!limit_slowest(s, false, 1)) return false;
+    take_evenest(s, shares);
+    return true;
 }
 
 bool search_divided(struct search *s, struct share *shares)
 {
-    return search_all(s, true, shares);
+    if (!limit_slowest(s, true, SEARCH_SLACK)) return false;
+    s->second_limit = run(s, SECOND);
+    take_evenest(s, shares);
+    return true;
+}
+
+double search_whole_second(struct search *s)
+{
+    return limit_slowest(s, false, SEARCH_SLACK) ? run(s, SECOND) / PICOSECONDS : INFINITY;
 }
 
 /* Layers first; parts into the room where not one more layer fits. */

@@ -20,10 +20,8 @@ static double slowest(const struct plan *plan)
     return t;
 }
 
-/* What comes second, as people wait for it: several sequences for a prompt; one, whose prompt came first, for a token. */
-static double second(const struct items *it, const struct plan *plan, const struct worker_offer *offers)
+static double slowest_second(const struct items *it, const struct plan *plan, const struct worker_offer *offers)
 {
-    if (prompts_decide(it->capacity)) return lap_seconds(it->shape, plan, offers, it->capacity);
     double t = 0;
     for (int i = 0; i < plan->stages; i++) {
         const double stage = items_seconds(&it->second, plan->stage[i].share, &offers[i]);
@@ -37,12 +35,27 @@ static bool gains(double before, double after, double share)
     return before - after >= share * before && before - after >= NOMINAL_HOP_SECONDS;
 }
 
-static bool worth_dividing(const struct items *it, const struct plan *whole, const struct plan *divided,
+/* A group of tokens comes this often: as the slowest stage lets them, or as what is under way comes round. */
+static double pace(const struct items *it, const struct plan *plan, const struct worker_offer *offers, double hop)
+{
+    const double lap = (lap_seconds(it->shape, plan, offers, it->capacity) + hop) / decode_groups(it->capacity);
+    const double stage = slowest(plan);
+    return stage > lap ? stage : lap;
+}
+
+/* What comes second, as people wait for it: several sequences for a prompt; one, whose prompt came first, for a token. A
+ * faster prompt must not be paid by every token: of a small model a message takes longer than the whole lap. */
+static bool worth_dividing(struct search *s, const struct items *it, const struct plan *whole, const struct plan *divided,
                            const struct worker_offer *offers)
 {
     const double before = slowest(whole), after = slowest(divided);
     if (gains(before, after, FIRST_GAIN)) return true;
-    return after <= before * SEARCH_SLACK && gains(second(it, whole, offers), second(it, divided, offers), SECOND_GAIN);
+    if (after > before * SEARCH_SLACK) return false;
+    if (prompts_decide(it->capacity))
+        return gains(lap_seconds(it->shape, whole, offers, it->capacity), lap_seconds(it->shape, divided, offers, it->capacity),
+                     SECOND_GAIN);
+    if (pace(it, divided, offers, NOMINAL_HOP_SECONDS) > pace(it, whole, offers, 0) * SEARCH_SLACK) return false;
+    return gains(search_whole_second(s), slowest_second(it, divided, offers), SECOND_GAIN);
 }
 
 static int choose(struct search *s, struct plan *out, const struct items *it, const struct worker_offer *offers, int workers,
@@ -55,7 +68,7 @@ static int choose(struct search *s, struct plan *out, const struct items *it, co
     if (whole_fits) plan_fill(out, it, offers, shares, workers);
     const bool divided_fits = may_divide && search_divided(s, shares);
     if (divided_fits) plan_fill(&divided, it, offers, shares, workers);
-    if (divided_fits && (!whole_fits || worth_dividing(it, out, &divided, offers))) *out = divided;
+    if (divided_fits && (!whole_fits || worth_dividing(s, it, out, &divided, offers))) *out = divided;
     if (!whole_fits && !divided_fits) {
         search_fill_up(s, may_divide, shares);
         plan_fill(out, it, offers, shares, workers);

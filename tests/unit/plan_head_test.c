@@ -174,6 +174,32 @@ TEST(an_answer_alone_waits_for_the_largest_part_only)
     CHECK(six > ten && fabs(lap_seconds(&m, &p, o, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, &p, o, &alone));
 }
 
+/* Its layers could be cut as well for prompts with the head whole, a little behind in tokens: no merit of dividing. */
+TEST(what_a_whole_head_can_have_too_is_no_reason_to_divide)
+{
+    struct model_config c = small(14);
+    c.ffn = 384, c.window = 128, c.pattern = 8, c.vocab = 1024;
+    struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
+    struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4}, why));
+    check_whole(&p, &c);
+}
+
+TEST(a_faster_prompt_is_not_paid_by_every_token)
+{
+    struct model_config c = small(8);
+    c.hidden = 128, c.ffn = 384, c.head_dim = 32, c.pattern = 6, c.vocab = 1024;
+    struct model_shape m = invent(c, T_Q4_0, T_Q8_0);
+    struct worker_offer o[2] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}};
+    for (uint32_t sequences = 2; sequences <= 16; sequences++)
+        for (uint32_t context = 240; context <= 330; context += 2) {
+            struct plan p;
+            NEED(plan_solve(&p, &m, o, 2, &(struct capacity){context, sequences, 256, 3}, why));
+            check_whole(&p, &c);
+        }
+}
+
 TEST(a_head_that_is_small_or_alone_stays_whole)
 {
     struct model_shape m = invent(small(9), T_Q4_0, T_Q6_K);
