@@ -10,6 +10,9 @@
 /* Room in a frame for everything but activations: header, segments, sampling parameters. */
 #define FRAME_EXTRA (64ull << 10)
 
+/* The same of one row that goes to the parts of a divided head. */
+#define SCORE_EXTRA 128
+
 /* Must be the ACT_TILE of worker/kernels/kernels.h; this room cannot include it. */
 #define TILE 16
 #define COLS_PER_BLOCK 32
@@ -134,6 +137,9 @@ struct stage_bytes stage_bytes(const struct model_config *c, struct share s, con
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);
+    /* Rows to be scored come besides; a sequence waits for one at a time. */
+    const uint64_t row = plus(times(c->hidden, sizeof(float)), SCORE_EXTRA);
+    if (share_has_head(s) && !share_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));
 
     b.total = plus(plus(plus(b.weights, b.kv), plus(b.scratch, b.frames)), b.runtime);
     return b;

@@ -24,7 +24,7 @@ struct stage_bytes {
     uint64_t weights; /* panels and norms */
     uint64_t kv;      /* pages of all layers of the share, f16 */
     uint64_t scratch; /* activations of one micro-batch, what attention works with, logits of the rows that want a token */
-    uint64_t frames;  /* micro-batches waiting at the door, in and out */
+    uint64_t frames;  /* micro-batches waiting at the door, in and out; rows to be scored */
     uint64_t runtime; /* program, libraries, transport: RUNTIME_BYTES */
     uint64_t total;
 };
