@@ -193,11 +193,11 @@ static int by_hand(struct plan *out, const struct items *it, const struct worker
     struct share shares[MAX_STAGES];
     TRY(plan_check_workers(it, workers, why));
     TRY(plan_read_cuts(shares, &it->shape->config, cuts, workers, why));
-    for (int i = 0; i < workers; i++)
-        if (it->shape->whole_head && share_has_head(shares[i]) && !share_has_whole_head(shares[i]))
+    for (int i = 0; i < workers - 1; i++)
+        if (it->shape->whole_head && share_has_head(shares[i]))
             return fail(why, E_USAGE,
-                        "the split gives worker %d %u sixteenths of the head; the head must stay whole because all scores "
-                        "of a row are wanted in one place", i + 1, cuts[i].parts);
+                        "the split gives worker %d %u sixteenths of the head; all 16 must be with the last one because all "
+                        "scores of a row are wanted in one place", i + 1, cuts[i].parts);
     plan_fill(out, it, offers, shares, workers);
     return plan_check_memory(out, offers, why);
 }

@@ -10,6 +10,7 @@
 struct case_of {
     int stages;
     uint32_t rows, in_flight, sequences;
+    const char *split; /* of the 8 layers and the head; NULL: as planned */
 };
 
 static const char *const questions[] = {"What is 12 + 9?", "What is the capital of Peru?", "Count from 7 to 15.",
@@ -37,6 +38,7 @@ static int ask(struct pipeline *p, struct server *s, struct request *r, uint64_t
 static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, size_t room, struct err *why)
 {
     struct options o = options_here(c->stages);
+    o.split = c->split;
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request r[QUESTIONS] = {0};
@@ -57,7 +59,8 @@ static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, s
 
 TEST(a_relay_of_threads_answers_and_its_shape_changes_no_score)
 {
-    static const struct case_of cases[] = {{1, 64, 2, 1}, {1, 16, 1, 5}, {3, 16, 4, 5}, {3, 5, 7, 2}, {5, 1, 6, 3}, {2, 64, 3, 5}};
+    static const struct case_of cases[] = {{1, 64, 2, 1, 0}, {1, 16, 1, 5, 0}, {3, 16, 4, 5, 0}, {3, 5, 7, 2, 0}, {5, 1, 6, 3, 0}, {2, 64, 3, 5, 0},
+                                           {2, 64, 3, 5, "4+8,4+8"}, {3, 16, 4, 3, "2+3,5+0,1+13"}, {2, 7, 5, 1, "3+16,5"}};
     uint64_t want[QUESTIONS], got[QUESTIONS];
     char text[1024];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -19,7 +19,7 @@ def table(err):
     """Rows of --report: (planned, measured) in MiB per stage."""
     rows = []
     for line in err.splitlines():
-        m = re.match(r"\s+\d+\s+(?:head|\d+-\d+(?: \+ head)?)\s+\S+\s+\d+\s+([\d.]+)\s+([\d.]+)", line)
+        m = re.match(r"\s+\d+\s+(?:head|\d+-\d+(?: \+ (?:head|\d+/16))?)\s+\S+\s+\d+\s+([\d.]+)\s+([\d.]+)", line)
         if m:
             rows.append((float(m.group(1)), float(m.group(2))))
     coordinator = re.search(r"coordinator: peak ([\d.]+)", err)

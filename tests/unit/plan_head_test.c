@@ -255,6 +255,7 @@ TEST(a_head_divided_by_hand)
     m.whole_head = true;
     CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "in one place"), "%s", no.text);
+    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, &no) == E_USAGE, "whole, but not where rows end");
     NEED(by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
 }
 
