@@ -33,12 +33,6 @@ static struct share share_of(const struct gather *g, int node)
     return g->pipe->plan.stage[node - 1].share;
 }
 
-static uint32_t part_count(const struct gather *g, struct share s)
-{
-    const struct model_config *c = &g->pipe->model->config;
-    return share_has_head(s) ? (share_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
-}
-
 static int open_tables(struct gather *g, const struct capacity *c, struct err *why)
 {
     g->n = c->in_flight;
@@ -148,18 +142,13 @@ static int check_scored(const struct gather *g, int node, const struct gathering
     if (!u || u->came[node - 1] == u->n || u->asked[u->came[node - 1]].slot != s->slot || u->asked[u->came[node - 1]].position != s->position)
         return fail(why, E_WIRE, "%s scored the row at position %u of slot %u in micro-batch %llu, which is not its turn", name,
                     s->position, s->slot, (unsigned long long)s->batch);
-    if (s->part != share.part || s->n_parts != part_count(g, share))
+    if (s->part != share.part || s->n_parts != share_parts(c, share))
         return fail(why, E_WIRE, "%s scored %u parts of the head from %u on, it has %u from %u on", name, s->n_parts, s->part,
-                    part_count(g, share), share.part);
+                    share_parts(c, share), share.part);
     for (uint32_t i = 0; i < s->n_candidates; i++)
         if (s->candidates[i].id < share_word(c, share) || s->candidates[i].id - share_word(c, share) >= share_words(c, share))
             return fail(why, E_WIRE, "%s names the word %u, which is not in its part of the head", name, s->candidates[i].id);
     return 0;
-}
-
-static bool better(const struct candidate *a, const struct candidate *b)
-{
-    return a->score > b->score || (a->score == b->score && a->id < b->id);
 }
 
 /* row's candidates and came's, the best `most` of them, in order. */
@@ -168,7 +157,7 @@ static void merge(struct gather *g, struct scored *row, uint32_t most)
     const struct scored *s = &g->came;
     uint32_t n = 0, a = 0, b = 0;
     while (n < most && (a < row->n_candidates || b < s->n_candidates)) {
-        bool from_row = b == s->n_candidates || (a < row->n_candidates && better(&row->candidates[a], &s->candidates[b]));
+        bool from_row = b == s->n_candidates || (a < row->n_candidates && candidate_better(&row->candidates[a], &s->candidates[b]));
         g->merged[n++] = from_row ? row->candidates[a++] : s->candidates[b++];
     }
     memcpy(row->candidates, g->merged, n * sizeof *g->merged);
@@ -186,7 +175,7 @@ static int finish(struct gather *g, struct gathering *u, struct result *result, 
     *result = (struct result){.batch = u->batch};
     for (uint32_t i = 0; i < u->n; i++) {
         struct scored *row = &g->row[u->asked[i].slot];
-        row->n_parts = part_count(g, all);
+        row->n_parts = share_parts(&g->pipe->model->config, all);
         TRY(worker_answer(&result->tokens[result->n_tokens++], row, &u->asked[i], why));
         g->waits[row->slot] = false;
     }

@@ -61,7 +61,7 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
     memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
     it.tensors[in_layers] = shape->output_norm;
     it.tensors[in_layers + 1] = shape->head;
-    it.parts = (shape->config.vocab - 1) / head_part_words(shape->config.vocab) + 1;
+    it.parts = share_parts(&shape->config, (struct share){.part_end = HEAD_PARTS});
     take_times(&it);
     *out = it;
     return 0;

@@ -182,7 +182,7 @@ int plan_read_cuts(struct share *out, const struct model_config *c, const struct
         if (!share_can_be(c, out[i]))
             return fail(why, E_USAGE,
                         "the split gives worker %d %u sixteenths of the head without a word: a vocabulary of %u fills %u "
-                        "of %d", i + 1, cuts[i].parts, c->vocab, (c->vocab - 1) / head_part_words(c->vocab) + 1, HEAD_PARTS);
+                        "of %d", i + 1, cuts[i].parts, c->vocab, share_parts(c, (struct share){.part_end = HEAD_PARTS}), HEAD_PARTS);
     }
     return 0;
 }

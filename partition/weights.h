@@ -79,6 +79,12 @@ static inline uint32_t share_words(const struct model_config *c, struct share s)
     return head_word(c->vocab, s.part_end) - head_word(c->vocab, s.part);
 }
 
+/* How many of its parts have words. */
+static inline uint32_t share_parts(const struct model_config *c, struct share s)
+{
+    return share_has_head(s) ? (share_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
+}
+
 /* False for a share that cannot be: it has nothing, too much, or a part without words. */
 static inline bool share_can_be(const struct model_config *c, struct share s)
 {

@@ -429,8 +429,6 @@ static void walk_logits(struct cursor *c, void *message)
     walk_room(c, &m->scores, (uint64_t)m->n * 4);
 }
 
-#define SCORED_BEST_FIRST(a, b) ((a)->score > (b)->score || ((a)->score == (b)->score && (a)->id < (b)->id))
-
 static void walk_candidates(struct cursor *c, struct scored *m)
 {
     walk_count(c, &m->n_candidates, WIRE_CANDIDATES, 12, "candidates");
@@ -439,7 +437,7 @@ static void walk_candidates(struct cursor *c, struct scored *m)
         walk_u32(c, &k->id);
         walk_f32(c, &k->score);
         walk_f32(c, &k->raw);
-        if (i && !c->code && !SCORED_BEST_FIRST(k - 1, k))
+        if (i && !c->code && !candidate_better(k - 1, k))
             refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
     }
 }

@@ -178,6 +178,12 @@ struct candidate {
     float score, raw; /* with and without the repeat penalty */
 };
 
+/* Of equal scores the lower id. */
+static inline bool candidate_better(const struct candidate *a, const struct candidate *b)
+{
+    return a->score > b->score || (a->score == b->score && a->id < b->id);
+}
+
 /* A row's share of scores, where the head is divided. What is not here cannot become the token. */
 struct scored {
     uint64_t batch;

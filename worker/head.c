@@ -26,7 +26,7 @@ int head_open(struct head *h, const struct model_config *c, struct share share, 
     h->first = share_word(c, share);
     h->words = share_words(c, share);
     h->part = share.part;
-    h->n_parts = (h->words - 1) / head_part_words(c->vocab) + 1;
+    h->n_parts = share_parts(c, share);
     h->ld = ((size_t)h->words + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, share, threads);
     if (bytes < for_scores + for_ids)

@@ -107,18 +107,27 @@ static void heap(const struct draw *d, uint32_t n, bool best_on_top)
     for (uint32_t i = n / 2; i-- > 0;) sink(d, i, n, best_on_top);
 }
 
-/* The best k, best first, into d->ids, if there are so many. Returns how many. */
-static uint32_t best_few(const struct draw *d, uint32_t k)
+/* The best k into d->ids, in whatever order; all, ascending, if there are no more. Returns how many. */
+static uint32_t select_best(const struct draw *d, uint32_t k)
 {
     uint32_t n = 0, i = 0;
     for (; i < d->words && n < k; i++)
         if (d->scores[i] > -INFINITY) d->ids[n++] = i;
+    if (i == d->words) return n;
     heap(d, n, false);
-    for (; i < d->words && n; i++) {
+    for (; i < d->words; i++) {
         if (!(d->scores[i] > d->scores[d->ids[0]])) continue; /* equal: the lower id is in already */
         d->ids[0] = i;
         sink(d, 0, n, false);
     }
+    return n;
+}
+
+/* The same, best first. */
+static uint32_t sort_best(const struct draw *d, uint32_t k)
+{
+    const uint32_t n = select_best(d, k);
+    heap(d, n, false);
     for (uint32_t left = n; left > 1;) {
         uint32_t worst = d->ids[0];
         d->ids[0] = d->ids[--left];
@@ -128,14 +137,13 @@ static uint32_t best_few(const struct draw *d, uint32_t k)
     return n;
 }
 
-/* The candidates into d->ids: the best top_k, best first, or all, ascending; sums over them have that order. */
+/* The candidates into d->ids: the best top_k, or all. Sums go over them in their order, so few of them, which may come from
+ * the parts of a head, have one that does not depend on where they came from. */
 static uint32_t candidates(const struct draw *d)
 {
-    uint32_t n = 0;
-    if (d->how->top_k) return best_few(d, d->how->top_k);
-    for (uint32_t i = 0; i < d->words; i++)
-        if (d->scores[i] > -INFINITY) d->ids[n++] = i;
-    return n;
+    const uint32_t k = d->how->top_k;
+    if (k && k <= WIRE_CANDIDATES) return sort_best(d, k);
+    return select_best(d, k && k < d->words ? k : d->words);
 }
 
 static float weight(float distance) /* how far below the best, 0 or less */
@@ -201,7 +209,7 @@ uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CAND
     const uint32_t k = d->how->temperature > 0 ? d->how->top_k : 1;
     struct undo undo = {.n = 0};
     penalise(d, &undo);
-    const uint32_t n = best_few(d, k < WIRE_CANDIDATES ? k : WIRE_CANDIDATES);
+    const uint32_t n = sort_best(d, k < WIRE_CANDIDATES ? k : WIRE_CANDIDATES);
     for (uint32_t i = 0; i < n; i++) out[i] = (struct candidate){.id = d->first + d->ids[i], .score = d->scores[d->ids[i]]};
     put_back(d, &undo);
     for (uint32_t i = 0; i < n; i++) out[i].raw = d->scores[d->ids[i]];

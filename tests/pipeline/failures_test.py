@@ -53,8 +53,17 @@ def bad_words():
     refused(2, "token id 9999", GEMMAPIPE, "logits", "--model", MODEL, "--ids", "2,9999", "--out", path("x"))
     refused(2, "--ids wants numbers", GEMMAPIPE, "logits", "--model", MODEL, "--ids", "2,,3", "--out", path("x"))
     refused(2, "the model has 7", GEMMAPIPE, "run", "--model", MODEL, "--split", "3,3", "hi")
+    for split, words in (("3+8,4+7", "15 sixteenths of the head, wanted all 16"), ("3+8,4+", "3+8,4+"), ("3+16,0+0", "7"), ("3,0+16,4", "worker 2 no layer")):
+        refused(2, words, GEMMAPIPE, "run", "--model", MODEL, "--split", split, "hi")
     refused(2, "--listen", WORKER)
     refused(2, "not a size", WORKER, "--listen", "tcp://127.0.0.1:1", "--memory", "lots")
+
+
+def divided_heads_have_not_all_scores():
+    for more in (["--top-k", "0"], ["--top-k", "1025"], ["--whole-head"]):
+        refused(2, "all scores of a row are wanted in one place", GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", *more, "hi")
+    refused(2, "in one place", GEMMAPIPE, "logits", "--model", MODEL, "--split", "3+16,4", "--ids", "2,3", "--out", path("x"))
+    good(GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", "--top-k", "0", "--temp", "0", "-n", "2", "hi")  # greedy wants one word
 
 
 def too_long():
@@ -227,6 +236,7 @@ def coordinator_first():
 
 claim("damaged_files_get_one_sentence", bad_files)
 claim("wrong_words_get_one_sentence", bad_words)
+claim("who_wants_all_scores_is_not_given_a_divided_head", divided_heads_have_not_all_scores)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)
 claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
 claim("kernels_that_are_not_there_are_named", no_such_kernels)

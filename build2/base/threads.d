@@ -1,0 +1,2 @@
+build2/base/threads.o: base/threads.c base/threads.h
+base/threads.h:

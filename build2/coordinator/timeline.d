@@ -1,0 +1,34 @@
+build2/coordinator/timeline.o: coordinator/timeline.c \
+ coordinator/timeline.h coordinator/pipeline.h coordinator/children.h \
+ base/error.h transport/transport.h transport/frame.h worker/worker.h \
+ transport/wire.h base/diary.h base/hash.h coordinator/options.h \
+ coordinator/tokenizer.h coordinator/utf8.h partition/gguf.h \
+ partition/cluster.h partition/plan.h partition/memory.h \
+ partition/weights.h partition/blocks.h partition/config.h \
+ partition/vision_plan.h partition/vision_memory.h \
+ partition/vision_weights.h partition/vision_config.h base/clock.h
+coordinator/timeline.h:
+coordinator/pipeline.h:
+coordinator/children.h:
+base/error.h:
+transport/transport.h:
+transport/frame.h:
+worker/worker.h:
+transport/wire.h:
+base/diary.h:
+base/hash.h:
+coordinator/options.h:
+coordinator/tokenizer.h:
+coordinator/utf8.h:
+partition/gguf.h:
+partition/cluster.h:
+partition/plan.h:
+partition/memory.h:
+partition/weights.h:
+partition/blocks.h:
+partition/config.h:
+partition/vision_plan.h:
+partition/vision_memory.h:
+partition/vision_weights.h:
+partition/vision_config.h:
+base/clock.h:

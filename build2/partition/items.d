@@ -1,0 +1,14 @@
+build2/partition/items.o: partition/items.c partition/items.h \
+ partition/plan.h partition/memory.h partition/weights.h \
+ partition/blocks.h partition/config.h base/error.h partition/gguf.h \
+ base/hash.h partition/cost.h
+partition/items.h:
+partition/plan.h:
+partition/memory.h:
+partition/weights.h:
+partition/blocks.h:
+partition/config.h:
+base/error.h:
+partition/gguf.h:
+base/hash.h:
+partition/cost.h:

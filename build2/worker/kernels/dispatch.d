@@ -1,0 +1,20 @@
+build2/worker/kernels/dispatch.o: worker/kernels/dispatch.c \
+ worker/kernels/inside.h worker/kernels/kernels.h base/error.h \
+ partition/memory.h partition/weights.h partition/blocks.h \
+ partition/config.h partition/gguf.h base/hash.h partition/panels.h \
+ partition/vision_memory.h partition/vision_weights.h \
+ partition/vision_config.h base/cpu.h
+worker/kernels/inside.h:
+worker/kernels/kernels.h:
+base/error.h:
+partition/memory.h:
+partition/weights.h:
+partition/blocks.h:
+partition/config.h:
+partition/gguf.h:
+base/hash.h:
+partition/panels.h:
+partition/vision_memory.h:
+partition/vision_weights.h:
+partition/vision_config.h:
+base/cpu.h:
