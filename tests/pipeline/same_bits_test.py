@@ -24,6 +24,8 @@ def instruction_sets():
     found = ["ref"]
     if "avx2" in flags and "fma" in flags:
         found.append("avx2")
+    if "avx_vnni" in flags or "avx512_vnni" in flags:
+        found.append("avxvnni")
     if "avx512_vnni" in flags:
         found.append("avx512")
     if "asimddp" in flags:

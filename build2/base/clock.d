@@ -1,2 +1,0 @@
-build2/base/clock.o: base/clock.c base/clock.h
-base/clock.h:

@@ -1,2 +1,0 @@
-build2/base/threads.o: base/threads.c base/threads.h
-base/threads.h:
