@@ -14,7 +14,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # -ffp-contract=off: an fma is written where one is meant, so that every instruction set gives the same bits.
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(SANITIZE)
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
 LDLIBS  := -lxxhash -lm -lpthread
 ZMQ     = $(shell pkg-config --libs libzmq)
 CJSON   = $(shell pkg-config --libs libcjson)
@@ -29,7 +29,10 @@ endif
 
 ROOMS   := base partition transport worker coordinator
 MAINS   := coordinator/main.c worker/main.c partition/main.c
-ISA_x86_64  := avx2 avxvnni avxvnni_evex avx512
+# Compilers and assemblers before 2021 do not know AVX-VNNI; what they build goes without it.
+NO_AVXVNNI := $(if $(filter x86_64,$(ARCH)),$(shell echo 'void f(void) { __asm__("{vex} vpdpbusd %ymm1, %ymm1, %ymm1"); }' | \
+              $(CC) -mavxvnni -xc -c -o /dev/null - 2>/dev/null || echo 1))
+ISA_x86_64  := avx2 $(if $(NO_AVXVNNI),,avxvnni) avxvnni_evex avx512
 ISA_aarch64 := neon
 KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))

@@ -35,14 +35,16 @@ static bool runs_neon(void)
 #if defined(__x86_64__)
 static bool runs_avxvnni(void)
 {
-    return cpu_has_avx_vnni() || cpu_has_avx512_vnni();
+    return kernels_avx_vnni() || cpu_has_avx512_vnni();
 }
 
 /* The same kernels in the encoding that this CPU has. */
 static void use_avxvnni(struct kernels *k)
 {
-    if (cpu_has_avx_vnni()) kernels_use_avxvnni(k);
-    else kernels_use_avxvnni_evex(k);
+    kernels_use_avxvnni_evex(k);
+#ifndef NO_AVXVNNI
+    if (kernels_avx_vnni()) kernels_use_avxvnni(k);
+#endif
 }
 #endif
 

@@ -5,6 +5,7 @@
 #ifndef WORKER_KERNELS_INSIDE_H
 #define WORKER_KERNELS_INSIDE_H
 
+#include "base/cpu.h"
 #include "worker/kernels/kernels.h"
 
 #include <stdbool.h>
@@ -118,6 +119,15 @@ void kernels_use_ref(struct kernels *k);
 void kernels_use_ref_vision(struct kernels *k); /* the picture encoder's; called by the one above */
 /* Each lays what it does better over a complete table; call only where the CPU has it. */
 void kernels_use_avx2(struct kernels *k);
+/* That this CPU has AVX-VNNI, and the compiler knew it. */
+static inline bool kernels_avx_vnni(void)
+{
+#ifdef NO_AVXVNNI
+    return false;
+#else
+    return cpu_has_avx_vnni();
+#endif
+}
 void kernels_use_avxvnni(struct kernels *k);
 void kernels_use_avxvnni_evex(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);

@@ -5,7 +5,7 @@
  * instructions are what is counted here. */
 #include "worker/kernels/peak.h"
 
-#include "base/cpu.h"
+#include "worker/kernels/inside.h"
 
 #include <math.h>
 #include <string.h>
@@ -94,12 +94,16 @@ __attribute__((target("avx512f,avx512vl,avx512vnni"))) static void avxvnni_evex_
 
 /* ---- AVX-VNNI ---- */
 
+#ifdef NO_AVXVNNI
+#define avxvnni_int8 avxvnni_evex_int8
+#else
 #define STEP(n) "%{vex%} vpdpbusd %12, %12, %" #n "\n\t"
 __attribute__((target("avx2"))) static void avxvnni_int8(uint64_t turns)
 {
     CHAIN_LOOP(__m256i, _mm256_setzero_si256(), "x", STEP);
 }
 #undef STEP
+#endif
 
 #elif defined(__aarch64__)
 
@@ -127,7 +131,7 @@ struct peak kernels_peak(const char *isa)
 #if defined(__x86_64__)
     if (!strcmp(isa, "avx512")) return (struct peak){avx512_int8, avx512_f32, CHAINS * 64, CHAINS * 16};
     if (!strcmp(isa, "avxvnni"))
-        return (struct peak){cpu_has_avx_vnni() ? avxvnni_int8 : avxvnni_evex_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
+        return (struct peak){kernels_avx_vnni() ? avxvnni_int8 : avxvnni_evex_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
     if (!strcmp(isa, "avx2")) return (struct peak){avx2_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
 #elif defined(__aarch64__)
     if (!strcmp(isa, "neon")) return (struct peak){neon_int8, neon_f32, CHAINS * 16, CHAINS * 4};
