@@ -1,7 +1,5 @@
 /* worker/kernels/avx512.c — x86-64 with AVX-512 and VNNI: one vector is all sixteen lanes.
  *
- * vpdpbusd multiplies unsigned by signed bytes and adds four products to an int, with no limit on the way. Weights are
- * the unsigned side: nibbles as they are, signed ones with 128 or 32 added, taken off by the sums of the activations.
  * Thirty-two registers hold two panels' eight groups of weights, four rows' sums with each, and what is in between. */
 #include "worker/kernels/inside.h"
 
@@ -71,7 +69,7 @@ INLINE vf vf_power_of_two(vi n)
 
 INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
 INLINE vi vi_set1(int32_t n) { return _mm512_set1_epi32(n); }
-INLINE vi vi_times(vi a, const int n) { return _mm512_slli_epi32(a, __builtin_ctz((unsigned)n)); } /* a power of two */
+INLINE vi vi_shift_left(vi a, const int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 INLINE vi vi_half(vi a) { return _mm512_srai_epi32(a, 1); }
@@ -98,8 +96,6 @@ INLINE int lanes_sum_to_bytes(int8_t *q, const vi *n)
     return _mm512_reduce_add_epi32(*n);
 }
 
-#define OFFSET_Q8 128
-#define OFFSET_Q6 32
 INLINE vi vi_prepare_q8(vi w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
 /* Weights of six bits plus OFFSET_Q6: nibbles with two bits, from bit `from` of every byte on, above them. */
 INLINE vi vi_six(vi nibbles, vi twos, const int from)
@@ -108,19 +104,8 @@ INLINE vi vi_six(vi nibbles, vi twos, const int from)
     return _mm512_ternarylogic_epi32(nibbles, above, _mm512_set1_epi8(0x30), 0xf8); /* a | b & c */
 }
 
-/* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. Groups
- * outside, so that N * R chains run side by side. */
-INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
-{
-    (void)bits;
-    EACH (k, groups)
-        EACH (r, R) {
-            int32_t four;
-            memcpy(&four, q + r * BLOCK + 4 * k, 4);
-            vi a = _mm512_set1_epi32(four);
-            EACH (v, N) s[v * R + r] = _mm512_dpbusd_epi32(s[v * R + r], w[8 * v + k], a);
-        }
-}
+#define DPBUSD _mm512_dpbusd_epi32
+#include "worker/kernels/dpbusd.inc"
 
 INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 INLINE void vi_store(void *p, vi v) { _mm512_storeu_si512(p, v); }
