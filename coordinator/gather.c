@@ -164,11 +164,6 @@ static void merge(struct gather *g, struct scored *row, uint32_t most)
     row->n_candidates = n;
 }
 
-static uint32_t wanted(const struct sampling *how)
-{
-    return how->temperature <= 0 ? 1 : how->top_k < WIRE_CANDIDATES ? how->top_k : WIRE_CANDIDATES;
-}
-
 static int finish(struct gather *g, struct gathering *u, struct result *result, struct err *why)
 {
     const struct share all = {.part_end = HEAD_PARTS};
@@ -193,7 +188,7 @@ int gather_take(struct gather *g, struct frame *f, bool *done, struct result *re
     TRY(check_scored(g, node, u, s, why));
     struct scored *row = &g->row[s->slot];
     memcpy(row->parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
-    merge(g, row, wanted(&u->asked[u->came[node - 1]].sampling));
+    merge(g, row, sampling_words(&u->asked[u->came[node - 1]].sampling));
     u->came[node - 1]++;
     *done = --u->missing == 0;
     return *done ? finish(g, u, result, why) : 0;

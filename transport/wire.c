@@ -392,6 +392,9 @@ static void walk_score(struct cursor *c, void *message)
         const struct segment *g = &m->segments[i];
         if (g->rows != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH) != SEG_WANT_TOKEN)
             refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
+        else if (!sampling_of_few(&g->sampling))
+            refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
+                   WIRE_CANDIDATES);
     }
 }
 

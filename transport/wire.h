@@ -110,11 +110,16 @@ struct sampling {
 };
 #define REPEAT_LAST_MOST 256
 
-/* True if the token follows from the WIRE_CANDIDATES best words, so that a divided head can do: greedy, or a top_k of no
- * more than that. */
+/* Of how many words, the best, the token is one: 1 if greedy, else top_k; 0: of all. */
+static inline uint32_t sampling_words(const struct sampling *how)
+{
+    return how->temperature > 0 ? how->top_k : 1;
+}
+
+/* True if that is no more than WIRE_CANDIDATES, so that a divided head can do. */
 static inline bool sampling_of_few(const struct sampling *how)
 {
-    return how->temperature <= 0 || (how->top_k && how->top_k <= WIRE_CANDIDATES);
+    return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
 }
 
 /* Rows of one sequence that travel together. */

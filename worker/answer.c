@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+_Static_assert(HEAD_PARTS == WIRE_PARTS, "a row's parts must fit a message");
+
 bool parts_finite(const struct part_sum *parts, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)

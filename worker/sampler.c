@@ -206,10 +206,10 @@ uint32_t sampler_pick(const struct draw *d)
 
 uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES])
 {
-    const uint32_t k = d->how->temperature > 0 ? d->how->top_k : 1;
+    const uint32_t k = sampling_of_few(d->how) ? sampling_words(d->how) : WIRE_CANDIDATES;
     struct undo undo = {.n = 0};
     penalise(d, &undo);
-    const uint32_t n = sort_best(d, k < WIRE_CANDIDATES ? k : WIRE_CANDIDATES);
+    const uint32_t n = sort_best(d, k);
     for (uint32_t i = 0; i < n; i++) out[i] = (struct candidate){.id = d->first + d->ids[i], .score = d->scores[d->ids[i]]};
     put_back(d, &undo);
     for (uint32_t i = 0; i < n; i++) out[i].raw = d->scores[d->ids[i]];

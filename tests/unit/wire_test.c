@@ -173,8 +173,20 @@ static void no_token(struct work *w)
     w->segments[0].flags = SEG_WANT_HASH;
 }
 
-TEST(rows_to_be_scored_are_single_and_want_a_token)
+static void of_all_words(struct work *w)
 {
+    w->segments[1].sampling.top_k = 0;
+}
+static void of_many_words(struct work *w)
+{
+    w->segments[1].sampling.top_k = WIRE_CANDIDATES + 1;
+}
+
+/* The last is what bounds the candidates that are merged. */
+TEST(rows_to_be_scored_are_single_and_want_a_token_of_few)
+{
+    score_refused(of_all_words, "slot 9 wants one of the 0 best words");
+    score_refused(of_many_words, "slot 9 wants one of the 1025 best words");
     score_refused(two_rows, "slot 9 brings 2 rows");
     score_refused(all_scores, "slot 3 brings 1 rows with flags 0x6");
     score_refused(no_token, "slot 3 brings 1 rows with flags 0x8");
