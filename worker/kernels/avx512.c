@@ -16,6 +16,8 @@ typedef __m512i vi;
 #define TILE_ROWS 8
 #define BLOCK_ROWS 16 /* of a tile of whole numbers */
 #define DOT_ROWS 4 /* rows whose whole-number sums are in registers: four chains hide the latency of vpdpbusd */
+/* Q6 has two sums for each: with two vectors those of two rows are what fits beside the weights (docs/SPEED.md 24). */
+#define SUM_ROWS(kind, vectors) ((kind) == P_Q6 && (vectors) > 1 ? 2 : DOT_ROWS)
 #define MOST_VECTORS 2
 /* Few rows of whole numbers wait for memory, and a single stream comes fastest; the chains of few rows of floats are too short
  * by themselves (docs/SPEED.md 18). */

@@ -18,6 +18,7 @@ typedef int32x4_t vi;
 #define TILE_ROWS 8
 #define BLOCK_ROWS 8 /* of a tile of whole numbers */
 #define DOT_ROWS 8
+#define SUM_ROWS(kind, vectors) DOT_ROWS
 #define MOST_VECTORS 4
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
