@@ -327,9 +327,21 @@ static int take_token(struct server *s, const struct token *t, struct err *why)
     return schedule_more(s->scheduler, r->number, 1, 0, 0, why);
 }
 
+/* A token that is missing would be waited for without end. */
+static int check_count(const struct server *s, const struct result *m, struct err *why)
+{
+    const struct schedule_batch *b = schedule_find(s->scheduler, m->batch);
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token;
+    if (b && m->n_tokens != wanted)
+        return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens, (unsigned long long)m->batch, wanted);
+    return 0;
+}
+
 /* s->result is there. */
 static int took_result(struct server *s, struct err *why)
 {
+    TRY(check_count(s, &s->result, why));
     TRY(schedule_done(s->scheduler, s->result.batch, why));
     trace_batch_back(s->pipe->trace, s->result.batch);
     for (uint32_t i = 0; i < s->result.n_tokens; i++) TRY(take_token(s, &s->result.tokens[i], why));

@@ -2,6 +2,7 @@
 #include "coordinator/prompt.h"
 #include "coordinator/serve.h"
 #include "tests/check.h"
+#include "transport/port.h"
 
 #include <stdlib.h>
 
@@ -115,4 +116,52 @@ TEST(a_prompt_that_does_not_fit_is_refused_and_the_relay_lives)
     serve_forget(s, &small);
     serve_close(&s);
     pipeline_close(&p, 0);
+}
+
+/* ---- a last stage that answers less than it was asked ---- */
+
+static const struct kind *honest;
+
+static int pull_without_tokens(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
+{
+    struct result m;
+    struct frame *cut = NULL;
+    TRY(honest->pull(p, out, n, from, until, why));
+    if (!*out) return 0;
+    TRY(frame_open(*out, *n, FRAME_BODY_MOST, "the last stage", why));
+    if ((*out)->head.type != M_RESULT) return 0;
+    TRY(result_read(&m, *out, why));
+    m.n_tokens = 0;
+    TRY(result_write(&cut, &m, why));
+    const uint64_t bytes = cut->head.body_bytes;
+    cut->head = (*out)->head;
+    cut->head.body_bytes = bytes;
+    frame_seal(cut);
+    frame_free(*out);
+    *out = cut;
+    *n = FRAME_HEAD_BYTES + bytes;
+    return 0;
+}
+
+TEST(a_result_that_lacks_a_token_ends_the_run)
+{
+    struct options o = options_here(2);
+    struct pipeline *p = 0;
+    struct server *s = 0;
+    struct request r[QUESTIONS] = {0};
+    uint64_t fingerprints[QUESTIONS];
+    struct capacity capacity = {.context = 128, .sequences = 2, .rows = 64, .in_flight = 3};
+    struct err e = {0};
+    NEED(pipeline_open(&p, &o, 0, why));
+    NEED(pipeline_launch(p, &capacity, why));
+    NEED(serve_open(&s, p, why));
+    honest = p->port->kind;
+    struct kind lying = *honest;
+    lying.pull = pull_without_tokens;
+    p->port->kind = &lying;
+    CHECK(ask(p, s, r, fingerprints, &e) == E_WIRE && strstr(e.text, "0 tokens came back with micro-batch 0, which wants 1"), "%s", e.text);
+    p->port->kind = honest;
+    for (size_t i = 0; i < QUESTIONS; i++) serve_forget(s, &r[i]);
+    serve_close(&s);
+    pipeline_close(&p, &e);
 }
