@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "base/threads.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,27 +47,6 @@ void threads_wait_politely(char *const argv[])
     setenv("GOMP_SPINCOUNT", "500", 1); /* GNU's library: turns of a loop of about 15 ns */
     setenv("KMP_BLOCKTIME", "0", 1);     /* LLVM's: milliseconds */
     execv("/proc/self/exe", argv);       /* if that fails the program is only slower */
-}
-
-static int nth_core(const cpu_set_t *of, int n)
-{
-    for (int core = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, of) && n-- == 0) return core;
-    return -1;
-}
-
-void threads_pin(int first, int threads)
-{
-    cpu_set_t all;
-    if (sched_getaffinity(0, sizeof all, &all)) return; /* more cores than the set holds: as if not asked */
-    const int n = CPU_COUNT(&all);
-#pragma omp parallel num_threads(threads)
-    {
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET(nth_core(&all, (first + omp_get_thread_num()) % n), &one);
-        (void)sched_setaffinity(0, sizeof one, &one);
-    }
 }
 
 static uint64_t status_kb(const char *key)

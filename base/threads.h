@@ -12,10 +12,6 @@ int cores_allowed(void);            /* by the affinity mask and the cgroup's CPU
  * user's own (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME) are left alone. */
 void threads_wait_politely(char *const argv[]);
 
-/* Binds each thread of the calling thread's team of so many to a core of its own: of those the caller may use the one with
- * number `first`, the next, and so on, from the start again after the last. Later teams of that size are the same threads. */
-void threads_pin(int first, int threads);
-
 uint64_t memory_allowed(void);      /* the smaller of installed memory and the cgroup's limit, in bytes */
 uint64_t peak_resident_bytes(void); /* VmHWM of this process */
 uint64_t resident_bytes(void);      /* VmRSS of this process */

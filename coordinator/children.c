@@ -73,15 +73,14 @@ static int make_folder(struct children *c, struct err *why)
     return 0;
 }
 
-/* of: how many threads it has, whether and from which core on they are pinned. */
+/* of: how many threads it has, and which cores they are bound to. */
 static int start_process(struct child *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
 {
-    char count[16], core[16];
+    char count[16], cores[CORES_TEXT];
     snprintf(count, sizeof count, "%d", of->threads);
-    snprintf(core, sizeof core, "%d", of->first_core);
     const char *argv[16] = {program, "--listen", address, "--once", "--child", "--threads", count};
     int n = 7;
-    if (of->pin) argv[n++] = "--pin", argv[n++] = core;
+    if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
     if (of->no_file) argv[n++] = "--no-file";
     if (log_level() < LOG_INFO) argv[n++] = "--quiet";
     pid_t parent = getpid(), pid = fork();
@@ -99,7 +98,7 @@ static struct worker_options child_options(const struct worker_options *how, int
 {
     struct worker_options of = *how;
     of.threads = how->threads > 0 ? how->threads : 1;
-    of.first_core = i * of.threads;
+    of.cores = cores_from(&how->cores, i * of.threads, of.threads);
     return of;
 }
 

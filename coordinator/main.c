@@ -48,11 +48,27 @@ static int threads_of_rank(void)
     return ranks > 1 && cores > 1 ? (cores / (ranks - 1) > 0 ? cores / (ranks - 1) : 1) : cores;
 }
 
+static int of_environment(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text ? atoi(text) : otherwise;
+}
+
+/* Ranks of one machine take the cores one after the other; rank 0 coordinates and takes none, where it is. Where mpirun bound
+ * each rank to cores of its own there are no more than these, and counting goes round. */
+static void cores_of_rank(struct cores *out, int threads)
+{
+    const int local = of_environment("OMPI_COMM_WORLD_LOCAL_RANK", 0), ranks = of_environment("OMPI_COMM_WORLD_LOCAL_SIZE", 1);
+    const int idle = local > 0 && of_environment("OMPI_COMM_WORLD_RANK", 0) == local; /* ranks of this machine that do not compute */
+    struct cores all;
+    cores_for(&all, (ranks - idle) * threads);
+    *out = cores_from(&all, (local - idle) * threads, threads);
+}
+
 static int work_as_rank(struct port **port, const struct options *o, struct err *why)
 {
-    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
-    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights, .pin = o->pin};
-    w.first_core = local ? atoi(local) * w.threads : 0; /* counted round, so right too where mpirun gave it cores of its own */
+    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights};
+    if (o->pin) cores_of_rank(&w.cores, w.threads);
     int code = worker_serve(*port, &w, why);
     struct err ignored;
     port_flush(*port, 1000, &ignored);

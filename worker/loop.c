@@ -16,6 +16,7 @@
 #include "worker/loop.h"
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/diary.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -230,7 +231,7 @@ static int compute(struct loop *l, enum diary_what what, struct frame *f, struct
 static void *compute_thread(void *user)
 {
     struct loop *l = user;
-    if (l->setup->pin) threads_pin(l->setup->first_core, l->setup->threads);
+    cores_bind_team(l->setup->cores, l->setup->threads);
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
         uint64_t from = clock_ns();

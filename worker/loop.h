@@ -17,8 +17,7 @@ struct loop_setup {
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and see */
-    bool pin;           /* these to cores of their own, from first_core of those allowed on */
-    int first_core;
+    const struct cores *cores; /* these are bound to; n 0: to none */
     const volatile sig_atomic_t *stop;
 };
 

@@ -27,7 +27,8 @@ static const char help[] =
     "\n"
     "  --listen ADDRESS   tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket\n"
     "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
-    "  --pin FIRST        bind each thread to a core of its own, from core FIRST (0, 1, …) of those allowed on\n"
+    "  --pin CORES        bind each thread to one of these cores, as 0-3,8 (lscpu has the numbers); without --threads as many\n"
+    "                     threads as cores. One worker for each socket or memory node is fastest\n"
     "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
     "  --no-file          never open the model file here, have the share sent\n"
     "  --shard FILE       take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
@@ -78,10 +79,7 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
         switch (c) {
         case 'l': a->listen = optarg; break;
         case 't': TRY(read_count("--threads", optarg, 1, &a->worker.threads, why)); break;
-        case 'p':
-            TRY(read_count("--pin", optarg, 0, &a->worker.first_core, why));
-            a->worker.pin = true;
-            break;
+        case 'p': TRY(cores_read(&a->worker.cores, optarg, why)); break;
         case 'm': TRY(read_size(optarg, &a->worker.memory, why)); break;
         case 'f': a->worker.no_file = true; break;
         case 's': a->worker.shard = optarg; break;
@@ -94,6 +92,7 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
         }
     }
     if (optind < argc) return fail(why, E_USAGE, "\"%s\" is not an option (--help lists them)", argv[optind]);
+    if (!a->worker.threads) a->worker.threads = a->worker.cores.n;
     if (!a->listen) return fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
     return 0;
 }

@@ -394,17 +394,29 @@ static int load(struct member *m, struct err *why)
 
 /* ---- a whole run ---- */
 
+/* A stage finds its memory when it is assigned: by threads that stay where those that compute will be. This one, which keeps the
+ * port, may go anywhere afterwards. */
+static int be_assigned_near(struct member *m, bool *dismissed, struct err *why)
+{
+    struct cores before;
+    cores_mine(&before);
+    cores_keep_to(&m->options->cores);
+    int code = be_assigned(m, dismissed, why);
+    cores_keep_to(&before);
+    return code;
+}
+
 static int run(struct member *m, struct err *why)
 {
     bool dismissed = false;
     TRY(be_greeted(m, &dismissed, why));
     if (dismissed) return 0;
-    TRY(be_assigned(m, &dismissed, why));
+    TRY(be_assigned_near(m, &dismissed, why));
     if (dismissed) return 0;
     TRY(load(m, why));
     struct loop_setup setup = {
         .port = m->port, .stage = m->stage, .share = m->share, .see = m->see.count ? &m->see : 0, .node = m->greet.node, .next = m->assign.next, .hidden = m->config.hidden,
-        .in_flight = m->assign.in_flight, .threads = m->threads, .pin = m->options->pin, .first_core = m->options->first_core,
+        .in_flight = m->assign.in_flight, .threads = m->threads, .cores = &m->options->cores,
         .stop = m->options->stop,
     };
     return loop_run(&setup, why);

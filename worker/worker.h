@@ -7,6 +7,7 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
@@ -17,8 +18,7 @@
 
 struct worker_options {
     int threads;                          /* 0: what the coordinator says, else all cores allowed */
-    bool pin;                             /* bind each computing thread to a core of its own, */
-    int first_core;                       /* from this one of those allowed on */
+    struct cores cores;                   /* each computing thread is bound to one of these, and memory lies near them; n 0: not bound */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the share sent */
     const char *shard;                    /* a shard to take the share from if it is inside; NULL: none */
