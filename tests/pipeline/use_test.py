@@ -55,18 +55,38 @@ def cores_of(pid):
     return found
 
 
-def pinned():
-    cores = sorted(os.sched_getaffinity(0))
-    for pin, want in (([], []), (["--pin"], [cores[0], cores[1 % len(cores)]])):
-        if len(cores) == 1 and not pin: continue # all are bound to it
-        p = subprocess.Popen([GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--quiet", "--workers", "2", "--threads", "1", *pin],
+def whole_core(cpu):
+    """By the number of its first thread."""
+    try: return int(re.match(r"\d+", open("/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list" % cpu).read())[0])
+    except OSError: return cpu
+
+
+def pinned(before, *after):
+    """Two workers of one thread are bound to two whole cores, or to what there is."""
+    there = {whole_core(c) for c in os.sched_getaffinity(0)}
+    for pin, want in (([], 0), (["--pin"], min(2, len(there)))):
+        if len(os.sched_getaffinity(0)) == 1 and not pin: continue # all are bound to it
+        p = subprocess.Popen([*before, GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--quiet", "--threads", "1", *after, *pin],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             p.stdin.write(b"What is 3 + 4?\n"), p.stdin.flush()
             need(p.stdout.readline() == b"3 + 4 = 7.\n", "no answer")
             workers = [int(w) for w in open("/proc/%d/task/%d/children" % (p.pid, p.pid)).read().split()]
             got = sorted(core for w in workers for core in cores_of(w))
-            need(got == want, "threads are bound to %s, wanted %s" % (got, want))
+            need(len(got) == (2 if pin else 0) and len({whole_core(c) for c in got}) == want, "threads are bound to %s, wanted %d whole cores" % (got, want))
+        finally:
+            p.stdin.close(), p.wait(20)
+
+
+def pinned_by_hand():
+    core = sorted(os.sched_getaffinity(0))[-1]
+    with Workers(1, "--pin", str(core)) as w:
+        p = subprocess.Popen([GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0", "--quiet", *w.connect], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            p.stdin.write(b"What is 3 + 4?\n"), p.stdin.flush()
+            need(p.stdout.readline() == b"3 + 4 = 7.\n", "no answer")
+            got = cores_of(w.processes[0].pid)
+            need(len(os.sched_getaffinity(0)) == 1 or got == [core], "threads are bound to %s, wanted %d" % (got, core))
         finally:
             p.stdin.close(), p.wait(20)
 
@@ -129,7 +149,9 @@ claim("many_prompts_are_answered_in_order", many_prompts)
 claim("a_file_without_prompts_is_refused", no_prompts)
 claim("a_conversation_goes_on", conversation)
 claim("a_conversation_longer_than_the_context_forgets_its_oldest_turns", long_conversation)
-claim("threads_are_bound_to_cores_of_their_own_if_that_is_asked_for", pinned)
+claim("threads_are_bound_to_cores_of_their_own_if_that_is_asked_for", pinned, [], "--workers", "2")
+claim("threads_of_ranks_are_bound_to_cores_of_their_own", pinned, mpirun(3))
+claim("a_listening_worker_keeps_to_its_cores", pinned_by_hand)
 claim("a_turn_costs_its_own_rows", turns_cost_their_own_rows)
 claim("a_seed_decides_the_answer", seeds)
 claim("an_answer_nobody_reads_ends", nobody_reads)
