@@ -42,7 +42,7 @@ struct loop {
     pthread_cond_t changed;
     struct tray scores_in, rows_in, pictures_in, out;
     struct turns turns;
-    volatile bool stopping;
+    atomic_bool stopping;
     bool failed;
     struct err failure;
     uint64_t busy_ns, wait_ns, send_ns, see_ns, batches, rows, pictures, last_batch;
@@ -407,7 +407,7 @@ static int run_port(struct loop *l, struct err *why)
     }
 }
 
-static void heed(const struct loop_setup *s, const volatile bool *stop)
+static void heed(const struct loop_setup *s, const atomic_bool *stop)
 {
     if (s->stage) stage_heed(s->stage, stop);
     if (s->see) vision_stage_heed(s->see->stage, stop);

@@ -31,7 +31,7 @@ struct stage {
     struct head head;
     float *rows; /* stage_rows */
     struct barrier barrier;
-    const volatile bool *stop;
+    const atomic_bool *stop;
     _Atomic uint32_t last; /* layer of the share after which the region ends: the first thread says so a layer ahead */
 };
 
@@ -270,7 +270,7 @@ int stage_score(struct stage *s, const struct work *w, const float *x, scored_si
     return s->head.code;
 }
 
-void stage_heed(struct stage *s, const volatile bool *stop)
+void stage_heed(struct stage *s, const atomic_bool *stop)
 {
     s->stop = stop;
 }

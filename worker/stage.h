@@ -10,6 +10,8 @@
 #include "transport/wire.h"
 #include "worker/kernels/kernels.h"
 
+#include <stdatomic.h>
+
 struct stage;
 
 struct stage_plan_in {
@@ -35,7 +37,7 @@ int stage_loaded(const struct stage *s, struct err *why);
 
 /* When *stop becomes true a stage_run under way ends after the layer it is in or the next, with E_INTERRUPTED; the stage
  * is of no more use then. For a worker that is told to go in the middle of a long prompt. */
-void stage_heed(struct stage *s, const volatile bool *stop);
+void stage_heed(struct stage *s, const atomic_bool *stop);
 
 /* One row's scores, for SEG_WANT_LOGITS; called in order of rows, by the thread that called stage_run. */
 typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,

@@ -50,7 +50,7 @@ struct vision_stage {
     float *x, *tokens;
     struct sight sight;
     struct hand *hands; /* [threads] */
-    const volatile bool *stop;
+    const atomic_bool *stop;
     uint32_t done; /* layers the picture has behind it */
 };
 
@@ -368,7 +368,7 @@ int vision_stage_loaded(const struct vision_stage *s, struct err *why)
     return vision_shard_loaded(&s->shard, why);
 }
 
-void vision_stage_heed(struct vision_stage *s, const volatile bool *stop)
+void vision_stage_heed(struct vision_stage *s, const atomic_bool *stop)
 {
     s->stop = stop;
 }

@@ -10,6 +10,7 @@
 #include "partition/vision_memory.h"
 #include "worker/kernels/kernels.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct vision_stage;
@@ -36,7 +37,7 @@ int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row
 int vision_stage_loaded(const struct vision_stage *s, struct err *why);
 
 /* When *stop becomes true a run under way ends after the layer it is in, with E_INTERRUPTED. */
-void vision_stage_heed(struct vision_stage *s, const volatile bool *stop);
+void vision_stage_heed(struct vision_stage *s, const atomic_bool *stop);
 
 /* One picture. `in`: patches [patches, 3 p p] (colour, line, column inside a patch) for the stage that has the patch
  * embedding, else rows [patches, width] of the stage before. `out`: rows [patches, width], or with the projector

@@ -269,7 +269,7 @@ TEST(a_stop_is_heeded_between_layers)
     struct vision_stage *s;
     struct kernels k;
     struct err no = {0};
-    volatile bool stop = true;
+    atomic_bool stop = true;
     float *out = memory(vision_floats_out(&odd, in.share) * 4);
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
