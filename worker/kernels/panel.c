@@ -71,7 +71,7 @@ static void split_k(struct split *out, const uint8_t *super, int g, const uint8_
 }
 
 /* Group g of 32: half h of 128, quarter g % 4 of it. */
-static inline void split_q6_k(struct split *out, const uint8_t *super, int g)
+INLINE void split_q6_k(struct split *out, const uint8_t *super, int g)
 {
     int h = g / 4, quarter = g % 4;
     const uint8_t *ql = super + 64 * h + 32 * (quarter & 1), *qh = super + 128 + 32 * h;
@@ -89,10 +89,9 @@ static inline void split_q6_k(struct split *out, const uint8_t *super, int g)
     out->d = le16(super + 208);
 }
 
-static inline void block_split(struct split *out, uint32_t type, const uint8_t *row, uint32_t b)
+/* Block b of its row, which lies at `at` or is a part of the superblock there. */
+INLINE void block_split(struct split *out, uint32_t type, const uint8_t *at, uint32_t b)
 {
-    const struct block_info *info = block_info(type);
-    const uint8_t *at = row + (size_t)(b * BLOCK / info->elems) * info->bytes;
     int g = (int)(b % SUPER);
     switch (type) {
     case T_Q4_K: split_k(out, at, g, NULL, at + 16); return;
@@ -109,7 +108,7 @@ static inline void block_split(struct split *out, uint32_t type, const uint8_t *
     }
 }
 
-static inline void place_scales(enum panel_kind kind, uint8_t *group, uint32_t j, uint32_t lane, const struct split *w)
+INLINE void place_scales(enum panel_kind kind, uint8_t *group, uint32_t j, uint32_t lane, const struct split *w)
 {
     uint8_t *at = group + scales_at(kind, j);
     switch (kind) {
@@ -126,27 +125,35 @@ static inline void place_scales(enum panel_kind kind, uint8_t *group, uint32_t j
     }
 }
 
-static inline void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
+INLINE void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
 {
     for (uint32_t k = 0; k < quant_bytes / (4 * LANES); k++) memcpy(block + (k * LANES + lane) * 4, q + 4 * k, 4);
 }
 
+#define AHEAD 256 /* bytes: sixteen rows at once are more streams than a processor follows by itself */
+
 /* Rows first..first+n-1, of one panel, block by block so that it is written from front to back; its other rows become
- * zeros. `type` is a constant where this is compiled. */
-static inline void pack_blocks(struct panels *p, const uint32_t type, uint32_t first, uint32_t n, const uint8_t *rows)
+ * zeros. `type` and `kind` are constants where this is compiled. */
+INLINE void pack_blocks(struct panels *p, const uint32_t type, const enum panel_kind kind, uint32_t first, uint32_t n, const uint8_t *rows)
 {
     const uint64_t bytes = block_row_bytes(type, p->cols);
-    const struct panel_shape shape = panel_shape(p->kind);
+    const struct block_info info = *block_info(type);
+    const struct panel_shape shape = panel_shape(kind);
     uint8_t *group = p->data + (first / PANEL_ROWS) * p->panel_bytes;
     for (uint32_t b = 0, j; b < p->cols / BLOCK; b++) {
         j = b % shape.blocks;
-        if (b && j == 0) group += group_bytes(p->kind);
+        if (b && j == 0) group += group_bytes(kind);
+        const uint8_t *at = rows + (size_t)(b * BLOCK / info.elems) * info.bytes;
         for (uint32_t lane = 0; lane < PANEL_ROWS; lane++) {
             struct split w;
-            if (lane < n) block_split(&w, type, rows + lane * bytes, b);
-            else memset(&w, 0, sizeof w);
-            place_scales(p->kind, group, j, lane, &w);
-            place_quants(group + quants_at(p->kind, j), shape.quants, lane, w.q);
+            if (lane < n) {
+                __builtin_prefetch(at + lane * bytes + AHEAD);
+                block_split(&w, type, at + lane * bytes, b);
+            } else {
+                memset(&w, 0, sizeof w);
+            }
+            place_scales(kind, group, j, lane, &w);
+            place_quants(group + quants_at(kind, j), shape.quants, lane, w.q);
         }
     }
 }
@@ -154,9 +161,9 @@ static inline void pack_blocks(struct panels *p, const uint32_t type, uint32_t f
 /* The published files' two kinds, with nothing in between: a 4B has a hundred million such blocks. */
 static void pack_panel(struct panels *p, uint32_t type, uint32_t first, uint32_t n, const uint8_t *rows)
 {
-    if (type == T_Q4_0) pack_blocks(p, T_Q4_0, first, n, rows);
-    else if (type == T_Q6_K) pack_blocks(p, T_Q6_K, first, n, rows);
-    else pack_blocks(p, type, first, n, rows);
+    if (type == T_Q4_0) pack_blocks(p, T_Q4_0, P_Q4, first, n, rows);
+    else if (type == T_Q6_K) pack_blocks(p, T_Q6_K, P_Q6, first, n, rows);
+    else pack_blocks(p, type, p->kind, first, n, rows);
 }
 
 static void pack_float_row(struct panels *p, uint32_t row, const uint8_t *file_row)
