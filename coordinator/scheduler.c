@@ -10,9 +10,9 @@
  * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good.
  *
  * Prompts: n rows in pieces of p pass S stages in (n / p + S - 1) (c + p), where c is what a piece costs whatever its
- * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). One or two threads multiply
- * 16 rows in the time of 17 rows of a long piece; more of them have to wait for memory sooner, how soon was not
- * measured. Among answers the rows that wait are divided over all places and a piece stays small: everyone else waits
+ * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). One or two threads take
+ * no longer for a row of 16 than for one of 128 (docs/SPEED.md 28); more of them have to wait for memory sooner, how soon
+ * was not measured. Among answers the rows that wait are divided over all places and a piece stays small: everyone else waits
  * behind it at every stage, so one large piece is a hole that travels. With four stages of 10 ms + 0.5 ms a row and 200
  * mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88 (tests/unit/simulate_test.c), and the
  * first token comes sooner, not later. No piece is cut smaller than piece_least though: below that a stage reads all
@@ -345,9 +345,10 @@ static uint32_t piece_least(const struct scheduler_limits *l)
     return few_threads(l) ? 16 : 32;
 }
 
+/* What a piece costs a stage beside its rows, in quarters of a row (docs/SPEED.md 11, 19, 28). */
 static uint64_t piece_cost(const struct scheduler_limits *l)
 {
-    return few_threads(l) ? 1 : 4;
+    return few_threads(l) ? 1 : 16;
 }
 
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
@@ -370,7 +371,7 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
 {
     const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
     if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
-    const uint64_t squared = rows * piece_cost(l) / (stages - 1), half = PIECE_TILE / 2;
+    const uint64_t squared = rows * piece_cost(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
     uint64_t piece = piece_least(l); /* to the nearest whole tiles */
     while (piece < l->rows && (piece + half) * (piece + half) < squared) piece += PIECE_TILE;
     return piece < l->rows ? piece : l->rows;

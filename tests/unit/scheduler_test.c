@@ -254,8 +254,12 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
         NEED(scheduler_open(&s, &l, why));
         NEED(schedule_add(s, 0, 256, NULL, 0, why));
         struct schedule_batch b;
-        const uint32_t wanted = threads == 1 || threads == 2 ? 16 : 32;
-        CHECK(schedule_next(s, &b) && b.rows == wanted, "%u threads: %u rows", threads, b.rows);
+        const bool few = threads == 1 || threads == 2;
+        CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 32), "%u threads: %u rows", threads, b.rows);
+        scheduler_close(&s);
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 1024, NULL, 0, why));
+        CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 64), "%u threads: %u of 1024 rows", threads, b.rows);
         scheduler_close(&s);
         NEED(scheduler_open(&s, &l, why));
         NEED(schedule_add(s, 0, 700, NULL, 0, why));
