@@ -28,7 +28,7 @@ static const char help[] =
     "  --listen ADDRESS   tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket\n"
     "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
     "  --pin CORES        bind each thread to one of these cores, as 0-3,8 (lscpu has the numbers); without --threads as many\n"
-    "                     threads as cores. One worker for each socket or memory node is fastest\n"
+    "                     threads as cores. On several sockets: a worker for each, with that one's cores\n"
     "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
     "  --no-file          never open the model file here, have the share sent\n"
     "  --shard FILE       take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
