@@ -97,7 +97,6 @@ static int start_process(struct child *child, const char *program, const char *a
 static struct worker_options child_options(const struct worker_options *how, int i)
 {
     struct worker_options of = *how;
-    of.threads = how->threads > 0 ? how->threads : 1;
     of.cores = cores_from(&how->cores, i * of.threads, of.threads);
     return of;
 }

@@ -13,7 +13,7 @@
 
 struct children;
 
-/* `how` is for each worker; less than one thread is one. Its cores are of all of them: each takes the next ones.
+/* `how` is for each worker, of at least one thread. Its cores are of all of them: each takes the next ones.
  *
  * n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
 int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why);

@@ -39,36 +39,22 @@ static void choose_seed(struct options *o)
     if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
 }
 
-/* Ranks of one machine share its cores. Where mpirun bound them to cores of their own, cores_allowed knows better. */
-static int threads_of_rank(void)
+/* Ranks of one machine share its cores and take them one after the other. Where mpirun bound each to cores of its own there are
+ * no more than these, and counting goes round. */
+static struct worker_options options_of_rank(const struct options *o, struct mpi_mates mates)
 {
-    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-    int ranks = local ? atoi(local) : 1;
-    int cores = cores_allowed();
-    return ranks > 1 && cores > 1 ? (cores / (ranks - 1) > 0 ? cores / (ranks - 1) : 1) : cores;
-}
-
-static int of_environment(const char *name, int otherwise)
-{
-    const char *text = getenv(name);
-    return text ? atoi(text) : otherwise;
-}
-
-/* Ranks of one machine take the cores one after the other; rank 0 coordinates and takes none, where it is. Where mpirun bound
- * each rank to cores of its own there are no more than these, and counting goes round. */
-static void cores_of_rank(struct cores *out, int threads)
-{
-    const int local = of_environment("OMPI_COMM_WORLD_LOCAL_RANK", 0), ranks = of_environment("OMPI_COMM_WORLD_LOCAL_SIZE", 1);
-    const int idle = local > 0 && of_environment("OMPI_COMM_WORLD_RANK", 0) == local; /* ranks of this machine that do not compute */
+    const int share = cores_allowed() / mates.workers;
+    struct worker_options w = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights};
     struct cores all;
-    cores_for(&all, (ranks - idle) * threads);
-    *out = cores_from(&all, (local - idle) * threads, threads);
+    if (!o->pin) return w;
+    cores_for(&all, mates.workers * w.threads);
+    w.cores = cores_from(&all, mates.number * w.threads, w.threads);
+    return w;
 }
 
 static int work_as_rank(struct port **port, const struct options *o, struct err *why)
 {
-    struct worker_options w = {.threads = o->threads ? o->threads : threads_of_rank(), .no_file = o->send_weights};
-    if (o->pin) cores_of_rank(&w.cores, w.threads);
+    const struct worker_options w = options_of_rank(o, port_mpi_mates(*port));
     int code = worker_serve(*port, &w, why);
     struct err ignored;
     port_flush(*port, 1000, &ignored);

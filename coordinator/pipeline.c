@@ -98,8 +98,9 @@ static int start_own(struct pipeline *p, struct err *why)
         TRY(split_count(o, &p->stages, why));
         p->stages += o->vision_workers;
     }
-    struct worker_options how = {.threads = o->threads ? o->threads : cores_allowed() / p->stages, .no_file = o->send_weights};
-    if (o->pin) cores_for(&how.cores, p->stages * (how.threads > 0 ? how.threads : 1));
+    const int share = cores_allowed() / p->stages;
+    struct worker_options how = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights};
+    if (o->pin) cores_for(&how.cores, p->stages * how.threads);
     const char *const *addresses = 0;
     if (!processes) return children_start_here(&p->children, p->stages, &how, &p->port, why);
     TRY(children_start(&p->children, p->stages, &how, &addresses, why));

@@ -39,6 +39,7 @@
 struct mpi_port {
     struct port port; /* first, so that a port of this kind is a struct mpi_port */
     int wake_fd;
+    struct mpi_mates mates;
     uint64_t stirred_ns; /* when something happened last */
     bool broken;         /* MPI itself refused something: there is no orderly end any more */
     int n_sends;
@@ -285,6 +286,26 @@ static int check_ranks(int provided, int ranks, struct err *why)
     return 0;
 }
 
+/* By all ranks together. Without an answer of MPI's a rank is alone. */
+static struct mpi_mates find_mates(int rank)
+{
+    MPI_Comm here;
+    struct mpi_mates m = {1, 0};
+    int first = rank; /* the lowest rank of this machine: they are sorted */
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here)) return m;
+    MPI_Comm_size(here, &m.workers);
+    MPI_Comm_rank(here, &m.number);
+    MPI_Bcast(&first, 1, MPI_INT, 0, here);
+    MPI_Comm_free(&here);
+    if (first == 0) m.workers--, m.number--;
+    return m;
+}
+
+struct mpi_mates port_mpi_mates(const struct port *p)
+{
+    return mpi_of(p)->mates;
+}
+
 int port_open_mpi(struct port **out, struct err *why)
 {
     int provided = 0, rank = 0, ranks = 0, began = 0;
@@ -297,6 +318,7 @@ int port_open_mpi(struct port **out, struct err *why)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     code = check_ranks(provided, ranks, why);
+    const struct mpi_mates mates = code ? (struct mpi_mates){0} : find_mates(rank); /* all ranks come here before one can fail alone */
     struct mpi_port *m = code ? 0 : calloc(1, sizeof *m);
     if (!code && !m) code = fail(why, E_MEMORY, "no memory for a port");
     if (!code && (m->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) code = fail_errno(why, E_INTERNAL, "cannot make an eventfd");
@@ -307,6 +329,7 @@ int port_open_mpi(struct port **out, struct err *why)
     }
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* else the kernel adds 50 us to each nap */
     port_init(&m->port, &over_mpi, rank, ranks);
+    m->mates = mates;
     m->stirred_ns = clock_ns();
     *out = &m->port;
     return 0;

@@ -399,6 +399,7 @@ static int load(struct member *m, struct err *why)
 static int be_assigned_near(struct member *m, bool *dismissed, struct err *why)
 {
     struct cores before;
+    if (!m->options->cores.n) return be_assigned(m, dismissed, why);
     cores_mine(&before);
     cores_keep_to(&m->options->cores);
     int code = be_assigned(m, dismissed, why);

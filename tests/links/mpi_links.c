@@ -123,12 +123,23 @@ static int epoch_role(struct err *why)
     return now == 3 ? 0 : fail(why, E_LINK, "rank %d dropped %llu frames of another run, not 3", port_self(port), (unsigned long long)now);
 }
 
+/* All ranks of a test are on one machine, and so is the coordinator. */
+static int mates_role(struct err *why)
+{
+    const struct mpi_mates m = port_mpi_mates(port);
+    const int workers = port_nodes(port) - 1, number = port_self(port) - 1;
+    return m.workers == workers && m.number == number
+               ? 0
+               : fail(why, E_LINK, "rank %d is worker %d of %d here, not %d of %d", port_self(port), m.number, m.workers, number, workers);
+}
+
 static void claims(void)
 {
     int nodes = port_nodes(port);
     char no_addresses[16][100] = {""};
     port_limits(port, MAX_BODY, MAX_QUEUED);
     CLAIM(every_rank_is_greeted, greet_role(port, nodes, RUN, no_addresses, why));
+    CLAIM(ranks_know_how_many_work_on_their_machine, mates_role(why));
     CLAIM(frames_of_every_size_arrive_whole_and_in_order, sizes_role(port, nodes, why));
     CLAIM(a_ring_where_all_send_before_they_read_does_not_stand_still, ring_role(port, nodes, 300, 10000, why));
     CLAIM(large_frames_all_at_once_do_not_stand_still, ring_role(port, nodes, 20, 1500000, why));

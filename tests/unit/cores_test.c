@@ -3,6 +3,8 @@
 #include "tests/check.h"
 #include "tests/folder.h"
 
+#include <omp.h>
+
 #define MACHINE_CPUS 8
 
 /* A machine of two memory nodes with two cores of two threads each, in two of the numberings that exist. */
@@ -131,7 +133,23 @@ TEST(a_list_of_cores_is_read_as_it_is_written)
     if (mine.n < CORES_MOST) CHECK(cores_read(&got, "1023", &e) == E_USAGE && strstr(e.text, "1023"), "%s", e.text);
 }
 
-TEST(a_team_is_bound_to_its_cores_and_the_caller_can_leave_them)
+TEST(each_thread_of_a_team_is_bound_to_one_core)
+{
+    struct cores mine;
+    int right = 0;
+    cores_mine(&mine);
+    cores_bind_team(&mine, 3); /* on two cores the third begins again */
+#pragma omp parallel num_threads(3) reduction(+ : right)
+    {
+        struct cores now;
+        cores_mine(&now);
+        right += now.n == 1 && now.id[0] == mine.id[omp_get_thread_num() % mine.n];
+    }
+    CHECK(right == 3, "%d of 3", right);
+    cores_keep_to(&mine);
+}
+
+TEST(a_caller_can_leave_its_cores)
 {
     struct cores mine, one, now;
     cores_mine(&mine);

@@ -114,11 +114,6 @@ static inline void act_sums(struct acts *a, size_t at, const int *sum)
 
 /* ---- the instruction sets ------------------------------------------------------------------------------------- */
 
-/* Fills in every operation: plain C, any CPU. */
-void kernels_use_ref(struct kernels *k);
-void kernels_use_ref_vision(struct kernels *k); /* the picture encoder's; called by the one above */
-/* Each lays what it does better over a complete table; call only where the CPU has it. */
-void kernels_use_avx2(struct kernels *k);
 /* That this CPU has AVX-VNNI, and the compiler knew it. */
 static inline bool kernels_avx_vnni(void)
 {
@@ -128,6 +123,12 @@ static inline bool kernels_avx_vnni(void)
     return cpu_has_avx_vnni();
 #endif
 }
+
+/* Fills in every operation: plain C, any CPU. */
+void kernels_use_ref(struct kernels *k);
+void kernels_use_ref_vision(struct kernels *k); /* the picture encoder's; called by the one above */
+/* Each lays what it does better over a complete table; call only where the CPU has it. */
+void kernels_use_avx2(struct kernels *k);
 void kernels_use_avxvnni(struct kernels *k);
 void kernels_use_avxvnni_evex(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);
