@@ -28,7 +28,7 @@ say = @printf '  %-6s %s\n' $(1) $(2)
 endif
 
 ROOMS   := base partition transport worker coordinator
-MAINS   := coordinator/main.c worker/main.c partition/main.c
+MAINS   := coordinator/main.c worker/main.c partition/tool/main.c
 # Compilers and assemblers before 2021 do not know AVX-VNNI; what they build goes without it.
 NO_AVXVNNI := $(if $(filter x86_64,$(ARCH)),$(shell echo 'void f(void) { __asm__("{vex} vpdpbusd %ymm1, %ymm1, %ymm1"); }' | \
               $(CC) -mavxvnni -xc -c -o /dev/null - 2>/dev/null || echo 1))
@@ -36,12 +36,12 @@ ISA_x86_64  := avx2 $(if $(NO_AVXVNNI),,avxvnni) avxvnni_evex avx512
 ISA_aarch64 := neon
 KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))
-SOURCES = $(filter-out $(MAINS),$(wildcard $(1)/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
+SOURCES = $(filter-out $(MAINS) worker/kernels/%,$(wildcard $(1)/*.c $(1)/*/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 LIBS    := $(foreach r,coordinator worker partition transport base,$(B)/lib$(r).a)
 PROGRAMS := $(B)/gemmapipe $(B)/gemmapipe-worker $(B)/gemmapipe-partition
 test_programs = $(patsubst tests/%.c,$(B)/tests/%,$(1))
-UNIT    := $(call test_programs,$(wildcard tests/*/*_test.c))
+UNIT    := $(call test_programs,$(wildcard tests/*/*_test.c tests/unit/*/*_test.c))
 # Programs that test scripts start; they bring their own main.
 AIDS    := $(call test_programs,$(filter-out %_test.c,$(wildcard tests/links/*.c tests/peer/*.c tests/pipeline/*.c)))
 BENCH   := $(call test_programs,$(wildcard tests/bench/*.c))
@@ -61,11 +61,11 @@ $(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/neon.o:   ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
 ifeq ($(ARCH),x86_64)
-$(B)/partition/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
+$(B)/partition/format/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 endif
-$(B)/transport/mpi.o:         ALL_CFLAGS += $(MPI_INC)
+$(B)/transport/links/mpi.o:         ALL_CFLAGS += $(MPI_INC)
 # stb_image adds and shifts as machines do, and adds nothing to no pointer: defined here, and no news to a sanitizer.
-$(B)/coordinator/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute
+$(B)/coordinator/picture/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -81,13 +81,13 @@ $(foreach r,$(ROOMS),$(eval $(call library,$(r))))
 
 $(B)/gemmapipe: $(B)/coordinator/main.o $(LIBS)
 $(B)/gemmapipe-worker: $(B)/worker/main.o $(filter-out %libcoordinator.a,$(LIBS))
-$(B)/gemmapipe-partition: $(B)/partition/main.o $(B)/libpartition.a $(B)/libbase.a
+$(B)/gemmapipe-partition: $(B)/partition/tool/main.o $(B)/libpartition.a $(B)/libbase.a
 $(PROGRAMS):
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(MPI) $(LDLIBS) -o $@
 
 # An archive: a test with a main of its own does not take the one in check.c.
-$(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/*.c))
+$(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
 

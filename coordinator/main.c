@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "coordinator/commands.h"
-#include "coordinator/pipeline.h"
+#include "coordinator/cmd/commands.h"
+#include "coordinator/cluster/pipeline.h"
 #include "worker/worker.h"
 
 #include <stdlib.h>

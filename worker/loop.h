@@ -2,9 +2,9 @@
 #ifndef WORKER_LOOP_H
 #define WORKER_LOOP_H
 
-#include "transport/transport.h"
-#include "worker/see.h"
-#include "worker/stage.h"
+#include "transport/links/transport.h"
+#include "worker/encoder/encoder_stage.h"
+#include "worker/stage/stage.h"
 
 #include <signal.h>
 

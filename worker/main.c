@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "partition/plan.h"
-#include "transport/transport.h"
+#include "partition/plan/plan.h"
+#include "transport/links/transport.h"
 #include "worker/worker.h"
 
 #include <getopt.h>

@@ -2,8 +2,8 @@
 #include "worker/source.h"
 
 #include "base/log.h"
-#include "partition/plan.h"
-#include "partition/slice.h"
+#include "partition/plan/plan.h"
+#include "partition/file/shard_file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #ifndef WORKER_SOURCE_H
 #define WORKER_SOURCE_H
 
-#include "partition/weights.h"
+#include "partition/model/weights.h"
 
 #include <stdbool.h>
 

@@ -5,11 +5,11 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "partition/deliver.h"
+#include "partition/file/delivery.h"
 #include "worker/loop.h"
-#include "worker/see.h"
+#include "worker/encoder/encoder_stage.h"
 #include "worker/source.h"
-#include "worker/stage.h"
+#include "worker/stage/stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>

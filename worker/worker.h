@@ -9,8 +9,8 @@
 
 #include "base/cores.h"
 #include "base/error.h"
-#include "transport/transport.h"
-#include "transport/wire.h"
+#include "transport/links/transport.h"
+#include "transport/wire/wire.h"
 
 #include <signal.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  * time, in 10^9 multiply-adds a second and 10^9 weight bytes a second (what one row is limited by). Threads:
  * OMP_NUM_THREADS. Weights are small integers of no meaning; the time does not depend on them. */
 #include "base/half.h"
-#include "partition/blocks.h"
+#include "partition/format/blocks.h"
 #include "tests/bench/wanted.h"
 #include "worker/kernels/kernels.h"
 

@@ -7,7 +7,7 @@
  * is in these numbers, which kernels_bench leaves out; so is what other programs do to the machine, which is why the
  * fastest quarter is the column to compare. */
 #include "tests/bench/wanted.h"
-#include "tests/unit/toy.h"
+#include "tests/support/toy.h"
 
 #include "base/clock.h"
 #include "base/threads.h"

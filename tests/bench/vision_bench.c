@@ -1,6 +1,6 @@
 /* tests/bench/vision_bench.c — the picture encoder's heavy kernels alone, one thread, in multiply-adds per second of
  * processor time (so that a shared machine disturbs little), for the real encoder's shapes. */
-#include "tests/unit/kernels_data.h"
+#include "tests/support/kernels_data.h"
 
 #include <time.h>
 

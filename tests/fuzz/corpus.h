@@ -6,7 +6,7 @@
 #ifndef TESTS_FUZZ_CORPUS_H
 #define TESTS_FUZZ_CORPUS_H
 
-#include "tests/check.h"
+#include "tests/support/check.h"
 
 #include <dirent.h>
 #include <stdint.h>

@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "partition/memory.h"
+#include "partition/model/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
  * damage is neither always fatal nor never, or the rounds would not reach the code behind the first check. */
 #include "tests/fuzz/gguf_fuzz.c"
 
-#include "partition/synth.h"
-#include "tests/check.h"
+#include "partition/make/synth.h"
+#include "tests/support/check.h"
 #include "tests/fuzz/corpus.h"
 
 #include <fcntl.h>

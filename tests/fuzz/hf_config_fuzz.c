@@ -1,6 +1,6 @@
 /* tests/fuzz/hf_config_fuzz.c — any bytes at all as a config.json. What is accepted must hold its bounds. */
-#include "partition/hf_config.h"
-#include "partition/weights.h"
+#include "partition/checkpoint/hf_config.h"
+#include "partition/model/weights.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
  *   - it can be resized, cut into crops and into patches, whose values lie in −1 .. 1.
  *
  * For libFuzzer: make fuzz T=image; without it: image_fuzz_test.c. */
-#include "coordinator/image.h"
+#include "coordinator/picture/image.h"
 
 #include "base/hash.h"
 

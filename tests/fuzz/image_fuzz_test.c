@@ -2,7 +2,7 @@
  * The sound ones are tests/fuzz/seeds/image_fuzz, a few hundred bytes each. */
 #include "tests/fuzz/image_fuzz.c"
 
-#include "tests/check.h"
+#include "tests/support/check.h"
 
 #include <dirent.h>
 

@@ -1,5 +1,5 @@
 /* tests/fuzz/plan_json_fuzz.c — any bytes at all as a plan for `split`. */
-#include "partition/plan_json.h"
+#include "partition/plan/plan_json.h"
 
 #include <stdlib.h>
 

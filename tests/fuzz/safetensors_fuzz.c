@@ -5,7 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "partition/safetensors.h"
+#include "partition/file/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

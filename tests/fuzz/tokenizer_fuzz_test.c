@@ -1,7 +1,7 @@
 /* tests/fuzz/tokenizer_fuzz_test.c — the fuzzer's claims on the same few thousand inputs each time, in seconds. */
 #include "tests/fuzz/tokenizer_fuzz.c"
 
-#include "tests/check.h"
+#include "tests/support/check.h"
 
 TEST(random_text_and_vocabularies_keep_every_promise)
 {

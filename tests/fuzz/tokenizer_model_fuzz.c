@@ -1,5 +1,5 @@
 /* tests/fuzz/tokenizer_model_fuzz.c — any bytes at all as a tokenizer.model, read and fitted to a few embeddings. */
-#include "partition/tokens.h"
+#include "partition/checkpoint/tokens.h"
 
 #include <stdlib.h>
 

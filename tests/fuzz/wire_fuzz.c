@@ -2,7 +2,7 @@
  * wire_fuzz_test.c drives the same function from `make test`.
  *
  * The CRCs of the input are put right, or nothing would get past them. What can be read must survive being written. */
-#include "tests/unit/samples.h"
+#include "tests/support/samples.h"
 
 #include "base/error.h"
 

@@ -1,5 +1,5 @@
 /* tests/fuzz/wire_fuzz_test.c — the wire fuzzer without libFuzzer: the same numbers every time, a second or two. */
-#include "tests/check.h"
+#include "tests/support/check.h"
 #include "tests/fuzz/wire_fuzz.c"
 
 static uint64_t state;

@@ -4,7 +4,7 @@
     python3 tests/golden/make_wire.py > tests/golden/wire.txt
     python3 tests/golden/make_wire.py tests/fuzz/seeds/wire_fuzz       # the same frames as seeds, a file each
 
-The values are those of tests/unit/samples.h. Uses nothing but the standard library: the hash of the piece is a constant,
+The values are those of tests/support/samples.h. Uses nothing but the standard library: the hash of the piece is a constant,
 computed with xxhsum."""
 import os
 import struct
@@ -101,6 +101,6 @@ if len(sys.argv) > 1:
         with open(os.path.join(sys.argv[1], "%02d-%s" % (i, name.lower())), "wb") as f:
             f.write(data)
 else:
-    print("# One frame of every message, made by tests/golden/make_wire.py from docs/WIRE.md; the values are in tests/unit/samples.h.")
+    print("# One frame of every message, made by tests/golden/make_wire.py from docs/WIRE.md; the values are in tests/support/samples.h.")
     for name, data in FRAMES:
         print(name, data.hex())

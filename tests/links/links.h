@@ -4,9 +4,9 @@
 #define TESTS_LINKS_LINKS_H
 
 #include "base/clock.h"
-#include "transport/port.h"
-#include "transport/transport.h"
-#include "transport/wire.h"
+#include "transport/links/port.h"
+#include "transport/links/transport.h"
+#include "transport/wire/wire.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* tests/links/links_test.c — one suite of claims for every kind of port that can live in one process: threads, ZeroMQ over
  * ipc:// and over tcp://. MPI plays the same roles in mpi_links.c. */
-#include "tests/check.h"
+#include "tests/support/check.h"
 #include "tests/links/links.h"
-#include "transport/port.h"
+#include "transport/links/port.h"
 
 #include <netinet/in.h>
 #include <pthread.h>

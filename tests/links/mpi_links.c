@@ -1,7 +1,7 @@
 /* tests/links/mpi_links.c — the claims about links where the nodes are MPI ranks. Run by mpi_links.sh under mpirun; rank 0
  * prints. An argument names what to do other than the claims: idle SECONDS, lonely, killed. */
 #include "tests/links/links.h"
-#include "transport/port.h"
+#include "transport/links/port.h"
 
 #include <pthread.h>
 #include <signal.h>

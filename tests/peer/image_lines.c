@@ -6,7 +6,7 @@
  *   resize X Y W H TO_W TO_H  a box of the current picture              ok WIDTH HEIGHT and its RGB bytes
  *   patches SIDE PATCH        the current picture stretched and cut     ok FLOATS 0 and them as float32
  *   crops WIDTH HEIGHT                                                  ok N 0 and N times four uint32 */
-#include "coordinator/image.h"
+#include "coordinator/picture/image.h"
 
 #include <stdio.h>
 #include <stdlib.h>

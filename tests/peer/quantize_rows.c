@@ -1,8 +1,8 @@
 /* tests/peer/quantize_rows.c — f32 from stdin, blocks to stdout: lets a test in another language look at the quantiser.
  * Use: quantize_rows q4_0|q8_0|q6_k|f16|bf16 plain|best < values > blocks. A piece ends where stdin pauses for a
  * multiple of PIECE values, so a caller may send and receive in turns. */
-#include "partition/quantize.h"
-#include "partition/synth.h"
+#include "partition/format/quantize.h"
+#include "partition/make/synth.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,8 +11,8 @@
  * On stderr: how long opening took and what memory it kept, how fast encoding was, and the most memory used (the mapped
  * file counts where it was read). */
 #include "base/clock.h"
-#include "coordinator/prompt.h"
-#include "partition/gguf.h"
+#include "coordinator/text/prompt.h"
+#include "partition/file/gguf.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -99,7 +99,7 @@ exports.make = (vocabulary) => {
 };
 
 // Conversations whose texts have ragged ends. No U+FEFF, U+001C..1F or U+0085 there: JavaScript trims differently from
-// Python, whose rules are the template's; tests/unit/prompt_test.c has those. No control tokens either: the published
+// Python, whose rules are the template's; tests/unit/text/prompt_test.c has those. No control tokens either: the published
 // template would let them through.
 exports.conversations = (texts) => {
     state = 42;

@@ -5,7 +5,7 @@
  * PIXELS holds float32 [image, image, 3], line by line; OUT gets [tokens, hidden]. Prints what each stage took of memory
  * and of time. */
 #include "base/clock.h"
-#include "worker/vision.h"
+#include "worker/encoder/vision.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -22,18 +22,18 @@
  *
  * Threads:  no call starts one. The caller splits rows or panels over its threads; the split changes nothing.
  * Memory:   no call allocates. Pointers need 4-byte alignment unless said otherwise; panels are 64-byte aligned. */
-#ifndef WORKER_KERNELS_H
-#define WORKER_KERNELS_H
+#ifndef WORKER_KERNELS_KERNELS_H
+#define WORKER_KERNELS_KERNELS_H
 
 #include "base/error.h"
-#include "partition/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
-#include "partition/panels.h"
-#include "partition/vision_memory.h" /* vision_attend_bytes */
+#include "partition/model/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
+#include "partition/format/panels.h"
+#include "partition/model/vision_memory.h" /* vision_attend_bytes */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A weight matrix [rows, cols] in panels (partition/panels.h). Owns nothing. */
+/* A weight matrix [rows, cols] in panels (partition/format/panels.h). Owns nothing. */
 struct panels {
     enum panel_kind kind;
     uint32_t rows, cols;
@@ -62,7 +62,7 @@ struct acts {
     int32_t *minus32; /* [n of tile][block][row of tile][2] -32 * sum(a) of columns 0..15 and of 16..31 */
 };
 
-/* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/memory.h, 64-byte aligned). */
+/* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/model/memory.h, 64-byte aligned). */
 void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols);
 
 /* Says what is in use now: must be called (by one thread) before quantize; x is for matrices of floats alone. Rows past
@@ -96,7 +96,7 @@ struct attend {
     const uint16_t *const *pages;
     uint32_t n_pages;
     size_t keys_at, values_at; /* in f16 elements */
-    void *scratch;             /* attend_bytes(head_dim) of partition/memory.h, 64-byte aligned */
+    void *scratch;             /* attend_bytes(head_dim) of partition/model/memory.h, 64-byte aligned */
 };
 
 /* The shortest length of ATTEND_SPAN, twice that, and so on of which ATTEND_SPANS - 1 would hold what is seen. */
@@ -142,7 +142,7 @@ struct vision_attend {
     const float *value_scale; /* [n in pieces of SHORT_KEYS][head_dim] */
     size_t ldq, ld_scale, ldo;
     uint32_t rows, head_dim, n;
-    void *scratch;            /* vision_attend_bytes(head_dim) of partition/vision_memory.h, 64-byte aligned */
+    void *scratch;            /* vision_attend_bytes(head_dim) of partition/model/vision_memory.h, 64-byte aligned */
 };
 
 struct kernels {

@@ -10,7 +10,7 @@
 #include "worker/kernels/inside.h"
 
 #include "base/checked.h"
-#include "partition/blocks.h"
+#include "partition/format/blocks.h"
 
 #include <string.h>
 

@@ -1,0 +1,302 @@
+/* coordinator/cluster/cluster_file.c — reads the cluster file.
+ *
+ * cJSON parses; before it sees a byte the text is bounded in size and depth, and afterwards every key is looked up in a
+ * table, once each. What is found is checked where it stands, so a sentence can say which worker and which key. */
+#include "coordinator/cluster/cluster_file.h"
+
+#include <cjson/cJSON.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MOST (1u << 20)
+#define DEPTH_MOST 8
+#define THREADS_MOST 4096
+#define POSITIONS_MOST (1u << 24)
+#define SEQUENCES_MOST 65536
+#define WAIT_MOST (7u * 24 * 3600)
+#define SPEED_MOST 1e6
+
+struct reading {
+    struct cluster *c;
+    const char *from;
+    int worker; /* whose keys these are; -1: the file's own */
+    struct err *why;
+};
+
+struct field {
+    const char *key;
+    int (*read)(struct reading *r, const cJSON *value);
+};
+
+/* Foreign text goes to a terminal only as plain characters. */
+static const char *plain(char out[48], const char *text)
+{
+    size_t n = 0;
+    for (; text[n] && n < 47; n++) out[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+    out[n] = 0;
+    return out;
+}
+
+/* "worker 3" or "the file", for sentences. */
+static const char *place(const struct reading *r, char out[24])
+{
+    if (r->worker < 0) snprintf(out, 24, "the file");
+    else snprintf(out, 24, "worker %d", r->worker + 1);
+    return out;
+}
+
+static int refuse(struct reading *r, const char *key, const char *wanted)
+{
+    char at[24];
+    return fail(r->why, E_FILE, "%s: \"%s\" of %s must be %s", r->from, key, place(r, at), wanted);
+}
+
+static int read_whole(struct reading *r, const cJSON *v, uint32_t least, uint32_t most, uint32_t *out)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a whole number from %u to %u", least, most);
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most) ||
+        v->valuedouble != floor(v->valuedouble))
+        return refuse(r, v->string, wanted);
+    *out = (uint32_t)v->valuedouble;
+    return 0;
+}
+
+static int read_text(struct reading *r, const cJSON *v, char *out, size_t room)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "1 to %zu plain characters", room - 1);
+    size_t n = cJSON_IsString(v) ? strlen(v->valuestring) : 0;
+    if (!n || n >= room) return refuse(r, v->string, wanted);
+    for (size_t i = 0; i < n; i++)
+        if (v->valuestring[i] < ' ' || v->valuestring[i] > '~') return refuse(r, v->string, wanted);
+    memcpy(out, v->valuestring, n + 1);
+    return 0;
+}
+
+static int read_address(struct reading *r, const cJSON *v)
+{
+    char *address = r->c->addresses[r->worker];
+    TRY(read_text(r, v, address, CLUSTER_ADDRESS));
+    if (strncmp(address, "tcp://", 6) || strchr(address, ' ')) return refuse(r, v->string, "like tcp://10.0.0.2:7001");
+    for (int i = 0; i < r->worker; i++)
+        if (!strcmp(r->c->addresses[i], address))
+            return fail(r->why, E_FILE, "%s: workers %d and %d have the same address %s", r->from, i + 1, r->worker + 1,
+                        address);
+    return 0;
+}
+
+static int read_name(struct reading *r, const cJSON *v)
+{
+    return read_text(r, v, r->c->offers[r->worker].name, sizeof r->c->offers->name);
+}
+
+static int read_memory(struct reading *r, const cJSON *v)
+{
+    uint64_t *out = &r->c->offers[r->worker].memory;
+    if (cJSON_IsString(v) && !read_size(v->valuestring, out, NULL)) return 0;
+    if (cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 0x1p53 &&
+        v->valuedouble == floor(v->valuedouble)) {
+        *out = (uint64_t)v->valuedouble;
+        return 0;
+    }
+    return refuse(r, v->string, "a size like \"2G\" or a number of bytes");
+}
+
+static int read_threads(struct reading *r, const cJSON *v)
+{
+    uint32_t n = 0;
+    TRY(read_whole(r, v, 1, THREADS_MOST, &n));
+    r->c->offers[r->worker].threads = (int)n;
+    return 0;
+}
+
+static int read_speed(struct reading *r, const cJSON *v)
+{
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= 1 / SPEED_MOST && v->valuedouble <= SPEED_MOST))
+        return refuse(r, v->string, "a number over 0; 1 is usual");
+    r->c->offers[r->worker].speed = v->valuedouble;
+    return 0;
+}
+
+static int read_layers(struct reading *r, const cJSON *v)
+{
+    TRY(read_whole(r, v, 0, 65536, &r->c->cuts[r->worker].layers));
+    r->c->by_hand = true;
+    return 0;
+}
+
+static int read_head(struct reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 0, HEAD_PARTS, &r->c->cuts[r->worker].parts);
+}
+
+static int read_context(struct reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, POSITIONS_MOST, &r->c->context);
+}
+
+static int read_sequences(struct reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, SEQUENCES_MOST, &r->c->sequences);
+}
+
+static int read_wait(struct reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, WAIT_MOST, &r->c->wait);
+}
+
+/* Every key of `object` by the table, each at most once. */
+static int read_object(struct reading *r, const cJSON *object, const struct field *fields, int n)
+{
+    char key[48], at[24];
+    uint32_t seen = 0;
+    for (const cJSON *v = object->child; v; v = v->next) {
+        int i = 0;
+        while (i < n && strcmp(fields[i].key, v->string)) i++;
+        if (i == n)
+            return fail(r->why, E_FILE, "%s: %s has a key \"%s\" that means nothing here", r->from, place(r, at),
+                        plain(key, v->string));
+        if (seen & 1u << i)
+            return fail(r->why, E_FILE, "%s: %s has \"%s\" twice", r->from, place(r, at), fields[i].key);
+        seen |= 1u << i;
+        TRY(fields[i].read(r, v));
+    }
+    return 0;
+}
+
+static int read_worker(struct reading *r, const cJSON *v)
+{
+    static const struct field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
+                                          {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
+                                          {"head", read_head}};
+    struct worker_offer *offer = &r->c->offers[r->worker];
+    if (!cJSON_IsObject(v))
+        return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
+    offer->speed = 1;
+    TRY(read_object(r, v, fields, sizeof fields / sizeof *fields));
+    const char *address = r->c->addresses[r->worker];
+    if (!*address) return fail(r->why, E_FILE, "%s: worker %d has no \"address\"", r->from, r->worker + 1);
+    if (!*offer->name) snprintf(offer->name, sizeof offer->name, "%.*s", (int)sizeof offer->name - 1, address);
+    return 0;
+}
+
+/* A split by hand is all there or not at all; who says nothing of the head wants it whole, where it was always. */
+static int check_by_hand(struct reading *r, int with_layers, int with_head)
+{
+    struct cluster *c = r->c;
+    uint32_t parts = 0;
+    for (int i = 0; i < c->workers; i++) parts += c->cuts[i].parts;
+    if (with_layers && with_layers < c->workers)
+        return fail(r->why, E_FILE, "%s: %d of %d workers have \"layers\"; all must, or none", r->from, with_layers,
+                    c->workers);
+    if (with_head && !with_layers)
+        return fail(r->why, E_FILE, "%s: workers have \"head\" and no \"layers\"; a split by hand needs both", r->from);
+    if (with_head && parts != HEAD_PARTS)
+        return fail(r->why, E_FILE, "%s: \"head\" of all workers is %u sixteenths, wanted all %d", r->from, parts,
+                    HEAD_PARTS);
+    if (with_layers && !with_head) c->cuts[c->workers - 1].parts = HEAD_PARTS;
+    return 0;
+}
+
+static int read_workers(struct reading *r, const cJSON *v)
+{
+    int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0, with_head = 0;
+    if (n < 1 || n > MAX_STAGES)
+        return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, MAX_STAGES);
+    r->c->workers = n;
+    r->worker = 0;
+    for (const cJSON *w = v->child; w; w = w->next, r->worker++) {
+        TRY(read_worker(r, w));
+        with_layers += cJSON_GetObjectItemCaseSensitive(w, "layers") != NULL;
+        with_head += cJSON_GetObjectItemCaseSensitive(w, "head") != NULL;
+    }
+    r->worker = -1;
+    return check_by_hand(r, with_layers, with_head);
+}
+
+static int read_root(struct reading *r, const cJSON *root)
+{
+    static const struct field fields[] = {{"workers", read_workers}, {"context", read_context},
+                                          {"sequences", read_sequences}, {"wait", read_wait}};
+    if (!cJSON_IsObject(root)) return fail(r->why, E_FILE, "%s: a cluster file is one object in braces", r->from);
+    TRY(read_object(r, root, fields, sizeof fields / sizeof *fields));
+    if (!r->c->workers) return fail(r->why, E_FILE, "%s: there is no \"workers\"", r->from);
+    return 0;
+}
+
+/* Nesting as the parser will find it; it recurses, we do not. */
+static int depth_of(const char *text)
+{
+    int depth = 0, most = 0;
+    bool quoted = false;
+    for (const char *p = text; *p; p++) {
+        if (quoted && *p == '\\' && p[1]) p++;
+        else if (*p == '"') quoted = !quoted;
+        else if (!quoted && (*p == '{' || *p == '[')) depth++;
+        else if (!quoted && (*p == '}' || *p == ']')) depth--;
+        if (depth > most) most = depth;
+    }
+    return most;
+}
+
+static int line_of(const char *text, const char *at)
+{
+    int line = 1;
+    for (const char *p = text; p < at && *p; p++) line += *p == '\n';
+    return line;
+}
+
+/* `text` is terminated here, and has n bytes before that. */
+static int parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why)
+{
+    if (memchr(text, 0, n) || strstr(text, "\\u0000"))
+        return fail(why, E_FILE, "%s holds a zero byte: it is not a cluster file", from);
+    int depth = depth_of(text);
+    if (depth > DEPTH_MOST)
+        return fail(why, E_FILE, "%s is nested %d deep, wanted %d at most", from, depth, DEPTH_MOST);
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithLengthOpts(text, n + 1, &end, 1);
+    if (!root) return fail(why, E_FILE, "%s is not JSON in line %d", from, end ? line_of(text, end) : 1);
+    struct reading r = {out, from, -1, why};
+    int rc = read_root(&r, root);
+    cJSON_Delete(root);
+    return rc;
+}
+
+int cluster_parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why)
+{
+    memset(out, 0, sizeof *out);
+    if (n > FILE_MOST)
+        return fail(why, E_FILE, "%s is larger than %u bytes: it is not a cluster file", from, FILE_MOST);
+    char *copy = malloc(n + 1);
+    struct cluster *c = calloc(1, sizeof *c);
+    int rc = E_MEMORY;
+    if (!copy || !c) fail(why, rc, "no memory to read %s", from);
+    else {
+        memcpy(copy, text, n);
+        copy[n] = 0;
+        rc = parse(c, copy, n, from, why);
+        if (!rc) *out = *c;
+    }
+    free(copy);
+    free(c);
+    return rc;
+}
+
+int cluster_read(struct cluster *out, const char *path, struct err *why)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) return fail_errno(why, E_FILE, "cannot open the cluster file %s", path);
+    char *text = malloc(FILE_MOST + 2);
+    size_t n = text ? fread(text, 1, FILE_MOST + 1, f) : 0; /* one more than allowed shows that there is more */
+    int rc = !text ? fail(why, E_MEMORY, "no memory to read %s", path)
+             : ferror(f) ? fail_errno(why, E_FILE, "cannot read the cluster file %s", path)
+                         : cluster_parse(out, text, n, path, why);
+    fclose(f);
+    free(text);
+    return rc;
+}

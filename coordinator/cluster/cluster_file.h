@@ -1,0 +1,39 @@
+/* coordinator/cluster/cluster_file.h — the cluster file: which workers there are, and what the plan is to be made for.
+ *
+ *   {
+ *     "workers": [
+ *       {"address": "tcp://10.0.0.2:7001", "memory": "2G", "threads": 4, "speed": 1.0, "layers": 12, "head": 5},
+ *       {"address": "tcp://10.0.0.3:7001", "name": "attic"}
+ *     ],
+ *     "context": 4096, "sequences": 4, "wait": 60
+ *   }
+ *
+ * Only "workers" and each "address" must be there. "memory" is a size as on the command line, or a number of bytes;
+ * "layers" stands at every worker, which is a split by hand, or at none. With it "head" is how many sixteenths of the head
+ * a worker gets, 16 in all; if none says it the last worker gets the head whole. "wait" is in seconds: how long to wait for
+ * the workers. What was not said is 0. The order of the workers is the order of the pipe.
+ *
+ * A file is refused, with its name and what is wrong in it, if it is over 1 MiB, nested deeper than 8, not JSON to the
+ * last byte, or holds a key that is not one of these: a misspelt "memroy" must not become "no limit". */
+#ifndef COORDINATOR_CLUSTER_CLUSTER_FILE_H
+#define COORDINATOR_CLUSTER_CLUSTER_FILE_H
+
+#include "partition/plan/plan.h"
+
+#define CLUSTER_ADDRESS 256 /* bytes, terminator included */
+
+struct cluster {
+    int workers;
+    struct worker_offer offers[MAX_STAGES]; /* the name is the address unless one was given */
+    char addresses[MAX_STAGES][CLUSTER_ADDRESS];
+    bool by_hand;                /* then cuts[] is for plan_by_hand */
+    struct cut cuts[MAX_STAGES];
+    uint32_t context, sequences, wait;
+};
+
+int cluster_read(struct cluster *out, const char *path, struct err *why);
+
+/* The same from memory; `from` names the text in sentences. */
+int cluster_parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why);
+
+#endif

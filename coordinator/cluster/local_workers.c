@@ -1,0 +1,227 @@
+/* coordinator/cluster/local_workers.c — see children.h. */
+#define _GNU_SOURCE
+#include "coordinator/cluster/local_workers.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "transport/wire/wire.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct child {
+    pid_t pid; /* 0: a thread, or ended and reaped */
+    bool ended;
+    int status;
+    pthread_t thread;
+    bool threaded;
+    struct port *port;
+    struct worker_options options;
+};
+
+struct children {
+    int n;
+    struct child *child; /* [n], node i + 1 */
+    char folder[PATH_MAX];
+    char (*address)[128];
+    const char **addresses;
+};
+
+static struct children *children_new(int n)
+{
+    struct children *c = calloc(1, sizeof *c);
+    if (!c) return 0;
+    c->n = n;
+    c->child = calloc((size_t)n, sizeof *c->child);
+    c->address = calloc((size_t)n, sizeof *c->address);
+    c->addresses = calloc((size_t)n, sizeof *c->addresses);
+    return c;
+}
+
+/* ---- processes ---- */
+
+static int worker_program(char path[PATH_MAX], struct err *why)
+{
+    char self[PATH_MAX];
+    ssize_t k = readlink("/proc/self/exe", self, sizeof self - 32);
+    if (k < 0) return fail_errno(why, E_INTERNAL, "cannot find where this program lies");
+    self[k] = 0;
+    snprintf(path, PATH_MAX, "%s/gemmapipe-worker", dirname(self));
+    if (access(path, X_OK)) return fail_errno(why, E_USAGE, "cannot run %s, which should stand beside gemmapipe", path);
+    return 0;
+}
+
+static int make_folder(struct children *c, struct err *why)
+{
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    char path[PATH_MAX];
+    /* A socket's path has 107 bytes at most, so a long runtime folder is no use. */
+    if (!base || strlen(base) > 60 || access(base, W_OK)) base = "/tmp";
+    snprintf(path, sizeof path, "%s/gemmapipe-XXXXXX", base);
+    if (!mkdtemp(path)) return fail_errno(why, E_INTERNAL, "cannot make a folder %s for the workers' sockets", path);
+    snprintf(c->folder, sizeof c->folder, "%s", path);
+    return 0;
+}
+
+/* of: how many threads it has, and which cores they are bound to. */
+static int start_process(struct child *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
+{
+    char count[16], cores[CORES_TEXT];
+    snprintf(count, sizeof count, "%d", of->threads);
+    const char *argv[16] = {program, "--listen", address, "--once", "--child", "--threads", count};
+    int n = 7;
+    if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
+    if (of->no_file) argv[n++] = "--no-file";
+    if (log_level() < LOG_INFO) argv[n++] = "--quiet";
+    pid_t parent = getpid(), pid = fork();
+    if (pid < 0) return fail_errno(why, E_INTERNAL, "cannot start a worker process");
+    if (pid == 0) {
+        (void)parent;
+        execv(program, (char *const *)argv);
+        _exit(127);
+    }
+    child->pid = pid;
+    return 0;
+}
+
+static struct worker_options child_options(const struct worker_options *how, int i)
+{
+    struct worker_options of = *how;
+    of.cores = cores_from(&how->cores, i * of.threads, of.threads);
+    return of;
+}
+
+int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why)
+{
+    char program[PATH_MAX];
+    TRY(worker_program(program, why));
+    struct children *c = children_new(n);
+    if (!c || !c->child || !c->address || !c->addresses) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    int code = make_folder(c, why);
+    for (int i = 0; i < n && !code; i++) {
+        snprintf(c->address[i], sizeof c->address[i], "ipc://%.90s/%d", c->folder, i + 1);
+        c->addresses[i] = c->address[i];
+        struct worker_options of = child_options(how, i);
+        code = start_process(&c->child[i], program, c->address[i], &of, why);
+    }
+    if (code) {
+        children_finish(&c, 0);
+        return code;
+    }
+    *addresses = c->addresses;
+    *out = c;
+    return 0;
+}
+
+/* ---- threads ---- */
+
+static void *worker_thread(void *user)
+{
+    struct child *child = user;
+    struct err why = {0};
+    if (worker_serve(child->port, &child->options, &why)) log_debug("a worker thread ended: %s", why.text);
+    struct err ignored;
+    port_flush(child->port, 1000, &ignored);
+    port_close(&child->port);
+    return 0;
+}
+
+int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why)
+{
+    struct port *ports[WIRE_STAGES] = {0};
+    if (n >= WIRE_STAGES) return fail(why, E_USAGE, "%d stages were asked for, at most %d are possible", n, WIRE_STAGES - 1);
+    struct children *c = children_new(n);
+    if (!c || !c->child) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    int code = port_open_here(ports, n + 1, why);
+    for (int i = 0; i < n && !code; i++) {
+        struct child *child = &c->child[i];
+        child->port = ports[i + 1];
+        child->options = child_options(how, i);
+        if (pthread_create(&child->thread, 0, worker_thread, child)) code = fail_errno(why, E_INTERNAL, "cannot start a worker thread");
+        else child->threaded = true;
+    }
+    *port = ports[0];
+    *out = c;
+    return code;
+}
+
+/* ---- life and death ---- */
+
+static void look(struct child *child)
+{
+    if (child->pid <= 0 || child->ended) return;
+    pid_t r = waitpid(child->pid, &child->status, WNOHANG);
+    if (r == child->pid || (r < 0 && errno == ECHILD)) child->ended = true;
+}
+
+int children_ended(struct children *c, char *how, size_t room)
+{
+    if (!c) return 0;
+    for (int i = 0; i < c->n; i++) {
+        struct child *child = &c->child[i];
+        look(child);
+        if (child->pid <= 0 || !child->ended) continue;
+        int s = child->status;
+        if (WIFSIGNALED(s)) snprintf(how, room, "was ended by signal %d (%s)", WTERMSIG(s), strsignal(WTERMSIG(s)));
+        else snprintf(how, room, "ended by itself with status %d", WEXITSTATUS(s));
+        return i + 1;
+    }
+    return 0;
+}
+
+pid_t children_pid(const struct children *c, int node)
+{
+    return c && node >= 1 && node <= c->n ? c->child[node - 1].pid : 0;
+}
+
+static bool all_ended(struct children *c)
+{
+    bool all = true;
+    for (int i = 0; i < c->n; i++) {
+        look(&c->child[i]);
+        if (c->child[i].pid > 0 && !c->child[i].ended) all = false;
+    }
+    return all;
+}
+
+static void wait_for_all(struct children *c, int ms)
+{
+    uint64_t end = clock_ns() + (uint64_t)ms * 1000000;
+    while (!all_ended(c) && clock_ns() < end) sleep_ns(2000000);
+}
+
+static void signal_all(struct children *c, int number)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->child[i].pid > 0 && !c->child[i].ended) kill(c->child[i].pid, number);
+}
+
+void children_finish(struct children **pc, int patience_ms)
+{
+    struct children *c = *pc;
+    if (!c) return;
+    *pc = 0;
+    wait_for_all(c, patience_ms);
+    signal_all(c, SIGTERM);
+    wait_for_all(c, 2000);
+    signal_all(c, SIGKILL);
+    wait_for_all(c, 5000);
+    for (int i = 0; i < c->n; i++)
+        if (c->child[i].threaded) pthread_join(c->child[i].thread, 0);
+    for (int i = 0; i < c->n && c->folder[0]; i++) unlink(c->address[i] + strlen("ipc://"));
+    if (c->folder[0]) rmdir(c->folder);
+    free(c->child);
+    free(c->address);
+    free(c->addresses);
+    free(c);
+}

@@ -1,0 +1,59 @@
+/* coordinator/cmd/ask_options.c — see question.h. */
+#include "coordinator/cmd/ask_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int question_album(struct album *out, const struct pipeline *p, const struct options *o, struct err *why)
+{
+    *out = (struct album){0};
+    if (!p->encoder) return 0;
+    out->side = p->encoder->config.image;
+    out->pan_and_scan = o->pan_and_scan;
+    for (uint32_t i = 0; i < o->n_images; i++) TRY(album_add(out, o->images[i], why));
+    return 0;
+}
+
+#define WORD "/image "
+#define NAME_MOST 4096
+
+int question_pictures(struct question *q, struct album *a, const struct pipeline *p, const struct options *o, struct err *why)
+{
+    char name[NAME_MOST];
+    const size_t word = strlen(WORD);
+    if (q->n <= word || memcmp(q->text, WORD, word)) return 0;
+    if (!p->encoder) return fail(why, E_USAGE, "a prompt begins with %sand needs the encoder: --mmproj FILE.gguf", WORD);
+    if (o->n_images) return fail(why, E_USAGE, "a prompt begins with %sbeside --image, which shows all prompts the same pictures", WORD);
+    q->page = a->n;
+    while (q->n > word && !memcmp(q->text, WORD, word)) {
+        const char *from = q->text + word, *end = q->text + q->n, *stop = memchr(from, ' ', (size_t)(end - from));
+        size_t n = (size_t)((stop ? stop : end) - from);
+        if (n >= sizeof name) return fail(why, E_USAGE, "the name of a picture is longer than %d bytes", NAME_MOST - 1);
+        if (a->n == IMAGES_MOST) return fail(why, E_USAGE, "the prompts name more than %d pictures", IMAGES_MOST);
+        memcpy(name, from, n);
+        name[n] = 0;
+        TRY(album_add(a, name, why));
+        q->text = stop ? stop + 1 : end;
+        q->n = (size_t)(end - q->text);
+    }
+    q->pages = a->n - q->page;
+    return 0;
+}
+
+int question_encode(const struct question *q, const struct album *a, const struct pipeline *p, const struct options *o,
+                    struct request *r, struct err *why)
+{
+    struct content content[IMAGES_MOST + 1], system = {0};
+    struct chat_message messages[2];
+    size_t k = 0, parts = 0;
+    uint32_t rows = p->encoder ? vision_tokens(&p->encoder->config) : 0;
+    for (size_t i = 0; i < q->pages; i++) content[parts++] = album_content(a, q->page + i);
+    content[parts++] = (struct content){.text = q->text, .n = q->n};
+    if (o->raw) return prompt_raw_content(p->tokens, content, parts, rows, &r->ids, &r->spans, why);
+    if (o->system) {
+        system = (struct content){.text = o->system, .n = strlen(o->system)};
+        messages[k++] = (struct chat_message){SPEAKER_SYSTEM, &system, 1};
+    }
+    messages[k++] = (struct chat_message){SPEAKER_USER, content, parts};
+    return prompt_messages(p->tokens, messages, k, rows, &r->ids, &r->spans, why);
+}

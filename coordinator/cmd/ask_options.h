@@ -1,0 +1,26 @@
+/* coordinator/cmd/ask_options.h — one question as the command line says it: pictures, a text, perhaps a system's word; to ids. */
+#ifndef COORDINATOR_CMD_ASK_OPTIONS_H
+#define COORDINATOR_CMD_ASK_OPTIONS_H
+
+#include "coordinator/picture/prompt_pictures.h"
+#include "coordinator/cmd/options.h"
+#include "coordinator/cluster/pipeline.h"
+
+struct question {
+    const char *text;
+    size_t n;
+    size_t page, pages; /* of the album; they stand before the text */
+};
+
+/* An album for this pipeline's encoder, with the pictures of --image in it; empty without an encoder. */
+int question_album(struct album *out, const struct pipeline *p, const struct options *o, struct err *why);
+
+/* Takes "/image FILE" off the beginning of a question, as often as it stands there, and puts the pictures into the album.
+ * E_USAGE where there can be none: without an encoder, or beside --image. */
+int question_pictures(struct question *q, struct album *a, const struct pipeline *p, const struct options *o, struct err *why);
+
+/* Fills r->ids and r->spans; what --raw and --system say is heeded. */
+int question_encode(const struct question *q, const struct album *a, const struct pipeline *p, const struct options *o,
+                    struct request *r, struct err *why);
+
+#endif

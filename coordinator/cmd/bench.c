@@ -1,0 +1,343 @@
+/* coordinator/cmd/bench.c — see bench.h.
+ *
+ * Every run has two turns of the same conversations. The first brings the rows that do not count, if there are any: for
+ * answers at least one row, since a token can only follow something. The second is what is measured: so all sequences
+ * are there from its first moment, and answers are the scheduler's ordinary decodes, in even groups. */
+#include "coordinator/cmd/bench.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "partition/plan/cost.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which tests ---- */
+
+static uint32_t rows_before(const struct bench_test *t)
+{
+    return t->prompt || t->depth ? t->depth : 1;
+}
+
+static uint64_t positions(const struct bench_test *t)
+{
+    return (uint64_t)rows_before(t) + t->n + 1;
+}
+
+static int add_test(struct bench *b, bool prompt, uint32_t n, uint32_t sequences, const struct options *o,
+                    const struct model_config *c, struct err *why)
+{
+    struct bench_test *t = &b->test[b->n];
+    *t = (struct bench_test){.prompt = prompt, .n = n, .sequences = sequences, .depth = o->depth};
+    int k = snprintf(t->name, sizeof t->name, "%s%u", prompt ? "pp" : "tg", n);
+    if (sequences > 1) k += snprintf(t->name + k, sizeof t->name - (size_t)k, "@%u", sequences);
+    if (o->depth) snprintf(t->name + k, sizeof t->name - (size_t)k, "@d%u", o->depth);
+    if (positions(t) > c->context)
+        return fail(why, E_USAGE, "%s needs %llu positions, this model was trained for %u", t->name,
+                    (unsigned long long)positions(t), c->context);
+    t->tok_s = calloc(o->reps, sizeof *t->tok_s);
+    if (!t->tok_s) return fail(why, E_MEMORY, "no memory for the results of %u repetitions", o->reps);
+    b->n++;
+    return 0;
+}
+
+int bench_open(struct bench *b, const struct options *o, const struct model_config *c, struct err *why)
+{
+    size_t most = (size_t)o->pp.n * o->pp_batch.n + (size_t)o->tg.n * o->batch.n;
+    *b = (struct bench){.reps = o->reps, .test = calloc(most, sizeof *b->test)};
+    if (!b->test) return fail(why, E_MEMORY, "no memory to list %zu tests", most);
+    for (uint32_t i = 0; i < o->pp.n; i++)
+        for (uint32_t k = 0; k < o->pp_batch.n; k++) TRY(add_test(b, true, o->pp.at[i], o->pp_batch.at[k], o, c, why));
+    for (uint32_t i = 0; i < o->tg.n; i++)
+        for (uint32_t k = 0; k < o->batch.n; k++) TRY(add_test(b, false, o->tg.at[i], o->batch.at[k], o, c, why));
+    return 0;
+}
+
+void bench_close(struct bench *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) free(b->test[i].tok_s);
+    free(b->test);
+    *b = (struct bench){0};
+}
+
+uint32_t bench_context(const struct bench *b)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        if (positions(&b->test[i]) > most) most = positions(&b->test[i]);
+    return (uint32_t)most;
+}
+
+uint32_t bench_sequences(const struct bench *b)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->test[i].sequences > most) most = b->test[i].sequences;
+    return most;
+}
+
+/* ---- counters ---- */
+
+struct reading { /* of all counters at one moment */
+    struct bench_stage stage[WIRE_STAGES];
+    uint64_t wire_bytes, batches, rows;
+    uint64_t asked; /* how often the workers were asked, up to then */
+};
+
+/* A stage hands its result on a moment before it counts the micro-batch; then it is asked again. */
+static bool all_counted(const struct pipeline *p, const struct serve_totals *totals)
+{
+    for (int i = 1; i <= p->stages; i++)
+        if (p->nodes[i].report.batches != totals->batches) return false;
+    return true;
+}
+
+static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct server *s,
+                         struct err *why)
+{
+    struct serve_totals totals = serve_totals(s);
+    for (int tries = 0; tries < 1000; tries++) {
+        if (tries) sleep_ns(200000);
+        TRY(pipeline_reports(p, why));
+        ++*asked;
+        if (all_counted(p, &totals)) break;
+    }
+    *r = (struct reading){.batches = totals.batches,
+                          .rows = totals.rows,
+                          .wire_bytes = port_counters(p->port).bytes_out,
+                          .asked = *asked};
+    for (int i = 1; i <= p->stages; i++) {
+        const struct report *n = &p->nodes[i].report;
+        r->stage[i] = (struct bench_stage){n->busy_ns, n->send_ns, n->batches};
+        r->wire_bytes += n->bytes_out;
+    }
+    return 0;
+}
+
+/* `asking`: bytes that asking all workers once sends. */
+static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking,
+                           int stages)
+{
+    uint64_t bytes = b->wire_bytes - a->wire_bytes, overhead = asking * (b->asked - a->asked);
+    t->wire_bytes += bytes > overhead ? bytes - overhead : 0;
+    t->batches += b->batches - a->batches;
+    t->rows += b->rows - a->rows;
+    for (int i = 1; i <= stages; i++) {
+        t->stage[i].busy_ns += b->stage[i].busy_ns - a->stage[i].busy_ns;
+        t->stage[i].send_ns += b->stage[i].send_ns - a->stage[i].send_ns;
+        t->stage[i].batches += b->stage[i].batches - a->stage[i].batches;
+    }
+}
+
+/* ---- one run ---- */
+
+struct runner {
+    struct bench *bench;
+    struct pipeline *pipe;
+    struct server *server;
+    uint64_t random, key;
+    uint64_t asked, asking; /* times the workers were asked for their counters; bytes that sends each time */
+};
+
+static uint32_t random_below(struct runner *r, uint32_t n)
+{
+    r->random ^= r->random << 13, r->random ^= r->random >> 7, r->random ^= r->random << 17;
+    return (uint32_t)((r->random >> 32) * n >> 32);
+}
+
+static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err *why)
+{
+    const struct model *m = r->pipe->model;
+    uint32_t vocab = m->config.vocab < m->embedding.rows ? m->config.vocab : m->embedding.rows;
+    for (uint32_t i = 0; i < n; i++) TRY(ids_push(ids, random_below(r, vocab), why));
+    return 0;
+}
+
+static int turn_before(struct runner *r, const struct bench_test *t, struct request *q, struct err *why)
+{
+    uint32_t rows = rows_before(t);
+    for (uint32_t i = 0; i < t->sequences; i++) {
+        q[i] = (struct request){
+            .key = r->key++, .most = 1, .run_on = true, .keep = true, .sampling = {.repeat_penalty = 1}};
+        TRY(push_random(r, &q[i].ids, rows, why));
+        if (rows) TRY(serve_add(r->server, &q[i], why));
+    }
+    return rows ? serve_run(r->server, 0, why) : 0;
+}
+
+/* The token sampled at the end of the turn before is the first row of this one. */
+static int turn_measured(struct runner *r, const struct bench_test *t, struct request *q, struct err *why)
+{
+    for (uint32_t i = 0; i < t->sequences; i++) {
+        bool goes_on = q[i].ids.n > 0;
+        q[i].most = t->prompt ? 1 : t->n;
+        if (t->prompt) TRY(push_random(r, &q[i].ids, t->n - goes_on, why));
+        TRY(goes_on ? serve_more(r->server, &q[i], why) : serve_add(r->server, &q[i], why));
+    }
+    return serve_run(r->server, 0, why);
+}
+
+static int check_made(const struct bench_test *t, const struct request *q, struct err *why)
+{
+    for (uint32_t i = 0; i < t->sequences; i++)
+        if (q[i].made != (t->prompt ? 1 : t->n))
+            return fail(why, E_INTERNAL, "a sequence of %s made %u tokens", t->name, q[i].made);
+    return 0;
+}
+
+static uint64_t wall_of(const struct bench_test *t, const struct request *q)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < t->sequences; i++)
+        if (q[i].done_ns > end) end = q[i].done_ns;
+    return end > q[0].added_ns ? end - q[0].added_ns : 1;
+}
+
+/* Both turns. rep UINT32_MAX is the run to warm up. `first` gets the seconds to each sequence's first token. */
+static int run_turns(struct runner *r, struct bench_test *t, struct request *q, uint32_t rep, double *first,
+                     struct err *why)
+{
+    struct reading before, after;
+    TRY(turn_before(r, t, q, why));
+    TRY(read_counters(&before, &r->asked, r->pipe, r->server, why));
+    TRY(turn_measured(r, t, q, why));
+    TRY(check_made(t, q, why));
+    TRY(read_counters(&after, &r->asked, r->pipe, r->server, why));
+    if (rep == UINT32_MAX) return 0;
+    uint64_t wall = wall_of(t, q);
+    t->wall_ns += wall;
+    t->tok_s[rep] = (double)t->n * t->sequences * 1e9 / (double)wall;
+    add_difference(t, &before, &after, r->asking, r->pipe->stages);
+    for (uint32_t i = 0; i < t->sequences; i++) first[i] = (double)(q[i].first_ns - q[i].added_ns) / 1e9;
+    return 0;
+}
+
+static int run_once(struct runner *r, struct bench_test *t, uint32_t rep, double *first, struct err *why)
+{
+    struct request *q = calloc(t->sequences, sizeof *q);
+    if (!q) return fail(why, E_MEMORY, "no memory for %u sequences", t->sequences);
+    int code = run_turns(r, t, q, rep, first, why);
+    for (uint32_t i = 0; i < t->sequences; i++) {
+        if (!code && q[i].scheduled) code = serve_drop(r->server, &q[i], why);
+        serve_forget(r->server, &q[i]);
+    }
+    free(q);
+    return code;
+}
+
+/* ---- a test ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_of(double *v, size_t n)
+{
+    qsort(v, n, sizeof *v, by_size);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static int summarize(struct bench_test *t, uint32_t reps, struct err *why)
+{
+    double *sorted = malloc(reps * sizeof *sorted), sum = 0, squares = 0;
+    if (!sorted) return fail(why, E_MEMORY, "no memory to sort %u results", reps);
+    memcpy(sorted, t->tok_s, reps * sizeof *sorted);
+    t->median = median_of(sorted, reps);
+    t->least = sorted[0];
+    t->most = sorted[reps - 1];
+    free(sorted);
+    for (uint32_t i = 0; i < reps; i++) sum += t->tok_s[i];
+    t->mean = sum / reps;
+    for (uint32_t i = 0; i < reps; i++) squares += (t->tok_s[i] - t->mean) * (t->tok_s[i] - t->mean);
+    t->stddev = reps > 1 ? sqrt(squares / (reps - 1)) : 0;
+    return 0;
+}
+
+/* Weights are warm once a run went through; a long way to the depth warms as well. */
+static int run_test(struct runner *r, struct bench_test *t, struct progress *shown, uint64_t *done, struct err *why)
+{
+    size_t n = (size_t)t->sequences * r->bench->reps;
+    double *first = malloc(n * sizeof *first);
+    if (!first) return fail(why, E_MEMORY, "no memory for %zu times", n);
+    int code = t->depth ? 0 : run_once(r, t, UINT32_MAX, first, why);
+    for (uint32_t rep = 0; rep < r->bench->reps && !code; rep++) {
+        code = run_once(r, t, rep, first + (size_t)rep * t->sequences, why);
+        progress_at(shown, ++*done);
+    }
+    if (!code && t->prompt) t->first_seconds = median_of(first, n);
+    free(first);
+    return code ? code : summarize(t, r->bench->reps, why);
+}
+
+/* What asking for the counters costs on the wire: two readings with nothing between. */
+static int measure_asking(struct runner *r, struct err *why)
+{
+    struct reading a, b;
+    TRY(read_counters(&a, &r->asked, r->pipe, r->server, why));
+    TRY(read_counters(&b, &r->asked, r->pipe, r->server, why));
+    r->asking = (b.wire_bytes - a.wire_bytes) / (b.asked - a.asked);
+    return 0;
+}
+
+int bench_run(struct bench *b, struct pipeline *p, struct server *s, struct err *why)
+{
+    struct runner r = {.bench = b, .pipe = p, .server = s, .random = 0x9e3779b97f4a7c15ull};
+    struct progress shown;
+    uint64_t done = 0;
+    TRY(measure_asking(&r, why));
+    progress_begin(&shown, "measuring", "runs", (uint64_t)b->n * b->reps);
+    int code = 0;
+    for (uint32_t i = 0; i < b->n && !code; i++) {
+        code = run_test(&r, &b->test[i], &shown, &done, why);
+        if (!code) log_info("%s: %.2f tok/s", b->test[i].name, b->test[i].median);
+    }
+    progress_end(&shown);
+    return code;
+}
+
+/* ---- what had to be done ---- */
+
+static bool is_float(uint32_t type)
+{
+    return type == T_F16 || type == T_BF16 || type == T_F32;
+}
+
+static void add_matrix(struct bench_work *w, const struct tensor *t, double rows)
+{
+    *(is_float(t->type) ? &w->f32_macs : &w->int8_macs) += (double)t->rows * t->cols * rows;
+}
+
+static double weights_read(const struct bench_test *t, double heads, const struct pipeline *p)
+{
+    struct model_shape shape = model_shape(p->model);
+    double sum = 0;
+    for (int i = 1; i <= p->stages; i++) {
+        const struct stage_plan *s = &p->plan.stage[i - 1];
+        double batches = (double)t->stage[i].batches, own = share_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
+        sum += batches * ((double)s->bytes.weights - own) + (t->prompt ? heads : batches) * own;
+    }
+    return sum;
+}
+
+static double kv_read(const struct bench_test *t, const struct model_shape *shape)
+{
+    double sum = 0;
+    for (uint32_t l = 0; l < shape->config.layers; l++)
+        for (uint32_t i = 0; i < t->n; i++) sum += layer_work(shape, l, rows_before(t) + i).kv_bytes;
+    return sum;
+}
+
+struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct pipeline *p)
+{
+    struct model_shape shape = model_shape(p->model);
+    struct bench_work w = {0};
+    double sequences = (double)reps * t->sequences, rows = sequences * t->n, heads = t->prompt ? sequences : rows;
+    for (size_t i = 0; i < (size_t)shape.config.layers * W_LAYER_ROLES; i++)
+        if (!role_is_norm(shape.layer_tensors[i].role)) add_matrix(&w, &shape.layer_tensors[i], rows);
+    add_matrix(&w, &shape.head, heads);
+    w.bytes = weights_read(t, heads, p) + (t->prompt ? 0 : sequences * kv_read(t, &shape));
+    return w;
+}

@@ -1,0 +1,28 @@
+/* coordinator/cmd/capacity.c — see capacity.h. */
+#include "coordinator/cmd/capacity.h"
+
+#define DEFAULT_ROWS 128    /* of a micro-batch: past the knee of the kernels, short enough to fill a pipe: docs/SPEED.md */
+#define MOST_SEQUENCES 16   /* unless --sequences says more */
+
+int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, int stages, uint64_t rows,
+                 uint64_t most, uint32_t sequences, uint32_t whole, struct err *why)
+{
+    if (o->context && o->context > c->context)
+        return fail(why, E_USAGE, "a context of %u is more than the %u positions this model was trained for", o->context, c->context);
+    uint64_t context = o->context ? o->context : rows + most;
+    if (context > c->context) context = c->context;
+    if (rows > context)
+        return fail(why, E_USAGE, "the prompt has %llu tokens, the context holds %llu%s", (unsigned long long)rows,
+                    (unsigned long long)context, o->context ? ": raise --ctx" : ": the model was trained for no more");
+    uint32_t wanted = o->sequences ? o->sequences : sequences < MOST_SEQUENCES ? sequences : MOST_SEQUENCES;
+    *out = (struct capacity){
+        .context = (uint32_t)context,
+        .sequences = wanted ? wanted : 1,
+        .rows = o->rows ? o->rows : DEFAULT_ROWS,
+        /* One more than stages, so that none waits for the next batch to be made; one stage alone would only read its
+         * weights twice for two halves of the sequences. */
+        .in_flight = o->in_flight ? o->in_flight : stages == 1 ? 1 : (uint32_t)stages + 1,
+    };
+    if (out->rows < whole) out->rows = whole;
+    return 0;
+}

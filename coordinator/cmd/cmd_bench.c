@@ -1,0 +1,75 @@
+/* coordinator/cmd/cmd_bench.c — `gemmapipe bench`: how fast this model is on these workers, and how fast it could be.
+ *
+ * The limits are measured last: they take memory of their own, which must not stand in anyone's peak. */
+#include "coordinator/cmd/bench_print.h"
+#include "coordinator/cmd/capacity.h"
+#include "coordinator/cmd/commands.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static bool all_are_here(const struct pipeline *p)
+{
+    char host[WIRE_TEXT] = {0};
+    if (gethostname(host, sizeof host - 1)) return false;
+    for (int i = 1; i <= p->stages; i++)
+        if (strcmp(host, p->nodes[i].hello.host)) return false;
+    return true;
+}
+
+/* Of all stages together, no more than there are cores. */
+static int threads_in_use(const struct pipeline *p)
+{
+    int sum = 0, cores = cores_allowed();
+    for (int i = 0; i < p->stages; i++) sum += p->offers[i].threads;
+    return sum < cores ? sum : cores;
+}
+
+static int print(const struct bench *b, const struct pipeline *p, const struct options *o, struct err *why)
+{
+    struct worker_limits limits;
+    bool here = all_are_here(p);
+    if (here) TRY(worker_limits(&limits, threads_in_use(p), why));
+    (o->json ? bench_print_json : bench_print)(stdout, b, p, here ? &limits : 0);
+    if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the results could not be written to stdout");
+    return 0;
+}
+
+static int prepare(struct pipeline *p, const struct bench *b, struct err *why)
+{
+    struct capacity c;
+    p->asked.context = bench_context(b);
+    p->asked.sequences = bench_sequences(b);
+    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), 1, 1, 1, 0, why));
+    return pipeline_launch(p, &c, why);
+}
+
+static int measure(struct pipeline *p, struct bench *b, struct err *why)
+{
+    struct server *s = 0;
+    TRY(serve_open(&s, p, why));
+    int code = bench_run(b, p, s, why);
+    b->peak = peak_resident_bytes();
+    serve_close(&s);
+    return code;
+}
+
+int command_bench(const struct options *o, struct port *mpi, struct err *why)
+{
+    uint64_t start = clock_ns();
+    struct pipeline *p = 0;
+    struct bench b = {0};
+    int code = pipeline_open(&p, o, mpi, why);
+    if (!code) code = bench_open(&b, o, &p->model->config, why);
+    if (!code) code = prepare(p, &b, why);
+    b.ready_seconds = (double)(clock_ns() - start) / 1e9;
+    if (!code) code = measure(p, &b, why);
+    if (!code) code = print(&b, p, o, why);
+    bench_close(&b);
+    pipeline_close(&p, code ? why : 0);
+    return code;
+}

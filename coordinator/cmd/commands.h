@@ -1,0 +1,18 @@
+/* coordinator/cmd/commands.h — what each word after `gemmapipe` does. Results go to stdout; the return value is the exit status. */
+#ifndef COORDINATOR_CMD_COMMANDS_H
+#define COORDINATOR_CMD_COMMANDS_H
+
+#include "coordinator/cmd/options.h"
+#include "transport/links/transport.h"
+
+/* `mpi`: rank 0's port under mpirun, else NULL. */
+int command_run(const struct options *o, struct port *mpi, struct err *why);
+int command_chat(const struct options *o, struct port *mpi, struct err *why);
+int command_logits(const struct options *o, struct port *mpi, struct err *why);
+int command_embed_image(const struct options *o, struct port *mpi, struct err *why);
+int command_bench(const struct options *o, struct port *mpi, struct err *why);
+int command_tokenize(const struct options *o, struct err *why);
+int command_detokenize(const struct options *o, struct err *why);
+int command_plan(const struct options *o, struct err *why);
+
+#endif

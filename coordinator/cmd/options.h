@@ -1,0 +1,66 @@
+/* coordinator/cmd/options.h — the command line as one table: what each option is called, takes, means, and who takes it. */
+#ifndef COORDINATOR_CMD_OPTIONS_H
+#define COORDINATOR_CMD_OPTIONS_H
+
+#include "base/error.h"
+#include "transport/wire/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128 };
+
+#define IMAGES_MOST 64 /* --image on one command line */
+#define NUMBERS_MOST 16 /* in a list such as --batch 1,8,16 */
+
+struct numbers {
+    uint32_t n, at[NUMBERS_MOST];
+};
+
+struct options {
+    /* the model and who computes it */
+    const char *model;
+    const char *mmproj, *vision_split;
+    int vision_workers; /* the last so many have no text; 0: all have */
+    bool vision_q8; /* keep the encoder's float matrices as Q8_0 */
+    bool whole_head; /* the head in one piece, whatever the plan would gain */
+    const char *split, *connect, *cluster, *memory;
+    int workers, here; /* local processes; threads of this process. 0: not asked */
+    int threads;       /* of a worker; 0: its share of the cores */
+    bool pin;          /* the threads of workers started here, each to a core of its own */
+    bool send_weights; /* stream the shares even to workers that could open the file */
+    bool exact_embed_scale;
+    int wait; /* seconds for workers to answer; 0: not asked */
+
+    /* what the run is prepared for; 0: as much as it needs */
+    uint32_t context, sequences, rows, in_flight;
+
+    /* what to answer, and how */
+    const char *prompt, *prompts_file, *system;
+    const char *images[IMAGES_MOST];
+    uint32_t n_images;
+    bool pan_and_scan;
+    bool raw;
+    uint32_t most;
+    struct sampling sampling;
+
+    /* what to show */
+    bool report, fingerprint, quiet, verbose;
+    const char *trace; /* a file */
+    bool json; /* plan, bench */
+
+    /* bench: rows of prompts, tokens of answers, and how many of each at once */
+    struct numbers pp, tg, pp_batch, batch;
+    uint32_t depth, reps;
+
+    /* logits, tokenize */
+    const char *ids, *out;
+    bool special;
+};
+
+/* Defaults first, then the command line. E_USAGE with a sentence. --help prints the manual of the command and exits. */
+int options_read(struct options *o, enum command command, int argc, char **argv, struct err *why);
+void options_help(FILE *to); /* the whole program's */
+
+#endif

@@ -1,0 +1,223 @@
+/* coordinator/engine/pictures.c — see pictures.h. */
+#include "coordinator/engine/pictures.h"
+
+#include "base/hash.h"
+#include "coordinator/report/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct picture {
+    struct hash128 hash;  /* of the pixels */
+    struct image pixels;  /* until it is sent */
+    float *rows;          /* when it is back */
+    uint32_t references;
+    uint64_t used;        /* the higher the later */
+    bool sent;
+    int to;               /* worker it was sent to, from 0 */
+    uint64_t asked;       /* the lower the earlier */
+};
+
+struct pictures {
+    struct pipeline *pipe;
+    struct picture *picture; /* by number; one without hash, pixels and rows is free */
+    uint32_t n, room;
+    uint32_t in_flight, waiting;
+    uint32_t at[MAX_STAGES]; /* in flight by the worker they were sent to */
+    uint64_t clock;
+};
+
+int pictures_open(struct pictures **out, struct pipeline *p, struct err *why)
+{
+    struct pictures *ps = calloc(1, sizeof *ps);
+    if (!ps) return fail(why, E_MEMORY, "no memory for pictures");
+    ps->pipe = p;
+    *out = ps;
+    return 0;
+}
+
+static void forget(struct picture *p)
+{
+    image_free(&p->pixels);
+    free(p->rows);
+    *p = (struct picture){0};
+}
+
+void pictures_close(struct pictures **pps)
+{
+    struct pictures *ps = *pps;
+    if (!ps) return;
+    for (uint32_t i = 0; i < ps->n; i++) forget(&ps->picture[i]);
+    free(ps->picture);
+    free(ps);
+    *pps = 0;
+}
+
+static bool is_free(const struct picture *p)
+{
+    return !p->rows && !p->pixels.rgb && !p->sent;
+}
+
+static void forget_oldest(struct pictures *ps)
+{
+    uint32_t kept = 0, oldest = UINT32_MAX;
+    for (uint32_t i = 0; i < ps->n; i++) {
+        const struct picture *p = &ps->picture[i];
+        if (!p->rows || p->references) continue;
+        kept++;
+        if (oldest == UINT32_MAX || p->used < ps->picture[oldest].used) oldest = i;
+    }
+    if (kept > PICTURES_KEPT) forget(&ps->picture[oldest]);
+}
+
+/* A place for a new picture; UINT32_MAX if there is no memory for one. */
+static uint32_t place(struct pictures *ps)
+{
+    for (uint32_t i = 0; i < ps->n; i++)
+        if (is_free(&ps->picture[i])) return i;
+    if (ps->n == ps->room) {
+        uint32_t room = ps->room ? 2 * ps->room : 8;
+        struct picture *more = realloc(ps->picture, room * sizeof *more);
+        if (!more) return UINT32_MAX;
+        ps->picture = more;
+        ps->room = room;
+    }
+    ps->picture[ps->n] = (struct picture){0};
+    return ps->n++;
+}
+
+int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, struct err *why)
+{
+    const uint32_t side = ps->pipe->encoder->config.image;
+    if (square->width != side || square->height != side) {
+        image_free(square);
+        return fail(why, E_INTERNAL, "a picture of the wrong size came to the encoder");
+    }
+    struct hash128 h = hash128(square->rgb, (size_t)3 * side * side);
+    uint32_t i = 0;
+    while (i < ps->n && (is_free(&ps->picture[i]) || ps->picture[i].hash.low != h.low || ps->picture[i].hash.high != h.high)) i++;
+    if (i < ps->n) {
+        image_free(square);
+    } else {
+        i = place(ps);
+        if (i == UINT32_MAX) {
+            image_free(square);
+            return fail(why, E_MEMORY, "no memory for another picture");
+        }
+        ps->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->clock};
+        *square = (struct image){0};
+        ps->waiting++;
+    }
+    ps->picture[i].references++;
+    ps->picture[i].used = ++ps->clock;
+    *number = i;
+    return 0;
+}
+
+void pictures_hold(struct pictures *ps, uint32_t number)
+{
+    ps->picture[number].references++;
+}
+
+void pictures_release(struct pictures *ps, uint32_t number)
+{
+    ps->picture[number].references--;
+    forget_oldest(ps);
+}
+
+/* ---- through the encoder ---- */
+
+/* The worker that would be done with another picture first; -1 if none may have one more. */
+static int free_entry(const struct pictures *ps)
+{
+    const struct vision_plan *v = &ps->pipe->vision;
+    int best = -1;
+    for (int i = 0; i < v->workers; i++) {
+        const struct vision_stage_plan *s = &v->stage[i];
+        if (!s->used || !s->share.patches || ps->at[i] >= v->in_flight) continue;
+        if (best < 0 || (ps->at[i] + 1) * s->expected < (ps->at[best] + 1) * v->stage[best].expected) best = i;
+    }
+    return best;
+}
+
+/* The one that waits longest. */
+static uint32_t next_picture(const struct pictures *ps)
+{
+    uint32_t next = UINT32_MAX;
+    for (uint32_t i = 0; i < ps->n; i++)
+        if (ps->picture[i].pixels.rgb && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked)) next = i;
+    return next;
+}
+
+static int send_one(struct pictures *ps, uint32_t number, int to, struct err *why)
+{
+    struct picture *p = &ps->picture[number];
+    const struct vision_config *c = &ps->pipe->encoder->config;
+    struct see m = {.picture = number, .rows = vision_patches(c), .cols = vision_pixels(c)};
+    struct frame *f = 0;
+    TRY(see_write(&f, M_SEE, &m, why));
+    int code = image_patches((float *)(void *)m.values, &p->pixels, c->patch, why);
+    if (code) {
+        frame_free(f);
+        return code;
+    }
+    image_free(&p->pixels);
+    p->sent = true;
+    p->to = to;
+    ps->waiting--;
+    ps->in_flight++;
+    ps->at[to]++;
+    trace_picture_sent(ps->pipe->trace, number, to + 1);
+    return pipeline_send(ps->pipe, to + 1, &f, why);
+}
+
+int pictures_send(struct pictures *ps, struct err *why)
+{
+    while (ps->waiting) {
+        int to = free_entry(ps);
+        if (to < 0) return 0;
+        TRY(send_one(ps, next_picture(ps), to, why));
+    }
+    return 0;
+}
+
+int pictures_take(struct pictures *ps, struct frame *seen, struct err *why)
+{
+    const struct vision_config *c = &ps->pipe->encoder->config;
+    const struct vision_plan *v = &ps->pipe->vision;
+    const int from = seen->head.from - 1;
+    struct see m;
+    TRY(see_read(&m, seen, why));
+    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && v->stage[from].share.projector &&
+                   (!v->copies || from == ps->picture[m.picture].to);
+    if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
+        return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,
+                    m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);
+    size_t bytes = (size_t)m.rows * m.cols * sizeof(float);
+    float *rows = malloc(bytes);
+    if (!rows) return fail(why, E_MEMORY, "no memory for the %zu bytes of a picture's rows", bytes);
+    memcpy(rows, m.values, bytes);
+    ps->picture[m.picture].rows = rows;
+    ps->in_flight--;
+    ps->at[ps->picture[m.picture].to]--;
+    trace_picture_back(ps->pipe->trace, (uint32_t)m.picture);
+    forget_oldest(ps);
+    return 0;
+}
+
+const float *pictures_rows(const struct pictures *ps, uint32_t number)
+{
+    return ps->picture[number].rows;
+}
+
+/* The top bit keeps it apart from any token. */
+uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row)
+{
+    const struct picture *p = &ps->picture[number];
+    return 0x80000000u | (uint32_t)hash_fold(hash_fold(p->hash.low, p->hash.high), row);
+}
+
+uint32_t pictures_underway(const struct pictures *ps)
+{
+    return ps->waiting + ps->in_flight;
+}

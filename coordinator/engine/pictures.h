@@ -1,0 +1,33 @@
+/* coordinator/engine/pictures.h — pictures on their way through the encoder, and the rows they became.
+ *
+ * A picture is known by its pixels: the same picture asked about twice, in one conversation or by several prompts, goes
+ * through the encoder once. Rows that nobody holds are kept for a while (PICTURES_KEPT), then forgotten.
+ * Threads: the serve loop's. */
+#ifndef COORDINATOR_ENGINE_PICTURES_H
+#define COORDINATOR_ENGINE_PICTURES_H
+
+#include "coordinator/picture/image.h"
+#include "coordinator/cluster/pipeline.h"
+
+#define PICTURES_KEPT 16
+
+struct pictures;
+
+int pictures_open(struct pictures **out, struct pipeline *p, struct err *why);
+void pictures_close(struct pictures **ps);
+
+/* A picture of the encoder's own size (image_resize). Its pixels are taken over, also on failure. *number holds one
+ * reference: give it back with pictures_release. */
+int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, struct err *why);
+void pictures_hold(struct pictures *ps, uint32_t number); /* one reference more */
+void pictures_release(struct pictures *ps, uint32_t number);
+
+/* Sends what may enter the encoder now. */
+int pictures_send(struct pictures *ps, struct err *why);
+int pictures_take(struct pictures *ps, struct frame *seen, struct err *why); /* M_SEEN */
+
+const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
+uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */
+uint32_t pictures_underway(const struct pictures *ps); /* not there yet, sent or not */
+
+#endif

@@ -1,0 +1,462 @@
+/* coordinator/engine/scheduler.c — which rows travel next.
+ *
+ * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new
+ * rows to send. Decodes and prompts are both served from the front, so everyone's turn comes.
+ *
+ * Decodes: with n sequences answering in G groups a group takes n / G, the remainder in turn, also when more are ready.
+ * G is M, the places in the pipe, if a group then still has GROUP_ENOUGH; a smaller one costs a stage as much time as a
+ * larger one, because it reads the same weights, and then a group a stage is best: G = stages. The surplus waits for the
+ * next place, at most one tick away, and that is what makes uneven groups even again after someone came or left. Taking
+ * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good.
+ *
+ * Prompts: n rows in pieces of p pass S stages in (n / p + S - 1) (c + p), where c is what a piece costs whatever its
+ * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). One or two threads take
+ * no longer for a row of 16 than for one of 128 (docs/SPEED.md 28); more of them have to wait for memory sooner, how soon
+ * was not measured. Among answers the rows that wait are divided over all places and a piece stays small: everyone else waits
+ * behind it at every stage, so one large piece is a hole that travels. With four stages of 10 ms + 0.5 ms a row and 200
+ * mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88 (tests/unit/sim/simulate_test.c), and the
+ * first token comes sooner, not later. No piece is cut smaller than piece_least though: below that a stage reads all
+ * its weights for next to nothing, and a rest below half of that travels with the piece before it.
+ *
+ * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
+ * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
+ *
+ * Memory is taken in scheduler_open, the queue of requests without a slot grows in schedule_add; steps take none (but
+ * spans are copied when they come). A step costs a few walks over the slots: microseconds. */
+#include "coordinator/engine/scheduler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FEW_THREADS 2 /* of a stage */
+#define PIECE_TILE 16 /* rows that matmul takes at a time: pieces of 18 gained nothing over 32 (docs/SPEED.md 19) */
+#define GROUP_ENOUGH 16
+#define PIECE_AMONG_ANSWERS 64
+#define DECODES_PER_PREFILL 4
+
+#define SLOTS_MOST 65536u
+#define IN_FLIGHT_MOST 4096u
+
+struct sequence {
+    uint32_t request;
+    uint32_t known, sent; /* rows [0, sent) went into the pipe, rows [sent, known) can go */
+    uint32_t pieces;      /* in flight */
+    bool decode;          /* the row to send is a token just sampled */
+    struct span *spans;   /* by position, those not sent yet from next_span on */
+    uint32_t n_spans, next_span;
+};
+
+struct place { /* of a micro-batch in the pipe */
+    bool taken;
+    struct schedule_batch batch;
+};
+
+struct scheduler {
+    struct scheduler_limits limits;
+    struct sequence *slot; /* [limits.slots] */
+    uint32_t *order;       /* slots in use, first come first */
+    uint32_t *unused;      /* the others; the last one is given out next */
+    uint32_t n_order, n_unused;
+    struct place *place; /* [limits.in_flight] */
+    struct move *moves;  /* [limits.in_flight][moves_most] */
+    uint32_t moves_most, in_flight;
+    uint32_t passed_over; /* micro-batches that left without the prompt that is first in line */
+    uint64_t next_batch, next_request;
+    struct sequence *queue; /* requests without a slot: queue[head .. head + n_queue) */
+    size_t head, n_queue, queue_room;
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static int limits_check(const struct scheduler_limits *l, struct err *why)
+{
+    if (!l->slots || !l->in_flight || !l->rows || !l->context)
+        return fail(why, E_USAGE, "a schedule needs at least one sequence, micro-batch, row and position; it was given "
+                    "%u, %u, %u and %u", l->slots, l->in_flight, l->rows, l->context);
+    if (l->slots > SLOTS_MOST) return fail(why, E_USAGE, "%u sequences are more than %u", l->slots, SLOTS_MOST);
+    if (l->in_flight > IN_FLIGHT_MOST)
+        return fail(why, E_USAGE, "%u micro-batches in flight are more than %u", l->in_flight, IN_FLIGHT_MOST);
+    return 0;
+}
+
+int scheduler_open(struct scheduler **out, const struct scheduler_limits *limits, struct err *why)
+{
+    *out = NULL;
+    TRY(limits_check(limits, why));
+    struct scheduler *s = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for the scheduler");
+    s->limits = *limits;
+    s->moves_most = least(limits->slots, limits->rows);
+    s->slot = calloc(limits->slots, sizeof *s->slot);
+    s->order = calloc(limits->slots, sizeof *s->order);
+    s->unused = calloc(limits->slots, sizeof *s->unused);
+    s->place = calloc(limits->in_flight, sizeof *s->place);
+    s->moves = calloc((size_t)limits->in_flight * s->moves_most, sizeof *s->moves);
+    if (!s->slot || !s->order || !s->unused || !s->place || !s->moves) {
+        scheduler_close(&s);
+        return fail(why, E_MEMORY, "no memory for a schedule of %u sequences and %u micro-batches", limits->slots,
+                    limits->in_flight);
+    }
+    for (uint32_t i = 0; i < limits->slots; i++) s->unused[s->n_unused++] = limits->slots - 1 - i;
+    for (uint32_t i = 0; i < limits->in_flight; i++) s->place[i].batch.moves = s->moves + (size_t)i * s->moves_most;
+    *out = s;
+    return 0;
+}
+
+void scheduler_close(struct scheduler **scheduler)
+{
+    struct scheduler *s = *scheduler;
+    if (!s) return;
+    for (uint32_t i = 0; i < s->n_order; i++) free(s->slot[s->order[i]].spans);
+    for (size_t i = 0; i < s->n_queue; i++) free(s->queue[s->head + i].spans);
+    free(s->slot);
+    free(s->order);
+    free(s->unused);
+    free(s->place);
+    free(s->moves);
+    free(s->queue);
+    free(s);
+    *scheduler = NULL;
+}
+
+/* ---- what is known of a request --------------------------------------------------------------------------------- */
+
+/* Rows known..known+rows-1 become known. Nothing changes unless all is well. */
+static int rows_add(struct sequence *q, const struct scheduler_limits *limits, uint32_t rows, const struct span *spans,
+                    uint32_t n_spans, struct err *why)
+{
+    if (!rows) return fail(why, E_USAGE, "request %u has no rows", q->request);
+    if (rows > limits->context - q->known)
+        return fail(why, E_USAGE, "request %u wants %u positions after %u, but the context holds %u", q->request, rows,
+                    q->known, limits->context);
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < n_spans; i++) {
+        if (spans[i].first < end || spans[i].first >= rows || !spans[i].n || spans[i].n > rows - spans[i].first)
+            return fail(why, E_USAGE,
+                        "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
+                        q->request, spans[i].first, spans[i].n, rows);
+        if (spans[i].n > limits->rows)
+            return fail(why, E_USAGE, "request %u: %u rows belong together, but a micro-batch holds %u", q->request,
+                        spans[i].n, limits->rows);
+        end = spans[i].first + spans[i].n;
+    }
+    if (n_spans) { /* the old ones were all sent: only then are rows added */
+        struct span *copy = malloc(n_spans * sizeof *copy);
+        if (!copy) return fail(why, E_MEMORY, "no memory for %u spans", n_spans);
+        for (uint32_t i = 0; i < n_spans; i++) copy[i] = (struct span){q->known + spans[i].first, spans[i].n};
+        free(q->spans);
+        q->spans = copy;
+    }
+    q->n_spans = n_spans;
+    q->next_span = 0;
+    q->known += rows;
+    return 0;
+}
+
+static struct sequence *find_sequence(const struct scheduler *s, uint32_t request)
+{
+    for (uint32_t i = 0; i < s->n_order; i++)
+        if (s->slot[s->order[i]].request == request) return &s->slot[s->order[i]];
+    return NULL;
+}
+
+static void line_leave(struct scheduler *s, uint32_t slot)
+{
+    uint32_t i = 0;
+    while (s->order[i] != slot) i++;
+    memmove(s->order + i, s->order + i + 1, (s->n_order - i - 1) * sizeof *s->order);
+    s->n_order--;
+}
+
+/* Gives free slots to those who wait, so there is never both. */
+static void admit(struct scheduler *s)
+{
+    while (s->n_queue && s->n_unused) {
+        uint32_t slot = s->unused[--s->n_unused];
+        s->slot[slot] = s->queue[s->head++];
+        s->order[s->n_order++] = slot;
+        if (!--s->n_queue) s->head = 0;
+    }
+}
+
+static int queue_make_room(struct scheduler *s, struct err *why)
+{
+    if (s->head + s->n_queue < s->queue_room) return 0;
+    if (s->head > s->n_queue) { /* more has left than is here: moving is cheaper than growing */
+        memcpy(s->queue, s->queue + s->head, s->n_queue * sizeof *s->queue);
+        s->head = 0;
+        return 0;
+    }
+    size_t room = s->queue_room ? 2 * s->queue_room : 16;
+    struct sequence *grown = realloc(s->queue, room * sizeof *grown);
+    if (!grown) return fail(why, E_MEMORY, "no memory for a queue of %zu requests", room);
+    s->queue = grown;
+    s->queue_room = room;
+    return 0;
+}
+
+int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                 struct err *why)
+{
+    if (request < s->next_request)
+        return fail(why, E_INTERNAL, "request %u comes after request %llu", request,
+                    (unsigned long long)s->next_request - 1);
+    TRY(queue_make_room(s, why));
+    struct sequence q = {.request = request};
+    TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
+    s->queue[s->head + s->n_queue++] = q;
+    s->next_request = (uint64_t)request + 1;
+    admit(s);
+    return 0;
+}
+
+int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                  struct err *why)
+{
+    struct sequence *q = find_sequence(s, request);
+    if (!q || q->pieces || q->sent < q->known)
+        return fail(why, E_INTERNAL, "request %u cannot go on: it is not waiting", request);
+    TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
+    q->decode = rows == 1;
+    uint32_t slot = (uint32_t)(q - s->slot);
+    line_leave(s, slot);
+    s->order[s->n_order++] = slot;
+    return 0;
+}
+
+static int queue_leave(struct scheduler *s, uint32_t request, struct err *why)
+{
+    for (size_t i = 0; i < s->n_queue; i++) {
+        struct sequence *q = s->queue + s->head + i;
+        if (q->request != request) continue;
+        free(q->spans);
+        memmove(q, q + 1, (s->n_queue - i - 1) * sizeof *q);
+        s->n_queue--;
+        return 0;
+    }
+    return fail(why, E_INTERNAL, "request %u cannot end: it is not here", request);
+}
+
+int schedule_end(struct scheduler *s, uint32_t request, struct err *why)
+{
+    struct sequence *q = find_sequence(s, request);
+    if (!q) return queue_leave(s, request, why);
+    if (q->pieces)
+        return fail(why, E_INTERNAL, "request %u cannot end: %u of its pieces are in flight", request, q->pieces);
+    uint32_t slot = (uint32_t)(q - s->slot);
+    free(q->spans);
+    line_leave(s, slot);
+    *q = (struct sequence){0};
+    s->unused[s->n_unused++] = slot;
+    admit(s);
+    return 0;
+}
+
+bool schedule_idle(const struct scheduler *s, uint32_t request)
+{
+    const struct sequence *q = find_sequence(s, request);
+    return !q || !q->pieces;
+}
+
+/* ---- the next micro-batch --------------------------------------------------------------------------------------- */
+
+static bool decode_ready(const struct sequence *q)
+{
+    return q->decode && q->sent < q->known;
+}
+
+static bool prefill_ready(const struct sequence *q)
+{
+    return !q->decode && q->sent < q->known;
+}
+
+/* Everything schedule_next wants to know before it chooses, in one walk. */
+struct outlook {
+    uint32_t answering;      /* sequences with a decode to send, or whose next token, or first, is on its way */
+    uint32_t talking;        /* of these the ones whose first token is out */
+    uint64_t prompt_rows;    /* that could go */
+    struct sequence *oldest; /* prompt, NULL if there is none */
+};
+
+static struct outlook look(const struct scheduler *s)
+{
+    struct outlook o = {0};
+    for (uint32_t i = 0; i < s->n_order; i++) {
+        struct sequence *q = &s->slot[s->order[i]];
+        if (prefill_ready(q)) {
+            o.prompt_rows += q->known - q->sent;
+            if (!o.oldest) o.oldest = q;
+            continue;
+        }
+        bool under_way = decode_ready(q) || q->pieces;
+        o.answering += under_way;
+        o.talking += under_way && q->decode;
+    }
+    return o;
+}
+
+static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t slot, uint32_t rows)
+{
+    struct sequence *q = &s->slot[slot];
+    b->moves[b->n_moves++] = (struct move){
+        .request = q->request,
+        .slot = slot,
+        .position = q->sent,
+        .rows = rows,
+        .start = q->sent == 0,
+        .want_token = q->sent + rows == q->known,
+    };
+    b->rows += rows;
+    q->sent += rows;
+    q->pieces++;
+    while (q->next_span < q->n_spans && q->spans[q->next_span].first < q->sent) q->next_span++;
+}
+
+/* This micro-batch's part of n sequences: n / G, and of the remainder one for every so many micro-batches, in turn. */
+static uint32_t group_share(const struct scheduler *s, uint32_t n)
+{
+    const struct scheduler_limits *l = &s->limits;
+    const bool few = l->stages && n < GROUP_ENOUGH * (uint64_t)l->in_flight;
+    uint64_t m = few ? least(l->stages, l->in_flight) : l->in_flight, turn = s->next_batch % m;
+    uint32_t part = (uint32_t)((turn + 1) * n / m - turn * n / m);
+    return part ? part : 1;
+}
+
+static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
+{
+    uint32_t share = least(group_share(s, o->answering), s->limits.rows - b->rows);
+    for (uint32_t i = 0; i < s->n_order && share; i++) {
+        if (!decode_ready(&s->slot[s->order[i]])) continue;
+        batch_take(s, b, s->order[i], 1);
+        share--;
+    }
+}
+
+static bool few_threads(const struct scheduler_limits *l)
+{
+    return l->threads && l->threads <= FEW_THREADS;
+}
+
+static uint32_t piece_least(const struct scheduler_limits *l)
+{
+    return few_threads(l) ? 16 : 32;
+}
+
+/* What a piece costs a stage beside its rows, in quarters of a row (docs/SPEED.md 11, 19, 28). */
+static uint64_t piece_cost(const struct scheduler_limits *l)
+{
+    return few_threads(l) ? 1 : 16;
+}
+
+/* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
+static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room, uint32_t least_rows)
+{
+    uint32_t left = q->known - q->sent, n = least(left, want);
+    if (left - n < least_rows / 2 && left <= room) return left;
+    uint32_t end = q->sent + n;
+    for (uint32_t i = q->next_span; i < q->n_spans && q->spans[i].first < end; i++) {
+        uint32_t first = q->spans[i].first, after = first + q->spans[i].n;
+        if (end >= after) continue;
+        if (first > q->sent) return first - q->sent;
+        return after - q->sent <= room ? after - q->sent : 0;
+    }
+    return n;
+}
+
+/* The best length of a piece when nothing but `rows` rows of prompts is in the pipe; see above. */
+static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
+{
+    const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
+    if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
+    const uint64_t squared = rows * piece_cost(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
+    uint64_t piece = piece_least(l); /* to the nearest whole tiles */
+    while (piece < l->rows && (piece + half) * (piece + half) < squared) piece += PIECE_TILE;
+    return piece < l->rows ? piece : l->rows;
+}
+
+static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
+{
+    uint32_t room = s->limits.rows - b->rows;
+    const uint32_t places = s->limits.in_flight, least_rows = piece_least(&s->limits);
+    uint64_t part = o->talking ? (o->prompt_rows + places - 1) / places : best_piece(&s->limits, o->prompt_rows);
+    if (o->talking && part > PIECE_AMONG_ANSWERS) part = PIECE_AMONG_ANSWERS;
+    uint32_t want = part > room ? room : (uint32_t)part;
+    if (want < least_rows) want = least(least_rows, room);
+    for (uint32_t i = 0; i < s->n_order && want; i++) {
+        struct sequence *q = &s->slot[s->order[i]];
+        uint32_t n = prefill_ready(q) ? piece_rows(q, want, room, least_rows) : 0;
+        if (!n) continue;
+        batch_take(s, b, s->order[i], n);
+        room -= n;
+        want -= least(n, want);
+        want = least(want, room);
+    }
+}
+
+static struct place *free_place(struct scheduler *s)
+{
+    for (uint32_t i = 0; i < s->limits.in_flight; i++)
+        if (!s->place[i].taken) return &s->place[i];
+    return NULL;
+}
+
+bool schedule_next(struct scheduler *s, struct schedule_batch *out)
+{
+    struct place *p = free_place(s);
+    if (!p) return false;
+    struct outlook o = look(s);
+    uint32_t oldest_sent = o.oldest ? o.oldest->sent : 0;
+    struct schedule_batch *b = &p->batch;
+    b->n_moves = b->rows = 0;
+    if (s->passed_over < DECODES_PER_PREFILL) {
+        pack_decodes(s, b, &o);
+        pack_prompts(s, b, &o);
+    } else {
+        pack_prompts(s, b, &o);
+        pack_decodes(s, b, &o);
+    }
+    if (!b->n_moves) return false;
+    s->passed_over = o.oldest && o.oldest->sent == oldest_sent ? s->passed_over + 1 : 0;
+    b->id = s->next_batch++;
+    p->taken = true;
+    s->in_flight++;
+    *out = *b;
+    return true;
+}
+
+static struct place *find_place(const struct scheduler *s, uint64_t id)
+{
+    for (uint32_t i = 0; i < s->limits.in_flight; i++)
+        if (s->place[i].taken && s->place[i].batch.id == id) return &s->place[i];
+    return NULL;
+}
+
+const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t id)
+{
+    const struct place *p = find_place(s, id);
+    return p ? &p->batch : NULL;
+}
+
+int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
+{
+    struct place *p = find_place(s, id);
+    if (!p)
+        return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
+    for (uint32_t i = 0; i < p->batch.n_moves; i++) s->slot[p->batch.moves[i].slot].pieces--;
+    p->taken = false;
+    s->in_flight--;
+    return 0;
+}
+
+uint32_t schedule_in_flight(const struct scheduler *s)
+{
+    return s->in_flight;
+}
+
+uint32_t schedule_waiting(const struct scheduler *s)
+{
+    return (uint32_t)s->n_queue;
+}

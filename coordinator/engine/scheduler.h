@@ -1,0 +1,85 @@
+/* coordinator/engine/scheduler.h — which rows travel next. Pure: no socket, clock, file or weight; the serve loop drives it
+ * with real links, simulate.c with invented ones.
+ *
+ *             time ->
+ *   stage 0   A1 A2 a  b  A3 a           A1..A3  pieces of a prompt
+ *   stage 1      A1 A2 a  b  A3 a        a, b    one token each, for sequences already answering
+ *   stage 2         A1 A2 a  b  A3 a
+ *
+ * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over as many
+ * micro-batches as there are stages, or over all M if that leaves each with plenty (the remainder in turn; a sequence is
+ * not tied to a group), then prefill pieces, oldest request first: as many as keep the pipe full when nobody is
+ * answering, small ones otherwise. A sequence has one decode
+ * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
+ * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
+ * busy pipe still admits someone. */
+#ifndef COORDINATOR_ENGINE_SCHEDULER_H
+#define COORDINATOR_ENGINE_SCHEDULER_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scheduler;
+
+struct scheduler_limits {
+    uint32_t slots;     /* sequences held by the workers at once */
+    uint32_t in_flight; /* micro-batches */
+    uint32_t rows;      /* of a micro-batch, at most (spans that cannot be cut must fit too) */
+    uint32_t context;   /* positions of a slot */
+    uint32_t stages;    /* of the pipe; 0: in_flight - 1, and decodes are divided over all micro-batches */
+    uint32_t threads;   /* of the stage that has most; 0: nobody knows */
+};
+
+/* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come
+ * in ascending order and do not touch the same row twice. */
+struct span {
+    uint32_t first, n;
+};
+
+struct move { /* part of a micro-batch: rows of one request */
+    uint32_t request, slot;
+    uint32_t position, rows;
+    bool start;      /* the slot begins a new sequence */
+    bool want_token; /* last row of what is known: sample after it */
+};                   /* a request has one move in a micro-batch at most */
+
+struct schedule_batch {
+    uint64_t id; /* 0, 1, 2, … in the order they enter the pipe */
+    uint32_t n_moves, rows;
+    struct move *moves; /* the scheduler's; stay until schedule_done(id) and the schedule_next after it */
+};
+
+int  scheduler_open(struct scheduler **out, const struct scheduler_limits *limits, struct err *why);
+void scheduler_close(struct scheduler **s);
+
+/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that
+ * were refused, say). E_USAGE if it can never fit. */
+int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                 struct err *why);
+
+/* The next micro-batch, if one may enter the pipe now. False: wait for a result, or for a request. */
+bool schedule_next(struct scheduler *s, struct schedule_batch *out);
+
+/* The micro-batch in flight with this number, NULL if there is none: what a result is an answer to. */
+const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t id);
+
+/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end; ask
+ * for the next micro-batch after telling which, so that groups come out even. E_WIRE if it is not in flight. */
+int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
+
+/* The request goes on with `rows` more rows: 1 for the token just sampled, more for the next turn of a chat. E_USAGE if
+ * they go over the context, E_INTERNAL while it is not waiting. */
+int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                  struct err *why);
+
+/* The request is over: its slot is free. Only while none of its rows are in flight (E_INTERNAL otherwise: use
+ * schedule_idle to know). A request that never got a slot may be ended too. */
+int schedule_end(struct scheduler *s, uint32_t request, struct err *why);
+bool schedule_idle(const struct scheduler *s, uint32_t request); /* none of its rows are in flight */
+
+uint32_t schedule_in_flight(const struct scheduler *s);
+uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */
+
+#endif

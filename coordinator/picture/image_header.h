@@ -1,0 +1,35 @@
+/* coordinator/picture/image_header.h — what a picture's first bytes say, before anything is decoded. For image.c only. */
+#ifndef COORDINATOR_PICTURE_IMAGE_HEADER_H
+#define COORDINATOR_PICTURE_IMAGE_HEADER_H
+
+#include "coordinator/picture/image.h"
+
+enum image_kind { IMAGE_JPEG, IMAGE_PNG, IMAGE_GIF, IMAGE_BMP, IMAGE_PNM, IMAGE_TGA };
+
+struct image_header {
+    enum image_kind kind;
+    uint32_t width, height; /* as stored: not yet turned */
+    int orientation;        /* 1..8 as in EXIF; 1 is upright */
+};
+
+/* Recognises the kind by its magic and reads the sizes. E_FILE with a sentence for what is no picture, or one of a kind
+ * that is not read, or one whose header is damaged. Sizes may be anything, even 0: image_decode judges them. */
+int image_header_read(struct image_header *out, const struct image_bytes *bytes, struct err *why);
+const char *image_kind_name(enum image_kind kind);
+
+/* The orientation in EXIF data, which begin with a TIFF header; 1 where there is none, or one that makes no sense. */
+int image_exif_orientation(const uint8_t *tiff, size_t n);
+
+/* Turns the picture by an EXIF orientation. */
+int image_turn(struct image *image, int orientation, struct err *why);
+
+/* PNM, read here: stb_image knows neither its plain forms nor its scale, and mistakes the byte order of 16 bits. */
+struct pnm {
+    int magic; /* '1'..'6' */
+    uint32_t width, height, maximum;
+    size_t raster; /* where the samples begin */
+};
+int image_pnm_header(struct pnm *out, const struct image_bytes *bytes, struct err *why);
+int image_pnm_decode(struct image *out, const struct image_bytes *bytes, struct err *why);
+
+#endif

@@ -1,0 +1,113 @@
+/* coordinator/report/report.c — see report.h. */
+#include "coordinator/report/report.h"
+
+#include "base/log.h"
+#include "base/threads.h"
+#include "coordinator/cluster/timeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static double seconds(uint64_t from, uint64_t to)
+{
+    return to > from ? (double)(to - from) / 1e9 : 0;
+}
+
+static double percent(uint64_t part, double whole_seconds)
+{
+    return whole_seconds > 0 ? (double)part / 1e7 / whole_seconds : 0;
+}
+
+static void print_stages(const struct pipeline *p, double wall)
+{
+    double busy_sum = 0;
+    fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB  micro-batches\n");
+    for (int i = 1; i <= p->stages; i++) {
+        const struct node *n = &p->nodes[i];
+        const struct stage_plan *s = &p->plan.stage[i - 1];
+        char layers[32];
+        if (i > p->plan.stages) snprintf(layers, sizeof layers, "pictures");
+        else show_share_briefly(layers, s->share);
+        fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i, layers, n->hello.isa,
+                n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
+                percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
+                (double)n->report.bytes_out / 1048576, (unsigned long long)n->report.batches);
+        busy_sum += (double)n->report.busy_ns / 1e9;
+    }
+    fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
+            p->children && !p->nodes[1].address[0] ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
+    if (wall > 0 && p->stages > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->stages * wall));
+}
+
+static void print_encoder_stage(const struct node *n, const struct vision_stage_plan *s, int stage)
+{
+    char share[64];
+    snprintf(share, sizeof share, "%s%u-%u%s", s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1,
+             s->share.projector ? ", projector" : "");
+    fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, share, (unsigned long long)n->report.pictures,
+            (double)n->report.see_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.see_ns / (double)n->report.busy_ns : 0);
+}
+
+static int print_pictures(struct pipeline *p, struct err *why)
+{
+    struct timeline t;
+    struct overlap o;
+    TRY(timeline_fetch(&t, p, why));
+    int code = timeline_overlap(&o, &t, why);
+    timeline_free(&t);
+    if (code) return code;
+    fprintf(stderr, "\n stage  encoder                   pictures  seeing s  %% of its busy time\n");
+    for (int i = 1; i <= p->stages; i++)
+        if (p->vision.stage[i - 1].used) print_encoder_stage(&p->nodes[i], &p->vision.stage[i - 1], i);
+    fprintf(stderr, " pictures were in the encoder's layers for %.2f s", o.seeing);
+    if (o.seeing > 0)
+        fprintf(stderr, "; for %.0f %% of that another stage saw another picture, for %.0f %% another stage computed text",
+                100 * o.with_picture / o.seeing, 100 * o.with_rows / o.seeing);
+    fprintf(stderr, "\n");
+    return 0;
+}
+
+int report_pictures(struct pipeline *p, struct err *why)
+{
+    TRY(pipeline_reports(p, why));
+    return print_pictures(p, why);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int print_rates(const struct serve_totals *t, const struct request *requests, size_t n, struct err *why)
+{
+    double *first = malloc((n ? n : 1) * sizeof *first);
+    if (!first) return fail(why, E_MEMORY, "no memory for the report");
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        if (requests[i].first_ns) first[k++] = seconds(requests[i].added_ns, requests[i].first_ns);
+    qsort(first, k, sizeof *first, by_size);
+    double prefill = seconds(t->begun_ns, t->last_first_ns), decode = seconds(t->last_first_ns, t->ended_ns);
+    double wall = seconds(t->begun_ns, t->ended_ns);
+    uint64_t later = t->made > k ? t->made - k : 0;
+    fprintf(stderr, " prompt: %llu tokens", (unsigned long long)t->prompt_rows);
+    if (prefill > 0) fprintf(stderr, ", %.1f tok/s until the last first token", (double)t->prompt_rows / prefill);
+    fprintf(stderr, "\n answer: %llu tokens", (unsigned long long)t->made);
+    if (n == 1 && decode > 0) fprintf(stderr, ", %.1f tok/s after the first", (double)later / decode);
+    else if (wall > 0) fprintf(stderr, ", %.1f tok/s over all", (double)t->made / wall);
+    if (k) fprintf(stderr, "\n time to first token: %.3f s least, %.3f s median, %.3f s most", first[0], first[k / 2], first[k - 1]);
+    fprintf(stderr, "\n");
+    free(first);
+    return 0;
+}
+
+int report_print(struct pipeline *p, const struct server *s, const struct request *requests, size_t n, struct err *why)
+{
+    struct serve_totals t = serve_totals(s);
+    TRY(pipeline_reports(p, why));
+    print_stages(p, seconds(t.begun_ns, t.ended_ns));
+    if (p->encoder) TRY(print_pictures(p, why));
+    fprintf(stderr, " %llu micro-batches of %.1f rows in the mean; ready after %.2f s\n", (unsigned long long)t.batches,
+            t.batches ? (double)t.rows / (double)t.batches : 0, p->launch_seconds);
+    return print_rates(&t, requests, n, why);
+}

@@ -1,0 +1,156 @@
+/* coordinator/report/trace.c — see trace.h. The format is Chrome's trace events: "b" and "e" begin and end something that may
+ * overlap others of its kind, "n" is a point of it, "X" is an interval, "M" names a process. */
+#include "coordinator/report/trace.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/whole_file.h"
+#include "coordinator/cluster/timeline.h"
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct trace {
+    struct output_file file;
+    const char *path;
+    uint64_t zero_ns;
+};
+
+int trace_open(struct trace **out, const char *path, struct err *why)
+{
+    struct trace *t = calloc(1, sizeof *t);
+    *out = NULL;
+    if (!t) return fail(why, E_MEMORY, "no memory for a trace");
+    int code = output_file_open(&t->file, path, why);
+    if (code) {
+        free(t);
+        return code;
+    }
+    t->path = path;
+    t->zero_ns = clock_ns();
+    fprintf(t->file.to, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
+                        "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 0, \"args\": {\"name\": \"coordinator\"}}");
+    *out = t;
+    return 0;
+}
+
+void trace_abandon(struct trace **pt)
+{
+    struct trace *t = *pt;
+    struct err ignored;
+    *pt = NULL;
+    if (!t) return;
+    output_file_close(&t->file, E_INTERRUPTED, &ignored);
+    free(t);
+}
+
+static double microseconds(const struct trace *t, uint64_t ns)
+{
+    return (double)(int64_t)(ns - t->zero_ns) / 1e3;
+}
+
+/* ---- as it happens ---- */
+
+/* Leaves the event open for its arguments; close it with "}}". */
+static FILE *event(struct trace *t, const char *phase, const char *kind, uint64_t id)
+{
+    fprintf(t->file.to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
+                        ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
+            phase, kind, kind, id, id, microseconds(t, clock_ns()));
+    return t->file.to;
+}
+
+void trace_request_begins(struct trace *t, const struct request *r)
+{
+    if (!t) return;
+    FILE *to = event(t, "b", "request", r->key);
+    fprintf(to, "\"rows\": %zu, \"pictures\": [", r->ids.n - r->sent);
+    for (size_t i = 0; i < r->spans.n; i++) fprintf(to, "%s%zu", i ? ", " : "", r->spans.span[i].picture);
+    fprintf(to, "]}}");
+}
+
+static void point(struct trace *t, const struct request *r, const char *what)
+{
+    if (t) fprintf(event(t, "n", "request", r->key), "\"what\": \"%s\"}}", what);
+}
+
+void trace_request_goes(struct trace *t, const struct request *r)
+{
+    point(t, r, "pictures are there");
+}
+
+void trace_first_token(struct trace *t, const struct request *r)
+{
+    point(t, r, "first token");
+}
+
+void trace_request_ends(struct trace *t, const struct request *r)
+{
+    if (t) fprintf(event(t, "e", "request", r->key), "\"tokens\": %u}}", r->made);
+}
+
+void trace_picture_sent(struct trace *t, uint32_t number, int node)
+{
+    if (t) fprintf(event(t, "b", "picture", number), "\"to\": %d}}", node);
+}
+
+void trace_picture_back(struct trace *t, uint32_t number)
+{
+    if (t) fprintf(event(t, "e", "picture", number), "}}");
+}
+
+void trace_batch_sent(struct trace *t, const struct schedule_batch *b, struct request *const *requests)
+{
+    if (!t) return;
+    FILE *to = event(t, "b", "batch", b->id);
+    fprintf(to, "\"rows\": %u, \"of\": [", b->rows);
+    for (uint32_t i = 0; i < b->n_moves; i++)
+        fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", requests[b->moves[i].request]->key,
+                b->moves[i].position, b->moves[i].rows);
+    fprintf(to, "]}}");
+}
+
+void trace_batch_back(struct trace *t, uint64_t id)
+{
+    if (t) fprintf(event(t, "e", "batch", id), "}}");
+}
+
+/* ---- at the end ---- */
+
+static void write_worker(struct trace *t, const struct pipeline *p, int node)
+{
+    fprintf(t->file.to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", node);
+    json_print_text(t->file.to, p->nodes[node].name);
+    fprintf(t->file.to, "}}");
+}
+
+static void write_moment(struct trace *t, const struct moment *m)
+{
+    const struct diary_span *s = &m->span;
+    const bool picture = s->what == DIARY_PICTURE;
+    const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
+    fprintf(t->file.to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
+                        "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
+            kind, name, s->number, m->node, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
+            picture ? "layers" : "rows", s->amount);
+}
+
+int trace_finish(struct pipeline *p, struct err *why)
+{
+    struct trace *t = p->trace;
+    struct timeline line;
+    if (!t) return 0;
+    TRY(timeline_fetch(&line, p, why));
+    for (int i = 1; i <= p->stages; i++) write_worker(t, p, i);
+    for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
+    fprintf(t->file.to, "\n]}\n");
+    if (line.forgotten)
+        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
+    timeline_free(&line);
+    bool bad = ferror(t->file.to);
+    int code = output_file_close(&t->file, bad ? fail(why, E_FILE, "cannot write %s", t->path) : 0, why);
+    free(t);
+    p->trace = NULL;
+    return code;
+}

@@ -1,0 +1,47 @@
+/* coordinator/sim/simulate.h — the scheduler on an invented cluster: what a pipe would do, told in milliseconds.
+ *
+ * Stages take a + b * rows seconds with jitter, travel takes time, requests come at once or one after another. The very
+ * code that schedules real links is driven here, so its habits (even groups, full pipes, no one forgotten) can be seen
+ * and tested on clusters nobody has. Seeded: the same numbers in, the same numbers out. */
+#ifndef COORDINATOR_SIM_SIMULATE_H
+#define COORDINATOR_SIM_SIMULATE_H
+
+#include "base/error.h"
+#include "coordinator/engine/scheduler.h"
+
+#define SIMULATE_STAGES 64
+
+struct sim_stage {
+    double fixed;     /* seconds per micro-batch: reading the weights */
+    double per_row;   /* seconds per row */
+    double per_token; /* seconds per row that wants a token: the head, on the last stage */
+};
+
+struct simulation {
+    struct sim_stage stage[SIMULATE_STAGES];
+    int stages;
+    double hop;    /* seconds from node to node, the way there and the way home included */
+    double jitter; /* coefficient of variation of stage times (gamma distributed), 0 to 1; 0: none */
+    struct scheduler_limits limits;
+    uint32_t requests;
+    uint32_t prompt_least, prompt_most; /* rows of a prompt, evenly between */
+    uint32_t answer_least, answer_most; /* tokens of an answer, at least 1 */
+    double arrivals;                    /* requests per second, at random moments; 0: all are there at the start */
+    uint64_t seed;
+};
+
+struct sim_report {
+    double seconds;                 /* of the whole */
+    uint64_t batches, rows, tokens; /* tokens: sampled */
+    double rows_per_second, tokens_per_second;
+    double busy[SIMULATE_STAGES]; /* part of the time each stage computed */
+    double busiest;               /* the largest of these */
+    double bubble;                /* 1 - mean of these */
+    double ttft_mean, ttft_most;  /* seconds from arrival to first token */
+    double pace_mean, pace_most;  /* seconds from token to token of one answer */
+    uint32_t group_least, group_most; /* rows of a micro-batch while all requests answered: were groups even? */
+};
+
+int simulate(struct sim_report *out, const struct simulation *in, struct err *why);
+
+#endif

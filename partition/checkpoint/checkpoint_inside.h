@@ -1,0 +1,32 @@
+/* partition/checkpoint/checkpoint_inside.h — what checkpoint.c and checkpoint_metadata.c share; nobody else includes it. */
+#ifndef PARTITION_CHECKPOINT_CHECKPOINT_INSIDE_H
+#define PARTITION_CHECKPOINT_CHECKPOINT_INSIDE_H
+
+#include "partition/checkpoint/checkpoint.h"
+#include "partition/file/safetensors.h"
+#include "partition/model/weights.h"
+
+#include <stdarg.h>
+
+struct checkpoint_part {
+    struct checkpoint_tensor *tensors;
+    size_t n;
+};
+
+struct checkpoint {
+    char *dir;
+    struct hf_config config;
+    struct safetensors *files;
+    bool *used; /* per tensor of `files` */
+    struct checkpoint_part parts[2];
+    char *remarks[16];
+    size_t n_remarks;
+};
+
+struct token_list;
+/* The tokenizer, settled to the rows of the embeddings. */
+int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct err *why);
+
+void checkpoint_note(struct checkpoint *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

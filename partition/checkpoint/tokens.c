@@ -1,0 +1,275 @@
+/* partition/checkpoint/tokens.c — see tokens.h; docs/MODEL.md, "Tokenizer", has the ranges. */
+#include "partition/checkpoint/tokens.h"
+
+#include "partition/file/gguf_parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPACE_MARK "\xe2\x96\x81" /* U+2581, which stands for a space */
+
+/* Where Gemma 3's ids change their nature. */
+#define NEWLINES 107
+#define SPACES 138
+#define TAGS 168
+#define BYTES 238
+#define LEARNED 494
+#define SINGLES 236743 /* characters; not merged, so their scores say nothing */
+#define TABS 255968
+#define IMAGE_START 255999
+
+#define ADDED_SCORE (-1000.0f)
+#define PADDING_SCORE (-10000.0f)
+
+/* ---- growing ---- */
+
+static int grow(struct token_list *l, uint32_t n, const char *from, struct err *why)
+{
+    if (n > TOKENS_MOST) return fail(why, E_FILE, "%s has token %u; %u are the most", from, n - 1, TOKENS_MOST);
+    if (n > l->room) {
+        uint32_t room = n + l->room / 2 + 1024;
+        struct token *grown = realloc(l->token, room * sizeof *grown);
+        if (!grown) return fail(why, E_MEMORY, "no memory for the %u tokens of %s", n, from);
+        l->token = grown, l->room = room;
+    }
+    for (; l->n < n; l->n++) l->token[l->n] = (struct token){.n = TOKEN_ABSENT};
+    return 0;
+}
+
+static int put_text(struct token_list *l, struct token *t, const char *text, size_t n, const char *from,
+                    struct err *why)
+{
+    if (n > TOKEN_BYTES_MOST)
+        return fail(why, E_FILE, "%s has a token of %zu bytes; %d are the most", from, n, TOKEN_BYTES_MOST);
+    if (l->text_n + n > UINT32_MAX) return fail(why, E_FILE, "%s has tokens of 4 GiB together", from);
+    if (!l->text || l->text_n + n > l->text_room) { /* texts may be empty; where they are may not be nowhere */
+        size_t room = l->text_room + l->text_room / 2 + n + 4096;
+        char *grown = realloc(l->text, room);
+        if (!grown) return fail(why, E_MEMORY, "no memory for the tokens of %s", from);
+        l->text = grown, l->text_room = room;
+    }
+    memcpy(l->text + l->text_n, text, n);
+    t->start = (uint32_t)l->text_n;
+    t->n = (uint32_t)n;
+    l->text_n += n;
+    return 0;
+}
+
+int tokens_set(struct token_list *l, uint32_t id, const char *text, size_t n, float score, int32_t type,
+               const char *from, struct err *why)
+{
+    if (id >= TOKENS_MOST) return fail(why, E_FILE, "%s has token %u; %u are the most", from, id, TOKENS_MOST);
+    if (id >= l->n) TRY(grow(l, id + 1, from, why));
+    struct token *t = &l->token[id];
+    if (t->n != TOKEN_ABSENT) return fail(why, E_FILE, "%s has two tokens of id %u", from, id);
+    TRY(put_text(l, t, text, n, from, why));
+    t->score = score;
+    t->type = type;
+    return 0;
+}
+
+int tokens_add(struct token_list *l, const char *text, size_t n, float score, int32_t type, const char *from,
+               struct err *why)
+{
+    return tokens_set(l, l->n, text, n, score, type, from, why);
+}
+
+void tokens_free(struct token_list *l)
+{
+    free(l->token);
+    free(l->text);
+    *l = (struct token_list){0};
+}
+
+/* ---- looking ---- */
+
+bool token_is(const struct token_list *l, uint32_t id, const char *text)
+{
+    size_t n = strlen(text);
+    return id < l->n && l->token[id].n == n && !memcmp(l->text + l->token[id].start, text, n);
+}
+
+int64_t tokens_find(const struct token_list *l, const char *text)
+{
+    for (uint32_t id = 0; id < l->n; id++)
+        if (token_is(l, id, text)) return id;
+    return -1;
+}
+
+int token_byte(const char *text, size_t n)
+{
+    int value = 0;
+    if (n != 6 || memcmp(text, "<0x", 3) || text[5] != '>') return -1;
+    for (int i = 3; i < 5; i++) {
+        char c = text[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0) return -1;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+bool tokens_are_gemma(const struct token_list *l)
+{
+    return l->n >= GEMMA_TOKENS && token_is(l, 0, "<pad>") && token_is(l, 105, "<start_of_turn>") &&
+           token_is(l, 106, "<end_of_turn>") && token_is(l, NEWLINES, "\n") && token_is(l, BYTES, "<0x00>") &&
+           token_is(l, IMAGE_START, "<start_of_image>");
+}
+
+int32_t gemma_token_type(uint32_t id)
+{
+    if (id == 5) return TOKEN_USER;
+    if (id < NEWLINES) return TOKEN_CONTROL;
+    if (id < BYTES) return TOKEN_USER;
+    if (id < LEARNED) return TOKEN_BYTE;
+    if (id < TABS) return TOKEN_NORMAL;
+    if (id < IMAGE_START) return TOKEN_USER;
+    return id <= GEMMA_IMAGE_SOFT ? TOKEN_CONTROL : TOKEN_UNUSED;
+}
+
+/* Reserved tokens may be called control or unused; no text ever holds one. */
+static bool same_nature(uint32_t id, int32_t type)
+{
+    int32_t wanted = gemma_token_type(id);
+    bool reserved = id == 4 || id == 5 || (id > 5 && id < 105) || id > IMAGE_START + 1;
+    return type == wanted || reserved || (id == 3 && type == TOKEN_UNKNOWN);
+}
+
+uint32_t tokens_wrong_types(const struct token_list *l, uint32_t *example)
+{
+    uint32_t wrong = 0;
+    if (!tokens_are_gemma(l)) return 0;
+    for (uint32_t id = l->n; id-- > 0;)
+        if (!same_nature(id, l->token[id].type)) wrong++, *example = id;
+    return wrong;
+}
+
+uint32_t tokens_rising_scores(const struct token_list *l)
+{
+    uint32_t rising = 0;
+    if (!tokens_are_gemma(l)) return 0;
+    for (uint32_t id = LEARNED + 1; id < SINGLES; id++) rising += l->token[id].score > l->token[id - 1].score;
+    return rising;
+}
+
+/* ---- settling ---- */
+
+static bool is_added(uint32_t id)
+{
+    return id < BYTES || id >= TABS;
+}
+
+/* User-defined tokens are matched in raw text, so their spaces are spaces. Never longer than it was. */
+static void spell_spaces(struct token_list *l, struct token *t)
+{
+    char *p = l->text + t->start;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->n;) {
+        bool mark = t->n - i >= 3 && !memcmp(p + i, SPACE_MARK, 3);
+        p[n++] = mark ? ' ' : p[i];
+        i += mark ? 3 : 1;
+    }
+    t->n = n;
+}
+
+static void settle_gemma(struct token_list *l)
+{
+    for (uint32_t id = 0; id < l->n; id++) {
+        struct token *t = &l->token[id];
+        t->type = gemma_token_type(id);
+        if (is_added(id) && id <= GEMMA_IMAGE_SOFT) t->score = ADDED_SCORE;
+        if (t->type == TOKEN_USER) spell_spaces(l, t);
+    }
+}
+
+static int pad(struct token_list *l, bool gemma, const char *from, struct err *why)
+{
+    for (uint32_t id = 0; id < l->n; id++) {
+        char text[24];
+        if (l->token[id].n != TOKEN_ABSENT) continue;
+        snprintf(text, sizeof text, "[PAD%u]", id);
+        if (gemma && id == GEMMA_IMAGE_SOFT) snprintf(text, sizeof text, "<image_soft_token>");
+        TRY(tokens_set(l, id, text, strlen(text), PADDING_SCORE, TOKEN_UNUSED, from, why));
+    }
+    return 0;
+}
+
+int tokens_settle(struct token_list *l, uint32_t rows, const char *from, struct err *why)
+{
+    bool gemma = tokens_are_gemma(l);
+    /* tokenizer.json has the image's token also where the weights have no row for it. */
+    if (gemma && l->n == rows + 1 && rows == GEMMA_IMAGE_SOFT) l->n--;
+    if (l->n > rows)
+        return fail(why, E_FILE, "%s has %u tokens and the embeddings have %u rows; they do not belong together", from,
+                    l->n, rows);
+    TRY(grow(l, rows, from, why));
+    TRY(pad(l, gemma, from, why));
+    if (gemma) settle_gemma(l);
+    return 0;
+}
+
+/* ---- GGUF ---- */
+
+static int optional_list(const struct gguf *g, const char *key, uint32_t type, uint64_t n, const uint8_t **out,
+                         struct err *why)
+{
+    struct gguf_array list;
+    *out = NULL;
+    if (!gguf_has(g, key)) return 0;
+    TRY(gguf_list(g, key, &list, why));
+    if (list.type != type || list.count != n)
+        return fail(why, E_FILE, "%s: %s has %" PRIu64 " elements, wanted one for each of %" PRIu64 " tokens",
+                    gguf_path(g, 0), key, list.count, n);
+    *out = list.data;
+    return 0;
+}
+
+static int read_gguf(struct token_list *out, const struct gguf *g, struct err *why)
+{
+    struct gguf_array texts;
+    const uint8_t *scores, *types;
+    TRY(gguf_list(g, "tokenizer.ggml.tokens", &texts, why));
+    if (texts.type != GGUF_STRING)
+        return fail(why, E_FILE, "%s: tokenizer.ggml.tokens is not a list of texts", gguf_path(g, 0));
+    TRY(optional_list(g, "tokenizer.ggml.scores", GGUF_F32, texts.count, &scores, why));
+    TRY(optional_list(g, "tokenizer.ggml.token_type", GGUF_I32, texts.count, &types, why));
+    const uint8_t *cursor = texts.data;
+    for (uint64_t i = 0; i < texts.count; i++) {
+        struct gguf_string s = gguf_next_string(&cursor);
+        uint32_t bits = scores ? (uint32_t)gguf_le(scores + 4 * i, 4) : 0;
+        float score;
+        memcpy(&score, &bits, 4);
+        int32_t type = types ? (int32_t)gguf_le(types + 4 * i, 4) : TOKEN_NORMAL;
+        TRY(tokens_add(out, s.text, s.n, score, type, gguf_path(g, 0), why));
+    }
+    return 0;
+}
+
+int tokens_from_gguf(struct token_list *out, const struct gguf *g, struct err *why)
+{
+    *out = (struct token_list){0};
+    int rc = read_gguf(out, g, why);
+    if (rc) tokens_free(out);
+    return rc;
+}
+
+void tokens_put(const struct token_list *l, struct gguf_out *o)
+{
+    struct bytes texts = {0}, scores = {0}, types = {0};
+    for (uint32_t id = 0; id < l->n; id++) {
+        const struct token *t = &l->token[id];
+        uint32_t bits;
+        memcpy(&bits, &t->score, 4);
+        bytes_put_text(&texts, l->text + t->start, t->n);
+        bytes_put_le(&scores, bits, 4);
+        bytes_put_le(&types, (uint32_t)t->type, 4);
+    }
+    gguf_put_array(o, "tokenizer.ggml.tokens", GGUF_STRING, l->n, &texts);
+    gguf_put_array(o, "tokenizer.ggml.scores", GGUF_F32, l->n, &scores);
+    gguf_put_array(o, "tokenizer.ggml.token_type", GGUF_I32, l->n, &types);
+    bytes_free(&texts);
+    bytes_free(&scores);
+    bytes_free(&types);
+}

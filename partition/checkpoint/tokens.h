@@ -1,0 +1,65 @@
+/* partition/checkpoint/tokens.h — a vocabulary as GGUF files keep it: text, score and type per token.
+ *
+ * Made from tokenizer.model, tokenizer.json or a GGUF file. Gemma 3's own vocabulary is known by a few of its tokens;
+ * its types then follow from the ids, because sources disagree about them and some are wrong. */
+#ifndef PARTITION_CHECKPOINT_TOKENS_H
+#define PARTITION_CHECKPOINT_TOKENS_H
+
+#include "partition/file/gguf.h"
+#include "partition/file/gguf_write.h"
+
+#define GEMMA_TOKENS 262144     /* learned and reserved; <image_soft_token> is the next */
+#define GEMMA_IMAGE_SOFT 262144
+#define TOKENS_MOST (1u << 20) /* an id in a small file must not ask for much memory */
+#define TOKEN_BYTES_MOST 1024
+
+enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
+
+struct token {
+    uint32_t start, n; /* in `text`; n is TOKEN_ABSENT where an id has no token */
+    float score;
+    int32_t type;
+};
+#define TOKEN_ABSENT UINT32_MAX
+
+struct token_list {
+    struct token *token;
+    uint32_t n, room;
+    char *text;
+    size_t text_n, text_room;
+};
+
+/* At the end, and in place (the list grows to hold `id`; an id taken already is E_FILE). `from` names the source. */
+int tokens_add(struct token_list *l, const char *text, size_t n, float score, int32_t type, const char *from,
+               struct err *why);
+int tokens_set(struct token_list *l, uint32_t id, const char *text, size_t n, float score, int32_t type,
+               const char *from, struct err *why);
+void tokens_free(struct token_list *l);
+
+/* tokenizer.ggml.tokens, scores and token_type; a missing list reads as 0 and normal. */
+int tokens_from_gguf(struct token_list *out, const struct gguf *g, struct err *why);
+int tokens_from_model(struct token_list *out, const char *path, struct err *why); /* SentencePiece protobuf */
+int tokens_from_json(struct token_list *out, const char *path, struct err *why);  /* tokenizer.json */
+
+/* The same of bytes already at hand. */
+int tokens_parse_model(struct token_list *out, const uint8_t *bytes, size_t n, const char *from, struct err *why);
+int tokens_parse_json(struct token_list *out, const char *text, size_t n, const char *from, struct err *why);
+
+/* Makes the list one of exactly `rows` tokens, typed and scored as published GGUF files are: Gemma's ranges where it is
+ * Gemma's vocabulary; ids without a token become unused ones, [PAD7]. E_FILE if there are more tokens than rows. */
+int tokens_settle(struct token_list *l, uint32_t rows, const char *from, struct err *why);
+
+bool tokens_are_gemma(const struct token_list *l);
+int32_t gemma_token_type(uint32_t id);
+/* Of the ids that carry meaning: how many have another type than published, and one of them. */
+uint32_t tokens_wrong_types(const struct token_list *l, uint32_t *example);
+/* Learned pieces whose score is higher than that of the one before: priorities would be wrong. */
+uint32_t tokens_rising_scores(const struct token_list *l);
+
+bool token_is(const struct token_list *l, uint32_t id, const char *text);
+int64_t tokens_find(const struct token_list *l, const char *text); /* the first, or -1; walks the list */
+int token_byte(const char *text, size_t n);                        /* 0x41 for "<0x41>", else -1 */
+
+void tokens_put(const struct token_list *l, struct gguf_out *o);
+
+#endif

@@ -1,9 +1,0 @@
-/* partition/cmd_quantize.h — gemmapipe-partition quantize: a checkpoint or GGUF file in, quantised GGUF files out. */
-#ifndef PARTITION_CMD_QUANTIZE_H
-#define PARTITION_CMD_QUANTIZE_H
-
-#include "partition/words.h"
-
-int cmd_quantize(struct words *w, struct err *why);
-
-#endif

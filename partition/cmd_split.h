@@ -1,9 +1,0 @@
-/* partition/cmd_split.h — gemmapipe-partition split: a model in, one shard per worker and a manifest out. */
-#ifndef PARTITION_CMD_SPLIT_H
-#define PARTITION_CMD_SPLIT_H
-
-#include "partition/words.h"
-
-int cmd_split(struct words *w, struct err *why);
-
-#endif

@@ -1,0 +1,264 @@
+/* partition/file/gguf.c — a model as one or several GGUF files: opening, finding, fingerprint.
+ *
+ * A large model may come in pieces, NAME-00001-of-00003.gguf and so on. The first piece has all the metadata, the
+ * others only their number and their tensors. They are opened together and look like one file from here on. */
+#include "partition/file/gguf_parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAX_FILES 1024
+#define SAMPLE 4096 /* bytes of each end of a tensor that go into the fingerprint */
+
+/* ---- names ---- */
+
+int name_table_open(struct name_table *t, size_t names, struct err *why)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * names) slots *= 2; /* names are capped far below 2^31 */
+    t->slots = calloc(slots, sizeof *t->slots);
+    if (!t->slots) return fail(why, E_MEMORY, "no memory for a table of %zu names", names);
+    t->mask = slots - 1;
+    return 0;
+}
+
+/* The slot where `name` is or would be. */
+static uint32_t slot_of(const struct name_table *t, const char *name, const char *(*name_at)(const void *, size_t),
+                        const void *names)
+{
+    uint32_t i = (uint32_t)hash64(name, strlen(name)) & t->mask;
+    while (t->slots[i] && strcmp(name_at(names, t->slots[i] - 1), name)) i = (i + 1) & t->mask;
+    return i;
+}
+
+bool name_table_add(struct name_table *t, const char *name, size_t at, const char *(*name_at)(const void *, size_t),
+                    const void *names, size_t *taken)
+{
+    uint32_t *slot = &t->slots[slot_of(t, name, name_at, names)];
+    if (*slot) {
+        *taken = *slot - 1;
+        return false;
+    }
+    *slot = (uint32_t)at + 1;
+    return true;
+}
+
+long name_table_find(const struct name_table *t, const char *name, const char *(*name_at)(const void *, size_t),
+                     const void *names)
+{
+    return (long)t->slots[slot_of(t, name, name_at, names)] - 1;
+}
+
+static const char *tensor_name(const void *tensors, size_t i)
+{
+    return ((const struct gguf_tensor *)tensors)[i].name;
+}
+
+/* ---- split models ---- */
+
+#define SPLIT_TAIL 20 /* "-00001-of-00003.gguf" */
+
+static int file_u64(const struct gguf_file *f, const char *key, uint64_t *out, struct err *why)
+{
+    const struct gguf_key *k = gguf_file_key(f, key);
+    if (!k) return fail(why, E_FILE, "%s has no key %s, which every piece of a split model has", f->path, key);
+    return gguf_key_u64(f, k, out, why);
+}
+
+static int open_piece(struct gguf *g, uint64_t number, uint64_t count, struct err *why)
+{
+    const char *first = g->files[0].path;
+    size_t stem = strlen(first) - SPLIT_TAIL, size = strlen(first) + 1;
+    char *path = malloc(size);
+    if (!path) return fail(why, E_MEMORY, "no memory to open the pieces of %s", first);
+    memcpy(path, first, stem);
+    snprintf(path + stem, size - stem, "-%05u-of-%05u.gguf", (unsigned)number + 1, (unsigned)count);
+    int rc = gguf_file_open(&g->files[number], path, (uint32_t)number, why);
+    free(path);
+    if (rc) return rc;
+    g->n_files++;
+
+    const struct gguf_file *f = &g->files[number];
+    uint64_t no, of;
+    TRY(file_u64(f, "split.no", &no, why));
+    TRY(file_u64(f, "split.count", &of, why));
+    if (no != number || of != count)
+        return fail(why, E_FILE,
+                    "%s says it is piece %" PRIu64 " of %" PRIu64 ", by its name it is %" PRIu64 " of %" PRIu64,
+                    f->path, no + 1, of, number + 1, count);
+    return 0;
+}
+
+static int open_pieces(struct gguf *g, struct err *why)
+{
+    struct gguf_file *f = &g->files[0];
+    uint64_t no, count;
+    char tail[64];
+    if (!gguf_file_key(f, "split.count")) return 0;
+    TRY(file_u64(f, "split.no", &no, why));
+    TRY(file_u64(f, "split.count", &count, why));
+    if (count < 1 || count > MAX_FILES)
+        return fail(why, E_FILE, "%s says it is split into %" PRIu64 " files, wanted 1 to %d", f->path, count,
+                    MAX_FILES);
+    if (no != 0)
+        return fail(why, E_FILE,
+                    "%s is piece %" PRIu64 " of %" PRIu64 " of a split model; open the first, whose name ends in "
+                    "-00001-of-%05u.gguf",
+                    f->path, no + 1, count, (unsigned)count);
+    if (count == 1) return 0;
+    size_t n = strlen(f->path);
+    snprintf(tail, sizeof tail, "-00001-of-%05u.gguf", (unsigned)count);
+    if (n < SPLIT_TAIL || strcmp(f->path + n - SPLIT_TAIL, tail))
+        return fail(why, E_FILE,
+                    "%s is the first of %" PRIu64 " pieces but its name does not end in %s; the others cannot be found",
+                    f->path, count, tail);
+    struct gguf_file *files = realloc(g->files, count * sizeof *files);
+    if (!files) return fail(why, E_MEMORY, "no memory for the %" PRIu64 " pieces of %s", count, f->path);
+    g->files = files;
+    for (uint64_t i = 1; i < count; i++) TRY(open_piece(g, i, count, why));
+    return 0;
+}
+
+/* ---- open and close ---- */
+
+static int gather_tensors(struct gguf *g, struct err *why)
+{
+    size_t n = 0;
+    for (int i = 0; i < g->n_files; i++) n += g->files[i].n_tensors;
+    g->tensors = calloc(n + 1, sizeof *g->tensors);
+    if (!g->tensors) return fail(why, E_MEMORY, "no memory for the %zu tensors of %s", n, g->files[0].path);
+    TRY(name_table_open(&g->tensor_table, n, why));
+    for (int i = 0; i < g->n_files; i++)
+        for (size_t k = 0; k < g->files[i].n_tensors; k++) {
+            struct gguf_tensor *t = &g->tensors[g->n_tensors];
+            size_t taken;
+            *t = g->files[i].tensors[k];
+            if (!name_table_add(&g->tensor_table, t->name, g->n_tensors++, tensor_name, g->tensors, &taken))
+                return fail(why, E_FILE, "%s is damaged: it has the tensor %s twice", g->files[i].path, t->name);
+        }
+    const struct gguf_key *k = gguf_file_key(&g->files[0], "split.tensors.count");
+    uint64_t wanted = n;
+    if (k) TRY(gguf_key_u64(&g->files[0], k, &wanted, why));
+    if (wanted != n)
+        return fail(why, E_FILE, "%s: the %d files have %zu tensors together, split.tensors.count says %" PRIu64,
+                    g->files[0].path, g->n_files, n, wanted);
+    return 0;
+}
+
+static int open_all(struct gguf *g, const char *path, struct err *why)
+{
+    g->files = calloc(1, sizeof *g->files);
+    if (!g->files) return fail(why, E_MEMORY, "no memory to open %s", path);
+    TRY(gguf_file_open(&g->files[0], path, 0, why));
+    g->n_files = 1;
+    TRY(open_pieces(g, why));
+    TRY(gather_tensors(g, why));
+    for (int i = 0; i < g->n_files; i++) gguf_forget(g, g->files[i].map, g->files[i].header_bytes);
+    return 0;
+}
+
+int gguf_open(struct gguf **out, const char *path, struct err *why)
+{
+    *out = NULL;
+    struct gguf *g = calloc(1, sizeof *g);
+    if (!g) return fail(why, E_MEMORY, "no memory to open %s", path);
+    int rc = open_all(g, path, why);
+    if (rc) gguf_close(&g);
+    *out = g;
+    return rc;
+}
+
+void gguf_close(struct gguf **file)
+{
+    struct gguf *g = *file;
+    *file = NULL;
+    if (!g) return;
+    for (int i = 0; i < g->n_files; i++) gguf_file_close(&g->files[i]);
+    free(g->files);
+    free(g->tensors);
+    free(g->tensor_table.slots);
+    free(g);
+}
+
+/* ---- looking ---- */
+
+int gguf_file_count(const struct gguf *g)
+{
+    return g->n_files;
+}
+
+const char *gguf_path(const struct gguf *g, int file)
+{
+    return g->files[file].path;
+}
+
+uint64_t gguf_bytes(const struct gguf *g, int file)
+{
+    return g->files[file].bytes;
+}
+
+size_t gguf_tensor_count(const struct gguf *g)
+{
+    return g->n_tensors;
+}
+
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i)
+{
+    return &g->tensors[i];
+}
+
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name)
+{
+    long i = name_table_find(&g->tensor_table, name, tensor_name, g->tensors);
+    return i < 0 ? NULL : &g->tensors[i];
+}
+
+static void fold(struct hash128 *h, const void *bytes, size_t n)
+{
+    struct hash128 x = hash128(bytes, n);
+    h->low = hash_fold(h->low, x.low);
+    h->high = hash_fold(h->high, x.high);
+}
+
+/* Pages touched here are given back tensor by tensor: the two ends of every tensor of a model are tens of megabytes of
+ * mapped neighbourhood, and the peak would count. */
+struct hash128 gguf_fingerprint(const struct gguf *g)
+{
+    struct hash128 h = {0, 0};
+    for (int i = 0; i < g->n_files; i++) {
+        fold(&h, g->files[i].map, g->files[i].header_bytes);
+        gguf_forget(g, g->files[i].map, g->files[i].header_bytes);
+    }
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_tensor *t = &g->tensors[i];
+        size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;
+        fold(&h, t->data, n);
+        fold(&h, t->data + t->bytes - n, n);
+        gguf_forget(g, t->data, t->bytes);
+    }
+    return h;
+}
+
+/* Whole pages: those touched by the range, or those inside it. */
+static void advise(const void *from, size_t bytes, int advice, bool outwards)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from, end = begin + bytes;
+    uintptr_t first = (outwards ? begin : begin + page - 1) / page * page, last = (outwards ? end + page - 1 : end) / page * page;
+    if (first < last) madvise((void *)first, last - first, advice);
+}
+
+void gguf_expect(const struct gguf *g, const void *from, size_t bytes)
+{
+    (void)g;
+    advise(from, bytes, MADV_WILLNEED, true);
+}
+
+void gguf_forget(const struct gguf *g, const void *from, size_t bytes)
+{
+    (void)g;
+    advise(from, bytes, MADV_DONTNEED, false);
+}

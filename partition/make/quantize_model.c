@@ -1,0 +1,203 @@
+/* partition/make/quantize_model.c — lists what a model's tensors become, and has it written and reported.
+ *
+ * A folder and a GGUF file differ in how their tensors are listed and where the metadata comes from; from the list on
+ * (struct made) they are the same. */
+#include "partition/make/quantize_model.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "partition/format/blocks.h"
+#include "partition/model/config.h"
+#include "partition/make/convert.h"
+#include "partition/file/gguf_copy.h"
+#include "partition/make/quantize_report.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* One file to be made. */
+struct made {
+    const char *path;
+    struct conversion *list;
+    size_t count;
+    const char **paths; /* of the sources */
+    size_t n_paths;
+    struct conversion_error *error;
+    uint64_t matrix_bytes[64]; /* of layer matrices, by format: the file is named after the most */
+};
+
+static int made_open(struct made *m, const char *path, size_t count, size_t n_paths, struct err *why)
+{
+    *m = (struct made){.path = path, .n_paths = n_paths};
+    m->list = calloc(count + 1, sizeof *m->list);
+    m->error = calloc(count + 1, sizeof *m->error);
+    m->paths = calloc(n_paths + 1, sizeof *m->paths);
+    return m->list && m->error && m->paths ? 0 : fail(why, E_MEMORY, "no memory to list %zu tensors", count);
+}
+
+static void made_close(struct made *m)
+{
+    free(m->list);
+    free(m->error);
+    free(m->paths);
+    *m = (struct made){0};
+}
+
+/* Completes `c`, whose source is filled in, with its format, and adds it. */
+static int made_add(struct made *m, const struct recipe *r, enum part part, enum tensor_use use, struct conversion c,
+                    struct err *why)
+{
+    TRY(recipe_format(r, part, use, c.name, c.from_type, c.dims[0], &c.type, why));
+    if (c.dims[0] % block_info(c.type)->elems)
+        return fail(why, E_USAGE, "%s cannot be %s: its rows have %" PRIu64 " values, wanted a multiple of %u", c.name,
+                    block_info(c.type)->name, c.dims[0], block_info(c.type)->elems);
+    if (use == USE_MATRIX) m->matrix_bytes[c.type] += conversion_bytes(&c);
+    m->list[m->count++] = c;
+    return 0;
+}
+
+static uint32_t file_type(const struct made *m)
+{
+    uint32_t most = T_F16;
+    for (uint32_t type = 0; type < 64; type++)
+        if (m->matrix_bytes[type] > m->matrix_bytes[most]) most = type;
+    return gguf_file_type(most);
+}
+
+/* ---- a GGUF file ---- */
+
+static int list_gguf(struct made *m, const struct quantize_job *job, const struct gguf *g, enum part part,
+                     struct err *why)
+{
+    size_t count = gguf_tensor_count(g), files = (size_t)gguf_file_count(g);
+    TRY(made_open(m, job->out, count, files, why));
+    for (size_t i = 0; i < files; i++) m->paths[i] = gguf_path(g, (int)i);
+    for (size_t i = 0; i < count; i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(g, i);
+        struct conversion c = {.from_type = t->type, .n_dims = t->n_dims, .file = t->file, .offset = t->offset};
+        if (strlen(t->name) >= sizeof c.name)
+            return fail(why, E_FILE, "%s: the name %s has %zu characters, wanted less than %zu", m->paths[t->file],
+                        t->name, strlen(t->name), sizeof c.name);
+        strcpy(c.name, t->name);
+        memcpy(c.dims, t->dims, sizeof c.dims);
+        TRY(made_add(m, &job->recipe, part, recipe_use(t->name, t->n_dims), c, why));
+    }
+    return 0;
+}
+
+static int part_of_gguf(const struct gguf *g, enum part *part, struct err *why)
+{
+    struct gguf_string what;
+    struct model_config config;
+    TRY(gguf_text(g, "general.architecture", &what, why));
+    *part = what.n == 4 && !memcmp(what.text, "clip", 4) ? PART_VISION : PART_TEXT;
+    return *part == PART_TEXT ? config_read(&config, g, why) : 0;
+}
+
+static int gguf_keys(const void *source, enum part part, uint32_t type, struct gguf_out *o, struct err *why)
+{
+    static const char *const replaced[] = {"general.file_type", "general.quantization_version", NULL};
+    (void)part, (void)why;
+    gguf_copy_keys(source, o, replaced);
+    gguf_put_u32(o, "general.file_type", type);
+    gguf_put_u32(o, "general.quantization_version", 2);
+    return 0;
+}
+
+/* ---- a folder ---- */
+
+static int list_folder(struct made *m, const struct quantize_job *job, const struct checkpoint *c, enum part part,
+                       struct err *why)
+{
+    size_t count = checkpoint_count(c, part), files = checkpoint_files(c);
+    TRY(made_open(m, part == PART_TEXT ? job->out : job->mmproj, count, files, why));
+    for (size_t i = 0; i < files; i++) m->paths[i] = checkpoint_path(c, (uint32_t)i);
+    for (size_t i = 0; i < count; i++) {
+        const struct checkpoint_tensor *t = checkpoint_at(c, part, i);
+        struct conversion x = {
+            .from_type = t->type, .n_dims = t->n_dims, .file = t->file, .offset = t->offset, .add_one = t->add_one};
+        memcpy(x.name, t->name, sizeof x.name);
+        memcpy(x.dims, t->dims, sizeof x.dims);
+        TRY(made_add(m, &job->recipe, part, t->use, x, why));
+    }
+    return 0;
+}
+
+static int folder_keys(const void *source, enum part part, uint32_t type, struct gguf_out *o, struct err *why)
+{
+    return checkpoint_put_metadata(source, o, part, type, why);
+}
+
+/* ---- writing ---- */
+
+typedef int put_keys(const void *source, enum part part, uint32_t file_type, struct gguf_out *o, struct err *why);
+
+static int write_file(FILE *report, const struct quantize_job *job, const struct made *m, const void *source,
+                      enum part part, put_keys *keys, struct err *why)
+{
+    struct convert how = {
+        .list = m->list, .count = m->count, .paths = m->paths, .n_paths = m->n_paths, .threads = job->threads,
+        .label = part == PART_TEXT ? "quantising" : "quantising the picture encoder",
+        .error = job->table ? m->error : NULL,
+    };
+    uint64_t started = clock_ns();
+    struct gguf_out *o;
+    TRY(gguf_out_open(&o, m->path, why));
+    int rc = keys(source, part, file_type(m), o, why);
+    if (!rc) rc = convert_write(o, &how, why);
+    if (!rc) rc = gguf_out_finish(o, why);
+    gguf_out_close(&o);
+    if (!rc) quantize_report(report, m->path, &how, (double)(clock_ns() - started) / 1e9);
+    return rc;
+}
+
+static int from_gguf(FILE *report, const struct quantize_job *job, struct err *why)
+{
+    struct gguf *g;
+    struct made m = {0};
+    enum part part = PART_TEXT;
+    if (job->mmproj)
+        return fail(why, E_USAGE, "--mmproj goes with a folder; the picture encoder of %s has a GGUF file of its own",
+                    job->in);
+    TRY(gguf_open(&g, job->in, why));
+    int rc = part_of_gguf(g, &part, why);
+    if (!rc) rc = list_gguf(&m, job, g, part, why);
+    if (!rc) rc = write_file(report, job, &m, g, part, gguf_keys, why);
+    made_close(&m);
+    gguf_close(&g);
+    return rc;
+}
+
+static int from_folder(FILE *report, const struct quantize_job *job, struct err *why)
+{
+    struct checkpoint *c;
+    struct made text = {0}, vision = {0};
+    TRY(checkpoint_open(&c, job->in, why));
+    bool has = checkpoint_has_vision(c);
+    int rc = 0;
+    if (job->mmproj && !has)
+        rc = fail(why, E_USAGE, "%s has no picture encoder, so there is no --mmproj to write", job->in);
+    if (!job->mmproj && has) log_info("%s has a picture encoder too; --mmproj FILE writes it", job->in);
+    if (!rc) rc = list_folder(&text, job, c, PART_TEXT, why);
+    if (!rc && job->mmproj) rc = list_folder(&vision, job, c, PART_VISION, why);
+    if (!rc) rc = write_file(report, job, &text, c, PART_TEXT, folder_keys, why);
+    if (!rc && job->mmproj) rc = write_file(report, job, &vision, c, PART_VISION, folder_keys, why);
+    made_close(&text);
+    made_close(&vision);
+    checkpoint_close(&c);
+    return rc;
+}
+
+int quantize_model(FILE *report, const struct quantize_job *job, struct err *why)
+{
+    struct stat in, out;
+    if (stat(job->in, &in)) return fail_errno(why, E_FILE, "cannot read %s", job->in);
+    if (!stat(job->out, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return fail(why, E_USAGE, "%s and %s are the same file; give the result another name", job->in, job->out);
+    if (job->mmproj && !strcmp(job->mmproj, job->out))
+        return fail(why, E_USAGE, "%s cannot be both text model and picture encoder; give --mmproj another name",
+                    job->out);
+    return S_ISDIR(in.st_mode) ? from_folder(report, job, why) : from_gguf(report, job, why);
+}

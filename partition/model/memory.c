@@ -1,0 +1,146 @@
+/* partition/model/memory.c — one formula per buffer, used twice: by the planner to count and by the worker to allocate.
+ *
+ * Capacities come from a command line and may be absurd, so sums and products stop at the largest number instead of
+ * wrapping: such a plan fits nowhere and is refused like any other that is too large. */
+#include "partition/model/memory.h"
+
+#include "base/checked.h"
+#include "partition/format/panels.h"
+
+/* Room in a frame for everything but activations: header, segments, sampling parameters. */
+#define FRAME_EXTRA (64ull << 10)
+
+/* The same of one row that goes to the parts of a divided head. */
+#define SCORE_EXTRA 128
+
+/* Must be the ACT_TILE of worker/kernels/kernels.h; this room cannot include it. */
+#define TILE 16
+#define COLS_PER_BLOCK 32
+
+static uint64_t times(uint64_t a, uint64_t b)
+{
+    uint64_t r;
+    return mul_ok(a, b, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+    uint64_t r;
+    return add_ok(a, b, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t to_64(uint64_t a)
+{
+    uint64_t r;
+    return round_up_ok(a, 64, &r) ? r : UINT64_MAX;
+}
+
+static uint64_t floats(uint64_t n)
+{
+    return to_64(times(n, sizeof(float)));
+}
+
+static uint64_t ceil_div(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap)
+{
+    uint64_t all = ceil_div(cap->context, KV_PAGE);
+    if (layer_is_global(c, layer)) return (uint32_t)all;
+    /* The oldest key any of these rows sees may begin a page late in its first page: hence one more. */
+    uint64_t ring = ceil_div((uint64_t)c->window - 1 + cap->rows, KV_PAGE) + 1;
+    return (uint32_t)(ring < all ? ring : all);
+}
+
+uint64_t kv_page_bytes(const struct model_config *c)
+{
+    return times((uint64_t)KV_PAGE * 2 * sizeof(uint16_t), (uint64_t)c->kv_heads * c->head_dim);
+}
+
+uint64_t act_bytes(uint32_t rows, uint32_t cols)
+{
+    uint64_t blocks = times(ceil_div(rows, TILE), ceil_div(cols, COLS_PER_BLOCK));
+    uint64_t quants = to_64(times(blocks, TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, TILE));
+    return plus(quants, times(5, per_block)); /* scale, sums, minus8, minus32 twice */
+}
+
+/* Sixteen lanes and the largest score, as long as a cache line allows; then the values, in whole sixteens. */
+uint64_t attend_part(uint32_t head_dim)
+{
+    return 2 * PANEL_ROWS + ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
+}
+
+/* A page of keys and one of values, widened; a part of each line. */
+uint64_t attend_bytes(uint32_t head_dim)
+{
+    const uint64_t width = ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
+    return floats(2 * KV_PAGE * width + ATTEND_LINES * attend_part(head_dim));
+}
+
+static uint64_t attend_parts_bytes(const struct model_config *c, int threads)
+{
+    const uint64_t lines = times(attend_shared(threads), c->heads / c->kv_heads);
+    return floats(times(lines, ATTEND_SPANS * attend_part(c->head_dim)));
+}
+
+uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads)
+{
+    const uint64_t at_once = threads < 1 ? 1 : threads < LOGIT_ROWS ? (uint64_t)threads : LOGIT_ROWS;
+    return to_64(times(times(share_words(c, s), sizeof(uint32_t)), at_once));
+}
+
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
+                                   int threads)
+{
+    uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
+    uint64_t widest = most(c->hidden, q), each = threads > 0 ? (uint64_t)threads : 1;
+    uint64_t words = ((uint64_t)share_words(c, s) + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    struct scratch_bytes b = {
+        .stream = floats(times(cap->rows, c->hidden)),
+        .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, c->ffn)))),
+        .rows_b = floats(times(cap->rows, widest)),
+        .acts = widest > UINT32_MAX ? UINT64_MAX : act_bytes(cap->rows, (uint32_t)widest),
+        .ffn = act_bytes(cap->rows, c->ffn),
+        .gate = times(each, floats(2 * gate_floats(cap->rows))),
+        .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
+        .attend = plus(times(each, attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
+    };
+    if (share_has_head(s)) b.logits = plus(floats(times(LOGIT_ROWS, words)), head_ids_bytes(c, s, threads));
+    return b;
+}
+
+static uint64_t tensor_bytes(const struct tensor *t)
+{
+    if (role_is_norm(t->role)) return floats(times(t->rows, t->cols));
+    return panels_bytes(t->type, t->rows, t->cols);
+}
+
+struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+                               const struct capacity *cap, int threads)
+{
+    struct stage_bytes b = {.runtime = RUNTIME_BYTES};
+    for (size_t i = 0; i < share_count(s); i++) b.weights = plus(b.weights, tensor_bytes(&tensors[i]));
+
+    uint64_t pages = 0;
+    for (uint32_t layer = s.first; layer < s.end; layer++) pages = plus(pages, kv_pages(c, layer, cap));
+    b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
+
+    struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
+    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
+
+    uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
+    b.frames = times((uint64_t)cap->in_flight + 2, frame);
+    /* Rows to be scored come besides; a sequence waits for one at a time. */
+    const uint64_t row = plus(times(c->hidden, sizeof(float)), SCORE_EXTRA);
+    if (share_has_head(s) && !share_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));
+
+    b.total = plus(plus(plus(b.weights, b.kv), plus(b.scratch, b.frames)), b.runtime);
+    return b;
+}

@@ -1,0 +1,88 @@
+/* partition/model/memory.h — the bytes a stage needs, counted before a byte is loaded.
+ *
+ * The worker allocates by these same functions, so what was planned is what is taken. */
+#ifndef PARTITION_MODEL_MEMORY_H
+#define PARTITION_MODEL_MEMORY_H
+
+#include "partition/model/weights.h"
+
+#define KV_PAGE 64 /* positions in a page of keys and values */
+
+/* What a worker takes before it has loaded anything: program, libraries, thread stacks, transport buffers. A round
+ * number to begin with; `--report` prints the measured peak beside the plan, and this is what to correct then. */
+#define RUNTIME_BYTES (20ull << 20)
+
+/* What a run is prepared for. The same for all stages. */
+struct capacity {
+    uint32_t context;   /* positions of a sequence, at most */
+    uint32_t sequences; /* held at once */
+    uint32_t rows;      /* in one micro-batch, at most */
+    uint32_t in_flight; /* micro-batches, at most */
+};
+
+struct stage_bytes {
+    uint64_t weights; /* panels and norms */
+    uint64_t kv;      /* pages of all layers of the share, f16 */
+    uint64_t scratch; /* activations of one micro-batch, what attention works with, logits of the rows that want a token */
+    uint64_t frames;  /* micro-batches waiting at the door, in and out; rows to be scored */
+    uint64_t runtime; /* program, libraries, transport: RUNTIME_BYTES */
+    uint64_t total;
+};
+
+/* `types` is the share's tensors as share_shape lists them, with their types filled in. */
+struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+                               const struct capacity *cap, int threads);
+
+/* Pages of one sequence in one layer: a global layer holds the context, a local one a ring that always has the window
+ * and the rows of one micro-batch. */
+uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap);
+uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
+
+/* Scratch, split as the stage carves it up; the sum is stage_bytes.scratch. All in bytes, each rounded up to 64. */
+struct scratch_bytes {
+    uint64_t stream;  /* residual rows, f32 [rows, hidden] */
+    uint64_t rows_a;  /* branch results, f32 [rows, max(hidden, q + 2 kv, ffn)] */
+    uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim)] */
+    uint64_t acts;    /* the second operand as matmul wants it: act_bytes */
+    uint64_t ffn;     /* the ffn's rows as matmul wants them: act_bytes of [rows, ffn] */
+    uint64_t gate;    /* for each thread f32 [2][gate_floats(rows)] */
+    uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
+    uint64_t attend;  /* attention: attend_bytes of each thread, and the parts of rows that threads share */
+    uint64_t logits;  /* f32 [LOGIT_ROWS, its words rounded up to 16] and the sampler's, only with a part of the head */
+};
+#define LOGIT_ROWS 16 /* rows of the head computed at a time */
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
+
+/* Columns of the ffn whose gate and up a thread makes at a time: as many as leave both, for all rows, in its L2. A multiple
+ * of the 32 columns that are quantised together. */
+#define GATE_FLOATS 16384
+static inline uint32_t gate_columns(uint32_t rows)
+{
+    const uint32_t columns = GATE_FLOATS / 32 / rows * 32;
+    return columns < 32 ? 32 : columns > 1024 ? 1024 : columns;
+}
+/* Room for that, with `rows` rows or fewer. */
+static inline uint64_t gate_floats(uint32_t rows)
+{
+    return rows > GATE_FLOATS / 32 ? (uint64_t)rows * 32 : GATE_FLOATS;
+}
+
+/* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][words]. */
+uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads);
+
+/* Attention's numbers that memory depends on: see worker/kernels/kernels.h, struct attend. */
+#define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */
+#define ATTEND_SPAN 256  /* positions: the shortest span, a multiple of KV_PAGE */
+#define ATTEND_SPANS 17  /* of one row, at most */
+uint64_t attend_bytes(uint32_t head_dim); /* scratch of one call: the same for any context */
+uint64_t attend_part(uint32_t head_dim);  /* floats of one span of one row and head */
+/* Rows times key/value heads whose spans are shared out; from here on there are enough of them for all threads. */
+static inline uint32_t attend_shared(int threads)
+{
+    return threads > 1 ? 2 * (uint32_t)threads - 1 : 0;
+}
+
+/* Bytes of `rows` activations of `cols` values prepared for matmul: see worker/kernels/kernels.h, struct acts. */
+uint64_t act_bytes(uint32_t rows, uint32_t cols);
+
+#endif

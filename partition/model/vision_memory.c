@@ -1,0 +1,92 @@
+/* partition/model/vision_memory.c — one formula per buffer, used by the planner to count and by the worker to allocate.
+ *
+ * vision_config_check bounds every size: patches and columns are below 2^17, so products of three stay within 64 bits. */
+#include "partition/model/vision_memory.h"
+
+#include "base/checked.h"
+#include "partition/model/memory.h"
+#include "partition/format/panels.h"
+
+/* Room in a frame for everything but rows. */
+#define FRAME_EXTRA (64ull << 10)
+
+/* SHORT_KEYS of worker/kernels/kernels.h, and rows of the tallest tile of vision_attend. */
+#define KEYS 128
+#define TILE 32
+
+static uint64_t floats(uint64_t n)
+{
+    return (n * sizeof(float) + 63) / 64 * 64;
+}
+
+static uint64_t shorts(uint64_t n)
+{
+    return (n * sizeof(int16_t) + 63) / 64 * 64;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint64_t vision_attend_bytes(uint32_t head_dim)
+{
+    return floats(TILE * ((uint64_t)KEYS + head_dim + (head_dim + 1) / 2));
+}
+
+uint64_t vision_floats_in(const struct vision_config *c, struct vision_share s)
+{
+    return (uint64_t)vision_patches(c) * (s.patches ? vision_pixels(c) : c->width);
+}
+
+uint64_t vision_floats_out(const struct vision_config *c, struct vision_share s)
+{
+    return s.projector ? (uint64_t)vision_tokens(c) * c->hidden : (uint64_t)vision_patches(c) * c->width;
+}
+
+struct vision_scratch vision_scratch(const struct vision_config *c, struct vision_share s, int threads)
+{
+    const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
+    const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, KEYS) / KEYS;
+    const uint64_t even = c->heads * round_up(dim, 2);
+    struct vision_scratch b = {
+        .stream = floats(patches * c->width),
+        .queries = floats(round_up(patches * c->heads, 16)) + shorts(patches * even),
+        .keys = floats(places * c->heads) + shorts(places * even),
+        .values = floats(round_up(pieces * c->width, 16)) + shorts(round_up(patches, 2) * c->width),
+        .tokens = s.projector ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
+        .narrow = floats(VISION_ROWS * (uint64_t)c->width),
+        .wide = floats(most(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width),
+                            8 * most(c->hidden, vision_pixels(c)) + 256)), /* also the room for loading */
+        .acts = act_bytes(VISION_ROWS, (uint32_t)most(most(c->ffn, c->width), vision_pixels(c))),
+        .attend = vision_attend_bytes((uint32_t)dim),
+    };
+    uint64_t each = b.narrow + b.wide + b.acts + b.attend;
+    b.total = b.stream + b.queries + b.keys + b.values + b.tokens + each * (uint64_t)(threads > 0 ? threads : 1);
+    return b;
+}
+
+uint64_t vision_tensor_bytes(const struct vision_tensor *t, enum vision_type as)
+{
+    struct vision_kept k = vision_kept(t, as);
+    if (vision_role_is_vector(t->role) || t->role == V_POSITIONS) return floats((uint64_t)k.rows * k.cols);
+    return panels_bytes(k.type, k.rows, k.cols);
+}
+
+struct vision_bytes vision_bytes(const struct vision_config *c, struct vision_share s,
+                                 const struct vision_tensor *tensors, enum vision_type as, uint32_t in_flight,
+                                 int threads)
+{
+    struct vision_bytes b = {.scratch = vision_scratch(c, s, threads).total};
+    for (size_t i = 0; i < vision_share_count(s); i++) b.weights += vision_tensor_bytes(&tensors[i], as);
+    uint64_t frame = floats(most(vision_floats_in(c, s), vision_floats_out(c, s))) + FRAME_EXTRA;
+    b.frames = ((uint64_t)in_flight + 2) * frame;
+    b.total = b.weights + b.scratch + b.frames;
+    return b;
+}
+
+void vision_bytes_alone(struct vision_bytes *b)
+{
+    b->total += RUNTIME_BYTES - b->runtime;
+    b->runtime = RUNTIME_BYTES;
+}

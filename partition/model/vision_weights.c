@@ -1,0 +1,262 @@
+/* partition/model/vision_weights.c — which tensors the encoder has, and that a file has exactly these.
+ *
+ * One table says it all, as in partition/model/weights.c. */
+#include "partition/model/vision_weights.h"
+
+#include "base/checked.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum size { ONE, WIDTH, FFN, PIXELS, PATCHES, HIDDEN };
+
+static const struct {
+    const char *name;
+    enum size rows, cols; /* one row: a vector */
+} roles[V_ROLES] = {
+    [V_LN1] = {"ln1.weight", ONE, WIDTH},
+    [V_LN1_BIAS] = {"ln1.bias", ONE, WIDTH},
+    [V_Q] = {"attn_q.weight", WIDTH, WIDTH},
+    [V_Q_BIAS] = {"attn_q.bias", ONE, WIDTH},
+    [V_K] = {"attn_k.weight", WIDTH, WIDTH},
+    [V_K_BIAS] = {"attn_k.bias", ONE, WIDTH},
+    [V_V] = {"attn_v.weight", WIDTH, WIDTH},
+    [V_V_BIAS] = {"attn_v.bias", ONE, WIDTH},
+    [V_O] = {"attn_out.weight", WIDTH, WIDTH},
+    [V_O_BIAS] = {"attn_out.bias", ONE, WIDTH},
+    [V_LN2] = {"ln2.weight", ONE, WIDTH},
+    [V_LN2_BIAS] = {"ln2.bias", ONE, WIDTH},
+    [V_UP] = {"ffn_up.weight", FFN, WIDTH},
+    [V_UP_BIAS] = {"ffn_up.bias", ONE, FFN},
+    [V_DOWN] = {"ffn_down.weight", WIDTH, FFN},
+    [V_DOWN_BIAS] = {"ffn_down.bias", ONE, WIDTH},
+    [V_PATCH] = {"v.patch_embd.weight", WIDTH, PIXELS},
+    [V_PATCH_BIAS] = {"v.patch_embd.bias", ONE, WIDTH},
+    [V_POSITIONS] = {"v.position_embd.weight", PATCHES, WIDTH},
+    [V_POST] = {"v.post_ln.weight", ONE, WIDTH},
+    [V_POST_BIAS] = {"v.post_ln.bias", ONE, WIDTH},
+    [V_SOFT_NORM] = {"mm.soft_emb_norm.weight", ONE, WIDTH},
+    [V_PROJECTION] = {"mm.input_projection.weight", WIDTH, HIDDEN},
+};
+
+const char *vision_role_name(enum vision_role role)
+{
+    return roles[role].name;
+}
+
+bool vision_role_is_vector(enum vision_role role)
+{
+    return roles[role].rows == ONE;
+}
+
+static uint32_t size_of(const struct vision_config *c, enum size size)
+{
+    switch (size) {
+    case ONE: return 1;
+    case WIDTH: return c->width;
+    case FFN: return c->ffn;
+    case PIXELS: return vision_pixels(c);
+    case PATCHES: return vision_patches(c);
+    case HIDDEN: return c->hidden;
+    }
+    return 0;
+}
+
+static struct vision_tensor shape_of(const struct vision_config *c, enum vision_role role, uint32_t layer)
+{
+    return (struct vision_tensor){.role = role, .layer = layer, .type = T_F32, .rows = size_of(c, roles[role].rows),
+                                  .cols = size_of(c, roles[role].cols)};
+}
+
+/* ---- shares ---- */
+
+size_t vision_share_count(struct vision_share s)
+{
+    return (size_t)(s.end - s.first) * V_LAYER_ROLES + (s.patches ? V_POST - V_PATCH : 0) +
+           (s.projector ? V_ROLES - V_POST : 0);
+}
+
+void vision_share_shape(const struct vision_config *c, struct vision_share s, struct vision_tensor *out)
+{
+    for (int role = V_PATCH; s.patches && role < V_POST; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
+    for (uint32_t layer = s.first; layer < s.end; layer++)
+        for (int role = 0; role < V_LAYER_ROLES; role++) *out++ = shape_of(c, (enum vision_role)role, layer);
+    for (int role = V_POST; s.projector && role < V_ROLES; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
+}
+
+void vision_share_tensors(const struct vision_model *m, struct vision_share s, struct vision_tensor *out)
+{
+    size_t layers = (size_t)(s.end - s.first) * V_LAYER_ROLES;
+    for (int role = V_PATCH; s.patches && role < V_POST; role++) *out++ = m->rest[role - V_LAYER_ROLES];
+    memcpy(out, m->layer_tensors + (size_t)s.first * V_LAYER_ROLES, layers * sizeof *out);
+    out += layers;
+    for (int role = V_POST; s.projector && role < V_ROLES; role++) *out++ = m->rest[role - V_LAYER_ROLES];
+}
+
+/* Which number formats a role may have; rows of blocks must be whole. */
+static bool type_is_possible(const struct vision_tensor *t)
+{
+    if (vision_role_is_vector(t->role)) return t->type == T_F32;
+    if (t->type == T_F32 || t->type == T_F16 || t->type == T_BF16) return true;
+    if (t->role == V_POSITIONS || (t->type != T_Q8_0 && t->type != T_Q4_0)) return false;
+    return block_row_bytes(t->type, t->cols) != 0;
+}
+
+int vision_share_check(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+                       struct err *why)
+{
+    if (s.first > s.end || s.end > c->layers || (s.patches && s.first != 0) || (s.projector && s.end != c->layers) ||
+        (s.first == s.end && !s.patches && !s.projector))
+        return fail(why, E_WIRE, "a stage of vision layers %u to %u of %u%s%s cannot be", s.first, s.end, c->layers,
+                    s.patches ? " with patches" : "", s.projector ? " with projector" : "");
+    size_t n = vision_share_count(s);
+    struct vision_tensor *wanted = calloc(n, sizeof *wanted);
+    if (!wanted) return fail(why, E_MEMORY, "no memory for a list of %zu tensors", n);
+    vision_share_shape(c, s, wanted);
+    int code = 0;
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct vision_tensor *t = &tensors[i], *w = &wanted[i];
+        if (t->role != w->role || t->layer != w->layer || t->rows != w->rows || t->cols != w->cols)
+            code = fail(why, E_WIRE, "tensor %zu of the vision share should be %s of layer %u, [%u, %u]; it is another",
+                        i, roles[w->role].name, w->layer, w->rows, w->cols);
+        else if (!type_is_possible(t))
+            code = fail(why, E_WIRE, "%s of vision layer %u cannot have number format %u with rows of %u",
+                        roles[w->role].name, w->layer, t->type, t->cols);
+    }
+    free(wanted);
+    return code;
+}
+
+struct vision_kept vision_kept(const struct vision_tensor *t, enum vision_type as)
+{
+    const bool floats = t->type == T_F32 || t->type == T_F16 || t->type == T_BF16;
+    if (t->role == V_PROJECTION) return (struct vision_kept){floats ? t->type : T_F32, t->cols, t->rows};
+    if (t->role == V_POSITIONS) return (struct vision_kept){T_F32, t->rows, t->cols};
+    if (as == VISION_Q8_0 && floats && t->role < V_LAYER_ROLES && !vision_role_is_vector(t->role))
+        return (struct vision_kept){T_Q8_0, t->rows, (uint32_t)round_up(t->cols, block_info(T_Q8_0)->elems)};
+    return (struct vision_kept){t->type, t->rows, t->cols};
+}
+
+/* ---- a file's tensors ---- */
+
+/* The name under which the file has this role. */
+static void name_of(char out[80], enum vision_role role, uint32_t layer, bool swapped)
+{
+    if (swapped && role >= V_UP && role <= V_DOWN_BIAS)
+        role = role < V_DOWN ? role + (V_DOWN - V_UP) : role - (V_DOWN - V_UP);
+    if (role < V_LAYER_ROLES) snprintf(out, 80, "v.blk.%u.%s", layer, roles[role].name);
+    else snprintf(out, 80, "%s", roles[role].name);
+}
+
+static int check_dims(const char *path, const struct gguf_tensor *found, const struct vision_tensor *t, uint32_t patch,
+                      struct err *why)
+{
+    uint64_t wanted[4] = {t->cols, t->rows, 1, 1};
+    uint32_t rank = vision_role_is_vector(t->role) ? 1 : 2;
+    if (t->role == V_PATCH) {
+        wanted[0] = wanted[1] = patch, wanted[2] = 3, wanted[3] = t->rows;
+        rank = 4;
+    }
+    if (found->n_dims != rank)
+        return fail(why, E_FILE, "%s: tensor %s has %u dimensions, wanted %u", path, found->name, found->n_dims, rank);
+    for (uint32_t i = 0; i < rank; i++)
+        if (found->dims[i] != wanted[i])
+            return fail(why, E_FILE, "%s: dimension %u of tensor %s is %" PRIu64 ", by the metadata it is %" PRIu64,
+                        path, i, found->name, found->dims[i], wanted[i]);
+    return 0;
+}
+
+static int bind(struct vision_tensor *t, const struct vision_model *m, bool swapped, struct err *why)
+{
+    char name[80];
+    name_of(name, t->role, t->layer, swapped);
+    const struct gguf_tensor *found = gguf_tensor(m->file, name);
+    if (!found) return fail(why, E_FILE, "%s has no tensor %s", gguf_path(m->file, 0), name);
+    const char *path = gguf_path(m->file, (int)found->file);
+    TRY(check_dims(path, found, t, m->config.patch, why));
+    t->type = found->type;
+    t->data = found->data;
+    if (!type_is_possible(t))
+        return fail(why, E_FILE, "%s: tensor %s is %s; %s", path, name, block_info(found->type)->name,
+                    vision_role_is_vector(t->role) ? "norms and biases are F32"
+                                                   : "wanted F32, F16 or BF16, for matrices also Q8_0 or Q4_0");
+    return 0;
+}
+
+/* In older files `ffn_down` is the matrix that takes rows of `width`. */
+static bool names_are_swapped(const struct vision_model *m)
+{
+    const struct gguf_tensor *down = gguf_tensor(m->file, "v.blk.0.ffn_down.weight");
+    return down && m->config.width != m->config.ffn && down->dims[0] == m->config.width;
+}
+
+/* Called when all that is wanted is there, each once: another count means an unknown one. */
+static int check_nothing_else(const struct vision_model *m, struct err *why)
+{
+    for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->file, i);
+        uint32_t layer = 0;
+        int at = 0;
+        bool known = false;
+        bool in_layer = sscanf(t->name, "v.blk.%" SCNu32 ".%n", &layer, &at) == 1 && at && layer < m->config.layers;
+        for (int role = 0; role < V_ROLES && !known; role++) {
+            char wanted[80];
+            if (role < V_LAYER_ROLES && !in_layer) continue;
+            name_of(wanted, (enum vision_role)role, layer, false);
+            known = !strcmp(t->name, wanted);
+        }
+        if (!known)
+            return fail(why, E_FILE, "%s holds the tensor %s, which is not part of a Gemma 3 picture encoder of %u layers",
+                        gguf_path(m->file, (int)t->file), t->name, m->config.layers);
+    }
+    return 0;
+}
+
+static int bind_all(struct vision_model *m, struct err *why)
+{
+    const struct vision_config *c = &m->config;
+    const bool swapped = names_are_swapped(m);
+    m->layer_tensors = calloc((size_t)c->layers * V_LAYER_ROLES, sizeof *m->layer_tensors);
+    if (!m->layer_tensors) return fail(why, E_MEMORY, "no memory for the tensors of %u vision layers", c->layers);
+    for (uint32_t i = 0; i < c->layers * V_LAYER_ROLES; i++) {
+        m->layer_tensors[i] = shape_of(c, (enum vision_role)(i % V_LAYER_ROLES), i / V_LAYER_ROLES);
+        TRY(bind(&m->layer_tensors[i], m, swapped, why));
+    }
+    for (int role = V_LAYER_ROLES; role < V_ROLES; role++) {
+        m->rest[role - V_LAYER_ROLES] = shape_of(c, (enum vision_role)role, 0);
+        TRY(bind(&m->rest[role - V_LAYER_ROLES], m, swapped, why));
+    }
+    return check_nothing_else(m, why);
+}
+
+static int open_encoder(struct vision_model *m, const char *path, struct err *why)
+{
+    TRY(gguf_open(&m->file, path, why));
+    TRY(vision_config_read(&m->config, m->file, why));
+    TRY(bind_all(m, why));
+    m->fingerprint = gguf_fingerprint(m->file);
+    return 0;
+}
+
+int vision_open(struct vision_model **out, const char *path, struct err *why)
+{
+    *out = NULL;
+    struct vision_model *m = calloc(1, sizeof *m);
+    if (!m) return fail(why, E_MEMORY, "no memory to open %s", path);
+    int rc = open_encoder(m, path, why);
+    if (rc) vision_close(&m);
+    *out = m;
+    return rc;
+}
+
+void vision_close(struct vision_model **model)
+{
+    struct vision_model *m = *model;
+    *model = NULL;
+    if (!m) return;
+    gguf_close(&m->file);
+    free(m->layer_tensors);
+    free(m);
+}

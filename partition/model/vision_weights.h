@@ -1,0 +1,73 @@
+/* partition/model/vision_weights.h — the picture encoder as named, checked tensors, and a stage's share of them.
+ *
+ * As partition/model/weights.h does for the text model: every tensor has a role, its shape follows from the config, and a file
+ * holds exactly these tensors (439 in the real one) or is refused. Older files call the two matrices of the ffn the
+ * wrong way round; their shapes tell, and here UP always is the first. */
+#ifndef PARTITION_MODEL_VISION_WEIGHTS_H
+#define PARTITION_MODEL_VISION_WEIGHTS_H
+
+#include "base/hash.h"
+#include "partition/format/blocks.h"
+#include "partition/model/vision_config.h"
+
+#include <stdbool.h>
+
+enum vision_role {
+    V_LN1, V_LN1_BIAS, V_Q, V_Q_BIAS, V_K, V_K_BIAS, V_V, V_V_BIAS, V_O, V_O_BIAS, V_LN2, V_LN2_BIAS, V_UP, V_UP_BIAS,
+    V_DOWN, V_DOWN_BIAS,
+    V_LAYER_ROLES, /* the roles above stand once per layer, in this order */
+    V_PATCH = V_LAYER_ROLES, V_PATCH_BIAS, V_POSITIONS,
+    V_POST, V_POST_BIAS, V_SOFT_NORM, V_PROJECTION,
+    V_ROLES
+};
+
+/* One tensor. A matrix [rows, cols] does y = W x, but for the projection: its file rows are its inputs. */
+struct vision_tensor {
+    enum vision_role role;
+    uint32_t layer;      /* 0 outside of layers */
+    uint32_t type;       /* enum tensor_type, in the file */
+    uint32_t rows, cols; /* as in the file: rows in order, block_row_bytes each */
+    const uint8_t *data; /* NULL where the file is not at hand */
+};
+
+struct vision_model {
+    struct gguf *file;
+    struct vision_config config;
+    struct vision_tensor *layer_tensors; /* [layers * V_LAYER_ROLES] */
+    struct vision_tensor rest[V_ROLES - V_LAYER_ROLES];
+    struct hash128 fingerprint;
+};
+
+int vision_open(struct vision_model **out, const char *path, struct err *why);
+void vision_close(struct vision_model **model); /* sets *model to NULL; NULL is fine */
+
+/* A stage's share: layers first..end-1; with the first the way from pixels to rows, with the last the way to the text. */
+struct vision_share {
+    uint32_t first, end;
+    bool patches;   /* patch embedding and position rows: input is pixels */
+    bool projector; /* last norm, pooling, norm, matrix: output is rows of the text model */
+};
+
+/* Order of tensors: patch embedding, layers ascending, projector. */
+size_t vision_share_count(struct vision_share s);
+void vision_share_shape(const struct vision_config *c, struct vision_share s, struct vision_tensor *out); /* type 0 but for vectors, no data */
+void vision_share_tensors(const struct vision_model *m, struct vision_share s, struct vision_tensor *out);
+
+/* A description that came from the wire: first, end, roles, shapes and types must be possible. E_WIRE. */
+int vision_share_check(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+                       struct err *why);
+
+const char *vision_role_name(enum vision_role role); /* "attn_q.weight" as in the file's tensor names */
+bool vision_role_is_vector(enum vision_role role);   /* norms and biases: F32, one row */
+
+/* How a worker keeps its matrices: as the file has them, or those of the layers as Q8_0 where the file has floats. */
+enum vision_type { VISION_AS_FILE, VISION_Q8_0 };
+
+/* Type and columns of a tensor in a worker's memory. Columns of blocks are filled up with zeros; the projection's
+ * rows and columns have changed places, so its columns are the file's rows. */
+struct vision_kept {
+    uint32_t type, rows, cols;
+};
+struct vision_kept vision_kept(const struct vision_tensor *t, enum vision_type as);
+
+#endif

@@ -1,0 +1,106 @@
+/* partition/model/weights.h — the model as named, checked tensors, and a stage's share of them.
+ *
+ * Every tensor of the architecture has a role. Its shape follows from the config, so a file, or the wire, only says
+ * the number format. A model file must hold exactly the architecture's tensors: one missing, one unknown or one of
+ * another shape is refused. */
+#ifndef PARTITION_MODEL_WEIGHTS_H
+#define PARTITION_MODEL_WEIGHTS_H
+
+#include "partition/format/blocks.h"
+#include "partition/model/config.h"
+
+enum role {
+    W_ATTN_NORM, W_Q, W_K, W_V, W_Q_NORM, W_K_NORM, W_O, W_ATTN_POST_NORM, W_FFN_NORM, W_GATE, W_UP, W_DOWN,
+    W_FFN_POST_NORM,
+    W_LAYER_ROLES, /* the roles above stand once per layer, in this order */
+    W_OUTPUT_NORM = W_LAYER_ROLES,
+    W_HEAD, /* output.weight if the file has one, else token_embd.weight */
+    W_ROLES
+};
+
+/* One tensor of a share. Rows are output rows; a norm is one row. */
+struct tensor {
+    enum role role;
+    uint32_t layer;      /* 0 for the head's two */
+    uint32_t type;       /* enum tensor_type */
+    uint32_t rows, cols; /* a matrix written [rows, cols] does y = W x */
+    const uint8_t *data; /* rows in order, block_row_bytes each; NULL where the file is not at hand */
+};
+
+struct model {
+    struct gguf *file;
+    struct model_config config;
+    struct tensor embedding;     /* [vocab, hidden], read row by row by the coordinator only */
+    struct tensor *layer_tensors; /* [layers * W_LAYER_ROLES] */
+    struct tensor output_norm, head;
+    struct hash128 fingerprint;
+};
+
+int model_open(struct model **out, const char *path, struct err *why);
+void model_close(struct model **model);
+
+/* The head is cut by words, its rows, into parts of equal size (the last may be shorter): a part's sums are the same
+ * whoever makes them. Multiples of 16 rows, so that no panel is cut. */
+#define HEAD_PARTS 16
+static inline uint32_t head_part_words(uint32_t vocab)
+{
+    return ((vocab - 1) / HEAD_PARTS / 16 + 1) * 16;
+}
+/* The first word of a part; of part HEAD_PARTS the end of the vocabulary. */
+static inline uint32_t head_word(uint32_t vocab, uint32_t part)
+{
+    const uint64_t word = (uint64_t)part * head_part_words(vocab);
+    return word < vocab ? (uint32_t)word : vocab;
+}
+
+/* A stage's share: layers first..end-1, and these parts of the head. */
+struct share {
+    uint32_t first, end;
+    uint32_t part, part_end; /* equal: none */
+};
+
+static inline bool share_has_head(struct share s)
+{
+    return s.part < s.part_end;
+}
+
+static inline bool share_has_whole_head(struct share s)
+{
+    return s.part == 0 && s.part_end == HEAD_PARTS;
+}
+
+/* The first of its words, and how many. */
+static inline uint32_t share_word(const struct model_config *c, struct share s)
+{
+    return head_word(c->vocab, s.part);
+}
+static inline uint32_t share_words(const struct model_config *c, struct share s)
+{
+    return head_word(c->vocab, s.part_end) - head_word(c->vocab, s.part);
+}
+
+/* How many of its parts have words. */
+static inline uint32_t share_parts(const struct model_config *c, struct share s)
+{
+    return share_has_head(s) ? (share_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
+}
+
+/* False for a share that cannot be: it has nothing, too much, or a part without words. */
+static inline bool share_can_be(const struct model_config *c, struct share s)
+{
+    const bool layers = s.first <= s.end && s.end <= c->layers;
+    const bool parts = s.part <= s.part_end && s.part_end <= HEAD_PARTS;
+    return layers && parts && (s.first < s.end || share_has_head(s)) && (!share_has_head(s) || share_words(c, s) > 0);
+}
+
+size_t share_count(struct share s);                                  /* of tensors */
+void share_shape(const struct model_config *c, struct share s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
+void share_tensors(const struct model *m, struct share s, struct tensor *out);      /* the whole description, with data */
+
+const char *role_name(enum role role); /* "attn_q" as in the file's tensor names */
+/* As in a file: "blk.3.attn_q.weight"; of the head "output.weight", though a tied head is found as token_embd.weight. */
+#define ROLE_NAME_ROOM 80
+void role_tensor_name(char out[ROLE_NAME_ROOM], enum role role, uint32_t layer);
+bool role_is_norm(enum role role);     /* always F32, one row */
+
+#endif

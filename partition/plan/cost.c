@@ -1,0 +1,107 @@
+/* partition/plan/cost.c — bytes and multiply-adds of layers and the head, and the seconds they stand for.
+ *
+ * Bytes are those of the panels a worker really reads, not those of the file. Norms, rotations and the like are a few rows of
+ * floats per layer and are left out: the same share of every layer. */
+#include "partition/plan/cost.h"
+
+#include "partition/format/panels.h"
+
+static bool is_float(uint32_t type)
+{
+    return type == T_F16 || type == T_BF16 || type == T_F32;
+}
+
+static void add_matrix(struct item_work *w, const struct tensor *t)
+{
+    w->bytes += (double)panels_bytes(t->type, t->rows, t->cols);
+    w->macs += (double)t->rows * t->cols * (is_float(t->type) ? FLOAT_MAC_PRICE : 1);
+}
+
+struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uint32_t position)
+{
+    const struct model_config *c = &shape->config;
+    struct item_work w = {0};
+    for (int r = 0; r < W_LAYER_ROLES; r++)
+        if (!role_is_norm((enum role)r)) add_matrix(&w, &shape->layer_tensors[(size_t)layer * W_LAYER_ROLES + r]);
+    double keys = (double)position + 1;
+    if (!layer_is_global(c, layer) && keys > c->window) keys = c->window;
+    w.kv_bytes = keys * 2 * c->kv_heads * c->head_dim * sizeof(uint16_t);
+    w.kv_macs = keys * 2 * c->heads * c->head_dim * FLOAT_MAC_PRICE;
+    return w;
+}
+
+struct item_work head_work(const struct model_shape *shape, struct share s)
+{
+    struct item_work w = {0};
+    struct tensor t = shape->head;
+    t.rows = share_words(&shape->config, s);
+    add_matrix(&w, &t);
+    return w;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+double item_seconds(const struct item_work *w, double rows)
+{
+    double weights = larger(w->bytes / NOMINAL_BYTES_PER_SECOND, rows * w->macs / NOMINAL_MACS_PER_SECOND);
+    double kv = larger(w->kv_bytes / NOMINAL_BYTES_PER_SECOND, w->kv_macs / NOMINAL_MACS_PER_SECOND);
+    return weights + rows * kv;
+}
+
+uint32_t decode_rows(const struct capacity *cap)
+{
+    if (!cap->in_flight || !cap->sequences) return 1;
+    uint32_t rows = (cap->sequences - 1) / cap->in_flight + 1;
+    return cap->rows && rows > cap->rows ? cap->rows : rows;
+}
+
+uint32_t decode_groups(const struct capacity *cap)
+{
+    const uint32_t groups = (cap->sequences - 1) / decode_rows(cap) + 1;
+    return groups < cap->in_flight ? groups : cap->in_flight;
+}
+
+static double seconds(const struct model_shape *shape, struct share s, const struct capacity *cap, double rows,
+                      double head_rows)
+{
+    double sum = 0;
+    for (uint32_t layer = s.first; layer < s.end; layer++) {
+        struct item_work w = layer_work(shape, layer, cap->context / 2);
+        sum += item_seconds(&w, rows);
+    }
+    if (!share_has_head(s)) return sum;
+    struct item_work w = head_work(shape, s);
+    return sum + item_seconds(&w, head_rows);
+}
+
+double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap)
+{
+    return seconds(shape, s, cap, decode_rows(cap), decode_rows(cap));
+}
+
+double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap)
+{
+    return seconds(shape, s, cap, cap->rows, 1);
+}
+
+double offer_power(const struct worker_offer *offer)
+{
+    double speed = offer->speed > 0 ? offer->speed : 1, threads = offer->threads > 0 ? offer->threads : 1;
+    return larger(speed * threads, 1e-6);
+}
+
+double lap_seconds(const struct model_shape *shape, const struct plan *plan, const struct worker_offer *offers,
+                   const struct capacity *cap)
+{
+    double layers = 0, head = 0;
+    for (int i = 0; i < plan->stages; i++) {
+        const struct share s = plan->stage[i].share;
+        const double power = offer_power(&offers[i]);
+        layers += decode_seconds(shape, (struct share){s.first, s.end, 0, 0}, cap) / power;
+        head = larger(head, decode_seconds(shape, (struct share){0, 0, s.part, s.part_end}, cap) / power);
+    }
+    return layers + head;
+}

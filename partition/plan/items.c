@@ -1,0 +1,93 @@
+/* partition/plan/items.c — layers and parts of the head, with prefix sums of their times. */
+#include "partition/plan/items.h"
+
+#include "partition/plan/cost.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TIME_MOST 1e15 /* of one item: a quarter of an hour; sums over any number of layers stay exact */
+
+static uint64_t picoseconds(double seconds)
+{
+    const double t = seconds * PICOSECONDS;
+    return t < 1 ? 1 : t > TIME_MOST ? (uint64_t)TIME_MOST : (uint64_t)t;
+}
+
+typedef double measure(const struct model_shape *, struct share, const struct capacity *);
+
+static void sum_layers(struct times *t, const struct items *it, measure *seconds)
+{
+    for (uint32_t i = 0; i < it->layers; i++)
+        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct share){i, i + 1, 0, 0}, it->capacity));
+}
+
+static void sum_parts(struct times *t, const struct items *it, measure *seconds)
+{
+    for (uint32_t p = 0; p < HEAD_PARTS; p++) {
+        const struct share one = {0, 0, p, p + 1};
+        const bool words = p < it->parts;
+        t->part[p + 1] = t->part[p] + (words ? picoseconds(seconds(it->shape, one, it->capacity)) : 0);
+    }
+}
+
+static void take_times(struct items *it)
+{
+    const bool prompts = prompts_decide(it->capacity);
+    sum_layers(&it->first, it, prompts ? prefill_seconds : decode_seconds);
+    sum_parts(&it->first, it, prompts ? prefill_seconds : decode_seconds);
+    if (prompts) sum_parts(&it->second, it, decode_seconds);
+    else sum_layers(&it->second, it, prefill_seconds);
+}
+
+int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why)
+{
+    const uint32_t layers = shape->config.layers;
+    if (!capacity->context || !capacity->sequences || !capacity->rows || !capacity->in_flight)
+        return fail(why, E_USAGE,
+                    "a plan needs a context, sequences, rows and micro-batches of at least 1; it was given "
+                    "%u, %u, %u and %u",
+                    capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
+    struct items it = {.shape = shape, .capacity = capacity, .layers = layers};
+    const size_t in_layers = (size_t)layers * W_LAYER_ROLES;
+    it.tensors = malloc((in_layers + 2) * sizeof *it.tensors);
+    it.list = malloc((in_layers + 2) * sizeof *it.list);
+    it.first.layer = calloc(layers + 1, sizeof *it.first.layer);
+    it.second.layer = calloc(layers + 1, sizeof *it.second.layer);
+    if (!it.tensors || !it.list || !it.first.layer || !it.second.layer) {
+        items_close(&it);
+        return fail(why, E_MEMORY, "no memory to plan %u layers", layers);
+    }
+    memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
+    it.tensors[in_layers] = shape->output_norm;
+    it.tensors[in_layers + 1] = shape->head;
+    it.parts = share_parts(&shape->config, (struct share){.part_end = HEAD_PARTS});
+    take_times(&it);
+    *out = it;
+    return 0;
+}
+
+void items_close(struct items *it)
+{
+    free(it->tensors);
+    free(it->list);
+    free(it->first.layer);
+    free(it->second.layer);
+    *it = (struct items){0};
+}
+
+struct stage_bytes items_bytes(const struct items *it, struct share s, const struct worker_offer *offer)
+{
+    const struct model_config *c = &it->shape->config;
+    const size_t in_share = (size_t)(s.end - s.first) * W_LAYER_ROLES, in_layers = (size_t)it->layers * W_LAYER_ROLES;
+    memcpy(it->list, it->tensors + (size_t)s.first * W_LAYER_ROLES, in_share * sizeof *it->list);
+    memcpy(it->list + in_share, it->tensors + in_layers, 2 * sizeof *it->list);
+    it->list[in_share + 1].rows = share_words(c, s);
+    return stage_bytes(c, s, it->list, it->capacity, offer->threads > 0 ? offer->threads : 1);
+}
+
+double items_seconds(const struct times *t, struct share s, const struct worker_offer *offer)
+{
+    const uint64_t sum = t->layer[s.end] - t->layer[s.first] + t->part[s.part_end] - t->part[s.part];
+    return (double)sum / PICOSECONDS / offer_power(offer);
+}

@@ -1,0 +1,52 @@
+/* partition/plan/items.h — what the planner places: the text layers in order, and the parts of the head in order.
+ *
+ * A stage is a run of layers and a run of parts. Times are whole picoseconds on one thread of speed 1, so that sums do not
+ * depend on where they began and equal shares have equal times: ties are ties. Each item has two:
+ *
+ *                   first                           second
+ *   sequences       a group of tokens               a micro-batch of prompt rows through the layers; parts take none
+ *   one sequence    a micro-batch of prompt rows    one token through parts of the head; layers take none
+ *
+ * Several sequences keep all stages busy, so the slowest stage decides, and then how fast a prompt streams through; of the
+ * head that needs one row of the last micro-batch only. The tokens of one sequence pass all layers wherever they are, so
+ * its prompt decides (cost.h, prompts_decide); but all workers read their parts of the head for a token at once, so then
+ * the largest of these counts. */
+#ifndef PARTITION_PLAN_ITEMS_H
+#define PARTITION_PLAN_ITEMS_H
+
+#include "partition/plan/plan.h"
+
+#define PICOSECONDS 1e12
+
+struct times {
+    uint64_t *layer;               /* [layers + 1]: of layers 0..i-1 */
+    uint64_t part[HEAD_PARTS + 1]; /* of parts 0..p-1 */
+};
+
+struct items {
+    const struct model_shape *shape;
+    const struct capacity *capacity;
+    uint32_t layers;
+    uint32_t parts;         /* of the head that have words: a small vocabulary fills fewer than HEAD_PARTS */
+    struct tensor *tensors; /* of all layers, then the head's two */
+    struct tensor *list;    /* as many, in which items_bytes puts a share's together */
+    struct times first, second;
+};
+
+int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why);
+void items_close(struct items *it);
+
+struct stage_bytes items_bytes(const struct items *it, struct share s, const struct worker_offer *offer);
+double items_seconds(const struct times *t, struct share s, const struct worker_offer *offer);
+
+/* The plan in which worker i gets shares[i]. Memory is not looked at. */
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct share *shares,
+               int workers);
+
+/* E_USAGE unless that many workers can have something each. */
+int plan_check_workers(const struct items *it, int workers, struct err *why);
+
+/* E_MEMORY naming the worker that lacks most and the missing bytes, if any stage is over its worker's memory. */
+int plan_check_memory(const struct plan *plan, const struct worker_offer *offers, struct err *why);
+
+#endif

@@ -1,0 +1,171 @@
+/* partition/plan/plan_json.c — see plan_json.h. */
+#include "partition/plan/plan_json.h"
+
+#include "base/json.h"
+#include "base/mapped.h"
+#include "partition/file/shard_file.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define MAX_FILE (1u << 20)
+#define LAYERS_MOST 65536
+
+void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const char *model,
+                     struct hash128 fingerprint, uint32_t layers, const struct plan_pictures *pictures)
+{
+    const struct capacity *c = &plan->capacity;
+    char hex[33];
+    fprintf(to, "{\"model\": ");
+    json_print_text(to, model);
+    fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n", show_hash128(hex, fingerprint), layers);
+    fprintf(to, " \"context\": %u, \"sequences\": %u, \"rows\": %u, \"in_flight\": %u,\n \"stages\": [", c->context,
+            c->sequences, c->rows, c->in_flight);
+    for (int i = 0; i < plan->stages; i++) {
+        const struct stage_plan *s = &plan->stage[i];
+        fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
+        json_print_text(to, offers[i].name);
+        fprintf(to, ", ");
+        share_write_json(to, s->share);
+        fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
+                s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
+    }
+    fprintf(to, "]");
+    if (pictures) {
+        fprintf(to, ",\n \"pictures\": ");
+        vision_plan_write_json(to, pictures->plan, offers, pictures->file, pictures->fingerprint);
+    }
+    fprintf(to, "}\n");
+}
+
+/* ---- reading ---- */
+
+static int read_worker(struct json *j, char out[64])
+{
+    struct json_text name;
+    TRY(json_string(j, &name));
+    json_plain(out, name);
+    return 0;
+}
+
+static int read_parts(struct json *j, struct share *s)
+{
+    uint32_t *to[] = {&s->part, &s->part_end};
+    int n = 0;
+    TRY(json_array(j));
+    while (json_item(j)) {
+        if (n == 2) return json_fail(j, "\"parts\" of a stage are more than two numbers");
+        TRY(json_u32(j, 0, HEAD_PARTS, to[n++]));
+    }
+    TRY(json_done(j));
+    return n == 2 && s->part < s->part_end ? 0 : json_fail(j, "\"parts\" of a stage are not two rising numbers");
+}
+
+struct seen {
+    bool first, end, head, parts;
+};
+
+static int read_stage(struct json *j, struct share *s, char worker[64])
+{
+    struct json_text key;
+    struct seen seen = {0};
+    bool whole = false;
+    TRY(json_object(j));
+    while (json_key(j, &key)) {
+        bool *one = json_is(key, "first") ? &seen.first : json_is(key, "end") ? &seen.end
+                  : json_is(key, "head") ? &seen.head : json_is(key, "parts") ? &seen.parts : NULL;
+        if (one && *one) return json_fail(j, "a stage has one of its keys twice");
+        if (one) *one = true;
+        if (one == &seen.first) TRY(json_u32(j, 0, LAYERS_MOST, &s->first));
+        else if (one == &seen.end) TRY(json_u32(j, 0, LAYERS_MOST, &s->end));
+        else if (one == &seen.head) TRY(json_truth(j, &whole));
+        else if (one == &seen.parts) TRY(read_parts(j, s));
+        else if (json_is(key, "worker")) TRY(read_worker(j, worker));
+        else TRY(json_skip(j));
+    }
+    TRY(json_done(j));
+    if (!seen.first || !seen.end || (!seen.head && !seen.parts))
+        return json_fail(j, "a stage lacks \"first\", \"end\" or \"head\"");
+    if (!seen.parts) s->part_end = whole ? HEAD_PARTS : 0;
+    if (seen.head && whole != share_has_whole_head(*s))
+        return json_fail(j, "\"head\" and \"parts\" of a stage say different things");
+    return 0;
+}
+
+static int read_stages(struct json *j, struct plan_file *p)
+{
+    if (p->stages) return json_fail(j, "\"stages\" stands there twice");
+    TRY(json_array(j));
+    while (json_item(j)) {
+        if (p->stages == MAX_STAGES) return json_fail(j, "more than %d stages", MAX_STAGES);
+        TRY(read_stage(j, &p->share[p->stages], p->worker[p->stages]));
+        p->stages++;
+    }
+    return json_done(j);
+}
+
+static int read_fingerprint(struct json *j, struct plan_file *p)
+{
+    struct json_text hex;
+    TRY(json_string(j, &hex));
+    p->has_fingerprint = read_hash128(&p->fingerprint, hex.text, hex.n);
+    return p->has_fingerprint ? 0 : json_fail(j, "\"fingerprint\" is not 32 hexadecimal digits");
+}
+
+static int read_plan(struct json *j, struct plan_file *p)
+{
+    struct json_text key;
+    TRY(json_object(j));
+    while (json_key(j, &key)) {
+        if (json_is(key, "stages")) TRY(read_stages(j, p));
+        else if (json_is(key, "fingerprint")) TRY(read_fingerprint(j, p));
+        else if (json_is(key, "layers")) TRY(json_u32(j, 1, LAYERS_MOST, &p->layers));
+        else TRY(json_skip(j));
+    }
+    TRY(json_done(j));
+    TRY(json_finish(j));
+    return p->stages ? 0 : json_fail(j, "there are no \"stages\"; gemmapipe plan --json writes such a file");
+}
+
+int plan_parse_json(struct plan_file *out, const char *text, size_t n, const char *from, struct err *why)
+{
+    struct json j;
+    memset(out, 0, sizeof *out);
+    json_begin(&j, text, n, from, why);
+    int rc = read_plan(&j, out);
+    json_end(&j);
+    return rc;
+}
+
+int plan_read_json(struct plan_file *out, const char *path, struct err *why)
+{
+    struct mapped m;
+    TRY(mapped_open(&m, path, MAX_FILE, why));
+    int rc = plan_parse_json(out, (const char *)m.data, m.bytes, path, why);
+    mapped_close(&m);
+    return rc;
+}
+
+int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why)
+{
+    uint32_t at = 0, part = 0;
+    char share[64];
+    if (p->layers && p->layers != layers)
+        return fail(why, E_USAGE, "%s is for a model of %u layers, this one has %u", from, p->layers, layers);
+    for (int i = 0; i < p->stages; i++) {
+        const struct share s = p->share[i];
+        const bool last = i == p->stages - 1;
+        if (s.first != at || s.end < s.first || s.end > layers || (s.first == s.end && !(last && share_has_head(s))))
+            return fail(why, E_USAGE,
+                        "%s: stage %d has layers %u to %u; wanted runs of layers in order, here from %u on, and only in the "
+                        "last perhaps none", from, i + 1, s.first, s.end, at);
+        if (share_has_head(s) && s.part != part)
+            return fail(why, E_USAGE, "%s: stage %d has %s from part %u on; wanted runs of parts in order, here from %u on",
+                        from, i + 1, show_share(share, s), s.part, part);
+        if (share_has_head(s)) part = s.part_end;
+        at = s.end;
+    }
+    if (at != layers) return fail(why, E_USAGE, "%s places %u layers, the model has %u", from, at, layers);
+    if (part == HEAD_PARTS) return 0;
+    return fail(why, E_USAGE, "%s places %u sixteenths of the head, wanted all %d", from, part, HEAD_PARTS);
+}

@@ -1,0 +1,28 @@
+/* partition/plan/search.h — the best split of layers and parts of the head over workers in their order, exactly. */
+#ifndef PARTITION_PLAN_SEARCH_H
+#define PARTITION_PLAN_SEARCH_H
+
+#include "partition/plan/items.h"
+
+/* How far a divided plan may stay behind the fastest slowest stage for the sake of what comes second. */
+#define SEARCH_SLACK 1.02
+
+struct search;
+
+int search_open(struct search **out, const struct items *it, const struct worker_offer *offers, int workers, struct err *why);
+void search_close(struct search **search);
+
+/* Whole: the last worker has the head, the slowest stage is as fast as can be, and of such splits this is the evenest.
+ * Divided: any worker may have parts; the slowest stage is within SEARCH_SLACK of the fastest possible, of such splits
+ * the largest second time (items.h) is the smallest, and of those this is the evenest. False if no split fits. */
+bool search_whole(struct search *s, struct share *shares);
+bool search_divided(struct search *s, struct share *shares);
+
+/* The smallest that the largest second time can be with a whole head, as far behind the fastest as a divided plan may be:
+ * what dividing is measured by, or it would be praised for a cut of the layers that a whole head could have as well. */
+double search_whole_second(struct search *s);
+
+/* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
+void search_fill_up(const struct search *s, bool divided, struct share *shares);
+
+#endif

@@ -1,0 +1,14 @@
+/* partition/plan/vision_cost.h — how long a stage of the picture encoder would take for one picture, before it exists.
+ *
+ * The encoder is bound by arithmetic, so multiply-adds are all that counts; speeds are the nominal ones of cost.h, and as
+ * there only ratios mean something until a worker is measured. Numbers in, numbers out. */
+#ifndef PARTITION_PLAN_VISION_COST_H
+#define PARTITION_PLAN_VISION_COST_H
+
+#include "partition/model/vision_weights.h"
+
+/* Seconds on one thread of speed 1. `tensors`: of the share, as vision_share_tensors lists them. */
+double vision_seconds(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+                      enum vision_type as);
+
+#endif

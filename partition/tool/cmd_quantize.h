@@ -1,0 +1,9 @@
+/* partition/tool/cmd_quantize.h — gemmapipe-partition quantize: a checkpoint or GGUF file in, quantised GGUF files out. */
+#ifndef PARTITION_TOOL_CMD_QUANTIZE_H
+#define PARTITION_TOOL_CMD_QUANTIZE_H
+
+#include "partition/tool/arguments.h"
+
+int cmd_quantize(struct words *w, struct err *why);
+
+#endif

@@ -1,0 +1,193 @@
+/* partition/tool/cmd_split.c — see cmd_split.h: each worker's share of a model as a file to carry to that worker.
+ *
+ * A run needs no such files: shares are streamed to workers that have none. They serve where the network is slow or
+ * metered, or where workers start often. Each shard knows its model; the manifest has a hash of every shard, so that
+ * whoever carries them can tell that they arrived whole. It is written last: with it, all are there. */
+#include "partition/tool/cmd_split.h"
+
+#include "base/log.h"
+#include "base/json.h"
+#include "base/mapped.h"
+#include "partition/plan/plan_json.h"
+#include "partition/file/shard_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE (1u << 20)
+
+struct split {
+    const char *model_path, *folder, *plan_path, *layers;
+    struct model *model;
+    struct plan_file plan;
+    char file[MAX_STAGES][300]; /* names in the folder */
+    uint64_t bytes[MAX_STAGES];
+    struct hash128 hash[MAX_STAGES];
+};
+
+/* ---- who gets what ---- */
+
+static int shares_of_list(struct split *s, struct err *why)
+{
+    struct cut cuts[MAX_STAGES];
+    TRY(plan_read_split(s->layers, cuts, &s->plan.stages, why));
+    return plan_read_cuts(s->plan.share, &s->model->config, cuts, s->plan.stages, why);
+}
+
+static int shares_of_plan(struct split *s, struct err *why)
+{
+    const struct hash128 *mine = &s->model->fingerprint, *its = &s->plan.fingerprint;
+    TRY(plan_read_json(&s->plan, s->plan_path, why));
+    if (s->plan.has_fingerprint && (its->low != mine->low || its->high != mine->high))
+        return fail(why, E_USAGE, "%s was made for another model than %s; make it again", s->plan_path, s->model_path);
+    TRY(plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why));
+    for (int i = 0; i < s->plan.stages; i++)
+        if (!share_can_be(&s->model->config, s->plan.share[i]))
+            return fail(why, E_USAGE, "%s: stage %d has parts of the head without a word: the vocabulary of %u is too small for "
+                        "them", s->plan_path, i + 1, s->model->config.vocab);
+    return 0;
+}
+
+/* "gemma" of "/models/gemma-00001-of-00003.gguf": what the shards' names begin with. */
+static int name_shards(struct split *s, struct err *why)
+{
+    const char *slash = strrchr(s->model_path, '/'), *stem = slash ? slash + 1 : s->model_path;
+    size_t n = strlen(stem);
+    if (n > 5 && !strcmp(stem + n - 5, ".gguf")) n -= 5;
+    if (n > 15 && stem[n - 15] == '-' && !memcmp(stem + n - 9, "-of-", 4)) n -= 15;
+    if (n > 200) return fail(why, E_USAGE, "the name %s is too long to make others of it", stem);
+    for (int i = 0; i < s->plan.stages; i++)
+        snprintf(s->file[i], sizeof s->file[i], "%.*s-shard-%d-of-%d.gguf", (int)n, stem, i + 1, s->plan.stages);
+    return 0;
+}
+
+/* ---- files ---- */
+
+static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, struct err *why)
+{
+    struct mapped m;
+    uint8_t *piece = malloc(PIECE);
+    struct hash_stream *h = hash_stream_open();
+    int rc = piece && h ? mapped_open(&m, path, UINT64_MAX, why) : fail(why, E_MEMORY, "no memory to hash %s", path);
+    bool opened = !rc;
+    for (uint64_t at = 0; !rc && at < m.bytes; at += PIECE) {
+        size_t n = m.bytes - at < PIECE ? (size_t)(m.bytes - at) : PIECE;
+        rc = mapped_read(&m, at, piece, n, why);
+        if (!rc) hash_stream_add(h, piece, n);
+    }
+    if (opened) *bytes = m.bytes, mapped_close(&m);
+    struct hash128 all = {0, 0};
+    if (h) all = hash_stream_close(&h);
+    *out = all;
+    free(piece);
+    return rc;
+}
+
+static int write_shards(struct split *s, struct err *why)
+{
+    char share[64], size[24];
+    for (int i = 0; i < s->plan.stages; i++) {
+        char *path = path_in(s->folder, s->file[i]);
+        if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
+        int rc = slice_write(s->model, s->plan.share[i], path, why);
+        if (!rc) rc = hash_file(path, &s->bytes[i], &s->hash[i], why);
+        if (!rc)
+            log_info("%s: %s, %s%s%s", path, show_share(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
+                     *s->plan.worker[i] ? ", for " : "", s->plan.worker[i]);
+        free(path);
+        TRY(rc);
+    }
+    return 0;
+}
+
+static void print_manifest(FILE *to, const struct split *s)
+{
+    char hex[33];
+    fprintf(to, "{\"model\": ");
+    json_print_text(to, s->model_path);
+    fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"shards\": [",
+            show_hash128(hex, s->model->fingerprint), s->model->config.layers);
+    for (int i = 0; i < s->plan.stages; i++) {
+        fprintf(to, "%s\n  {\"file\": ", i ? "," : "");
+        json_print_text(to, s->file[i]);
+        fprintf(to, ", \"worker\": ");
+        json_print_text(to, s->plan.worker[i]);
+        fprintf(to, ", ");
+        share_write_json(to, s->plan.share[i]);
+        fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
+    }
+    fprintf(to, "]}\n");
+}
+
+static int write_manifest(const struct split *s, struct err *why)
+{
+    char *path = path_in(s->folder, "manifest.json"), *partial = path_in(s->folder, "manifest.json.partial");
+    FILE *f = path && partial ? fopen(partial, "w") : NULL;
+    int rc = !path || !partial ? fail(why, E_MEMORY, "no memory to name the manifest")
+             : f               ? 0
+                               : fail_errno(why, E_FILE, "cannot write %s", partial);
+    if (f) {
+        print_manifest(f, s);
+        bool bad = fflush(f) || fsync(fileno(f));
+        bad |= fclose(f) != 0;
+        if (bad || rename(partial, path)) {
+            rc = fail_errno(why, E_FILE, "cannot write %s", path);
+            unlink(partial);
+        }
+    }
+    free(path);
+    free(partial);
+    return rc;
+}
+
+static int split(struct split *s, struct err *why)
+{
+    TRY(model_open(&s->model, s->model_path, why));
+    TRY(s->layers ? shares_of_list(s, why) : shares_of_plan(s, why));
+    TRY(name_shards(s, why));
+    if (mkdir(s->folder, 0777) && errno != EEXIST)
+        return fail_errno(why, E_FILE, "cannot make the folder %s", s->folder);
+    TRY(write_shards(s, why));
+    return write_manifest(s, why);
+}
+
+/* ---- words ---- */
+
+static int read_words(struct words *w, struct split *s, struct err *why)
+{
+    const struct {
+        const char *option;
+        const char **to;
+    } options[] = {{"--plan", &s->plan_path}, {"--layers", &s->layers}, {"-o", &s->folder}};
+    while (w->at < w->count) {
+        bool took = false;
+        for (size_t i = 0; i < sizeof options / sizeof *options && !took; i++) {
+            const char *value;
+            TRY(take_value(w, options[i].option, &value, why));
+            if (value) *options[i].to = value, took = true;
+        }
+        if (took) continue;
+        if (s->model_path || *w->word[w->at] == '-') return unknown_word(w, "split", why);
+        s->model_path = w->word[w->at++];
+    }
+    if (!s->model_path || !s->folder)
+        return fail(why, E_USAGE, "split wants a model and a folder: split MODEL.gguf --layers 12,11,11 -o FOLDER");
+    if (!s->plan_path == !s->layers)
+        return fail(why, E_USAGE, "split wants --plan FILE or --layers 12,11,11, one of the two");
+    return 0;
+}
+
+int cmd_split(struct words *w, struct err *why)
+{
+    struct split *s = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory to begin with");
+    int rc = read_words(w, s, why);
+    if (!rc) rc = split(s, why);
+    model_close(&s->model);
+    free(s);
+    return rc;
+}

@@ -1,0 +1,9 @@
+/* partition/tool/cmd_split.h — gemmapipe-partition split: a model in, one shard per worker and a manifest out. */
+#ifndef PARTITION_TOOL_CMD_SPLIT_H
+#define PARTITION_TOOL_CMD_SPLIT_H
+
+#include "partition/tool/arguments.h"
+
+int cmd_split(struct words *w, struct err *why);
+
+#endif

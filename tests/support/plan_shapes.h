@@ -1,0 +1,106 @@
+/* tests/support/plan_shapes.h — models without a file and what holds of every plan, for the two tests of the planner. */
+#ifndef TESTS_SUPPORT_PLAN_SHAPES_H
+#define TESTS_SUPPORT_PLAN_SHAPES_H
+
+#include "partition/plan/plan_json.h"
+#include "tests/support/check.h"
+
+static uint64_t seed = 88172645463325252ull;
+
+static inline uint32_t dice(uint32_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)((seed >> 11) % n);
+}
+
+#define LAYERS_MOST 64
+static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
+
+/* A model without a file: shapes from the config, types as asked. */
+static inline struct model_shape invent(struct model_config c, uint32_t type, uint32_t head_type)
+{
+    struct share all = {0, c.layers, 0, HEAD_PARTS};
+    share_shape(&c, all, tensors);
+    for (size_t i = 0; i < share_count(all); i++) tensors[i].type = role_is_norm(tensors[i].role) ? T_F32 : type;
+    struct tensor *last = &tensors[share_count(all) - 2];
+    last[1].type = head_type;
+    return (struct model_shape){.config = c, .layer_tensors = tensors, .output_norm = last[0], .head = last[1]};
+}
+
+/* The same, its head in one piece. */
+static inline struct model_shape invent_whole(struct model_config c, uint32_t type, uint32_t head_type)
+{
+    struct model_shape m = invent(c, type, head_type);
+    m.whole_head = true;
+    return m;
+}
+
+/* The head whole in the last stage. */
+static inline int by_hand(struct plan *p, const struct model_shape *m, const struct worker_offer *o, const uint32_t *layers, int workers,
+                   const struct capacity *cap, struct err *why)
+{
+    struct cut cuts[MAX_STAGES] = {0};
+    for (int i = 0; i < workers; i++) cuts[i].layers = layers[i];
+    cuts[workers - 1].parts = HEAD_PARTS;
+    return plan_by_hand(p, m, o, cuts, workers, cap, why);
+}
+
+static inline struct model_config small(uint32_t layers)
+{
+    return (struct model_config){.layers = layers, .hidden = 256, .ffn = 768, .heads = 4, .kv_heads = 2, .head_dim = 64,
+                                 .window = 64, .pattern = 3, .context = 2048, .vocab = 1000, .rope_factor = 1};
+}
+
+static const struct model_config gemma_4b = {
+    .layers = 34, .hidden = 2560, .ffn = 10240, .heads = 8, .kv_heads = 4, .head_dim = 256, .window = 1024,
+    .pattern = 6, .context = 131072, .vocab = 262144, .rope_base_global = 1e6f, .rope_base_local = 1e4f,
+    .rope_factor = 8, .norm_epsilon = 1e-6f, .attention_scale = 0.0625f,
+};
+
+static const struct capacity usual = {4096, 4, 256, 4};
+
+static inline void name_offers(struct worker_offer *o, int n)
+{
+    for (int i = 0; i < n; i++) snprintf(o[i].name, sizeof o[i].name, "box-%d", i + 1);
+}
+
+/* All layers and all parts, each once and in order, and no worker that cannot be. */
+static inline void check_all_there(const struct plan *p, const struct model_config *c)
+{
+    uint32_t layer = 0, part = 0;
+    for (int i = 0; i < p->stages; i++) {
+        struct share s = p->stage[i].share;
+        CHECK(share_can_be(c, s), "worker %d cannot be", i + 1);
+        CHECK(s.end > s.first || i == p->stages - 1, "worker %d has no layer", i + 1);
+        CHECK(s.first == layer && (!share_has_head(s) || s.part == part), "worker %d begins elsewhere", i + 1);
+        layer = s.end;
+        if (share_has_head(s)) part = s.part_end;
+    }
+    CHECK(layer == c->layers && part == HEAD_PARTS, "%u layers, %u parts", layer, part);
+}
+
+static inline void check_whole(const struct plan *p, const struct model_config *c)
+{
+    check_all_there(p, c);
+    CHECK(share_has_whole_head(p->stage[p->stages - 1].share));
+}
+
+/* What the plan says of each stage is what the stage will take. */
+static inline void check_bytes(const struct plan *p, const struct model_shape *m, const struct worker_offer *o)
+{
+    static struct tensor list[LAYERS_MOST * W_LAYER_ROLES + 2];
+    for (int i = 0; i < p->stages; i++) {
+        const struct share s = p->stage[i].share;
+        const size_t n = (size_t)(s.end - s.first) * W_LAYER_ROLES;
+        share_shape(&m->config, s, list);
+        memcpy(list, m->layer_tensors + s.first * W_LAYER_ROLES, n * sizeof *list);
+        if (share_has_head(s)) list[n + 1].type = m->head.type;
+        const struct stage_bytes b = stage_bytes(&m->config, s, list, &p->capacity, o[i].threads ? o[i].threads : 1);
+        CHECK(!memcmp(&b, &p->stage[i].bytes, sizeof b), "stage %d: %llu planned, %llu taken", i + 1,
+              (unsigned long long)p->stage[i].bytes.total, (unsigned long long)b.total);
+    }
+}
+
+#endif

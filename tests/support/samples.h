@@ -1,0 +1,259 @@
+/* tests/support/samples.h — one frame of every message with every field set, for wire_test.c, the fuzzer and its corpus. */
+#ifndef TESTS_SUPPORT_SAMPLES_H
+#define TESTS_SUPPORT_SAMPLES_H
+
+#include "transport/wire/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLES 24
+
+static inline void sample_work(struct work *w)
+{
+    struct sampling sampling = {.temperature = 0.7f, .top_k = 64, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.1f,
+                                .repeat_last = 64, .seed = 0x1122334455667788};
+    memset(w, 0, sizeof *w);
+    w->batch = 0xb0b1b2b3b4b5b6b7;
+    w->n_segments = 2;
+    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0x0102030405060708, 0x1112131415161718, sampling};
+    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_TOKEN | SEG_WANT_HASH, 42, HISTORY_EMPTY, sampling};
+    w->n_rows = 6;
+    for (uint32_t i = 0; i < 6; i++) w->rows[i] = (struct row){1000 + i, i < 4 ? 103 : i - 4};
+    w->dtype = WIRE_F32;
+    w->cols = 5;
+}
+
+static inline struct frame *sample_assign(void)
+{
+    static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0};
+    struct assign m = {.config = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
+                       .first = 7, .end = 19, .part = 3, .part_end = 9, .vision = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
+                       .threads = 2, .next = 3, .next_address = "tcp://10.0.0.7:7001", .path = "/models/gemma-3-1b.gguf",
+                       .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321}, .n_types = 7, .types = types};
+    struct frame *f = 0;
+    return assign_write(&f, &m, 0) ? 0 : f;
+}
+
+/* Activations and scores are numbers 0, 1, 2… as bytes, so that a shift shows. */
+static inline struct frame *sample_rows(int which)
+{
+    struct frame *f = 0;
+    struct work *w = malloc(sizeof *w);
+    struct logits l = {.batch = 11, .slot = 2, .position = 77, .hash = 0xabcdef, .n = 5};
+    sample_work(w);
+    if (which == 1) w->dtype = WIRE_BF16;
+    int code = which < 2 ? work_write(&f, w, 0) : logits_write(&f, &l, 0);
+    size_t n = which == 0 ? 120 : which == 1 ? 60 : 20;
+    for (size_t i = 0; i < n && !code; i++) (which < 2 ? w->activations : l.scores)[i] = (uint8_t)i;
+    free(w);
+    return f;
+}
+
+static inline struct frame *sample_piece(void)
+{
+    uint8_t bytes[36];
+    for (int i = 0; i < 36; i++) bytes[i] = (uint8_t)(200 + i);
+    struct piece m = {.tensor = 5, .first_row = 6, .rows = 2, .hash = hash64(bytes, 36), .n = 36, .bytes = bytes};
+    struct frame *f = 0;
+    return piece_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_result(void)
+{
+    static struct result m;
+    struct frame *f = 0;
+    m.batch = 12;
+    m.n_tokens = 2;
+    m.tokens[0] = (struct token){1, 200, 5000, -0.5f, 0x0f0e0d0c0b0a0908};
+    m.tokens[1] = (struct token){2, 201, 5001, -1.5f, 0};
+    return result_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_assign_vision(void)
+{
+    static uint8_t types[5] = {1, 0, 0, 8, 0};
+    struct assign_vision m = {.config = {896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6f}, .first = 9, .end = 27, .patches = false,
+                              .projector = true, .as = 1, .in_flight = 2, .next = 0, .path = "/models/mmproj.gguf",
+                              .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = types};
+    struct frame *f = 0;
+    return assign_vision_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_see(enum message type)
+{
+    struct see m = {.picture = 31, .rows = 3, .cols = 2};
+    struct frame *f = 0;
+    if (see_write(&f, type, &m, 0)) return 0;
+    for (int i = 0; i < 24; i++) m.values[i] = (uint8_t)i;
+    return f;
+}
+
+static inline struct frame *sample_diary(void)
+{
+    struct diary_part *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    *m = (struct diary_part){.now_ns = 99, .first = 7, .written = 9, .n = 2, .spans = {{10, 20, 3, 128, DIARY_ROWS}, {21, 40, 5, 9, DIARY_PICTURE}}};
+    diary_part_write(&f, m, 0);
+    free(m);
+    return f;
+}
+
+/* The second segment of sample_work, its last row. */
+static inline struct frame *sample_score(void)
+{
+    struct frame *f = 0;
+    struct work *w = malloc(sizeof *w);
+    sample_work(w);
+    w->segments[0] = w->segments[1];
+    w->segments[0].position = 1;
+    w->segments[0].rows = 1;
+    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_HASH;
+    w->rows[0] = (struct row){1005, 1};
+    w->n_segments = w->n_rows = 1;
+    if (!score_write(&f, w, 0))
+        for (int i = 0; i < 20; i++) w->activations[i] = (uint8_t)i;
+    free(w);
+    return f;
+}
+
+static inline struct frame *sample_scored(void)
+{
+    struct scored *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    *m = (struct scored){.batch = 12, .slot = 9, .position = 1, .part = 3, .n_parts = 2, .parts = {{1.5f, 2.5f, 77}, {-1.5f, 1, 78}},
+                         .n_candidates = 3, .candidates = {{60000, 1.5f, 3}, {70000, 1.25f, 1.25f}, {70001, 1.25f, 1.25f}}};
+    scored_write(&f, m, 0);
+    free(m);
+    return f;
+}
+
+/* A new frame: free it. NULL if it could not be written. */
+static inline struct frame *sample_frame(int i)
+{
+    struct frame *f = 0;
+    switch (i) {
+    case 0: greet_write(&f, &(struct greet){2, 4, 0x5a5a5a5a12345678}, 0); break;
+    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30}, 0); break;
+    case 2: return sample_assign();
+    case 3: accept_write(&f, &(struct accept){true, 1, 2, 3, 4, 5, 15}, 0); break;
+    case 4: return sample_piece();
+    case 5: empty_write(&f, M_PIECE_ACK, 0); break;
+    case 6: ready_write(&f, &(struct ready){123456789, 2.5}, 0); break;
+    case 7: return sample_rows(0);
+    case 8: return sample_rows(1);
+    case 9: return sample_result();
+    case 10: return sample_rows(2);
+    case 11: ping_write(&f, M_PING, &(struct ping){1, 2, 3}, 0); break;
+    case 12: ping_write(&f, M_PONG, &(struct ping){4, 5, 6}, 0); break;
+    case 13: empty_write(&f, M_REPORT_ASK, 0); break;
+    case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0); break;
+    case 15: empty_write(&f, M_STOP, 0); break;
+    case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
+    case 17: return sample_assign_vision();
+    case 18: return sample_see(M_SEE);
+    case 19: return sample_see(M_SEEN);
+    case 20: diary_ask_write(&f, &(struct diary_ask){1234567}, 0); break;
+    case 21: return sample_diary();
+    case 22: return sample_score();
+    case 23: return sample_scored();
+    }
+    return f;
+}
+
+union sample {
+    struct greet greet;
+    struct hello hello;
+    struct assign assign;
+    struct assign_vision assign_vision;
+    struct see see;
+    struct accept accept;
+    struct piece piece;
+    struct ready ready;
+    struct work work;
+    struct result result;
+    struct logits logits;
+    struct ping ping;
+    struct report report;
+    struct diary_ask diary_ask;
+    struct diary_part diary;
+    struct scored scored;
+    struct fault fault;
+};
+
+/* Reads the body by the type the head states. */
+static inline int sample_read_into(union sample *m, struct frame *f, struct err *why)
+{
+    switch (f->head.type) {
+    case M_GREET: return greet_read(&m->greet, f, why);
+    case M_HELLO: return hello_read(&m->hello, f, why);
+    case M_ASSIGN: return assign_read(&m->assign, f, why);
+    case M_ASSIGN_VISION: return assign_vision_read(&m->assign_vision, f, why);
+    case M_SEE: case M_SEEN: return see_read(&m->see, f, why);
+    case M_ACCEPT: return accept_read(&m->accept, f, why);
+    case M_PIECE: return piece_read(&m->piece, f, why);
+    case M_READY: return ready_read(&m->ready, f, why);
+    case M_WORK: return work_read(&m->work, f, why);
+    case M_RESULT: return result_read(&m->result, f, why);
+    case M_LOGITS: return logits_read(&m->logits, f, why);
+    case M_PING: case M_PONG: return ping_read(&m->ping, f, why);
+    case M_REPORT: return report_read(&m->report, f, why);
+    case M_DIARY_ASK: return diary_ask_read(&m->diary_ask, f, why);
+    case M_DIARY: return diary_part_read(&m->diary, f, why);
+    case M_SCORE: return score_read(&m->work, f, why);
+    case M_SCORED: return scored_read(&m->scored, f, why);
+    case M_FAULT: return fault_read(&m->fault, f, why);
+    default: return f->head.body_bytes ? fail(why, E_WIRE, "a body where none belongs, from worker %u", f->head.from) : 0;
+    }
+}
+
+/* Writes what was read. */
+static inline int sample_write(struct frame **out, unsigned type, union sample *m, struct err *why)
+{
+    switch (type) {
+    case M_GREET: return greet_write(out, &m->greet, why);
+    case M_HELLO: return hello_write(out, &m->hello, why);
+    case M_ASSIGN: return assign_write(out, &m->assign, why);
+    case M_ASSIGN_VISION: return assign_vision_write(out, &m->assign_vision, why);
+    case M_SEE: case M_SEEN: return see_write(out, type, &m->see, why);
+    case M_ACCEPT: return accept_write(out, &m->accept, why);
+    case M_PIECE: return piece_write(out, &m->piece, why);
+    case M_READY: return ready_write(out, &m->ready, why);
+    case M_WORK: return work_write(out, &m->work, why);
+    case M_RESULT: return result_write(out, &m->result, why);
+    case M_LOGITS: return logits_write(out, &m->logits, why);
+    case M_PING: case M_PONG: return ping_write(out, type, &m->ping, why);
+    case M_REPORT: return report_write(out, &m->report, why);
+    case M_DIARY_ASK: return diary_ask_write(out, &m->diary_ask, why);
+    case M_DIARY: return diary_part_write(out, &m->diary, why);
+    case M_SCORE: return score_write(out, &m->work, why);
+    case M_SCORED: return scored_write(out, &m->scored, why);
+    case M_FAULT: return fault_write(out, &m->fault, why);
+    default: return empty_write(out, type, why);
+    }
+}
+
+static inline int sample_read(struct frame *f, struct err *why)
+{
+    union sample *m = malloc(sizeof *m);
+    int code = sample_read_into(m, f, why);
+    free(m);
+    return code;
+}
+
+/* Reads `f` into a struct full of noise, writes it again. Rows and scores are copied as their users do. */
+static inline int sample_copy(struct frame **out, struct frame *f, struct err *why)
+{
+    union sample *m = malloc(sizeof *m);
+    memset(m, 0xa5, sizeof *m);
+    int code = sample_read_into(m, f, why);
+    bool see = f->head.type == M_SEE || f->head.type == M_SEEN;
+    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : see ? m->see.values : 0;
+    if (!code) code = sample_write(out, f->head.type, m, why);
+    size_t n = !rows ? 0 : (size_t)(frame_body(f) + f->head.body_bytes - rows);
+    if (!code && rows) memcpy(frame_body(*out) + (rows - frame_body(f)), rows, n);
+    free(m);
+    return code;
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* tests/unit/engine/divided_head_test.c — the coordinator's side of a divided head: what it asks of whom, and what it believes.
+ *
+ * Three workers with the parts 0-4, 5-15 and none; the last has none, so both others are asked. */
+#include "coordinator/engine/divided_head.h"
+#include "tests/support/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define HIDDEN 4
+#define WORDS 512 /* parts of 32 */
+
+struct table {
+    struct pipeline *pipe;
+    struct model model;
+    struct port *ports[4];
+    struct gather *gather;
+    struct result *result;
+};
+
+static int open_table(struct table *t, struct err *why)
+{
+    static const struct share shares[] = {{0, 3, 0, 5}, {3, 5, 5, 16}, {5, 7, 16, 16}};
+    *t = (struct table){.pipe = calloc(1, sizeof *t->pipe), .result = calloc(1, sizeof *t->result)};
+    t->model.config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
+    t->pipe->model = &t->model;
+    t->pipe->stages = t->pipe->plan.stages = 3;
+    t->pipe->plan.capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
+    for (int i = 0; i < 3; i++) {
+        t->pipe->plan.stage[i].share = shares[i];
+        snprintf(t->pipe->nodes[i + 1].name, sizeof t->pipe->nodes[i + 1].name, "worker %d", i + 1);
+    }
+    TRY(port_open_here(t->ports, 4, why));
+    t->pipe->port = t->ports[0];
+    return gather_open(&t->gather, t->pipe, why);
+}
+
+static void close_table(struct table *t)
+{
+    gather_close(&t->gather);
+    for (int i = 0; i < 4; i++) port_close(&t->ports[i]);
+    free(t->pipe);
+    free(t->result);
+}
+
+static struct segment row_of(uint32_t slot, uint32_t position)
+{
+    return (struct segment){.slot = slot, .position = position, .rows = 1, .flags = SEG_WANT_TOKEN, .sampling = {.top_p = 1, .repeat_penalty = 1}};
+}
+
+/* The last stage wants these rows scored. */
+static int ask(struct table *t, uint64_t batch, const struct segment *rows, uint32_t n, uint32_t cols, struct err *why)
+{
+    struct work *w = calloc(1, sizeof *w);
+    struct frame *f = 0;
+    *w = (struct work){.batch = batch, .n_segments = n, .n_rows = n, .cols = cols};
+    memcpy(w->segments, rows, n * sizeof *rows);
+    for (uint32_t i = 0; i < n; i++) w->rows[i].sees = rows[i].position;
+    int code = score_write(&f, w, why);
+    for (uint32_t i = 0; i < n * cols * 4 && !code; i++) w->activations[i] = (uint8_t)i;
+    if (!code) f->head.from = 3, code = gather_ask(t->gather, f, why);
+    frame_free(f);
+    free(w);
+    return code;
+}
+
+static const struct candidate best[2][2] = {{{7, 3, 3}, {159, 2, 2}}, {{160, 5, 6}, {511, 3, 3}}};
+
+static struct scored *say(int node, uint64_t batch, uint32_t slot, uint32_t position)
+{
+    struct scored *s = calloc(1, sizeof *s);
+    *s = (struct scored){.batch = batch, .slot = slot, .position = position, .part = node == 1 ? 0 : 5, .n_parts = node == 1 ? 5 : 11, .n_candidates = 1};
+    for (uint32_t i = 0; i < s->n_parts; i++) s->parts[i] = (struct part_sum){node == 1 ? 3 : 5, 1, 0};
+    s->candidates[0] = best[node - 1][0];
+    return s;
+}
+
+static int take(struct table *t, int node, struct scored *s, bool *done, struct err *why)
+{
+    struct frame *f = 0;
+    int code = scored_write(&f, s, why);
+    if (!code) f->head.from = (uint16_t)node, code = gather_take(t->gather, f, done, t->result, why);
+    frame_free(f);
+    free(s);
+    return code;
+}
+
+/* What a worker hears: the rows just as the last stage sent them. */
+static void hears(struct table *t, int node, uint64_t batch, uint32_t rows)
+{
+    struct frame *f = 0;
+    struct work *w = calloc(1, sizeof *w);
+    NEED(port_recv(t->ports[node], &f, 1000, why));
+    CHECK(f && f->head.type == M_SCORE, "worker %d", node);
+    NEED(score_read(w, f, why));
+    CHECK(w->batch == batch && w->n_rows == rows && w->activations[5] == 5);
+    frame_free(f);
+    free(w);
+}
+
+TEST(a_token_needs_all_parts_of_the_head_in_any_order)
+{
+    struct table t;
+    bool done;
+    NEED(open_table(&t, why));
+    const struct segment rows[] = {row_of(2, 9), row_of(0, 4)};
+    NEED(ask(&t, 11, rows, 2, HIDDEN, why));
+    hears(&t, 1, 11, 2);
+    hears(&t, 2, 11, 2);
+    NEED(take(&t, 2, say(2, 11, 2, 9), &done, why));
+    NEED(take(&t, 2, say(2, 11, 0, 4), &done, why));
+    CHECK(!done);
+    NEED(take(&t, 1, say(1, 11, 2, 9), &done, why));
+    CHECK(!done);
+    NEED(take(&t, 1, say(1, 11, 0, 4), &done, why));
+    const double sum = log(5 * exp(3) + 11 * exp(5));
+    CHECK(done && t.result->batch == 11 && t.result->n_tokens == 2);
+    CHECK(t.result->tokens[0].slot == 2 && t.result->tokens[0].position == 9 && t.result->tokens[0].id == 160);
+    CHECK(t.result->tokens[1].slot == 0 && t.result->tokens[1].id == 160);
+    CHECK(fabs((double)t.result->tokens[0].logprob - (6 - sum)) < 1e-5, "by the score without the penalty: %g", (double)t.result->tokens[0].logprob);
+    NEED(ask(&t, 12, rows, 2, HIDDEN, why)); /* the slots wait no more */
+    close_table(&t);
+}
+
+TEST(rows_nobody_awaits_are_refused)
+{
+    struct table t;
+    struct err e = {0};
+    NEED(open_table(&t, why));
+    const struct segment good[] = {row_of(0, 4)}, beyond[] = {row_of(3, 4)}, again[] = {row_of(1, 4), row_of(1, 5)};
+    CHECK(ask(&t, 1, good, 1, HIDDEN + 1, &e) == E_WIRE && strstr(e.text, "1 rows of 5 values"), "%s", e.text);
+    CHECK(ask(&t, 1, beyond, 1, HIDDEN, &e) == E_WIRE && strstr(e.text, "slot 3 of 3"), "%s", e.text);
+    CHECK(ask(&t, 1, again, 2, HIDDEN, &e) == E_WIRE && strstr(e.text, "slot 1"), "%s", e.text);
+    NEED(ask(&t, 2, good, 1, HIDDEN, why));
+    CHECK(ask(&t, 2, (struct segment[]){row_of(2, 0)}, 1, HIDDEN, &e) == E_WIRE && strstr(e.text, "micro-batch 2"), "%s", e.text);
+    CHECK(ask(&t, 3, good, 1, HIDDEN, &e) == E_WIRE && strstr(e.text, "while it is being scored"), "%s", e.text);
+    NEED(ask(&t, 3, (struct segment[]){row_of(2, 0)}, 1, HIDDEN, why));
+    close_table(&t);
+    NEED(open_table(&t, why));
+    NEED(ask(&t, 1, (struct segment[]){row_of(0, 0)}, 1, HIDDEN, why));
+    NEED(ask(&t, 2, (struct segment[]){row_of(1, 0)}, 1, HIDDEN, why));
+    CHECK(ask(&t, 3, (struct segment[]){row_of(2, 0)}, 1, HIDDEN, &e) == E_WIRE, "more than are in flight");
+    close_table(&t);
+}
+
+TEST(scores_that_were_not_asked_for_are_refused)
+{
+    struct table t;
+    struct err e = {0};
+    bool done;
+    NEED(open_table(&t, why));
+    CHECK(take(&t, 1, say(1, 1, 0, 4), &done, &e) == E_WIRE && strstr(e.text, "not its turn"), "%s", e.text);
+    NEED(ask(&t, 1, (struct segment[]){row_of(0, 4), row_of(1, 6)}, 2, HIDDEN, why));
+    CHECK(take(&t, 1, say(1, 1, 1, 6), &done, &e) == E_WIRE && strstr(e.text, "worker 1 scored the row at position 6 of slot 1"), "%s", e.text);
+    CHECK(take(&t, 1, say(1, 1, 0, 5), &done, &e) == E_WIRE && strstr(e.text, "position 5"), "%s", e.text);
+    CHECK(take(&t, 1, say(1, 2, 0, 4), &done, &e) == E_WIRE && strstr(e.text, "micro-batch 2"), "%s", e.text);
+    CHECK(take(&t, 1, say(2, 1, 0, 4), &done, &e) == E_WIRE && strstr(e.text, "it has 5 from 0 on"), "%s", e.text);
+    CHECK(take(&t, 3, say(2, 1, 0, 4), &done, &e) == E_WIRE && strstr(e.text, "it has 0"), "%s", e.text);
+    struct scored *s = say(1, 1, 0, 4);
+    s->candidates[0].id = 160;
+    CHECK(take(&t, 1, s, &done, &e) == E_WIRE && strstr(e.text, "names the word 160"), "%s", e.text);
+    NEED(take(&t, 1, say(1, 1, 0, 4), &done, why));
+    NEED(take(&t, 1, say(1, 1, 1, 6), &done, why));
+    CHECK(take(&t, 1, say(1, 1, 0, 4), &done, &e) == E_WIRE, "there is nothing more to say");
+    close_table(&t);
+}
+
+TEST(a_score_that_is_no_number_ends_the_run_with_its_name)
+{
+    struct table t;
+    struct err e = {0};
+    bool done;
+    NEED(open_table(&t, why));
+    struct segment row = row_of(0, 4);
+    row.request = 77;
+    NEED(ask(&t, 1, &row, 1, HIDDEN, why));
+    NEED(take(&t, 1, say(1, 1, 0, 4), &done, why));
+    struct scored *s = say(2, 1, 0, 4);
+    s->parts[3].sum = NAN;
+    CHECK(take(&t, 2, s, &done, &e) == E_WORKER && strstr(e.text, "request 77 at position 4"), "%s", e.text);
+    close_table(&t);
+}
+
+TEST(a_whole_head_needs_no_gathering)
+{
+    struct table t;
+    NEED(open_table(&t, why));
+    gather_close(&t.gather);
+    t.pipe->plan.stage[0].share.part_end = t.pipe->plan.stage[1].share.part_end = t.pipe->plan.stage[1].share.part = 0;
+    t.pipe->plan.stage[2].share.part = 0;
+    NEED(gather_open(&t.gather, t.pipe, why));
+    CHECK(!t.gather);
+    close_table(&t);
+}

@@ -1,0 +1,321 @@
+/* tests/unit/engine/scheduler_test.c — the scheduler against invented requests: nothing lost, nothing twice. */
+#include "coordinator/engine/scheduler.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+struct world { /* seeded, so a failure can be played again */
+    uint64_t seed;
+};
+
+static uint32_t dice(struct world *w, uint32_t n) /* 0..n-1 */
+{
+    w->seed ^= w->seed << 13;
+    w->seed ^= w->seed >> 7;
+    w->seed ^= w->seed << 17;
+    return (uint32_t)((w->seed >> 11) % n);
+}
+
+#define PEOPLE 24
+#define SPANS 4
+
+struct person { /* one request as the test knows it */
+    uint32_t known, sent, back; /* rows told, seen in a batch, come back */
+    uint32_t slot, turns;       /* turns left: decodes or prompts */
+    uint32_t since;             /* batches since its rows became known */
+    bool added, ended, decode_in_flight, token_due;
+    struct span spans[SPANS];
+    uint32_t n_spans;
+};
+
+struct trial {
+    struct world world;
+    struct scheduler *s;
+    struct scheduler_limits limits;
+    struct person people[PEOPLE];
+    struct schedule_batch flying[8]; /* in order; moves copied */
+    struct move moves[8][PEOPLE];
+    uint32_t n_flying, n_added, n_ended, slots_in_use;
+    uint32_t longest_wait;
+};
+
+static uint32_t pick_spans(struct trial *t, uint32_t rows, struct span *out)
+{
+    uint32_t n = 0, at = 0;
+    while (n < SPANS && dice(&t->world, 3)) {
+        uint32_t first = at + dice(&t->world, 20), len = 1 + dice(&t->world, t->limits.rows);
+        if (first >= rows || len > rows - first) break;
+        out[n++] = (struct span){first, len};
+        at = first + len;
+    }
+    return n;
+}
+
+static void tell(struct trial *t, uint32_t i, uint32_t rows, bool first)
+{
+    struct person *p = &t->people[i];
+    struct span spans[SPANS];
+    uint32_t n = rows > 1 ? pick_spans(t, rows, spans) : 0;
+    if (first) NEED(schedule_add(t->s, i, rows, spans, n, why));
+    else NEED(schedule_more(t->s, i, rows, spans, n, why));
+    for (uint32_t k = 0; k < n; k++) p->spans[k] = (struct span){p->known + spans[k].first, spans[k].n};
+    p->n_spans = n;
+    p->known += rows;
+    p->since = 0;
+}
+
+static void check_move(struct trial *t, const struct move *m)
+{
+    struct person *p = &t->people[m->request];
+    CHECK(m->rows > 0 && m->position == p->sent, "request %u: rows from %u, wanted %u", m->request, m->position,
+          p->sent);
+    CHECK(m->start == (p->sent == 0));
+    if (m->start) p->slot = m->slot, t->slots_in_use++;
+    CHECK(m->slot == p->slot && m->slot < t->limits.slots);
+    for (uint32_t i = 0; i < PEOPLE; i++) {
+        const struct person *o = &t->people[i];
+        CHECK(o == p || o->ended || !o->sent || o->slot != m->slot, "slot %u has two owners", m->slot);
+    }
+    CHECK(!p->decode_in_flight, "request %u has two decodes in flight", m->request);
+    p->sent += m->rows;
+    CHECK(p->sent <= p->known);
+    CHECK(m->want_token == (p->sent == p->known));
+    for (uint32_t k = 0; k < p->n_spans; k++) {
+        uint32_t first = p->spans[k].first, end = first + p->spans[k].n;
+        CHECK(p->sent <= first || p->sent >= end, "request %u: span %u..%u cut at %u", m->request, first, end, p->sent);
+    }
+    if (m->want_token) p->decode_in_flight = p->token_due = true;
+    p->since = 0;
+}
+
+static void check_batch(struct trial *t, struct schedule_batch *b, uint64_t number)
+{
+    uint32_t rows = 0;
+    CHECK(b->id == number);
+    CHECK(b->n_moves > 0 && b->rows <= t->limits.rows);
+    CHECK(schedule_in_flight(t->s) <= t->limits.in_flight);
+    for (uint32_t i = 0; i < PEOPLE; i++) /* those who have a slot and something to send */
+        if (t->people[i].added && t->people[i].sent < t->people[i].known && !t->people[i].ended) {
+            if (t->people[i].sent) t->people[i].since++;
+            if (t->people[i].since > t->longest_wait) t->longest_wait = t->people[i].since;
+        }
+    for (uint32_t i = 0; i < b->n_moves; i++) {
+        rows += b->moves[i].rows;
+        for (uint32_t k = 0; k < i; k++) CHECK(b->moves[k].request != b->moves[i].request);
+        check_move(t, &b->moves[i]);
+    }
+    CHECK(rows == b->rows);
+    CHECK(t->slots_in_use <= t->limits.slots);
+    memcpy(t->moves[t->n_flying], b->moves, b->n_moves * sizeof *b->moves);
+    t->flying[t->n_flying] = *b;
+    t->flying[t->n_flying].moves = t->moves[t->n_flying];
+    t->n_flying++;
+}
+
+static void person_goes_on(struct trial *t, uint32_t i)
+{
+    struct person *p = &t->people[i];
+    uint32_t rows = dice(&t->world, 6) ? 1 : 1 + dice(&t->world, 100);
+    if (p->turns && p->known + rows <= t->limits.context) {
+        p->turns--;
+        tell(t, i, rows, false);
+        return;
+    }
+    NEED(schedule_end(t->s, i, why));
+    p->ended = true;
+    t->n_ended++;
+    t->slots_in_use--;
+}
+
+static void batch_returns(struct trial *t)
+{
+    struct schedule_batch b = t->flying[0];
+    const struct schedule_batch *found = schedule_find(t->s, b.id);
+    CHECK(found && !memcmp(found->moves, b.moves, b.n_moves * sizeof *b.moves), "moves changed while in flight");
+    NEED(schedule_done(t->s, b.id, why));
+    for (uint32_t i = 0; i < b.n_moves; i++) {
+        struct person *p = &t->people[b.moves[i].request];
+        p->back += b.moves[i].rows;
+        if (!b.moves[i].want_token) continue;
+        p->decode_in_flight = p->token_due = false;
+        CHECK(p->back == p->known && schedule_idle(t->s, b.moves[i].request));
+        person_goes_on(t, b.moves[i].request);
+    }
+    t->n_flying--;
+    memmove(t->flying, t->flying + 1, t->n_flying * sizeof *t->flying);
+    memmove(t->moves, t->moves + 1, t->n_flying * sizeof *t->moves);
+    for (uint32_t i = 0; i < t->n_flying; i++) t->flying[i].moves = t->moves[i];
+}
+
+static void run_trial(struct trial *t, uint64_t seed)
+{
+    memset(t, 0, sizeof *t);
+    t->world.seed = seed * 0x9e3779b97f4a7c15ull | 1;
+    uint32_t slots = 1 + dice(&t->world, 10), in_flight = 1 + dice(&t->world, 7), rows = 1 + dice(&t->world, 64);
+    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4)};
+    NEED(scheduler_open(&t->s, &t->limits, why));
+    uint64_t number = 0;
+    for (uint32_t step = 0; t->n_ended < PEOPLE; step++) {
+        if (step > 60000) {
+            CHECK(false, "seed %llu: %u of %u have ended", (unsigned long long)seed, t->n_ended, PEOPLE);
+            break;
+        }
+        if (t->n_added < PEOPLE && !dice(&t->world, 4)) {
+            t->people[t->n_added].added = true;
+            t->people[t->n_added].turns = dice(&t->world, 60);
+            tell(t, t->n_added, 1 + dice(&t->world, 300), true);
+            t->n_added++;
+        }
+        struct schedule_batch b;
+        if (dice(&t->world, 4) && schedule_next(t->s, &b)) check_batch(t, &b, number++);
+        else if (t->n_flying && dice(&t->world, 2)) batch_returns(t);
+        else if (t->n_added == PEOPLE && !t->n_flying && schedule_next(t->s, &b)) check_batch(t, &b, number++);
+    }
+    CHECK(schedule_in_flight(t->s) == 0 && schedule_waiting(t->s) == 0);
+    for (uint32_t i = 0; i < PEOPLE; i++)
+        CHECK(t->people[i].back == t->people[i].known && t->people[i].sent == t->people[i].known);
+    scheduler_close(&t->s);
+}
+
+TEST(every_row_goes_once_in_order_and_everything_ends)
+{
+    static struct trial t;
+    for (uint64_t seed = 1; seed <= 400; seed++) run_trial(&t, seed);
+}
+
+/* The worst of these worlds has micro-batches of one row and nine prompts of up to 300 rows in front: 512 here. The
+ * bound has nothing to do with how long the others talk, which is several thousand micro-batches. */
+TEST(no_one_waits_for_ever_however_long_the_others_talk)
+{
+    static struct trial t;
+    uint32_t worst = 0;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        run_trial(&t, seed);
+        if (t.longest_wait > worst) worst = t.longest_wait;
+    }
+    CHECK(worst > 0 && worst < 1000, "%u micro-batches left without a row of someone", worst);
+}
+
+static struct scheduler *open_with(uint32_t slots, uint32_t in_flight, uint32_t rows)
+{
+    struct scheduler *s;
+    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0};
+    return scheduler_open(&s, &l, NULL) ? NULL : s;
+}
+
+TEST(a_span_as_long_as_a_batch_gets_in_between_decodes)
+{
+    struct scheduler *s = open_with(4, 2, 64);
+    for (uint32_t i = 0; i < 3; i++) NEED(schedule_add(s, i, 4, NULL, 0, why));
+    uint32_t waited = 0;
+    bool gone = false, asked = false;
+    for (int step = 0; step < 100 && !gone; step++) {
+        struct schedule_batch b;
+        while (schedule_next(s, &b)) {
+            for (uint32_t i = 0; i < b.n_moves; i++) gone |= b.moves[i].request == 3 && b.moves[i].rows >= 64;
+            waited += asked && !gone;
+        }
+        for (uint64_t id = 0; id < 1000; id++) {
+            const struct schedule_batch *f = schedule_find(s, id);
+            if (!f) continue;
+            struct move moves[4];
+            uint32_t n = f->n_moves;
+            memcpy(moves, f->moves, n * sizeof *moves);
+            NEED(schedule_done(s, id, why));
+            for (uint32_t i = 0; i < n; i++)
+                if (moves[i].want_token && moves[i].request < 3)
+                    NEED(schedule_more(s, moves[i].request, 1, NULL, 0, why));
+            break;
+        }
+        if (step != 10) continue;
+        NEED(schedule_add(s, 3, 64, &(struct span){0, 64}, 1, why));
+        asked = true;
+    }
+    CHECK(gone && waited <= 6, "the span waited for %u micro-batches", waited);
+    scheduler_close(&s);
+}
+
+TEST(one_long_prompt_streams_in_many_pieces)
+{
+    struct scheduler *s = open_with(2, 4, 128);
+    NEED(schedule_add(s, 0, 1300, NULL, 0, why));
+    struct schedule_batch b;
+    for (uint32_t sent = 0, id = 0; id < 4; id++, sent += b.rows)
+        CHECK(schedule_next(s, &b) && b.rows >= 32 && b.rows <= 1300 / 20 && b.moves[0].position == sent, "%u rows", b.rows);
+    CHECK(!schedule_next(s, &b));
+    scheduler_close(&s);
+}
+
+TEST(stages_of_one_or_two_threads_take_shorter_pieces)
+{
+    for (uint32_t threads = 0; threads < 5; threads++) {
+        struct scheduler *s;
+        struct scheduler_limits l = {2, 3, 128, 4096, 2, threads};
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 256, NULL, 0, why));
+        struct schedule_batch b;
+        const bool few = threads == 1 || threads == 2;
+        CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 32), "%u threads: %u rows", threads, b.rows);
+        scheduler_close(&s);
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 1024, NULL, 0, why));
+        CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 64), "%u threads: %u of 1024 rows", threads, b.rows);
+        scheduler_close(&s);
+        NEED(scheduler_open(&s, &l, why));
+        NEED(schedule_add(s, 0, 700, NULL, 0, why));
+        CHECK(schedule_next(s, &b) && b.rows % 16 == 0, "%u threads: %u rows are no whole tiles", threads, b.rows);
+        scheduler_close(&s);
+    }
+}
+
+TEST(short_prompts_are_spread_over_an_empty_pipe)
+{
+    struct scheduler *s = open_with(8, 4, 512);
+    for (uint32_t i = 0; i < 4; i++) NEED(schedule_add(s, i, 50, NULL, 0, why));
+    struct schedule_batch b;
+    uint32_t n = 0, most = 0;
+    while (schedule_next(s, &b)) n++, most = b.rows > most ? b.rows : most;
+    CHECK(n == 4 && most <= 66, "%u micro-batches, the largest of %u rows", n, most);
+    scheduler_close(&s);
+
+    s = open_with(8, 4, 512); /* too little to divide */
+    NEED(schedule_add(s, 0, 40, NULL, 0, why));
+    CHECK(schedule_next(s, &b) && b.rows == 40);
+    scheduler_close(&s);
+}
+
+TEST(a_request_that_can_never_fit_is_refused_with_the_numbers)
+{
+    struct scheduler *s = open_with(2, 3, 64);
+    struct err no = {0};
+    CHECK(schedule_add(s, 0, 4097, NULL, 0, &no) == E_USAGE && strstr(no.text, "4096") && strstr(no.text, "4097"));
+    CHECK(schedule_add(s, 0, 0, NULL, 0, &no) == E_USAGE);
+    CHECK(schedule_add(s, 0, 100, &(struct span){0, 65}, 1, &no) == E_USAGE && strstr(no.text, "65"));
+    CHECK(schedule_add(s, 0, 100, &(struct span){90, 11}, 1, &no) == E_USAGE);
+    struct span twice[2] = {{0, 10}, {9, 5}};
+    CHECK(schedule_add(s, 0, 100, twice, 2, &no) == E_USAGE);
+    NEED(schedule_add(s, 0, 4096, NULL, 0, why));
+    CHECK(schedule_add(s, 0, 1, NULL, 0, &no) == E_INTERNAL);
+    scheduler_close(&s);
+}
+
+TEST(what_is_in_flight_can_neither_end_nor_go_on)
+{
+    struct scheduler *s = open_with(1, 3, 64);
+    struct err no = {0};
+    struct schedule_batch b;
+    NEED(schedule_add(s, 0, 5, NULL, 0, why));
+    NEED(schedule_add(s, 1, 5, NULL, 0, why));
+    NEED(schedule_add(s, 2, 5, NULL, 0, why));
+    CHECK(schedule_waiting(s) == 2);
+    CHECK(schedule_next(s, &b) && !schedule_next(s, &b) && !schedule_idle(s, 0));
+    CHECK(schedule_end(s, 0, &no) == E_INTERNAL && schedule_more(s, 0, 1, NULL, 0, &no) == E_INTERNAL);
+    CHECK(schedule_done(s, 7, &no) == E_WIRE && strstr(no.text, "7"));
+    NEED(schedule_done(s, 0, why));
+    CHECK(schedule_done(s, 0, &no) == E_WIRE);
+    CHECK(!schedule_next(s, &b)); /* waits for more or end */
+    NEED(schedule_end(s, 1, why)); /* never had a slot */
+    NEED(schedule_end(s, 0, why));
+    CHECK(schedule_waiting(s) == 0 && schedule_next(s, &b) && b.moves[0].request == 2 && b.moves[0].start);
+    scheduler_close(&s);
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# tests/unit/kernels/neon.sh — the NEON kernels against ref.c on a machine that is no ARM: cross-compiles the kernels, a
+# stage of the picture encoder and their four tests, and runs them under qemu's user mode. Prints what the tests print,
+# a line a claim; skips where the tools
+# are missing.
+#
+#   tests/unit/kernels/neon.sh [WORD…]      only claims whose name holds a word
+#   NEON_CC  the compiler, aarch64-linux-gnu-gcc     QEMU  the emulator with its options     B  where to build
+set -eu
+cd "$(dirname "$0")/../../.."
+CC=${NEON_CC:-aarch64-linux-gnu-gcc}
+QEMU=${QEMU:-qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max}
+out=${B:-build}/neon
+
+for tool in "$CC" "${QEMU%% *}"; do
+    command -v "$tool" >/dev/null || { echo "skip neon_equals_ref_under_qemu: $tool is not installed"; exit 0; }
+done
+
+# Only what they need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
+sources="base/error base/clock tests/support/check partition/format/panels partition/format/blocks partition/model/memory
+         worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
+         base/threads partition/model/vision_config partition/model/vision_memory partition/model/vision_weights
+         partition/format/quantize partition/format/quantize_q6
+         worker/stage/region worker/encoder/vision worker/encoder/vision_attention worker/encoder/encoder_weights"
+warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
+flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
+mkdir -p "$out"
+objects=
+for s in $sources tests/unit/kernels/kernels_test tests/unit/kernels/kernels_truth_test tests/unit/kernels/vision_kernels_test \
+         tests/unit/encoder/vision_test; do
+    o=$out/$(basename "$s").o
+    extra=
+    case $s in */neon) extra="-O3 -march=armv8.2-a+dotprod" ;; esac
+    # shellcheck disable=SC2086
+    $CC $flags $extra -c "$s.c" -o "$o"
+    case $s in tests/unit/*) ;; *) objects="$objects $o" ;; esac
+done
+
+status=0
+for t in kernels_test kernels_truth_test vision_kernels_test vision_test; do
+    # shellcheck disable=SC2086
+    $CC -fopenmp -Wl,--gc-sections $objects "$out/$t.o" -lm -o "$out/$t"
+    [ $# -gt 0 ] || [ $t != vision_test ] || set -- same # how a picture is cut is not the emulator's affair
+    $QEMU "$out/$t" "$@" || status=1
+done
+exit $status

@@ -1,0 +1,254 @@
+/* tests/unit/model/vision_config_test.c — an encoder's file: its sizes, its tensors under old and new names, what is refused. */
+#define _GNU_SOURCE
+#include "partition/model/vision_memory.h"
+#include "tests/support/check.h"
+#include "tests/support/forge.h"
+
+/* A small sound encoder: 16 patches, one token. A claim takes a thing out, changes one, or adds some. */
+struct recipe {
+    const char *without; /* a key or a tensor */
+    const char *arch, *projector;
+    uint32_t image, heads, hidden;
+    uint32_t matrices;     /* their type */
+    bool swapped;          /* as older files name the ffn */
+    const char *misshapen; /* a tensor with one column too many */
+    const char *extra;     /* a tensor that does not belong */
+    void (*add)(struct forge *f);
+};
+
+static const struct recipe plain = {.arch = "clip", .projector = "gemma3", .image = 8, .heads = 2, .hidden = 24,
+                                    .matrices = T_F16};
+#define WIDTH 32
+#define FFN 64
+#define LAYERS 2
+
+static bool has(const struct recipe *r, const char *name)
+{
+    return !r->without || strcmp(r->without, name);
+}
+
+static void put_u32(struct forge *f, const struct recipe *r, const char *name, uint32_t v)
+{
+    if (has(r, name)) forge_u32(f, name, v);
+}
+
+static void put_tensor(struct forge *f, const struct recipe *r, uint64_t *offset, const char *name, uint32_t type,
+                       uint32_t n_dims, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    if (!has(r, name)) return;
+    if (r->misshapen && !strcmp(r->misshapen, name)) a += block_info(type)->elems;
+    const uint64_t dims[4] = {a, b, c, d};
+    forge_tensor(f, name, type, n_dims, dims, *offset);
+    *offset += (block_row_bytes(type, a) * b * c * d + 31) / 32 * 32;
+}
+
+static void put_layer(struct forge *f, const struct recipe *r, uint64_t *at, int layer)
+{
+    const struct {
+        const char *name;
+        uint64_t cols, rows;
+    } matrices[] = {{"attn_q", WIDTH, WIDTH}, {"attn_k", WIDTH, WIDTH}, {"attn_v", WIDTH, WIDTH}, {"attn_out", WIDTH, WIDTH},
+                    {r->swapped ? "ffn_down" : "ffn_up", WIDTH, FFN}, {r->swapped ? "ffn_up" : "ffn_down", FFN, WIDTH}};
+    char name[80];
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "v.blk.%d.%s.weight", layer, matrices[i].name);
+        put_tensor(f, r, at, name, r->matrices, 2, matrices[i].cols, matrices[i].rows, 1, 1);
+        snprintf(name, sizeof name, "v.blk.%d.%s.bias", layer, matrices[i].name);
+        put_tensor(f, r, at, name, T_F32, 1, matrices[i].rows, 1, 1, 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "v.blk.%d.ln%d.%s", layer, 1 + i / 2, i % 2 ? "bias" : "weight");
+        put_tensor(f, r, at, name, T_F32, 1, WIDTH, 1, 1, 1);
+    }
+}
+
+static struct forge *cook(const struct recipe *r)
+{
+    struct forge *f = forge_new();
+    uint64_t at = 0;
+    forge_string(f, "general.architecture", r->arch);
+    if (has(r, "clip.projector_type")) forge_string(f, "clip.projector_type", r->projector);
+    put_u32(f, r, "clip.vision.image_size", r->image);
+    put_u32(f, r, "clip.vision.patch_size", 2);
+    put_u32(f, r, "clip.vision.embedding_length", WIDTH);
+    put_u32(f, r, "clip.vision.feed_forward_length", FFN);
+    put_u32(f, r, "clip.vision.block_count", LAYERS);
+    put_u32(f, r, "clip.vision.attention.head_count", r->heads);
+    put_u32(f, r, "clip.vision.projection_dim", r->hidden);
+    if (has(r, "clip.vision.attention.layer_norm_epsilon")) forge_f32(f, "clip.vision.attention.layer_norm_epsilon", 1e-6f);
+    if (r->add) r->add(f);
+    put_tensor(f, r, &at, "v.patch_embd.weight", T_F32, 4, 2, 2, 3, WIDTH);
+    put_tensor(f, r, &at, "v.patch_embd.bias", T_F32, 1, WIDTH, 1, 1, 1);
+    put_tensor(f, r, &at, "v.position_embd.weight", T_F32, 2, WIDTH, 16, 1, 1);
+    for (int i = 0; i < LAYERS; i++) put_layer(f, r, &at, i);
+    put_tensor(f, r, &at, "v.post_ln.weight", T_F32, 1, WIDTH, 1, 1, 1);
+    put_tensor(f, r, &at, "v.post_ln.bias", T_F32, 1, WIDTH, 1, 1, 1);
+    put_tensor(f, r, &at, "mm.soft_emb_norm.weight", T_F32, 1, WIDTH, 1, 1, 1);
+    put_tensor(f, r, &at, "mm.input_projection.weight", T_F16, 2, 24, WIDTH, 1, 1);
+    if (r->extra) put_tensor(f, r, &at, r->extra, T_F32, 1, 8, 1, 1, 1);
+    forge_data(f, 32, at);
+    return f;
+}
+
+static int open_recipe(struct vision_model **m, const struct recipe *r, struct err *why)
+{
+    struct forge *f = cook(r);
+    char path[64];
+    int fd = memory_file(f->b, f->n, path), rc = vision_open(m, path, why);
+    close(fd);
+    free(f);
+    return rc;
+}
+
+static void refused(struct recipe r, const char *word)
+{
+    struct vision_model *m;
+    struct err no = {0};
+    int rc = open_recipe(&m, &r, &no);
+    CHECK(rc == E_FILE && strstr(no.text, word) && !m, "wanted \"%s\", got %d: %s", word, rc, no.text);
+    vision_close(&m);
+}
+
+#define REFUSED(change, word)                                                                                          \
+    do {                                                                                                               \
+        struct recipe r = plain;                                                                                       \
+        change;                                                                                                        \
+        refused(r, word);                                                                                              \
+    } while (0)
+
+/* ---- what is read ---- */
+
+TEST(an_encoder_is_read)
+{
+    struct vision_model *m;
+    NEED(open_recipe(&m, &plain, why));
+    const struct vision_config *c = &m->config;
+    CHECK(vision_patches(c) == 16 && vision_tokens(c) == 1 && vision_pixels(c) == 12 && vision_head_dim(c) == 16);
+    CHECK(c->layers == LAYERS && c->pool == 4 && c->hidden == 24 && c->mean[2] == 0.5f && c->deviation[0] == 0.5f);
+    vision_close(&m);
+}
+
+TEST(the_real_encoder_has_439_tensors)
+{
+    const struct vision_share all = {0, 27, true, true};
+    CHECK(vision_share_count(all) == 439, "%zu", vision_share_count(all));
+}
+
+static void add_pool(struct forge *f)
+{
+    forge_u32(f, "clip.vision.projector.scale_factor", 2);
+}
+
+TEST(another_pooling_is_read)
+{
+    struct vision_model *m;
+    struct recipe r = plain;
+    r.add = add_pool;
+    NEED(open_recipe(&m, &r, why));
+    CHECK(m->config.pool == 2 && vision_tokens(&m->config) == 4);
+    vision_close(&m);
+}
+
+TEST(old_names_of_the_ffn_mean_the_same)
+{
+    struct vision_model *m;
+    for (int swapped = 0; swapped < 2; swapped++) {
+        struct recipe r = plain;
+        r.swapped = swapped;
+        NEED(open_recipe(&m, &r, why));
+        const struct gguf_tensor *up = gguf_tensor(m->file, swapped ? "v.blk.1.ffn_down.weight" : "v.blk.1.ffn_up.weight");
+        const struct vision_tensor *t = &m->layer_tensors[V_LAYER_ROLES + V_UP];
+        CHECK(t->rows == FFN && t->cols == WIDTH && t->data == up->data, "swapped %d", swapped);
+        t = &m->layer_tensors[V_LAYER_ROLES + V_DOWN_BIAS];
+        CHECK(t->rows == 1 && t->cols == WIDTH, "swapped %d", swapped);
+        vision_close(&m);
+    }
+}
+
+TEST(shares_add_up_to_the_encoder)
+{
+    struct vision_model *m;
+    NEED(open_recipe(&m, &plain, why));
+    struct vision_tensor all[64], cut[64];
+    const struct vision_share whole = {0, 2, true, true}, first = {0, 1, true, false}, last = {1, 2, false, true};
+    vision_share_tensors(m, whole, all);
+    vision_share_tensors(m, first, cut);
+    vision_share_tensors(m, last, cut + vision_share_count(first));
+    CHECK(vision_share_count(first) + vision_share_count(last) == vision_share_count(whole));
+    CHECK(!memcmp(all, cut, vision_share_count(whole) * sizeof *all));
+    struct err why_not;
+    CHECK(!vision_share_check(&m->config, whole, all, &why_not));
+    vision_close(&m);
+}
+
+TEST(q8_0_fills_up_its_blocks_and_spares_memory)
+{
+    const struct vision_tensor down = {V_DOWN, 0, T_F16, 1152, 4304, NULL}, bias = {V_O_BIAS, 0, T_F32, 1, 1152, NULL},
+                               projection = {V_PROJECTION, 0, T_F16, 1152, 2560, NULL};
+    struct vision_kept k = vision_kept(&down, VISION_Q8_0);
+    CHECK(k.type == T_Q8_0 && k.rows == 1152 && k.cols == 4320, "%u [%u, %u]", k.type, k.rows, k.cols);
+    k = vision_kept(&down, VISION_AS_FILE);
+    CHECK(k.type == T_F16 && k.cols == 4304);
+    k = vision_kept(&bias, VISION_Q8_0);
+    CHECK(k.type == T_F32);
+    k = vision_kept(&projection, VISION_Q8_0);
+    CHECK(k.type == T_F16 && k.rows == 2560 && k.cols == 1152);
+    CHECK(vision_tensor_bytes(&down, VISION_Q8_0) < vision_tensor_bytes(&down, VISION_AS_FILE) * 6 / 10);
+}
+
+/* ---- what is refused ---- */
+
+TEST(other_files_are_refused)
+{
+    REFUSED(r.arch = "gemma3", "holds a text model");
+    REFUSED(r.arch = "llama", "architecture \"llama\"");
+    REFUSED(r.projector = "mlp", "for \"mlp\"");
+    REFUSED(r.without = "clip.projector_type", "does not say");
+    REFUSED(r.without = "clip.vision.image_size", "clip.vision.image_size");
+    REFUSED(r.without = "clip.vision.attention.layer_norm_epsilon", "layer_norm_epsilon");
+}
+
+TEST(sizes_that_do_not_fit_are_refused)
+{
+    REFUSED(r.image = 9, "not whole patches");
+    REFUSED(r.image = 4, "cannot be pooled");
+    REFUSED(r.image = 0, "picture size is 0");
+    REFUSED(r.image = 1u << 30, "picture size is");
+    REFUSED(r.image = 8000, "65536 in all at most");
+    REFUSED(r.image = 16, "v.position_embd.weight");
+    REFUSED(r.heads = 3, "whole heads");
+    REFUSED(r.hidden = 40, "mm.input_projection.weight");
+}
+
+TEST(wrong_tensors_are_refused)
+{
+    REFUSED(r.without = "v.blk.1.attn_k.bias", "has no tensor v.blk.1.attn_k.bias");
+    REFUSED(r.without = "mm.soft_emb_norm.weight", "has no tensor mm.soft_emb_norm.weight");
+    REFUSED(r.misshapen = "v.blk.0.attn_out.weight", "v.blk.0.attn_out.weight is 33");
+    REFUSED(r.misshapen = "v.patch_embd.weight", "v.patch_embd.weight is 3");
+    REFUSED(r.extra = "v.blk.2.ln1.weight", "holds the tensor v.blk.2.ln1.weight");
+    REFUSED(r.extra = "v.class_embd", "holds the tensor v.class_embd");
+    REFUSED(r.matrices = T_Q5_0, "wanted F32, F16 or BF16");
+}
+
+static void add_llava(struct forge *f)
+{
+    forge_key(f, "clip.has_llava_projector", GGUF_BOOL);
+    forge_le(f, 1, 1);
+}
+
+TEST(what_old_files_say_more_must_fit)
+{
+    REFUSED(r.add = add_llava, "clip.has_llava_projector is true");
+}
+
+TEST(another_models_encoder_is_refused)
+{
+    struct vision_model *m;
+    struct err no = {0};
+    NEED(open_recipe(&m, &plain, why));
+    CHECK(vision_config_fits(&m->config, 24, "p.gguf", &no) == 0);
+    CHECK(vision_config_fits(&m->config, 2560, "p.gguf", &no) == E_FILE && strstr(no.text, "24") && strstr(no.text, "2560"),
+          "%s", no.text);
+    vision_close(&m);
+}

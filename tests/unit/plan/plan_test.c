@@ -1,0 +1,290 @@
+/* tests/unit/plan/plan_test.c — the planner against every split there is, against memory caps, and on real shapes. */
+#include "partition/plan/cost.h"
+#include "tests/support/plan_shapes.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Every split by hand; the best by (slowest, sum of squares). False if none fits. */
+static bool exhaust(const struct model_shape *m, const struct worker_offer *o, int workers, const struct capacity *cap,
+                    int at, uint32_t left, uint32_t *layers, double *slowest, double *sum)
+{
+    if (at < workers - 1) {
+        bool any = false;
+        for (uint32_t n = 1; n <= left; n++) {
+            layers[at] = n;
+            any |= exhaust(m, o, workers, cap, at + 1, left - n, layers, slowest, sum);
+        }
+        return any;
+    }
+    layers[at] = left;
+    struct plan p;
+    if (by_hand(&p, m, o, layers, workers, cap, NULL)) return false;
+    double t = 0, q = 0;
+    for (int i = 0; i < workers; i++) {
+        double e = p.stage[i].expected;
+        q += e * e;
+        if (e > t) t = e;
+    }
+    if (t < *slowest * (1 - 1e-12) || (t <= *slowest * (1 + 1e-12) && q < *sum)) *slowest = t, *sum = q;
+    return true;
+}
+
+TEST(no_split_is_better_than_the_planners)
+{
+    struct worker_offer o[5] = {0};
+    name_offers(o, 5);
+    int fitted = 0, refused = 0;
+    for (int round = 0; round < 400; round++) {
+        struct model_config c = small(1 + dice(9));
+        struct model_shape m = invent_whole(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
+        int workers = 1 + (int)dice(c.layers + 1 < 5 ? c.layers + 1 : 5);
+        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers};
+        for (int i = 0; i < workers; i++) {
+            o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
+            o[i].threads = 1 + (int)dice(3);
+            o[i].memory = dice(3) ? 0 : (22ull << 20) + dice(8u << 20);
+        }
+        struct plan p;
+        uint32_t layers[5];
+        double slowest = INFINITY, sum = INFINITY;
+        bool any = exhaust(&m, o, workers, &cap, 0, c.layers, layers, &slowest, &sum);
+        int rc = plan_solve(&p, &m, o, workers, &cap, NULL);
+        CHECK(any ? rc == 0 : rc == E_MEMORY, "round %d: solver says %d, search says %d", round, rc, any);
+        refused += rc != 0;
+        if (rc) continue;
+        fitted++;
+        check_whole(&p, &c);
+        double t = 0, q = 0;
+        for (int i = 0; i < workers; i++) {
+            double e = p.stage[i].expected;
+            q += e * e;
+            if (e > t) t = e;
+            CHECK(!o[i].memory || p.stage[i].bytes.total <= o[i].memory);
+        }
+        CHECK(fabs(t - slowest) <= 1e-9 * t, "round %d: %g, best is %g", round, t, slowest);
+        CHECK(q <= sum * (1 + 1e-9), "round %d: squares %g, best is %g", round, q, sum);
+    }
+    CHECK(fitted > 100 && refused > 30, "%d fitted, %d were refused: the test tests little", fitted, refused);
+}
+
+TEST(a_4b_model_with_a_whole_q6_head_on_three_workers)
+{
+    struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[3] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    check_whole(&p, &gemma_4b);
+    uint32_t first = p.stage[0].share.end, second = p.stage[1].share.end - first, third = 34 - first - second;
+    CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first,
+          second, third);
+    struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m, (struct share){0, 0, 0, HEAD_PARTS});
+    CHECK(head.macs / layer.macs > 7 && head.macs / layer.macs < 7.2, "%g", head.macs / layer.macs);
+    CHECK(head.bytes / layer.bytes > 10 && head.bytes / layer.bytes < 14, "%g", head.bytes / layer.bytes);
+    double mean = (p.stage[0].expected + p.stage[1].expected + p.stage[2].expected) / 3;
+    for (int i = 0; i < 3; i++)
+        CHECK(p.stage[i].expected < 1.05 * mean, "stage %d takes %g of the mean", i, p.stage[i].expected / mean);
+}
+
+TEST(one_sequence_alone_is_planned_by_its_prompt)
+{
+    struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[2] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}};
+    struct capacity cap = usual;
+    struct plan many, one;
+    NEED(plan_solve(&many, &m, o, 2, &cap, why));
+    cap.sequences = 1;
+    NEED(plan_solve(&one, &m, o, 2, &cap, why));
+    CHECK(many.stage[0].share.end > 20, "the head is read for each token: %u", many.stage[0].share.end);
+    CHECK(one.stage[0].share.end == 17, "the head has one row of a prompt: %u", one.stage[0].share.end);
+}
+
+TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
+{
+    struct model_config c = small(34);
+    c.window = 0;
+    struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
+    m.config.vocab = m.head.rows = 1; /* weighs nothing */
+    struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    CHECK(p.stage[0].share.end == 12 && p.stage[1].share.end == 23, "%u,%u", p.stage[0].share.end,
+          p.stage[1].share.end);
+}
+
+TEST(a_worker_twice_as_fast_gets_twice_the_work)
+{
+    struct model_config c = small(30);
+    c.window = 0; /* all layers alike */
+    struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
+    m.config.vocab = m.head.rows = 1;
+    struct worker_offer o[2] = {{"slow", 0, 1, 1, 0}, {"fast", 0, 1, 2, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 2, &usual, why));
+    CHECK(p.stage[0].share.end == 10, "%u layers", p.stage[0].share.end);
+    o[1].threads = 1, o[1].speed = 2;
+    NEED(plan_solve(&p, &m, o, 2, &usual, why));
+    CHECK(p.stage[0].share.end == 10, "%u layers", p.stage[0].share.end);
+}
+
+TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
+{
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[3] = {{"a", 700ull << 20, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    CHECK(p.stage[0].bytes.total <= 700ull << 20 && p.stage[0].share.end >= 4 && p.stage[0].share.end < 14);
+}
+
+TEST(a_refusal_names_the_worker_and_the_missing_bytes)
+{
+    struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[3] = {{"ant", 600ull << 20, 1, 4, 0}, {"bee", 600ull << 20, 1, 4, 0}, {"cat", 1ull << 30, 1, 4, 0}};
+    struct plan p;
+    struct err no = {0};
+    CHECK(plan_solve(&p, &m, o, 3, &usual, &no) == E_MEMORY);
+    CHECK(strstr(no.text, "worker 3 (cat) may use 1.00 GiB") && strstr(no.text, "are missing"), "%s", no.text);
+    CHECK(strstr(no.text, "together the workers offer 2.17 GiB and the plan wants"), "%s", no.text);
+    CHECK(strstr(no.text, "and the head"), "%s", no.text);
+    uint32_t layers[3] = {20, 10, 4};
+    CHECK(by_hand(&p, &m, o, layers, 3, &usual, &no) == E_MEMORY);
+    CHECK(strstr(no.text, "worker 1 (ant) may use 600.00 MiB, but layers 0-19"), "%s", no.text);
+}
+
+TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
+{
+    struct model_shape m = invent(small(3), T_Q4_0, T_Q4_0);
+    struct worker_offer o[MAX_STAGES + 1] = {0};
+    struct plan p;
+    struct err no = {0};
+    CHECK(plan_solve(&p, &m, o, 5, &usual, &no) == E_USAGE && strstr(no.text, "at most 4"), "%s", no.text);
+    NEED(plan_solve(&p, &m, o, 4, &usual, why));
+    CHECK(share_has_head(p.stage[3].share) && p.stage[3].share.first == 3 && p.stage[3].share.end == 3);
+    CHECK(plan_solve(&p, &m, o, 0, &usual, &no) == E_USAGE);
+    struct capacity none = usual;
+    none.sequences = 0;
+    CHECK(plan_solve(&p, &m, o, 1, &none, &no) == E_USAGE);
+    m = invent(small(64), T_Q4_0, T_Q4_0);
+    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 63"), "%s",
+          no.text);
+}
+
+TEST(a_split_by_hand_must_place_every_layer_once)
+{
+    struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
+    struct worker_offer o[3] = {0};
+    struct plan p;
+    struct err no = {0};
+    NEED(by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
+    check_whole(&p, &m.config);
+    CHECK(by_hand(&p, &m, o, (uint32_t[]){3, 2, 0}, 3, &usual, &no) == E_USAGE && strstr(no.text, "5"), "%s",
+          no.text);
+    CHECK(by_hand(&p, &m, o, (uint32_t[]){3, 0, 3}, 3, &usual, &no) == E_USAGE && strstr(no.text, "worker 2"));
+    CHECK(by_hand(&p, &m, o, (uint32_t[]){7, 1, 1}, 3, &usual, &no) == E_USAGE && strstr(no.text, "6"), "%s",
+          no.text);
+    CHECK(by_hand(&p, &m, o, (uint32_t[]){UINT32_MAX, UINT32_MAX, 8}, 3, &usual, &no) == E_USAGE);
+}
+
+TEST(shares_are_named)
+{
+    char out[64];
+    CHECK(!strcmp(show_share(out, (struct share){0, 17, 0, 8}), "layers 0-16 and 8/16 of the head"), "%s", out);
+    CHECK(!strcmp(show_share(out, (struct share){23, 34, 0, HEAD_PARTS}), "layers 23-33 and the head"), "%s", out);
+    CHECK(!strcmp(show_share(out, (struct share){34, 34, 0, HEAD_PARTS}), "the head"), "%s", out);
+    CHECK(!strcmp(show_share(out, (struct share){34, 34, 11, HEAD_PARTS}), "5/16 of the head"), "%s", out);
+    CHECK(!strcmp(show_share(out, (struct share){3, 4, 0, 0}), "layer 3"), "%s", out);
+    CHECK(!strcmp(show_share(out, (struct share){UINT32_MAX - 2, UINT32_MAX, 0, UINT32_MAX}),
+                  "layers 4294967293-4294967294 and 4294967295/16 of the head"), "%s", out);
+}
+
+TEST(the_hash_changes_with_everything_stages_must_agree_on)
+{
+    struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
+    struct worker_offer o[2] = {0};
+    struct plan a, b;
+    struct capacity cap = usual;
+    NEED(by_hand(&a, &m, o, (uint32_t[]){3, 3}, 2, &cap, why));
+    o[0].threads = 7, o[1].memory = 1ull << 40;
+    NEED(by_hand(&b, &m, o, (uint32_t[]){3, 3}, 2, &cap, why));
+    CHECK(a.hash == b.hash, "threads and memory are each worker's own");
+    NEED(by_hand(&b, &m, o, (uint32_t[]){2, 4}, 2, &cap, why));
+    CHECK(a.hash != b.hash);
+    cap.context++;
+    NEED(by_hand(&b, &m, o, (uint32_t[]){3, 3}, 2, &cap, why));
+    CHECK(a.hash != b.hash);
+    tensors[5 * W_LAYER_ROLES + W_DOWN].type = T_Q4_1;
+    NEED(by_hand(&b, &m, o, (uint32_t[]){3, 3}, 2, &usual, why));
+    CHECK(a.hash != b.hash);
+}
+
+TEST(sizes_are_read_as_people_write_them)
+{
+    const struct { const char *text; uint64_t bytes; } good[] = {
+        {"1G", 1ull << 30}, {"512M", 512ull << 20}, {"1.5GiB", 3ull << 29}, {"800000000", 800000000},
+        {"2gb", 2ull << 30}, {"0", 0}, {"64k", 65536}, {"1T", 1ull << 40}, {"0.25G", 1ull << 28}, {"10B", 10},
+    };
+    uint64_t n;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        NEED(read_size(good[i].text, &n, why));
+        CHECK(n == good[i].bytes, "%s is %llu", good[i].text, (unsigned long long)n);
+    }
+    const char *bad[] = {"", "G", "1X", "-1G", " 1G", "1 G", "1.5", "1..5G", "1.G", "1GiBs", "99999999999999999999",
+                         "9999999999T", "0x10", "1e9", "nan", "1.5.5G", ".5G", "1G,"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err no = {0};
+        CHECK(read_size(bad[i], &n, &no) == E_USAGE && no.text[0], "\"%s\" was taken for %llu", bad[i],
+              (unsigned long long)n);
+    }
+}
+
+TEST(lists_of_sizes_and_splits)
+{
+    uint64_t sizes[MAX_STAGES];
+    struct cut cuts[MAX_STAGES];
+    int n;
+    NEED(plan_read_sizes("1G,,512M,0", sizes, &n, why));
+    CHECK(n == 4 && sizes[0] == 1ull << 30 && sizes[1] == 0 && sizes[2] == 512ull << 20 && sizes[3] == 0);
+    NEED(plan_read_sizes("", sizes, &n, why));
+    CHECK(n == 0);
+    NEED(plan_read_sizes("2G", sizes, &n, why));
+    CHECK(n == 1);
+    NEED(plan_read_split("12,11,11", cuts, &n, why));
+    CHECK(n == 3 && cuts[0].layers == 12 && cuts[2].layers == 11 && cuts[0].parts == 0 && cuts[2].parts == HEAD_PARTS);
+    NEED(plan_read_split("34", cuts, &n, why));
+    CHECK(n == 1);
+    NEED(plan_read_split("12+5,11+5,11+6", cuts, &n, why));
+    CHECK(n == 3 && cuts[0].layers == 12 && cuts[0].parts == 5 && cuts[2].layers == 11 && cuts[2].parts == 6);
+    NEED(plan_read_split("17+16,17", cuts, &n, why));
+    CHECK(n == 2 && cuts[0].parts == 16 && cuts[1].parts == 0);
+    struct err sum = {0};
+    CHECK(plan_read_split("17+8,17+7", cuts, &n, &sum) == E_USAGE && strstr(sum.text, "15 sixteenths") && strstr(sum.text, "all 16"),
+          "%s", sum.text);
+    const char *bad[] = {"", ",", "1,", "a", "1,b", "-1", "1, 2", "4294967296", "1;2", "1+", "+16", "1+16+0", "1 + 16", "1+-16",
+                         "1+4294967295,1+17", "1+a",
+                         "1111111111111111111111111111111111111111111111111111111111111"};
+    struct err no = {0};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(plan_read_split(bad[i], cuts, &n, &no) == E_USAGE, "\"%s\" was taken", bad[i]);
+    char many[400] = "1";
+    for (int i = 0; i < MAX_STAGES; i++) strcat(many, ",1");
+    CHECK(plan_read_split(many, cuts, &n, &no) == E_USAGE);
+    CHECK(plan_read_sizes(many, sizes, &n, &no) == E_USAGE);
+    CHECK(plan_read_sizes("1G,x", sizes, &n, &no) == E_USAGE && strstr(no.text, "x"));
+}
+
+TEST(the_table_shows_every_worker_and_the_sum)
+{
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4, 0}, {"bee", 2ull << 30, 1, 4, 0}, {"cat", 2ull << 30, 0.5, 8, 0}};
+    struct plan p;
+    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    plan_print(f, &p, &m, o);
+    fclose(f);
+    CHECK(strstr(text, "ant") && strstr(text, "bee") && strstr(text, "cat") && strstr(text, "coordinator"));
+    CHECK(strstr(text, "10.00 GiB") && strstr(text, "100%") && strstr(text, "hint: worker 1"));
+    if (getenv("SHOW")) puts(text);
+    free(text);
+}

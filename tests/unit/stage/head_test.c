@@ -1,0 +1,173 @@
+/* tests/unit/stage/head_test.c — a head in parts says what a whole one says: tokens, probabilities and hashes, bit for bit.
+ *
+ * The coordinator's merge is spelled out here in the plainest way: all candidates, sorted. */
+#include "tests/support/check.h"
+#include "tests/support/toy.h"
+#include "worker/worker.h"
+
+#define SLOTS 3
+#define TURNS 25
+
+static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2}, 1, NULL, NULL};
+
+struct merge {
+    struct scored row[SLOTS]; /* in the order of the segments */
+    uint32_t next, n[SLOTS];
+    struct candidate all[SLOTS][16 * WIRE_CANDIDATES];
+};
+
+static int hear(void *user, const struct scored *s, struct err *why)
+{
+    struct merge *m = user;
+    uint32_t i = m->next++;
+    (void)why;
+    m->row[i].slot = s->slot;
+    m->row[i].position = s->position;
+    memcpy(m->row[i].parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
+    m->row[i].n_parts += s->n_parts;
+    memcpy(m->all[i] + m->n[i], s->candidates, s->n_candidates * sizeof *s->candidates);
+    m->n[i] += s->n_candidates;
+    return 0;
+}
+
+static int by_score(const void *x, const void *y)
+{
+    const struct candidate *a = x, *b = y;
+    if (a->score > b->score) return -1;
+    if (a->score < b->score) return 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* r has just run all its stages; their parts of the head follow, and *result is what they say together. */
+static int score(struct relay *r, struct result *result, struct err *why)
+{
+    struct work *w = calloc(1, sizeof *w);
+    struct merge *m = calloc(1, sizeof *m);
+    uint32_t at[WIRE_SEGMENTS];
+    const uint32_t hidden = r->toy->config.hidden;
+    float *x = stage_rows(r->stages[r->n - 1]);
+    int code = stage_wanted(r->stages[r->n - 1], r->work, w, at, why);
+    for (uint32_t i = 0; i < w->n_rows; i++) memcpy(x + i * hidden, r->x + at[i] * hidden, hidden * sizeof *x);
+    for (int i = 0; i < r->n && !code; i++) {
+        m->next = 0;
+        if (share_has_head(r->shares[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
+    }
+    result->n_tokens = 0;
+    for (uint32_t i = 0; i < w->n_segments && !code; i++) {
+        const struct sampling *how = &w->segments[i].sampling;
+        uint32_t most = how->temperature > 0 ? how->top_k : 1;
+        qsort(m->all[i], m->n[i], sizeof *m->all[i], by_score);
+        m->row[i].n_candidates = m->n[i] < most ? m->n[i] : most;
+        memcpy(m->row[i].candidates, m->all[i], m->row[i].n_candidates * sizeof *m->all[i]);
+        code = worker_answer(&result->tokens[result->n_tokens++], &m->row[i], &w->segments[i], why);
+    }
+    free(w);
+    free(m);
+    return code;
+}
+
+/* TURNS tokens of SLOTS sequences into out; how: of the last one, the others are greedy or plain. */
+static int answer(const struct toy *toy, const struct relay_plan *plan, struct sampling how, struct token *out, struct err *why)
+{
+    struct relay *r;
+    struct feed f[SLOTS];
+    int code = relay_open(&r, toy, plan, why);
+    for (uint32_t i = 0; i < SLOTS; i++) f[i] = feed_new(i, 40 + i);
+    for (uint32_t turn = 0; turn < TURNS && !code; turn++) {
+        work_clear(r);
+        work_add(r, &f[0], 3, 0); /* wants nothing */
+        work_add(r, &f[1], 2, SEG_WANT_TOKEN);
+        work_add(r, &f[2], 1 + turn % 3, SEG_WANT_TOKEN | (turn % 2 ? SEG_WANT_HASH : 0))->sampling = how;
+        code = relay_run(r, why);
+        if (!code && plan->parts) code = score(r, r->result, why);
+        if (!code && r->result->n_tokens != 2) code = fail(why, E_INTERNAL, "%u tokens came", r->result->n_tokens);
+        if (!code) memcpy(out + 2 * turn, r->result->tokens, 2 * sizeof *out);
+    }
+    relay_close(&r);
+    return code;
+}
+
+static void expect_same(const struct toy *toy, const struct relay_plan *plan, struct sampling how)
+{
+    static struct token want[2 * TURNS], got[2 * TURNS];
+    NEED(answer(toy, &whole, how, want, why));
+    NEED(answer(toy, plan, how, got, why));
+    for (int i = 0; i < 2 * TURNS; i++)
+        if (memcmp(&got[i], &want[i], sizeof got[i])) {
+            CHECK(false, "layers %s, parts %s, temperature %g, top-k %u: token %d is %u (%a, %016llx), wanted %u (%a, %016llx)", plan->cuts,
+                  plan->parts, (double)how.temperature, how.top_k, i, got[i].id, (double)got[i].logprob, (unsigned long long)got[i].hash,
+                  want[i].id, (double)want[i].logprob, (unsigned long long)want[i].hash);
+            return;
+        }
+}
+
+TEST(a_divided_head_gives_the_very_tokens)
+{
+    struct toy *toy = toy_small(); /* 333 words: eleven parts of 32, the last of 13, and five without words */
+    static const char *const cuts[][2] = {{"3,7", "8,8"}, {"2,5,7", "1,0,15"}, {"2,5,7,7", "3,3,3,7"}, {"3,7", "16,0"}, {"1,2,3,4,5,6,7", "1,2,3,2,1,1,6"}};
+    static const struct sampling how[] = {
+        {.temperature = 0, .top_p = 1, .repeat_penalty = 1},
+        {.temperature = 0, .top_p = 1, .repeat_penalty = 5, .repeat_last = 64},
+        {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1},
+        {.temperature = 3, .top_k = 5, .top_p = 1, .repeat_penalty = 1.3f, .repeat_last = 200},
+        {.temperature = 2, .top_k = 1000, .top_p = 0.9f, .min_p = 0.01f, .repeat_penalty = 1.1f, .repeat_last = 9},
+        {.temperature = 0.5f, .top_k = 1, .top_p = 1, .repeat_penalty = 1},
+        {.temperature = 9, .top_k = 333, .top_p = 1, .repeat_penalty = 1},
+    };
+    for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++)
+        for (size_t h = 0; h < sizeof how / sizeof *how; h++) {
+            struct relay_plan plan = whole;
+            plan.cuts = cuts[c][0], plan.parts = cuts[c][1], plan.threads = 1 + (int)(c + h) % 3;
+            expect_same(toy, &plan, how[h]);
+        }
+    toy_free(toy);
+}
+
+/* What a stage with parts is asked must be the last it has seen of a slot, and answerable from a few words. */
+TEST(what_a_divided_head_cannot_score_is_refused)
+{
+    struct toy *toy = toy_small();
+    struct relay_plan plan = whole;
+    plan.cuts = "3,7", plan.parts = "8,8";
+    struct relay *r;
+    NEED(relay_open(&r, toy, &plan, why));
+    struct feed f = feed_new(1, 7);
+    struct work *w = calloc(1, sizeof *w);
+    struct merge *m = calloc(1, sizeof *m);
+    struct err e = {0};
+    uint32_t at[WIRE_SEGMENTS];
+    work_clear(r);
+    struct segment *g = work_add(r, &f, 4, SEG_WANT_TOKEN);
+    NEED(relay_run(r, why));
+    NEED(stage_wanted(r->stages[1], r->work, w, at, why));
+    CHECK(w->n_rows == 1 && at[0] == 3 && w->segments[0].position == 3 && w->rows[0].sees == 3);
+    const struct work good = *w;
+    w->segments[0].position = 4;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "position 4 of slot 1"), "%s", e.text);
+    *w = good, w->segments[0].history ^= 1;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "other tokens"), "%s", e.text);
+    *w = good, w->segments[0].slot = SLOTS;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "slots 0 to 2"), "%s", e.text);
+    *w = good, w->segments[0].sampling.temperature = 1;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "top-k 0"), "%s", e.text);
+    *w = good, w->cols--;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "255 values"), "%s", e.text);
+    g->flags |= SEG_WANT_LOGITS;
+    CHECK(stage_wanted(r->stages[1], r->work, w, at, &e) == E_WIRE && strstr(e.text, "divided"), "%s", e.text);
+    *w = good;
+    m->next = 0;
+    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == 0, "%s", e.text);
+    free(w);
+    free(m);
+    relay_close(&r);
+    toy_free(toy);
+}
+
+TEST(parts_without_words_are_nobodys)
+{
+    const struct model_config c = toy_config();
+    CHECK(head_part_words(c.vocab) == 32 && head_word(c.vocab, 10) == 320 && head_word(c.vocab, 11) == 333);
+    CHECK(share_can_be(&c, (struct share){0, 7, 10, 11}) && !share_can_be(&c, (struct share){0, 7, 11, 16}));
+    CHECK(share_words(&c, (struct share){7, 7, 10, 16}) == 13 && share_words(&c, (struct share){7, 7, 0, HEAD_PARTS}) == 333);
+    CHECK(head_part_words(262144) == 16384 && head_part_words(262208) == 16400 && head_word(262208, 16) == 262208);
+}

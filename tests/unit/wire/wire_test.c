@@ -1,0 +1,306 @@
+/* tests/unit/wire/wire_test.c — what docs/WIRE.md says about messages: every field survives, nothing else gets in. */
+#include "tests/support/check.h"
+#include "tests/support/samples.h"
+
+#include <math.h>
+#include "transport/wire/wire.h"
+
+#include <stdlib.h>
+
+/* Everything a message holds, written, read into a struct of noise and written again, is the same bytes. */
+TEST(every_message_survives_the_way_there_and_back)
+{
+    for (int i = 0; i < SAMPLES; i++) {
+        struct frame *f = sample_frame(i), *again = 0;
+        struct err why = {0};
+        CHECK(f && !sample_copy(&again, f, &why), "sample %d: %s", i, why.text);
+        if (!f || !again) continue;
+        CHECK(f->head.body_bytes == again->head.body_bytes && !memcmp(frame_body(f), frame_body(again), f->head.body_bytes),
+              "%s changed on the way", message_name(f->head.type));
+        frame_free(f);
+        frame_free(again);
+    }
+}
+
+TEST(every_cut_of_every_message_is_refused)
+{
+    for (int i = 0; i < SAMPLES; i++) {
+        struct frame *f = sample_frame(i);
+        uint64_t whole = f->head.body_bytes;
+        for (uint64_t n = 0; n < whole; n++) {
+            struct err why = {0};
+            f->head.body_bytes = n;
+            CHECK(sample_read(f, &why) == E_WIRE && why.text[0], "%s of %llu bytes, cut to %llu", message_name(f->head.type),
+                  (unsigned long long)whole, (unsigned long long)n);
+        }
+        frame_free(f);
+    }
+}
+
+TEST(a_byte_left_over_is_refused)
+{
+    for (int i = 0; i < SAMPLES; i++) {
+        struct frame *f = sample_frame(i), *longer = frame_new(f->head.type, f->head.body_bytes + 1);
+        struct err why = {0};
+        memcpy(frame_body(longer), frame_body(f), f->head.body_bytes);
+        frame_body(longer)[f->head.body_bytes] = 0;
+        longer->head.from = 2;
+        CHECK(sample_read(longer, &why) == E_WIRE, "%s", message_name(f->head.type));
+        CHECK(strstr(why.text, "worker 2"), "the sentence names the peer: %s", why.text);
+        frame_free(f);
+        frame_free(longer);
+    }
+}
+
+/* Whole frames, as a peer's bytes come in: one wrong bit anywhere is seen by one CRC or the other. */
+TEST(every_flipped_bit_of_a_frame_is_refused)
+{
+    for (int i = 0; i < SAMPLES; i++) {
+        struct frame *f = sample_frame(i);
+        f->head.run = 77;
+        f->head.sequence = 5;
+        frame_seal(f);
+        size_t n = FRAME_HEAD_BYTES + f->head.body_bytes;
+        CHECK(frame_open(f, n, n, "worker 1", 0) == 0);
+        for (size_t bit = 0; bit < 8 * n; bit++) {
+            f->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            CHECK(frame_open(f, n, n, "worker 1", 0) == E_WIRE, "%s, bit %zu", message_name(f->head.type), bit);
+            f->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        frame_free(f);
+    }
+}
+
+/* Behind a correct CRC a hostile peer can put any bytes: the reader says no or reads something, and stays in bounds. */
+TEST(every_flipped_bit_behind_a_good_crc_is_refused_or_harmless)
+{
+    int refused = 0, read = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        struct frame *f = sample_frame(i);
+        for (uint64_t bit = 0; bit < 8 * f->head.body_bytes; bit++) {
+            uint8_t *b = &frame_body(f)[bit / 8];
+            *b ^= (uint8_t)(1 << bit % 8);
+            if (sample_read(f, 0)) refused++;
+            else read++;
+            *b ^= (uint8_t)(1 << bit % 8);
+        }
+        frame_free(f);
+    }
+    CHECK(refused > 100 && read > 100, "%d refused, %d read", refused, read);
+}
+
+TEST(a_body_over_the_limit_is_refused_before_it_is_looked_at)
+{
+    struct frame *f = frame_new(M_PIECE, 1000);
+    struct err why = {0};
+    memset(frame_body(f), 7, 1000);
+    frame_seal(f);
+    CHECK(frame_open(f, 1064, 1000, "worker 1", &why) == 0);
+    CHECK(frame_open(f, 1064, 999, "worker 1", &why) == E_WIRE && strstr(why.text, "at most 999"), "%s", why.text);
+    CHECK(frame_open(f, 1063, 1000, "worker 1", &why) == E_WIRE);
+    CHECK(frame_open(f, 63, 1000, "worker 1", &why) == E_WIRE);
+    CHECK(frame_new(M_PIECE, (size_t)FRAME_BODY_MOST + 1) == 0);
+    frame_free(f);
+}
+
+static int work_error(const struct work *w, struct err *why)
+{
+    struct frame *f = 0;
+    struct work *copy = malloc(sizeof *copy);
+    memcpy(copy, w, sizeof *copy);
+    int code = work_write(&f, copy, why);
+    free(copy);
+    frame_free(f);
+    return code;
+}
+
+#define REFUSED(change, sentence)                                                                                      \
+    do {                                                                                                               \
+        struct err why_ = {0};                                                                                         \
+        sample_work(w);                                                                                                \
+        change;                                                                                                        \
+        CHECK(work_error(w, &why_) == E_WIRE && strstr(why_.text, sentence), "%s: %s", #change, why_.text);             \
+    } while (0)
+
+TEST(work_that_contradicts_itself_is_refused)
+{
+    struct work *w = malloc(sizeof *w);
+    sample_work(w);
+    CHECK(work_error(w, 0) == 0);
+    REFUSED(w->n_segments = WIRE_SEGMENTS + 1, "segments; at most");
+    REFUSED(w->n_segments = 0, "no segments");
+    REFUSED(w->n_rows = WIRE_ROWS + 1, "rows; at most");
+    REFUSED(w->n_rows--, "more than its");
+    REFUSED(w->segments[1].rows--, "its head says");
+    REFUSED(w->segments[0].rows = 0, "has no rows");
+    REFUSED(w->segments[1].rows = UINT32_MAX, "more than its");
+    REFUSED(w->segments[0].position = UINT32_MAX - 1, "over all bounds");
+    REFUSED(w->segments[1].position = 7, "starts at position 7");
+    REFUSED(w->segments[0].flags = 1u << 31, "flags");
+    REFUSED(w->rows[1].sees = w->segments[0].position, "may look as far");
+    REFUSED(w->rows[0].sees = w->segments[0].position + w->segments[0].rows, "may look as far");
+    REFUSED(w->dtype = 2, "unknown type");
+    free(w);
+}
+
+static void score_refused(void (*spoil)(struct work *), const char *sentence)
+{
+    struct work *w = malloc(sizeof *w);
+    struct frame *f = 0;
+    struct err no = {0};
+    sample_work(w);
+    w->segments[1].flags = SEG_WANT_TOKEN;
+    w->segments[0].flags = SEG_WANT_TOKEN;
+    w->segments[0].rows = w->segments[1].rows = 1;
+    w->n_rows = 2;
+    w->rows[0].sees = 100, w->rows[1].sees = 0;
+    spoil(w);
+    CHECK(score_write(&f, w, &no) == E_WIRE && strstr(no.text, sentence), "%s", no.text);
+    frame_free(f);
+    free(w);
+}
+
+static void two_rows(struct work *w)
+{
+    w->segments[1].rows = 2, w->n_rows = 3, w->rows[1].sees = 1, w->rows[2].sees = 1;
+}
+static void all_scores(struct work *w)
+{
+    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_LOGITS;
+}
+static void no_token(struct work *w)
+{
+    w->segments[0].flags = SEG_WANT_HASH;
+}
+
+static void of_all_words(struct work *w)
+{
+    w->segments[1].sampling.top_k = 0;
+}
+static void of_many_words(struct work *w)
+{
+    w->segments[1].sampling.top_k = WIRE_CANDIDATES + 1;
+}
+
+/* The last is what bounds the candidates that are merged. */
+TEST(rows_to_be_scored_are_single_and_want_a_token_of_few)
+{
+    score_refused(of_all_words, "slot 9 wants one of the 0 best words");
+    score_refused(of_many_words, "slot 9 wants one of the 1025 best words");
+    score_refused(two_rows, "slot 9 brings 2 rows");
+    score_refused(all_scores, "slot 3 brings 1 rows with flags 0x6");
+    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8");
+}
+
+static void scored_refused(uint32_t part, uint32_t n_parts, struct candidate a, struct candidate b, const char *sentence)
+{
+    struct scored *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    struct err no = {0};
+    *m = (struct scored){.part = part, .n_parts = n_parts, .n_candidates = 2, .candidates = {a, b}};
+    CHECK(scored_write(&f, m, &no) == E_WIRE && strstr(no.text, sentence), "%s", no.text);
+    frame_free(f);
+    free(m);
+}
+
+TEST(candidates_out_of_order_and_parts_that_are_not_are_refused)
+{
+    const struct candidate high = {7, 2, 2}, low = {3, 1, 1}, nan = {9, NAN, NAN};
+    scored_refused(0, 16, low, high, "candidate 1 (id 7) stands after id 3");
+    scored_refused(0, 16, high, high, "candidate 1 (id 7)");
+    scored_refused(0, 16, high, nan, "candidate 1 (id 9)");
+    scored_refused(0, 0, high, low, "0 parts of the head from 0 on");
+    scored_refused(15, 2, high, low, "2 parts of the head from 15 on");
+    scored_refused(UINT32_MAX, 2, high, low, "2 parts");
+}
+
+TEST(activations_lie_aligned_in_the_body)
+{
+    struct work *w = malloc(sizeof *w);
+    struct logits l = {.n = 9};
+    struct frame *f = 0;
+    sample_work(w);
+    NEED(work_write(&f, w, why));
+    CHECK((uintptr_t)w->activations % 8 == 0 && (uintptr_t)frame_body(f) % 64 == 0);
+    CHECK(f->head.body_bytes == work_bytes(w->n_segments, w->n_rows, w->cols, w->dtype));
+    frame_free(f);
+    NEED(logits_write(&f, &l, why));
+    CHECK((uintptr_t)l.scores % 4 == 0);
+    frame_free(f);
+    free(w);
+}
+
+static char *hex_line(struct frame *f)
+{
+    uint64_t n = FRAME_HEAD_BYTES + f->head.body_bytes;
+    char *line = malloc(2 * n + 40), *at = line + sprintf(line, "%s ", message_name(f->head.type));
+    for (uint64_t i = 0; i < n; i++) at += sprintf(at, "%02x", f->bytes[i]);
+    strcpy(at, "\n");
+    return line;
+}
+
+/* The golden file was written from docs/WIRE.md by another program in another language (tests/golden/make_wire.py). A
+ * difference here is a change of the protocol and wants a new version. */
+TEST(the_bytes_of_every_message_are_those_of_the_golden_file)
+{
+    const char *path = "tests/golden/wire.txt";
+    FILE *file = fopen(path, "r");
+    char want[2000];
+    CHECK(file, "cannot open %s; run from the root of the repository", path);
+    for (int i = 0; i < SAMPLES && file; i++) {
+        struct frame *f = sample_frame(i);
+        frame_seal(f);
+        char *line = hex_line(f);
+        do want[0] = 0;
+        while (fgets(want, sizeof want, file) && want[0] == '#');
+        CHECK(!strcmp(line, want), "now %swas %s", line, want);
+        free(line);
+        frame_free(f);
+    }
+    if (file) fclose(file);
+}
+
+TEST(a_fault_loses_its_control_characters_not_its_sentence)
+{
+    struct fault m = {.code = E_FILE, .text = "cannot\nread \x1b[31mx"}, back;
+    struct frame *f = 0;
+    NEED(fault_write(&f, &m, why));
+    NEED(fault_read(&back, f, why));
+    CHECK(!strcmp(back.text, "cannot read  [31mx") && back.code == E_FILE, "%s", back.text);
+    frame_free(f);
+}
+
+TEST(text_without_an_end_or_with_control_characters_is_refused)
+{
+    struct hello m = {.pid = 1};
+    struct frame *f = 0;
+    struct err why = {0};
+    memset(m.host, 'h', sizeof m.host);
+    CHECK(hello_write(&f, &m, &why) == E_WIRE && !f, "%s", why.text);
+    strcpy(m.host, "two\nlines");
+    CHECK(hello_write(&f, &m, &why) == E_WIRE && !f, "%s", why.text);
+}
+
+TEST(a_message_is_not_read_as_another)
+{
+    struct frame *f = 0;
+    struct err no = {0};
+    struct ready ready;
+    NEED(empty_write(&f, M_STOP, why));
+    CHECK(ready_read(&ready, f, &no) == E_WIRE && strstr(no.text, "STOP"), "%s", no.text);
+    frame_free(f);
+}
+
+/* A run sends the same sizes again and again; after the first round no buffer is made. */
+TEST(freed_frames_are_used_again)
+{
+    struct frame *a = frame_new(M_WORK, 100000);
+    const uint8_t *bytes = a->bytes;
+    frame_free(a);
+    struct frame *b = frame_new(M_WORK, 98000);
+    CHECK(b->bytes == bytes, "a buffer of nearly the same size was not used again");
+    struct frame *c = frame_new(M_PING, 10);
+    CHECK(c->capacity < 1000, "a small frame took a buffer of %zu bytes", c->capacity);
+    frame_free(b);
+    frame_free(c);
+}

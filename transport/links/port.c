@@ -1,0 +1,329 @@
+/* transport/links/port.c — what all kinds of port do the same way. See transport.h and port.h.
+ *
+ * Going out: a frame gets its number and its CRCs, then waits in the queue of its peer until the kind can move it. So a
+ * send never blocks, and a ring of nodes that all send at once cannot stand still.
+ *
+ * Coming in: a frame is opened (CRCs, size), then judged. One of another run, plan or epoch is dropped and counted: it is
+ * late, not wrong. So is one whose number was there before. But a damaged frame, or a number that was skipped, means that
+ * something was lost which nobody will send again: the sentence goes up once, and that peer is not listened to any more. */
+#include "transport/links/port.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BODY_AT_FIRST (1u << 20) /* until port_limits is called: GREET, HELLO and ASSIGN fit many times over */
+#define QUEUED_AT_FIRST 1024
+
+void queue_put(struct queue *q, struct frame *f)
+{
+    f->next = 0;
+    if (q->last) q->last->next = f;
+    else q->first = f;
+    q->last = f;
+    q->n++;
+}
+
+struct frame *queue_take(struct queue *q)
+{
+    struct frame *f = q->first;
+    if (!f) return 0;
+    q->first = f->next;
+    if (!q->first) q->last = 0;
+    q->n--;
+    f->next = 0;
+    return f;
+}
+
+void queue_clear(struct queue *q)
+{
+    while (q->first) frame_free(queue_take(q));
+}
+
+const char *node_name(char out[32], int node)
+{
+    if (node == 0) snprintf(out, 32, "the coordinator");
+    else snprintf(out, 32, "worker %d", node);
+    return out;
+}
+
+void port_init(struct port *p, const struct kind *kind, int self, int nodes)
+{
+    p->kind = kind;
+    p->self = self;
+    p->nodes = nodes;
+    p->max_body = BODY_AT_FIRST;
+    p->max_queued = QUEUED_AT_FIRST;
+}
+
+static void drop_queues(struct port *p)
+{
+    for (int k = 0; k < PORT_NODES; k++) queue_clear(&p->peers[k].out);
+    queue_clear(&p->inbox);
+}
+
+void port_forget(struct port *p)
+{
+    drop_queues(p);
+    memset(p->peers, 0, sizeof p->peers);
+    port_run(p, 0, 0, 0);
+    p->max_body = BODY_AT_FIRST;
+    p->max_queued = QUEUED_AT_FIRST;
+}
+
+int port_self(const struct port *p)
+{
+    return p->self;
+}
+
+int port_nodes(const struct port *p)
+{
+    return p->nodes;
+}
+
+const char *port_kind(const struct port *p)
+{
+    return p->kind->name;
+}
+
+struct port_counters port_counters(const struct port *p)
+{
+    return p->counters;
+}
+
+void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued)
+{
+    p->max_body = max_body < FRAME_BODY_MOST ? max_body : FRAME_BODY_MOST;
+    p->max_queued = max_queued;
+}
+
+void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch)
+{
+    p->run = run;
+    p->plan = plan;
+    p->epoch = epoch;
+}
+
+void port_wake(struct port *p)
+{
+    atomic_store(&p->woken, true);
+    p->kind->wake(p);
+}
+
+int port_reach(struct port *p, int node, const char *address, struct err *why)
+{
+    if (node < 1 || node >= PORT_NODES || (p->nodes && node >= p->nodes) || node == p->self)
+        return fail(why, E_LINK, "cannot connect to node %d: this is node %d of %d", node, p->self, p->nodes);
+    return p->kind->reach ? p->kind->reach(p, node, address, why) : 0;
+}
+
+int port_listen_again(struct port *p, struct err *why)
+{
+    if (!p->kind->again) return fail(why, E_LINK, "a port of kind %s serves one run only", p->kind->name);
+    return p->kind->again(p, why);
+}
+
+void port_close(struct port **p)
+{
+    if (!*p) return;
+    drop_queues(*p);
+    (*p)->kind->close(*p);
+    *p = 0;
+}
+
+void port_lost(struct port *p, int node)
+{
+    struct peer *peer = &p->peers[node];
+    if (peer->lost) return;
+    peer->lost = peer->untold = true;
+    queue_clear(&peer->out);
+}
+
+/* ---- numbers ---- */
+
+static uint32_t number_next(const struct numbering *n, uint64_t run, uint32_t epoch)
+{
+    return n->run == run && n->epoch == epoch ? n->next : 0;
+}
+
+static void number_used(struct numbering *n, uint64_t run, uint32_t epoch)
+{
+    *n = (struct numbering){run, epoch, number_next(n, run, epoch) + 1};
+}
+
+/* ---- going out ---- */
+
+static int check_send(const struct port *p, int to, const struct frame *f, struct err *why)
+{
+    char name[32];
+    if (p->self < 0) return fail(why, E_LINK, "no coordinator has come yet: there is nobody to send %s to", message_name(f->head.type));
+    if (to < 0 || to >= p->nodes || to == p->self)
+        return fail(why, E_LINK, "cannot send %s to node %d: this is node %d of %d", message_name(f->head.type), to, p->self, p->nodes);
+    if (f->head.body_bytes > p->max_body)
+        return fail(why, E_WIRE, "%s for %s has %llu bytes; at most %llu were agreed", message_name(f->head.type), node_name(name, to),
+                    (unsigned long long)f->head.body_bytes, (unsigned long long)p->max_body);
+    if (p->peers[to].lost) return fail(why, E_LINK, "%s is gone", node_name(name, to));
+    if (!p->kind->reachable(p, to)) return fail(why, E_LINK, "no connection to %s was made", node_name(name, to));
+    if (p->peers[to].out.n >= p->max_queued)
+        return fail(why, E_LINK, "%s does not take its frames: %u already wait for it", node_name(name, to), p->peers[to].out.n);
+    return 0;
+}
+
+int port_send(struct port *p, int to, struct frame **frame, struct err *why)
+{
+    struct frame *f = *frame;
+    TRY(check_send(p, to, f, why));
+    struct peer *peer = &p->peers[to];
+    f->head.run = p->run;
+    f->head.plan = p->plan;
+    f->head.epoch = p->epoch;
+    f->head.sequence = number_next(&peer->sent, p->run, p->epoch);
+    f->head.from = (uint16_t)p->self;
+    f->head.to = (uint16_t)to;
+    number_used(&peer->sent, p->run, p->epoch);
+    frame_seal(f);
+    queue_put(&peer->out, f);
+    *frame = 0;
+    p->counters.frames_out++;
+    p->counters.bytes_out += FRAME_HEAD_BYTES + f->head.body_bytes;
+    if (peer->out.n > p->counters.queued_most) p->counters.queued_most = peer->out.n;
+    (void)p->kind->push(p, 0); /* the frame is ours now: what fails here fails again in port_recv, which says so */
+    return 0;
+}
+
+static int first_queued(const struct port *p)
+{
+    for (int k = 0; k < p->nodes; k++)
+        if (p->peers[k].out.n) return k;
+    return -1;
+}
+
+/* ---- coming in ---- */
+
+enum verdict port_fits(const struct port *p, int from, const struct frame_head *h)
+{
+    /* Only the coordinator's GREET opens a run, or a later epoch of the run that is on. */
+    bool opens = h->type == M_GREET && from == 0 && (!p->run || (h->run == p->run && h->epoch > p->epoch));
+    bool other_plan = h->plan && p->plan && h->plan != p->plan; /* 0: sent before the plan was made */
+    if (!opens && p->run && (h->run != p->run || h->epoch != p->epoch || other_plan)) return OTHER_RUN;
+    uint32_t next = number_next(&p->peers[from].received, h->run, h->epoch);
+    return h->sequence == next ? FITS : h->sequence < next ? REPLAYED : GAP;
+}
+
+static int adopt(struct port *p, struct frame *f, struct err *why)
+{
+    struct greet m;
+    if (f->head.type != M_GREET || f->head.from != 0) return 0;
+    TRY(greet_read(&m, f, why));
+    if (m.node != f->head.to || (p->nodes && m.nodes != p->nodes && p->self >= 0))
+        return fail(why, E_WIRE, "the coordinator greets node %u of %u with a frame for node %u of %d", m.node, m.nodes, f->head.to, p->nodes);
+    p->self = m.node;
+    p->nodes = m.nodes;
+    port_run(p, f->head.run, 0, f->head.epoch);
+    return 0;
+}
+
+/* 0: *f was taken, or dropped and set to NULL. */
+static int judge(struct port *p, struct frame **f, size_t n, int from, struct err *why)
+{
+    struct peer *peer = &p->peers[from];
+    const struct frame_head *h = &(*f)->head;
+    char name[32];
+    enum verdict verdict = REPLAYED;
+    if (!peer->lost) {
+        TRY(frame_open(*f, n, p->max_body, node_name(name, from), why));
+        if (h->from != from || (p->self >= 0 && h->to != p->self) || h->type == M_CREDIT)
+            return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to, p->self);
+        verdict = port_fits(p, from, h);
+        if (verdict == GAP)
+            return fail(why, E_WIRE, "a frame from %s is missing: number %u came, %u was next", name, h->sequence,
+                        number_next(&peer->received, h->run, h->epoch));
+    }
+    if (verdict != FITS) {
+        p->counters.dropped++;
+        frame_free(*f);
+        *f = 0;
+        return 0;
+    }
+    TRY(adopt(p, *f, why));
+    number_used(&peer->received, h->run, h->epoch);
+    p->counters.frames_in++;
+    p->counters.bytes_in += n;
+    return 0;
+}
+
+static int take(struct port *p, struct frame **out, uint64_t until, struct err *why)
+{
+    size_t n = 0;
+    int from = 0;
+    *out = 0;
+    TRY(p->kind->pull(p, out, &n, &from, until, why));
+    if (!*out) return 0;
+    int code = judge(p, out, n, from, why);
+    if (!code) return 0;
+    p->peers[from].lost = true;
+    queue_clear(&p->peers[from].out);
+    frame_free(*out);
+    *out = 0;
+    return code;
+}
+
+static int lost_notice(struct port *p, struct frame **out, struct err *why)
+{
+    for (int k = 0; k < PORT_NODES; k++) {
+        if (!p->peers[k].untold) continue;
+        struct frame *f = frame_new(M_LOST, 0);
+        if (!f) return fail(why, E_MEMORY, "no memory for a frame");
+        f->head.from = (uint16_t)k;
+        f->head.to = (uint16_t)p->self;
+        p->peers[k].untold = false;
+        *out = f;
+        return 0;
+    }
+    return 0;
+}
+
+static uint64_t deadline(int timeout_ms)
+{
+    return timeout_ms < 0 ? NEVER : clock_ns() + (uint64_t)timeout_ms * 1000000;
+}
+
+int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why)
+{
+    uint64_t until = deadline(timeout_ms);
+    *out = queue_take(&p->inbox);
+    while (!*out) {
+        TRY(p->kind->push(p, why));
+        TRY(take(p, out, until, why));
+        if (!*out) TRY(lost_notice(p, out, why));
+        if (!*out && (atomic_exchange(&p->woken, false) || clock_ns() >= until)) return 0;
+    }
+    return 0;
+}
+
+/* A wake that comes while we flush is meant for port_recv: it is put back. */
+int port_flush(struct port *p, int timeout_ms, struct err *why)
+{
+    uint64_t until = deadline(timeout_ms);
+    bool woken = false;
+    int code = 0;
+    for (;;) {
+        struct frame *f = 0;
+        char name[32];
+        if ((code = p->kind->push(p, why))) break;
+        int waits = first_queued(p);
+        if (waits < 0 && (!p->kind->sent || p->kind->sent(p))) break;
+        if (clock_ns() >= until) {
+            code = waits < 0 ? fail(why, E_LINK, "frames handed over were not taken within %d ms", timeout_ms)
+                             : fail(why, E_LINK, "%u frames for %s were not taken within %d ms", p->peers[waits].out.n,
+                                    node_name(name, waits), timeout_ms);
+            break;
+        }
+        woken |= atomic_exchange(&p->woken, false);
+        if ((code = take(p, &f, until, why))) break;
+        if (f) queue_put(&p->inbox, f);
+    }
+    if (woken) atomic_store(&p->woken, true);
+    return code;
+}

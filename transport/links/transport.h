@@ -1,0 +1,93 @@
+/* transport/links/transport.h — one node's door to all the others: frames go out by number, frames come in from anyone.
+ *
+ * Nodes are numbered: 0 is the coordinator, 1..n are the workers in the order of the plan's stages. Three kinds of
+ * door behind one header: threads of one process (here.c), MPI ranks (mpi.c), ZeroMQ sockets (zmq.c).
+ *
+ * Promise:   frames from one node to another arrive in order, each once or not at all; a port never looks inside a body.
+ * Ownership: port_send takes the frame if it returns 0 (and sets *frame to NULL) and leaves it with the caller if it
+ *            does not. A frame that port_recv hands out belongs to the caller: frame_free, or send it on.
+ * Threads:   one thread uses a port. Only port_wake may be called from another, to make a waiting port_recv return.
+ * Pressure:  a sender holds at most a window of frames per peer; beyond that port_send keeps them queued, in order, and
+ *            goes on accepting (the scheduler bounds what is under way; the bound is checked, not hoped for:
+ *            port_limits). A sender never blocks, so a ring of full nodes cannot stand still.
+ * Waiting:   port_recv sleeps; it does not burn the core a stage needs. */
+#ifndef TRANSPORT_LINKS_TRANSPORT_H
+#define TRANSPORT_LINKS_TRANSPORT_H
+
+#include "base/error.h"
+#include "transport/wire/frame.h"
+
+#include <stdbool.h>
+
+struct port;
+
+int port_self(const struct port *p);  /* this node's number; -1 for a zmq listener that was not told yet */
+int port_nodes(const struct port *p); /* workers + 1; 0 while unknown */
+const char *port_kind(const struct port *p); /* "here", "mpi", "zmq" */
+
+/* Sends to node `to`. The head's from, to, sequence, sizes and CRCs are filled in here. E_LINK if the peer is known to
+ * be gone, E_WIRE if the body is larger than port_limits allows. */
+int port_send(struct port *p, int to, struct frame **frame, struct err *why);
+
+/* Waits up to timeout_ms (-1: for ever; 0: looks) for a frame from anyone. Returns 0 with *out set; or 0 with *out NULL
+ * when the time is over or port_wake was called; or an error. A frame is handed out only if its head and body passed
+ * their CRCs, its size is within the limit, its sequence number is the next of that peer, and its run and epoch are
+ * this port's (frames of other epochs are dropped and counted). Queued outgoing frames move on inside this call.
+ * A peer known to be lost (connection gone) shows up once as a frame of type M_LOST from that node, after all it sent.
+ * E_WIRE and its sentence come once too: a peer that broke the rules is not listened to any more, and gets no frames; the
+ * others go on. M_GREET is the one message a port looks into: it tells a worker's port its number, the run and the epoch. */
+int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why);
+
+/* Makes a port_recv that waits now, or the next one, return. From any thread. */
+void port_wake(struct port *p);
+
+/* Pushes out what is queued, for at most timeout_ms. 0 if nothing is left. */
+int port_flush(struct port *p, int timeout_ms, struct err *why);
+
+/* The largest body accepted or sent from now on (FRAME_BODY_MOST at most), and the most frames that may be queued for one
+ * peer. Before the first call 1 MiB and 1024. A body that is larger ends that peer's link, so call it before asking for one. */
+void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued);
+
+/* Which run and plan this is: outgoing heads carry them, incoming heads must. Until called both are 0 and any is taken; a
+ * head with plan 0, sent before the plan was made, is taken always. Frames are counted anew with each run and epoch. A
+ * coordinator calls it before it greets (plan 0) and again when it has the plan, in the same epoch. */
+void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch);
+
+/* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. */
+int port_reach(struct port *p, int node, const char *address, struct err *why);
+
+struct port_counters {
+    uint64_t frames_in, frames_out, bytes_in, bytes_out; /* heads included */
+    uint64_t dropped;                                    /* frames of another run or epoch */
+    uint64_t queued_most;
+};
+struct port_counters port_counters(const struct port *p);
+
+void port_close(struct port **p); /* sets *p to NULL; NULL is fine. Undelivered frames are dropped: flush first. */
+
+/* ---- here: all nodes are threads of this process ---- */
+struct hub; /* shared by the ports; freed with the last of them */
+int port_open_here(struct port **ports, int nodes, struct err *why); /* fills ports[0..nodes-1] */
+
+/* ---- mpi: one port per process, made by the thread that owns MPI ---- */
+bool mpi_launched(void);                                /* started under mpirun or srun, judged without MPI_Init */
+int port_open_mpi(struct port **out, struct err *why);  /* MPI_Init; E_LINK unless there are 2 ranks or more */
+/* Ranks of this machine but rank 0, which only coordinates; and which of them, from 0 on, this one is. As MPI sees it, however the
+ * ranks were laid out. */
+struct mpi_mates {
+    int workers, number;
+};
+struct mpi_mates port_mpi_mates(const struct port *p);
+void mpi_abort(int code);                               /* ends every rank; for when a rank is lost */
+
+/* ---- zmq ---- */
+/* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"). The first coordinator that says HELLO-worthy bytes is
+ * served; a second one is answered M_FAULT "busy". E_LINK if the address cannot be used (port in use, bad address). */
+int port_open_listen(struct port **out, const char *address, struct err *why);
+/* After a run is over: forget the peers and the run, listen for the next coordinator. */
+int port_listen_again(struct port *p, struct err *why);
+/* Coordinator: connects to n workers, nodes 1..n in this order. Returns at once; who answers shows in port_recv.
+ * Workers may be started before or after. */
+int port_open_dial(struct port **out, const char *const *addresses, int n, struct err *why);
+
+#endif

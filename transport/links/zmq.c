@@ -1,0 +1,649 @@
+/* transport/links/zmq.c — nodes that meet over ZeroMQ. See transport.h; docs/WIRE.md, "Over ZeroMQ". The only file with zmq.h.
+ *
+ *   coordinator                    worker 1                     worker 2
+ *   DEALER ───────────────────────► ROUTER (bound)
+ *   DEALER ──────────────────────────────┼────────────────────► ROUTER (bound)
+ *                                   DEALER ───────────────────►    │
+ *
+ * Whoever needs a peer connects a DEALER to that peer's one bound ROUTER; frames go both ways on the connection. Worker
+ * to worker only the sender connects. PUSH and PULL were not used: they cannot say who sent, and have no way back.
+ *
+ * Names:    the ROUTER gives every connection a random name of its own. The first good frame on it says which node that
+ *           is; from then on frames of another node on it are refused, and another connection cannot be that node.
+ * Pressure: libzmq's high-water marks count messages, not places at the far end, and a ROUTER drops what is over them. So
+ *           the receiver gives places: PORT_WINDOW at first, and CREDIT returns those it has read.
+ * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
+ *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
+ *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again.
+ * Secrecy:  none yet; on loopback and in trusted networks only. socket_new is where CURVE keys will be set. */
+#include "transport/links/port.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define IDENTITY_BYTES 255   /* of a connection's name at a ROUTER, by ZMTP */
+#define CREDIT_BODY 4        /* u32: places given back */
+#define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
+#define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
+#define FDS 1024
+
+/* One node as seen from here. */
+struct contact {
+    void *dealer, *monitor; /* our connection to it; else it has one to us: */
+    uint8_t identity[IDENTITY_BYTES];
+    size_t identity_bytes;
+    int fd;               /* of that connection, in this process */
+    uint32_t credit;      /* frames we may send */
+    uint32_t owed;        /* frames read since the last CREDIT we sent */
+    bool credited;        /* it had one */
+    bool heard;           /* anything at all came from it */
+    bool gone;            /* connection broken; lost once what it had sent is read */
+    struct frame *greeting; /* a copy of the first frame, until the peer is heard */
+    bool greet_again;     /* the connection broke before that */
+    char address[WIRE_TEXT];
+};
+
+struct zmq_port {
+    struct port port; /* first, so that a port of this kind is a struct zmq_port */
+    void *context, *router, *router_monitor;
+    int wake_fd, turn;
+    struct contact contacts[PORT_NODES];
+    uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
+    bool fd_open[FDS];    /* accepted and not closed, as far as the monitor has told */
+};
+
+static struct zmq_port *zmq_of(const struct port *p)
+{
+    return (struct zmq_port *)p;
+}
+
+/* ---- sockets ---- */
+
+static void set(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+/* What differs between the two ends. Strangers can connect to a ROUTER, so what they send unread is bounded; it is pinged
+ * by the other end, which also says when silence means death. It must not ping by itself: libzmq 4.3.4 aborts the process
+ * if a connection breaks while its input waits for room and the ping's clock strikes. A DEALER pings, and so its input
+ * must never wait; it only meets peers that we chose, and credits bound what an honest one sends. */
+static void set_end(void *s, int type)
+{
+    if (type == ZMQ_ROUTER) {
+        set(s, ZMQ_ROUTER_MANDATORY, 1);
+        set(s, ZMQ_RCVHWM, 2 * PORT_WINDOW);
+        return;
+    }
+    set(s, ZMQ_RCVHWM, 0);
+    /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
+     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds. */
+    set(s, ZMQ_HEARTBEAT_IVL, 5000);
+    set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
+    set(s, ZMQ_HEARTBEAT_TTL, 65000);
+}
+
+/* A socket and the pair that tells what happens to its connections. Here CURVE keys will be set, before any bind or
+ * connect. */
+static int socket_new(struct zmq_port *z, int type, const char *address, void **out, void **monitor, struct err *why)
+{
+    int64_t largest = FRAME_HEAD_BYTES + (int64_t)FRAME_BODY_MOST;
+    void *s = zmq_socket(z->context, type);
+    if (!s) return fail(why, E_LINK, "cannot make a socket for %s: %s", address, zmq_strerror(errno));
+    zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
+    set(s, ZMQ_SNDHWM, 0);
+    set(s, ZMQ_LINGER, 0);
+    set(s, ZMQ_HANDSHAKE_IVL, 5000);
+    set(s, ZMQ_RECONNECT_IVL, 50);
+    set(s, ZMQ_RECONNECT_IVL_MAX, 1000);
+    set(s, ZMQ_TCP_KEEPALIVE, 1);
+    if (strchr(address, '[')) set(s, ZMQ_IPV6, 1);
+    set_end(s, type);
+
+    char name[64];
+    snprintf(name, sizeof name, "inproc://monitor-%p", s);
+    void *pair = zmq_socket(z->context, ZMQ_PAIR);
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    if (pair) set(pair, ZMQ_LINGER, 0);
+    if (!pair || zmq_socket_monitor(s, name, events) || zmq_connect(pair, name)) {
+        int code = fail(why, E_LINK, "cannot watch the socket for %s: %s", address, zmq_strerror(errno));
+        if (pair) zmq_close(pair);
+        zmq_close(s);
+        return code;
+    }
+    *out = s;
+    *monitor = pair;
+    return 0;
+}
+
+static void socket_close(void **socket, void **monitor, int linger_ms)
+{
+    if (!*socket) return;
+    zmq_socket_monitor(*socket, 0, 0);
+    zmq_close(*monitor);
+    set(*socket, ZMQ_LINGER, linger_ms);
+    zmq_close(*socket);
+    *socket = *monitor = 0;
+}
+
+/* libzmq takes port 99999 for 34463. */
+static bool is_port(const char *digits)
+{
+    size_t n = strspn(digits, "0123456789");
+    int port = n && n < 6 ? atoi(digits) : 0;
+    return !digits[n] && port > 0 && port < 65536;
+}
+
+static int check_address(const char *address, struct err *why)
+{
+    const char *colon = strrchr(address, ':');
+    bool tcp = !strncmp(address, "tcp://", 6) && colon > address + 6 && is_port(colon + 1);
+    bool ipc = !strncmp(address, "ipc://", 6) && address[6];
+    if (strlen(address) >= WIRE_TEXT) return fail(why, E_LINK, "an address of %zu bytes; at most %d are allowed", strlen(address), WIRE_TEXT - 1);
+    if (!tcp && !ipc) return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
+    return 0;
+}
+
+/* libzmq unlinks the path of an ipc:// address before it binds, so a second worker would take it from the first. */
+static bool ipc_in_use(const char *address)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (strncmp(address, "ipc:///", 7) || strlen(address + 6) >= sizeof a.sun_path) return false;
+    strcpy(a.sun_path, address + 6);
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool used = s >= 0 && connect(s, (struct sockaddr *)&a, sizeof a) == 0;
+    if (s >= 0) close(s);
+    return used;
+}
+
+static int bind_address(struct zmq_port *z, const char *address, struct err *why)
+{
+    if (ipc_in_use(address)) errno = EADDRINUSE;
+    else if (!zmq_bind(z->router, address)) return 0;
+    switch (errno) {
+    case EADDRINUSE: return fail(why, E_LINK, "%s is in use: another worker or program listens there; choose another", address);
+    case EADDRNOTAVAIL:
+    case ENODEV: return fail(why, E_LINK, "cannot listen on %s: this machine has no such address", address);
+    case EINVAL: return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
+    default: return fail(why, E_LINK, "cannot listen on %s: %s", address, zmq_strerror(errno));
+    }
+}
+
+static int connect_to(struct zmq_port *z, int node, const char *address, struct err *why)
+{
+    struct contact *c = &z->contacts[node];
+    TRY(check_address(address, why));
+    TRY(socket_new(z, ZMQ_DEALER, address, &c->dealer, &c->monitor, why));
+    if (zmq_connect(c->dealer, address)) {
+        int code = fail(why, E_LINK, "cannot connect to %s: %s", address, zmq_strerror(errno));
+        socket_close(&c->dealer, &c->monitor, 0);
+        return code;
+    }
+    snprintf(c->address, sizeof c->address, "%s", address);
+    c->credit = 1; /* the greeting; its CREDIT opens the window */
+    return 0;
+}
+
+/* ---- going out ---- */
+
+static void give_back(void *bytes, void *frame)
+{
+    struct frame *f = frame;
+    (void)bytes;
+    if (atomic_load_explicit(&f->handed, memory_order_acquire)) frame_free(f); /* from libzmq's thread */
+}
+
+/* The frame is libzmq's afterwards, whatever comes of it. */
+static int send_bytes(void *socket, struct frame *f)
+{
+    zmq_msg_t m;
+    zmq_msg_init_data(&m, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes, give_back, f);
+    atomic_fetch_add_explicit(&f->handed, 1, memory_order_release); /* the last we do with it */
+    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return 0;
+    int reason = errno;
+    zmq_msg_close(&m);
+    return reason;
+}
+
+/* 0, or why not (errno). The frame is gone in any case. */
+static int send_by_name(struct zmq_port *z, const void *identity, size_t n, struct frame *f)
+{
+    if (zmq_send(z->router, identity, n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        int reason = errno;
+        frame_free(f);
+        return reason;
+    }
+    return send_bytes(z->router, f);
+}
+
+static void hand_over(struct zmq_port *z, int node, struct frame *f)
+{
+    struct contact *c = &z->contacts[node];
+    int reason = c->dealer ? send_bytes(c->dealer, f) : send_by_name(z, c->identity, c->identity_bytes, f);
+    if (!reason) return;
+    log_debug("a frame for node %d was not taken: %s", node, zmq_strerror(reason));
+    c->gone = true;
+}
+
+static struct frame *copy_of(const struct frame *f)
+{
+    struct frame *copy = frame_new(f->head.type, f->head.body_bytes);
+    if (!copy) return 0;
+    copy->head = f->head;
+    memcpy(copy->bytes, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes);
+    return copy;
+}
+
+static void send_credit(struct zmq_port *z, int node)
+{
+    struct contact *c = &z->contacts[node];
+    struct frame *f = frame_new(M_CREDIT, CREDIT_BODY);
+    if (!f) return; /* tried again at the next push */
+    f->head.run = z->port.run;
+    f->head.epoch = z->port.epoch;
+    f->head.from = (uint16_t)z->port.self;
+    f->head.to = (uint16_t)node;
+    for (int i = 0; i < CREDIT_BODY; i++) frame_body(f)[i] = (uint8_t)(c->owed >> (8 * i));
+    frame_seal(f);
+    c->owed = 0;
+    c->credited = true;
+    hand_over(z, node, f);
+}
+
+static bool zmq_reachable(const struct port *p, int to)
+{
+    const struct contact *c = &zmq_of(p)->contacts[to];
+    return c->dealer || c->identity_bytes;
+}
+
+static int zmq_push(struct port *p, struct err *why)
+{
+    struct zmq_port *z = zmq_of(p);
+    (void)why;
+    for (int k = 0; k < PORT_NODES; k++) {
+        struct contact *c = &z->contacts[k];
+        struct queue *out = &p->peers[k].out;
+        if (p->peers[k].lost || c->gone || p->self < 0 || !zmq_reachable(p, k)) continue;
+        /* Half a window at a time, but the first at once: it says "I hear you". */
+        if (c->owed >= PORT_WINDOW / 2 || (c->owed && !c->credited)) send_credit(z, k);
+        while (out->n && c->credit && !c->gone) {
+            struct frame *f = queue_take(out);
+            c->credit--;
+            if (c->dealer && !c->heard && !c->greeting) c->greeting = copy_of(f);
+            hand_over(z, k, f);
+        }
+    }
+    return 0;
+}
+
+/* ---- what happens to connections ---- */
+
+static bool next_event(void *monitor, uint16_t *event, uint32_t *value)
+{
+    uint8_t told[6], address[WIRE_TEXT];
+    if (zmq_recv(monitor, told, sizeof told, ZMQ_DONTWAIT) != (int)sizeof told) return false;
+    zmq_recv(monitor, address, sizeof address, ZMQ_DONTWAIT); /* its second part */
+    memcpy(event, told, 2);
+    memcpy(value, told + 2, 4);
+    return true;
+}
+
+/* Connections to us. */
+static void watch_router(struct zmq_port *z)
+{
+    uint16_t event;
+    uint32_t fd;
+    if (!z->router) return;
+    while (next_event(z->router_monitor, &event, &fd)) {
+        if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd_open[fd] = true;
+        if (event != ZMQ_EVENT_DISCONNECTED) continue;
+        if (fd < FDS) z->fd_open[fd] = false;
+        for (int k = 0; k < PORT_NODES; k++)
+            if (z->contacts[k].identity_bytes && z->contacts[k].fd == (int)fd) z->contacts[k].gone = true;
+    }
+}
+
+/* Our connection to node k. */
+static void watch_dealer(struct zmq_port *z, int k)
+{
+    struct contact *c = &z->contacts[k];
+    uint16_t event;
+    uint32_t value;
+    while (next_event(c->monitor, &event, &value)) {
+        if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
+        if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
+        struct frame *again = copy_of(c->greeting);
+        c->greet_again = false;
+        if (again) hand_over(z, k, again);
+    }
+}
+
+static void contact_end(struct zmq_port *z, int node, int linger_ms)
+{
+    struct contact *c = &z->contacts[node];
+    socket_close(&c->dealer, &c->monitor, linger_ms);
+    frame_free(c->greeting);
+    memset(c, 0, sizeof *c);
+}
+
+/* Peers whose connection broke and of whom nothing is left to read. */
+static void report_gone(struct zmq_port *z)
+{
+    for (int k = 0; k < PORT_NODES; k++) {
+        if (!z->contacts[k].gone) continue;
+        contact_end(z, k, 0);
+        port_lost(&z->port, k);
+    }
+}
+
+/* ---- coming in ---- */
+
+static struct frame *frame_of(struct zmq_port *z, zmq_msg_t *m)
+{
+    size_t n = zmq_msg_size(m);
+    /* Of one that is too large or too small only the head is looked at: enough for the sentence. */
+    bool whole = n >= FRAME_HEAD_BYTES && n - FRAME_HEAD_BYTES <= z->port.max_body;
+    struct frame *f = frame_new(0, whole ? n - FRAME_HEAD_BYTES : 0);
+    if (f) memcpy(f->bytes, zmq_msg_data(m), whole || n < FRAME_HEAD_BYTES ? n : FRAME_HEAD_BYTES);
+    return f;
+}
+
+struct arrival {
+    struct frame *frame; /* NULL: nothing, or not what a node sends */
+    size_t n;
+    uint8_t identity[IDENTITY_BYTES];
+    size_t identity_bytes;
+    int fd;
+};
+
+/* One message of a socket. False if there is none. */
+static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
+{
+    zmq_msg_t m;
+    int parts = 0, more = 1;
+    *a = (struct arrival){.fd = -1};
+    if (socket == z->router) {
+        int n = zmq_recv(socket, a->identity, sizeof a->identity, ZMQ_DONTWAIT);
+        if (n < 0) return false;
+        a->identity_bytes = (size_t)n;
+    }
+    while (more) {
+        zmq_msg_init(&m);
+        if (zmq_msg_recv(&m, socket, ZMQ_DONTWAIT) < 0) return parts > 0;
+        more = zmq_msg_more(&m);
+        if (++parts == 1 && !more) {
+            a->n = zmq_msg_size(&m);
+            a->frame = frame_of(z, &m);
+            if (socket == z->router) a->fd = zmq_msg_get(&m, ZMQ_SRCFD);
+        }
+        zmq_msg_close(&m);
+    }
+    return true;
+}
+
+static int known_by_name(const struct zmq_port *z, const struct arrival *a)
+{
+    for (int k = 0; k < PORT_NODES; k++) {
+        const struct contact *c = &z->contacts[k];
+        if (c->identity_bytes && c->identity_bytes == a->identity_bytes && !memcmp(c->identity, a->identity, a->identity_bytes)) return k;
+    }
+    return -1;
+}
+
+/* To a second coordinator: this worker serves one at a time. */
+static void tell_busy(struct zmq_port *z, const struct arrival *a)
+{
+    const struct frame_head *h = &a->frame->head;
+    struct fault m = {.code = E_LINK};
+    struct frame *f = 0;
+    snprintf(m.text, sizeof m.text, "busy: this worker serves another coordinator; try again when that run is over");
+    if (fault_write(&f, &m, 0)) return;
+    f->head.run = h->run;
+    f->head.plan = h->plan;
+    f->head.epoch = h->epoch;
+    f->head.from = h->to;
+    frame_seal(f);
+    send_by_name(z, a->identity, a->identity_bytes, f);
+}
+
+/* The run a greeting speaks of, which its head may not know yet. False if it cannot be read. */
+static bool greeting_run(struct frame *f, uint64_t *run)
+{
+    struct greet m;
+    if (greet_read(&m, f, 0)) return false;
+    *run = m.run;
+    return true;
+}
+
+/* The first frame on a connection: the node it is from, if it may be that node; else -1. */
+static int introduce(struct zmq_port *z, struct arrival *a)
+{
+    const struct port *p = &z->port;
+    const struct frame_head *h = &a->frame->head;
+    struct err why = {0};
+    if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return log_debug("%s", why.text), -1;
+    if (h->from >= PORT_NODES || h->from == p->self || h->type == M_CREDIT) return -1;
+    uint64_t run = 0;
+    bool greets = h->from == 0 && h->type == M_GREET;
+    if (greets && !greeting_run(a->frame, &run)) return -1;
+    /* What the monitor told before this frame came concerns older connections: libzmq uses their numbers again. */
+    watch_router(z);
+    struct contact *c = &z->contacts[h->from];
+    if (zmq_reachable(p, h->from) && !c->gone) {
+        if (greets && run != z->greeted_run) tell_busy(z, a);
+        return -1;
+    }
+    if (p->self < 0 ? !greets : h->to != p->self) return -1;
+    if (port_fits(p, h->from, h) != FITS || (a->fd >= 0 && a->fd < FDS && !z->fd_open[a->fd])) return -1;
+    if (greets) z->greeted_run = run;
+    contact_end(z, h->from, 0);
+    z->port.peers[h->from].lost = z->port.peers[h->from].untold = false;
+    memcpy(c->identity, a->identity, a->identity_bytes);
+    c->identity_bytes = a->identity_bytes;
+    c->fd = a->fd;
+    c->credit = PORT_WINDOW;
+    c->heard = true;
+    return h->from;
+}
+
+static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err *why)
+{
+    struct contact *c = &z->contacts[node];
+    uint64_t places = 0;
+    for (int i = 0; i < CREDIT_BODY; i++) places |= (uint64_t)frame_body(f)[i] << (8 * i);
+    if (places > PORT_WINDOW) {
+        char name[32];
+        z->port.peers[node].lost = true;
+        return fail(why, E_WIRE, "%s gives back %llu places of a window of %d", node_name(name, node), (unsigned long long)places,
+                    PORT_WINDOW);
+    }
+    c->credit += (uint32_t)places; /* a greeting that was sent twice is given back twice */
+    if (c->credit > PORT_WINDOW) c->credit = PORT_WINDOW;
+    return 0;
+}
+
+/* A frame on a connection whose node is known. A CREDIT is used up here. */
+static int settle(struct zmq_port *z, int node, struct arrival *a, struct err *why)
+{
+    struct contact *c = &z->contacts[node];
+    if (!c->heard) {
+        c->heard = true;
+        c->credit += PORT_WINDOW - 1;
+        frame_free(c->greeting);
+        c->greeting = 0;
+    }
+    bool credit = a->n == FRAME_HEAD_BYTES + CREDIT_BODY && !frame_open(a->frame, a->n, CREDIT_BODY, "", 0) &&
+                  a->frame->head.type == M_CREDIT;
+    if (!credit) return c->owed++, 0;
+    int code = z->port.peers[node].lost ? 0 : take_credit(z, node, a->frame, why);
+    frame_free(a->frame);
+    a->frame = 0;
+    return code;
+}
+
+/* Sockets are looked at in turn, so that one busy peer does not keep the others waiting. Turn PORT_NODES is the ROUTER. */
+static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
+{
+    for (int i = 0; i <= PORT_NODES; i++) {
+        int k = z->turn;
+        void *socket = k < PORT_NODES ? z->contacts[k].dealer : z->router;
+        z->turn = (z->turn + 1) % (PORT_NODES + 1);
+        if (!socket || !receive(z, socket, a)) continue;
+        *node = k < PORT_NODES ? k : known_by_name(z, a);
+        return true;
+    }
+    return false;
+}
+
+/* Sleeps until there is something to look at. */
+static void wait_for_news(struct zmq_port *z, uint64_t until)
+{
+    zmq_pollitem_t items[2 * PORT_NODES + 3];
+    int n = 0;
+    items[n++] = (zmq_pollitem_t){.fd = z->wake_fd, .events = ZMQ_POLLIN};
+    if (z->router) items[n++] = (zmq_pollitem_t){.socket = z->router, .events = ZMQ_POLLIN};
+    if (z->router) items[n++] = (zmq_pollitem_t){.socket = z->router_monitor, .events = ZMQ_POLLIN};
+    for (int k = 0; k < PORT_NODES; k++) {
+        if (!z->contacts[k].dealer) continue;
+        items[n++] = (zmq_pollitem_t){.socket = z->contacts[k].dealer, .events = ZMQ_POLLIN};
+        items[n++] = (zmq_pollitem_t){.socket = z->contacts[k].monitor, .events = ZMQ_POLLIN};
+    }
+    uint64_t now = clock_ns();
+    long ms = until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000);
+    zmq_poll(items, n, ms);
+    uint64_t wakes;
+    if ((items[0].revents & ZMQ_POLLIN) && read(z->wake_fd, &wakes, sizeof wakes) < 0) return;
+}
+
+static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
+{
+    struct zmq_port *z = zmq_of(p);
+    struct arrival a;
+    bool any = false;
+    *out = 0;
+    watch_router(z);
+    for (int k = 0; k < PORT_NODES; k++)
+        if (z->contacts[k].dealer) watch_dealer(z, k);
+    for (int i = 0; i < STRANGERS && next_arrival(z, &a, from); i++) {
+        any = true;
+        if (a.frame && *from < 0) *from = introduce(z, &a);
+        if (a.frame && *from < 0) {
+            p->counters.dropped++;
+            frame_free(a.frame);
+            continue;
+        }
+        if (!a.frame) continue;
+        int code = settle(z, *from, &a, why);
+        if (code) return code;
+        if (!a.frame) continue;
+        *out = a.frame;
+        *n = a.n;
+        return 0;
+    }
+    if (any) return 0; /* credits came: there may be something to push */
+    report_gone(z);
+    for (int k = 0; k < PORT_NODES; k++)
+        if (p->peers[k].untold) return 0;
+    if (!atomic_load(&p->woken)) wait_for_news(z, until);
+    return 0;
+}
+
+/* ---- the rest of a port's life ---- */
+
+static void zmq_wake(struct port *p)
+{
+    uint64_t one = 1;
+    if (write(zmq_of(p)->wake_fd, &one, sizeof one) < 0) return; /* full: it is awake already */
+}
+
+static int zmq_reach(struct port *p, int node, const char *address, struct err *why)
+{
+    struct zmq_port *z = zmq_of(p);
+    if (z->contacts[node].dealer && !strcmp(z->contacts[node].address, address)) return 0;
+    if (z->contacts[node].dealer) contact_end(z, node, 0);
+    return connect_to(z, node, address, why);
+}
+
+static int zmq_again(struct port *p, struct err *why)
+{
+    struct zmq_port *z = zmq_of(p);
+    if (!z->router) return fail(why, E_LINK, "only a worker listens again");
+    for (int k = 0; k < PORT_NODES; k++) {
+        struct contact *c = &z->contacts[k];
+        if (c->identity_bytes && !c->gone && c->owed) send_credit(z, k); /* its window is whole again for the next run */
+        contact_end(z, k, c->heard && !c->gone ? GOODBYE_MS : 0);
+    }
+    port_forget(p);
+    p->self = -1;
+    p->nodes = 0;
+    return 0;
+}
+
+static void zmq_close_port(struct port *p)
+{
+    struct zmq_port *z = zmq_of(p);
+    bool heard = false;
+    for (int k = 0; k < PORT_NODES; k++) {
+        bool there = z->contacts[k].heard && !z->contacts[k].gone && !p->peers[k].lost;
+        heard |= there;
+        contact_end(z, k, there ? GOODBYE_MS : 0);
+    }
+    socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
+    if (z->context) while (zmq_ctx_term(z->context) && errno == EINTR) continue;
+    if (z->wake_fd >= 0) close(z->wake_fd);
+    free(z);
+}
+
+static const struct kind over_zmq = {.name = "zmq", .reachable = zmq_reachable, .push = zmq_push, .pull = zmq_pull,
+                                     .wake = zmq_wake, .reach = zmq_reach, .again = zmq_again, .close = zmq_close_port};
+
+static int port_new(struct zmq_port **out, int self, int nodes, struct err *why)
+{
+    struct zmq_port *z = calloc(1, sizeof *z);
+    if (!z) return fail(why, E_MEMORY, "no memory for a port");
+    port_init(&z->port, &over_zmq, self, nodes);
+    z->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    z->context = zmq_ctx_new();
+    if (z->wake_fd < 0 || !z->context) {
+        int code = fail_errno(why, E_INTERNAL, "cannot prepare ZeroMQ");
+        zmq_close_port(&z->port);
+        return code;
+    }
+    *out = z;
+    return 0;
+}
+
+int port_open_listen(struct port **out, const char *address, struct err *why)
+{
+    struct zmq_port *z;
+    TRY(check_address(address, why));
+    TRY(port_new(&z, -1, 0, why));
+    int code = socket_new(z, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
+    if (!code) code = bind_address(z, address, why);
+    if (code) return zmq_close_port(&z->port), code;
+    *out = &z->port;
+    return 0;
+}
+
+int port_open_dial(struct port **out, const char *const *addresses, int n, struct err *why)
+{
+    struct zmq_port *z;
+    if (n < 1 || n > WIRE_STAGES) return fail(why, E_USAGE, "%d workers; a run has 1 to %d", n, WIRE_STAGES);
+    TRY(port_new(&z, 0, n + 1, why));
+    for (int k = 1; k <= n; k++) {
+        int code = connect_to(z, k, addresses[k - 1], why);
+        if (code) return zmq_close_port(&z->port), code;
+    }
+    *out = &z->port;
+    return 0;
+}

@@ -1,0 +1,289 @@
+/* transport/wire/wire.h — every message as a struct, and one walk per message that both writes and reads it.
+ *
+ * docs/WIRE.md gives the bytes. A struct never goes out as it lies in memory. Reading checks every count against what
+ * is left of the body before it is believed, and that nothing is left over. What a number *means* (is this slot mine,
+ * does this position fit) is checked by the room that uses it.
+ *
+ * Arrays inside a message point into the frame's body after reading, so they live as long as the frame. */
+#ifndef TRANSPORT_WIRE_WIRE_H
+#define TRANSPORT_WIRE_WIRE_H
+
+#include "base/diary.h"
+#include "base/hash.h"
+#include "transport/wire/frame.h"
+
+#include <stdbool.h>
+
+#define WIRE_TEXT 256    /* bytes of a name or address, terminator included */
+#define WIRE_STAGES 64   /* workers in a run, at most */
+#define WIRE_SEGMENTS 512 /* of one micro-batch, at most */
+#define WIRE_ROWS 4096   /* of one micro-batch, at most */
+#define WIRE_PARTS 16    /* into which a head is cut by words */
+#define WIRE_CANDIDATES 1024 /* for one token, of one worker, at most */
+
+struct greet {
+    uint16_t node; /* 1..nodes-1: who you are from now on */
+    uint16_t nodes;
+    uint64_t run;
+};
+
+struct hello {
+    char build[WIRE_TEXT]; /* version of the program */
+    char host[WIRE_TEXT];
+    char isa[WIRE_TEXT];
+    uint32_t pid, threads;
+    uint64_t memory; /* bytes it is willing to use; 0: did not say */
+};
+
+/* Mirrors partition/model/config.h without knowing it: transport stands beside partition. */
+struct wire_config {
+    uint32_t layers, hidden, ffn, heads, kv_heads, head_dim, window, pattern, context, vocab;
+    float rope_base_global, rope_base_local, rope_factor, norm_epsilon, attention_scale;
+};
+
+struct assign {
+    struct wire_config config;
+    uint32_t first, end; /* layers */
+    uint8_t part, part_end; /* of the head's WIRE_PARTS; equal: none */
+    bool vision; /* an M_ASSIGN_VISION follows */
+    uint32_t context, sequences, rows, in_flight; /* struct capacity */
+    uint32_t threads;                             /* 0: the worker's own choice */
+    uint16_t next;                                /* node the results go to: 0 for the last stage */
+    char next_address[WIRE_TEXT];                 /* zmq only */
+    char path[1024];                              /* of the model file on the coordinator's host; empty: do not look */
+    uint64_t fingerprint[2];
+    uint32_t n_types; /* tensors of the share, in share order */
+    uint8_t *types;   /* [n_types] enum tensor_type */
+};
+
+/* Mirrors partition/model/vision_config.h, as far as a worker needs it. */
+struct wire_vision {
+    uint32_t image, patch, layers, width, ffn, heads, pool, hidden;
+    float norm_epsilon;
+};
+
+struct assign_vision {
+    struct wire_vision config;
+    uint32_t first, end; /* layers of the encoder */
+    bool patches, projector;
+    uint8_t as;         /* how to keep the matrices: enum vision_type of partition/model/vision_weights.h */
+    uint32_t in_flight; /* pictures under way at once, at most */
+    uint16_t next;      /* node the picture goes to: 0 for the last stage */
+    char next_address[WIRE_TEXT];
+    char path[1024]; /* of the encoder's file, as in struct assign */
+    uint64_t fingerprint[2];
+    uint32_t n_types; /* tensors of the share, in share order; in PIECE they are numbered on from the text's */
+    uint8_t *types;
+};
+
+struct accept {
+    bool has_file; /* I opened the same file, or files, myself: send no pieces */
+    uint64_t weights, kv, scratch, frames, runtime, total; /* bytes I am about to take */
+};
+
+struct piece {
+    uint32_t tensor, first_row, rows; /* index into the share's tensors */
+    uint64_t hash;                    /* hash64 of the bytes */
+    uint64_t n;
+    uint8_t *bytes;
+};
+
+struct ready {
+    uint64_t resident; /* bytes of memory in use now */
+    double seconds;    /* it took to load */
+};
+
+enum segment_flags {
+    SEG_START = 1,       /* position 0 of a new sequence: forget what the slot held */
+    SEG_WANT_TOKEN = 2,  /* sample after the last row */
+    SEG_WANT_LOGITS = 4, /* send the scores of every row (M_LOGITS) */
+    SEG_WANT_HASH = 8,   /* put hash64 of the scores into the result */
+};
+
+struct sampling {
+    float temperature; /* 0: greedy, and the rest is ignored but repeat_penalty */
+    uint32_t top_k;    /* 0: off */
+    float top_p, min_p; /* 1 and 0: off */
+    float repeat_penalty; /* 1: off */
+    uint32_t repeat_last; /* tokens looked back; at most REPEAT_LAST_MOST */
+    uint64_t seed;
+};
+#define REPEAT_LAST_MOST 256
+
+/* Of how many words, the best, the token is one: 1 if greedy, else top_k; 0: of all. */
+static inline uint32_t sampling_words(const struct sampling *how)
+{
+    return how->temperature > 0 ? how->top_k : 1;
+}
+
+/* True if that is no more than WIRE_CANDIDATES, so that a divided head can do. */
+static inline bool sampling_of_few(const struct sampling *how)
+{
+    return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
+}
+
+/* Rows of one sequence that travel together. */
+struct segment {
+    uint32_t slot;     /* whose KV cache */
+    uint32_t position; /* of the first row */
+    uint32_t rows;
+    uint32_t flags;
+    uint64_t request; /* keys the random numbers */
+    uint64_t history; /* hash of all tokens before these */
+    struct sampling sampling;
+};
+
+struct row {
+    uint32_t id;   /* token id; of a picture's row a hash of the picture and the row's place in it */
+    uint32_t sees; /* last position this row may look at: its own, or the last of its picture */
+};
+
+enum wire_dtype { WIRE_F32 = 0, WIRE_BF16 = 1 };
+
+struct work {
+    uint64_t batch; /* number of the micro-batch */
+    uint32_t n_segments;
+    struct segment segments[WIRE_SEGMENTS];
+    uint32_t n_rows; /* sum over the segments */
+    struct row rows[WIRE_ROWS];
+    uint8_t dtype;    /* enum wire_dtype */
+    uint32_t cols;    /* hidden */
+    uint8_t *activations; /* [n_rows, cols], in the frame's body, aligned to 8 bytes there */
+};
+
+struct token {
+    uint32_t slot, position; /* of the row it was sampled after */
+    uint32_t id;
+    float logprob;
+    uint64_t hash; /* of that row's scores, if asked; with SEG_WANT_LOGITS folded over all rows of the segment */
+};
+
+struct result {
+    uint64_t batch;
+    uint32_t n_tokens;
+    struct token tokens[WIRE_SEGMENTS];
+};
+
+struct logits {
+    uint64_t batch;
+    uint32_t slot, position;
+    uint64_t hash;
+    uint32_t n;
+    uint8_t *scores; /* f32 [n], aligned to 4 */
+};
+
+/* What one part of the vocabulary says of a row. */
+struct part_sum {
+    float best, sum; /* the largest score; sum of exp(score - best), NaN if a score is not finite */
+    uint64_t hash;   /* hash64 of the scores; 0 if nobody asked */
+};
+
+struct candidate {
+    uint32_t id;
+    float score, raw; /* with and without the repeat penalty */
+};
+
+/* Of equal scores the lower id. */
+static inline bool candidate_better(const struct candidate *a, const struct candidate *b)
+{
+    return a->score > b->score || (a->score == b->score && a->id < b->id);
+}
+
+/* A row's share of scores, where the head is divided. What is not here cannot become the token. */
+struct scored {
+    uint64_t batch;
+    uint32_t slot, position;
+    uint32_t part, n_parts; /* the sender's, those without words left out */
+    struct part_sum parts[WIRE_PARTS];
+    uint32_t n_candidates; /* best first, of equals the lower id */
+    struct candidate candidates[WIRE_CANDIDATES];
+};
+
+/* A picture: M_SEE on its way, M_SEEN as the rows it became. */
+struct see {
+    uint64_t picture;    /* the coordinator's number for it */
+    uint32_t rows, cols; /* what they are follows from the stage that gets it: patches, or rows of the encoder */
+    uint8_t *values;     /* f32 [rows, cols], aligned to 8 */
+};
+
+struct ping {
+    uint64_t at_ns; /* sender's clock; a PONG gives back the PING's */
+    uint64_t batch; /* PONG: last micro-batch done */
+    uint32_t queue;
+};
+
+struct report {
+    uint64_t busy_ns, wait_ns, send_ns; /* computing; waiting for work; handing over */
+    uint64_t batches, rows;
+    uint64_t peak_resident;
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t pictures, see_ns; /* through this stage; computing them, a part of busy_ns */
+};
+
+#define WIRE_SPANS 512 /* of one DIARY, at most */
+
+struct diary_ask {
+    uint64_t from; /* number of the first interval wanted; they count from 0 */
+};
+
+struct diary_part {
+    uint64_t now_ns; /* the worker's clock as it writes this */
+    uint64_t first;  /* number of the first interval below; over what was asked for if older ones are forgotten */
+    uint64_t written; /* intervals so far */
+    uint32_t n;      /* 0: that was all */
+    struct diary_span spans[WIRE_SPANS];
+};
+
+struct fault {
+    uint32_t code; /* base/error.h */
+    char text[600];
+};
+
+/* Writing: makes a frame (E_WIRE only if a count is over its limit). Reading: E_WIRE with a sentence. The big two take
+ * a caller's struct because they do not fit a stack well. WORK is written with room for the activations, to be filled in
+ * by the caller through w->activations, so rows are never copied twice. */
+int greet_write(struct frame **out, const struct greet *m, struct err *why);
+int greet_read(struct greet *m, struct frame *f, struct err *why);
+int hello_write(struct frame **out, const struct hello *m, struct err *why);
+int hello_read(struct hello *m, struct frame *f, struct err *why);
+int assign_write(struct frame **out, const struct assign *m, struct err *why);
+int assign_read(struct assign *m, struct frame *f, struct err *why);
+int assign_vision_write(struct frame **out, const struct assign_vision *m, struct err *why);
+int assign_vision_read(struct assign_vision *m, struct frame *f, struct err *why);
+int see_write(struct frame **out, enum message type, struct see *m, struct err *why); /* room is left, m->values is set to it */
+int see_read(struct see *m, struct frame *f, struct err *why);                       /* either type */
+int accept_write(struct frame **out, const struct accept *m, struct err *why);
+int accept_read(struct accept *m, struct frame *f, struct err *why);
+int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes NULL: room is left, m->bytes is set to it */
+int piece_read(struct piece *m, struct frame *f, struct err *why);
+int ready_write(struct frame **out, const struct ready *m, struct err *why);
+int ready_read(struct ready *m, struct frame *f, struct err *why);
+int work_write(struct frame **out, struct work *m, struct err *why);
+int work_read(struct work *m, struct frame *f, struct err *why); /* also: rows sum up, size is exactly what cols and dtype say */
+/* The same, M_SCORE: each segment is the one row that wants a token, and `history` includes it. */
+int score_write(struct frame **out, struct work *m, struct err *why);
+int score_read(struct work *m, struct frame *f, struct err *why);
+int scored_write(struct frame **out, const struct scored *m, struct err *why);
+int scored_read(struct scored *m, struct frame *f, struct err *why);
+int result_write(struct frame **out, const struct result *m, struct err *why);
+int result_read(struct result *m, struct frame *f, struct err *why);
+int logits_write(struct frame **out, struct logits *m, struct err *why); /* room is left, m->scores is set to it */
+int logits_read(struct logits *m, struct frame *f, struct err *why);
+int ping_write(struct frame **out, enum message type, const struct ping *m, struct err *why);
+int ping_read(struct ping *m, struct frame *f, struct err *why);
+int report_write(struct frame **out, const struct report *m, struct err *why);
+int report_read(struct report *m, struct frame *f, struct err *why);
+int diary_ask_write(struct frame **out, const struct diary_ask *m, struct err *why);
+int diary_ask_read(struct diary_ask *m, struct frame *f, struct err *why);
+int diary_part_write(struct frame **out, const struct diary_part *m, struct err *why);
+int diary_part_read(struct diary_part *m, struct frame *f, struct err *why);
+int fault_write(struct frame **out, const struct fault *m, struct err *why);
+int fault_read(struct fault *m, struct frame *f, struct err *why);
+/* M_PIECE_ACK, M_REPORT_ASK, M_STOP: no body. */
+int empty_write(struct frame **out, enum message type, struct err *why);
+
+#define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
+uint64_t see_bytes(uint64_t floats); /* of the body */
+uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
+
+#endif

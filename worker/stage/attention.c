@@ -1,0 +1,140 @@
+/* worker/stage/attention.c — see attention.h. */
+#include "worker/stage/attention.h"
+
+#include <omp.h>
+
+#define KEY_PIECE 256 /* columns of a key that become f16 at a time, before each goes to its panel */
+#define ROWS_MOST 64  /* of a task: more would read keys and values less often, but they already stay in L2 */
+#define TASKS_EACH 4  /* for a thread, about: cores of small machines are seldom all ours */
+
+static void norm_and_turn(const struct attention *a, float *x, const float *g, uint32_t row)
+{
+    const struct bench *b = a->b;
+    const uint32_t d = b->config->head_dim;
+    const size_t at = (size_t)row * (d / 2);
+    b->k->norm(x, x, g, d, b->config->norm_epsilon);
+    b->k->rope(x, b->cos[a->global] + at, b->sin[a->global] + at, d);
+}
+
+static void store(const struct attention *a, const float *k, const float *v, uint32_t row, uint32_t head)
+{
+    const struct bench *b = a->b;
+    const uint32_t d = b->config->head_dim, position = b->places[row].position;
+    const uint32_t n_pages = b->kv->layer[a->index].n_pages;
+    uint16_t *page = kv_slot(b->kv, a->index, b->places[row].slot)[position / KV_PAGE % n_pages], key[KEY_PIECE];
+    const uint32_t at = position % KV_PAGE;
+    uint16_t *lane = page + kv_keys_at(b->kv, head) + (size_t)(at / PANEL_ROWS) * d * PANEL_ROWS + at % PANEL_ROWS;
+    for (uint32_t i = 0, n; i < d; i += n) {
+        n = d - i < KEY_PIECE ? d - i : KEY_PIECE;
+        b->k->to_f16(key, k + i, n);
+        for (uint32_t j = 0; j < n; j++) lane[(size_t)(i + j) * PANEL_ROWS] = key[j];
+    }
+    b->k->to_f16(page + kv_values_at(b->kv, head) + (size_t)at * d, v, d);
+}
+
+void attention_store(const struct attention *a, const float *q_norm, const float *k_norm)
+{
+    const struct bench *b = a->b;
+    const struct model_config *c = b->config;
+    const size_t ld = qkv_width(c);
+    const uint32_t heads = c->heads + c->kv_heads;
+#pragma omp for schedule(static) nowait
+    for (uint32_t task = 0; task < b->n * heads; task++) {
+        uint32_t row = task / heads, head = task % heads;
+        float *x = b->wide + row * ld + (size_t)head * c->head_dim; /* q heads, then k heads */
+        norm_and_turn(a, x, head < c->heads ? q_norm : k_norm, row);
+        if (head >= c->heads) store(a, x, x + kv_width(c), row, head - c->heads);
+    }
+    meet(b);
+}
+
+static struct attend_row sees_of(const struct attention *a, uint32_t row)
+{
+    const struct place *p = &a->b->places[row];
+    const uint32_t window = a->b->config->window; /* it counts the row itself */
+    return (struct attend_row){!a->global && p->position >= window ? p->position - window + 1 : 0, p->sees};
+}
+
+/* Rows from `row` on, of one sequence, over one key/value head: what attend wants but for how many and what they see. */
+static struct attend task_of(const struct attention *a, uint32_t row, uint32_t kv_head)
+{
+    const struct bench *b = a->b;
+    const struct model_config *c = b->config;
+    const uint32_t heads = c->heads / c->kv_heads;
+    const size_t ldq = qkv_width(c), ldo = heads_width(c), first = (size_t)kv_head * heads * c->head_dim;
+    return (struct attend){
+        .q = b->wide + row * ldq + first,
+        .out = b->narrow + row * ldo + first,
+        .ldq = ldq,
+        .ldo = ldo,
+        .rows = 1,
+        .heads = heads,
+        .head_dim = c->head_dim,
+        .scale = c->attention_scale,
+        .pages = (const uint16_t *const *)kv_slot(b->kv, a->index, b->places[row].slot),
+        .n_pages = b->kv->layer[a->index].n_pages,
+        .keys_at = kv_keys_at(b->kv, kv_head),
+        .values_at = kv_values_at(b->kv, kv_head),
+        .scratch = b->attend + (size_t)omp_get_thread_num() * attend_bytes(c->head_dim),
+    };
+}
+
+/* Rows row..end-1, neighbours of one sequence together. */
+static void look(const struct attention *a, uint32_t row, uint32_t end, uint32_t kv_head)
+{
+    struct attend_row sees[ROWS_MOST];
+    while (row < end) {
+        struct attend task = task_of(a, row, kv_head);
+        const uint32_t slot = a->b->places[row].slot;
+        uint32_t n = 0;
+        for (; row < end && a->b->places[row].slot == slot; row++) sees[n++] = sees_of(a, row);
+        task.rows = n, task.sees = sees;
+        a->b->k->attend(&task);
+    }
+}
+
+/* Too few rows and heads for all threads: they share out the spans of each, and then join them. */
+static void look_by_spans(const struct attention *a)
+{
+    const struct bench *b = a->b;
+    const struct model_config *c = b->config;
+    const uint32_t pairs = b->n * c->kv_heads;
+    const size_t each = (size_t)(c->heads / c->kv_heads) * ATTEND_SPANS * attend_part(c->head_dim);
+#pragma omp for schedule(dynamic) nowait
+    for (uint32_t i = 0; i < pairs * ATTEND_SPANS; i++) {
+        const uint32_t pair = i % pairs, span = i / pairs;
+        const struct attend_row sees = sees_of(a, pair / c->kv_heads);
+        struct attend task = task_of(a, pair / c->kv_heads, pair % c->kv_heads);
+        task.sees = &sees;
+        if (span < attend_spans(sees.from, sees.to)) b->k->attend_one_span(&task, span, b->parts + pair * each);
+    }
+    meet(b);
+#pragma omp for schedule(static) nowait
+    for (uint32_t pair = 0; pair < pairs; pair++) {
+        const struct attend_row sees = sees_of(a, pair / c->kv_heads);
+        struct attend task = task_of(a, pair / c->kv_heads, pair % c->kv_heads);
+        task.sees = &sees;
+        b->k->attend_join(&task, b->parts + pair * each);
+    }
+    meet(b);
+}
+
+/* Tasks of one head and as many rows as leave each thread a few. The last rows, which see most, go first. */
+void attention_look(const struct attention *a)
+{
+    const struct bench *b = a->b;
+    const uint32_t heads = b->config->kv_heads, wanted = (uint32_t)b->threads * TASKS_EACH;
+    if (b->n * heads <= attend_shared(b->threads)) {
+        look_by_spans(a);
+        return;
+    }
+    uint32_t rows = b->n * heads / wanted;
+    rows = rows < 1 ? 1 : rows > ROWS_MOST ? ROWS_MOST : rows;
+    const uint32_t tiles = (b->n + rows - 1) / rows;
+#pragma omp for schedule(dynamic) nowait
+    for (uint32_t task = 0; task < tiles * heads; task++) {
+        const uint32_t first = (tiles - 1 - task / heads) * rows;
+        look(a, first, b->n - first < rows ? b->n : first + rows, task % heads);
+    }
+    meet(b);
+}

@@ -1,0 +1,77 @@
+/* worker/stage/candidates.c — see answer.h and worker.h. */
+#include "worker/stage/candidates.h"
+
+#include "partition/model/weights.h"
+#include "worker/kernels/kernels.h"
+#include "worker/stage/sampler.h"
+#include "worker/worker.h"
+
+#include <math.h>
+
+_Static_assert(HEAD_PARTS == WIRE_PARTS, "a row's parts must fit a message");
+
+bool parts_finite(const struct part_sum *parts, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (isnan(parts[i].sum)) return false;
+    return true;
+}
+
+/* ln x for x >= 1: 2 artanh((m - 1) / (m + 1)) + e ln 2 with m in [0.7, 1.42), good to 1e-15; our own for the same
+ * bits with every libc. */
+static double log_of(double x)
+{
+    int e;
+    double m = frexp(x, &e);
+    if (m < 0.70710678118654752) m *= 2, e--;
+    double s = (m - 1) / (m + 1), s2 = s * s, sum = 0;
+    for (int k = 21; k >= 1; k -= 2) sum = sum * s2 + 1.0 / k;
+    return 2 * s * sum + e * 0.69314718055994530942;
+}
+
+double parts_log_sum(const struct part_sum *parts, uint32_t n)
+{
+    float best = parts[0].best;
+    double sum = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (parts[i].best > best) best = parts[i].best;
+    for (uint32_t i = 0; i < n; i++) sum += (double)parts[i].sum * (double)kernel_exp(parts[i].best - best);
+    return (double)best + log_of(sum);
+}
+
+uint64_t parts_hash(const struct part_sum *parts, uint32_t n)
+{
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < n; i++) hash = hash_fold(hash, parts[i].hash);
+    return hash;
+}
+
+uint64_t scores_hash(const float *scores, uint32_t vocab)
+{
+    uint64_t hash = 0;
+    for (uint32_t p = 0; p < HEAD_PARTS && head_word(vocab, p) < vocab; p++) {
+        const uint32_t first = head_word(vocab, p), end = head_word(vocab, p + 1);
+        hash = hash_fold(hash, hash64(scores + first, (end - first) * sizeof *scores));
+    }
+    return hash;
+}
+
+int worker_answer(struct token *out, const struct scored *row, const struct segment *asked, struct err *why)
+{
+    float scores[WIRE_CANDIDATES];
+    uint32_t ids[WIRE_CANDIDATES];
+    struct sampling how = asked->sampling;
+    how.repeat_penalty = 1; /* is in the scores */
+    if (!row->n_candidates || !parts_finite(row->parts, row->n_parts))
+        return fail(why, E_WORKER,
+                    "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
+                    (unsigned long long)asked->request, row->position);
+    for (uint32_t i = 0; i < row->n_candidates; i++) scores[i] = row->candidates[i].score;
+    struct draw d = {.scores = scores, .words = row->n_candidates, .ids = ids, .how = &how, .request = asked->request,
+                     .position = row->position};
+    const struct candidate *c = &row->candidates[sampler_pick(&d)];
+    const bool hash = asked->flags & SEG_WANT_HASH;
+    *out = (struct token){row->slot, row->position, c->id, (float)((double)c->raw - parts_log_sum(row->parts, row->n_parts)),
+                          hash ? parts_hash(row->parts, row->n_parts) : 0};
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* worker/stage/candidates.h — what is said of a row of scores, from sums over the parts of the vocabulary.
+ *
+ * The head may be divided (partition/model/weights.h, HEAD_PARTS), so a row's log-sum-exp, its hash and its token are made of
+ * things that whoever holds a part can tell: the same bits, whoever holds what. */
+#ifndef WORKER_STAGE_CANDIDATES_H
+#define WORKER_STAGE_CANDIDATES_H
+
+#include "transport/wire/wire.h"
+
+bool parts_finite(const struct part_sum *parts, uint32_t n);
+double parts_log_sum(const struct part_sum *parts, uint32_t n); /* ln of the sum of exp(score) over all parts, ascending */
+uint64_t parts_hash(const struct part_sum *parts, uint32_t n);  /* of a row's scores: docs/WIRE.md, "Hashes" */
+
+/* The same from the scores themselves, [vocab]. */
+uint64_t scores_hash(const float *scores, uint32_t vocab);
+
+#endif

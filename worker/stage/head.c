@@ -1,0 +1,220 @@
+/* worker/stage/head.c — see head.h. */
+#include "worker/stage/head.h"
+
+#include "worker/stage/candidates.h"
+#include "worker/stage/sampler.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+/* The token after a row, where the head is whole. */
+struct picked {
+    uint32_t id;
+    float logprob;
+    uint64_t hash;
+};
+
+struct wanted_row {
+    uint32_t row, segment, position;
+};
+
+int head_open(struct head *h, const struct model_config *c, struct share share, const struct weight *norm,
+              const struct weight *matrix, uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why)
+{
+    *h = (struct head){.config = c, .norm = norm, .matrix = matrix, .scores = scratch};
+    h->first = share_word(c, share);
+    h->words = share_words(c, share);
+    h->part = share.part;
+    h->n_parts = share_parts(c, share);
+    h->ld = ((size_t)h->words + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, share, threads);
+    if (bytes < for_scores + for_ids)
+        return fail(why, E_INTERNAL, "the head was planned with %llu bytes of scratch and needs %llu",
+                    (unsigned long long)bytes, (unsigned long long)(for_scores + for_ids));
+    h->ids = (uint32_t *)((uint8_t *)scratch + for_scores);
+    h->scored = calloc(LOGIT_ROWS, sizeof *h->scored);
+    h->picked = calloc(LOGIT_ROWS, sizeof *h->picked);
+    h->wanted = calloc(rows, sizeof *h->wanted);
+    if (!h->scored || !h->picked || !h->wanted) return fail(why, E_MEMORY, "no memory for the head's tables");
+    return 0;
+}
+
+void head_close(struct head *h)
+{
+    free(h->scored);
+    free(h->picked);
+    free(h->wanted);
+    *h = (struct head){0};
+}
+
+int head_ask(struct head *h, const struct head_call *call)
+{
+    uint32_t row = 0;
+    h->n_wanted = 0;
+    h->code = 0;
+    for (uint32_t i = 0; i < call->w->n_segments; i++) {
+        const struct segment *g = &call->w->segments[i];
+        bool all = g->flags & SEG_WANT_LOGITS, last = g->flags & SEG_WANT_TOKEN;
+        if (all && !call->sink) return fail(call->why, E_WIRE, "slot %u wants scores and nobody takes them", g->slot);
+        if (last && !call->result && !call->say)
+            return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
+        if (last) TRY(sampling_check(&g->sampling, call->why));
+        if (last && call->say && !sampling_of_few(&g->sampling))
+            return fail(call->why, E_WIRE, "slot %u wants a token of all words (top-k %u, at most %d can be); this head is divided",
+                        g->slot, g->sampling.top_k, WIRE_CANDIDATES);
+        for (uint32_t r = 0; r < g->rows; r++, row++)
+            if (all || (last && r + 1 == g->rows))
+                h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
+    }
+    return 0;
+}
+
+static int check_finite(const struct head *h, uint32_t i, const struct wanted_row *q, const struct head_call *call)
+{
+    if (parts_finite(h->scored[i].parts, h->n_parts)) return 0;
+    return fail(call->why, E_WORKER, "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
+                (unsigned long long)call->w->segments[q->segment].request, q->position);
+}
+
+static bool wants_token(const struct segment *g, const struct wanted_row *q)
+{
+    return g->flags & SEG_WANT_TOKEN && q->position == g->position + g->rows - 1;
+}
+
+/* Row i, in its turn: its scores to who wants them. *folded carries a segment's hash from row to row. */
+static int give_row(struct head *h, uint32_t first, uint32_t i, uint64_t *folded, const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &call->w->segments[q->segment];
+    TRY(check_finite(h, i, q, call));
+    const uint64_t hash = parts_hash(h->scored[i].parts, h->n_parts);
+    h->picked[i].hash = g->flags & SEG_WANT_HASH ? hash : 0;
+    if (!(g->flags & SEG_WANT_LOGITS)) return 0;
+    h->picked[i].hash = *folded = hash_fold(q->position == g->position ? 0 : *folded, hash);
+    return call->sink(call->user, g->slot, q->position, h->scores + i * h->ld, h->config->vocab, hash, call->why);
+}
+
+/* Row i, ready for the sampler: what is forbidden is taken out of its scores here. */
+static struct draw draw_of(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, uint32_t recent[REPEAT_LAST_MOST],
+                           const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &call->w->segments[q->segment];
+    float *scores = h->scores + i * h->ld;
+    uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
+    sampler_forbid(scores, h->first, h->words, h->config->vocab);
+    return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position};
+}
+
+static void pick_token(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    uint32_t recent[REPEAT_LAST_MOST];
+    if (!wants_token(&call->w->segments[q->segment], q)) return;
+    struct draw d = draw_of(h, first, i, ids, recent, call);
+    uint32_t id = sampler_pick(&d);
+    h->picked[i].id = id;
+    h->picked[i].logprob = (float)((double)d.scores[id] - parts_log_sum(h->scored[i].parts, h->n_parts));
+}
+
+/* What these parts have to say of row i. */
+static void find_candidates(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    struct scored *s = &h->scored[i];
+    uint32_t recent[REPEAT_LAST_MOST];
+    s->batch = call->w->batch;
+    s->slot = call->w->segments[q->segment].slot;
+    s->position = q->position;
+    s->part = h->part;
+    s->n_parts = h->n_parts;
+    s->n_candidates = 0;
+    if (!parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
+    struct draw d = draw_of(h, first, i, ids, recent, call);
+    s->n_candidates = sampler_candidates(&d, s->candidates);
+}
+
+static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &w->segments[q->segment];
+    const struct picked *p = &h->picked[i];
+    if (wants_token(g, q))
+        result->tokens[result->n_tokens++] = (struct token){g->slot, q->position, p->id, p->logprob, p->hash};
+}
+
+/* narrow [n, hidden] = norm of the wanted rows, ready for the matrix. */
+static void norm_wanted(const struct head *h, const struct bench *b, const float *x, uint32_t first, struct acts *a)
+{
+    const size_t hidden = h->config->hidden;
+#pragma omp for schedule(static) nowait
+    for (uint32_t i = 0; i < a->rows; i++) {
+        const float *row = x + h->wanted[first + i].row * hidden;
+        b->k->norm(b->narrow + i * hidden, row, h->norm->norm, h->config->hidden, h->config->norm_epsilon);
+        if (weight_is_integer(h->matrix)) b->k->quantize(a, i, b->narrow + i * hidden, 0, h->config->hidden);
+    }
+    meet(b);
+}
+
+/* Sums and, where somebody wants them, hashes of each row's parts. */
+static void sum_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, const struct head_call *call)
+{
+    const uint32_t each = head_part_words(h->config->vocab);
+#pragma omp for schedule(dynamic) nowait
+    for (uint32_t task = 0; task < n * h->n_parts; task++) {
+        const uint32_t i = task / h->n_parts, k = task % h->n_parts, from = k * each;
+        const uint32_t words = h->words - from < each ? h->words - from : each;
+        const uint32_t wants = call->w->segments[h->wanted[first + i].segment].flags & (SEG_WANT_HASH | SEG_WANT_LOGITS);
+        const float *scores = h->scores + i * h->ld + from;
+        struct part_sum *p = &h->scored[i].parts[k];
+        p->sum = b->k->exp_sum(scores, words, &p->best);
+        p->hash = wants ? hash64(scores, words * sizeof *scores) : 0;
+    }
+    meet(b);
+}
+
+/* Rows go to all threads but where their order counts. */
+static void answer_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, uint64_t *folded,
+                        const struct head_call *call)
+{
+    uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->words;
+#pragma omp master
+    for (uint32_t i = 0; i < n && !h->code; i++) h->code = give_row(h, first, i, folded, call);
+    meet(b);
+    if (h->code) return;
+#pragma omp for schedule(static) nowait /* static, so that threads past LOGIT_ROWS get none */
+    for (uint32_t i = 0; i < n; i++) pick_token(h, first, i, ids, call);
+    meet(b);
+#pragma omp master
+    for (uint32_t i = 0; i < n; i++) report_token(h, first, i, call->result, call->w);
+    meet(b);
+}
+
+/* The same of a head in parts. */
+static void say_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, const struct head_call *call)
+{
+    uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->words;
+#pragma omp for schedule(static) nowait
+    for (uint32_t i = 0; i < n; i++) find_candidates(h, first, i, ids, call);
+    meet(b);
+#pragma omp master
+    for (uint32_t i = 0; i < n && !h->code; i++) h->code = call->say(call->user, &h->scored[i], call->why);
+    meet(b);
+}
+
+void head_answer(struct head *h, const struct bench *b, const float *x, const struct head_call *call)
+{
+    uint64_t folded = 0;
+    for (uint32_t first = 0; first < h->n_wanted && !h->code; first += LOGIT_ROWS) {
+        uint32_t n = h->n_wanted - first < LOGIT_ROWS ? h->n_wanted - first : LOGIT_ROWS;
+        struct acts a = b->of_hidden; /* each thread its own view of the same memory */
+        acts_shape(&a, n, h->config->hidden, b->narrow, h->config->hidden);
+        norm_wanted(h, b, x, first, &a);                /* x -> narrow [n, hidden]      */
+        multiply(b, h->scores, h->ld, h->matrix, &a);   /* narrow -> scores [n, words]  */
+        meet(b);
+        sum_rows(h, b, first, n, call);
+        if (call->say) say_rows(h, b, first, n, call);
+        else answer_rows(h, b, first, n, &folded, call);
+    }
+}

@@ -1,0 +1,53 @@
+/* worker/stage/sampler.h — scores in, one token id out.
+ *
+ * Steps, in the field's usual order; each sees what the one before left:
+ *
+ *   forbidden       ids that are no words are put to -infinity (sampler_forbid)
+ *   repeat penalty  every id among the last repeat_last: score > 0 ? score / penalty : score * penalty
+ *   temperature 0   the best score wins, the rest is skipped
+ *   top_k           the best k stay
+ *   top_p           the best stay until their share of the probabilities, at temperature 1, reaches top_p
+ *   min_p           what has less than min_p times the best one's probability goes; the best always stays
+ *   temperature     weights exp((score - best) / temperature), and one draw
+ *
+ * Equal scores are ordered by id, the lower first. Sums are in double, in an order that depends on the scores alone,
+ * exp is the kernels' own: the same scores give the same id on every machine.
+ *
+ * Random numbers are counted, not streamed: the draw after position p of request r under seed s is a hash of the three
+ * (base/hash.h), so neither other requests nor a lost worker nor a replay shifts it. */
+#ifndef WORKER_STAGE_SAMPLER_H
+#define WORKER_STAGE_SAMPLER_H
+
+#include "transport/wire/wire.h"
+
+/* Scores of some words: the vocabulary, or a run of it where the head is divided. */
+struct draw {
+    float *scores; /* [words], no NaN; given back as they came */
+    uint32_t words;
+    uint32_t first; /* id of the first of them */
+    uint32_t *ids;  /* scratch [words] */
+    const struct sampling *how;
+    const uint32_t *recent; /* the last ids, how->repeat_last of them or as many as there are */
+    uint32_t n_recent;
+    uint64_t request;
+    uint32_t position; /* of the row the scores belong to */
+};
+
+/* E_WIRE if a number makes no sense. */
+int sampling_check(const struct sampling *how, struct err *why);
+
+/* Gemma's vocabulary, known by its size, has ids that must not be sampled: the padding from 262144 on and the two
+ * that fence a picture. Their scores become -infinity. Other vocabularies are left as they are. */
+void sampler_forbid(float *scores, uint32_t first, uint32_t words, uint32_t vocab);
+
+/* Which of the words, counted from `first`. */
+uint32_t sampler_pick(const struct draw *d);
+
+/* The words that can become the token when these are all there are, best first; returns how many, WIRE_CANDIDATES at most.
+ * sampler_pick from the best top_k of all parts' candidates is sampler_pick from all words. */
+uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES]);
+
+/* The draw itself, in [0, 1). */
+double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position);
+
+#endif

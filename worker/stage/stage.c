@@ -1,0 +1,276 @@
+/* worker/stage/stage.c — see stage.h.
+ *
+ * Three pieces of memory, as large as partition/model/memory.h says, mapped and written to before stage_open returns: a plan
+ * that the machine cannot keep is refused there, not in the middle of an answer. What stands beside them (tables of
+ * pages, slots and tensors) is less than a thousandth of that and is taken at the same time. */
+#include "worker/stage/stage.h"
+
+#include "worker/stage/head.h"
+#include "worker/stage/region.h"
+#include "worker/stage/sequences.h"
+#include "worker/stage/text.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+enum { WEIGHTS, KV, SCRATCH, REGIONS };
+static const char *const region_names[REGIONS] = {"weights", "keys and values", "scratch"};
+
+struct stage {
+    struct model_config config;
+    struct share share;
+    struct capacity capacity;
+    struct kernels kernels;
+    struct stage_bytes bytes;
+    struct region regions[REGIONS];
+    struct shard shard;
+    struct kv kv;
+    struct sequences sequences;
+    struct place *places; /* [capacity.rows] */
+    struct bench bench;
+    struct head head;
+    float *rows; /* stage_rows */
+    struct barrier barrier;
+    const atomic_bool *stop;
+    _Atomic uint32_t last; /* layer of the share after which the region ends: the first thread says so a layer ahead */
+};
+
+/* Cuts scratch as scratch_bytes says; returns what is the head's. */
+static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
+{
+    struct bench *b = &s->bench;
+    const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
+    uint8_t *at = s->regions[SCRATCH].at;
+    *b = (struct bench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places,
+                        .barrier = &s->barrier};
+    s->rows = (float *)at, at += cut->stream;
+    b->wide = (float *)at, at += cut->rows_a;
+    b->narrow = (float *)at, at += cut->rows_b;
+    const uint32_t hidden = s->config.hidden, heads = heads_width(&s->config);
+    acts_init(&b->of_hidden, at, s->capacity.rows, heads > hidden ? heads : hidden), at += cut->acts;
+    b->of_heads = b->of_hidden;
+    acts_init(&b->of_ffn, at, s->capacity.rows, s->config.ffn), at += cut->ffn;
+    b->gate = (float *)at, at += cut->gate;
+    b->gate_each = gate_floats(s->capacity.rows);
+    for (int i = 0; i < 2; i++) {
+        b->cos[i] = (float *)at + (size_t)(2 * i) * angles;
+        b->sin[i] = (float *)at + (size_t)(2 * i + 1) * angles;
+    }
+    at += cut->rope;
+    b->attend = at;
+    b->parts = (float *)(at + (size_t)threads * attend_bytes(s->config.head_dim)), at += cut->attend;
+    return at;
+}
+
+/* Starts the team, so that its threads exist, with their stacks, before the first micro-batch. */
+static void team_open(int threads)
+{
+    volatile int seen = 0;
+    if (threads == 1) return;
+#pragma omp parallel num_threads(threads)
+#pragma omp master
+    seen = omp_get_num_threads();
+    (void)seen;
+}
+
+static int stage_build(struct stage *s, const struct stage_plan_in *in, struct err *why)
+{
+    const size_t n = share_count(s->share);
+    const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
+    const uint64_t wanted[REGIONS] = {s->bytes.weights, s->bytes.kv, s->bytes.scratch};
+    for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], in->threads, why));
+    TRY(shard_open(&s->shard, in->tensors, n, s->regions[WEIGHTS].at, s->bytes.weights, why));
+    TRY(kv_open(&s->kv, &s->config, s->share, &s->capacity, s->regions[KV].at, why));
+    if (kv_bytes(&s->config, s->share, &s->capacity) != s->bytes.kv)
+        return fail(why, E_INTERNAL, "keys and values were planned with %llu bytes and take %llu",
+                    (unsigned long long)s->bytes.kv,
+                    (unsigned long long)kv_bytes(&s->config, s->share, &s->capacity));
+    TRY(sequences_open(&s->sequences, &s->capacity, why));
+    s->places = calloc(s->capacity.rows, sizeof *s->places);
+    if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
+    void *for_head = bench_open(s, &cut, in->threads);
+    if (share_has_head(s->share))
+        TRY(head_open(&s->head, &s->config, s->share, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
+                      in->threads, for_head, cut.logits, why));
+    team_open(in->threads);
+    return 0;
+}
+
+static int plan_check(const struct stage_plan_in *in, struct err *why)
+{
+    const struct share *s = &in->share;
+    const struct capacity *c = &in->capacity;
+    TRY(config_check(&in->config, "the plan", why));
+    if (!share_can_be(&in->config, *s))
+        return fail(why, E_WIRE, "a stage of layers %u to %u of %u and parts %u to %u of the head cannot be", s->first, s->end,
+                    in->config.layers, s->part, s->part_end);
+    if (c->context == 0 || c->sequences == 0 || c->rows == 0 || c->rows > WIRE_ROWS)
+        return fail(why, E_WIRE, "a plan for %u sequences of %u positions, %u rows at a time (1 to %u) cannot be",
+                    c->sequences, c->context, c->rows, WIRE_ROWS);
+    if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
+    return shard_check(&in->config, *s, in->tensors, why);
+}
+
+int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why)
+{
+    *out = NULL;
+    TRY(plan_check(in, why));
+    struct stage *s = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for a stage");
+    s->config = in->config;
+    s->share = in->share;
+    s->capacity = in->capacity;
+    s->kernels = *k;
+    barrier_open(&s->barrier);
+    s->bytes = stage_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
+    int code = stage_build(s, in, why);
+    if (code) stage_close(&s);
+    *out = s;
+    return code;
+}
+
+void stage_close(struct stage **stage)
+{
+    struct stage *s = *stage;
+    *stage = NULL;
+    if (!s) return;
+    head_close(&s->head);
+    barrier_close(&s->barrier);
+    free(s->places);
+    sequences_close(&s->sequences);
+    kv_close(&s->kv);
+    shard_close(&s->shard);
+    for (int i = 0; i < REGIONS; i++) region_close(&s->regions[i]);
+    free(s);
+}
+
+struct stage_bytes stage_memory(const struct stage *s)
+{
+    struct stage_bytes b = s->bytes;
+    b.weights = s->regions[WEIGHTS].bytes;
+    b.kv = s->regions[KV].bytes;
+    b.scratch = s->regions[SCRATCH].bytes;
+    return b;
+}
+
+float *stage_rows(struct stage *s)
+{
+    return s->rows;
+}
+
+int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
+{
+    return shard_load(&s->shard, index, first_row, rows, bytes, s->bench.threads, why);
+}
+
+int stage_loaded(const struct stage *s, struct err *why)
+{
+    return shard_loaded(&s->shard, why);
+}
+
+static void places_set(struct place *p, const struct work *w)
+{
+    const struct row *row = w->rows;
+    for (uint32_t i = 0; i < w->n_segments; i++)
+        for (uint32_t r = 0; r < w->segments[i].rows; r++, row++, p++)
+            *p = (struct place){w->segments[i].slot, w->segments[i].position + r, row->sees};
+}
+
+static bool stopped(const struct stage *s)
+{
+    return s->last < s->kv.layers;
+}
+
+/* The stage's part of the forward pass, run by every thread of the region. */
+static void stage_pass(struct stage *s, float *x, const struct head_call *call)
+{
+    const struct bench *b = &s->bench;
+    if (s->kv.layers) text_angles(b);
+    for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
+        text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
+#pragma omp master
+        if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
+    }
+    meet(b);
+    if (call->result && share_has_whole_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
+}
+
+static void run_region(struct stage *s, float *x, const struct head_call *call)
+{
+    s->last = UINT32_MAX;
+    if (s->bench.threads == 1) {
+        stage_pass(s, x, call);
+        return;
+    }
+#pragma omp parallel num_threads(s->bench.threads)
+    stage_pass(s, x, call);
+}
+
+int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
+              struct err *why)
+{
+    const struct head_call call = {.w = w, .sequences = &s->sequences, .result = result, .sink = sink, .user = user, .why = why};
+    const bool answers = result && share_has_whole_head(s->share);
+    if (w->cols != s->config.hidden)
+        return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
+    TRY(sequences_check(&s->sequences, w, why));
+    if (answers) TRY(head_ask(&s->head, &call));
+    sequences_advance(&s->sequences, w);
+    places_set(s->places, w);
+    bench_set_rows(&s->bench, w->n_rows);
+    if (result) result->batch = w->batch, result->n_tokens = 0;
+    if (w->n_rows == 0) return 0;
+    run_region(s, x, &call);
+    if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
+    return answers ? s->head.code : 0;
+}
+
+int stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at, struct err *why)
+{
+    uint32_t row = 0;
+    out->batch = w->batch;
+    out->cols = w->cols;
+    out->dtype = WIRE_F32;
+    out->n_segments = out->n_rows = 0;
+    for (uint32_t i = 0; i < w->n_segments; row += w->segments[i].rows, i++) {
+        struct segment g = w->segments[i];
+        if (g.flags & SEG_WANT_LOGITS)
+            return fail(why, E_WIRE, "slot %u wants scores, but the head is divided and nobody has them all", g.slot);
+        if (!(g.flags & SEG_WANT_TOKEN)) continue;
+        g.position += g.rows - 1;
+        g.rows = 1;
+        g.flags &= SEG_WANT_TOKEN | SEG_WANT_HASH;
+        g.history = s->sequences.slots[g.slot].history;
+        at[out->n_segments] = row + w->segments[i].rows - 1;
+        out->rows[out->n_rows++] = (struct row){w->rows[at[out->n_segments]].id, g.position};
+        out->segments[out->n_segments++] = g;
+    }
+    return 0;
+}
+
+static void score_region(struct stage *s, const float *x, const struct head_call *call)
+{
+    if (s->bench.threads == 1) {
+        head_answer(&s->head, &s->bench, x, call);
+        return;
+    }
+#pragma omp parallel num_threads(s->bench.threads)
+    head_answer(&s->head, &s->bench, x, call);
+}
+
+int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why)
+{
+    const struct head_call call = {.w = w, .sequences = &s->sequences, .say = say, .user = user, .why = why};
+    if (!share_has_head(s->share)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
+    if (w->cols != s->config.hidden)
+        return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
+    TRY(sequences_check_last(&s->sequences, w, why));
+    TRY(head_ask(&s->head, &call));
+    score_region(s, x, &call);
+    return s->head.code;
+}
+
+void stage_heed(struct stage *s, const atomic_bool *stop)
+{
+    s->stop = stop;
+}
