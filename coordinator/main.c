@@ -1,5 +1,6 @@
 /* coordinator/main.c — the program gemmapipe: which command, and under mpirun which rank. */
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
@@ -64,7 +65,7 @@ static int work_as_rank(struct port **port, const struct options *o, struct err 
 
 static int coordinate(enum command command, struct options *o, struct port *mpi, struct err *why)
 {
-    pipeline_catch_signals();
+    interrupt_catch();
     choose_seed(o);
     switch (command) {
     case CMD_RUN: return command_run(o, mpi, why);

@@ -25,7 +25,7 @@ worker                : worker/encoder worker/stage worker/kernels partition/fil
 coordinator/picture   : coordinator/engine
 coordinator/text      : partition/file
 coordinator/cluster   : partition/file partition/plan transport/links transport/wire worker.h coordinator/cmd coordinator/report coordinator/text
-coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model transport/wire worker.h coordinator/report
+coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model partition/plan transport/wire worker.h coordinator/report
 coordinator/report    : coordinator/cluster coordinator/engine
 coordinator/sim       : coordinator/engine
 coordinator/cmd       : coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h

@@ -1,87 +1,31 @@
-/* coordinator/cluster/launch.c — from "there may be workers" to "all are ready": greet, plan, assign, hand out the shares. */
+/* coordinator/cluster/launch.c — from "there may be workers" to "all are ready".
+ *
+ *            all members JOINED                        every worker ACCEPTs, gets its pieces, is READY
+ *   HEARING ───────────────────► plan, assign, DELIVERING ──────────────────────────────────────────► done
+ *      │                                         │
+ *      └── too long silent ──► fails             └── a loss, a fault, Ctrl-C: remedy.h says what to do (in both states)
+ *
+ * A launch is a consumer of the roster's events: it has no loop of its own and never waits. Between two events it only
+ * remembers how far each worker is (struct outgoing). */
 #include "coordinator/cluster/pipeline.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
 
-/* ---- greeting ---- */
-
-static int greet_all(struct pipeline *p, struct err *why)
-{
-    if (getrandom(&p->run, sizeof p->run, 0) != sizeof p->run) p->run = clock_ns();
-    for (int i = 1; i <= p->stages; i++) {
-        struct greet g = {.node = (uint16_t)i, .nodes = (uint16_t)(p->stages + 1), .run = p->run};
-        struct frame *f = 0;
-        TRY(greet_write(&f, &g, why));
-        TRY(pipeline_send(p, i, &f, why));
-    }
-    return 0;
-}
-
-static void take_hello(struct pipeline *p, int node)
-{
-    struct node *n = &p->nodes[node];
-    bool far = n->address[0] && !p->children;
-    struct node named = *n;
-    snprintf(n->where, sizeof n->where, "process %u on %.63s%s%.80s", named.hello.pid, named.hello.host, far ? ", " : "",
-             far ? named.address : "");
-    named = *n;
-    snprintf(n->name, sizeof n->name, "worker %d (%s)", node, named.where);
-    n->greeted = true;
-    n->heard_ns = clock_ns();
-}
-
-static void name_the_silent(const struct pipeline *p, char *list, size_t room)
-{
-    list[0] = 0;
-    for (int i = 1; i <= p->stages; i++) {
-        size_t k = strlen(list);
-        if (!p->nodes[i].greeted) snprintf(list + k, room - k, "%s%s", k ? ", " : "", p->nodes[i].name);
-    }
-}
-
-static int hear_all(struct pipeline *p, struct err *why)
-{
-    uint64_t start = clock_ns(), end = start + (uint64_t)p->wait * 1000000000ull;
-    bool told = false;
-    char list[300];
-    for (int have = 0; have < p->stages;) {
-        struct frame *f = 0;
-        TRY(pipeline_receive(p, &f, 250, why));
-        if (!f) {
-            uint64_t now = clock_ns();
-            name_the_silent(p, list, sizeof list);
-            if (now > end) return fail(why, E_LINK, "no answer within %d s from %s", p->wait, list);
-            if (!told && now - start > 3000000000ull) log_info("waiting for %s", list), told = true;
-            continue;
-        }
-        int node = f->head.from;
-        int code = f->head.type == M_HELLO ? hello_read(&p->nodes[node].hello, f, why)
-                                           : fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(f->head.type),
-                                                  p->nodes[node].name);
-        frame_free(f);
-        if (code) return code;
-        if (!p->nodes[node].greeted) have++;
-        take_hello(p, node);
-    }
-    return 0;
-}
-
 /* ---- planning ---- */
 
-static bool shares_machine(const struct pipeline *p, int node)
+static bool shares_machine(const struct pipeline *p, int worker)
 {
-    for (int i = 1; i <= p->stages; i++)
-        if (i != node && !strcmp(p->nodes[i].hello.host, p->nodes[node].hello.host)) return true;
+    for (int i = 0; i < p->workers; i++)
+        if (i != worker && !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host)) return true;
     return false;
 }
 
@@ -91,19 +35,19 @@ static int make_offers(struct pipeline *p, struct err *why)
     int n = 0;
     if (p->options->memory) {
         TRY(plan_read_sizes(p->options->memory, sizes, &n, why));
-        if (n != 1 && n != p->stages)
-            return fail(why, E_USAGE, "--memory names %d sizes for %d workers", n, p->stages);
+        if (n != 1 && n != p->workers)
+            return fail(why, E_USAGE, "--memory names %d sizes for %d workers", n, p->workers);
     }
-    for (int i = 0; i < p->stages; i++) {
-        const struct node *node = &p->nodes[i + 1];
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *m = p->crew[i];
         struct worker_offer *o = &p->offers[i];
         if (p->cluster.workers) *o = p->cluster.offers[i];
         if (!o->speed) o->speed = 1;
-        snprintf(o->name, sizeof o->name, "%.120s", node->where);
+        snprintf(o->name, sizeof o->name, "%.120s", m->where);
         uint64_t said = n ? sizes[n == 1 ? 0 : i] : o->memory;
-        o->shares_machine = !said && shares_machine(p, i + 1);
-        o->memory = said && said < node->hello.memory ? said : node->hello.memory;
-        o->threads = p->options->threads ? p->options->threads : (int)node->hello.threads;
+        o->shares_machine = !said && shares_machine(p, i);
+        o->memory = said && said < m->hello.memory ? said : m->hello.memory;
+        o->threads = p->options->threads ? p->options->threads : (int)m->hello.threads;
     }
     return 0;
 }
@@ -122,16 +66,16 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
     return plan_by_hand(&p->plan, &shape, p->offers, cuts, n, wanted, why);
 }
 
-uint64_t pipeline_planned(const struct pipeline *p, int node)
+uint64_t pipeline_planned(const struct pipeline *p, int worker)
 {
-    return p->plan.stage[node - 1].bytes.total + p->vision.stage[node - 1].bytes.total;
+    return p->plan.stage[worker].bytes.total + p->vision.stage[worker].bytes.total;
 }
 
 /* Workers that share this machine share its memory too; each alone may fit where all together do not. */
 static uint64_t planned_here(const struct pipeline *p)
 {
     uint64_t sum = 0;
-    for (int i = 1; i <= p->stages && p->children; i++) sum += pipeline_planned(p, i);
+    for (int i = 0; i < p->workers && p->children; i++) sum += pipeline_planned(p, i);
     return sum;
 }
 
@@ -147,10 +91,10 @@ static int solve_vision(struct pipeline *p, struct err *why)
     struct vision_wish wish;
     TRY(vision_wish_read(&wish, p->options->vision_split, why));
     wish.apart = p->options->vision_workers;
-    TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why));
+    TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->workers, &wish, why));
     if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
     wish.how = VISION_LAYERS;
-    return vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->stages, &wish, why);
+    return vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->workers, &wish, why);
 }
 
 static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
@@ -158,14 +102,15 @@ static int solve(struct pipeline *p, const struct capacity *wanted, struct err *
     TRY(make_offers(p, why));
     p->plan = (struct plan){.capacity = *wanted};
     if (p->model) TRY(solve_text(p, wanted, why));
-    return p->encoder ? solve_vision(p, why) : 0;
+    if (p->encoder) TRY(solve_vision(p, why));
+    return routes_of(&p->routes, p->model ? &p->plan : NULL, p->encoder ? &p->vision : NULL, why);
 }
 
 static int check_this_machine(const struct pipeline *p, struct err *why)
 {
     uint64_t sum = planned_here(p), have = memory_allowed();
     if (fits_this_machine(p)) return 0;
-    return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->stages,
+    return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->workers,
                 (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
 }
 
@@ -189,14 +134,30 @@ static void tell_path(const struct pipeline *p, const char *name, char *out, siz
     if (!p->options->send_weights && strlen(path) < room) strcpy(out, path);
 }
 
-static int assign_encoder(struct pipeline *p, int node, struct err *why)
+/* The node of the worker that follows, and where it listens; 0 at the end of a route. */
+static uint16_t node_after(const struct pipeline *p, int next, char address[WIRE_TEXT])
 {
-    const struct vision_stage_plan *s = &p->vision.stage[node - 1];
+    if (next < 0) return 0;
+    strcpy(address, p->crew[next]->address);
+    return (uint16_t)p->crew[next]->node;
+}
+
+static const struct route *picture_route(const struct pipeline *p, int worker)
+{
+    for (int i = 0; i < p->routes.n_see; i++)
+        for (int k = 0; k < p->routes.see[i].n; k++)
+            if (p->routes.see[i].worker[k] == worker) return &p->routes.see[i];
+    return NULL;
+}
+
+static int assign_encoder(struct pipeline *p, int worker, struct err *why)
+{
+    const struct vision_stage_plan *s = &p->vision.stage[worker];
     const struct vision_config *c = &p->encoder->config;
     struct assign_vision a = {
         .config = {c->image, c->patch, c->layers, c->width, c->ffn, c->heads, c->pool, c->hidden, c->norm_epsilon},
         .first = s->share.first, .end = s->share.end, .patches = s->share.patches, .projector = s->share.projector,
-        .as = (uint8_t)p->vision.as, .in_flight = p->vision.in_flight, .next = (uint16_t)(s->next + 1),
+        .as = (uint8_t)p->vision.as, .in_flight = p->vision.in_flight,
         .fingerprint = {p->encoder->fingerprint.low, p->encoder->fingerprint.high},
         .n_types = (uint32_t)vision_share_count(s->share),
     };
@@ -209,51 +170,64 @@ static int assign_encoder(struct pipeline *p, int node, struct err *why)
     }
     vision_share_tensors(p->encoder, s->share, list);
     for (uint32_t i = 0; i < a.n_types; i++) a.types[i] = (uint8_t)list[i].type;
-    if (a.next) strcpy(a.next_address, p->nodes[a.next].address);
+    a.next = node_after(p, route_after(picture_route(p, worker), worker), a.next_address);
     tell_path(p, p->options->mmproj, a.path, sizeof a.path);
     struct frame *f = 0;
     int code = assign_vision_write(&f, &a, why);
     free(list);
     free(a.types);
-    return code ? code : pipeline_send(p, node, &f, why);
+    return code ? code : pipeline_send(p, worker, &f, why);
 }
 
-static int assign(struct pipeline *p, int node, const struct tensor *tensors, uint32_t count, struct err *why)
+static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t count, struct err *why)
 {
-    const struct stage_plan *s = &p->plan.stage[node - 1];
+    const struct stage_plan *s = &p->plan.stage[worker];
     const struct capacity *c = &p->plan.capacity;
     struct assign a = {
         .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.part, .part_end = (uint8_t)s->share.part_end,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
-        .threads = (uint32_t)p->options->threads, .next = (uint16_t)(node < p->plan.stages ? node + 1 : 0),
+        .threads = (uint32_t)p->options->threads,
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
-        .vision = p->vision.stage[node - 1].used,
+        .vision = p->vision.stage[worker].used,
     };
     uint8_t *types = malloc(count);
     if (!types) return fail(why, E_MEMORY, "no memory to list %u tensors", count);
     for (uint32_t i = 0; i < count; i++) types[i] = (uint8_t)tensors[i].type;
     a.types = types;
-    if (a.next) strcpy(a.next_address, p->nodes[a.next].address);
+    a.next = node_after(p, route_after(&p->routes.text, worker), a.next_address);
     tell_path(p, p->options->model, a.path, sizeof a.path);
     struct frame *f = 0;
     int code = assign_write(&f, &a, why);
     free(types);
-    if (code) return code;
-    return pipeline_send(p, node, &f, why);
+    return code ? code : pipeline_send(p, worker, &f, why);
 }
 
-/* ---- handing out the shares ---- */
+/* ---- handing out the parts ---- */
 
-struct outgoing { /* one worker's share on its way */
+struct outgoing { /* one worker's part on its way */
     struct tensor *tensors;
     uint32_t count;
     struct delivery delivery;
     uint32_t unacknowledged;
-    bool sending;
+    bool accepted, sending;
 };
 
-static int send_pieces(struct pipeline *p, int node, struct outgoing *o, uint64_t *sent, struct err *why)
+struct launch {
+    struct pipeline *pipe;
+    struct capacity wanted;
+    enum { HEARING, DELIVERING } state;
+    uint64_t begun_ns;
+    int joined, ready;
+    bool told; /* who is still waited for */
+    struct outgoing *out; /* [workers], once assigned */
+    struct progress progress;
+    uint64_t sent;
+};
+
+static int send_pieces(struct launch *l, int worker, struct err *why)
 {
+    struct pipeline *p = l->pipe;
+    struct outgoing *o = &l->out[worker];
     struct delivery_piece d;
     while (o->sending && o->unacknowledged < PIECES_ON_THE_WAY) {
         if (!delivery_next(&o->delivery, &d)) {
@@ -261,78 +235,66 @@ static int send_pieces(struct pipeline *p, int node, struct outgoing *o, uint64_
             return 0;
         }
         struct piece m = {.tensor = d.tensor, .first_row = d.first_row, .rows = d.rows, .hash = hash64(d.bytes, d.n), .n = d.n};
-        struct frame *f = 0;
+        struct frame *f = NULL;
         TRY(piece_write(&f, &m, why));
         memcpy(m.bytes, d.bytes, d.n);
         gguf_forget(p->model ? p->model->file : p->encoder->file, d.bytes, d.n);
-        TRY(pipeline_send(p, node, &f, why));
+        TRY(pipeline_send(p, worker, &f, why));
         o->unacknowledged++;
-        *sent += d.n;
+        l->sent += d.n;
     }
     return 0;
 }
 
-static int take_accept(struct pipeline *p, int node, struct outgoing *o, struct frame *f, struct err *why)
+static int take_accept(struct launch *l, struct member *m, struct frame *f, struct err *why)
 {
-    struct node *n = &p->nodes[node];
-    TRY(accept_read(&n->accept, f, why));
-    if (n->accept.total != pipeline_planned(p, node))
-        return fail(why, E_WIRE, "%s counts %llu bytes for its stage, the plan %llu: are both of the same build?", n->name,
-                    (unsigned long long)n->accept.total, (unsigned long long)pipeline_planned(p, node));
-    n->accepted = true;
-    o->sending = !n->accept.has_file;
+    struct outgoing *o = &l->out[m->worker];
+    const uint64_t planned = pipeline_planned(l->pipe, m->worker);
+    struct accept accept;
+    TRY(accept_read(&accept, f, why));
+    if (accept.total != planned)
+        return fail(why, E_WIRE, "%s counts %llu bytes for its stage, the plan %llu: are both of the same build?", m->name,
+                    (unsigned long long)accept.total, (unsigned long long)planned);
+    o->accepted = true;
+    o->sending = !accept.has_file;
     return 0;
 }
 
-static int take_answer(struct pipeline *p, struct outgoing *all, struct frame *f, int *ready, uint64_t *sent, struct err *why)
+static int take_ready(struct launch *l, struct member *m, struct frame *f, struct err *why)
 {
-    int node = f->head.from;
-    struct node *n = &p->nodes[node];
-    struct outgoing *o = &all[node];
+    struct ready ready;
+    if (m->standing == READY || !l->out[m->worker].accepted) return fail(why, E_WIRE, "%s said READY out of turn", m->name);
+    TRY(ready_read(&ready, f, why));
+    m->standing = READY;
+    m->ready_bytes = ready.resident;
+    m->ready_seconds = ready.seconds;
+    l->ready++;
+    return 0;
+}
+
+static int take_frame(struct launch *l, struct member *m, struct frame *f, struct err *why)
+{
+    if (l->state == HEARING)
+        return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(f->head.type), m->name);
+    struct outgoing *o = &l->out[m->worker];
     switch (f->head.type) {
-    case M_ACCEPT: TRY(take_accept(p, node, o, f, why)); break;
+    case M_READY: return take_ready(l, m, f, why);
+    case M_ACCEPT: TRY(take_accept(l, m, f, why)); break;
     case M_PIECE_ACK:
-        if (!o->unacknowledged) return fail(why, E_WIRE, "%s acknowledged a piece that was not sent", n->name);
+        if (!o->unacknowledged) return fail(why, E_WIRE, "%s acknowledged a piece that was not sent", m->name);
         o->unacknowledged--;
         break;
-    case M_READY:
-        if (n->is_ready || !n->accepted) return fail(why, E_WIRE, "%s said READY out of turn", n->name);
-        TRY(ready_read(&n->ready, f, why));
-        n->is_ready = true;
-        (*ready)++;
-        return 0;
-    default: return fail(why, E_WIRE, "%s came from %s while it was loading", message_name(f->head.type), n->name);
+    default: return fail(why, E_WIRE, "%s came from %s while it was loading", message_name(f->head.type), m->name);
     }
-    return send_pieces(p, node, o, sent, why);
-}
-
-static int deliver(struct pipeline *p, struct outgoing *all, int ready, struct err *why)
-{
-    struct progress progress;
-    uint64_t sent = 0, total = 0;
-    for (int i = 1; i <= p->stages; i++) total += delivery_total(all[i].tensors, all[i].count);
-    progress_begin(&progress, "handing out the weights", "B", total);
-    while (ready < p->stages) {
-        struct frame *f = 0;
-        int code = pipeline_receive(p, &f, 250, why);
-        if (!code && f) code = take_answer(p, all, f, &ready, &sent, why);
-        frame_free(f);
-        if (code) {
-            progress_end(&progress);
-            return code;
-        }
-        if (sent) progress_at(&progress, sent);
-    }
-    progress_end(&progress);
-    return 0;
+    return send_pieces(l, m->worker, why);
 }
 
 /* The text's tensors, then the encoder's: the order in which PIECE numbers them. */
-static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t *text, struct err *why)
+static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t *text, struct err *why)
 {
-    const struct vision_stage_plan *v = &p->vision.stage[node - 1];
+    const struct vision_stage_plan *v = &p->vision.stage[worker];
     uint32_t seen = v->used ? (uint32_t)vision_share_count(v->share) : 0;
-    *text = node <= p->plan.stages ? (uint32_t)share_count(p->plan.stage[node - 1].share) : 0;
+    *text = worker < p->plan.stages ? (uint32_t)share_count(p->plan.stage[worker].share) : 0;
     o->count = *text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     struct vision_tensor *list = calloc(seen + 1, sizeof *list);
@@ -340,7 +302,7 @@ static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t
         free(list);
         return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
     }
-    if (*text) share_tensors(p->model, p->plan.stage[node - 1].share, o->tensors);
+    if (*text) share_tensors(p->model, p->plan.stage[worker].share, o->tensors);
     if (seen) vision_share_tensors(p->encoder, v->share, list);
     delivery_of_vision(list, seen, o->tensors + *text);
     free(list);
@@ -348,23 +310,31 @@ static int list_share(struct pipeline *p, int node, struct outgoing *o, uint32_t
     return 0;
 }
 
-static int assign_and_deliver(struct pipeline *p, struct outgoing *all, struct err *why)
+static int assign_all(struct launch *l, struct err *why)
 {
-    int idle = 0;
-    for (int i = 1; i <= p->stages; i++) {
+    struct pipeline *p = l->pipe;
+    uint64_t total = 0;
+    l->out = calloc((size_t)p->workers, sizeof *l->out);
+    if (!l->out) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
+    for (int i = 0; i < p->workers; i++) {
+        struct outgoing *o = &l->out[i];
         uint32_t text = 0;
-        TRY(list_share(p, i, &all[i], &text, why));
-        if (text) TRY(assign(p, i, all[i].tensors, text, why));
-        if (p->vision.stage[i - 1].used) TRY(assign_encoder(p, i, why));
-        idle += all[i].count == 0; /* more workers than layers of the encoder, and no text */
+        TRY(list_part(p, i, o, &text, why));
+        if (text) TRY(assign(p, i, o->tensors, text, why));
+        if (p->vision.stage[i].used) TRY(assign_encoder(p, i, why));
+        if (o->count) p->crew[i]->standing = LOADING;
+        else l->ready++; /* more workers than layers of the encoder, and no text */
+        total += delivery_total(o->tensors, o->count);
     }
-    return deliver(p, all, idle, why);
+    progress_begin(&l->progress, "handing out the weights", "B", total);
+    l->state = DELIVERING;
+    return 0;
 }
 
 static void set_limits(struct pipeline *p)
 {
-    const struct model_config *c = p->model ? &p->model->config : 0;
-    const struct vision_config *v = p->encoder ? &p->encoder->config : 0;
+    const struct model_config *c = p->model ? &p->model->config : NULL;
+    const struct vision_config *v = p->encoder ? &p->encoder->config : NULL;
     uint64_t most = delivery_largest(c, v) + 4096;
     uint64_t work = c ? work_bytes(WIRE_SEGMENTS, p->plan.capacity.rows, c->hidden, WIRE_F32) : 0;
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
@@ -373,38 +343,93 @@ static void set_limits(struct pipeline *p)
     const uint64_t sizes[] = {work, scores, pixels, rows, seen, DIARY_PART_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
-    port_limits(p->port, most, 4096);
+    port_limits(roster_port(p->roster), most, 4096);
+}
+
+/* All have answered: who they are makes the plan, and the plan says who gets what. */
+static int plan_and_assign(struct launch *l, struct err *why)
+{
+    struct pipeline *p = l->pipe;
+    TRY(solve(p, &l->wanted, why));
+    TRY(check_this_machine(p, why));
+    port_run(roster_port(p->roster), roster_run(p->roster), p->plan.hash, 1);
+    set_limits(p);
+    return assign_all(l, why);
+}
+
+/* ---- events ---- */
+
+static void name_the_silent(const struct pipeline *p, char *list, size_t room)
+{
+    list[0] = 0;
+    for (int i = 1; i <= roster_size(p->roster); i++) {
+        const struct member *m = roster_member(p->roster, i);
+        size_t k = strlen(list);
+        if (m->standing == INVITED) snprintf(list + k, room - k, "%s%s", k ? ", " : "", m->name);
+    }
+}
+
+static int look_at_the_time(struct launch *l, struct err *why)
+{
+    struct pipeline *p = l->pipe;
+    const uint64_t waited = clock_now(roster_clock(p->roster)) - l->begun_ns;
+    char list[300];
+    if (l->state != HEARING) return 0;
+    name_the_silent(p, list, sizeof list);
+    if (waited > (uint64_t)p->wait * 1000000000ull) return fail(why, E_LINK, "no answer within %d s from %s", p->wait, list);
+    if (l->told || waited < 3000000000ull) return 0;
+    log_info("waiting for %s", list);
+    l->told = true;
+    return 0;
+}
+
+static int launch_event(void *user, struct event *e, struct err *why)
+{
+    struct launch *l = user;
+    struct pipeline *p = l->pipe;
+    TRY(remedy_or_fail(e, why));
+    switch (e->kind) {
+    case EVENT_JOINED:
+        e->who->worker = e->who->node - 1;
+        p->crew[e->who->worker] = e->who;
+        return ++l->joined == p->workers ? plan_and_assign(l, why) : 0;
+    case EVENT_FRAME: TRY(take_frame(l, e->who, e->frame, why)); break;
+    default: break;
+    }
+    if (l->sent) progress_at(&l->progress, l->sent);
+    return look_at_the_time(l, why);
+}
+
+static bool all_ready(void *user)
+{
+    const struct launch *l = user;
+    return l->state == DELIVERING && l->ready == l->pipe->workers;
 }
 
 static void say_ready(const struct pipeline *p)
 {
-    for (int i = 1; i <= p->stages; i++) {
-        const struct stage_plan *s = &p->plan.stage[i - 1];
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *m = p->crew[i];
         char bytes[24];
-        char share[64] = "no text";
-        if (i <= p->plan.stages) show_share(share, s->share);
-        log_debug("%s holds %s, %s, %s in %.2f s", p->nodes[i].name, share, show_bytes(bytes, pipeline_planned(p, i)),
-                  p->nodes[i].hello.isa, p->nodes[i].ready.seconds);
+        char part[64] = "no text";
+        if (i < p->plan.stages) show_share(part, p->plan.stage[i].share);
+        log_debug("%s holds %s, %s, %s in %.2f s", m->name, part, show_bytes(bytes, pipeline_planned(p, i)), m->hello.isa,
+                  m->ready_seconds);
     }
 }
 
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
-    uint64_t start = clock_ns();
-    TRY(greet_all(p, why));
-    TRY(hear_all(p, why));
-    TRY(solve(p, wanted, why));
-    TRY(check_this_machine(p, why));
-    port_run(p->port, p->run, p->plan.hash, 1);
-    set_limits(p);
-    struct outgoing *all = calloc((size_t)p->stages + 1, sizeof *all);
-    if (!all) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->stages);
-    int code = assign_and_deliver(p, all, why);
-    for (int i = 1; i <= p->stages; i++) free(all[i].tensors);
-    free(all);
+    struct launch l = {.pipe = p, .wanted = *wanted, .begun_ns = clock_now(roster_clock(p->roster))};
+    const struct consumer c = {launch_event, all_ready, &l};
+    int code = roster_greet(p->roster, why);
+    if (!code) code = roster_until(p->roster, &c, 250, why);
+    if (l.state == DELIVERING) progress_end(&l.progress);
+    for (int i = 0; i < p->workers && l.out; i++) free(l.out[i].tensors);
+    free(l.out);
     if (code) return code;
     p->launched = true;
-    p->launch_seconds = (double)(clock_ns() - start) / 1e9;
+    p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
     say_ready(p);
     return 0;
 }

@@ -1,79 +1,63 @@
-/* coordinator/cluster/pipeline.c — see pipeline.h: opening, listening to the workers, closing. Launching is in launch.c. */
+/* coordinator/cluster/pipeline.c — see pipeline.h: finding the workers, opening, closing. Launching is in launch.c. */
 #include "coordinator/cluster/pipeline.h"
 
-#include "coordinator/report/trace.h"
-
-#include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "coordinator/cluster/remedy.h"
+#include "coordinator/report/trace.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define WAIT_SECONDS 60                /* for workers to answer, unless said otherwise */
-#define PING_NS 1000000000ull          /* between two pings */
-#define WORKER_LEASE_NS 10000000000ull /* a worker that says nothing for so long is lost, whatever its connection says */
-#define LOADING_LEASE_NS 60000000000ull /* it cannot answer while the system finds it its memory */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-void pipeline_catch_signals(void)
-{
-    struct sigaction on = {.sa_handler = on_signal};
-    sigaction(SIGINT, &on, 0);
-    sigaction(SIGTERM, &on, 0);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-bool pipeline_interrupted(void)
-{
-    return interrupted;
-}
+#define WAIT_SECONDS 60       /* for workers to answer, unless said otherwise */
+#define REPORT_SECONDS 10     /* for their counters */
+#define ADDRESS_LIST_MOST (256 * 1024) /* bytes: a thousand long addresses */
 
 /* ---- opening ---- */
 
-static int split_addresses(const char *list, char *copy, size_t room, const char **addresses, int *n, struct err *why)
+/* Opens the port to these workers and lists them as members. */
+static int dial(struct pipeline *p, const char *const *addresses, int n, struct err *why)
 {
-    if (strlen(list) >= room) return fail(why, E_USAGE, "--connect is longer than %zu bytes", room - 1);
-    strcpy(copy, list);
-    *n = 0;
-    char *rest = copy;
-    for (char *a; (a = strsep(&rest, ","));) {
-        if (!*a) return fail(why, E_USAGE, "--connect has an empty address in \"%s\"", list);
-        if (*n == WIRE_STAGES - 1) return fail(why, E_USAGE, "--connect names more than %d workers", WIRE_STAGES - 1);
-        addresses[(*n)++] = a;
-    }
+    struct port *port = NULL;
+    TRY(port_open_dial(&port, addresses, n, why));
+    TRY(roster_open(&p->roster, port, clock_system(), why));
+    for (int i = 0; i < n; i++) TRY(roster_add(p->roster, addresses[i], why));
     return 0;
 }
 
-static int dial(struct pipeline *p, const char *const *addresses, int n, struct err *why)
+/* The workers behind a port that needs no addresses. */
+static int know_all(struct pipeline *p, struct port *port, struct err *why)
 {
-    p->stages = n;
-    for (int i = 0; i < n; i++) {
-        struct node *node = &p->nodes[i + 1];
-        if (strlen(addresses[i]) >= sizeof node->address)
-            return fail(why, E_USAGE, "the address of worker %d is longer than %zu bytes", i + 1, sizeof node->address - 1);
-        strcpy(node->address, addresses[i]);
-        snprintf(node->name, sizeof node->name, "worker %d at %.150s", i + 1, addresses[i]);
-    }
-    return port_open_dial(&p->port, addresses, n, why);
+    const int n = port_nodes(port) - 1;
+    TRY(roster_open(&p->roster, port, clock_system(), why));
+    for (int i = 0; i < n; i++) TRY(roster_add(p->roster, "", why));
+    return 0;
+}
+
+static int count_addresses(const char *list)
+{
+    int n = 1;
+    for (; *list; list++) n += *list == ',';
+    return n;
 }
 
 static int dial_list(struct pipeline *p, const char *list, struct err *why)
 {
-    char copy[8192];
-    const char *addresses[WIRE_STAGES];
-    int n = 0;
-    TRY(split_addresses(list, copy, sizeof copy, addresses, &n, why));
-    return dial(p, addresses, n, why);
+    const int n = count_addresses(list);
+    if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d addresses of workers were given, at most %d are possible", n, WORKERS_MOST);
+    if (strlen(list) > ADDRESS_LIST_MOST) return fail(why, E_USAGE, "the list of workers is longer than %d bytes", ADDRESS_LIST_MOST);
+    char *copy = strdup(list), *rest = copy;
+    const char **addresses = calloc((size_t)n, sizeof *addresses);
+    int code = copy && addresses ? 0 : fail(why, E_MEMORY, "no memory for %d addresses", n);
+    for (int i = 0; i < n && !code; i++) {
+        addresses[i] = strsep(&rest, ",");
+        if (!*addresses[i]) code = fail(why, E_USAGE, "an address is empty in the list of workers \"%.200s\"", list);
+    }
+    if (!code) code = dial(p, addresses, n, why);
+    free(addresses);
+    free(copy);
+    return code;
 }
 
 static int dial_cluster(struct pipeline *p, struct err *why)
@@ -93,24 +77,35 @@ static int start_own(struct pipeline *p, struct err *why)
 {
     const struct options *o = p->options;
     bool processes = !o->here && (o->workers || o->split);
-    p->stages = o->here ? o->here : o->workers ? o->workers : 1;
+    int n = o->here ? o->here : o->workers ? o->workers : 1;
     if (o->split && !o->here && !o->workers) {
-        TRY(split_count(o, &p->stages, why));
-        p->stages += o->vision_workers;
+        TRY(split_count(o, &n, why));
+        n += o->vision_workers;
     }
-    const int share = cores_allowed() / p->stages;
+    if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
+    const int share = cores_allowed() / n;
     struct worker_options how = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights};
-    if (o->pin) cores_for(&how.cores, p->stages * how.threads);
-    const char *const *addresses = 0;
-    if (!processes) return children_start_here(&p->children, p->stages, &how, &p->port, why);
-    TRY(children_start(&p->children, p->stages, &how, &addresses, why));
-    return dial(p, addresses, p->stages, why);
+    if (o->pin) cores_for(&how.cores, n * how.threads);
+    const char *const *addresses = NULL;
+    struct port *port = NULL;
+    if (processes) {
+        TRY(children_start(&p->children, n, &how, &addresses, why));
+        TRY(dial(p, addresses, n, why));
+    } else {
+        TRY(children_start_here(&p->children, n, &how, &port, why));
+        TRY(know_all(p, port, why));
+    }
+    roster_watch_children(p->roster, p->children);
+    return 0;
 }
 
-static int find_workers(struct pipeline *p, struct err *why)
+static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
 {
     const struct options *o = p->options;
-    if (p->port) {
+    if (*mpi) {
+        struct port *port = *mpi;
+        *mpi = NULL;
+        TRY(know_all(p, port, why));
         if (o->workers || o->here || o->connect || o->cluster)
             return fail(why, E_USAGE, "under mpirun the ranks are the workers: leave --workers, --here, --connect and --cluster away");
         return 0;
@@ -119,18 +114,9 @@ static int find_workers(struct pipeline *p, struct err *why)
     return o->connect ? dial_list(p, o->connect, why) : start_own(p, why);
 }
 
-int pipeline_open(struct pipeline **out, const struct options *o, struct port *mpi, struct err *why)
+static int open_files(struct pipeline *p, struct err *why)
 {
-    struct pipeline *p = calloc(1, sizeof *p);
-    if (!p) {
-        port_close(&mpi);
-        return fail(why, E_MEMORY, "no memory to begin with");
-    }
-    p->asked = *o;
-    p->options = &p->asked;
-    p->port = mpi;
-    if (mpi) p->stages = port_nodes(mpi) - 1; /* known at once: whatever fails from here on, the ranks are told */
-    *out = p;
+    const struct options *o = p->options;
     if (o->trace) TRY(trace_open(&p->trace, o->trace, why));
     if (o->model) {
         TRY(model_open(&p->model, o->model, why));
@@ -142,180 +128,125 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
     if (!p->asked.context) p->asked.context = p->cluster.context;
     if (!p->asked.sequences) p->asked.sequences = p->cluster.sequences;
     p->wait = o->wait ? o->wait : p->cluster.wait ? (int)p->cluster.wait : WAIT_SECONDS;
-    TRY(find_workers(p, why));
-    if (o->vision_workers >= p->stages)
-        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, p->stages);
-    for (int i = 1; i <= p->stages; i++)
-        if (!p->nodes[i].name[0]) snprintf(p->nodes[i].name, sizeof p->nodes[i].name, "worker %d", i);
     return 0;
+}
+
+static int make_crew(struct pipeline *p, struct err *why)
+{
+    const int n = p->workers = roster_size(p->roster);
+    if (n > MAX_STAGES) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, MAX_STAGES);
+    if (p->options->vision_workers >= n)
+        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", p->options->vision_workers, n);
+    p->crew = calloc((size_t)n, sizeof *p->crew);
+    p->offers = calloc((size_t)n, sizeof *p->offers);
+    return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);
+}
+
+int pipeline_open(struct pipeline **out, const struct options *o, struct port *mpi, struct err *why)
+{
+    struct pipeline *p = calloc(1, sizeof *p);
+    if (!p) {
+        port_close(&mpi);
+        return fail(why, E_MEMORY, "no memory to begin with");
+    }
+    p->asked = *o;
+    p->options = &p->asked;
+    *out = p;
+    if (!mpi) {
+        TRY(open_files(p, why));
+        TRY(find_workers(p, &mpi, why));
+    } else { /* the ranks first: whatever fails from here on, they are told */
+        TRY(find_workers(p, &mpi, why));
+        TRY(open_files(p, why));
+    }
+    return make_crew(p, why);
 }
 
 int pipeline_stages(const struct pipeline *p)
 {
-    return p->stages - p->options->vision_workers;
+    return p->workers - p->options->vision_workers;
 }
 
-/* ---- listening ---- */
-
-static int ping_all(struct pipeline *p, uint64_t now, struct err *why)
+bool pipeline_is_one_process(const struct pipeline *p)
 {
-    if (now - p->pinged_ns < PING_NS) return 0;
-    p->pinged_ns = now;
-    for (int i = 1; i <= p->stages; i++) {
-        struct node *n = &p->nodes[i];
-        if (!n->greeted) continue;
-        uint64_t lease = n->is_ready ? WORKER_LEASE_NS : LOADING_LEASE_NS;
-        if (now - n->heard_ns > lease)
-            return fail(why, E_WORKER, "%s was lost: it has not answered for %llu s", n->name, (unsigned long long)(lease / 1000000000ull));
-        struct ping ping = {.at_ns = now};
-        struct frame *f = 0;
-        TRY(ping_write(&f, M_PING, &ping, why));
-        TRY(pipeline_send(p, i, &f, why));
+    return p->children && !roster_member(p->roster, 1)->address[0];
+}
+
+int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why)
+{
+    return roster_send(p->roster, p->crew[worker], f, why);
+}
+
+bool pipeline_computes(const struct pipeline *p, int worker)
+{
+    return worker < p->plan.stages || p->vision.stage[worker].used;
+}
+
+/* ---- counters ---- */
+
+struct round { /* of asking all for their counters */
+    struct pipeline *pipe;
+    uint64_t *before; /* [workers]: reports each had sent; UINT64_MAX: it was not asked */
+    uint64_t end_ns;
+};
+
+static bool all_reported(void *user)
+{
+    const struct round *r = user;
+    for (int i = 0; i < r->pipe->workers; i++)
+        if (r->before[i] != UINT64_MAX && r->pipe->crew[i]->reports == r->before[i]) return false;
+    return true;
+}
+
+static int wait_for_reports(void *user, struct event *e, struct err *why)
+{
+    const struct round *r = user;
+    TRY(remedy_or_fail(e, why));
+    if (e->kind == EVENT_FRAME)
+        return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
+    return clock_ns() > r->end_ns ? fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS) : 0;
+}
+
+static int ask_all(struct round *r, struct err *why)
+{
+    struct pipeline *p = r->pipe;
+    for (int i = 0; i < p->workers; i++) {
+        struct frame *ask = NULL;
+        r->before[i] = UINT64_MAX;
+        if (!pipeline_computes(p, i)) continue;
+        r->before[i] = p->crew[i]->reports;
+        TRY(empty_write(&ask, M_REPORT_ASK, why));
+        TRY(pipeline_send(p, i, &ask, why));
     }
-    return 0;
-}
-
-static int check_children(struct pipeline *p, struct err *why)
-{
-    char how[100];
-    int node = children_ended(p->children, how, sizeof how);
-    if (!node) return 0;
-    return fail(why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)children_pid(p->children, node), how);
-}
-
-/* The kernel tells of a dead child a moment later than the socket does; its word is the better one. */
-static int lost(struct pipeline *p, int node, struct err *why)
-{
-    for (int i = 0; i < 50; i++) {
-        TRY(check_children(p, why));
-        if (!p->children) break;
-        sleep_ns(4000000);
-    }
-    return fail(why, E_WORKER, "%s was lost: its connection was closed", p->nodes[node].name);
-}
-
-static int faulted(struct pipeline *p, struct frame *f, struct err *why)
-{
-    struct fault fault;
-    int node = f->head.from;
-    TRY(fault_read(&fault, f, why));
-    int code = fault.code == E_USAGE || fault.code == E_FILE || fault.code == E_MEMORY ? (int)fault.code : E_WORKER;
-    return fail(why, code, "%s cannot go on: %s", p->nodes[node].name, fault.text);
-}
-
-static int look_at(struct pipeline *p, struct frame **f, struct err *why)
-{
-    int node = (*f)->head.from;
-    if (node < 1 || node > p->stages) return fail(why, E_WIRE, "a frame came from node %d, there are %d workers", node, p->stages);
-    p->nodes[node].heard_ns = clock_ns();
-    switch ((*f)->head.type) {
-    case M_LOST: return p->nodes[node].greeted ? lost(p, node, why) : 0;
-    case M_FAULT: return faulted(p, *f, why);
-    case M_PONG: break;
-    default: return 0;
-    }
-    frame_free(*f);
-    *f = 0;
-    return 0;
-}
-
-int pipeline_receive(struct pipeline *p, struct frame **out, int timeout_ms, struct err *why)
-{
-    uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
-    for (;;) {
-        *out = 0;
-        if (interrupted) return fail(why, E_INTERRUPTED, "interrupted");
-        uint64_t now = clock_ns();
-        TRY(check_children(p, why));
-        TRY(ping_all(p, now, why));
-        uint64_t left = now < end ? (end - now) / 1000000 : 0;
-        TRY(port_recv(p->port, out, left < 200 ? (int)left : 200, why));
-        if (*out) {
-            bool was_lost = (*out)->head.type == M_LOST;
-            int code = look_at(p, out, why);
-            if (code || was_lost) {
-                frame_free(*out);
-                *out = 0;
-            }
-            if (code) return code;
-            if (*out) return 0;
-        } else if (clock_ns() >= end) {
-            return 0;
-        }
-    }
-}
-
-int pipeline_send(struct pipeline *p, int node, struct frame **f, struct err *why)
-{
-    int code = port_send(p->port, node, f, why);
-    if (!code) return 0;
-    frame_free(*f);
-    *f = 0;
-    return code == E_LINK ? lost(p, node, why) : code;
-}
-
-bool pipeline_computes(const struct pipeline *p, int node)
-{
-    return node <= p->plan.stages || p->vision.stage[node - 1].used;
+    const struct consumer c = {wait_for_reports, all_reported, r};
+    return roster_until(p->roster, &c, 100, why);
 }
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    int asked = 0;
-    for (int i = 1; i <= p->stages; i++) {
-        struct frame *ask = 0;
-        p->nodes[i].reported = false;
-        if (!pipeline_computes(p, i)) continue;
-        asked++;
-        TRY(empty_write(&ask, M_REPORT_ASK, why));
-        TRY(pipeline_send(p, i, &ask, why));
-    }
-    uint64_t end = clock_ns() + WORKER_LEASE_NS;
-    for (int have = 0; have < asked;) {
-        struct frame *f = 0;
-        TRY(pipeline_receive(p, &f, 1000, why));
-        if (!f && clock_ns() > end) return fail(why, E_WORKER, "not every worker sent its report");
-        if (!f) continue;
-        struct node *n = &p->nodes[f->head.from];
-        int code = f->head.type == M_REPORT ? report_read(&n->report, f, why)
-                                            : fail(why, E_WIRE, "%s came where REPORT was expected", message_name(f->head.type));
-        frame_free(f);
-        if (code) return code;
-        if (!n->reported) have++;
-        n->reported = true;
-    }
-    return 0;
+    struct round r = {.pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
+    if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
+    int code = ask_all(&r, why);
+    free(r.before);
+    return code;
 }
 
 /* ---- closing ---- */
-
-static void dismiss(struct pipeline *p, const struct err *failure)
-{
-    struct err ignored;
-    for (int i = 1; i <= p->stages; i++) {
-        struct frame *f = 0;
-        struct fault fault = {.code = E_WORKER};
-        /* MPI ranks wait for a word whatever happened; a listener that was never greeted does not know of us. */
-        if (!p->nodes[i].greeted && strcmp(port_kind(p->port), "mpi") && strcmp(port_kind(p->port), "here")) continue;
-        if (failure) snprintf(fault.text, sizeof fault.text, "%s", failure->text);
-        bool tell = failure && failure->code != E_INTERRUPTED && p->nodes[i].greeted;
-        if (tell ? fault_write(&f, &fault, &ignored) : empty_write(&f, M_STOP, &ignored)) continue;
-        if (port_send(p->port, i, &f, &ignored)) frame_free(f);
-    }
-    port_flush(p->port, 1000, &ignored);
-}
 
 void pipeline_close(struct pipeline **pp, const struct err *failure)
 {
     struct pipeline *p = *pp;
     if (!p) return;
-    *pp = 0;
+    *pp = NULL;
     trace_abandon(&p->trace);
-    if (p->port) dismiss(p, failure);
+    if (p->roster) roster_dismiss(p->roster, failure);
     children_finish(&p->children, failure ? 500 : 5000);
-    port_close(&p->port);
+    roster_close(&p->roster);
     tokenizer_close(&p->tokens);
     model_close(&p->model);
     vision_close(&p->encoder);
+    routes_free(&p->routes);
+    free(p->crew);
+    free(p->offers);
     free(p);
 }

@@ -6,6 +6,7 @@
 #include "coordinator/cluster/timeline.h"
 
 #include "base/clock.h"
+#include "coordinator/cluster/remedy.h"
 
 #include <stdlib.h>
 
@@ -17,21 +18,36 @@ struct exchange {
     int64_t ahead;   /* the worker's clock less ours */
 };
 
-static int await_part(struct pipeline *p, int node, struct diary_part *part, struct err *why)
+struct awaited { /* one part of one worker's diary */
+    const struct member *from;
+    struct diary_part *part;
+    uint64_t end_ns;
+    bool came;
+};
+
+static bool part_came(void *user)
 {
-    const uint64_t end = clock_ns() + PATIENCE_NS;
-    for (;;) {
-        struct frame *f = 0;
-        TRY(pipeline_receive(p, &f, 1000, why));
-        if (!f && clock_ns() > end) return fail(why, E_WORKER, "%s did not send its diary", p->nodes[node].name);
-        if (!f) continue;
-        int code = f->head.type == M_DIARY && f->head.from == node
-                       ? diary_part_read(part, f, why)
-                       : fail(why, E_WIRE, "%s came from %s where the DIARY of worker %d was expected", message_name(f->head.type),
-                              p->nodes[f->head.from].name, node);
-        frame_free(f);
-        return code;
-    }
+    return ((const struct awaited *)user)->came;
+}
+
+static int take_part(void *user, struct event *e, struct err *why)
+{
+    struct awaited *a = user;
+    TRY(remedy_or_fail(e, why));
+    if (e->kind != EVENT_FRAME)
+        return clock_ns() > a->end_ns ? fail(why, E_WORKER, "%s did not send its diary", a->from->name) : 0;
+    if (e->frame->head.type != M_DIARY || e->who != a->from)
+        return fail(why, E_WIRE, "%s came from %s where the DIARY of %s was expected", message_name(e->frame->head.type), e->who->name,
+                    a->from->name);
+    a->came = true;
+    return diary_part_read(a->part, e->frame, why);
+}
+
+static int await_part(struct pipeline *p, int worker, struct diary_part *part, struct err *why)
+{
+    struct awaited a = {.from = p->crew[worker], .part = part, .end_ns = clock_ns() + PATIENCE_NS};
+    const struct consumer c = {take_part, part_came, &a};
+    return roster_until(p->roster, &c, 1000, why);
 }
 
 int64_t timeline_ahead(uint64_t sent_ns, uint64_t heard_ns, uint64_t theirs_ns)
@@ -42,23 +58,23 @@ int64_t timeline_ahead(uint64_t sent_ns, uint64_t heard_ns, uint64_t theirs_ns)
     return ahead <= doubt && ahead >= -doubt ? 0 : ahead;
 }
 
-static int ask(struct pipeline *p, int node, uint64_t from, struct diary_part *part, struct exchange *x, struct err *why)
+static int ask(struct pipeline *p, int worker, uint64_t from, struct diary_part *part, struct exchange *x, struct err *why)
 {
     struct frame *f = 0;
     TRY(diary_ask_write(&f, &(struct diary_ask){from}, why));
     const uint64_t sent = clock_ns();
-    TRY(pipeline_send(p, node, &f, why));
-    TRY(await_part(p, node, part, why));
+    TRY(pipeline_send(p, worker, &f, why));
+    TRY(await_part(p, worker, part, why));
     const uint64_t trip = clock_ns() - sent;
     if (part->first < from || part->n > part->written || part->first > part->written - part->n)
-        return fail(why, E_WIRE, "%s sent intervals %llu+%u of %llu, from %llu on were asked for", p->nodes[node].name,
+        return fail(why, E_WIRE, "%s sent intervals %llu+%u of %llu, from %llu on were asked for", p->crew[worker]->name,
                     (unsigned long long)part->first, part->n, (unsigned long long)part->written, (unsigned long long)from);
     if (trip >= x->trip) return 0;
     *x = (struct exchange){trip, timeline_ahead(sent, sent + trip, part->now_ns)};
     return 0;
 }
 
-static int keep(struct timeline *t, int node, const struct diary_part *part, struct err *why)
+static int keep(struct timeline *t, int worker, const struct diary_part *part, struct err *why)
 {
     while (t->n + part->n > t->room) {
         size_t room = t->room ? 2 * t->room : 1024;
@@ -67,20 +83,20 @@ static int keep(struct timeline *t, int node, const struct diary_part *part, str
         t->moment = more;
         t->room = room;
     }
-    for (uint32_t i = 0; i < part->n; i++) t->moment[t->n++] = (struct moment){node, part->spans[i]};
+    for (uint32_t i = 0; i < part->n; i++) t->moment[t->n++] = (struct moment){worker, part->spans[i]};
     return 0;
 }
 
-static int fetch(struct timeline *t, struct pipeline *p, int node, struct diary_part *part, struct err *why)
+static int fetch(struct timeline *t, struct pipeline *p, int worker, struct diary_part *part, struct err *why)
 {
     struct exchange x = {.trip = UINT64_MAX};
     const size_t begin = t->n;
     uint64_t next = 0;
     do {
-        TRY(ask(p, node, next, part, &x, why));
+        TRY(ask(p, worker, next, part, &x, why));
         if (t->n - begin + part->n > SPANS_MOST)
-            return fail(why, E_WIRE, "%s sent more than %u intervals", p->nodes[node].name, SPANS_MOST);
-        TRY(keep(t, node, part, why));
+            return fail(why, E_WIRE, "%s sent more than %u intervals", p->crew[worker]->name, SPANS_MOST);
+        TRY(keep(t, worker, part, why));
         t->forgotten += part->first - next;
         next = part->first + part->n;
     } while (part->n && next < part->written);
@@ -97,7 +113,7 @@ int timeline_fetch(struct timeline *out, struct pipeline *p, struct err *why)
     *out = (struct timeline){0};
     if (!part) return fail(why, E_MEMORY, "no memory for the diaries of the workers");
     int code = 0;
-    for (int i = 1; i <= p->stages && !code; i++)
+    for (int i = 0; i < p->workers && !code; i++)
         if (pipeline_computes(p, i)) code = fetch(out, p, i, part, why);
     free(part);
     if (code) timeline_free(out);

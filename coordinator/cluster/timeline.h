@@ -7,12 +7,12 @@
 #include "coordinator/cluster/pipeline.h"
 
 struct moment {
-    int node;
+    int worker; /* of the plan, from 0 */
     struct diary_span span; /* times are clock_ns of this process */
 };
 
 struct timeline {
-    struct moment *moment; /* by node, then in order */
+    struct moment *moment; /* by worker, then in order */
     size_t n, room;
     uint64_t forgotten; /* intervals that were older than a diary goes back */
 };

@@ -88,8 +88,8 @@ struct reading { /* of all counters at one moment */
 /* A stage hands its result on a moment before it counts the micro-batch; then it is asked again. */
 static bool all_counted(const struct pipeline *p, const struct serve_totals *totals)
 {
-    for (int i = 1; i <= p->stages; i++)
-        if (p->nodes[i].report.batches != totals->batches) return false;
+    for (int i = 0; i < p->workers; i++)
+        if (p->crew[i]->report.batches != totals->batches) return false;
     return true;
 }
 
@@ -105,10 +105,10 @@ static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p,
     }
     *r = (struct reading){.batches = totals.batches,
                           .rows = totals.rows,
-                          .wire_bytes = port_counters(p->port).bytes_out,
+                          .wire_bytes = port_counters(roster_port(p->roster)).bytes_out,
                           .asked = *asked};
-    for (int i = 1; i <= p->stages; i++) {
-        const struct report *n = &p->nodes[i].report;
+    for (int i = 0; i < p->workers; i++) {
+        const struct report *n = &p->crew[i]->report;
         r->stage[i] = (struct bench_stage){n->busy_ns, n->send_ns, n->batches};
         r->wire_bytes += n->bytes_out;
     }
@@ -123,7 +123,7 @@ static void add_difference(struct bench_test *t, const struct reading *a, const 
     t->wire_bytes += bytes > overhead ? bytes - overhead : 0;
     t->batches += b->batches - a->batches;
     t->rows += b->rows - a->rows;
-    for (int i = 1; i <= stages; i++) {
+    for (int i = 0; i < stages; i++) {
         t->stage[i].busy_ns += b->stage[i].busy_ns - a->stage[i].busy_ns;
         t->stage[i].send_ns += b->stage[i].send_ns - a->stage[i].send_ns;
         t->stage[i].batches += b->stage[i].batches - a->stage[i].batches;
@@ -208,7 +208,7 @@ static int run_turns(struct runner *r, struct bench_test *t, struct request *q, 
     uint64_t wall = wall_of(t, q);
     t->wall_ns += wall;
     t->tok_s[rep] = (double)t->n * t->sequences * 1e9 / (double)wall;
-    add_difference(t, &before, &after, r->asking, r->pipe->stages);
+    add_difference(t, &before, &after, r->asking, r->pipe->workers);
     for (uint32_t i = 0; i < t->sequences; i++) first[i] = (double)(q[i].first_ns - q[i].added_ns) / 1e9;
     return 0;
 }
@@ -314,8 +314,8 @@ static double weights_read(const struct bench_test *t, double heads, const struc
 {
     struct model_shape shape = model_shape(p->model);
     double sum = 0;
-    for (int i = 1; i <= p->stages; i++) {
-        const struct stage_plan *s = &p->plan.stage[i - 1];
+    for (int i = 0; i < p->workers; i++) {
+        const struct stage_plan *s = &p->plan.stage[i];
         double batches = (double)t->stage[i].batches, own = share_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
         sum += batches * ((double)s->bytes.weights - own) + (t->prompt ? heads : batches) * own;
     }

@@ -22,10 +22,10 @@ static struct figures figures_of(const struct bench *b, const struct bench_test 
     struct figures f = {0};
     struct bench_work w = bench_work(t, b->reps, p);
     double wall = (double)t->wall_ns / 1e9, busy = 0, tokens = (double)b->reps * t->sequences * t->n;
-    for (int i = 1; i <= p->stages; i++) busy += (double)t->stage[i].busy_ns / 1e9;
+    for (int i = 0; i < p->workers; i++) busy += (double)t->stage[i].busy_ns / 1e9;
     if (l) f.arithmetic = 100 * (w.int8_macs / l->int8_macs + w.f32_macs / l->f32_macs) / wall;
     if (l) f.reading = 100 * w.bytes / l->read_bytes / wall;
-    f.bubble = 100 - 100 * busy / (wall * p->stages);
+    f.bubble = 100 - 100 * busy / (wall * p->workers);
     if (f.bubble < 0) f.bubble = 0; /* a stage may begin before the clock that stands around it is read */
     f.batches = (double)t->batches / b->reps;
     f.rows_per_batch = t->batches ? (double)t->rows / (double)t->batches : 0;
@@ -35,8 +35,8 @@ static struct figures figures_of(const struct bench *b, const struct bench_test 
 
 static const char *way_of(const struct pipeline *p)
 {
-    if (p->children && p->nodes[1].address[0]) return "worker processes here";
-    if (p->children) return p->stages == 1 ? "process" : "stages in one process";
+    if (p->children && !pipeline_is_one_process(p)) return "worker processes here";
+    if (p->children) return p->workers == 1 ? "process" : "stages in one process";
     return "workers";
 }
 
@@ -58,11 +58,11 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
             "");
     for (uint32_t i = 0; i < b->n; i++) fprintf(to, " %16s", b->test[i].name);
     fputc('\n', to);
-    for (int i = 1; i <= p->stages; i++) {
-        const struct node *n = &p->nodes[i];
-        const struct share s = p->plan.stage[i - 1].share;
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *n = p->crew[i];
+        const struct share s = p->plan.stage[i].share;
         char layers[32];
-        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i, show_share_briefly(layers, s), n->hello.isa, p->offers[i - 1].threads,
+        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_share_briefly(layers, s), n->hello.isa, p->offers[i].threads,
                 (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
         for (uint32_t k = 0; k < b->n; k++) {
             const struct bench_test *t = &b->test[k];
@@ -74,7 +74,7 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
         fputc('\n', to);
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)b->peak / 1048576,
-            p->children && !p->nodes[1].address[0]
+            pipeline_is_one_process(p)
                 ? "; one process: the stages' memory is in it, and each stage shows the whole"
                 : "");
 }
@@ -83,7 +83,7 @@ void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, cons
 {
     const struct capacity *c = &p->plan.capacity;
     fprintf(to, "%s: %d %s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->options->model,
-            p->stages, way_of(p), c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
+            p->workers, way_of(p), c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
     fprintf(to, "ready %.2f s after the start\n", b->ready_seconds);
     fprintf(to, "\n %-14s %10s %8s %10s %10s  %11s %9s %8s %14s %12s\n", "test", "tok/s", "+-", "least", "most",
             "arithmetic", "reading", "bubble", "batches x rows", "wire B/token");
@@ -134,10 +134,10 @@ static void json_test(FILE *to, const struct bench *b, const struct bench_test *
             w.int8_macs, w.f32_macs, w.bytes);
     if (l) fprintf(to, "\"of_arithmetic\": %.4g, \"of_reading\": %.4g, ", f.arithmetic / 100, f.reading / 100);
     fprintf(to, "\"stages\": [");
-    for (int i = 1; i <= p->stages; i++) {
+    for (int i = 0; i < p->workers; i++) {
         const struct bench_stage *s = &t->stage[i];
         fprintf(to, "%s{\"busy\": %.4g, \"waiting\": %.4g, \"sending\": %.4g, \"micro_batches\": %" PRIu64 "}",
-                i > 1 ? ", " : "", stage_percent(s->busy_ns, t) / 100, waiting_percent(s, t) / 100,
+                i ? ", " : "", stage_percent(s->busy_ns, t) / 100, waiting_percent(s, t) / 100,
                 stage_percent(s->send_ns, t) / 100, s->batches);
     }
     fprintf(to, "]}");
@@ -145,8 +145,8 @@ static void json_test(FILE *to, const struct bench *b, const struct bench_test *
 
 static void json_stage(FILE *to, const struct pipeline *p, int i)
 {
-    const struct node *n = &p->nodes[i];
-    const struct stage_plan *s = &p->plan.stage[i - 1];
+    const struct member *n = p->crew[i];
+    const struct stage_plan *s = &p->plan.stage[i];
     fputc('{', to);
     share_write_json(to, s->share);
     fprintf(to, ", \"isa\": ");
@@ -154,7 +154,7 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
     fprintf(to,
             ", \"threads\": %d, \"pid\": %u, \"planned_bytes\": %" PRIu64 ", \"peak_bytes\": %" PRIu64
             ", \"weight_bytes\": %" PRIu64 "}",
-            p->offers[i - 1].threads, n->hello.pid, pipeline_planned(p, i), n->report.peak_resident, s->bytes.weights);
+            p->offers[i].threads, n->hello.pid, pipeline_planned(p, i), n->report.peak_resident, s->bytes.weights);
 }
 
 void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *l)
@@ -167,10 +167,10 @@ void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p,
             ", \"fingerprint\": \"%s\",\n \"workers\": %d, \"link\": \"%s\", \"micro_batch\": %u, \"in_flight\": %u, "
             "\"context\": %u, "
             "\"sequences\": %u, \"reps\": %u,\n \"ready_s\": %.6g, \"peak_bytes\": %" PRIu64 ",\n \"stages\": [",
-            show_hash128(hex, p->model->fingerprint), p->stages, port_kind(p->port), c->rows, c->in_flight, c->context,
+            show_hash128(hex, p->model->fingerprint), p->workers, port_kind(roster_port(p->roster)), c->rows, c->in_flight, c->context,
             c->sequences, b->reps, b->ready_seconds, b->peak);
-    for (int i = 1; i <= p->stages; i++) {
-        fputs(i > 1 ? ",\n  " : "\n  ", to);
+    for (int i = 0; i < p->workers; i++) {
+        fputs(i ? ",\n  " : "\n  ", to);
         json_stage(to, p, i);
     }
     fputs("],\n \"tests\": [", to);

@@ -16,8 +16,8 @@ static bool all_are_here(const struct pipeline *p)
 {
     char host[WIRE_TEXT] = {0};
     if (gethostname(host, sizeof host - 1)) return false;
-    for (int i = 1; i <= p->stages; i++)
-        if (strcmp(host, p->nodes[i].hello.host)) return false;
+    for (int i = 0; i < p->workers; i++)
+        if (strcmp(host, p->crew[i]->hello.host)) return false;
     return true;
 }
 
@@ -25,7 +25,7 @@ static bool all_are_here(const struct pipeline *p)
 static int threads_in_use(const struct pipeline *p)
 {
     int sum = 0, cores = cores_allowed();
-    for (int i = 0; i < p->stages; i++) sum += p->offers[i].threads;
+    for (int i = 0; i < p->workers; i++) sum += p->offers[i].threads;
     return sum < cores ? sum : cores;
 }
 

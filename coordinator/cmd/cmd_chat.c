@@ -2,6 +2,7 @@
  * a turn costs only its own tokens. When the context is full the oldest turns are forgotten and the rest is read anew.
  * A line "/image FILE" puts a picture in front of the next question. */
 #include "coordinator/picture/prompt_pictures.h"
+#include "coordinator/cluster/remedy.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/text/text_writer.h"
@@ -54,9 +55,10 @@ static int wait_for_input(struct chat *c, struct err *why)
     for (;;) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         int n = poll(&in, 1, 300);
-        struct frame *f = 0;
-        TRY(pipeline_receive(c->pipe, &f, 0, why));
-        frame_free(f);
+        struct event e;
+        TRY(roster_next(c->pipe->roster, &e, 0, why));
+        event_free(&e);
+        TRY(remedy_or_fail(&e, why));
         if (n > 0) return 0;
         if (n < 0 && errno != EINTR) return fail_errno(why, E_INTERNAL, "cannot wait for stdin");
     }

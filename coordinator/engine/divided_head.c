@@ -1,4 +1,4 @@
-/* coordinator/engine/divided_head.c — see gather.h. */
+/* coordinator/engine/divided_head.c — see divided_head.h. */
 #include "coordinator/engine/divided_head.h"
 
 #include "worker/worker.h"
@@ -7,20 +7,20 @@
 #include <string.h>
 
 /* A micro-batch whose rows are being scored. */
-struct gathering {
+struct scoring {
     bool used;
     uint64_t batch;
     uint32_t n;                      /* rows */
     struct segment *asked;           /* [n], of the rows in order; room for all slots */
-    uint32_t came[WIRE_STAGES];      /* of each worker: so many of the rows */
+    uint32_t *came;                  /* [route.n], of each worker in the order of the route: so many of the rows */
     uint32_t missing;                /* of all together */
 };
 
-struct gather {
-    struct pipeline *pipe;
-    int last;                  /* node of the last stage */
+struct divided_head {
+    struct divided_head_setup setup;
+    int last;                  /* worker of the last stage */
     uint32_t n, slots;
-    struct gathering *under_way; /* [n]: micro-batches in flight */
+    struct scoring *under_way; /* [n]: micro-batches in flight */
     struct scored *row;          /* [slots]: what is known of the row that the slot waits for, */
     bool *waits;                 /* [slots]: if it waits */
     struct scored came;          /* the one just read */
@@ -28,105 +28,127 @@ struct gather {
     struct candidate merged[WIRE_CANDIDATES];
 };
 
-static struct share share_of(const struct gather *g, int node)
+static struct share share_of(const struct divided_head *d, int worker)
 {
-    return g->pipe->plan.stage[node - 1].share;
+    return d->setup.plan->stage[worker].share;
 }
 
-static int open_tables(struct gather *g, const struct capacity *c, struct err *why)
+static const char *name_of(const struct divided_head *d, int worker)
 {
-    g->n = c->in_flight;
-    g->slots = c->sequences;
-    g->under_way = calloc(g->n, sizeof *g->under_way);
-    g->row = calloc(g->slots, sizeof *g->row);
-    g->waits = calloc(g->slots, sizeof *g->waits);
-    bool all = g->under_way && g->row && g->waits;
-    for (uint32_t i = 0; i < g->n && all; i++) all = (g->under_way[i].asked = calloc(g->slots, sizeof *g->under_way[i].asked)) != NULL;
-    return all ? 0 : fail(why, E_MEMORY, "no memory to gather the scores of %u sequences", g->slots);
+    return d->setup.name(d->setup.user, worker);
 }
 
-int gather_open(struct gather **out, struct pipeline *p, struct err *why)
+/* Its place in the route; -1 if it is not on it. */
+static int place_of(const struct divided_head *d, int worker)
+{
+    for (int i = 0; i < d->setup.route->n; i++)
+        if (d->setup.route->worker[i] == worker) return i;
+    return -1;
+}
+
+static int open_tables(struct divided_head *d, const struct capacity *c, struct err *why)
+{
+    d->n = c->in_flight;
+    d->slots = c->sequences;
+    d->under_way = calloc(d->n, sizeof *d->under_way);
+    d->row = calloc(d->slots, sizeof *d->row);
+    d->waits = calloc(d->slots, sizeof *d->waits);
+    bool all = d->under_way && d->row && d->waits;
+    for (uint32_t i = 0; i < d->n && all; i++) {
+        d->under_way[i].asked = calloc(d->slots, sizeof *d->under_way[i].asked);
+        d->under_way[i].came = calloc(d->setup.route->n, sizeof *d->under_way[i].came);
+        all = d->under_way[i].asked && d->under_way[i].came;
+    }
+    return all ? 0 : fail(why, E_MEMORY, "no memory to bring together the scores of %u sequences", d->slots);
+}
+
+int divided_head_open(struct divided_head **out, const struct divided_head_setup *setup, struct err *why)
 {
     *out = NULL;
-    if (share_has_whole_head(p->plan.stage[p->plan.stages - 1].share)) return 0;
-    struct gather *g = calloc(1, sizeof *g);
-    if (!g) return fail(why, E_MEMORY, "no memory to gather scores");
-    g->pipe = p;
-    g->last = p->plan.stages;
-    int code = open_tables(g, &p->plan.capacity, why);
-    if (code) gather_close(&g);
-    *out = g;
+    if (share_has_whole_head(setup->plan->stage[route_last(setup->route)].share)) return 0;
+    struct divided_head *d = calloc(1, sizeof *d);
+    if (!d) return fail(why, E_MEMORY, "no memory to bring scores together");
+    d->setup = *setup;
+    d->last = route_last(setup->route);
+    int code = open_tables(d, &setup->plan->capacity, why);
+    if (code) divided_head_close(&d);
+    *out = d;
     return code;
 }
 
-void gather_close(struct gather **pg)
+void divided_head_close(struct divided_head **pd)
 {
-    struct gather *g = *pg;
-    *pg = NULL;
-    if (!g) return;
-    for (uint32_t i = 0; i < g->n && g->under_way; i++) free(g->under_way[i].asked);
-    free(g->under_way);
-    free(g->row);
-    free(g->waits);
-    free(g);
+    struct divided_head *d = *pd;
+    *pd = NULL;
+    if (!d) return;
+    for (uint32_t i = 0; i < d->n && d->under_way; i++) {
+        free(d->under_way[i].asked);
+        free(d->under_way[i].came);
+    }
+    free(d->under_way);
+    free(d->row);
+    free(d->waits);
+    free(d);
 }
 
 /* ---- asking ---- */
 
-static struct gathering *find(struct gather *g, uint64_t batch)
+static struct scoring *find(struct divided_head *d, uint64_t batch)
 {
-    for (uint32_t i = 0; i < g->n; i++)
-        if (g->under_way[i].used && g->under_way[i].batch == batch) return &g->under_way[i];
+    for (uint32_t i = 0; i < d->n; i++)
+        if (d->under_way[i].used && d->under_way[i].batch == batch) return &d->under_way[i];
     return NULL;
 }
 
-static struct gathering *find_free(struct gather *g)
+static struct scoring *find_free(struct divided_head *d)
 {
-    for (uint32_t i = 0; i < g->n; i++)
-        if (!g->under_way[i].used) return &g->under_way[i];
+    for (uint32_t i = 0; i < d->n; i++)
+        if (!d->under_way[i].used) return &d->under_way[i];
     return NULL;
 }
 
-/* The rows of g->score: none may wait already, and none comes twice. */
-static int note(struct gather *g, struct gathering *u, struct err *why)
+/* The rows of d->score: none may wait already, and none comes twice. */
+static int note(struct divided_head *d, struct scoring *u, struct err *why)
 {
-    const struct work *w = &g->score;
-    *u = (struct gathering){.asked = u->asked, .batch = w->batch};
+    const struct work *w = &d->score;
+    *u = (struct scoring){.asked = u->asked, .came = u->came, .batch = w->batch};
+    memset(u->came, 0, d->setup.route->n * sizeof *u->came);
     for (uint32_t i = 0; i < w->n_segments; i++) {
         const struct segment *s = &w->segments[i];
-        if (s->slot >= g->slots || g->waits[s->slot])
-            return fail(why, E_WIRE, "%s wants slot %u of %u scored%s", g->pipe->nodes[g->last].name, s->slot, g->slots,
-                        s->slot < g->slots ? " while it is being scored" : "");
-        g->row[s->slot].slot = s->slot;
-        g->row[s->slot].position = s->position;
-        g->row[s->slot].n_candidates = 0;
-        g->waits[s->slot] = true;
+        if (s->slot >= d->slots || d->waits[s->slot])
+            return fail(why, E_WIRE, "%s wants slot %u of %u scored%s", name_of(d, d->last), s->slot, d->slots,
+                        s->slot < d->slots ? " while it is being scored" : "");
+        d->row[s->slot].slot = s->slot;
+        d->row[s->slot].position = s->position;
+        d->row[s->slot].n_candidates = 0;
+        d->waits[s->slot] = true;
         u->asked[u->n++] = *s;
     }
     return 0;
 }
 
-static int pass_on(struct gather *g, int node, const uint8_t *activations, struct err *why)
+static int pass_on(struct divided_head *d, int worker, const uint8_t *activations, struct err *why)
 {
     struct frame *f = 0;
-    TRY(score_write(&f, &g->score, why));
-    memcpy(g->score.activations, activations, (size_t)g->score.n_rows * g->score.cols * sizeof(float));
-    return pipeline_send(g->pipe, node, &f, why);
+    TRY(score_write(&f, &d->score, why));
+    memcpy(d->score.activations, activations, (size_t)d->score.n_rows * d->score.cols * sizeof(float));
+    return d->setup.send(d->setup.user, worker, &f, why);
 }
 
-int gather_ask(struct gather *g, struct frame *f, struct err *why)
+int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
 {
-    struct gathering *u = find_free(g);
-    TRY(score_read(&g->score, f, why));
-    if (!u || find(g, g->score.batch) || g->score.cols != g->pipe->model->config.hidden || g->score.dtype != WIRE_F32)
+    struct scoring *u = find_free(d);
+    TRY(score_read(&d->score, f, why));
+    if (!u || find(d, d->score.batch) || d->score.cols != d->setup.config->hidden || d->score.dtype != WIRE_F32)
         return fail(why, E_WIRE, "%s wants %u rows of %u values scored for micro-batch %llu, where none are awaited",
-                    g->pipe->nodes[g->last].name, g->score.n_rows, g->score.cols, (unsigned long long)g->score.batch);
-    TRY(note(g, u, why));
-    const uint8_t *activations = g->score.activations;
-    for (int node = 1; node <= g->last; node++) {
-        if (!share_has_head(share_of(g, node))) continue;
+                    name_of(d, d->last), d->score.n_rows, d->score.cols, (unsigned long long)d->score.batch);
+    TRY(note(d, u, why));
+    const uint8_t *activations = d->score.activations;
+    for (int i = 0; i < d->setup.route->n; i++) {
+        const int worker = d->setup.route->worker[i];
+        if (!share_has_head(share_of(d, worker))) continue;
         u->missing += u->n;
-        if (node != g->last) TRY(pass_on(g, node, activations, why));
+        if (worker != d->last) TRY(pass_on(d, worker, activations, why));
     }
     u->used = true;
     return 0;
@@ -134,12 +156,14 @@ int gather_ask(struct gather *g, struct frame *f, struct err *why)
 
 /* ---- answers ---- */
 
-static int check_scored(const struct gather *g, int node, const struct gathering *u, const struct scored *s, struct err *why)
+static int check_scored(const struct divided_head *d, int worker, const struct scoring *u, const struct scored *s, struct err *why)
 {
-    const struct share share = share_of(g, node);
-    const struct model_config *c = &g->pipe->model->config;
-    const char *name = g->pipe->nodes[node].name;
-    if (!u || u->came[node - 1] == u->n || u->asked[u->came[node - 1]].slot != s->slot || u->asked[u->came[node - 1]].position != s->position)
+    const struct share share = share_of(d, worker);
+    const int place = place_of(d, worker);
+    const struct model_config *c = d->setup.config;
+    const char *name = name_of(d, worker);
+    if (!u || place < 0 || u->came[place] == u->n || u->asked[u->came[place]].slot != s->slot ||
+        u->asked[u->came[place]].position != s->position)
         return fail(why, E_WIRE, "%s scored the row at position %u of slot %u in micro-batch %llu, which is not its turn", name,
                     s->position, s->slot, (unsigned long long)s->batch);
     if (s->part != share.part || s->n_parts != share_parts(c, share))
@@ -152,44 +176,43 @@ static int check_scored(const struct gather *g, int node, const struct gathering
 }
 
 /* row's candidates and came's, the best `most` of them, in order. */
-static void merge(struct gather *g, struct scored *row, uint32_t most)
+static void merge(struct divided_head *d, struct scored *row, uint32_t most)
 {
-    const struct scored *s = &g->came;
+    const struct scored *s = &d->came;
     uint32_t n = 0, a = 0, b = 0;
     while (n < most && (a < row->n_candidates || b < s->n_candidates)) {
         bool from_row = b == s->n_candidates || (a < row->n_candidates && candidate_better(&row->candidates[a], &s->candidates[b]));
-        g->merged[n++] = from_row ? row->candidates[a++] : s->candidates[b++];
+        d->merged[n++] = from_row ? row->candidates[a++] : s->candidates[b++];
     }
-    memcpy(row->candidates, g->merged, n * sizeof *g->merged);
+    memcpy(row->candidates, d->merged, n * sizeof *d->merged);
     row->n_candidates = n;
 }
 
-static int finish(struct gather *g, struct gathering *u, struct result *result, struct err *why)
+static int finish(struct divided_head *d, struct scoring *u, struct result *result, struct err *why)
 {
     const struct share all = {.part_end = HEAD_PARTS};
     *result = (struct result){.batch = u->batch};
     for (uint32_t i = 0; i < u->n; i++) {
-        struct scored *row = &g->row[u->asked[i].slot];
-        row->n_parts = share_parts(&g->pipe->model->config, all);
+        struct scored *row = &d->row[u->asked[i].slot];
+        row->n_parts = share_parts(d->setup.config, all);
         TRY(worker_answer(&result->tokens[result->n_tokens++], row, &u->asked[i], why));
-        g->waits[row->slot] = false;
+        d->waits[row->slot] = false;
     }
     u->used = false;
     return 0;
 }
 
-int gather_take(struct gather *g, struct frame *f, bool *done, struct result *result, struct err *why)
+int divided_head_take(struct divided_head *d, int worker, struct frame *f, bool *done, struct result *result, struct err *why)
 {
-    const int node = f->head.from;
-    struct scored *s = &g->came;
+    struct scored *s = &d->came;
     *done = false;
     TRY(scored_read(s, f, why));
-    struct gathering *u = find(g, s->batch);
-    TRY(check_scored(g, node, u, s, why));
-    struct scored *row = &g->row[s->slot];
+    struct scoring *u = find(d, s->batch);
+    TRY(check_scored(d, worker, u, s, why));
+    struct scored *row = &d->row[s->slot];
     memcpy(row->parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
-    merge(g, row, sampling_words(&u->asked[u->came[node - 1]].sampling));
-    u->came[node - 1]++;
+    uint32_t *came = &u->came[place_of(d, worker)];
+    merge(d, row, sampling_words(&u->asked[(*came)++].sampling));
     *done = --u->missing == 0;
-    return *done ? finish(g, u, result, why) : 0;
+    return *done ? finish(d, u, result, why) : 0;
 }

@@ -9,18 +9,28 @@
 #ifndef COORDINATOR_ENGINE_DIVIDED_HEAD_H
 #define COORDINATOR_ENGINE_DIVIDED_HEAD_H
 
-#include "coordinator/cluster/pipeline.h"
+#include "partition/plan/route.h"
+#include "transport/wire/wire.h"
 
-struct gather;
+struct divided_head;
 
-/* *out is NULL if the head is whole: then there is nothing to gather. */
-int gather_open(struct gather **out, struct pipeline *p, struct err *why);
-void gather_close(struct gather **g);
+struct divided_head_setup {
+    const struct plan *plan;
+    const struct route *route; /* of the text */
+    const struct model_config *config;
+    int (*send)(void *user, int worker, struct frame **f, struct err *why); /* takes the frame in any case */
+    const char *(*name)(void *user, int worker);                            /* for sentences */
+    void *user;
+};
+
+/* *out is NULL if the head is whole: then there is nothing to bring together. What `setup` points to must stay. */
+int divided_head_open(struct divided_head **out, const struct divided_head_setup *setup, struct err *why);
+void divided_head_close(struct divided_head **d);
 
 /* SCORE from the last stage, of a micro-batch that is under way: passed on to the others. */
-int gather_ask(struct gather *g, struct frame *score, struct err *why);
+int divided_head_ask(struct divided_head *d, struct frame *score, struct err *why);
 
 /* SCORED from any of them. *done: that was the last; then *result is the micro-batch's. */
-int gather_take(struct gather *g, struct frame *scored, bool *done, struct result *result, struct err *why);
+int divided_head_take(struct divided_head *d, int worker, struct frame *scored, bool *done, struct result *result, struct err *why);
 
 #endif

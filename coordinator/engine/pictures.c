@@ -168,7 +168,7 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
     ps->in_flight++;
     ps->at[to]++;
     trace_picture_sent(ps->pipe->trace, number, to + 1);
-    return pipeline_send(ps->pipe, to + 1, &f, why);
+    return pipeline_send(ps->pipe, to, &f, why);
 }
 
 int pictures_send(struct pictures *ps, struct err *why)
@@ -181,11 +181,10 @@ int pictures_send(struct pictures *ps, struct err *why)
     return 0;
 }
 
-int pictures_take(struct pictures *ps, struct frame *seen, struct err *why)
+int pictures_take(struct pictures *ps, int from, struct frame *seen, struct err *why)
 {
     const struct vision_config *c = &ps->pipe->encoder->config;
     const struct vision_plan *v = &ps->pipe->vision;
-    const int from = seen->head.from - 1;
     struct see m;
     TRY(see_read(&m, seen, why));
     bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && v->stage[from].share.projector &&

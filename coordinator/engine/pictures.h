@@ -24,7 +24,7 @@ void pictures_release(struct pictures *ps, uint32_t number);
 
 /* Sends what may enter the encoder now. */
 int pictures_send(struct pictures *ps, struct err *why);
-int pictures_take(struct pictures *ps, struct frame *seen, struct err *why); /* M_SEEN */
+int pictures_take(struct pictures *ps, int worker, struct frame *seen, struct err *why); /* M_SEEN, from this worker of the plan */
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */

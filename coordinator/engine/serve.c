@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "coordinator/cluster/remedy.h"
 #include "coordinator/engine/embed.h"
 #include "coordinator/engine/divided_head.h"
 #include "coordinator/engine/scheduler.h"
@@ -21,7 +22,7 @@ struct server {
     struct pipeline *pipe;
     struct pictures *pictures;   /* NULL: no encoder */
     struct scheduler *scheduler; /* NULL: no text model */
-    struct gather *gather;       /* NULL: the head is whole */
+    struct divided_head *head;     /* NULL: the head is whole */
     struct requests all;         /* by number; NULL when over */
     struct requests waiting;     /* for their pictures, in the order they came */
     uint32_t *of_slot;        /* number of the request in a slot, UINT32_MAX if none */
@@ -32,6 +33,17 @@ struct server {
     struct work work;
     struct result result;
 };
+
+static int send_to_worker(void *user, int worker, struct frame **f, struct err *why)
+{
+    return pipeline_send(user, worker, f, why);
+}
+
+static const char *name_of_worker(void *user, int worker)
+{
+    const struct pipeline *p = user;
+    return p->crew[worker]->name;
+}
 
 static int open_text(struct server *s, struct err *why)
 {
@@ -45,7 +57,11 @@ static int open_text(struct server *s, struct err *why)
                                       .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};
     for (uint32_t i = 0; i < limits.stages; i++)
         if (s->pipe->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)s->pipe->offers[i].threads;
-    TRY(gather_open(&s->gather, s->pipe, why));
+    const struct divided_head_setup setup = {
+        .plan = &s->pipe->plan, .route = &s->pipe->routes.text, .config = &s->pipe->model->config,
+        .send = send_to_worker, .name = name_of_worker, .user = s->pipe,
+    };
+    TRY(divided_head_open(&s->head, &setup, why));
     return scheduler_open(&s->scheduler, &limits, why);
 }
 
@@ -66,7 +82,7 @@ void serve_close(struct server **ps)
     struct server *s = *ps;
     if (!s) return;
     scheduler_close(&s->scheduler);
-    gather_close(&s->gather);
+    divided_head_close(&s->head);
     pictures_close(&s->pictures);
     free(s->all.request);
     free(s->waiting.request);
@@ -281,7 +297,7 @@ static int send_batch(struct server *s, const struct schedule_batch *b, struct e
     s->totals.batches++;
     s->totals.rows += w->n_rows;
     trace_batch_sent(s->pipe->trace, b, s->all.request);
-    return pipeline_send(s->pipe, 1, &f, why);
+    return pipeline_send(s->pipe, route_first(&s->pipe->routes.text), &f, why);
 }
 
 /* ---- tokens in ---- */
@@ -354,10 +370,10 @@ static int take_result(struct server *s, struct frame *f, struct err *why)
     return took_result(s, why);
 }
 
-static int take_scored(struct server *s, struct frame *f, struct err *why)
+static int take_scored(struct server *s, int worker, struct frame *f, struct err *why)
 {
     bool done;
-    TRY(gather_take(s->gather, f, &done, &s->result, why));
+    TRY(divided_head_take(s->head, worker, f, &done, &s->result, why));
     return done ? took_result(s, why) : 0;
 }
 
@@ -374,15 +390,15 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
     return r->on_scores ? r->on_scores(r, m.position, m.scores, m.n, r->user, why) : 0;
 }
 
-static int take_frame(struct server *s, struct frame *f, struct err *why)
+static int take_frame(struct server *s, const struct member *who, struct frame *f, struct err *why)
 {
-    if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, f, why);
-    bool from_last = f->head.from == s->pipe->plan.stages;
-    if (s->gather && from_last && f->head.type == M_SCORE) return gather_ask(s->gather, f, why);
-    if (s->gather && f->head.type == M_SCORED) return take_scored(s, f, why);
+    if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, who->worker, f, why);
+    bool from_last = who->worker == route_last(&s->pipe->routes.text);
+    if (s->head && from_last && f->head.type == M_SCORE) return divided_head_ask(s->head, f, why);
+    if (s->head && f->head.type == M_SCORED) return take_scored(s, who->worker, f, why);
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);
     if (from_last && f->head.type == M_LOGITS) return take_scores(s, f, why);
-    return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), s->pipe->nodes[f->head.from].name);
+    return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), who->name);
 }
 
 /* All that may enter the pipes enters; then one frame is awaited. */
@@ -392,10 +408,11 @@ static int step(struct server *s, struct err *why)
     if (s->pictures) TRY(pictures_send(s->pictures, why));
     if (s->waiting.n) TRY(schedule_waiting_requests(s, why));
     while (s->scheduler && schedule_next(s->scheduler, &b)) TRY(send_batch(s, &b, why));
-    struct frame *f = 0;
-    TRY(pipeline_receive(s->pipe, &f, 1000, why));
-    int code = f ? take_frame(s, f, why) : 0;
-    frame_free(f);
+    struct event e;
+    TRY(roster_next(s->pipe->roster, &e, 1000, why));
+    int code = remedy_or_fail(&e, why);
+    if (!code && e.kind == EVENT_FRAME) code = take_frame(s, e.who, e.frame, why);
+    event_free(&e);
     return code;
 }
 

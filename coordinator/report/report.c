@@ -22,24 +22,24 @@ static void print_stages(const struct pipeline *p, double wall)
 {
     double busy_sum = 0;
     fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB  micro-batches\n");
-    for (int i = 1; i <= p->stages; i++) {
-        const struct node *n = &p->nodes[i];
-        const struct stage_plan *s = &p->plan.stage[i - 1];
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *n = p->crew[i];
+        const struct stage_plan *s = &p->plan.stage[i];
         char layers[32];
-        if (i > p->plan.stages) snprintf(layers, sizeof layers, "pictures");
+        if (i >= p->plan.stages) snprintf(layers, sizeof layers, "pictures");
         else show_share_briefly(layers, s->share);
-        fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i, layers, n->hello.isa,
+        fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
                 percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
                 (double)n->report.bytes_out / 1048576, (unsigned long long)n->report.batches);
         busy_sum += (double)n->report.busy_ns / 1e9;
     }
     fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
-            p->children && !p->nodes[1].address[0] ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
-    if (wall > 0 && p->stages > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->stages * wall));
+            pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
+    if (wall > 0 && p->workers > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
 }
 
-static void print_encoder_stage(const struct node *n, const struct vision_stage_plan *s, int stage)
+static void print_encoder_stage(const struct member *n, const struct vision_stage_plan *s, int stage)
 {
     char share[64];
     snprintf(share, sizeof share, "%s%u-%u%s", s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1,
@@ -57,8 +57,8 @@ static int print_pictures(struct pipeline *p, struct err *why)
     timeline_free(&t);
     if (code) return code;
     fprintf(stderr, "\n stage  encoder                   pictures  seeing s  %% of its busy time\n");
-    for (int i = 1; i <= p->stages; i++)
-        if (p->vision.stage[i - 1].used) print_encoder_stage(&p->nodes[i], &p->vision.stage[i - 1], i);
+    for (int i = 0; i < p->workers; i++)
+        if (p->vision.stage[i].used) print_encoder_stage(p->crew[i], &p->vision.stage[i], i + 1);
     fprintf(stderr, " pictures were in the encoder's layers for %.2f s", o.seeing);
     if (o.seeing > 0)
         fprintf(stderr, "; for %.0f %% of that another stage saw another picture, for %.0f %% another stage computed text",

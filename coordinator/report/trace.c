@@ -118,10 +118,10 @@ void trace_batch_back(struct trace *t, uint64_t id)
 
 /* ---- at the end ---- */
 
-static void write_worker(struct trace *t, const struct pipeline *p, int node)
+static void write_worker(struct trace *t, const struct pipeline *p, int worker)
 {
-    fprintf(t->file.to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", node);
-    json_print_text(t->file.to, p->nodes[node].name);
+    fprintf(t->file.to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", worker + 1);
+    json_print_text(t->file.to, p->crew[worker]->name);
     fprintf(t->file.to, "}}");
 }
 
@@ -132,7 +132,7 @@ static void write_moment(struct trace *t, const struct moment *m)
     const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
     fprintf(t->file.to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
                         "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
-            kind, name, s->number, m->node, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
+            kind, name, s->number, m->worker + 1, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
             picture ? "layers" : "rows", s->amount);
 }
 
@@ -142,7 +142,7 @@ int trace_finish(struct pipeline *p, struct err *why)
     struct timeline line;
     if (!t) return 0;
     TRY(timeline_fetch(&line, p, why));
-    for (int i = 1; i <= p->stages; i++) write_worker(t, p, i);
+    for (int i = 0; i < p->workers; i++) write_worker(t, p, i);
     for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
     fprintf(t->file.to, "\n]}\n");
     if (line.forgotten)

@@ -105,6 +105,11 @@ void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch)
     p->epoch = epoch;
 }
 
+int port_culprit(const struct port *p)
+{
+    return p->culprit;
+}
+
 void port_wake(struct port *p)
 {
     atomic_store(&p->woken, true);
@@ -256,12 +261,14 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
 static int take(struct port *p, struct frame **out, uint64_t until, struct err *why)
 {
     size_t n = 0;
-    int from = 0;
+    int from = -1;
     *out = 0;
-    TRY(p->kind->pull(p, out, &n, &from, until, why));
-    if (!*out) return 0;
-    int code = judge(p, out, n, from, why);
+    int code = p->kind->pull(p, out, &n, &from, until, why);
+    if (code) p->culprit = from;
+    if (code || !*out) return code;
+    code = judge(p, out, n, from, why);
     if (!code) return 0;
+    p->culprit = from;
     p->peers[from].lost = true;
     queue_clear(&p->peers[from].out);
     frame_free(*out);
@@ -292,6 +299,7 @@ static uint64_t deadline(int timeout_ms)
 int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why)
 {
     uint64_t until = deadline(timeout_ms);
+    p->culprit = -1;
     *out = queue_take(&p->inbox);
     while (!*out) {
         TRY(p->kind->push(p, why));

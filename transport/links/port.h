@@ -45,6 +45,7 @@ struct port {
     uint64_t max_body;
     uint32_t max_queued;
     struct port_counters counters;
+    int culprit; /* of the last error of port_recv; -1: ourselves */
     struct peer peers[PORT_NODES];
     struct queue inbox; /* taken while port_flush waited; the next port_recv hands them out */
     atomic_bool woken;

@@ -38,6 +38,9 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why);
  * others go on. M_GREET is the one message a port looks into: it tells a worker's port its number, the run and the epoch. */
 int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why);
 
+/* The peer whose fault the last error of port_recv was, by number; -1: it was ours. */
+int port_culprit(const struct port *p);
+
 /* Makes a port_recv that waits now, or the next one, return. From any thread. */
 void port_wake(struct port *p);
 

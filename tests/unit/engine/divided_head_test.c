@@ -3,6 +3,7 @@
  * Three workers with the parts 0-4, 5-15 and none; the last has none, so both others are asked. */
 #include "coordinator/engine/divided_head.h"
 #include "tests/support/check.h"
+#include "transport/links/transport.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,35 +12,51 @@
 #define WORDS 512 /* parts of 32 */
 
 struct table {
-    struct pipeline *pipe;
-    struct model model;
+    struct model_config config;
+    struct plan *plan;
+    struct route route;
     struct port *ports[4];
-    struct gather *gather;
+    struct divided_head *head;
     struct result *result;
 };
+
+/* The coordinator's port is node 0, worker i is node i + 1. */
+static int send_from(void *user, int worker, struct frame **f, struct err *why)
+{
+    struct table *t = user;
+    return port_send(t->ports[0], worker + 1, f, why);
+}
+
+static const char *name_of(void *user, int worker)
+{
+    static const char *const names[] = {"worker 1", "worker 2", "worker 3"};
+    (void)user;
+    return names[worker];
+}
+
+static int open_head(struct table *t, struct err *why)
+{
+    const struct divided_head_setup setup = {.plan = t->plan, .route = &t->route, .config = &t->config, .send = send_from, .name = name_of, .user = t};
+    return divided_head_open(&t->head, &setup, why);
+}
 
 static int open_table(struct table *t, struct err *why)
 {
     static const struct share shares[] = {{0, 3, 0, 5}, {3, 5, 5, 16}, {5, 7, 16, 16}};
-    *t = (struct table){.pipe = calloc(1, sizeof *t->pipe), .result = calloc(1, sizeof *t->result)};
-    t->model.config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
-    t->pipe->model = &t->model;
-    t->pipe->stages = t->pipe->plan.stages = 3;
-    t->pipe->plan.capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
-    for (int i = 0; i < 3; i++) {
-        t->pipe->plan.stage[i].share = shares[i];
-        snprintf(t->pipe->nodes[i + 1].name, sizeof t->pipe->nodes[i + 1].name, "worker %d", i + 1);
-    }
+    *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result), .route = {3, {0, 1, 2}}};
+    t->config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
+    t->plan->stages = 3;
+    t->plan->capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
+    for (int i = 0; i < 3; i++) t->plan->stage[i].share = shares[i];
     TRY(port_open_here(t->ports, 4, why));
-    t->pipe->port = t->ports[0];
-    return gather_open(&t->gather, t->pipe, why);
+    return open_head(t, why);
 }
 
 static void close_table(struct table *t)
 {
-    gather_close(&t->gather);
+    divided_head_close(&t->head);
     for (int i = 0; i < 4; i++) port_close(&t->ports[i]);
-    free(t->pipe);
+    free(t->plan);
     free(t->result);
 }
 
@@ -58,7 +75,7 @@ static int ask(struct table *t, uint64_t batch, const struct segment *rows, uint
     for (uint32_t i = 0; i < n; i++) w->rows[i].sees = rows[i].position;
     int code = score_write(&f, w, why);
     for (uint32_t i = 0; i < n * cols * 4 && !code; i++) w->activations[i] = (uint8_t)i;
-    if (!code) f->head.from = 3, code = gather_ask(t->gather, f, why);
+    if (!code) f->head.from = 3, code = divided_head_ask(t->head, f, why);
     frame_free(f);
     free(w);
     return code;
@@ -79,7 +96,7 @@ static int take(struct table *t, int node, struct scored *s, bool *done, struct 
 {
     struct frame *f = 0;
     int code = scored_write(&f, s, why);
-    if (!code) f->head.from = (uint16_t)node, code = gather_take(t->gather, f, done, t->result, why);
+    if (!code) f->head.from = (uint16_t)node, code = divided_head_take(t->head, node - 1, f, done, t->result, why);
     frame_free(f);
     free(s);
     return code;
@@ -185,10 +202,10 @@ TEST(a_whole_head_needs_no_gathering)
 {
     struct table t;
     NEED(open_table(&t, why));
-    gather_close(&t.gather);
-    t.pipe->plan.stage[0].share.part_end = t.pipe->plan.stage[1].share.part_end = t.pipe->plan.stage[1].share.part = 0;
-    t.pipe->plan.stage[2].share.part = 0;
-    NEED(gather_open(&t.gather, t.pipe, why));
-    CHECK(!t.gather);
+    divided_head_close(&t.head);
+    t.plan->stage[0].share.part_end = t.plan->stage[1].share.part_end = t.plan->stage[1].share.part = 0;
+    t.plan->stage[2].share.part = 0;
+    NEED(open_head(&t, why));
+    CHECK(!t.head);
     close_table(&t);
 }

@@ -155,12 +155,12 @@ TEST(a_result_that_lacks_a_token_ends_the_run)
     NEED(pipeline_open(&p, &o, 0, why));
     NEED(pipeline_launch(p, &capacity, why));
     NEED(serve_open(&s, p, why));
-    honest = p->port->kind;
+    honest = roster_port(p->roster)->kind;
     struct kind lying = *honest;
     lying.pull = pull_without_tokens;
-    p->port->kind = &lying;
+    roster_port(p->roster)->kind = &lying;
     CHECK(ask(p, s, r, fingerprints, &e) == E_WIRE && strstr(e.text, "0 tokens came back with micro-batch 0, which wants 1"), "%s", e.text);
-    p->port->kind = honest;
+    roster_port(p->roster)->kind = honest;
     for (size_t i = 0; i < QUESTIONS; i++) serve_forget(s, &r[i]);
     serve_close(&s);
     pipeline_close(&p, &e);

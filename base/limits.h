@@ -1,0 +1,9 @@
+/* base/limits.h — how many of what there may be, in one place: every table and every check follows from these. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#define WORKERS_MOST 1000  /* of a run; the wire's nodes are 0..WORKERS_MOST */
+#define STAGES_MOST 80     /* workers that rows pass one after the other: of one route */
+#define IN_FLIGHT_MOST 128 /* micro-batches, or pictures, under way at once */
+
+#endif

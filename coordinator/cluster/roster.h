@@ -1,0 +1,104 @@
+/* coordinator/cluster/roster.h — who takes part in a run, and the one place where the coordinator listens to them.
+ *
+ * A member is a process that can compute. It is not its wire node, which is only the number under which the port reaches
+ * it, and it is not a stage, which is what the plan gives it to do: a member may have no part of the plan, or several.
+ *
+ *                 HELLO            ASSIGN            READY
+ *   INVITED ────────────► GREETED ────────► LOADING ────────► READY
+ *      │                     │                 │                │
+ *      └─────────────────────┴─── no sign of life, connection closed, process ended, broke the protocol ───► LOST
+ *                            └─── FAULT: it says itself that it cannot go on ──────────────────────────────► LOST
+ *
+ * roster_next is the only receive loop of the coordinator. Frames, losses, faults, wakes and Ctrl-C come out of it as
+ * events, in the order they happened. Pings, their answers and reports of counters are dealt with in here. What is to be
+ * done about a loss is decided elsewhere (remedy.h): the roster only notices.
+ *
+ * Time comes from the clock it was opened with, so a simulation can drive it.
+ * Threads: one, but for roster_wake. */
+#ifndef COORDINATOR_CLUSTER_ROSTER_H
+#define COORDINATOR_CLUSTER_ROSTER_H
+
+#include "base/clock.h"
+#include "coordinator/cluster/local_workers.h"
+#include "transport/links/transport.h"
+#include "transport/wire/wire.h"
+
+enum standing { INVITED, GREETED, LOADING, READY, LOST };
+
+struct member {
+    int node;                /* the port's number for it, from 1 */
+    int worker;              /* its number in the plan, from 0; -1: it has no part of it */
+    enum standing standing;
+    char name[200];          /* "worker 2 (process 123 on host)" */
+    char where[170];         /* "process 123 on host" */
+    char address[WIRE_TEXT]; /* where it listens, for the stage before it; empty without ZeroMQ */
+    struct hello hello;
+    uint64_t ready_bytes;    /* resident when it said READY */
+    double ready_seconds;    /* it took to load */
+    struct report report;    /* the last it sent */
+    uint64_t reports;        /* how many it sent */
+    uint64_t heard_ns;       /* when it last sent anything */
+    uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
+};
+
+enum event_kind {
+    EVENT_NONE,        /* the time is over and nothing happened */
+    EVENT_FRAME,       /* `frame` from `who`; none of those the roster deals with itself */
+    EVENT_JOINED,      /* `who` answered the greeting */
+    EVENT_LOST,        /* `who` is gone, or broke the protocol; `why` says how. Once for each member */
+    EVENT_FAULT,       /* `who` cannot go on and says `why`; it counts as lost from now on */
+    EVENT_WOKEN,       /* roster_wake was called */
+    EVENT_INTERRUPTED, /* Ctrl-C or SIGTERM; comes every time until the process ends */
+};
+
+struct event {
+    enum event_kind kind;
+    struct member *who;
+    struct frame *frame; /* the receiver's; event_free frees it unless it was taken and set to NULL */
+    struct err why;      /* code and sentence of EVENT_LOST and EVENT_FAULT */
+};
+
+struct roster;
+
+/* The port is the roster's from now on, also on failure. `clock` must live as long as the roster. */
+int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why);
+void roster_close(struct roster **r); /* closes the port; what is queued is dropped. Sets *r to NULL; NULL is fine */
+
+/* One more member, the next node. `address`: empty where the port has none. E_USAGE if it is too long or there are too many. */
+int roster_add(struct roster *r, const char *address, struct err *why);
+
+/* Processes started here: member i is child i. The roster notices when one ends; it does not own them. */
+void roster_watch_children(struct roster *r, struct children *children);
+
+int roster_size(const struct roster *r);                         /* members, also those that were lost */
+struct member *roster_member(const struct roster *r, int node);  /* 1..roster_size; stays where it is */
+struct port *roster_port(const struct roster *r);
+const struct clock *roster_clock(const struct roster *r);
+
+/* Greets all members for a new run. Each that answers comes as EVENT_JOINED. */
+int roster_greet(struct roster *r, struct err *why);
+uint64_t roster_run(const struct roster *r);
+
+/* Takes the frame in any case. A member that cannot be reached is no error here: it comes as EVENT_LOST. */
+int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why);
+
+/* The next event within timeout_ms (0: only what is there). An error means that we are broken, not a member. */
+int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why);
+void event_free(struct event *e);
+
+/* Makes a waiting roster_next return EVENT_WOKEN. From any thread. */
+void roster_wake(struct roster *r);
+
+/* Gives every event to `event` until `done` or an error; EVENT_NONE comes every timeout_ms. */
+struct consumer {
+    int (*event)(void *user, struct event *e, struct err *why);
+    bool (*done)(void *user);
+    void *user;
+};
+int roster_until(struct roster *r, const struct consumer *c, int timeout_ms, struct err *why);
+
+/* Says goodbye to all that were greeted, and to those that wait for a word in any case: STOP, or, with a failure that they
+ * should know of, FAULT. Waits up to a second for the words to leave. */
+void roster_dismiss(struct roster *r, const struct err *failure);
+
+#endif

@@ -1,0 +1,206 @@
+/* tests/unit/cluster/roster_test.c — what the roster makes of what members do: one event for each thing that happens.
+ *
+ * Members are ports of this process that the tests speak through; time is a number that the tests set. */
+#include "coordinator/cluster/remedy.h"
+#include "coordinator/cluster/roster.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+#define MEMBERS 3
+
+struct stage_of_test {
+    struct roster *roster;
+    struct port *ports[MEMBERS + 1]; /* [0] is the roster's */
+    uint64_t now;
+    struct clock clock;
+};
+
+static uint64_t test_now(void *user)
+{
+    return ((struct stage_of_test *)user)->now;
+}
+
+static int begin(struct stage_of_test *s, struct err *why)
+{
+    *s = (struct stage_of_test){.now = 1000000000ull, .clock = {test_now, s}};
+    TRY(port_open_here(s->ports, MEMBERS + 1, why));
+    TRY(roster_open(&s->roster, s->ports[0], &s->clock, why));
+    for (int i = 0; i < MEMBERS; i++) TRY(roster_add(s->roster, "", why));
+    return roster_greet(s->roster, why);
+}
+
+static void end(struct stage_of_test *s)
+{
+    roster_close(&s->roster);
+    for (int i = 1; i <= MEMBERS; i++) port_close(&s->ports[i]);
+}
+
+static int say(struct stage_of_test *s, int node, struct frame *f, struct err *why)
+{
+    int code = port_send(s->ports[node], 0, &f, why);
+    if (code) frame_free(f);
+    return code;
+}
+
+static int say_empty(struct stage_of_test *s, int node, enum message type, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(empty_write(&f, type, why));
+    return say(s, node, f, why);
+}
+
+/* A member hears the greeting and answers. */
+static int join(struct stage_of_test *s, int node, struct err *why)
+{
+    struct frame *f = NULL;
+    const struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .pid = 40 + (uint32_t)node, .threads = 1};
+    TRY(port_recv(s->ports[node], &f, 0, why));
+    frame_free(f);
+    TRY(hello_write(&f, &hello, why));
+    return say(s, node, f, why);
+}
+
+static int join_all(struct stage_of_test *s, struct err *why)
+{
+    struct event e;
+    for (int node = 1; node <= MEMBERS; node++) {
+        TRY(join(s, node, why));
+        TRY(roster_next(s->roster, &e, 0, why));
+        event_free(&e);
+    }
+    return 0;
+}
+
+static enum event_kind next(struct stage_of_test *s, struct event *e)
+{
+    struct err why = {0};
+    if (roster_next(s->roster, e, 0, &why)) return (enum event_kind)-1;
+    return e->kind;
+}
+
+TEST(an_answered_greeting_is_one_event_with_its_member)
+{
+    struct stage_of_test s;
+    struct event e;
+    NEED(begin(&s, why));
+    CHECK(next(&s, &e) == EVENT_NONE);
+    NEED(join(&s, 2, why));
+    CHECK(next(&s, &e) == EVENT_JOINED && e.who == roster_member(s.roster, 2));
+    CHECK(e.who->standing == GREETED && !strcmp(e.who->name, "worker 2 (process 42 on attic)"), "%s", e.who->name);
+    CHECK(next(&s, &e) == EVENT_NONE);
+    NEED(join(&s, 2, why)); /* once more */
+    CHECK(next(&s, &e) == EVENT_LOST && e.why.code == E_WIRE && strstr(e.why.text, "out of turn"), "%s", e.why.text);
+    end(&s);
+}
+
+TEST(a_closed_connection_is_one_loss_and_nothing_of_it_is_heard_any_more)
+{
+    struct stage_of_test s;
+    struct event e;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    NEED(say_empty(&s, 3, M_PIECE_ACK, why));
+    port_close(&s.ports[3]);
+    port_close(&s.ports[1]);
+    CHECK(next(&s, &e) == EVENT_LOST || e.kind == EVENT_FRAME);
+    int losses = 0, frames = 0;
+    for (int i = 0; i < 6 && e.kind != EVENT_NONE; i++) {
+        losses += e.kind == EVENT_LOST;
+        frames += e.kind == EVENT_FRAME;
+        if (e.kind == EVENT_LOST) CHECK(e.why.code == E_WORKER && strstr(e.why.text, "connection was closed"), "%s", e.why.text);
+        if (e.kind == EVENT_LOST) CHECK(e.who->standing == LOST && e.who->node != 2);
+        event_free(&e);
+        next(&s, &e);
+    }
+    CHECK(losses == 2 && frames <= 1, "%d losses, %d frames", losses, frames);
+    struct frame *f = NULL;
+    NEED(empty_write(&f, M_STOP, why));
+    NEED(roster_send(s.roster, roster_member(s.roster, 3), &f, why)); /* to nobody: no error, and no second event */
+    CHECK(!f && next(&s, &e) == EVENT_NONE);
+    end(&s);
+}
+
+TEST(a_fault_is_an_event_and_counts_as_a_loss)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct frame *f = NULL;
+    const struct fault fault = {.code = E_MEMORY, .text = "no room"};
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    NEED(fault_write(&f, &fault, why));
+    NEED(say(&s, 1, f, why));
+    CHECK(next(&s, &e) == EVENT_FAULT && e.who->node == 1 && e.who->standing == LOST);
+    CHECK(e.why.code == E_MEMORY && strstr(e.why.text, "cannot go on: no room"), "%s", e.why.text);
+    port_close(&s.ports[1]);
+    CHECK(next(&s, &e) == EVENT_NONE, "its end is no second event");
+    end(&s);
+}
+
+TEST(a_member_that_breaks_the_protocol_is_lost_alone)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct frame *f = NULL;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    f = frame_new(M_FAULT, 3); /* too short for a fault */
+    memset(frame_body(f), 0, 3);
+    NEED(say(&s, 2, f, why));
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 2 && e.why.code == E_WIRE, "%s", e.why.text);
+    NEED(say_empty(&s, 1, M_PIECE_ACK, why));
+    CHECK(next(&s, &e) == EVENT_FRAME && e.who->node == 1);
+    event_free(&e);
+    end(&s);
+}
+
+TEST(silence_longer_than_the_lease_is_a_loss_unless_we_did_not_listen_ourselves)
+{
+    struct stage_of_test s;
+    struct event e;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    for (int i = 1; i <= MEMBERS; i++) roster_member(s.roster, i)->standing = READY;
+    s.now += 300000000000ull; /* we were stopped for five minutes */
+    CHECK(next(&s, &e) == EVENT_NONE);
+    int lost = 0;
+    for (int tick = 0; tick < 12; tick++) {
+        s.now += 1000000000ull;
+        NEED(say_empty(&s, 1, M_PIECE_ACK, why)); /* worker 1 lives */
+        while (next(&s, &e) != EVENT_NONE) {
+            lost += e.kind == EVENT_LOST;
+            if (e.kind == EVENT_LOST) CHECK(strstr(e.why.text, "has not answered for 10 s"), "%s", e.why.text);
+            event_free(&e);
+        }
+    }
+    CHECK(lost == 2 && roster_member(s.roster, 1)->standing == READY, "%d were lost", lost);
+    end(&s);
+}
+
+TEST(pongs_and_reports_are_dealt_with_and_are_no_events)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct frame *f = NULL;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    NEED(ping_write(&f, M_PONG, &(struct ping){.at_ns = 5}, why));
+    NEED(say(&s, 1, f, why));
+    NEED(report_write(&f, &(struct report){.batches = 77}, why));
+    NEED(say(&s, 1, f, why));
+    CHECK(next(&s, &e) == EVENT_NONE && roster_member(s.roster, 1)->report.batches == 77 && roster_member(s.roster, 1)->reports == 1);
+    end(&s);
+}
+
+TEST(the_remedy_for_every_loss_is_yet_to_give_up_with_its_sentence)
+{
+    struct err why = {0};
+    struct event e = {.kind = EVENT_LOST};
+    fail(&e.why, E_WORKER, "worker 9 was lost");
+    CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_WORKER && !strcmp(why.text, "worker 9 was lost"));
+    e.kind = EVENT_INTERRUPTED;
+    CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_INTERRUPTED);
+    e.kind = EVENT_JOINED;
+    CHECK(remedy_of(&e, &why) == REMEDY_NONE && remedy_or_fail(&e, &why) == 0);
+}
