@@ -5,7 +5,7 @@
 #include "base/threads.h"
 #include "base/version.h"
 #include "coordinator/cmd/commands.h"
-#include "coordinator/cluster/pipeline.h"
+#include "coordinator/cmd/wish.h"
 #include "worker/worker.h"
 
 #include <stdlib.h>
@@ -63,17 +63,35 @@ static int work_as_rank(struct port **port, const struct options *o, struct err 
     return code;
 }
 
-static int coordinate(enum command command, struct options *o, struct port *mpi, struct err *why)
+static int coordinate(enum command command, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    interrupt_catch();
-    choose_seed(o);
     switch (command) {
-    case CMD_RUN: return command_run(o, mpi, why);
-    case CMD_CHAT: return command_chat(o, mpi, why);
-    case CMD_EMBED: return command_embed_image(o, mpi, why);
-    case CMD_BENCH: return command_bench(o, mpi, why);
-    default: return command_logits(o, mpi, why);
+    case CMD_RUN: return command_run(o, wish, mpi, why);
+    case CMD_CHAT: return command_chat(o, wish, mpi, why);
+    case CMD_EMBED: return command_embed_image(o, wish, mpi, why);
+    case CMD_BENCH: return command_bench(o, wish, mpi, why);
+    default: return command_logits(o, wish, mpi, why);
     }
+}
+
+/* What is wrong with the wish is said before MPI begins: then no rank waits for a word. */
+static int run_pipeline(enum command command, struct options *o, struct err *why)
+{
+    struct cluster_wish wish;
+    struct wish_lists *lists = NULL;
+    struct port *port = NULL;
+    int code = wish_read(&wish, &lists, o, why);
+    if (!code && mpi_launched()) code = port_open_mpi(&port, why);
+    if (!code && port && port_self(port) > 0) {
+        code = work_as_rank(&port, o, why);
+    } else if (!code) {
+        interrupt_catch();
+        choose_seed(o);
+        wish_complete(o, lists);
+        code = coordinate(command, o, &wish, port, why);
+    }
+    wish_free(&lists);
+    return code;
 }
 
 static int execute(enum command command, struct options *o, struct err *why)
@@ -82,12 +100,8 @@ static int execute(enum command command, struct options *o, struct err *why)
     case CMD_TOKENIZE: return command_tokenize(o, why);
     case CMD_DETOKENIZE: return command_detokenize(o, why);
     case CMD_PLAN: return command_plan(o, why);
-    default: break;
+    default: return run_pipeline(command, o, why);
     }
-    struct port *port = 0;
-    if (mpi_launched()) TRY(port_open_mpi(&port, why));
-    if (port && port_self(port) > 0) return work_as_rank(&port, o, why);
-    return coordinate(command, o, port, why);
 }
 
 /* Under mpirun every rank reads the same command line; one complaint about it is enough. */

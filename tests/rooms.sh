@@ -24,7 +24,7 @@ worker/encoder        : worker/stage worker/kernels partition/format partition/m
 worker                : worker/encoder worker/stage worker/kernels partition/file partition/model partition/plan transport/links transport/wire
 coordinator/picture   : coordinator/engine
 coordinator/text      : partition/file
-coordinator/cluster   : partition/file partition/plan transport/links transport/wire worker.h coordinator/cmd coordinator/report coordinator/text
+coordinator/cluster   : partition/file partition/plan transport/links transport/wire worker.h coordinator/report coordinator/text
 coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model partition/plan transport/wire worker.h coordinator/report
 coordinator/report    : coordinator/cluster coordinator/engine
 coordinator/sim       : coordinator/engine

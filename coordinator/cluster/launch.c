@@ -31,39 +31,32 @@ static bool shares_machine(const struct pipeline *p, int worker)
 
 static int make_offers(struct pipeline *p, struct err *why)
 {
-    uint64_t sizes[MAX_STAGES] = {0};
-    int n = 0;
-    if (p->options->memory) {
-        TRY(plan_read_sizes(p->options->memory, sizes, &n, why));
-        if (n != 1 && n != p->workers)
-            return fail(why, E_USAGE, "--memory names %d sizes for %d workers", n, p->workers);
-    }
+    const struct cluster_wish *w = &p->wish;
+    if (w->n_memory > 1 && w->n_memory != p->workers)
+        return fail(why, E_USAGE, "--memory names %d sizes for %d workers", w->n_memory, p->workers);
     for (int i = 0; i < p->workers; i++) {
         const struct member *m = p->crew[i];
         struct worker_offer *o = &p->offers[i];
-        if (p->cluster.workers) *o = p->cluster.offers[i];
+        if (w->said) *o = w->said[i];
         if (!o->speed) o->speed = 1;
         snprintf(o->name, sizeof o->name, "%.120s", m->where);
-        uint64_t said = n ? sizes[n == 1 ? 0 : i] : o->memory;
+        uint64_t said = w->n_memory ? w->memory[w->n_memory == 1 ? 0 : i] : o->memory;
         o->shares_machine = !said && shares_machine(p, i);
         o->memory = said && said < m->hello.memory ? said : m->hello.memory;
-        o->threads = p->options->threads ? p->options->threads : (int)m->hello.threads;
+        o->threads = w->threads ? w->threads : (int)m->hello.threads;
     }
     return 0;
 }
 
 static int solve_text(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
+    const struct cluster_wish *w = &p->wish;
     struct model_shape shape = model_shape(p->model);
-    shape.whole_head = p->whole_head || p->options->whole_head || !sampling_of_few(&p->options->sampling);
-    if (!p->options->split && !p->cluster.by_hand)
-        return plan_solve(&p->plan, &shape, p->offers, pipeline_stages(p), wanted, why);
-    struct cut cuts[MAX_STAGES];
-    int n = pipeline_stages(p);
-    if (p->options->split) TRY(plan_read_split(p->options->split, cuts, &n, why));
-    else memcpy(cuts, p->cluster.cuts, sizeof cuts);
-    if (n != pipeline_stages(p)) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", n, pipeline_stages(p));
-    return plan_by_hand(&p->plan, &shape, p->offers, cuts, n, wanted, why);
+    shape.whole_head = w->whole_head;
+    const int n = pipeline_stages(p);
+    if (!w->cuts) return plan_solve(&p->plan, &shape, p->offers, n, wanted, why);
+    if (w->n_cuts != n) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", w->n_cuts, n);
+    return plan_by_hand(&p->plan, &shape, p->offers, w->cuts, n, wanted, why);
 }
 
 uint64_t pipeline_planned(const struct pipeline *p, int worker)
@@ -86,11 +79,9 @@ static bool fits_this_machine(const struct pipeline *p)
 
 static int solve_vision(struct pipeline *p, struct err *why)
 {
-    enum vision_type as = p->options->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE;
+    const enum vision_type as = p->wish.vision_type;
     const struct plan *text = p->model ? &p->plan : 0;
-    struct vision_wish wish;
-    TRY(vision_wish_read(&wish, p->options->vision_split, why));
-    wish.apart = p->options->vision_workers;
+    struct vision_wish wish = p->wish.vision;
     TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->workers, &wish, why));
     if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
     wish.how = VISION_LAYERS;
@@ -131,7 +122,7 @@ static void tell_path(const struct pipeline *p, const char *name, char *out, siz
 {
     char absolute[PATH_MAX];
     const char *path = realpath(name, absolute) ? absolute : name;
-    if (!p->options->send_weights && strlen(path) < room) strcpy(out, path);
+    if (!p->wish.send_weights && strlen(path) < room) strcpy(out, path);
 }
 
 /* The node of the worker that follows, and where it listens; 0 at the end of a route. */
@@ -171,7 +162,7 @@ static int assign_encoder(struct pipeline *p, int worker, struct err *why)
     vision_share_tensors(p->encoder, s->share, list);
     for (uint32_t i = 0; i < a.n_types; i++) a.types[i] = (uint8_t)list[i].type;
     a.next = node_after(p, route_after(picture_route(p, worker), worker), a.next_address);
-    tell_path(p, p->options->mmproj, a.path, sizeof a.path);
+    tell_path(p, p->wish.mmproj, a.path, sizeof a.path);
     struct frame *f = 0;
     int code = assign_vision_write(&f, &a, why);
     free(list);
@@ -186,7 +177,7 @@ static int assign(struct pipeline *p, int worker, const struct tensor *tensors, 
     struct assign a = {
         .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.part, .part_end = (uint8_t)s->share.part_end,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
-        .threads = (uint32_t)p->options->threads,
+        .threads = (uint32_t)p->wish.threads,
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
         .vision = p->vision.stage[worker].used,
     };
@@ -195,7 +186,7 @@ static int assign(struct pipeline *p, int worker, const struct tensor *tensors, 
     for (uint32_t i = 0; i < count; i++) types[i] = (uint8_t)tensors[i].type;
     a.types = types;
     a.next = node_after(p, route_after(&p->routes.text, worker), a.next_address);
-    tell_path(p, p->options->model, a.path, sizeof a.path);
+    tell_path(p, p->wish.model, a.path, sizeof a.path);
     struct frame *f = 0;
     int code = assign_write(&f, &a, why);
     free(types);
@@ -376,7 +367,7 @@ static int look_at_the_time(struct launch *l, struct err *why)
     char list[300];
     if (l->state != HEARING) return 0;
     name_the_silent(p, list, sizeof list);
-    if (waited > (uint64_t)p->wait * 1000000000ull) return fail(why, E_LINK, "no answer within %d s from %s", p->wait, list);
+    if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull) return fail(why, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
     if (l->told || waited < 3000000000ull) return 0;
     log_info("waiting for %s", list);
     l->told = true;

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_SECONDS 60       /* for workers to answer, unless said otherwise */
-#define REPORT_SECONDS 10     /* for their counters */
-#define ADDRESS_LIST_MOST (256 * 1024) /* bytes: a thousand long addresses */
+#define REPORT_SECONDS 10 /* for their counters */
 
 /* ---- opening ---- */
 
@@ -35,57 +33,15 @@ static int know_all(struct pipeline *p, struct port *port, struct err *why)
     return 0;
 }
 
-static int count_addresses(const char *list)
-{
-    int n = 1;
-    for (; *list; list++) n += *list == ',';
-    return n;
-}
-
-static int dial_list(struct pipeline *p, const char *list, struct err *why)
-{
-    const int n = count_addresses(list);
-    if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d addresses of workers were given, at most %d are possible", n, WORKERS_MOST);
-    if (strlen(list) > ADDRESS_LIST_MOST) return fail(why, E_USAGE, "the list of workers is longer than %d bytes", ADDRESS_LIST_MOST);
-    char *copy = strdup(list), *rest = copy;
-    const char **addresses = calloc((size_t)n, sizeof *addresses);
-    int code = copy && addresses ? 0 : fail(why, E_MEMORY, "no memory for %d addresses", n);
-    for (int i = 0; i < n && !code; i++) {
-        addresses[i] = strsep(&rest, ",");
-        if (!*addresses[i]) code = fail(why, E_USAGE, "an address is empty in the list of workers \"%.200s\"", list);
-    }
-    if (!code) code = dial(p, addresses, n, why);
-    free(addresses);
-    free(copy);
-    return code;
-}
-
-static int dial_cluster(struct pipeline *p, struct err *why)
-{
-    const char *addresses[MAX_STAGES];
-    for (int i = 0; i < p->cluster.workers; i++) addresses[i] = p->cluster.addresses[i];
-    return dial(p, addresses, p->cluster.workers, why);
-}
-
-static int split_count(const struct options *o, int *n, struct err *why)
-{
-    struct cut cuts[MAX_STAGES];
-    return plan_read_split(o->split, cuts, n, why);
-}
-
 static int start_own(struct pipeline *p, struct err *why)
 {
-    const struct options *o = p->options;
-    bool processes = !o->here && (o->workers || o->split);
-    int n = o->here ? o->here : o->workers ? o->workers : 1;
-    if (o->split && !o->here && !o->workers) {
-        TRY(split_count(o, &n, why));
-        n += o->vision_workers;
-    }
+    const struct cluster_wish *w = &p->wish;
+    const bool processes = w->processes && !w->threads_here;
+    const int n = w->threads_here ? w->threads_here : processes ? w->processes : 1;
     if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
     const int share = cores_allowed() / n;
-    struct worker_options how = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights};
-    if (o->pin) cores_for(&how.cores, n * how.threads);
+    struct worker_options how = {.threads = w->threads ? w->threads : share > 0 ? share : 1, .no_file = w->send_weights};
+    if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
     struct port *port = NULL;
     if (processes) {
@@ -101,56 +57,48 @@ static int start_own(struct pipeline *p, struct err *why)
 
 static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
 {
-    const struct options *o = p->options;
+    const struct cluster_wish *w = &p->wish;
     if (*mpi) {
         struct port *port = *mpi;
         *mpi = NULL;
         TRY(know_all(p, port, why));
-        if (o->workers || o->here || o->connect || o->cluster)
+        if (w->processes || w->threads_here || w->n_addresses)
             return fail(why, E_USAGE, "under mpirun the ranks are the workers: leave --workers, --here, --connect and --cluster away");
         return 0;
     }
-    if (o->cluster) return dial_cluster(p, why);
-    return o->connect ? dial_list(p, o->connect, why) : start_own(p, why);
+    return w->n_addresses ? dial(p, w->addresses, w->n_addresses, why) : start_own(p, why);
 }
 
 static int open_files(struct pipeline *p, struct err *why)
 {
-    const struct options *o = p->options;
-    if (o->trace) TRY(trace_open(&p->trace, o->trace, why));
-    if (o->model) {
-        TRY(model_open(&p->model, o->model, why));
+    const struct cluster_wish *w = &p->wish;
+    if (w->model) {
+        TRY(model_open(&p->model, w->model, why));
         TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
     }
-    if (o->mmproj) TRY(vision_open(&p->encoder, o->mmproj, why));
-    if (o->model && o->mmproj) TRY(vision_config_fits(&p->encoder->config, p->model->config.hidden, o->mmproj, why));
-    if (o->cluster) TRY(cluster_read(&p->cluster, o->cluster, why));
-    if (!p->asked.context) p->asked.context = p->cluster.context;
-    if (!p->asked.sequences) p->asked.sequences = p->cluster.sequences;
-    p->wait = o->wait ? o->wait : p->cluster.wait ? (int)p->cluster.wait : WAIT_SECONDS;
-    return 0;
+    if (w->mmproj) TRY(vision_open(&p->encoder, w->mmproj, why));
+    return w->model && w->mmproj ? vision_config_fits(&p->encoder->config, p->model->config.hidden, w->mmproj, why) : 0;
 }
 
 static int make_crew(struct pipeline *p, struct err *why)
 {
     const int n = p->workers = roster_size(p->roster);
     if (n > MAX_STAGES) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, MAX_STAGES);
-    if (p->options->vision_workers >= n)
-        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", p->options->vision_workers, n);
+    if (p->wish.vision_workers >= n)
+        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", p->wish.vision_workers, n);
     p->crew = calloc((size_t)n, sizeof *p->crew);
     p->offers = calloc((size_t)n, sizeof *p->offers);
     return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);
 }
 
-int pipeline_open(struct pipeline **out, const struct options *o, struct port *mpi, struct err *why)
+int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct pipeline *p = calloc(1, sizeof *p);
     if (!p) {
         port_close(&mpi);
         return fail(why, E_MEMORY, "no memory to begin with");
     }
-    p->asked = *o;
-    p->options = &p->asked;
+    p->wish = *wish;
     *out = p;
     if (!mpi) {
         TRY(open_files(p, why));
@@ -164,7 +112,7 @@ int pipeline_open(struct pipeline **out, const struct options *o, struct port *m
 
 int pipeline_stages(const struct pipeline *p)
 {
-    return p->workers - p->options->vision_workers;
+    return p->workers - p->wish.vision_workers;
 }
 
 bool pipeline_is_one_process(const struct pipeline *p)

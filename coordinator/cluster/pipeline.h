@@ -11,20 +11,16 @@
 #ifndef COORDINATOR_CLUSTER_PIPELINE_H
 #define COORDINATOR_CLUSTER_PIPELINE_H
 
-#include "coordinator/cluster/cluster_file.h"
+#include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/cluster/roster.h"
-#include "coordinator/cmd/options.h"
 #include "coordinator/text/tokenizer.h"
 #include "partition/plan/route.h"
 
 struct pipeline {
-    struct options asked;          /* the command line's, completed by the cluster file */
-    const struct options *options; /* = &asked */
+    struct cluster_wish wish;
     struct model *model;           /* NULL: only pictures are turned into rows */
     struct vision_model *encoder;  /* NULL: no pictures */
     struct tokenizer *tokens;
-    struct cluster cluster; /* no workers unless a cluster file was named */
-    int wait;               /* seconds for workers to answer */
     struct children *children; /* NULL if we started none */
     struct roster *roster;
     int workers;               /* of the plan; the last vision_workers of them have no text */
@@ -34,13 +30,13 @@ struct pipeline {
     struct vision_plan vision;
     struct routes routes;
     bool launched;
-    bool whole_head; /* asked for before the launch: somebody wants all scores of a row in one place */
     double launch_seconds;
     struct trace *trace; /* NULL unless asked for */
 };
 
-/* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. */
-int pipeline_open(struct pipeline **out, const struct options *o, struct port *mpi, struct err *why);
+/* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. The wish may be
+ * completed (whole_head) until the launch. */
+int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
 

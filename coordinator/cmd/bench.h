@@ -7,6 +7,7 @@
 #ifndef COORDINATOR_CMD_BENCH_H
 #define COORDINATOR_CMD_BENCH_H
 
+#include "coordinator/cmd/options.h"
 #include "coordinator/engine/serve.h"
 
 struct bench_stage { /* of one test, all repetitions together */

@@ -82,7 +82,7 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
 void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits)
 {
     const struct capacity *c = &p->plan.capacity;
-    fprintf(to, "%s: %d %s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->options->model,
+    fprintf(to, "%s: %d %s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->wish.model,
             p->workers, way_of(p), c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
     fprintf(to, "ready %.2f s after the start\n", b->ready_seconds);
     fprintf(to, "\n %-14s %10s %8s %10s %10s  %11s %9s %8s %14s %12s\n", "test", "tok/s", "+-", "least", "most",
@@ -162,7 +162,7 @@ void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p,
     const struct capacity *c = &p->plan.capacity;
     char hex[33];
     fprintf(to, "{\"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
-    json_print_text(to, p->options->model);
+    json_print_text(to, p->wish.model);
     fprintf(to,
             ", \"fingerprint\": \"%s\",\n \"workers\": %d, \"link\": \"%s\", \"micro_batch\": %u, \"in_flight\": %u, "
             "\"context\": %u, "

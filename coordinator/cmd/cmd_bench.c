@@ -39,12 +39,13 @@ static int print(const struct bench *b, const struct pipeline *p, const struct o
     return 0;
 }
 
-static int prepare(struct pipeline *p, const struct bench *b, struct err *why)
+static int prepare(struct pipeline *p, const struct bench *b, const struct options *o, struct err *why)
 {
     struct capacity c;
-    p->asked.context = bench_context(b);
-    p->asked.sequences = bench_sequences(b);
-    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), 1, 1, 1, 0, why));
+    struct options asked = *o;
+    asked.context = bench_context(b);
+    asked.sequences = bench_sequences(b);
+    TRY(capacity_for(&c, &asked, &p->model->config, pipeline_stages(p), 1, 1, 1, 0, why));
     return pipeline_launch(p, &c, why);
 }
 
@@ -58,14 +59,14 @@ static int measure(struct pipeline *p, struct bench *b, struct err *why)
     return code;
 }
 
-int command_bench(const struct options *o, struct port *mpi, struct err *why)
+int command_bench(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     uint64_t start = clock_ns();
     struct pipeline *p = 0;
     struct bench b = {0};
-    int code = pipeline_open(&p, o, mpi, why);
+    int code = open_pipeline(&p, o, wish, mpi, why);
     if (!code) code = bench_open(&b, o, &p->model->config, why);
-    if (!code) code = prepare(p, &b, why);
+    if (!code) code = prepare(p, &b, o, why);
     b.ready_seconds = (double)(clock_ns() - start) / 1e9;
     if (!code) code = measure(p, &b, why);
     if (!code) code = print(&b, p, o, why);

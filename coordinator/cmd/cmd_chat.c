@@ -270,7 +270,7 @@ static int converse(struct chat *c, struct err *why)
 
 static int prepare(struct chat *c, struct err *why)
 {
-    struct options asked = *c->pipe->options;
+    struct options asked = *c->options;
     const struct model_config *config = &c->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
@@ -283,11 +283,11 @@ static int prepare(struct chat *c, struct err *why)
     return serve_open(&c->server, c->pipe, why);
 }
 
-int command_chat(const struct options *o, struct port *mpi, struct err *why)
+int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct chat c = {.options = o};
     c.request = (struct request){.most = o->most, .sampling = o->sampling, .keep = true, .on_token = stream};
-    int code = pipeline_open(&c.pipe, o, mpi, why);
+    int code = open_pipeline(&c.pipe, o, wish, mpi, why);
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
     if (!code && o->report) code = report_print(c.pipe, c.server, &c.request, 1, why);

@@ -23,13 +23,13 @@ static int look(struct pipeline *p, struct server *s, struct album *a, const cha
     return code;
 }
 
-int command_embed_image(const struct options *o, struct port *mpi, struct err *why)
+int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct pipeline *p = 0;
     struct server *s = 0;
     struct album a = {0};
     struct capacity none = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1};
-    int code = pipeline_open(&p, o, mpi, why);
+    int code = open_pipeline(&p, o, wish, mpi, why);
     if (!code) a.side = p->encoder->config.image;
     if (!code) code = album_add(&a, o->images[0], why);
     if (!code) code = pipeline_launch(p, &none, why);

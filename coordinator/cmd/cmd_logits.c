@@ -83,11 +83,11 @@ static int compute(struct pipeline *p, struct request *r, struct album *a, const
     struct capacity c;
     struct server *s = 0;
     const uint32_t whole = a->n ? vision_tokens(&p->encoder->config) : 1;
-    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), r->ids.n, 0, 1, whole, why));
+    TRY(capacity_for(&c, o, &p->model->config, pipeline_stages(p), r->ids.n, 0, 1, whole, why));
     uint32_t most = SCORES_IN_FLIGHT / (p->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;
-    p->whole_head = true;
+    p->wish.whole_head = true;
     TRY(pipeline_launch(p, &c, why));
     TRY(serve_open(&s, p, why));
     int code = serve(p, s, r, a, o, why);
@@ -105,12 +105,12 @@ static int compute_to_file(struct pipeline *p, struct request *r, struct album *
     return output_file_close(&f, compute(p, r, a, o, why), why);
 }
 
-int command_logits(const struct options *o, struct port *mpi, struct err *why)
+int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct pipeline *p = 0;
     struct album a = {0};
     struct request r = {.most = 1, .want_scores = true, .on_scores = write_row, .sampling = {.repeat_penalty = 1}};
-    int code = pipeline_open(&p, o, mpi, why);
+    int code = open_pipeline(&p, o, wish, mpi, why);
     if (!code) code = question_album(&a, p, o, why);
     if (!code) code = encode(&r, p, &a, o, why);
     if (!code) code = compute_to_file(p, &r, &a, o, why);

@@ -161,17 +161,17 @@ static int prepare(struct pipeline *p, struct job *j, const struct options *o, s
     TRY(read_prompts(j, p, o, why));
     for (size_t i = 0; i < j->n; i++)
         if (j->requests[i].ids.n > longest) longest = j->requests[i].ids.n;
-    TRY(capacity_for(&c, p->options, &p->model->config, pipeline_stages(p), longest, o->most, (uint32_t)j->n,
+    TRY(capacity_for(&c, o, &p->model->config, pipeline_stages(p), longest, o->most, (uint32_t)j->n,
                      j->album.n ? vision_tokens(&p->encoder->config) : 0, why));
     return pipeline_launch(p, &c, why);
 }
 
-int command_run(const struct options *o, struct port *mpi, struct err *why)
+int command_run(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct pipeline *p = 0;
     struct server *s = 0;
     struct job j = {0};
-    int code = pipeline_open(&p, o, mpi, why);
+    int code = open_pipeline(&p, o, wish, mpi, why);
     if (!code) code = prepare(p, &j, o, why);
     if (!code) code = serve_open(&s, p, why);
     if (!code) code = answer(p, s, &j, o, why);

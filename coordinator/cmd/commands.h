@@ -2,17 +2,21 @@
 #ifndef COORDINATOR_CMD_COMMANDS_H
 #define COORDINATOR_CMD_COMMANDS_H
 
+#include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
 #include "transport/links/transport.h"
 
 /* `mpi`: rank 0's port under mpirun, else NULL. */
-int command_run(const struct options *o, struct port *mpi, struct err *why);
-int command_chat(const struct options *o, struct port *mpi, struct err *why);
-int command_logits(const struct options *o, struct port *mpi, struct err *why);
-int command_embed_image(const struct options *o, struct port *mpi, struct err *why);
-int command_bench(const struct options *o, struct port *mpi, struct err *why);
+int command_run(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_bench(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_plan(const struct options *o, struct err *why);
+
+/* For commands that run a model: the pipeline, and its trace if one was asked for. */
+int open_pipeline(struct pipeline **out, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 
 #endif

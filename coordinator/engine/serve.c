@@ -51,7 +51,7 @@ static int open_text(struct server *s, struct err *why)
     s->of_slot = malloc(c->sequences * sizeof *s->of_slot);
     if (!s->of_slot) return fail(why, E_MEMORY, "no memory for the serve loop");
     memset(s->of_slot, 0xff, c->sequences * sizeof *s->of_slot);
-    s->scale = embed_scale(s->pipe->model->config.hidden, s->pipe->options->exact_embed_scale);
+    s->scale = embed_scale(s->pipe->model->config.hidden, s->pipe->wish.exact_embed_scale);
     s->specials = tokenizer_specials(s->pipe->tokens);
     struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows,
                                       .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};

@@ -18,9 +18,9 @@ static const char *const questions[] = {"What is 12 + 9?", "What is the capital 
                                         "What is 30 - 4?", "Spell garden."};
 #define QUESTIONS (sizeof questions / sizeof *questions)
 
-static struct options options_here(int stages)
+static struct cluster_wish threads_here(int stages)
 {
-    return (struct options){.model = DEMO, .here = stages, .threads = 1, .most = 64, .sampling = {.repeat_penalty = 1}};
+    return (struct cluster_wish){.model = DEMO, .threads_here = stages, .threads = 1};
 }
 
 static int ask(struct pipeline *p, struct server *s, struct request *r, uint64_t *fingerprints, struct err *why)
@@ -38,13 +38,17 @@ static int ask(struct pipeline *p, struct server *s, struct request *r, uint64_t
 
 static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, size_t room, struct err *why)
 {
-    struct options o = options_here(c->stages);
-    o.split = c->split;
+    struct cluster_wish w = threads_here(c->stages);
+    struct cut cuts[MAX_STAGES];
+    if (c->split) {
+        TRY(plan_read_split(c->split, cuts, &w.n_cuts, why));
+        w.cuts = cuts;
+    }
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request r[QUESTIONS] = {0};
     struct capacity capacity = {.context = 128, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight};
-    int code = pipeline_open(&p, &o, 0, why);
+    int code = pipeline_open(&p, &w, 0, why);
     if (!code) code = pipeline_launch(p, &capacity, why);
     if (!code) code = serve_open(&s, p, why);
     if (!code) code = ask(p, s, r, fingerprints, why);
@@ -75,13 +79,13 @@ TEST(a_relay_of_threads_answers_and_its_shape_changes_no_score)
 
 TEST(a_context_that_ends_cuts_the_answer_and_nothing_else)
 {
-    struct options o = options_here(2);
+    struct cluster_wish w = threads_here(2);
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request r = {.most = 64, .sampling = {.repeat_penalty = 1}};
     struct turn turn = {SPEAKER_USER, questions[2], strlen(questions[2])};
     struct capacity capacity = {.context = 24, .sequences = 1, .rows = 8, .in_flight = 3};
-    NEED(pipeline_open(&p, &o, 0, why));
+    NEED(pipeline_open(&p, &w, 0, why));
     NEED(pipeline_launch(p, &capacity, why));
     NEED(serve_open(&s, p, why));
     NEED(prompt_chat(p->tokens, &turn, 1, &r.ids, why));
@@ -96,13 +100,13 @@ TEST(a_context_that_ends_cuts_the_answer_and_nothing_else)
 
 TEST(a_prompt_that_does_not_fit_is_refused_and_the_relay_lives)
 {
-    struct options o = options_here(2);
+    struct cluster_wish w = threads_here(2);
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request big = {.most = 4, .sampling = {.repeat_penalty = 1}};
     struct capacity capacity = {.context = 16, .sequences = 1, .rows = 8, .in_flight = 3};
     struct err e = {0}, *no = &e;
-    NEED(pipeline_open(&p, &o, 0, why));
+    NEED(pipeline_open(&p, &w, 0, why));
     NEED(pipeline_launch(p, &capacity, why));
     NEED(serve_open(&s, p, why));
     for (uint32_t i = 0; i < 17; i++) NEED(ids_push(&big.ids, 20 + i, why));
@@ -145,14 +149,14 @@ static int pull_without_tokens(struct port *p, struct frame **out, size_t *n, in
 
 TEST(a_result_that_lacks_a_token_ends_the_run)
 {
-    struct options o = options_here(2);
+    struct cluster_wish w = threads_here(2);
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request r[QUESTIONS] = {0};
     uint64_t fingerprints[QUESTIONS];
     struct capacity capacity = {.context = 128, .sequences = 2, .rows = 64, .in_flight = 3};
     struct err e = {0};
-    NEED(pipeline_open(&p, &o, 0, why));
+    NEED(pipeline_open(&p, &w, 0, why));
     NEED(pipeline_launch(p, &capacity, why));
     NEED(serve_open(&s, p, why));
     honest = roster_port(p->roster)->kind;

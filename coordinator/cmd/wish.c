@@ -1,0 +1,109 @@
+/* coordinator/cmd/wish.c — see wish.h. */
+#include "coordinator/cmd/wish.h"
+
+#include "base/limits.h"
+#include "coordinator/cmd/commands.h"
+#include "coordinator/report/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_SECONDS 60 /* for workers to answer, unless said otherwise */
+
+struct wish_lists {
+    struct cluster cluster; /* no workers unless there is a cluster file */
+    char *text;             /* addresses, one after the other */
+    const char **addresses;
+    struct cut cuts[MAX_STAGES];
+    uint64_t memory[MAX_STAGES];
+};
+
+static int read_addresses(struct cluster_wish *w, struct wish_lists *l, const char *list, struct err *why)
+{
+    int n = 1;
+    for (const char *c = list; *c; c++) n += *c == ',';
+    if (n > WORKERS_MOST) return fail(why, E_USAGE, "--connect names %d workers, at most %d are possible", n, WORKERS_MOST);
+    l->text = strdup(list);
+    l->addresses = calloc((size_t)n, sizeof *l->addresses);
+    if (!l->text || !l->addresses) return fail(why, E_MEMORY, "no memory for %d addresses", n);
+    char *rest = l->text;
+    for (int i = 0; i < n; i++) {
+        l->addresses[i] = strsep(&rest, ",");
+        if (!*l->addresses[i]) return fail(why, E_USAGE, "--connect has an empty address in \"%.300s\"", list);
+    }
+    w->addresses = l->addresses;
+    w->n_addresses = n;
+    return 0;
+}
+
+static int read_cluster_file(struct cluster_wish *w, struct wish_lists *l, const char *path, struct err *why)
+{
+    struct cluster *c = &l->cluster;
+    TRY(cluster_read(c, path, why));
+    l->addresses = calloc((size_t)c->workers, sizeof *l->addresses);
+    if (!l->addresses) return fail(why, E_MEMORY, "no memory for %d addresses", c->workers);
+    for (int i = 0; i < c->workers; i++) l->addresses[i] = c->addresses[i];
+    w->addresses = l->addresses;
+    w->n_addresses = c->workers;
+    w->said = c->offers;
+    if (c->wait && !w->wait_seconds) w->wait_seconds = (int)c->wait;
+    if (!c->by_hand || w->cuts) return 0;
+    w->cuts = c->cuts;
+    w->n_cuts = c->workers;
+    return 0;
+}
+
+static int read_lists(struct cluster_wish *w, struct wish_lists *l, const struct options *o, struct err *why)
+{
+    if (o->split) {
+        TRY(plan_read_split(o->split, l->cuts, &w->n_cuts, why));
+        w->cuts = l->cuts;
+    }
+    if (o->memory) {
+        TRY(plan_read_sizes(o->memory, l->memory, &w->n_memory, why));
+        w->memory = l->memory;
+    }
+    TRY(vision_wish_read(&w->vision, o->vision_split, why));
+    if (o->cluster) return read_cluster_file(w, l, o->cluster, why);
+    return o->connect ? read_addresses(w, l, o->connect, why) : 0;
+}
+
+int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct options *o, struct err *why)
+{
+    struct wish_lists *l = *lists = calloc(1, sizeof *l);
+    if (!l) return fail(why, E_MEMORY, "no memory to begin with");
+    *w = (struct cluster_wish){
+        .model = o->model, .mmproj = o->mmproj, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
+        .send_weights = o->send_weights, .wait_seconds = o->wait, .vision_workers = o->vision_workers,
+        .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
+        .exact_embed_scale = o->exact_embed_scale, .whole_head = o->whole_head || !sampling_of_few(&o->sampling),
+    };
+    TRY(read_lists(w, l, o, why));
+    w->vision.apart = o->vision_workers;
+    if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
+    /* A split says how many workers there are, where nothing else does. */
+    w->processes = o->workers ? o->workers : w->cuts && !o->here && !w->n_addresses ? w->n_cuts + o->vision_workers : 0;
+    return 0;
+}
+
+void wish_free(struct wish_lists **lists)
+{
+    struct wish_lists *l = *lists;
+    *lists = NULL;
+    if (!l) return;
+    free(l->text);
+    free(l->addresses);
+    free(l);
+}
+
+void wish_complete(struct options *o, const struct wish_lists *lists)
+{
+    if (!o->context) o->context = lists->cluster.context;
+    if (!o->sequences) o->sequences = lists->cluster.sequences;
+}
+
+int open_pipeline(struct pipeline **out, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    TRY(pipeline_open(out, wish, mpi, why));
+    return o->trace ? trace_open(&(*out)->trace, o->trace, why) : 0;
+}
