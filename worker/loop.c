@@ -135,7 +135,7 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
         memcpy(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
     memcpy(l->score.activations, own, l->score.n_rows * hidden * sizeof *own);
     TRY(hand_over(l, f, 0, why));
-    return share_has_head(l->setup->share) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
+    return part_has_head(l->setup->share) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
 }
 
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
@@ -158,7 +158,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     if (!code && l->work.dtype != WIRE_F32)
         code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
                     (unsigned long long)l->work.batch, l->work.dtype);
-    const bool answers = s->next == 0 && share_has_whole_head(s->share);
+    const bool answers = s->next == 0 && part_has_whole_head(s->share);
     l->result = (struct result){.batch = l->work.batch};
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();

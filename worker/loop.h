@@ -13,7 +13,7 @@ struct loop_setup {
     struct stage *stage;  /* NULL: this worker only has layers of the picture encoder */
     struct see_part *see; /* NULL: it has none of those */
     int node, next;     /* this node; where the stream goes: 0 for the last stage */
-    struct share share; /* of the stage */
+    struct part share; /* of the stage */
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and see */

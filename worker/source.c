@@ -21,8 +21,8 @@ static int open_shard(struct gguf **g, const struct wanted *w, const char *path,
     TRY(slice_label_read(&label, *g, why));
     if (!same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
     if (!share_within(w->share, label.share))
-        return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_share(have, label.share),
-                    show_share(want, w->share));
+        return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_part(have, label.share),
+                    show_part(want, w->share));
     return slice_tensors(*g, &label, w->share, w->tensors, w->count, why);
 }
 
@@ -49,7 +49,7 @@ bool source_open(struct source *s, const struct wanted *w, const char *shard)
         log_warn("%s; asking for the share instead", why.text);
     }
     s->model = open_same_file(w);
-    if (s->model) share_tensors(s->model, w->share, w->tensors);
+    if (s->model) text_part_tensors(s->model, w->share, w->tensors);
     return s->model != 0;
 }
 

@@ -16,7 +16,7 @@ struct source {
 
 /* What the assignment says. */
 struct wanted {
-    struct share share;
+    struct part share;
     struct hash128 fingerprint;
     const char *path; /* of the model on the coordinator's host; NULL or "": do not look */
     struct tensor *tensors; /* of the share, shapes and types set; data is set if a source is found */

@@ -24,7 +24,7 @@ struct member {
     struct greet greet;
     struct assign assign;
     struct model_config config;
-    struct share share;
+    struct part share;
     struct tensor *tensors; /* of the share; data set only while the file is mapped */
     uint32_t count;
     int threads;
@@ -135,9 +135,9 @@ static int check_assignment(const struct member *m, struct err *why)
 {
     const struct assign *a = &m->assign;
     TRY(config_check(&m->config, "the assignment", why));
-    if (!share_can_be(&m->config, m->share))
+    if (!text_part_possible(&m->config, m->share))
         return fail(why, E_WIRE, "the assignment says layers %u to %u of %u and parts %u to %u of the head", a->first, a->end,
-                    m->config.layers, a->part, a->part_end);
+                    m->config.layers, a->part, a->back_end);
     if (a->n_types != m->count)
         return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %u", a->n_types, m->count);
     if (!a->rows || a->rows > WIRE_ROWS || !a->sequences || a->sequences > WIRE_SEGMENTS || !a->in_flight ||
@@ -151,7 +151,7 @@ static int check_assignment(const struct member *m, struct err *why)
 
 static int take_types(struct member *m, struct err *why)
 {
-    share_shape(&m->config, m->share, m->tensors);
+    text_part_shape(&m->config, m->share, m->tensors);
     for (uint32_t i = 0; i < m->count; i++) {
         struct tensor *t = &m->tensors[i];
         t->type = m->assign.types[i];
@@ -175,7 +175,7 @@ static int open_stage(struct member *m, struct err *why)
         .threads = m->threads,
     };
     uint64_t need = m->see.bytes.total, limit = m->options->memory ? m->options->memory : memory_allowed();
-    if (m->count) need += stage_bytes(&in.config, in.share, in.tensors, &in.capacity, in.threads).total;
+    if (m->count) need += text_part_bytes(&in.config, in.share, in.tensors, &in.capacity, in.threads).total;
     if (need > limit)
         return fail(why, E_MEMORY, "this stage needs %llu MiB, %llu MiB more than the %llu MiB this worker may take",
                     (unsigned long long)(need >> 20), (unsigned long long)((need - limit) >> 20), (unsigned long long)(limit >> 20));
@@ -192,10 +192,10 @@ static int take_text(struct member *m, struct frame *f, struct err *why)
 {
     TRY(assign_read(&m->assign, f, why));
     m->config = config_of(&m->assign.config);
-    m->share = (struct share){m->assign.first, m->assign.end, m->assign.part, m->assign.part_end};
+    m->share = (struct part){m->assign.first, m->assign.end, m->assign.part, m->assign.back_end, false};
     m->threads = threads_of(m, m->assign.threads);
     bool sane = m->share.first <= m->share.end && m->share.end <= m->config.layers && m->config.layers < 4096;
-    m->count = sane ? (uint32_t)share_count(m->share) : 0;
+    m->count = sane ? (uint32_t)part_count(CHAIN_TEXT, m->share) : 0;
     TRY(check_assignment(m, why));
     if (!(m->tensors = calloc(m->count, sizeof *m->tensors))) return fail(why, E_MEMORY, "no memory to list %u tensors", m->count);
     TRY(take_types(m, why));
@@ -289,7 +289,7 @@ static int check_piece(const struct member *m, const struct piece *p, struct err
     uint32_t total = m->count + m->see.count;
     if (p->tensor >= total) return fail(why, E_WIRE, "a piece of tensor %u came, the share has %u", p->tensor, total);
     bool text = p->tensor < m->count;
-    const struct vision_tensor *v = text ? 0 : &m->see.tensors[p->tensor - m->count];
+    const struct tensor *v = text ? 0 : &m->see.tensors[p->tensor - m->count];
     const struct tensor *t = text ? &m->tensors[p->tensor] : 0;
     const char *name = text ? role_name(t->role) : vision_role_name(v->role);
     uint32_t layer = text ? t->layer : v->layer;
@@ -342,19 +342,14 @@ static struct vision_model *open_same_encoder(const struct member *m)
 
 static int load_encoder(struct member *m, const struct vision_model *v, struct err *why)
 {
-    struct tensor *list = calloc(m->see.count, sizeof *list);
-    if (!list) return fail(why, E_MEMORY, "no memory to list %u tensors", m->see.count);
-    vision_share_tensors(v, m->see.share, m->see.tensors);
-    delivery_of_vision(m->see.tensors, m->see.count, list);
-    int code = load_from_file(m, v->file, list, m->see.count, m->count, why);
-    free(list);
-    return code;
+    vision_part_tensors(v, m->see.share, m->see.tensors);
+    return load_from_file(m, v->file, m->see.tensors, m->see.count, m->count, why);
 }
 
 static struct accept acceptance(const struct member *m, bool has_files)
 {
-    struct stage_bytes b = m->stage ? stage_memory(m->stage) : (struct stage_bytes){0};
-    struct vision_bytes v = m->see.bytes;
+    struct part_bytes b = m->stage ? stage_memory(m->stage) : (struct part_bytes){0};
+    struct part_bytes v = m->see.bytes;
     return (struct accept){.has_file = has_files, .weights = b.weights + v.weights, .kv = b.kv, .scratch = b.scratch + v.scratch,
                            .frames = b.frames + v.frames, .runtime = b.runtime + v.runtime, .total = b.total + v.total};
 }

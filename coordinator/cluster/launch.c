@@ -147,19 +147,19 @@ static int assign_encoder(struct pipeline *p, int worker, struct err *why)
     const struct vision_config *c = &p->encoder->config;
     struct assign_vision a = {
         .config = {c->image, c->patch, c->layers, c->width, c->ffn, c->heads, c->pool, c->hidden, c->norm_epsilon},
-        .first = s->share.first, .end = s->share.end, .patches = s->share.patches, .projector = s->share.projector,
+        .first = s->share.first, .end = s->share.end, .patches = s->share.front, .projector = part_has_back(s->share),
         .as = (uint8_t)p->vision.as, .in_flight = p->vision.in_flight,
         .fingerprint = {p->encoder->fingerprint.low, p->encoder->fingerprint.high},
-        .n_types = (uint32_t)vision_share_count(s->share),
+        .n_types = (uint32_t)part_count(CHAIN_VISION, s->share),
     };
-    struct vision_tensor *list = calloc(a.n_types, sizeof *list);
+    struct tensor *list = calloc(a.n_types, sizeof *list);
     a.types = malloc(a.n_types);
     if (!list || !a.types) {
         free(list);
         free(a.types);
         return fail(why, E_MEMORY, "no memory to list %u tensors", a.n_types);
     }
-    vision_share_tensors(p->encoder, s->share, list);
+    vision_part_tensors(p->encoder, s->share, list);
     for (uint32_t i = 0; i < a.n_types; i++) a.types[i] = (uint8_t)list[i].type;
     a.next = node_after(p, route_after(picture_route(p, worker), worker), a.next_address);
     tell_path(p, p->wish.mmproj, a.path, sizeof a.path);
@@ -175,7 +175,7 @@ static int assign(struct pipeline *p, int worker, const struct tensor *tensors, 
     const struct stage_plan *s = &p->plan.stage[worker];
     const struct capacity *c = &p->plan.capacity;
     struct assign a = {
-        .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.part, .part_end = (uint8_t)s->share.part_end,
+        .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.back, .back_end = (uint8_t)s->share.back_end,
         .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
         .threads = (uint32_t)p->wish.threads,
         .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
@@ -284,19 +284,13 @@ static int take_frame(struct launch *l, struct member *m, struct frame *f, struc
 static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t *text, struct err *why)
 {
     const struct vision_stage_plan *v = &p->vision.stage[worker];
-    uint32_t seen = v->used ? (uint32_t)vision_share_count(v->share) : 0;
-    *text = worker < p->plan.stages ? (uint32_t)share_count(p->plan.stage[worker].share) : 0;
+    uint32_t seen = v->used ? (uint32_t)part_count(CHAIN_VISION, v->share) : 0;
+    *text = worker < p->plan.stages ? (uint32_t)part_count(CHAIN_TEXT, p->plan.stage[worker].share) : 0;
     o->count = *text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
-    struct vision_tensor *list = calloc(seen + 1, sizeof *list);
-    if (!o->tensors || !list) {
-        free(list);
-        return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
-    }
-    if (*text) share_tensors(p->model, p->plan.stage[worker].share, o->tensors);
-    if (seen) vision_share_tensors(p->encoder, v->share, list);
-    delivery_of_vision(list, seen, o->tensors + *text);
-    free(list);
+    if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
+    if (*text) text_part_tensors(p->model, p->plan.stage[worker].share, o->tensors);
+    if (seen) vision_part_tensors(p->encoder, v->share, o->tensors + *text);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -403,7 +397,7 @@ static void say_ready(const struct pipeline *p)
         const struct member *m = p->crew[i];
         char bytes[24];
         char part[64] = "no text";
-        if (i < p->plan.stages) show_share(part, p->plan.stage[i].share);
+        if (i < p->plan.stages) show_part(part, p->plan.stage[i].share);
         log_debug("%s holds %s, %s, %s in %.2f s", m->name, part, show_bytes(bytes, pipeline_planned(p, i)), m->hello.isa,
                   m->ready_seconds);
     }

@@ -316,7 +316,7 @@ static double weights_read(const struct bench_test *t, double heads, const struc
     double sum = 0;
     for (int i = 0; i < p->workers; i++) {
         const struct stage_plan *s = &p->plan.stage[i];
-        double batches = (double)t->stage[i].batches, own = share_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
+        double batches = (double)t->stage[i].batches, own = part_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
         sum += batches * ((double)s->bytes.weights - own) + (t->prompt ? heads : batches) * own;
     }
     return sum;

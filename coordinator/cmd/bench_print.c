@@ -60,9 +60,9 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
     fputc('\n', to);
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
-        const struct share s = p->plan.stage[i].share;
+        const struct part s = p->plan.stage[i].share;
         char layers[32];
-        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_share_briefly(layers, s), n->hello.isa, p->offers[i].threads,
+        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_part_briefly(layers, s), n->hello.isa, p->offers[i].threads,
                 (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
         for (uint32_t k = 0; k < b->n; k++) {
             const struct bench_test *t = &b->test[k];
@@ -148,7 +148,7 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
     const struct member *n = p->crew[i];
     const struct stage_plan *s = &p->plan.stage[i];
     fputc('{', to);
-    share_write_json(to, s->share);
+    part_write_json(to, s->share);
     fprintf(to, ", \"isa\": ");
     json_print_text(to, n->hello.isa);
     fprintf(to,

@@ -28,7 +28,7 @@ struct divided_head {
     struct candidate merged[WIRE_CANDIDATES];
 };
 
-static struct share share_of(const struct divided_head *d, int worker)
+static struct part share_of(const struct divided_head *d, int worker)
 {
     return d->setup.plan->stage[worker].share;
 }
@@ -65,7 +65,7 @@ static int open_tables(struct divided_head *d, const struct capacity *c, struct 
 int divided_head_open(struct divided_head **out, const struct divided_head_setup *setup, struct err *why)
 {
     *out = NULL;
-    if (share_has_whole_head(setup->plan->stage[route_last(setup->route)].share)) return 0;
+    if (part_has_whole_head(setup->plan->stage[route_last(setup->route)].share)) return 0;
     struct divided_head *d = calloc(1, sizeof *d);
     if (!d) return fail(why, E_MEMORY, "no memory to bring scores together");
     d->setup = *setup;
@@ -146,7 +146,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
     const uint8_t *activations = d->score.activations;
     for (int i = 0; i < d->setup.route->n; i++) {
         const int worker = d->setup.route->worker[i];
-        if (!share_has_head(share_of(d, worker))) continue;
+        if (!part_has_head(share_of(d, worker))) continue;
         u->missing += u->n;
         if (worker != d->last) TRY(pass_on(d, worker, activations, why));
     }
@@ -158,7 +158,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
 
 static int check_scored(const struct divided_head *d, int worker, const struct scoring *u, const struct scored *s, struct err *why)
 {
-    const struct share share = share_of(d, worker);
+    const struct part share = share_of(d, worker);
     const int place = place_of(d, worker);
     const struct model_config *c = d->setup.config;
     const char *name = name_of(d, worker);
@@ -166,11 +166,11 @@ static int check_scored(const struct divided_head *d, int worker, const struct s
         u->asked[u->came[place]].position != s->position)
         return fail(why, E_WIRE, "%s scored the row at position %u of slot %u in micro-batch %llu, which is not its turn", name,
                     s->position, s->slot, (unsigned long long)s->batch);
-    if (s->part != share.part || s->n_parts != share_parts(c, share))
+    if (s->part != share.back || s->n_parts != part_head_parts(c, share))
         return fail(why, E_WIRE, "%s scored %u parts of the head from %u on, it has %u from %u on", name, s->n_parts, s->part,
-                    share_parts(c, share), share.part);
+                    part_head_parts(c, share), share.back);
     for (uint32_t i = 0; i < s->n_candidates; i++)
-        if (s->candidates[i].id < share_word(c, share) || s->candidates[i].id - share_word(c, share) >= share_words(c, share))
+        if (s->candidates[i].id < part_first_word(c, share) || s->candidates[i].id - part_first_word(c, share) >= part_words(c, share))
             return fail(why, E_WIRE, "%s names the word %u, which is not in its part of the head", name, s->candidates[i].id);
     return 0;
 }
@@ -190,11 +190,11 @@ static void merge(struct divided_head *d, struct scored *row, uint32_t most)
 
 static int finish(struct divided_head *d, struct scoring *u, struct result *result, struct err *why)
 {
-    const struct share all = {.part_end = HEAD_PARTS};
+    const struct part all = {.back_end = HEAD_PARTS};
     *result = (struct result){.batch = u->batch};
     for (uint32_t i = 0; i < u->n; i++) {
         struct scored *row = &d->row[u->asked[i].slot];
-        row->n_parts = share_parts(d->setup.config, all);
+        row->n_parts = part_head_parts(d->setup.config, all);
         TRY(worker_answer(&result->tokens[result->n_tokens++], row, &u->asked[i], why));
         d->waits[row->slot] = false;
     }

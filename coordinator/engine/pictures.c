@@ -134,7 +134,7 @@ static int free_entry(const struct pictures *ps)
     int best = -1;
     for (int i = 0; i < v->workers; i++) {
         const struct vision_stage_plan *s = &v->stage[i];
-        if (!s->used || !s->share.patches || ps->at[i] >= v->in_flight) continue;
+        if (!s->used || !s->share.front || ps->at[i] >= v->in_flight) continue;
         if (best < 0 || (ps->at[i] + 1) * s->expected < (ps->at[best] + 1) * v->stage[best].expected) best = i;
     }
     return best;
@@ -187,7 +187,7 @@ int pictures_take(struct pictures *ps, int from, struct frame *seen, struct err 
     const struct vision_plan *v = &ps->pipe->vision;
     struct see m;
     TRY(see_read(&m, seen, why));
-    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && v->stage[from].share.projector &&
+    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && part_has_back(v->stage[from].share) &&
                    (!v->copies || from == ps->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
         return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,

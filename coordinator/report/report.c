@@ -27,7 +27,7 @@ static void print_stages(const struct pipeline *p, double wall)
         const struct stage_plan *s = &p->plan.stage[i];
         char layers[32];
         if (i >= p->plan.stages) snprintf(layers, sizeof layers, "pictures");
-        else show_share_briefly(layers, s->share);
+        else show_part_briefly(layers, s->share);
         fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
                 percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
@@ -42,8 +42,8 @@ static void print_stages(const struct pipeline *p, double wall)
 static void print_encoder_stage(const struct member *n, const struct vision_stage_plan *s, int stage)
 {
     char share[64];
-    snprintf(share, sizeof share, "%s%u-%u%s", s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1,
-             s->share.projector ? ", projector" : "");
+    snprintf(share, sizeof share, "%s%u-%u%s", s->share.front ? "patches, " : "", s->share.first, s->share.end - 1,
+             part_has_back(s->share) ? ", projector" : "");
     fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, share, (unsigned long long)n->report.pictures,
             (double)n->report.see_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.see_ns / (double)n->report.busy_ns : 0);
 }

@@ -101,7 +101,7 @@ static void show_shape(char out[96], uint32_t n, const uint64_t *dims)
 }
 
 /* Appends `name`, found as `source` in the checkpoint, if it is there in the shape wanted (outermost first). */
-static int bind(struct checkpoint *c, enum part part, const char *name, const char *source, enum tensor_use use,
+static int bind(struct checkpoint *c, enum chain part, const char *name, const char *source, enum tensor_use use,
                 uint32_t n_dims, const uint64_t *shape, struct err *why)
 {
     const struct safetensor *t = safetensors_find(c->files, source);
@@ -137,8 +137,8 @@ static int bind_text(struct checkpoint *c, const struct tensor *t, const char *p
         snprintf(source, sizeof source, "%s%s.weight", prefix, norm ? "norm" : "embed_tokens");
     }
     enum tensor_use use = norm ? USE_F32 : t->role == W_HEAD ? USE_EMBEDDING : USE_MATRIX;
-    TRY(bind(c, PART_TEXT, name, source, use, norm ? 1 : 2, norm ? shape + 1 : shape, why));
-    c->parts[PART_TEXT].tensors[c->parts[PART_TEXT].n - 1].add_one = norm;
+    TRY(bind(c, CHAIN_TEXT, name, source, use, norm ? 1 : 2, norm ? shape + 1 : shape, why));
+    c->parts[CHAIN_TEXT].tensors[c->parts[CHAIN_TEXT].n - 1].add_one = norm;
     return 0;
 }
 
@@ -167,21 +167,21 @@ static int bind_head(struct checkpoint *c, struct err *why)
     TRY(find_prefix(c, head_names, COUNT(head_names), "", &prefix, why));
     if (!prefix) return 0;
     const struct safetensor *head = safetensors_find(c->files, prefix);
-    TRY(same_bytes(c, &c->parts[PART_TEXT].tensors[0], head, &same, why));
+    TRY(same_bytes(c, &c->parts[CHAIN_TEXT].tensors[0], head, &same, why));
     c->used[head - safetensors_at(c->files, 0)] = true;
-    if (!same) return bind(c, PART_TEXT, "output.weight", prefix, USE_HEAD, 2, shape, why);
+    if (!same) return bind(c, CHAIN_TEXT, "output.weight", prefix, USE_HEAD, 2, shape, why);
     checkpoint_note(c, "%s equals the embeddings and is left out", head->name);
     return 0;
 }
 
 static int bind_text_part(struct checkpoint *c, const char *prefix, struct err *why)
 {
-    struct share all = {0, c->config.text.layers, 0, HEAD_PARTS};
-    size_t n = share_count(all);
+    struct part all = {0, c->config.text.layers, 0, HEAD_PARTS};
+    size_t n = part_count(CHAIN_TEXT, all);
     struct tensor *shapes = calloc(n, sizeof *shapes);
-    c->parts[PART_TEXT].tensors = calloc(n + 1, sizeof *c->parts->tensors); /* and the embeddings */
-    int rc = shapes && c->parts[PART_TEXT].tensors ? 0 : fail(why, E_MEMORY, "no memory for the tensors of %s", c->dir);
-    if (!rc) share_shape(&c->config.text, all, shapes);
+    c->parts[CHAIN_TEXT].tensors = calloc(n + 1, sizeof *c->parts->tensors); /* and the embeddings */
+    int rc = shapes && c->parts[CHAIN_TEXT].tensors ? 0 : fail(why, E_MEMORY, "no memory for the tensors of %s", c->dir);
+    if (!rc) text_part_shape(&c->config.text, all, shapes);
     if (!rc) rc = bind_text(c, &shapes[n - 1], prefix, why);
     for (size_t i = 0; i < n - 1 && !rc; i++) rc = bind_text(c, &shapes[i], prefix, why);
     free(shapes);
@@ -210,7 +210,7 @@ static int bind_vision(struct checkpoint *c, const struct vision_name *v, const 
     uint64_t shape[4];
     uint32_t n = 0;
     while (n < 4 && v->shape[n] != ABSENT) shape[n] = vision_size(&c->config, v->shape[n]), n++;
-    return bind(c, PART_VISION, name, source, v->use, n, shape, why);
+    return bind(c, CHAIN_VISION, name, source, v->use, n, shape, why);
 }
 
 static int bind_vision_layer(struct checkpoint *c, const char *prefix, uint32_t layer, const struct vision_name *v,
@@ -240,7 +240,7 @@ static int bind_list(struct checkpoint *c, const char *prefix, const struct visi
 static int bind_vision_part(struct checkpoint *c, struct err *why)
 {
     const char *prefix, *projector;
-    struct checkpoint_part *part = &c->parts[PART_VISION];
+    struct checkpoint_part *part = &c->parts[CHAIN_VISION];
     TRY(find_prefix(c, vision_prefixes, COUNT(vision_prefixes), vision_names[0].hf, &prefix, why));
     TRY(find_prefix(c, projector_prefixes, COUNT(projector_prefixes), projector_names[0].hf, &projector, why));
     if (!prefix && !projector) {
@@ -317,8 +317,8 @@ void checkpoint_close(struct checkpoint **checkpoint)
     if (!c) return;
     safetensors_close(&c->files);
     for (size_t i = 0; i < c->n_remarks; i++) free(c->remarks[i]);
-    free(c->parts[PART_TEXT].tensors);
-    free(c->parts[PART_VISION].tensors);
+    free(c->parts[CHAIN_TEXT].tensors);
+    free(c->parts[CHAIN_VISION].tensors);
     free(c->used);
     free(c->dir);
     free(c);
@@ -338,15 +338,15 @@ const char *checkpoint_dir(const struct checkpoint *c)
 
 bool checkpoint_has_vision(const struct checkpoint *c)
 {
-    return c->parts[PART_VISION].n > 0;
+    return c->parts[CHAIN_VISION].n > 0;
 }
 
-size_t checkpoint_count(const struct checkpoint *c, enum part part)
+size_t checkpoint_count(const struct checkpoint *c, enum chain part)
 {
     return c->parts[part].n;
 }
 
-const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, enum part part, size_t i)
+const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, enum chain part, size_t i)
 {
     return &c->parts[part].tensors[i];
 }

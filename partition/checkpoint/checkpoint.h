@@ -10,10 +10,10 @@
 #ifndef PARTITION_CHECKPOINT_CHECKPOINT_H
 #define PARTITION_CHECKPOINT_CHECKPOINT_H
 
+#include "partition/model/part.h"
 #include "partition/file/gguf_write.h"
 #include "partition/checkpoint/hf_config.h"
 
-enum part { PART_TEXT, PART_VISION }; /* one GGUF file each */
 
 /* What a tensor is for decides which number formats it may have in the GGUF file. */
 enum tensor_use {
@@ -28,7 +28,7 @@ struct checkpoint_tensor {
     char name[64];          /* in the GGUF file, new style */
     const char *source;     /* in the checkpoint, for sentences */
     enum tensor_use use;
-    enum part part;
+    enum chain part;
     uint32_t type;          /* of the source: T_F32, T_F16 or T_BF16 */
     uint32_t n_dims;        /* 1..4 */
     uint64_t dims[4];       /* GGUF order: dims[0] is the contiguous one; unused ones are 1 */
@@ -49,8 +49,8 @@ const char *checkpoint_dir(const struct checkpoint *c);
 bool checkpoint_has_vision(const struct checkpoint *c); /* the tensors, not only the config */
 
 /* Tensors of one part in the order they have in the GGUF file: embedding, layers, norm, head. */
-size_t checkpoint_count(const struct checkpoint *c, enum part part);
-const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, enum part part, size_t i);
+size_t checkpoint_count(const struct checkpoint *c, enum chain part);
+const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, enum chain part, size_t i);
 
 /* Safetensors files: names for sentences, bytes for progress. */
 uint32_t checkpoint_files(const struct checkpoint *c);
@@ -65,7 +65,7 @@ void checkpoint_forget(const struct checkpoint *c, const void *from, size_t byte
 /* All metadata of one part into `o`: general.* (general.file_type is `file_type`), sizes, and for the text the
  * tokenizer, from tokenizer.model or else tokenizer.json, and the chat template. E_FILE if the tokenizer is missing or
  * damaged. */
-int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum part part, uint32_t file_type,
+int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum chain part, uint32_t file_type,
                             struct err *why);
 
 /* Whether the tokenizer is there and fits the embeddings: what checkpoint_put_metadata would find. */

@@ -291,10 +291,10 @@ static int put_vision_part(const struct checkpoint *c, struct gguf_out *o, uint3
     return 0;
 }
 
-int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum part part, uint32_t file_type,
+int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum chain part, uint32_t file_type,
                             struct err *why)
 {
-    if (part == PART_TEXT) return put_text_part(c, o, file_type, why);
+    if (part == CHAIN_TEXT) return put_text_part(c, o, file_type, why);
     if (!c->config.has_vision) return fail(why, E_USAGE, "%s has no picture encoder", c->dir);
     return put_vision_part(c, o, file_type, why);
 }

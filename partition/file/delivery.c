@@ -35,12 +35,6 @@ uint64_t delivery_total(const struct tensor *tensors, uint32_t count)
     return sum;
 }
 
-void delivery_of_vision(const struct vision_tensor *tensors, uint32_t count, struct tensor *out)
-{
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct tensor){.type = tensors[i].type, .rows = tensors[i].rows, .cols = tensors[i].cols, .data = tensors[i].data};
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

@@ -33,9 +33,6 @@ bool delivery_next(struct delivery *d, struct delivery_piece *out);
 /* Bytes of all tensors as they lie in the file. */
 uint64_t delivery_total(const struct tensor *tensors, uint32_t count);
 
-/* The encoder's tensors in the same words: type, rows, cols and data; role and layer mean nothing. */
-void delivery_of_vision(const struct vision_tensor *tensors, uint32_t count, struct tensor *out);
-
 /* The largest piece of any share of these models (either may be NULL): what a frame must be able to hold. */
 uint64_t delivery_largest(const struct model_config *c, const struct vision_config *v);
 

@@ -32,23 +32,23 @@ bool read_hash128(struct hash128 *out, const char *text, size_t n)
     return true;
 }
 
-bool share_within(struct share wanted, struct share have)
+bool share_within(struct part wanted, struct part have)
 {
     bool layers = wanted.first == wanted.end || (wanted.first >= have.first && wanted.end <= have.end);
-    bool parts = !share_has_head(wanted) || (wanted.part >= have.part && wanted.part_end <= have.part_end);
+    bool parts = !part_has_head(wanted) || (wanted.back >= have.back && wanted.back_end <= have.back_end);
     return layers && parts;
 }
 
 /* ---- writing ---- */
 
-static void put_label(const struct model *m, struct share s, struct gguf_out *o)
+static void put_label(const struct model *m, struct part s, struct gguf_out *o)
 {
     char hex[33];
     gguf_put_text(o, SLICE_FINGERPRINT, show_hash128(hex, m->fingerprint));
     gguf_put_u32(o, SLICE_FIRST, s.first);
     gguf_put_u32(o, SLICE_END, s.end);
-    gguf_put_u32(o, SLICE_FIRST_PART, s.part);
-    gguf_put_u32(o, SLICE_END_PART, s.part_end);
+    gguf_put_u32(o, SLICE_FIRST_PART, s.back);
+    gguf_put_u32(o, SLICE_END_PART, s.back_end);
     gguf_put_u32(o, SLICE_VOCABULARY, m->config.vocab);
 }
 
@@ -69,10 +69,10 @@ static int write_tensor(const struct model *m, const struct tensor *t, struct gg
     return 0;
 }
 
-static int write_share(const struct model *m, struct share s, const struct tensor *tensors, struct gguf_out *o,
+static int write_share(const struct model *m, struct part s, const struct tensor *tensors, struct gguf_out *o,
                        struct err *why)
 {
-    size_t n = share_count(s);
+    size_t n = part_count(CHAIN_TEXT, s);
     char name[ROLE_NAME_ROOM];
     gguf_copy_keys(m->file, o, token_keys);
     put_label(m, s, o);
@@ -86,12 +86,12 @@ static int write_share(const struct model *m, struct share s, const struct tenso
     return gguf_out_finish(o, why);
 }
 
-int slice_write(const struct model *m, struct share s, const char *path, struct err *why)
+int slice_write(const struct model *m, struct part s, const char *path, struct err *why)
 {
     struct gguf_out *o = NULL;
-    struct tensor *tensors = calloc(share_count(s) + 1, sizeof *tensors);
+    struct tensor *tensors = calloc(part_count(CHAIN_TEXT, s) + 1, sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for the tensors of %s", path);
-    share_tensors(m, s, tensors);
+    text_part_tensors(m, s, tensors);
     int rc = gguf_out_open(&o, path, why);
     if (!rc) rc = write_share(m, s, tensors, o, why);
     gguf_out_close(&o);
@@ -109,38 +109,38 @@ bool is_slice(const struct gguf *g)
 int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why)
 {
     struct gguf_string hex;
-    uint64_t first, end, part, part_end, vocab;
+    uint64_t first, end, part, back_end, vocab;
     if (!is_slice(g))
         return fail(why, E_FILE, "%s is not a worker's shard; gemmapipe-partition split makes them", gguf_path(g, 0));
     TRY(gguf_text(g, SLICE_FINGERPRINT, &hex, why));
     TRY(gguf_u64(g, SLICE_FIRST, &first, why));
     TRY(gguf_u64(g, SLICE_END, &end, why));
     TRY(gguf_u64(g, SLICE_FIRST_PART, &part, why));
-    TRY(gguf_u64(g, SLICE_END_PART, &part_end, why));
+    TRY(gguf_u64(g, SLICE_END_PART, &back_end, why));
     TRY(gguf_u64(g, SLICE_VOCABULARY, &vocab, why));
     if (!read_hash128(&out->fingerprint, hex.text, hex.n))
         return fail(why, E_FILE, "%s: %s is not 32 hexadecimal digits", gguf_path(g, 0), SLICE_FINGERPRINT);
     if (first > end || end > LAYERS_MOST)
         return fail(why, E_FILE, "%s says it holds layers %" PRIu64 " to %" PRIu64, gguf_path(g, 0), first, end);
-    if (part > part_end || part_end > HEAD_PARTS)
+    if (part > back_end || back_end > HEAD_PARTS)
         return fail(why, E_FILE, "%s says it holds parts %" PRIu64 " to %" PRIu64 " of the %d of the head", gguf_path(g, 0),
-                    part, part_end, HEAD_PARTS);
+                    part, back_end, HEAD_PARTS);
     if (!vocab || vocab > VOCAB_MOST)
         return fail(why, E_FILE, "%s says its model has a vocabulary of %" PRIu64, gguf_path(g, 0), vocab);
-    out->share = (struct share){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)part_end};
+    out->share = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end};
     out->vocab = (uint32_t)vocab;
     return 0;
 }
 
 /* Of the head the file may hold more than is wanted; its rows then begin somewhere in the middle. */
-static int find_tensor(const struct gguf *g, const struct slice_label *label, struct share wanted, struct tensor *t,
+static int find_tensor(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t,
                        struct err *why)
 {
     char name[ROLE_NAME_ROOM];
     uint32_t rows = t->rows, skip = 0;
     if (t->role == W_HEAD) {
-        const uint32_t begin = head_word(label->vocab, label->share.part), end = head_word(label->vocab, label->share.part_end);
-        const uint32_t first = head_word(label->vocab, wanted.part);
+        const uint32_t begin = head_word(label->vocab, label->share.back), end = head_word(label->vocab, label->share.back_end);
+        const uint32_t first = head_word(label->vocab, wanted.back);
         if (first < begin || first > end || t->rows > end - first)
             return fail(why, E_FILE, "%s holds words %u to %u of the head, wanted %u from %u on", gguf_path(g, 0), begin, end,
                         t->rows, first);
@@ -157,7 +157,7 @@ static int find_tensor(const struct gguf *g, const struct slice_label *label, st
     return 0;
 }
 
-int slice_tensors(const struct gguf *g, const struct slice_label *label, struct share wanted, struct tensor *t, uint32_t count,
+int slice_tensors(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why)
 {
     for (uint32_t i = 0; i < count; i++) TRY(find_tensor(g, label, wanted, &t[i], why));

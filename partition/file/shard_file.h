@@ -18,7 +18,7 @@
 
 struct slice_label {
     struct hash128 fingerprint; /* of the whole model */
-    struct share share;
+    struct part share;
     uint32_t vocab;
 };
 
@@ -27,17 +27,17 @@ char *show_hash128(char out[33], struct hash128 h);
 bool read_hash128(struct hash128 *out, const char *text, size_t n);
 
 /* Writes the share `s` of `m` to `path`. */
-int slice_write(const struct model *m, struct share s, const char *path, struct err *why);
+int slice_write(const struct model *m, struct part s, const char *path, struct err *why);
 
 bool is_slice(const struct gguf *g);
 int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why);
 
 /* True if every layer of `wanted`, and every part of the head, is inside `have`. */
-bool share_within(struct share wanted, struct share have);
+bool share_within(struct part wanted, struct part have);
 
 /* Points t[i].data of the tensors of the share `wanted`, whose shapes and types are set, into the slice of this label;
  * E_FILE if one is not there or of another shape or type. */
-int slice_tensors(const struct gguf *g, const struct slice_label *label, struct share wanted, struct tensor *t, uint32_t count,
+int slice_tensors(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why);
 
 #endif

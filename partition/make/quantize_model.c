@@ -46,7 +46,7 @@ static void made_close(struct made *m)
 }
 
 /* Completes `c`, whose source is filled in, with its format, and adds it. */
-static int made_add(struct made *m, const struct recipe *r, enum part part, enum tensor_use use, struct conversion c,
+static int made_add(struct made *m, const struct recipe *r, enum chain part, enum tensor_use use, struct conversion c,
                     struct err *why)
 {
     TRY(recipe_format(r, part, use, c.name, c.from_type, c.dims[0], &c.type, why));
@@ -68,7 +68,7 @@ static uint32_t file_type(const struct made *m)
 
 /* ---- a GGUF file ---- */
 
-static int list_gguf(struct made *m, const struct quantize_job *job, const struct gguf *g, enum part part,
+static int list_gguf(struct made *m, const struct quantize_job *job, const struct gguf *g, enum chain part,
                      struct err *why)
 {
     size_t count = gguf_tensor_count(g), files = (size_t)gguf_file_count(g);
@@ -87,16 +87,16 @@ static int list_gguf(struct made *m, const struct quantize_job *job, const struc
     return 0;
 }
 
-static int part_of_gguf(const struct gguf *g, enum part *part, struct err *why)
+static int part_of_gguf(const struct gguf *g, enum chain *part, struct err *why)
 {
     struct gguf_string what;
     struct model_config config;
     TRY(gguf_text(g, "general.architecture", &what, why));
-    *part = what.n == 4 && !memcmp(what.text, "clip", 4) ? PART_VISION : PART_TEXT;
-    return *part == PART_TEXT ? config_read(&config, g, why) : 0;
+    *part = what.n == 4 && !memcmp(what.text, "clip", 4) ? CHAIN_VISION : CHAIN_TEXT;
+    return *part == CHAIN_TEXT ? config_read(&config, g, why) : 0;
 }
 
-static int gguf_keys(const void *source, enum part part, uint32_t type, struct gguf_out *o, struct err *why)
+static int gguf_keys(const void *source, enum chain part, uint32_t type, struct gguf_out *o, struct err *why)
 {
     static const char *const replaced[] = {"general.file_type", "general.quantization_version", NULL};
     (void)part, (void)why;
@@ -108,11 +108,11 @@ static int gguf_keys(const void *source, enum part part, uint32_t type, struct g
 
 /* ---- a folder ---- */
 
-static int list_folder(struct made *m, const struct quantize_job *job, const struct checkpoint *c, enum part part,
+static int list_folder(struct made *m, const struct quantize_job *job, const struct checkpoint *c, enum chain part,
                        struct err *why)
 {
     size_t count = checkpoint_count(c, part), files = checkpoint_files(c);
-    TRY(made_open(m, part == PART_TEXT ? job->out : job->mmproj, count, files, why));
+    TRY(made_open(m, part == CHAIN_TEXT ? job->out : job->mmproj, count, files, why));
     for (size_t i = 0; i < files; i++) m->paths[i] = checkpoint_path(c, (uint32_t)i);
     for (size_t i = 0; i < count; i++) {
         const struct checkpoint_tensor *t = checkpoint_at(c, part, i);
@@ -125,21 +125,21 @@ static int list_folder(struct made *m, const struct quantize_job *job, const str
     return 0;
 }
 
-static int folder_keys(const void *source, enum part part, uint32_t type, struct gguf_out *o, struct err *why)
+static int folder_keys(const void *source, enum chain part, uint32_t type, struct gguf_out *o, struct err *why)
 {
     return checkpoint_put_metadata(source, o, part, type, why);
 }
 
 /* ---- writing ---- */
 
-typedef int put_keys(const void *source, enum part part, uint32_t file_type, struct gguf_out *o, struct err *why);
+typedef int put_keys(const void *source, enum chain part, uint32_t file_type, struct gguf_out *o, struct err *why);
 
 static int write_file(FILE *report, const struct quantize_job *job, const struct made *m, const void *source,
-                      enum part part, put_keys *keys, struct err *why)
+                      enum chain part, put_keys *keys, struct err *why)
 {
     struct convert how = {
         .list = m->list, .count = m->count, .paths = m->paths, .n_paths = m->n_paths, .threads = job->threads,
-        .label = part == PART_TEXT ? "quantising" : "quantising the picture encoder",
+        .label = part == CHAIN_TEXT ? "quantising" : "quantising the picture encoder",
         .error = job->table ? m->error : NULL,
     };
     uint64_t started = clock_ns();
@@ -157,7 +157,7 @@ static int from_gguf(FILE *report, const struct quantize_job *job, struct err *w
 {
     struct gguf *g;
     struct made m = {0};
-    enum part part = PART_TEXT;
+    enum chain part = CHAIN_TEXT;
     if (job->mmproj)
         return fail(why, E_USAGE, "--mmproj goes with a folder; the picture encoder of %s has a GGUF file of its own",
                     job->in);
@@ -180,10 +180,10 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
     if (job->mmproj && !has)
         rc = fail(why, E_USAGE, "%s has no picture encoder, so there is no --mmproj to write", job->in);
     if (!job->mmproj && has) log_info("%s has a picture encoder too; --mmproj FILE writes it", job->in);
-    if (!rc) rc = list_folder(&text, job, c, PART_TEXT, why);
-    if (!rc && job->mmproj) rc = list_folder(&vision, job, c, PART_VISION, why);
-    if (!rc) rc = write_file(report, job, &text, c, PART_TEXT, folder_keys, why);
-    if (!rc && job->mmproj) rc = write_file(report, job, &vision, c, PART_VISION, folder_keys, why);
+    if (!rc) rc = list_folder(&text, job, c, CHAIN_TEXT, why);
+    if (!rc && job->mmproj) rc = list_folder(&vision, job, c, CHAIN_VISION, why);
+    if (!rc) rc = write_file(report, job, &text, c, CHAIN_TEXT, folder_keys, why);
+    if (!rc && job->mmproj) rc = write_file(report, job, &vision, c, CHAIN_VISION, folder_keys, why);
     made_close(&text);
     made_close(&vision);
     checkpoint_close(&c);

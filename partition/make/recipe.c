@@ -34,24 +34,24 @@ static uint32_t table_format(const struct recipe *r, uint32_t from, uint64_t col
     return columns % 256 ? T_Q8_0 : T_Q6_K;
 }
 
-static int matrix_format(const struct recipe *r, enum part part, const char *name, uint32_t from, uint64_t columns,
+static int matrix_format(const struct recipe *r, enum chain part, const char *name, uint32_t from, uint64_t columns,
                          uint32_t *out, struct err *why)
 {
-    const char *option = part == PART_TEXT ? "--type" : "--vision";
-    uint32_t asked = part == PART_TEXT ? r->matrix : r->vision;
-    uint32_t format = asked_or(asked, part == PART_TEXT ? T_Q4_0 : T_F16);
-    if (part == PART_VISION && columns % block_info(format)->elems) format = T_F16;
+    const char *option = part == CHAIN_TEXT ? "--type" : "--vision";
+    uint32_t asked = part == CHAIN_TEXT ? r->matrix : r->vision;
+    uint32_t format = asked_or(asked, part == CHAIN_TEXT ? T_Q4_0 : T_F16);
+    if (part == CHAIN_VISION && columns % block_info(format)->elems) format = T_F16;
     *out = format;
     if (!is_quantised(from) || format == from || r->requantize) return 0;
     *out = from;
-    if (asked == RECIPE_KEEP || (part == PART_VISION && format == T_F16)) return 0;
+    if (asked == RECIPE_KEEP || (part == CHAIN_VISION && format == T_F16)) return 0;
     return fail(why, E_USAGE,
                 "%s is %s already, and quantising it again as %s would lose what it was trained for; take the "
                 "unquantised model, leave out %s to keep such tensors, or say --requantize",
                 name, block_info(from)->name, block_info(format)->name, option);
 }
 
-int recipe_format(const struct recipe *r, enum part part, enum tensor_use use, const char *name, uint32_t from,
+int recipe_format(const struct recipe *r, enum chain part, enum tensor_use use, const char *name, uint32_t from,
                   uint64_t columns, uint32_t *out, struct err *why)
 {
     switch (use) {

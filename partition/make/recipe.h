@@ -26,7 +26,7 @@ struct recipe {
 enum tensor_use recipe_use(const char *name, uint32_t n_dims);
 
 /* E_USAGE if it is refused. Whether rows are whole blocks of a format that was asked for is left to convert_write. */
-int recipe_format(const struct recipe *r, enum part part, enum tensor_use use, const char *name, uint32_t from,
+int recipe_format(const struct recipe *r, enum chain part, enum tensor_use use, const char *name, uint32_t from,
                   uint64_t columns, uint32_t *out, struct err *why);
 
 #endif

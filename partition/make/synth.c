@@ -103,8 +103,8 @@ struct named {
 /* The order of real files: embedding, layers, final norm; then a head of its own if there is one. */
 static struct named *list_tensors(const struct synth *s, const struct model_config *c, size_t *count)
 {
-    struct share all = {0, c->layers, 0, HEAD_PARTS};
-    size_t n = share_count(all), at = 0;
+    struct part all = {0, c->layers, 0, HEAD_PARTS};
+    size_t n = part_count(CHAIN_TEXT, all), at = 0;
     struct tensor *shapes = calloc(n, sizeof *shapes);
     struct named *list = calloc(n + 1, sizeof *list);
     if (!shapes || !list) {
@@ -112,7 +112,7 @@ static struct named *list_tensors(const struct synth *s, const struct model_conf
         free(list);
         return NULL;
     }
-    share_shape(c, all, shapes);
+    text_part_shape(c, all, shapes);
     list[at] = (struct named){"token_embd.weight", shapes[n - 1]};
     list[at++].t.type = s->embedding;
     for (size_t i = 0; i < n - 2; i++, at++) {

@@ -90,18 +90,18 @@ static uint64_t attend_parts_bytes(const struct model_config *c, int threads)
     return floats(times(lines, ATTEND_SPANS * attend_part(c->head_dim)));
 }
 
-uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads)
+uint64_t head_ids_bytes(const struct model_config *c, struct part s, int threads)
 {
     const uint64_t at_once = threads < 1 ? 1 : threads < LOGIT_ROWS ? (uint64_t)threads : LOGIT_ROWS;
-    return to_64(times(times(share_words(c, s), sizeof(uint32_t)), at_once));
+    return to_64(times(times(part_words(c, s), sizeof(uint32_t)), at_once));
 }
 
-struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap,
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct part s, const struct capacity *cap,
                                    int threads)
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
     uint64_t widest = most(c->hidden, q), each = threads > 0 ? (uint64_t)threads : 1;
-    uint64_t words = ((uint64_t)share_words(c, s) + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    uint64_t words = ((uint64_t)part_words(c, s) + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     struct scratch_bytes b = {
         .stream = floats(times(cap->rows, c->hidden)),
         .rows_a = floats(times(cap->rows, most(c->hidden, most(q + 2 * kv, c->ffn)))),
@@ -112,7 +112,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s,
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
         .attend = plus(times(each, attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
-    if (share_has_head(s)) b.logits = plus(floats(times(LOGIT_ROWS, words)), head_ids_bytes(c, s, threads));
+    if (part_has_head(s)) b.logits = plus(floats(times(LOGIT_ROWS, words)), head_ids_bytes(c, s, threads));
     return b;
 }
 
@@ -122,11 +122,11 @@ static uint64_t tensor_bytes(const struct tensor *t)
     return panels_bytes(t->type, t->rows, t->cols);
 }
 
-struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads)
 {
-    struct stage_bytes b = {.runtime = RUNTIME_BYTES};
-    for (size_t i = 0; i < share_count(s); i++) b.weights = plus(b.weights, tensor_bytes(&tensors[i]));
+    struct part_bytes b = {.runtime = RUNTIME_BYTES};
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, tensor_bytes(&tensors[i]));
 
     uint64_t pages = 0;
     for (uint32_t layer = s.first; layer < s.end; layer++) pages = plus(pages, kv_pages(c, layer, cap));
@@ -139,7 +139,7 @@ struct stage_bytes stage_bytes(const struct model_config *c, struct share s, con
     b.frames = times((uint64_t)cap->in_flight + 2, frame);
     /* Rows to be scored come besides; a sequence waits for one at a time. */
     const uint64_t row = plus(times(c->hidden, sizeof(float)), SCORE_EXTRA);
-    if (share_has_head(s) && !share_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));
+    if (part_has_head(s) && !part_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));
 
     b.total = plus(plus(plus(b.weights, b.kv), plus(b.scratch, b.frames)), b.runtime);
     return b;

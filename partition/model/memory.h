@@ -20,17 +20,8 @@ struct capacity {
     uint32_t in_flight; /* micro-batches, at most */
 };
 
-struct stage_bytes {
-    uint64_t weights; /* panels and norms */
-    uint64_t kv;      /* pages of all layers of the share, f16 */
-    uint64_t scratch; /* activations of one micro-batch, what attention works with, logits of the rows that want a token */
-    uint64_t frames;  /* micro-batches waiting at the door, in and out; rows to be scored */
-    uint64_t runtime; /* program, libraries, transport: RUNTIME_BYTES */
-    uint64_t total;
-};
-
-/* `types` is the share's tensors as share_shape lists them, with their types filled in. */
-struct stage_bytes stage_bytes(const struct model_config *c, struct share s, const struct tensor *tensors,
+/* `types` is the share's tensors as text_part_shape lists them, with their types filled in. */
+struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads);
 
 /* Pages of one sequence in one layer: a global layer holds the context, a local one a ring that always has the window
@@ -51,7 +42,7 @@ struct scratch_bytes {
     uint64_t logits;  /* f32 [LOGIT_ROWS, its words rounded up to 16] and the sampler's, only with a part of the head */
 };
 #define LOGIT_ROWS 16 /* rows of the head computed at a time */
-struct scratch_bytes scratch_bytes(const struct model_config *c, struct share s, const struct capacity *cap, int threads);
+struct scratch_bytes scratch_bytes(const struct model_config *c, struct part s, const struct capacity *cap, int threads);
 
 /* Columns of the ffn whose gate and up a thread makes at a time: as many as leave both, for all rows, in its L2. A multiple
  * of the 32 columns that are quantised together. */
@@ -68,7 +59,7 @@ static inline uint64_t gate_floats(uint32_t rows)
 }
 
 /* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][words]. */
-uint64_t head_ids_bytes(const struct model_config *c, struct share s, int threads);
+uint64_t head_ids_bytes(const struct model_config *c, struct part s, int threads);
 
 /* Attention's numbers that memory depends on: see worker/kernels/kernels.h, struct attend. */
 #define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */

@@ -34,17 +34,17 @@ uint64_t vision_attend_bytes(uint32_t head_dim)
     return floats(TILE * ((uint64_t)KEYS + head_dim + (head_dim + 1) / 2));
 }
 
-uint64_t vision_floats_in(const struct vision_config *c, struct vision_share s)
+uint64_t vision_floats_in(const struct vision_config *c, struct part s)
 {
-    return (uint64_t)vision_patches(c) * (s.patches ? vision_pixels(c) : c->width);
+    return (uint64_t)vision_patches(c) * (s.front ? vision_pixels(c) : c->width);
 }
 
-uint64_t vision_floats_out(const struct vision_config *c, struct vision_share s)
+uint64_t vision_floats_out(const struct vision_config *c, struct part s)
 {
-    return s.projector ? (uint64_t)vision_tokens(c) * c->hidden : (uint64_t)vision_patches(c) * c->width;
+    return part_has_back(s) ? (uint64_t)vision_tokens(c) * c->hidden : (uint64_t)vision_patches(c) * c->width;
 }
 
-struct vision_scratch vision_scratch(const struct vision_config *c, struct vision_share s, int threads)
+struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, int threads)
 {
     const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
     const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, KEYS) / KEYS;
@@ -54,7 +54,7 @@ struct vision_scratch vision_scratch(const struct vision_config *c, struct visio
         .queries = floats(round_up(patches * c->heads, 16)) + shorts(patches * even),
         .keys = floats(places * c->heads) + shorts(places * even),
         .values = floats(round_up(pieces * c->width, 16)) + shorts(round_up(patches, 2) * c->width),
-        .tokens = s.projector ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
+        .tokens = part_has_back(s) ? floats((uint64_t)vision_tokens(c) * c->width) : 0,
         .narrow = floats(VISION_ROWS * (uint64_t)c->width),
         .wide = floats(most(VISION_ROWS * most(c->ffn, 3 * (uint64_t)c->width),
                             8 * most(c->hidden, vision_pixels(c)) + 256)), /* also the room for loading */
@@ -66,26 +66,26 @@ struct vision_scratch vision_scratch(const struct vision_config *c, struct visio
     return b;
 }
 
-uint64_t vision_tensor_bytes(const struct vision_tensor *t, enum vision_type as)
+uint64_t vision_tensor_bytes(const struct tensor *t, enum vision_type as)
 {
     struct vision_kept k = vision_kept(t, as);
     if (vision_role_is_vector(t->role) || t->role == V_POSITIONS) return floats((uint64_t)k.rows * k.cols);
     return panels_bytes(k.type, k.rows, k.cols);
 }
 
-struct vision_bytes vision_bytes(const struct vision_config *c, struct vision_share s,
-                                 const struct vision_tensor *tensors, enum vision_type as, uint32_t in_flight,
+struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s,
+                                 const struct tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads)
 {
-    struct vision_bytes b = {.scratch = vision_scratch(c, s, threads).total};
-    for (size_t i = 0; i < vision_share_count(s); i++) b.weights += vision_tensor_bytes(&tensors[i], as);
+    struct part_bytes b = {.scratch = vision_scratch(c, s, threads).total};
+    for (size_t i = 0; i < part_count(CHAIN_VISION, s); i++) b.weights += vision_tensor_bytes(&tensors[i], as);
     uint64_t frame = floats(most(vision_floats_in(c, s), vision_floats_out(c, s))) + FRAME_EXTRA;
     b.frames = ((uint64_t)in_flight + 2) * frame;
     b.total = b.weights + b.scratch + b.frames;
     return b;
 }
 
-void vision_bytes_alone(struct vision_bytes *b)
+void vision_bytes_alone(struct part_bytes *b)
 {
     b->total += RUNTIME_BYTES - b->runtime;
     b->runtime = RUNTIME_BYTES;

@@ -10,24 +10,16 @@
 
 #define VISION_ROWS 128 /* of a picture, that one thread takes through a layer at a time */
 
-struct vision_bytes {
-    uint64_t weights; /* panels, biases, norms, position rows */
-    uint64_t scratch; /* for one picture */
-    uint64_t frames;  /* pictures waiting at the door, in and out */
-    uint64_t runtime; /* program and libraries, where no text stage counts them already */
-    uint64_t total;
-};
-
-/* `tensors` is the share's tensors as vision_share_shape lists them, with their types filled in. */
-struct vision_bytes vision_bytes(const struct vision_config *c, struct vision_share s,
-                                 const struct vision_tensor *tensors, enum vision_type as, uint32_t in_flight,
+/* `tensors` is the share's tensors as vision_part_shape lists them, with their types filled in. */
+struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s,
+                                 const struct tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads);
 
 /* For a worker without text layers: adds RUNTIME_BYTES. */
-void vision_bytes_alone(struct vision_bytes *b);
+void vision_bytes_alone(struct part_bytes *b);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */
-uint64_t vision_tensor_bytes(const struct vision_tensor *t, enum vision_type as);
+uint64_t vision_tensor_bytes(const struct tensor *t, enum vision_type as);
 
 /* Scratch, split as the stage carves it up; all in bytes, each rounded up to 64. */
 struct vision_scratch {
@@ -43,13 +35,13 @@ struct vision_scratch {
     uint64_t attend;  /* what one call of vision_attend needs */
     uint64_t total;
 };
-struct vision_scratch vision_scratch(const struct vision_config *c, struct vision_share s, int threads);
+struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, int threads);
 
 /* Bytes of scratch of one call of vision_attend (worker/kernels/kernels.h). */
 uint64_t vision_attend_bytes(uint32_t head_dim);
 
 /* Floats a stage takes and gives for one picture. */
-uint64_t vision_floats_in(const struct vision_config *c, struct vision_share s);
-uint64_t vision_floats_out(const struct vision_config *c, struct vision_share s);
+uint64_t vision_floats_in(const struct vision_config *c, struct part s);
+uint64_t vision_floats_out(const struct vision_config *c, struct part s);
 
 #endif

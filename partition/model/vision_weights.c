@@ -64,39 +64,33 @@ static uint32_t size_of(const struct vision_config *c, enum size size)
     return 0;
 }
 
-static struct vision_tensor shape_of(const struct vision_config *c, enum vision_role role, uint32_t layer)
+static struct tensor shape_of(const struct vision_config *c, enum vision_role role, uint32_t layer)
 {
-    return (struct vision_tensor){.role = role, .layer = layer, .type = T_F32, .rows = size_of(c, roles[role].rows),
+    return (struct tensor){.chain = CHAIN_VISION, .role = role, .layer = layer, .type = T_F32, .rows = size_of(c, roles[role].rows),
                                   .cols = size_of(c, roles[role].cols)};
 }
 
 /* ---- shares ---- */
 
-size_t vision_share_count(struct vision_share s)
+void vision_part_shape(const struct vision_config *c, struct part s, struct tensor *out)
 {
-    return (size_t)(s.end - s.first) * V_LAYER_ROLES + (s.patches ? V_POST - V_PATCH : 0) +
-           (s.projector ? V_ROLES - V_POST : 0);
-}
-
-void vision_share_shape(const struct vision_config *c, struct vision_share s, struct vision_tensor *out)
-{
-    for (int role = V_PATCH; s.patches && role < V_POST; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
+    for (int role = V_PATCH; s.front && role < V_POST; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
     for (uint32_t layer = s.first; layer < s.end; layer++)
         for (int role = 0; role < V_LAYER_ROLES; role++) *out++ = shape_of(c, (enum vision_role)role, layer);
-    for (int role = V_POST; s.projector && role < V_ROLES; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
+    for (int role = V_POST; part_has_back(s) && role < V_ROLES; role++) *out++ = shape_of(c, (enum vision_role)role, 0);
 }
 
-void vision_share_tensors(const struct vision_model *m, struct vision_share s, struct vision_tensor *out)
+void vision_part_tensors(const struct vision_model *m, struct part s, struct tensor *out)
 {
     size_t layers = (size_t)(s.end - s.first) * V_LAYER_ROLES;
-    for (int role = V_PATCH; s.patches && role < V_POST; role++) *out++ = m->rest[role - V_LAYER_ROLES];
+    for (int role = V_PATCH; s.front && role < V_POST; role++) *out++ = m->rest[role - V_LAYER_ROLES];
     memcpy(out, m->layer_tensors + (size_t)s.first * V_LAYER_ROLES, layers * sizeof *out);
     out += layers;
-    for (int role = V_POST; s.projector && role < V_ROLES; role++) *out++ = m->rest[role - V_LAYER_ROLES];
+    for (int role = V_POST; part_has_back(s) && role < V_ROLES; role++) *out++ = m->rest[role - V_LAYER_ROLES];
 }
 
 /* Which number formats a role may have; rows of blocks must be whole. */
-static bool type_is_possible(const struct vision_tensor *t)
+static bool type_is_possible(const struct tensor *t)
 {
     if (vision_role_is_vector(t->role)) return t->type == T_F32;
     if (t->type == T_F32 || t->type == T_F16 || t->type == T_BF16) return true;
@@ -104,20 +98,20 @@ static bool type_is_possible(const struct vision_tensor *t)
     return block_row_bytes(t->type, t->cols) != 0;
 }
 
-int vision_share_check(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+int vision_part_check(const struct vision_config *c, struct part s, const struct tensor *tensors,
                        struct err *why)
 {
-    if (s.first > s.end || s.end > c->layers || (s.patches && s.first != 0) || (s.projector && s.end != c->layers) ||
-        (s.first == s.end && !s.patches && !s.projector))
+    if (s.first > s.end || s.end > c->layers || (s.front && s.first != 0) || (part_has_back(s) && s.end != c->layers) ||
+        (s.first == s.end && !s.front && !part_has_back(s)))
         return fail(why, E_WIRE, "a stage of vision layers %u to %u of %u%s%s cannot be", s.first, s.end, c->layers,
-                    s.patches ? " with patches" : "", s.projector ? " with projector" : "");
-    size_t n = vision_share_count(s);
-    struct vision_tensor *wanted = calloc(n, sizeof *wanted);
+                    s.front ? " with patches" : "", part_has_back(s) ? " with projector" : "");
+    size_t n = part_count(CHAIN_VISION, s);
+    struct tensor *wanted = calloc(n, sizeof *wanted);
     if (!wanted) return fail(why, E_MEMORY, "no memory for a list of %zu tensors", n);
-    vision_share_shape(c, s, wanted);
+    vision_part_shape(c, s, wanted);
     int code = 0;
     for (size_t i = 0; i < n && !code; i++) {
-        const struct vision_tensor *t = &tensors[i], *w = &wanted[i];
+        const struct tensor *t = &tensors[i], *w = &wanted[i];
         if (t->role != w->role || t->layer != w->layer || t->rows != w->rows || t->cols != w->cols)
             code = fail(why, E_WIRE, "tensor %zu of the vision share should be %s of layer %u, [%u, %u]; it is another",
                         i, roles[w->role].name, w->layer, w->rows, w->cols);
@@ -129,7 +123,7 @@ int vision_share_check(const struct vision_config *c, struct vision_share s, con
     return code;
 }
 
-struct vision_kept vision_kept(const struct vision_tensor *t, enum vision_type as)
+struct vision_kept vision_kept(const struct tensor *t, enum vision_type as)
 {
     const bool floats = t->type == T_F32 || t->type == T_F16 || t->type == T_BF16;
     if (t->role == V_PROJECTION) return (struct vision_kept){floats ? t->type : T_F32, t->cols, t->rows};
@@ -150,7 +144,7 @@ static void name_of(char out[80], enum vision_role role, uint32_t layer, bool sw
     else snprintf(out, 80, "%s", roles[role].name);
 }
 
-static int check_dims(const char *path, const struct gguf_tensor *found, const struct vision_tensor *t, uint32_t patch,
+static int check_dims(const char *path, const struct gguf_tensor *found, const struct tensor *t, uint32_t patch,
                       struct err *why)
 {
     uint64_t wanted[4] = {t->cols, t->rows, 1, 1};
@@ -168,7 +162,7 @@ static int check_dims(const char *path, const struct gguf_tensor *found, const s
     return 0;
 }
 
-static int bind(struct vision_tensor *t, const struct vision_model *m, bool swapped, struct err *why)
+static int bind(struct tensor *t, const struct vision_model *m, bool swapped, struct err *why)
 {
     char name[80];
     name_of(name, t->role, t->layer, swapped);

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "partition/format/blocks.h"
+#include "partition/model/part.h"
 #include "partition/model/vision_config.h"
 
 #include <stdbool.h>
@@ -21,40 +22,23 @@ enum vision_role {
     V_ROLES
 };
 
-/* One tensor. A matrix [rows, cols] does y = W x, but for the projection: its file rows are its inputs. */
-struct vision_tensor {
-    enum vision_role role;
-    uint32_t layer;      /* 0 outside of layers */
-    uint32_t type;       /* enum tensor_type, in the file */
-    uint32_t rows, cols; /* as in the file: rows in order, block_row_bytes each */
-    const uint8_t *data; /* NULL where the file is not at hand */
-};
-
 struct vision_model {
     struct gguf *file;
     struct vision_config config;
-    struct vision_tensor *layer_tensors; /* [layers * V_LAYER_ROLES] */
-    struct vision_tensor rest[V_ROLES - V_LAYER_ROLES];
+    struct tensor *layer_tensors; /* [layers * V_LAYER_ROLES] */
+    struct tensor rest[V_ROLES - V_LAYER_ROLES];
     struct hash128 fingerprint;
 };
 
 int vision_open(struct vision_model **out, const char *path, struct err *why);
 void vision_close(struct vision_model **model); /* sets *model to NULL; NULL is fine */
 
-/* A stage's share: layers first..end-1; with the first the way from pixels to rows, with the last the way to the text. */
-struct vision_share {
-    uint32_t first, end;
-    bool patches;   /* patch embedding and position rows: input is pixels */
-    bool projector; /* last norm, pooling, norm, matrix: output is rows of the text model */
-};
-
 /* Order of tensors: patch embedding, layers ascending, projector. */
-size_t vision_share_count(struct vision_share s);
-void vision_share_shape(const struct vision_config *c, struct vision_share s, struct vision_tensor *out); /* type 0 but for vectors, no data */
-void vision_share_tensors(const struct vision_model *m, struct vision_share s, struct vision_tensor *out);
+void vision_part_shape(const struct vision_config *c, struct part s, struct tensor *out); /* type 0 but for vectors, no data */
+void vision_part_tensors(const struct vision_model *m, struct part s, struct tensor *out);
 
 /* A description that came from the wire: first, end, roles, shapes and types must be possible. E_WIRE. */
-int vision_share_check(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+int vision_part_check(const struct vision_config *c, struct part s, const struct tensor *tensors,
                        struct err *why);
 
 const char *vision_role_name(enum vision_role role); /* "attn_q.weight" as in the file's tensor names */
@@ -68,6 +52,6 @@ enum vision_type { VISION_AS_FILE, VISION_Q8_0 };
 struct vision_kept {
     uint32_t type, rows, cols;
 };
-struct vision_kept vision_kept(const struct vision_tensor *t, enum vision_type as);
+struct vision_kept vision_kept(const struct tensor *t, enum vision_type as);
 
 #endif

@@ -58,36 +58,31 @@ static uint32_t size_of(const struct model_config *c, enum size size)
 
 static struct tensor shape_of(const struct model_config *c, enum role role, uint32_t layer)
 {
-    return (struct tensor){.role = role, .layer = layer, .type = role_is_norm(role) ? T_F32 : 0,
+    return (struct tensor){.chain = CHAIN_TEXT, .role = role, .layer = layer, .type = role_is_norm(role) ? T_F32 : 0,
                            .rows = size_of(c, roles[role].rows), .cols = size_of(c, roles[role].cols)};
 }
 
 /* ---- shares ---- */
 
-size_t share_count(struct share s)
-{
-    return (size_t)(s.end - s.first) * W_LAYER_ROLES + (share_has_head(s) ? 2 : 0);
-}
-
-void share_shape(const struct model_config *c, struct share s, struct tensor *out)
+void text_part_shape(const struct model_config *c, struct part s, struct tensor *out)
 {
     for (uint32_t layer = s.first; layer < s.end; layer++)
         for (int role = 0; role < W_LAYER_ROLES; role++) *out++ = shape_of(c, (enum role)role, layer);
-    if (!share_has_head(s)) return;
+    if (!part_has_head(s)) return;
     *out++ = shape_of(c, W_OUTPUT_NORM, 0);
     *out = shape_of(c, W_HEAD, 0);
-    out->rows = share_words(c, s);
+    out->rows = part_words(c, s);
 }
 
-void share_tensors(const struct model *m, struct share s, struct tensor *out)
+void text_part_tensors(const struct model *m, struct part s, struct tensor *out)
 {
     size_t layers = (size_t)(s.end - s.first) * W_LAYER_ROLES;
     memcpy(out, m->layer_tensors + (size_t)s.first * W_LAYER_ROLES, layers * sizeof *out);
-    if (!share_has_head(s)) return;
+    if (!part_has_head(s)) return;
     out[layers] = m->output_norm;
     out[layers + 1] = m->head;
-    out[layers + 1].rows = share_words(&m->config, s);
-    out[layers + 1].data += share_word(&m->config, s) * block_row_bytes(m->head.type, m->head.cols);
+    out[layers + 1].rows = part_words(&m->config, s);
+    out[layers + 1].data += part_first_word(&m->config, s) * block_row_bytes(m->head.type, m->head.cols);
 }
 
 /* ---- a file's tensors ---- */

@@ -7,6 +7,7 @@
 #define PARTITION_MODEL_WEIGHTS_H
 
 #include "partition/format/blocks.h"
+#include "partition/model/part.h"
 #include "partition/model/config.h"
 
 enum role {
@@ -16,15 +17,6 @@ enum role {
     W_OUTPUT_NORM = W_LAYER_ROLES,
     W_HEAD, /* output.weight if the file has one, else token_embd.weight */
     W_ROLES
-};
-
-/* One tensor of a share. Rows are output rows; a norm is one row. */
-struct tensor {
-    enum role role;
-    uint32_t layer;      /* 0 for the head's two */
-    uint32_t type;       /* enum tensor_type */
-    uint32_t rows, cols; /* a matrix written [rows, cols] does y = W x */
-    const uint8_t *data; /* rows in order, block_row_bytes each; NULL where the file is not at hand */
 };
 
 struct model {
@@ -53,49 +45,42 @@ static inline uint32_t head_word(uint32_t vocab, uint32_t part)
     return word < vocab ? (uint32_t)word : vocab;
 }
 
-/* A stage's share: layers first..end-1, and these parts of the head. */
-struct share {
-    uint32_t first, end;
-    uint32_t part, part_end; /* equal: none */
-};
-
-static inline bool share_has_head(struct share s)
+static inline bool part_has_head(struct part s)
 {
-    return s.part < s.part_end;
+    return part_has_back(s);
 }
 
-static inline bool share_has_whole_head(struct share s)
+static inline bool part_has_whole_head(struct part s)
 {
-    return s.part == 0 && s.part_end == HEAD_PARTS;
+    return s.back == 0 && s.back_end == HEAD_PARTS;
 }
 
 /* The first of its words, and how many. */
-static inline uint32_t share_word(const struct model_config *c, struct share s)
+static inline uint32_t part_first_word(const struct model_config *c, struct part s)
 {
-    return head_word(c->vocab, s.part);
+    return head_word(c->vocab, s.back);
 }
-static inline uint32_t share_words(const struct model_config *c, struct share s)
+static inline uint32_t part_words(const struct model_config *c, struct part s)
 {
-    return head_word(c->vocab, s.part_end) - head_word(c->vocab, s.part);
+    return head_word(c->vocab, s.back_end) - head_word(c->vocab, s.back);
 }
 
 /* How many of its parts have words. */
-static inline uint32_t share_parts(const struct model_config *c, struct share s)
+static inline uint32_t part_head_parts(const struct model_config *c, struct part s)
 {
-    return share_has_head(s) ? (share_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
+    return part_has_head(s) ? (part_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
 }
 
 /* False for a share that cannot be: it has nothing, too much, or a part without words. */
-static inline bool share_can_be(const struct model_config *c, struct share s)
+static inline bool text_part_possible(const struct model_config *c, struct part s)
 {
     const bool layers = s.first <= s.end && s.end <= c->layers;
-    const bool parts = s.part <= s.part_end && s.part_end <= HEAD_PARTS;
-    return layers && parts && (s.first < s.end || share_has_head(s)) && (!share_has_head(s) || share_words(c, s) > 0);
+    const bool parts = s.back <= s.back_end && s.back_end <= HEAD_PARTS;
+    return layers && parts && (s.first < s.end || part_has_head(s)) && (!part_has_head(s) || part_words(c, s) > 0);
 }
 
-size_t share_count(struct share s);                                  /* of tensors */
-void share_shape(const struct model_config *c, struct share s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
-void share_tensors(const struct model *m, struct share s, struct tensor *out);      /* the whole description, with data */
+void text_part_shape(const struct model_config *c, struct part s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
+void text_part_tensors(const struct model *m, struct part s, struct tensor *out);      /* the whole description, with data */
 
 const char *role_name(enum role role); /* "attn_q" as in the file's tensor names */
 /* As in a file: "blk.3.attn_q.weight"; of the head "output.weight", though a tied head is found as token_embd.weight. */

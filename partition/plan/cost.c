@@ -30,11 +30,11 @@ struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uin
     return w;
 }
 
-struct item_work head_work(const struct model_shape *shape, struct share s)
+struct item_work head_work(const struct model_shape *shape, struct part s)
 {
     struct item_work w = {0};
     struct tensor t = shape->head;
-    t.rows = share_words(&shape->config, s);
+    t.rows = part_words(&shape->config, s);
     add_matrix(&w, &t);
     return w;
 }
@@ -64,7 +64,7 @@ uint32_t decode_groups(const struct capacity *cap)
     return groups < cap->in_flight ? groups : cap->in_flight;
 }
 
-static double seconds(const struct model_shape *shape, struct share s, const struct capacity *cap, double rows,
+static double seconds(const struct model_shape *shape, struct part s, const struct capacity *cap, double rows,
                       double head_rows)
 {
     double sum = 0;
@@ -72,17 +72,17 @@ static double seconds(const struct model_shape *shape, struct share s, const str
         struct item_work w = layer_work(shape, layer, cap->context / 2);
         sum += item_seconds(&w, rows);
     }
-    if (!share_has_head(s)) return sum;
+    if (!part_has_head(s)) return sum;
     struct item_work w = head_work(shape, s);
     return sum + item_seconds(&w, head_rows);
 }
 
-double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap)
+double decode_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
     return seconds(shape, s, cap, decode_rows(cap), decode_rows(cap));
 }
 
-double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap)
+double prefill_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
     return seconds(shape, s, cap, cap->rows, 1);
 }
@@ -98,10 +98,10 @@ double lap_seconds(const struct model_shape *shape, const struct plan *plan, con
 {
     double layers = 0, head = 0;
     for (int i = 0; i < plan->stages; i++) {
-        const struct share s = plan->stage[i].share;
+        const struct part s = plan->stage[i].share;
         const double power = offer_power(&offers[i]);
-        layers += decode_seconds(shape, (struct share){s.first, s.end, 0, 0}, cap) / power;
-        head = larger(head, decode_seconds(shape, (struct share){0, 0, s.part, s.part_end}, cap) / power);
+        layers += decode_seconds(shape, (struct part){s.first, s.end, 0, 0}, cap) / power;
+        head = larger(head, decode_seconds(shape, (struct part){0, 0, s.back, s.back_end}, cap) / power);
     }
     return layers + head;
 }

@@ -28,7 +28,7 @@ struct item_work {
 
 /* `position` is that of the rows: how much there is to look back at. */
 struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uint32_t position);
-struct item_work head_work(const struct model_shape *shape, struct share s); /* of the parts that the share has */
+struct item_work head_work(const struct model_shape *shape, struct part s); /* of the parts that the share has */
 
 /* Seconds for `rows` rows of an item on one nominal thread. */
 double item_seconds(const struct item_work *w, double rows);
@@ -39,8 +39,8 @@ uint32_t decode_groups(const struct capacity *cap); /* so many of them are under
 
 /* Seconds of one micro-batch on one nominal thread, half-way through the context: one with an even group of tokens, and
  * one full of prompt rows, of which the head computes one. */
-double decode_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
-double prefill_seconds(const struct model_shape *shape, struct share s, const struct capacity *cap);
+double decode_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap);
+double prefill_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap);
 
 /* Seconds of a decode micro-batch once through all stages, each at its worker's speed: the layers one after the other, and the
  * head's parts at the same time, so of these the largest. */

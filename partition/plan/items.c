@@ -14,18 +14,18 @@ static uint64_t picoseconds(double seconds)
     return t < 1 ? 1 : t > TIME_MOST ? (uint64_t)TIME_MOST : (uint64_t)t;
 }
 
-typedef double measure(const struct model_shape *, struct share, const struct capacity *);
+typedef double measure(const struct model_shape *, struct part, const struct capacity *);
 
 static void sum_layers(struct times *t, const struct items *it, measure *seconds)
 {
     for (uint32_t i = 0; i < it->layers; i++)
-        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct share){i, i + 1, 0, 0}, it->capacity));
+        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct part){i, i + 1, 0, 0}, it->capacity));
 }
 
 static void sum_parts(struct times *t, const struct items *it, measure *seconds)
 {
     for (uint32_t p = 0; p < HEAD_PARTS; p++) {
-        const struct share one = {0, 0, p, p + 1};
+        const struct part one = {0, 0, p, p + 1};
         const bool words = p < it->parts;
         t->part[p + 1] = t->part[p] + (words ? picoseconds(seconds(it->shape, one, it->capacity)) : 0);
     }
@@ -61,7 +61,7 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
     memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
     it.tensors[in_layers] = shape->output_norm;
     it.tensors[in_layers + 1] = shape->head;
-    it.parts = share_parts(&shape->config, (struct share){.part_end = HEAD_PARTS});
+    it.parts = part_head_parts(&shape->config, (struct part){.back_end = HEAD_PARTS});
     take_times(&it);
     *out = it;
     return 0;
@@ -76,18 +76,18 @@ void items_close(struct items *it)
     *it = (struct items){0};
 }
 
-struct stage_bytes items_bytes(const struct items *it, struct share s, const struct worker_offer *offer)
+struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer)
 {
     const struct model_config *c = &it->shape->config;
     const size_t in_share = (size_t)(s.end - s.first) * W_LAYER_ROLES, in_layers = (size_t)it->layers * W_LAYER_ROLES;
     memcpy(it->list, it->tensors + (size_t)s.first * W_LAYER_ROLES, in_share * sizeof *it->list);
     memcpy(it->list + in_share, it->tensors + in_layers, 2 * sizeof *it->list);
-    it->list[in_share + 1].rows = share_words(c, s);
-    return stage_bytes(c, s, it->list, it->capacity, offer->threads > 0 ? offer->threads : 1);
+    it->list[in_share + 1].rows = part_words(c, s);
+    return text_part_bytes(c, s, it->list, it->capacity, offer->threads > 0 ? offer->threads : 1);
 }
 
-double items_seconds(const struct times *t, struct share s, const struct worker_offer *offer)
+double items_seconds(const struct times *t, struct part s, const struct worker_offer *offer)
 {
-    const uint64_t sum = t->layer[s.end] - t->layer[s.first] + t->part[s.part_end] - t->part[s.part];
+    const uint64_t sum = t->layer[s.end] - t->layer[s.first] + t->part[s.back_end] - t->part[s.back];
     return (double)sum / PICOSECONDS / offer_power(offer);
 }

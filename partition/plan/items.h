@@ -36,11 +36,11 @@ struct items {
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why);
 void items_close(struct items *it);
 
-struct stage_bytes items_bytes(const struct items *it, struct share s, const struct worker_offer *offer);
-double items_seconds(const struct times *t, struct share s, const struct worker_offer *offer);
+struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer);
+double items_seconds(const struct times *t, struct part s, const struct worker_offer *offer);
 
 /* The plan in which worker i gets shares[i]. Memory is not looked at. */
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct share *shares,
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct part *shares,
                int workers);
 
 /* E_USAGE unless that many workers can have something each. */

@@ -17,33 +17,33 @@ struct model_shape model_shape(const struct model *m)
                                 .output_norm = m->output_norm, .head = m->head};
 }
 
-char *show_share(char out[64], struct share s)
+char *show_part(char out[64], struct part s)
 {
     char layers[32], head[28];
     if (s.end == s.first + 1) snprintf(layers, sizeof layers, "layer %u", s.first);
     else snprintf(layers, sizeof layers, "layers %u-%u", s.first, s.end - 1);
-    if (share_has_whole_head(s)) snprintf(head, sizeof head, "the head");
-    else snprintf(head, sizeof head, "%u/%d of the head", s.part_end - s.part, HEAD_PARTS);
-    if (!share_has_head(s)) snprintf(out, 64, "%s", s.first == s.end ? "nothing" : layers);
+    if (part_has_whole_head(s)) snprintf(head, sizeof head, "the head");
+    else snprintf(head, sizeof head, "%u/%d of the head", s.back_end - s.back, HEAD_PARTS);
+    if (!part_has_head(s)) snprintf(out, 64, "%s", s.first == s.end ? "nothing" : layers);
     else if (s.first == s.end) snprintf(out, 64, "%s", head);
     else snprintf(out, 64, "%s and %s", layers, head);
     return out;
 }
 
-char *show_share_briefly(char out[32], struct share s)
+char *show_part_briefly(char out[32], struct part s)
 {
     char head[16] = "head";
-    if (!share_has_whole_head(s)) snprintf(head, sizeof head, "%u/%d", s.part_end - s.part, HEAD_PARTS);
+    if (!part_has_whole_head(s)) snprintf(head, sizeof head, "%u/%d", s.back_end - s.back, HEAD_PARTS);
     if (s.first == s.end) snprintf(out, 32, "%s", head);
-    else if (!share_has_head(s)) snprintf(out, 32, "%u-%u", s.first, s.end - 1);
+    else if (!part_has_head(s)) snprintf(out, 32, "%u-%u", s.first, s.end - 1);
     else snprintf(out, 32, "%u-%u + %s", s.first, s.end - 1, head);
     return out;
 }
 
-void share_write_json(FILE *to, struct share s)
+void part_write_json(FILE *to, struct part s)
 {
-    fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, share_has_whole_head(s) ? "true" : "false");
-    if (share_has_head(s)) fprintf(to, ", \"parts\": [%u, %u]", s.part, s.part_end);
+    fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, part_has_whole_head(s) ? "true" : "false");
+    if (part_has_head(s)) fprintf(to, ", \"parts\": [%u, %u]", s.back, s.back_end);
 }
 
 /* Two programs that run parts of one model must have the same sizes, formats, cuts and capacities; anything else shows
@@ -62,14 +62,14 @@ static uint64_t plan_hash(const struct plan *p, const struct items *it)
     for (int i = 0; i < p->stages; i++) {
         h = hash_fold(h, p->stage[i].share.first);
         h = hash_fold(h, p->stage[i].share.end);
-        h = hash_fold(h, p->stage[i].share.part);
-        h = hash_fold(h, p->stage[i].share.part_end);
+        h = hash_fold(h, p->stage[i].share.back);
+        h = hash_fold(h, p->stage[i].share.back_end);
     }
     for (size_t i = 0; i < (size_t)it->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
     return h;
 }
 
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct share *shares,
+void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct part *shares,
                int workers)
 {
     *out = (struct plan){.stages = workers, .capacity = *it->capacity};
@@ -136,8 +136,8 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
         snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
     return fail(why, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
                 show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
-                show_share(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
-                plan->capacity.context, s->share.end == s->share.first + !share_has_head(s->share) ? "s" : "",
+                show_part(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
+                plan->capacity.context, s->share.end == s->share.first + !part_has_head(s->share) ? "s" : "",
                 show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
 }
 
@@ -169,20 +169,20 @@ static int check_parts(const struct cut *cuts, int workers, struct err *why)
     return 0;
 }
 
-int plan_read_cuts(struct share *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
+int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
 {
     uint32_t layer = 0, part = 0;
     TRY(check_layers(c, cuts, workers, why));
     TRY(check_parts(cuts, workers, why));
     for (int i = 0; i < workers; i++) {
-        out[i] = (struct share){.first = layer, .end = layer + cuts[i].layers};
-        if (cuts[i].parts) out[i].part = part, out[i].part_end = part + cuts[i].parts;
+        out[i] = (struct part){.first = layer, .end = layer + cuts[i].layers};
+        if (cuts[i].parts) out[i].back = part, out[i].back_end = part + cuts[i].parts;
         layer += cuts[i].layers;
         part += cuts[i].parts;
-        if (!share_can_be(c, out[i]))
+        if (!text_part_possible(c, out[i]))
             return fail(why, E_USAGE,
                         "the split gives worker %d %u sixteenths of the head without a word: a vocabulary of %u fills %u "
-                        "of %d", i + 1, cuts[i].parts, c->vocab, share_parts(c, (struct share){.part_end = HEAD_PARTS}), HEAD_PARTS);
+                        "of %d", i + 1, cuts[i].parts, c->vocab, part_head_parts(c, (struct part){.back_end = HEAD_PARTS}), HEAD_PARTS);
     }
     return 0;
 }
@@ -190,11 +190,11 @@ int plan_read_cuts(struct share *out, const struct model_config *c, const struct
 static int by_hand(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct cut *cuts,
                    int workers, struct err *why)
 {
-    struct share shares[MAX_STAGES];
+    struct part shares[MAX_STAGES];
     TRY(plan_check_workers(it, workers, why));
     TRY(plan_read_cuts(shares, &it->shape->config, cuts, workers, why));
     for (int i = 0; i < workers - 1; i++)
-        if (it->shape->whole_head && share_has_head(shares[i]))
+        if (it->shape->whole_head && part_has_head(shares[i]))
             return fail(why, E_USAGE,
                         "the split gives worker %d %u sixteenths of the head; all 16 must be with the last one because all "
                         "scores of a row are wanted in one place", i + 1, cuts[i].parts);

@@ -35,8 +35,8 @@ struct model_shape {
 struct model_shape model_shape(const struct model *m); /* the head may be divided */
 
 struct stage_plan {
-    struct share share;
-    struct stage_bytes bytes;
+    struct part share;
+    struct part_bytes bytes;
     double cost;     /* modelled seconds of the micro-batch that is balanced, on one thread of speed 1: see cost.h */
     double expected; /* cost / (speed * threads) */
 };
@@ -66,14 +66,14 @@ int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct
                  const struct cut *cuts, int workers, const struct capacity *capacity, struct err *why);
 
 /* The shares of cuts, for who has no use for a plan. E_USAGE says what is placed twice, or not at all. */
-int plan_read_cuts(struct share *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
+int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
 
 /* "layers 0-11", "layers 23-33 and the head", "layers 0-16 and 8/16 of the head", "the head" into `out`; returns out. */
-char *show_share(char out[64], struct share s);
+char *show_part(char out[64], struct part s);
 /* The same for a narrow column: "0-16 + 8/16", "23-33 + head", "head". */
-char *show_share_briefly(char out[32], struct share s);
+char *show_part_briefly(char out[32], struct part s);
 /* "first", "end", "head" and "parts" as plan_json.h has them, without braces. */
-void share_write_json(FILE *to, struct share s);
+void part_write_json(FILE *to, struct part s);
 
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);

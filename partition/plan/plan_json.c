@@ -26,7 +26,7 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
         fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
         json_print_text(to, offers[i].name);
         fprintf(to, ", ");
-        share_write_json(to, s->share);
+        part_write_json(to, s->share);
         fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
                 s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
     }
@@ -48,9 +48,9 @@ static int read_worker(struct json *j, char out[64])
     return 0;
 }
 
-static int read_parts(struct json *j, struct share *s)
+static int read_parts(struct json *j, struct part *s)
 {
-    uint32_t *to[] = {&s->part, &s->part_end};
+    uint32_t *to[] = {&s->back, &s->back_end};
     int n = 0;
     TRY(json_array(j));
     while (json_item(j)) {
@@ -58,14 +58,14 @@ static int read_parts(struct json *j, struct share *s)
         TRY(json_u32(j, 0, HEAD_PARTS, to[n++]));
     }
     TRY(json_done(j));
-    return n == 2 && s->part < s->part_end ? 0 : json_fail(j, "\"parts\" of a stage are not two rising numbers");
+    return n == 2 && s->back < s->back_end ? 0 : json_fail(j, "\"parts\" of a stage are not two rising numbers");
 }
 
 struct seen {
     bool first, end, head, parts;
 };
 
-static int read_stage(struct json *j, struct share *s, char worker[64])
+static int read_stage(struct json *j, struct part *s, char worker[64])
 {
     struct json_text key;
     struct seen seen = {0};
@@ -86,8 +86,8 @@ static int read_stage(struct json *j, struct share *s, char worker[64])
     TRY(json_done(j));
     if (!seen.first || !seen.end || (!seen.head && !seen.parts))
         return json_fail(j, "a stage lacks \"first\", \"end\" or \"head\"");
-    if (!seen.parts) s->part_end = whole ? HEAD_PARTS : 0;
-    if (seen.head && whole != share_has_whole_head(*s))
+    if (!seen.parts) s->back_end = whole ? HEAD_PARTS : 0;
+    if (seen.head && whole != part_has_whole_head(*s))
         return json_fail(j, "\"head\" and \"parts\" of a stage say different things");
     return 0;
 }
@@ -153,16 +153,16 @@ int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from
     if (p->layers && p->layers != layers)
         return fail(why, E_USAGE, "%s is for a model of %u layers, this one has %u", from, p->layers, layers);
     for (int i = 0; i < p->stages; i++) {
-        const struct share s = p->share[i];
+        const struct part s = p->share[i];
         const bool last = i == p->stages - 1;
-        if (s.first != at || s.end < s.first || s.end > layers || (s.first == s.end && !(last && share_has_head(s))))
+        if (s.first != at || s.end < s.first || s.end > layers || (s.first == s.end && !(last && part_has_head(s))))
             return fail(why, E_USAGE,
                         "%s: stage %d has layers %u to %u; wanted runs of layers in order, here from %u on, and only in the "
                         "last perhaps none", from, i + 1, s.first, s.end, at);
-        if (share_has_head(s) && s.part != part)
+        if (part_has_head(s) && s.back != part)
             return fail(why, E_USAGE, "%s: stage %d has %s from part %u on; wanted runs of parts in order, here from %u on",
-                        from, i + 1, show_share(share, s), s.part, part);
-        if (share_has_head(s)) part = s.part_end;
+                        from, i + 1, show_part(share, s), s.back, part);
+        if (part_has_head(s)) part = s.back_end;
         at = s.end;
     }
     if (at != layers) return fail(why, E_USAGE, "%s places %u layers, the model has %u", from, at, layers);

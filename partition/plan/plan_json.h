@@ -20,7 +20,7 @@
 
 struct plan_file {
     int stages;
-    struct share share[MAX_STAGES];
+    struct part share[MAX_STAGES];
     char worker[MAX_STAGES][64]; /* printable; empty if not said */
     bool has_fingerprint;
     struct hash128 fingerprint;

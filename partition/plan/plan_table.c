@@ -30,7 +30,7 @@ static double slowest(const struct plan *plan)
     return t;
 }
 
-static struct sums stage_sums(const struct stage_bytes *b)
+static struct sums stage_sums(const struct part_bytes *b)
 {
     return (struct sums){b->weights, b->kv, b->scratch + b->frames, b->runtime, b->total, 0};
 }
@@ -43,7 +43,7 @@ static void print_stage(FILE *to, const struct plan *plan, int i, const struct w
     snprintf(ms, sizeof ms, "%.*f ms", s->expected < 0.01 ? 3 : 1, s->expected * 1e3);
     snprintf(load, sizeof load, "%.0f%%", 100 * s->expected / slowest(plan));
     if (offer->memory) show_bytes(limit, offer->memory);
-    print_line(to, number, offer->name, show_share(share, s->share), stage_sums(&s->bytes), limit, ms, load);
+    print_line(to, number, offer->name, show_part(share, s->share), stage_sums(&s->bytes), limit, ms, load);
 }
 
 static struct sums coordinator_sums(const struct plan *plan, const struct model_config *c)

@@ -24,7 +24,7 @@ int routes_of(struct routes *out, const struct plan *text, const struct vision_p
     out->see = calloc((size_t)vision->workers + 1, sizeof *out->see);
     if (!out->see) return fail(why, E_MEMORY, "no memory for the routes of pictures");
     for (int i = 0; i < vision->workers; i++)
-        if (vision->stage[i].used && vision->stage[i].share.patches) follow(&out->see[out->n_see++], vision, i);
+        if (vision->stage[i].used && vision->stage[i].share.front) follow(&out->see[out->n_see++], vision, i);
     return 0;
 }
 

@@ -69,10 +69,10 @@ static bool fits(const struct search *s, uint32_t worker, struct run r)
 }
 
 /* The share of a run. Behind the last part with words come those without, which go with it. */
-static struct share share_of(const struct search *s, struct run r)
+static struct part share_of(const struct search *s, struct run r)
 {
-    struct share share = {.first = r.k, .end = r.i};
-    if (r.q < r.p) share.part = r.q, share.part_end = r.p == s->parts ? HEAD_PARTS : r.p;
+    struct part share = {.first = r.k, .end = r.i};
+    if (r.q < r.p) share.back = r.q, share.back_end = r.p == s->parts ? HEAD_PARTS : r.p;
     return share;
 }
 
@@ -139,7 +139,7 @@ static bool limit_slowest(struct search *s, bool divided, double slack)
 }
 
 /* The evenest split within the limits. */
-static void take_evenest(struct search *s, struct share *shares)
+static void take_evenest(struct search *s, struct part *shares)
 {
     run(s, EVENEST);
     struct run r = {.i = s->layers, .p = s->parts};
@@ -151,14 +151,14 @@ static void take_evenest(struct search *s, struct share *shares)
     }
 }
 
-bool search_whole(struct search *s, struct share *shares)
+bool search_whole(struct search *s, struct part *shares)
 {
     if (!limit_slowest(s, false, 1)) return false;
     take_evenest(s, shares);
     return true;
 }
 
-bool search_divided(struct search *s, struct share *shares)
+bool search_divided(struct search *s, struct part *shares)
 {
     if (!limit_slowest(s, true, SEARCH_SLACK)) return false;
     s->second_limit = run(s, SECOND);
@@ -172,7 +172,7 @@ double search_whole_second(struct search *s)
 }
 
 /* Layers first; parts into the room where not one more layer fits. */
-void search_fill_up(const struct search *s, bool divided, struct share *shares)
+void search_fill_up(const struct search *s, bool divided, struct part *shares)
 {
     struct run r = {0, 0, 0, 0};
     for (uint32_t w = 0; w < s->workers; w++) {
@@ -204,13 +204,13 @@ static uint64_t at_most(uint64_t bytes, uint64_t most)
 static void count_bytes(struct search *s)
 {
     for (uint32_t i = 0; i < s->layers; i++) {
-        const struct stage_bytes b = items_bytes(s->it, (struct share){i, i + 1, 0, 0}, &s->offers[0]);
+        const struct part_bytes b = items_bytes(s->it, (struct part){i, i + 1, 0, 0}, &s->offers[0]);
         s->layer_bytes[i + 1] = s->layer_bytes[i] + at_most(b.weights, LAYER_BYTES_MOST) + at_most(b.kv, LAYER_BYTES_MOST);
     }
     for (uint32_t w = 0; w < s->workers; w++)
         for (uint32_t q = 0; q <= s->parts; q++)
             for (uint32_t p = q; p <= s->parts; p++) {
-                const struct share other = share_of(s, (struct run){0, 0, q, p});
+                const struct part other = share_of(s, (struct run){0, 0, q, p});
                 *other_bytes(s, w, q, p) = at_most(items_bytes(s->it, other, &s->offers[w]).total, OTHER_BYTES_MOST);
             }
 }

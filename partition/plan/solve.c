@@ -62,7 +62,7 @@ static int choose(struct search *s, struct plan *out, const struct items *it, co
                   struct err *why)
 {
     const bool may_divide = workers > 1 && !it->shape->whole_head;
-    struct share shares[MAX_STAGES];
+    struct part shares[MAX_STAGES];
     struct plan divided;
     const bool whole_fits = search_whole(s, shares);
     if (whole_fits) plan_fill(out, it, offers, shares, workers);

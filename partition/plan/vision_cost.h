@@ -7,8 +7,8 @@
 
 #include "partition/model/vision_weights.h"
 
-/* Seconds on one thread of speed 1. `tensors`: of the share, as vision_share_tensors lists them. */
-double vision_seconds(const struct vision_config *c, struct vision_share s, const struct vision_tensor *tensors,
+/* Seconds on one thread of speed 1. `tensors`: of the share, as vision_part_tensors lists them. */
+double vision_seconds(const struct vision_config *c, struct part s, const struct tensor *tensors,
                       enum vision_type as);
 
 #endif

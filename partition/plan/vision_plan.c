@@ -31,14 +31,14 @@ static bool spread(uint32_t *layers, const uint32_t *caps, const struct worker_o
 /* ---- a plan from shares ---- */
 
 static void count(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                  struct vision_tensor *room)
+                  struct tensor *room)
 {
     for (int i = 0; i < p->workers; i++) {
         struct vision_stage_plan *s = &p->stage[i];
         if (!s->used) continue;
-        vision_share_tensors(m, s->share, room);
+        vision_part_tensors(m, s->share, room);
         int threads = offers[i].threads > 0 ? offers[i].threads : 1;
-        s->bytes = vision_bytes(&m->config, s->share, room, p->as, p->in_flight, threads);
+        s->bytes = vision_part_bytes(&m->config, s->share, room, p->as, p->in_flight, threads);
         if (!text || i >= text->stages) vision_bytes_alone(&s->bytes);
         s->expected = vision_seconds(&m->config, s->share, room, p->as) / offer_power(&offers[i]);
     }
@@ -52,7 +52,7 @@ static void begin(struct vision_plan *p)
 }
 
 static void fill_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                        const uint32_t *layers, struct vision_tensor *room)
+                        const uint32_t *layers, struct tensor *room)
 {
     uint32_t at = 0;
     int last = -1;
@@ -62,8 +62,8 @@ static void fill_layers(struct vision_plan *p, const struct vision_model *m, con
         struct vision_stage_plan *s = &p->stage[i];
         if (!layers[i]) continue;
         s->used = true;
-        s->share = (struct vision_share){.first = at, .end = at + layers[i], .patches = at == 0,
-                                         .projector = at + layers[i] == m->config.layers};
+        s->share = (struct part){.first = at, .end = at + layers[i], .front = at == 0,
+                                         .back_end = at + layers[i] == m->config.layers};
         at += layers[i];
         if (last >= 0) p->stage[last].next = i;
         last = i;
@@ -74,7 +74,7 @@ static void fill_layers(struct vision_plan *p, const struct vision_model *m, con
 }
 
 static void fill_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                        const bool *has, struct vision_tensor *room)
+                        const bool *has, struct tensor *room)
 {
     begin(p);
     p->copies = true;
@@ -82,7 +82,7 @@ static void fill_copies(struct vision_plan *p, const struct vision_model *m, con
     for (int i = 0; i < p->workers; i++) {
         if (!has[i]) continue;
         p->stage[i].used = true;
-        p->stage[i].share = (struct vision_share){0, m->config.layers, true, true};
+        p->stage[i].share = (struct part){0, m->config.layers, 0, 1, true};
         p->used++;
     }
     count(p, m, text, offers, room);
@@ -123,7 +123,7 @@ static int check_memory(const struct vision_plan *p, const struct plan *text, co
 /* ---- split, copies, or by hand ---- */
 
 static int solve_layers(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                        int first, struct vision_tensor *room, struct err *why)
+                        int first, struct tensor *room, struct err *why)
 {
     uint32_t caps[MAX_STAGES], layers[MAX_STAGES];
     for (int i = 0; i < p->workers; i++) caps[i] = i < first ? 0 : m->config.layers;
@@ -144,7 +144,7 @@ static int solve_layers(struct vision_plan *p, const struct vision_model *m, con
 
 /* Copies wherever there is room for one, from worker `first` on; false if fewer than two have it. *whole: bytes of a copy. */
 static bool solve_copies(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                         int first, struct vision_tensor *room, uint64_t *whole)
+                         int first, struct tensor *room, uint64_t *whole)
 {
     bool has[MAX_STAGES];
     int n = 0;
@@ -160,7 +160,7 @@ static bool solve_copies(struct vision_plan *p, const struct vision_model *m, co
 }
 
 static int choose(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                  int first, struct vision_tensor *room, struct err *why)
+                  int first, struct tensor *room, struct err *why)
 {
     struct vision_plan copies = *p;
     char size[24];
@@ -194,7 +194,7 @@ static int choose(struct vision_plan *p, const struct vision_model *m, const str
 }
 
 static int by_hand(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                   const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
+                   const struct vision_wish *wish, struct tensor *room, struct err *why)
 {
     uint64_t sum = 0;
     int all = 0;
@@ -214,7 +214,7 @@ static int by_hand(struct vision_plan *p, const struct vision_model *m, const st
 }
 
 static int make(struct vision_plan *p, const struct vision_model *m, const struct plan *text, const struct worker_offer *offers,
-                const struct vision_wish *wish, struct vision_tensor *room, struct err *why)
+                const struct vision_wish *wish, struct tensor *room, struct err *why)
 {
     const int first = p->workers - wish->apart;
     bool everyone[MAX_STAGES];
@@ -236,10 +236,10 @@ static int make(struct vision_plan *p, const struct vision_model *m, const struc
 int vision_plan_make(struct vision_plan *out, const struct vision_model *m, enum vision_type as, const struct plan *text,
                      const struct worker_offer *offers, int workers, const struct vision_wish *wish, struct err *why)
 {
-    const struct vision_share all = {0, m->config.layers, true, true};
+    const struct part all = {0, m->config.layers, 0, 1, true};
     *out = (struct vision_plan){.workers = workers, .as = as};
     if (workers < 1 || workers > MAX_STAGES) return fail(why, E_USAGE, "the encoder cannot be planned for %d workers", workers);
-    struct vision_tensor *room = calloc(vision_share_count(all), sizeof *room);
+    struct tensor *room = calloc(part_count(CHAIN_VISION, all), sizeof *room);
     if (!room) return fail(why, E_MEMORY, "no memory to list the encoder's tensors");
     int code = make(out, m, text, offers, wish, room, why);
     free(room);

@@ -32,8 +32,8 @@ int vision_wish_read(struct vision_wish *out, const char *text, struct err *why)
 
 struct vision_stage_plan {
     bool used;
-    struct vision_share share;
-    struct vision_bytes bytes;
+    struct part share;
+    struct part_bytes bytes;
     int next;        /* worker (from 0) that gets the picture after this one; -1: the coordinator */
     double expected; /* seconds for a picture, by vision_cost.h and the worker's speed and threads */
 };

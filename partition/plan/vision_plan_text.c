@@ -56,7 +56,7 @@ void vision_plan_print(FILE *to, const struct vision_plan *p, const struct worke
         const struct vision_stage_plan *s = &p->stage[i];
         if (!s->used) continue;
         fprintf(to, "%4d  %-22.22s  %slayers %u-%u%s: weights %s, buffers %s, together %s more; %.3g s a picture\n", i + 1, offers[i].name,
-                s->share.patches ? "patches, " : "", s->share.first, s->share.end - 1, s->share.projector ? ", projector" : "",
+                s->share.front ? "patches, " : "", s->share.first, s->share.end - 1, part_has_back(s->share) ? ", projector" : "",
                 show_bytes(weights, s->bytes.weights), show_bytes(rest, s->bytes.scratch + s->bytes.frames + s->bytes.runtime),
                 show_bytes(total, s->bytes.total), s->expected);
         sum += s->bytes.total;
@@ -84,7 +84,7 @@ void vision_plan_write_json(FILE *to, const struct vision_plan *p, const struct 
         json_print_text(to, offers[i].name);
         fprintf(to, ", \"number\": %d, \"first\": %u, \"end\": %u, \"patches\": %s, \"projector\": %s, \"weights\": %" PRIu64
                 ", \"total\": %" PRIu64 ", \"seconds\": %.6g}",
-                i + 1, s->share.first, s->share.end, s->share.patches ? "true" : "false", s->share.projector ? "true" : "false",
+                i + 1, s->share.first, s->share.end, s->share.front ? "true" : "false", part_has_back(s->share) ? "true" : "false",
                 s->bytes.weights, s->bytes.total, s->expected);
         first = false;
     }

@@ -46,7 +46,7 @@ static int shares_of_plan(struct split *s, struct err *why)
         return fail(why, E_USAGE, "%s was made for another model than %s; make it again", s->plan_path, s->model_path);
     TRY(plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why));
     for (int i = 0; i < s->plan.stages; i++)
-        if (!share_can_be(&s->model->config, s->plan.share[i]))
+        if (!text_part_possible(&s->model->config, s->plan.share[i]))
             return fail(why, E_USAGE, "%s: stage %d has parts of the head without a word: the vocabulary of %u is too small for "
                         "them", s->plan_path, i + 1, s->model->config.vocab);
     return 0;
@@ -96,7 +96,7 @@ static int write_shards(struct split *s, struct err *why)
         int rc = slice_write(s->model, s->plan.share[i], path, why);
         if (!rc) rc = hash_file(path, &s->bytes[i], &s->hash[i], why);
         if (!rc)
-            log_info("%s: %s, %s%s%s", path, show_share(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
+            log_info("%s: %s, %s%s%s", path, show_part(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
                      *s->plan.worker[i] ? ", for " : "", s->plan.worker[i]);
         free(path);
         TRY(rc);
@@ -117,7 +117,7 @@ static void print_manifest(FILE *to, const struct split *s)
         fprintf(to, ", \"worker\": ");
         json_print_text(to, s->plan.worker[i]);
         fprintf(to, ", ");
-        share_write_json(to, s->plan.share[i]);
+        part_write_json(to, s->plan.share[i]);
         fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
     }
     fprintf(to, "]}\n");

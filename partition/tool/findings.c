@@ -59,26 +59,26 @@ static void look_at_gguf(struct findings *f, const struct gguf *g)
 
 static int count_memory(struct findings *f, const struct model_config *c, struct tensor *tensors, uint32_t context)
 {
-    struct share all = {0, c->layers, 0, HEAD_PARTS};
+    struct part all = {0, c->layers, 0, HEAD_PARTS};
     f->context = context < c->context ? context : c->context;
     struct capacity cap = {.context = f->context, .sequences = 1, .rows = 64, .in_flight = 2};
-    f->memory = stage_bytes(c, all, tensors, &cap, 1);
+    f->memory = text_part_bytes(c, all, tensors, &cap, 1);
     f->has_memory = true;
     return 0;
 }
 
 static int look_at_model(struct findings *f, const struct model *m, uint32_t context, struct err *why)
 {
-    struct share all = {0, m->config.layers, 0, HEAD_PARTS};
+    struct part all = {0, m->config.layers, 0, HEAD_PARTS};
     f->has_config = f->has_fingerprint = f->runs = true;
     f->config = m->config;
     f->head_type = block_info(m->head.type)->name;
     f->tied = m->head.data == m->embedding.data;
     f->fingerprint = m->fingerprint;
     snprintf(f->verdict, sizeof f->verdict, "gemmapipe run --model %.500s --workers 2 \"...\"", f->path);
-    struct tensor *tensors = calloc(share_count(all), sizeof *tensors);
+    struct tensor *tensors = calloc(part_count(CHAIN_TEXT, all), sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for a list of tensors");
-    share_tensors(m, all, tensors);
+    text_part_tensors(m, all, tensors);
     count_memory(f, &m->config, tensors, context);
     free(tensors);
     return quirks_of_text(f, m, why);
@@ -180,11 +180,11 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
 static int count_quantised(struct findings *f, uint32_t context, struct err *why)
 {
     const struct model_config *c = &f->config;
-    struct share all = {0, c->layers, 0, HEAD_PARTS};
-    size_t n = share_count(all);
+    struct part all = {0, c->layers, 0, HEAD_PARTS};
+    size_t n = part_count(CHAIN_TEXT, all);
     struct tensor *tensors = calloc(n, sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for a list of tensors");
-    share_shape(c, all, tensors);
+    text_part_shape(c, all, tensors);
     for (size_t i = 0; i < n; i++) {
         if (role_is_norm(tensors[i].role)) continue;
         tensors[i].type = tensors[i].role == W_HEAD ? (c->hidden % 256 ? T_Q8_0 : T_Q6_K) : T_Q4_0;
@@ -195,7 +195,7 @@ static int count_quantised(struct findings *f, uint32_t context, struct err *why
     return 0;
 }
 
-static void look_at_tensors(struct findings *f, const struct checkpoint *c, enum part part)
+static void look_at_tensors(struct findings *f, const struct checkpoint *c, enum chain part)
 {
     for (size_t i = 0; i < checkpoint_count(c, part); i++) {
         const struct checkpoint_tensor *t = checkpoint_at(c, part, i);
@@ -218,8 +218,8 @@ static int look_at_folder(struct findings *f, const char *path, uint32_t context
     f->projection = f->config.hidden;
     f->files = (int)checkpoint_files(*c);
     snprintf(f->architecture, sizeof f->architecture, "gemma3");
-    look_at_tensors(f, *c, PART_TEXT);
-    look_at_tensors(f, *c, PART_VISION);
+    look_at_tensors(f, *c, CHAIN_TEXT);
+    look_at_tensors(f, *c, CHAIN_VISION);
     for (size_t i = 0; f->n_quirks < QUIRKS_MOST && checkpoint_remark(*c, i, f->quirks[f->n_quirks], 300); i++)
         f->n_quirks++;
     struct err no;

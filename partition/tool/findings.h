@@ -38,7 +38,7 @@ struct findings {
     struct hash128 fingerprint;
     bool has_memory;           /* one worker, one sequence of `context` */
     uint32_t context;
-    struct stage_bytes memory;
+    struct part_bytes memory;
 
     bool runs;
     char verdict[640];         /* why not, or what it takes */

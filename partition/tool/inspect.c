@@ -67,7 +67,7 @@ static void print_vision(FILE *to, const struct findings *f)
 
 static void print_memory(FILE *to, const struct findings *f)
 {
-    const struct stage_bytes *b = &f->memory;
+    const struct part_bytes *b = &f->memory;
     char total[24], weights[24], kv[24], rest[24];
     fprintf(to, LABEL "%s on one worker, one sequence of %u: weights %s, KV cache %s, the rest %s\n", "memory",
             show_bytes(total, b->total), f->context, show_bytes(weights, b->weights), show_bytes(kv, b->kv),
@@ -80,7 +80,7 @@ static void print_findings(FILE *to, const struct findings *f)
     print_kind(to, f);
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
-    if (f->find == FIND_SLICE && f->runs) fprintf(to, LABEL "%s\n", "share", show_share(share, f->slice.share));
+    if (f->find == FIND_SLICE && f->runs) fprintf(to, LABEL "%s\n", "share", show_part(share, f->slice.share));
     if (f->has_fingerprint)
         fprintf(to, LABEL "%s%s\n", "fingerprint", show_hash128(hex, f->fingerprint),
                 f->find == FIND_SLICE ? " (of the whole model)" : "");
@@ -121,7 +121,7 @@ static void print_keys(FILE *to, const struct gguf *g)
     }
 }
 
-static void print_checkpoint_tensors(FILE *to, const struct checkpoint *c, enum part part)
+static void print_checkpoint_tensors(FILE *to, const struct checkpoint *c, enum chain part)
 {
     for (size_t i = 0; i < checkpoint_count(c, part); i++) {
         const struct checkpoint_tensor *t = checkpoint_at(c, part, i);
@@ -144,7 +144,7 @@ int inspect_file(FILE *to, const char *path, const struct inspect *how, struct e
         print_findings(to, f);
         if (how->keys && g) print_keys(to, g);
         if (how->tensors && g) print_gguf_tensors(to, g);
-        if (how->tensors && c) print_checkpoint_tensors(to, c, PART_TEXT), print_checkpoint_tensors(to, c, PART_VISION);
+        if (how->tensors && c) print_checkpoint_tensors(to, c, CHAIN_TEXT), print_checkpoint_tensors(to, c, CHAIN_VISION);
     }
     gguf_close(&g);
     checkpoint_close(&c);

@@ -61,9 +61,9 @@ static void print_tensors(FILE *to, const struct gguf *g, const struct checkpoin
         print_tensor(to, first, t->name, t->type, t->n_dims, t->dims, t->bytes);
         fprintf(to, ", \"file\": %u, \"offset\": %" PRIu64 "}", t->file, t->offset);
     }
-    for (int part = PART_TEXT; c && part <= PART_VISION; part++)
-        for (size_t i = 0; i < checkpoint_count(c, (enum part)part); i++, first = false) {
-            const struct checkpoint_tensor *t = checkpoint_at(c, (enum part)part, i);
+    for (int part = CHAIN_TEXT; c && part <= CHAIN_VISION; part++)
+        for (size_t i = 0; i < checkpoint_count(c, (enum chain)part); i++, first = false) {
+            const struct checkpoint_tensor *t = checkpoint_at(c, (enum chain)part, i);
             print_tensor(to, first, t->name, t->type, t->n_dims, t->dims, t->bytes);
             fprintf(to, ", \"source\": \"%s\", \"add_one\": %s}", t->source, t->add_one ? "true" : "false");
         }
@@ -82,7 +82,7 @@ static void print_sums(FILE *to, const struct findings *f)
 
 static void print_memory(FILE *to, const struct findings *f)
 {
-    const struct stage_bytes *b = &f->memory;
+    const struct part_bytes *b = &f->memory;
     fprintf(to, ",\n \"memory\": {\"context\": %u, \"weights\": %" PRIu64 ", \"kv\": %" PRIu64, f->context, b->weights,
             b->kv);
     fprintf(to, ", \"total\": %" PRIu64 "}", b->total);
@@ -102,7 +102,7 @@ void print_json(FILE *to, const struct findings *f, const struct gguf *g, const 
     if (f->has_vision) print_vision(to, f);
     if (f->find == FIND_SLICE) {
         fprintf(to, ",\n \"share\": {");
-        share_write_json(to, f->slice.share);
+        part_write_json(to, f->slice.share);
         fprintf(to, "}");
     }
     if (f->has_fingerprint) pair(to, "fingerprint", show_hash128(hex, f->fingerprint));

@@ -44,13 +44,13 @@ static void read_all(const struct gguf *g)
 
 static void use_model(const struct model *m)
 {
-    struct share all = {0, m->config.layers, 0, HEAD_PARTS};
+    struct part all = {0, m->config.layers, 0, HEAD_PARTS};
     struct capacity cap = {4096, 1, 64, 2};
-    struct tensor *tensors = calloc(share_count(all), sizeof *tensors);
+    struct tensor *tensors = calloc(part_count(CHAIN_TEXT, all), sizeof *tensors);
     if (!tensors) return;
-    share_tensors(m, all, tensors);
-    sink += stage_bytes(&m->config, all, tensors, &cap, 1).total;
-    for (size_t i = 0; i < share_count(all); i++)
+    text_part_tensors(m, all, tensors);
+    sink += text_part_bytes(&m->config, all, tensors, &cap, 1).total;
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, all); i++)
         sink += tensors[i].data[tensors[i].rows * block_row_bytes(tensors[i].type, tensors[i].cols) - 1];
     free(tensors);
 }

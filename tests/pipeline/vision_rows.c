@@ -24,7 +24,7 @@ static float *patches_of(const struct vision_config *c, const float *pixels)
     return rows;
 }
 
-static int load_all(struct vision_stage *s, const struct vision_tensor *t, size_t n, struct err *why)
+static int load_all(struct vision_stage *s, const struct tensor *t, size_t n, struct err *why)
 {
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t row = block_row_bytes(t[i].type, t[i].cols);
@@ -39,21 +39,21 @@ static int run_stage(const struct vision_model *m, struct vision_plan_in *in, fl
 {
     struct kernels k;
     struct vision_stage *s;
-    struct vision_tensor *t = calloc(vision_share_count(in->share), sizeof *t);
+    struct tensor *t = calloc(part_count(CHAIN_VISION, in->share), sizeof *t);
     float *out = malloc(vision_floats_out(&in->config, in->share) * sizeof *out);
     if (!t || !out) return fail(why, E_MEMORY, "no memory");
-    vision_share_tensors(m, in->share, t);
+    vision_part_tensors(m, in->share, t);
     in->tensors = t;
     TRY(kernels_choose(&k, why));
     TRY(vision_stage_open(&s, in, &k, why));
-    TRY(load_all(s, t, vision_share_count(in->share), why));
+    TRY(load_all(s, t, part_count(CHAIN_VISION, in->share), why));
     for (int i = 0; i < pictures; i++) {
         uint64_t since = clock_ns();
         TRY(vision_stage_run(s, *rows, out, why));
         printf("%u..%u %s: %.3f s\n", in->share.first, in->share.end, k.isa, (double)(clock_ns() - since) * 1e-9);
     }
     struct vision_times times = vision_stage_times(s);
-    struct vision_bytes b = vision_stage_memory(s);
+    struct part_bytes b = vision_stage_memory(s);
     printf("  q k v %.2f s, attention %.2f, o and ffn %.2f, ends %.2f, of all threads; weights %.1f MB, scratch %.1f MB\n",
            times.before, times.attention, times.after, times.ends, (double)b.weights * 1e-6, (double)b.scratch * 1e-6);
     vision_stage_close(&s);
@@ -84,7 +84,7 @@ static int run(int argc, char **argv, struct err *why)
         in.share.first = in.share.end;
         in.share.end = *cuts ? (uint32_t)strtoul(cuts, &end, 10) : c->layers;
         cuts = *cuts ? end + (*end == ',') : cuts;
-        in.share.patches = in.share.first == 0, in.share.projector = in.share.end == c->layers;
+        in.share.front = in.share.first == 0, in.share.back_end = in.share.end == c->layers;
         TRY(run_stage(m, &in, &rows, argc > 7 ? atoi(argv[7]) : 1, why));
     } while (in.share.end < c->layers);
     f = fopen(argv[3], "wb");

@@ -21,10 +21,10 @@ static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
 /* A model without a file: shapes from the config, types as asked. */
 static inline struct model_shape invent(struct model_config c, uint32_t type, uint32_t head_type)
 {
-    struct share all = {0, c.layers, 0, HEAD_PARTS};
-    share_shape(&c, all, tensors);
-    for (size_t i = 0; i < share_count(all); i++) tensors[i].type = role_is_norm(tensors[i].role) ? T_F32 : type;
-    struct tensor *last = &tensors[share_count(all) - 2];
+    struct part all = {0, c.layers, 0, HEAD_PARTS};
+    text_part_shape(&c, all, tensors);
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, all); i++) tensors[i].type = role_is_norm(tensors[i].role) ? T_F32 : type;
+    struct tensor *last = &tensors[part_count(CHAIN_TEXT, all) - 2];
     last[1].type = head_type;
     return (struct model_shape){.config = c, .layer_tensors = tensors, .output_norm = last[0], .head = last[1]};
 }
@@ -71,12 +71,12 @@ static inline void check_all_there(const struct plan *p, const struct model_conf
 {
     uint32_t layer = 0, part = 0;
     for (int i = 0; i < p->stages; i++) {
-        struct share s = p->stage[i].share;
-        CHECK(share_can_be(c, s), "worker %d cannot be", i + 1);
+        struct part s = p->stage[i].share;
+        CHECK(text_part_possible(c, s), "worker %d cannot be", i + 1);
         CHECK(s.end > s.first || i == p->stages - 1, "worker %d has no layer", i + 1);
-        CHECK(s.first == layer && (!share_has_head(s) || s.part == part), "worker %d begins elsewhere", i + 1);
+        CHECK(s.first == layer && (!part_has_head(s) || s.back == part), "worker %d begins elsewhere", i + 1);
         layer = s.end;
-        if (share_has_head(s)) part = s.part_end;
+        if (part_has_head(s)) part = s.back_end;
     }
     CHECK(layer == c->layers && part == HEAD_PARTS, "%u layers, %u parts", layer, part);
 }
@@ -84,7 +84,7 @@ static inline void check_all_there(const struct plan *p, const struct model_conf
 static inline void check_whole(const struct plan *p, const struct model_config *c)
 {
     check_all_there(p, c);
-    CHECK(share_has_whole_head(p->stage[p->stages - 1].share));
+    CHECK(part_has_whole_head(p->stage[p->stages - 1].share));
 }
 
 /* What the plan says of each stage is what the stage will take. */
@@ -92,12 +92,12 @@ static inline void check_bytes(const struct plan *p, const struct model_shape *m
 {
     static struct tensor list[LAYERS_MOST * W_LAYER_ROLES + 2];
     for (int i = 0; i < p->stages; i++) {
-        const struct share s = p->stage[i].share;
+        const struct part s = p->stage[i].share;
         const size_t n = (size_t)(s.end - s.first) * W_LAYER_ROLES;
-        share_shape(&m->config, s, list);
+        text_part_shape(&m->config, s, list);
         memcpy(list, m->layer_tensors + s.first * W_LAYER_ROLES, n * sizeof *list);
-        if (share_has_head(s)) list[n + 1].type = m->head.type;
-        const struct stage_bytes b = stage_bytes(&m->config, s, list, &p->capacity, o[i].threads ? o[i].threads : 1);
+        if (part_has_head(s)) list[n + 1].type = m->head.type;
+        const struct part_bytes b = text_part_bytes(&m->config, s, list, &p->capacity, o[i].threads ? o[i].threads : 1);
         CHECK(!memcmp(&b, &p->stage[i].bytes, sizeof b), "stage %d: %llu planned, %llu taken", i + 1,
               (unsigned long long)p->stage[i].bytes.total, (unsigned long long)b.total);
     }

@@ -28,7 +28,7 @@ static inline struct frame *sample_assign(void)
 {
     static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0};
     struct assign m = {.config = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
-                       .first = 7, .end = 19, .part = 3, .part_end = 9, .vision = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
+                       .first = 7, .end = 19, .part = 3, .back_end = 9, .vision = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
                        .threads = 2, .next = 3, .next_address = "tcp://10.0.0.7:7001", .path = "/models/gemma-3-1b.gguf",
                        .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321}, .n_types = 7, .types = types};
     struct frame *f = 0;

@@ -82,10 +82,10 @@ static uint8_t *toy_matrix(const struct tensor *t, uint64_t *state)
 
 static struct toy *toy_make(struct model_config config, struct toy_types types, uint64_t seed)
 {
-    const struct share whole = {0, config.layers, 0, HEAD_PARTS};
+    const struct part whole = {0, config.layers, 0, HEAD_PARTS};
     struct toy *toy = malloc(sizeof *toy);
-    *toy = (struct toy){config, share_count(whole), calloc(share_count(whole), sizeof *toy->tensors)};
-    share_shape(&config, whole, toy->tensors);
+    *toy = (struct toy){config, part_count(CHAIN_TEXT, whole), calloc(part_count(CHAIN_TEXT, whole), sizeof *toy->tensors)};
+    text_part_shape(&config, whole, toy->tensors);
     for (size_t i = 0; i < toy->n; i++) {
         struct tensor *t = &toy->tensors[i];
         if (role_is_norm(t->role)) t->type = T_F32;
@@ -131,7 +131,7 @@ struct relay {
     struct capacity capacity;
     int n;
     struct stage *stages[16];
-    struct share shares[16];
+    struct part shares[16];
     struct work *work;
     struct result *result;
     float *x;
@@ -159,27 +159,27 @@ static int relay_load(struct stage *s, uint32_t index, const struct tensor *t, s
     return 0;
 }
 
-static struct stage_plan_in relay_stage(const struct toy *toy, struct share share, const struct relay_plan *plan)
+static struct stage_plan_in relay_stage(const struct toy *toy, struct part share, const struct relay_plan *plan)
 {
     return (struct stage_plan_in){toy->config, share, plan->capacity,
                                   toy->tensors + (size_t)share.first * W_LAYER_ROLES, plan->threads};
 }
 
 /* The share's own tensors: where it has parts of the head only, these lie elsewhere. */
-static struct tensor *relay_tensors(const struct toy *toy, struct share share)
+static struct tensor *relay_tensors(const struct toy *toy, struct part share)
 {
-    struct tensor *list = calloc(share_count(share) + 1, sizeof *list);
+    struct tensor *list = calloc(part_count(CHAIN_TEXT, share) + 1, sizeof *list);
     size_t layers = (size_t)(share.end - share.first) * W_LAYER_ROLES;
     memcpy(list, toy->tensors + (size_t)share.first * W_LAYER_ROLES, layers * sizeof *list);
-    if (!share_has_head(share)) return list;
+    if (!part_has_head(share)) return list;
     list[layers] = toy->tensors[toy->n - 2];
     list[layers + 1] = toy->tensors[toy->n - 1];
-    list[layers + 1].data += share_word(&toy->config, share) * block_row_bytes(list[layers + 1].type, list[layers + 1].cols);
-    list[layers + 1].rows = share_words(&toy->config, share);
+    list[layers + 1].data += part_first_word(&toy->config, share) * block_row_bytes(list[layers + 1].type, list[layers + 1].cols);
+    list[layers + 1].rows = part_words(&toy->config, share);
     return list;
 }
 
-static int relay_add_stage(struct relay *r, struct share share, const struct relay_plan *plan, struct err *why)
+static int relay_add_stage(struct relay *r, struct part share, const struct relay_plan *plan, struct err *why)
 {
     struct kernels k;
     struct tensor *own = relay_tensors(r->toy, share);
@@ -189,7 +189,7 @@ static int relay_add_stage(struct relay *r, struct share share, const struct rel
     if (!code) code = stage_open(&r->stages[r->n], &in, &k, why);
     r->shares[r->n] = share;
     struct stage *s = r->stages[r->n++];
-    for (size_t i = 0; i < share_count(share) && !code; i++) code = relay_load(s, (uint32_t)i, &own[i], why);
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, share) && !code; i++) code = relay_load(s, (uint32_t)i, &own[i], why);
     free(own);
     return code ? code : stage_loaded(s, why);
 }
@@ -204,16 +204,16 @@ static int relay_open(struct relay **out, const struct toy *toy, const struct re
     r->x = calloc((size_t)plan->capacity.rows * toy->config.hidden, sizeof *r->x);
     r->hashes = calloc((size_t)plan->capacity.sequences * plan->capacity.context, sizeof *r->hashes);
     r->scores = calloc(toy->config.vocab, sizeof *r->scores);
-    struct share share = {0, 0, 0, 0};
+    struct part share = {0, 0, 0, 0};
     for (const char *p = plan->cuts, *parts = plan->parts; *p;) {
         char *next;
         share.end = (uint32_t)strtoul(p, &next, 10);
         p = *next ? next + 1 : next;
-        if (parts) share.part_end = share.part + (uint32_t)strtoul(parts, &next, 10), parts = next + 1;
-        else share.part_end = *p ? 0 : HEAD_PARTS;
+        if (parts) share.back_end = share.back + (uint32_t)strtoul(parts, &next, 10), parts = next + 1;
+        else share.back_end = *p ? 0 : HEAD_PARTS;
         TRY(relay_add_stage(r, share, plan, why));
         share.first = share.end;
-        share.part = share.part_end;
+        share.back = share.back_end;
     }
     return 0;
 }
@@ -238,7 +238,7 @@ static int relay_run(struct relay *r, struct err *why)
     for (uint32_t i = 0; i < r->work->n_rows && i < r->capacity.rows; i++)
         toy_embed(r->toy, r->work->rows[i].id, r->x + (size_t)i * r->toy->config.hidden);
     for (int i = 0; i < r->n; i++) {
-        const bool answers = i == r->n - 1 && share_has_whole_head(r->shares[i]);
+        const bool answers = i == r->n - 1 && part_has_whole_head(r->shares[i]);
         TRY(stage_run(r->stages[i], r->work, r->x, answers ? r->result : NULL, relay_take, r, why));
     }
     return 0;

@@ -218,7 +218,7 @@ static void walk_assign(struct cursor *c, void *message)
     walk_u32(c, &m->threads);
     walk_u16(c, &m->next);
     walk_u8(c, &m->part);
-    walk_u8(c, &m->part_end);
+    walk_u8(c, &m->back_end);
     walk_bool(c, &m->vision);
     walk_u64(c, &m->fingerprint[0]);
     walk_u64(c, &m->fingerprint[1]);

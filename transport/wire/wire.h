@@ -44,7 +44,7 @@ struct wire_config {
 struct assign {
     struct wire_config config;
     uint32_t first, end; /* layers */
-    uint8_t part, part_end; /* of the head's WIRE_PARTS; equal: none */
+    uint8_t part, back_end; /* of the head's WIRE_PARTS; equal: none */
     bool vision; /* an M_ASSIGN_VISION follows */
     uint32_t context, sequences, rows, in_flight; /* struct capacity */
     uint32_t threads;                             /* 0: the worker's own choice */

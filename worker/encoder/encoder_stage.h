@@ -7,14 +7,14 @@
 
 struct see_part {
     struct vision_config config;
-    struct vision_share share;
-    struct vision_tensor *tensors; /* of the share; data set only while the file is mapped */
+    struct part share;
+    struct tensor *tensors; /* of the share; data set only while the file is mapped */
     uint32_t count;
     enum vision_type as;
     uint32_t in_flight;
     int next; /* node the picture goes to */
     int threads;
-    struct vision_bytes bytes; /* as planned */
+    struct part_bytes bytes; /* as planned */
     struct vision_stage *stage;
     char path[1024];
     uint64_t fingerprint[2];

@@ -8,7 +8,7 @@
 #define Q8_BLOCK 32
 #define Q8_BYTES 34
 
-int vision_shard_open(struct vision_shard *s, const struct vision_tensor *tensors, size_t n, enum vision_type as,
+int vision_shard_open(struct vision_shard *s, const struct tensor *tensors, size_t n, enum vision_type as,
                       uint8_t *memory, uint64_t bytes, struct err *why)
 {
     *s = (struct vision_shard){n, calloc(n + 1, sizeof(struct vision_weight)), quantizer_best()};

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 struct vision_weight {
-    struct vision_tensor is; /* in the file; no data */
+    struct tensor is; /* in the file; no data */
     struct vision_kept kept;
     struct panels panels;    /* a matrix */
     float *rows;             /* or a vector, or the position rows */
@@ -26,7 +26,7 @@ struct vision_shard {
 };
 
 /* Gives each tensor its place in `memory` (64-byte aligned, owned by the caller). */
-int vision_shard_open(struct vision_shard *s, const struct vision_tensor *tensors, size_t n, enum vision_type as,
+int vision_shard_open(struct vision_shard *s, const struct tensor *tensors, size_t n, enum vision_type as,
                       uint8_t *memory, uint64_t bytes, struct err *why);
 void vision_shard_close(struct vision_shard *s);
 

@@ -38,9 +38,9 @@ struct hand {
 
 struct vision_stage {
     struct vision_config config;
-    struct vision_share share;
+    struct part share;
     struct kernels kernels;
-    struct vision_bytes bytes;
+    struct part_bytes bytes;
     struct region weights, scratch;
     struct vision_shard shard;
     struct vision_weight *patch, *layers, *post; /* where the three parts of the share begin */
@@ -220,14 +220,14 @@ static void pass_projector(const struct vision_stage *s, float *out)
 /* Copies rows out, or looks at those that are there already. */
 static void pass_out(const struct vision_stage *s, float *out)
 {
-    const uint32_t cols = s->share.projector ? s->config.hidden : s->config.width;
-    const uint32_t rows = s->share.projector ? vision_tokens(&s->config) : vision_patches(&s->config);
+    const uint32_t cols = part_has_back(s->share) ? s->config.hidden : s->config.width;
+    const uint32_t rows = part_has_back(s->share) ? vision_tokens(&s->config) : vision_patches(&s->config);
     struct hand *h = my_hand(s);
     h->finite = true;
 #pragma omp for schedule(static)
     for (uint32_t r = 0; r < rows; r++) {
         float *to = out + (size_t)r * cols, sum = 0;
-        if (!s->share.projector) memcpy(to, s->x + (size_t)r * cols, cols * sizeof *to);
+        if (!part_has_back(s->share)) memcpy(to, s->x + (size_t)r * cols, cols * sizeof *to);
         for (uint32_t i = 0; i < cols; i++) sum += to[i] * 0; /* 0, or NaN if one is not finite */
         h->finite &= sum == 0;
     }
@@ -236,10 +236,10 @@ static void pass_out(const struct vision_stage *s, float *out)
 /* One layer; what belongs before the first and after the last goes with them. */
 static void pass(const struct vision_stage *s, const float *in, float *out, bool last)
 {
-    if (s->done == 0 && s->share.patches) pass_patches(s, in);
+    if (s->done == 0 && s->share.front) pass_patches(s, in);
     pass_layer(s, &s->layers[(size_t)s->done * V_LAYER_ROLES]);
     if (!last) return;
-    if (s->share.projector) pass_projector(s, out);
+    if (part_has_back(s->share)) pass_projector(s, out);
     pass_out(s, out);
 }
 
@@ -248,7 +248,7 @@ int vision_stage_step(struct vision_stage *s, const float *in, float *out, bool 
     const bool last = s->share.first + s->done + 1 == s->share.end;
     *done = false;
     if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped in the middle of a picture");
-    if (s->done == 0 && !s->share.patches) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
+    if (s->done == 0 && !s->share.front) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
     if (s->threads == 1) {
         pass(s, in, out, last);
     } else {
@@ -308,10 +308,10 @@ static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, 
     if (!s->hands) return fail(why, E_MEMORY, "no memory for %d threads", s->threads);
     TRY(region_open(&s->weights, s->bytes.weights, "vision weights", s->threads, why));
     TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", s->threads, why));
-    TRY(vision_shard_open(&s->shard, in->tensors, vision_share_count(s->share), in->type, s->weights.at,
+    TRY(vision_shard_open(&s->shard, in->tensors, part_count(CHAIN_VISION, s->share), in->type, s->weights.at,
                           s->bytes.weights, why));
     s->patch = s->shard.weights;
-    s->layers = s->patch + (s->share.patches ? V_POST - V_PATCH : 0);
+    s->layers = s->patch + (s->share.front ? V_POST - V_PATCH : 0);
     s->post = s->layers + (size_t)(s->share.end - s->share.first) * V_LAYER_ROLES;
     scratch_cut(s);
     return 0;
@@ -323,7 +323,7 @@ int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in
     *out = NULL;
     TRY(vision_config_check(&in->config, "the plan", why));
     if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
-    TRY(vision_share_check(&in->config, in->share, in->tensors, why));
+    TRY(vision_part_check(&in->config, in->share, in->tensors, why));
     struct vision_stage *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory for a vision stage");
     s->config = in->config;
@@ -331,7 +331,7 @@ int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in
     s->kernels = *k;
     s->threads = in->threads;
     s->piece = piece_rows(&in->config, in->threads);
-    s->bytes = vision_bytes(&in->config, in->share, in->tensors, in->type, 0, in->threads);
+    s->bytes = vision_part_bytes(&in->config, in->share, in->tensors, in->type, 0, in->threads);
     int code = stage_build(s, in, why);
     if (code) vision_stage_close(&s);
     *out = s;
@@ -350,9 +350,9 @@ void vision_stage_close(struct vision_stage **stage)
     free(s);
 }
 
-struct vision_bytes vision_stage_memory(const struct vision_stage *s)
+struct part_bytes vision_stage_memory(const struct vision_stage *s)
 {
-    struct vision_bytes b = {.weights = s->weights.bytes, .scratch = s->scratch.bytes};
+    struct part_bytes b = {.weights = s->weights.bytes, .scratch = s->scratch.bytes};
     b.total = b.weights + b.scratch;
     return b;
 }

@@ -17,8 +17,8 @@ struct vision_stage;
 
 struct vision_plan_in {
     struct vision_config config;
-    struct vision_share share;
-    const struct vision_tensor *tensors; /* vision_share_count(share), types set; copied */
+    struct part share;
+    const struct tensor *tensors; /* part_count(CHAIN_VISION, share), types set; copied */
     enum vision_type type;
     int threads;
 };
@@ -27,7 +27,7 @@ int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in
                       struct err *why);
 void vision_stage_close(struct vision_stage **s); /* sets *s to NULL; NULL is fine */
 
-struct vision_bytes vision_stage_memory(const struct vision_stage *s); /* what it took: weights and scratch as planned */
+struct part_bytes vision_stage_memory(const struct vision_stage *s); /* what it took: weights and scratch as planned */
 
 /* File rows of tensor `index` of the share, block_row_bytes each (the caller has seen that there are so many bytes).
  * Rows come in order per tensor, and in multiples of 16 but for a tensor's last; E_WIRE if they do not fit. */

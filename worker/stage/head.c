@@ -19,14 +19,14 @@ struct wanted_row {
     uint32_t row, segment, position;
 };
 
-int head_open(struct head *h, const struct model_config *c, struct share share, const struct weight *norm,
+int head_open(struct head *h, const struct model_config *c, struct part share, const struct weight *norm,
               const struct weight *matrix, uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why)
 {
     *h = (struct head){.config = c, .norm = norm, .matrix = matrix, .scores = scratch};
-    h->first = share_word(c, share);
-    h->words = share_words(c, share);
-    h->part = share.part;
-    h->n_parts = share_parts(c, share);
+    h->first = part_first_word(c, share);
+    h->words = part_words(c, share);
+    h->part = share.back;
+    h->n_parts = part_head_parts(c, share);
     h->ld = ((size_t)h->words + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
     uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, share, threads);
     if (bytes < for_scores + for_ids)

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-uint64_t kv_bytes(const struct model_config *c, struct share s, const struct capacity *cap)
+uint64_t kv_bytes(const struct model_config *c, struct part s, const struct capacity *cap)
 {
     uint64_t pages = 0;
     for (uint32_t i = s.first; i < s.end; i++) pages += (uint64_t)kv_pages(c, i, cap) * cap->sequences;
@@ -21,7 +21,7 @@ static int check_ring(const struct model_config *c, uint32_t layer, const struct
                 (unsigned long long)n, (unsigned long long)wanted);
 }
 
-int kv_open(struct kv *kv, const struct model_config *c, struct share s, const struct capacity *cap, void *memory,
+int kv_open(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, void *memory,
             struct err *why)
 {
     uint64_t page_elems = kv_page_bytes(c) / sizeof(uint16_t);

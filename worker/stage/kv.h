@@ -24,10 +24,10 @@ struct kv {
     uint16_t **tables;      /* what all `pages` point into */
 };
 
-uint64_t kv_bytes(const struct model_config *c, struct share s, const struct capacity *cap);
+uint64_t kv_bytes(const struct model_config *c, struct part s, const struct capacity *cap);
 
 /* Cuts `memory` (kv_bytes long, 64-byte aligned, owned by the caller) into pages. */
-int kv_open(struct kv *kv, const struct model_config *c, struct share s, const struct capacity *cap, void *memory,
+int kv_open(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, void *memory,
             struct err *why);
 void kv_close(struct kv *kv);
 

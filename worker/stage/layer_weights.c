@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-int shard_check(const struct model_config *c, struct share s, const struct tensor *tensors, struct err *why)
+int shard_check(const struct model_config *c, struct part s, const struct tensor *tensors, struct err *why)
 {
-    size_t n = share_count(s);
+    size_t n = part_count(CHAIN_TEXT, s);
     struct tensor *wanted = calloc(n + 1, sizeof *wanted);
     if (!wanted) return fail(why, E_MEMORY, "no memory for a list of %zu tensors", n);
-    share_shape(c, s, wanted);
+    text_part_shape(c, s, wanted);
     int code = 0;
     for (size_t i = 0; i < n && !code; i++) {
         const struct tensor *t = &tensors[i], *w = &wanted[i];

@@ -21,7 +21,7 @@ struct shard {
 };
 
 /* The description may come from the wire: roles and shapes must be the share's own, types ones that we read. E_WIRE. */
-int shard_check(const struct model_config *c, struct share s, const struct tensor *tensors, struct err *why);
+int shard_check(const struct model_config *c, struct part s, const struct tensor *tensors, struct err *why);
 
 /* Gives each tensor its place in `memory` (64-byte aligned, owned by the caller; NULL only counts). */
 int shard_open(struct shard *shard, const struct tensor *tensors, size_t n, uint8_t *memory, uint64_t bytes,

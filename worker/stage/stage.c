@@ -18,10 +18,10 @@ static const char *const region_names[REGIONS] = {"weights", "keys and values", 
 
 struct stage {
     struct model_config config;
-    struct share share;
+    struct part share;
     struct capacity capacity;
     struct kernels kernels;
-    struct stage_bytes bytes;
+    struct part_bytes bytes;
     struct region regions[REGIONS];
     struct shard shard;
     struct kv kv;
@@ -75,7 +75,7 @@ static void team_open(int threads)
 
 static int stage_build(struct stage *s, const struct stage_plan_in *in, struct err *why)
 {
-    const size_t n = share_count(s->share);
+    const size_t n = part_count(CHAIN_TEXT, s->share);
     const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
     const uint64_t wanted[REGIONS] = {s->bytes.weights, s->bytes.kv, s->bytes.scratch};
     for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], in->threads, why));
@@ -89,7 +89,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
-    if (share_has_head(s->share))
+    if (part_has_head(s->share))
         TRY(head_open(&s->head, &s->config, s->share, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
                       in->threads, for_head, cut.logits, why));
     team_open(in->threads);
@@ -98,12 +98,12 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
 
 static int plan_check(const struct stage_plan_in *in, struct err *why)
 {
-    const struct share *s = &in->share;
+    const struct part *s = &in->share;
     const struct capacity *c = &in->capacity;
     TRY(config_check(&in->config, "the plan", why));
-    if (!share_can_be(&in->config, *s))
+    if (!text_part_possible(&in->config, *s))
         return fail(why, E_WIRE, "a stage of layers %u to %u of %u and parts %u to %u of the head cannot be", s->first, s->end,
-                    in->config.layers, s->part, s->part_end);
+                    in->config.layers, s->back, s->back_end);
     if (c->context == 0 || c->sequences == 0 || c->rows == 0 || c->rows > WIRE_ROWS)
         return fail(why, E_WIRE, "a plan for %u sequences of %u positions, %u rows at a time (1 to %u) cannot be",
                     c->sequences, c->context, c->rows, WIRE_ROWS);
@@ -122,7 +122,7 @@ int stage_open(struct stage **out, const struct stage_plan_in *in, const struct 
     s->capacity = in->capacity;
     s->kernels = *k;
     barrier_open(&s->barrier);
-    s->bytes = stage_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
+    s->bytes = text_part_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
     int code = stage_build(s, in, why);
     if (code) stage_close(&s);
     *out = s;
@@ -144,9 +144,9 @@ void stage_close(struct stage **stage)
     free(s);
 }
 
-struct stage_bytes stage_memory(const struct stage *s)
+struct part_bytes stage_memory(const struct stage *s)
 {
-    struct stage_bytes b = s->bytes;
+    struct part_bytes b = s->bytes;
     b.weights = s->regions[WEIGHTS].bytes;
     b.kv = s->regions[KV].bytes;
     b.scratch = s->regions[SCRATCH].bytes;
@@ -192,7 +192,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
     meet(b);
-    if (call->result && share_has_whole_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
+    if (call->result && part_has_whole_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
 }
 
 static void run_region(struct stage *s, float *x, const struct head_call *call)
@@ -210,7 +210,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
               struct err *why)
 {
     const struct head_call call = {.w = w, .sequences = &s->sequences, .result = result, .sink = sink, .user = user, .why = why};
-    const bool answers = result && share_has_whole_head(s->share);
+    const bool answers = result && part_has_whole_head(s->share);
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check(&s->sequences, w, why));
@@ -261,7 +261,7 @@ static void score_region(struct stage *s, const float *x, const struct head_call
 int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why)
 {
     const struct head_call call = {.w = w, .sequences = &s->sequences, .say = say, .user = user, .why = why};
-    if (!share_has_head(s->share)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
+    if (!part_has_head(s->share)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check_last(&s->sequences, w, why));

@@ -16,15 +16,15 @@ struct stage;
 
 struct stage_plan_in {
     struct model_config config;
-    struct share share;
+    struct part share;
     struct capacity capacity;
-    const struct tensor *tensors; /* share_count(share), types set; copied */
+    const struct tensor *tensors; /* part_count(CHAIN_TEXT, share), types set; copied */
     int threads;
 };
 
 int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why);
 void stage_close(struct stage **s);
-struct stage_bytes stage_memory(const struct stage *s); /* what it took: equals the plan */
+struct part_bytes stage_memory(const struct stage *s); /* what it took: equals the plan */
 
 /* Where the caller may put the rows of a micro-batch: f32 [capacity.rows, hidden], counted in the plan's scratch. */
 float *stage_rows(struct stage *s);

@@ -9,7 +9,7 @@
 
 #define DEMO "models/demo/checkpoint"
 
-static const struct checkpoint_tensor *find(const struct checkpoint *c, enum part part, const char *name)
+static const struct checkpoint_tensor *find(const struct checkpoint *c, enum chain part, const char *name)
 {
     for (size_t i = 0; i < checkpoint_count(c, part); i++)
         if (!strcmp(checkpoint_at(c, part, i)->name, name)) return checkpoint_at(c, part, i);
@@ -17,7 +17,7 @@ static const struct checkpoint_tensor *find(const struct checkpoint *c, enum par
 }
 
 /* Same names and shapes as the GGUF file that was made of it. */
-static void same_tensors(const struct checkpoint *c, enum part part, const char *path)
+static void same_tensors(const struct checkpoint *c, enum chain part, const char *path)
 {
     struct gguf *g;
     NEED(gguf_open(&g, path, why));
@@ -36,8 +36,8 @@ TEST(the_demo_has_the_tensors_of_its_gguf_files)
     struct checkpoint *c;
     NEED(checkpoint_open(&c, DEMO, why));
     CHECK(checkpoint_has_vision(c) && checkpoint_config(c)->vision.image_rows == 16);
-    same_tensors(c, PART_TEXT, "models/demo/demo-q4_0.gguf");
-    same_tensors(c, PART_VISION, "models/demo/demo-mmproj-f16.gguf");
+    same_tensors(c, CHAIN_TEXT, "models/demo/demo-q4_0.gguf");
+    same_tensors(c, CHAIN_VISION, "models/demo/demo-mmproj-f16.gguf");
     checkpoint_close(&c);
 }
 
@@ -50,12 +50,12 @@ TEST(one_is_added_to_rms_norms_and_to_nothing_else)
     size_t added = 0;
     NEED(checkpoint_open(&c, DEMO, why));
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
-        CHECK(find(c, PART_TEXT, norms[i])->add_one, "%s", norms[i]);
-    for (size_t i = 0; i < checkpoint_count(c, PART_TEXT); i++) added += checkpoint_at(c, PART_TEXT, i)->add_one;
+        CHECK(find(c, CHAIN_TEXT, norms[i])->add_one, "%s", norms[i]);
+    for (size_t i = 0; i < checkpoint_count(c, CHAIN_TEXT); i++) added += checkpoint_at(c, CHAIN_TEXT, i)->add_one;
     CHECK(added == 6 * 8 + 1, "%zu", added);
     added = 0;
-    for (size_t i = 0; i < checkpoint_count(c, PART_VISION); i++) added += checkpoint_at(c, PART_VISION, i)->add_one;
-    CHECK(added == 1 && find(c, PART_VISION, "mm.soft_emb_norm.weight")->add_one);
+    for (size_t i = 0; i < checkpoint_count(c, CHAIN_VISION); i++) added += checkpoint_at(c, CHAIN_VISION, i)->add_one;
+    CHECK(added == 1 && find(c, CHAIN_VISION, "mm.soft_emb_norm.weight")->add_one);
     checkpoint_close(&c);
 }
 
@@ -65,7 +65,7 @@ TEST(reading_gives_the_mapped_bytes_and_never_more)
     uint8_t read[64];
     struct err no = {0};
     NEED(checkpoint_open(&c, DEMO, why));
-    const struct checkpoint_tensor *t = find(c, PART_TEXT, "blk.2.ffn_down.weight");
+    const struct checkpoint_tensor *t = find(c, CHAIN_TEXT, "blk.2.ffn_down.weight");
     CHECK(t->elements == 384 * 128 && t->bytes == 2 * t->elements && t->dims[0] == 384);
     NEED(checkpoint_read(c, t, t->bytes - 64, read, 64, why));
     CHECK(!memcmp(read, t->data + t->bytes - 64, 64));
@@ -105,7 +105,7 @@ TEST(folders_that_are_no_checkpoint_say_what_they_lack)
 }
 
 /* Metadata alone, of a model with no tensors: enough to be read back. */
-static int metadata(struct gguf **g, struct folder *f, enum part part, struct err *why)
+static int metadata(struct gguf **g, struct folder *f, enum chain part, struct err *why)
 {
     struct checkpoint *c;
     struct gguf_out *o = NULL;
@@ -122,7 +122,7 @@ static int metadata(struct gguf **g, struct folder *f, enum part part, struct er
 }
 
 /* Every key of the bundled pair is in ours with the same value. Names are free. */
-static void same_metadata(enum part part, const char *path)
+static void same_metadata(enum chain part, const char *path)
 {
     struct folder f = folder_new();
     struct gguf *mine, *theirs;
@@ -144,8 +144,8 @@ static void same_metadata(enum part part, const char *path)
 
 TEST(metadata_is_that_of_the_demos_gguf_files)
 {
-    same_metadata(PART_TEXT, "models/demo/demo-q4_0.gguf");
-    same_metadata(PART_VISION, "models/demo/demo-mmproj-f16.gguf");
+    same_metadata(CHAIN_TEXT, "models/demo/demo-q4_0.gguf");
+    same_metadata(CHAIN_VISION, "models/demo/demo-mmproj-f16.gguf");
 }
 
 TEST(a_chat_template_is_written_where_the_folder_has_none)
@@ -153,7 +153,7 @@ TEST(a_chat_template_is_written_where_the_folder_has_none)
     struct folder f = folder_new();
     struct gguf *g;
     struct gguf_string s;
-    NEED(metadata(&g, &f, PART_TEXT, why));
+    NEED(metadata(&g, &f, CHAIN_TEXT, why));
     NEED(gguf_text(g, "tokenizer.chat_template", &s, why));
     CHECK(memmem(s.text, s.n, "<start_of_turn>model\n", 21) && memmem(s.text, s.n, "<end_of_turn>\n", 14));
     CHECK(!gguf_has(g, "general.license"), "a licence is not guessed");

@@ -14,24 +14,24 @@ static const struct vision_config even = {.image = 36, .patch = 2, .layers = 2, 
 
 struct toy {
     struct vision_config config;
-    struct vision_tensor *tensors; /* of the whole encoder */
+    struct tensor *tensors; /* of the whole encoder */
     size_t n;
     float *pixels;
 };
 
-static bool is_layer_matrix(const struct vision_tensor *t)
+static bool is_layer_matrix(const struct tensor *t)
 {
     return t->role < V_LAYER_ROLES && !vision_role_is_vector(t->role);
 }
 
 static struct toy toy_make(struct vision_config c, uint32_t type, uint64_t seed)
 {
-    const struct vision_share all = {0, c.layers, true, true};
-    struct toy t = {.config = c, .n = vision_share_count(all)};
+    const struct part all = {0, c.layers, 0, 1, true};
+    struct toy t = {.config = c, .n = part_count(CHAIN_VISION, all)};
     t.tensors = calloc(t.n, sizeof *t.tensors);
-    vision_share_shape(&c, all, t.tensors);
+    vision_part_shape(&c, all, t.tensors);
     for (size_t i = 0; i < t.n; i++) {
-        struct vision_tensor *w = &t.tensors[i];
+        struct tensor *w = &t.tensors[i];
         if (is_layer_matrix(w) || (w->role == V_PROJECTION && block_row_bytes(type, w->cols))) w->type = type;
         const struct block_info *info = block_info(w->type);
         size_t bytes = w->rows * block_row_bytes(w->type, w->cols);
@@ -50,12 +50,12 @@ static void toy_free(struct toy *t)
     free(t->pixels);
 }
 
-static const struct vision_tensor *tensors_of(const struct toy *t, struct vision_share s)
+static const struct tensor *tensors_of(const struct toy *t, struct part s)
 {
-    return t->tensors + (s.patches ? 0 : V_POST - V_PATCH + s.first * V_LAYER_ROLES);
+    return t->tensors + (s.front ? 0 : V_POST - V_PATCH + s.first * V_LAYER_ROLES);
 }
 
-static int load_all(struct vision_stage *s, const struct vision_tensor *t, size_t n, uint32_t step, struct err *why)
+static int load_all(struct vision_stage *s, const struct tensor *t, size_t n, uint32_t step, struct err *why)
 {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t r = 0; r < t[i].rows; r += step)
@@ -64,13 +64,13 @@ static int load_all(struct vision_stage *s, const struct vision_tensor *t, size_
     return vision_stage_loaded(s, why);
 }
 
-static struct vision_plan_in plan_of(const struct toy *t, struct vision_share s, enum vision_type type, int threads)
+static struct vision_plan_in plan_of(const struct toy *t, struct part s, enum vision_type type, int threads)
 {
     return (struct vision_plan_in){t->config, s, tensors_of(t, s), type, threads};
 }
 
 /* One stage on rows in place. */
-static int through(const struct toy *t, struct vision_share s, enum vision_type type, int threads, const char *isa,
+static int through(const struct toy *t, struct part s, enum vision_type type, int threads, const char *isa,
                    float *rows, struct err *why)
 {
     struct vision_plan_in in = plan_of(t, s, type, threads);
@@ -78,7 +78,7 @@ static int through(const struct toy *t, struct vision_share s, enum vision_type 
     struct kernels k;
     TRY(kernels_named(&k, isa, why));
     TRY(vision_stage_open(&stage, &in, &k, why));
-    int code = load_all(stage, in.tensors, vision_share_count(s), threads > 1 ? 16 : 48, why);
+    int code = load_all(stage, in.tensors, part_count(CHAIN_VISION, s), threads > 1 ? 16 : 48, why);
     if (!code) code = vision_stage_run(stage, rows, rows, why);
     vision_stage_close(&stage);
     return code;
@@ -91,13 +91,13 @@ static float *encode(const struct toy *t, const char *cuts, enum vision_type typ
     size_t n = (size_t)vision_patches(c) * vision_pixels(c), m = (size_t)vision_patches(c) * c->width;
     size_t out = (size_t)vision_tokens(c) * c->hidden;
     float *rows = memory((n > m ? n : m) * sizeof *rows + out * sizeof *rows);
-    struct vision_share s = {0};
+    struct part s = {0};
     struct err why = {0};
     memcpy(rows, t->pixels, n * sizeof *rows);
     do {
         s.first = s.end;
         s.end = *cuts ? (uint32_t)(*cuts++ - '0') : c->layers;
-        s.patches = s.first == 0, s.projector = s.end == c->layers;
+        s.front = s.first == 0, s.back_end = s.end == c->layers;
         if (through(t, s, type, threads, isa, rows, &why)) check_failed(__FILE__, __LINE__, "a stage", " %s", why.text);
     } while (s.end < c->layers && !why.code);
     return rows;
@@ -148,7 +148,7 @@ TEST(every_instruction_set_gives_the_same_picture)
 TEST(a_picture_leaves_nothing_behind)
 {
     struct toy t = toy_make(odd, T_F16, 3);
-    struct vision_plan_in in = plan_of(&t, (struct vision_share){0, 4, true, true}, VISION_AS_FILE, 2);
+    struct vision_plan_in in = plan_of(&t, (struct part){0, 4, 0, 1, true}, VISION_AS_FILE, 2);
     struct vision_stage *s;
     struct kernels k;
     const size_t n = (size_t)vision_tokens(&odd) * odd.hidden;
@@ -169,13 +169,13 @@ TEST(a_picture_leaves_nothing_behind)
 TEST(memory_is_what_was_planned)
 {
     struct toy t = toy_make(odd, T_F16, 1);
-    const struct vision_share shares[] = {{0, 4, true, true}, {0, 2, true, false}, {2, 3, false, false}, {3, 4, false, true}};
+    const struct part shares[] = {{0, 4, 0, 1, true}, {0, 2, 0, 0, true}, {2, 3, 0, 0, false}, {3, 4, 0, 1, false}};
     struct kernels k;
     NEED(kernels_named(&k, NULL, why));
     for (int type = VISION_AS_FILE; type <= VISION_Q8_0; type++)
         for (size_t i = 0; i < 4; i++) {
             struct vision_plan_in in = plan_of(&t, shares[i], (enum vision_type)type, 2);
-            struct vision_bytes plan = vision_bytes(&odd, in.share, in.tensors, in.type, 3, 2), took;
+            struct part_bytes plan = vision_part_bytes(&odd, in.share, in.tensors, in.type, 3, 2), took;
             struct vision_stage *s;
             NEED(vision_stage_open(&s, &in, &k, why));
             took = vision_stage_memory(s);
@@ -196,7 +196,7 @@ static void refused(int code, int wanted, const struct err *why, const char *wor
 TEST(wrong_pieces_are_refused)
 {
     struct toy t = toy_make(odd, T_F16, 1);
-    struct vision_plan_in in = plan_of(&t, (struct vision_share){1, 2, false, false}, VISION_AS_FILE, 1);
+    struct vision_plan_in in = plan_of(&t, (struct part){1, 2, 0, 0, false}, VISION_AS_FILE, 1);
     struct vision_stage *s;
     struct kernels k;
     struct err no = {0};
@@ -226,7 +226,7 @@ static void stage_refused(struct vision_plan_in in, int wanted, const char *word
 TEST(impossible_stages_are_refused)
 {
     struct toy t = toy_make(odd, T_F16, 1);
-    const struct vision_plan_in good = plan_of(&t, (struct vision_share){0, 4, true, true}, VISION_AS_FILE, 1);
+    const struct vision_plan_in good = plan_of(&t, (struct part){0, 4, 0, 1, true}, VISION_AS_FILE, 1);
     struct vision_plan_in in = good;
     in.share.end = 5;
     stage_refused(in, E_WIRE, "cannot be");
@@ -238,7 +238,7 @@ TEST(impossible_stages_are_refused)
     stage_refused(in, E_FILE, "whole heads");
     in = good, in.config.pool = 4;
     stage_refused(in, E_FILE, "cannot be pooled");
-    struct vision_tensor was = t.tensors[3 + V_UP];
+    struct tensor was = t.tensors[3 + V_UP];
     t.tensors[3 + V_UP].rows--;
     stage_refused(good, E_WIRE, "should be ffn_up.weight of layer 0");
     t.tensors[3 + V_UP] = was;
@@ -254,9 +254,9 @@ TEST(rows_that_are_not_finite_are_refused)
 {
     struct toy t = toy_make(odd, T_F16, 1);
     struct err why = {0};
-    float *rows = floats_make(vision_floats_in(&odd, (struct vision_share){1, 2, false, false}), 1, 1);
+    float *rows = floats_make(vision_floats_in(&odd, (struct part){1, 2, 0, 0, false}), 1, 1);
     rows[1000] = NAN;
-    refused(through(&t, (struct vision_share){1, 2, false, false}, VISION_AS_FILE, 2, NULL, rows, &why), E_WORKER, &why,
+    refused(through(&t, (struct part){1, 2, 0, 0, false}, VISION_AS_FILE, 2, NULL, rows, &why), E_WORKER, &why,
             "not finite");
     free(rows);
     toy_free(&t);
@@ -265,7 +265,7 @@ TEST(rows_that_are_not_finite_are_refused)
 TEST(a_stop_is_heeded_between_layers)
 {
     struct toy t = toy_make(odd, T_F16, 1);
-    struct vision_plan_in in = plan_of(&t, (struct vision_share){0, 4, true, true}, VISION_AS_FILE, 2);
+    struct vision_plan_in in = plan_of(&t, (struct part){0, 4, 0, 1, true}, VISION_AS_FILE, 2);
     struct vision_stage *s;
     struct kernels k;
     struct err no = {0};

@@ -42,7 +42,7 @@ static int open_head(struct table *t, struct err *why)
 
 static int open_table(struct table *t, struct err *why)
 {
-    static const struct share shares[] = {{0, 3, 0, 5}, {3, 5, 5, 16}, {5, 7, 16, 16}};
+    static const struct part shares[] = {{0, 3, 0, 5}, {3, 5, 5, 16}, {5, 7, 16, 16}};
     *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result), .route = {3, {0, 1, 2}}};
     t->config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
     t->plan->stages = 3;
@@ -203,8 +203,8 @@ TEST(a_whole_head_needs_no_gathering)
     struct table t;
     NEED(open_table(&t, why));
     divided_head_close(&t.head);
-    t.plan->stage[0].share.part_end = t.plan->stage[1].share.part_end = t.plan->stage[1].share.part = 0;
-    t.plan->stage[2].share.part = 0;
+    t.plan->stage[0].share.back_end = t.plan->stage[1].share.back_end = t.plan->stage[1].share.back = 0;
+    t.plan->stage[2].share.back = 0;
     NEED(open_head(&t, why));
     CHECK(!t.head);
     close_table(&t);

@@ -6,7 +6,7 @@
 
 #define DEMO "models/demo/demo-q4_0.gguf"
 
-static int written(struct folder *f, struct model **m, struct gguf **g, struct share s, struct err *why)
+static int written(struct folder *f, struct model **m, struct gguf **g, struct part s, struct err *why)
 {
     TRY(model_open(m, DEMO, why));
     TRY(slice_write(*m, s, folder_path(f, "shard.gguf"), why));
@@ -14,15 +14,15 @@ static int written(struct folder *f, struct model **m, struct gguf **g, struct s
 }
 
 /* Every tensor of `s` comes from the shard with the bytes it has in the model. */
-static void same_bytes(const struct model *m, const struct gguf *g, struct share s)
+static void same_bytes(const struct model *m, const struct gguf *g, struct part s)
 {
-    size_t n = share_count(s);
+    size_t n = part_count(CHAIN_TEXT, s);
     struct slice_label label;
     NEED(slice_label_read(&label, g, why));
     CHECK(share_within(s, label.share));
     struct tensor *want = calloc(n, sizeof *want), *have = calloc(n, sizeof *have);
-    share_tensors(m, s, want);
-    share_tensors(m, s, have);
+    text_part_tensors(m, s, want);
+    text_part_tensors(m, s, have);
     for (size_t i = 0; i < n; i++) have[i].data = NULL;
     NEED(slice_tensors(g, &label, s, have, (uint32_t)n, why));
     for (size_t i = 0; i < n; i++)
@@ -38,16 +38,16 @@ TEST(a_shard_holds_its_share_and_its_label)
     struct model *m;
     struct gguf *g;
     struct slice_label label;
-    NEED(written(&f, &m, &g, (struct share){3, 8, 0, HEAD_PARTS}, why));
+    NEED(written(&f, &m, &g, (struct part){3, 8, 0, HEAD_PARTS}, why));
     NEED(slice_label_read(&label, g, why));
-    CHECK(label.share.first == 3 && label.share.end == 8 && share_has_whole_head(label.share));
+    CHECK(label.share.first == 3 && label.share.end == 8 && part_has_whole_head(label.share));
     CHECK(label.vocab == m->config.vocab);
     CHECK(label.fingerprint.low == m->fingerprint.low && label.fingerprint.high == m->fingerprint.high);
     CHECK(gguf_tensor_count(g) == 5 * W_LAYER_ROLES + 2 && !gguf_tensor(g, "blk.2.attn_q.weight"));
     CHECK(!gguf_has(g, "tokenizer.ggml.tokens") && gguf_has(g, "gemma3.block_count"));
-    same_bytes(m, g, (struct share){3, 8, 0, HEAD_PARTS});
-    same_bytes(m, g, (struct share){4, 6, 0, 0});
-    same_bytes(m, g, (struct share){4, 6, 3, 11});
+    same_bytes(m, g, (struct part){3, 8, 0, HEAD_PARTS});
+    same_bytes(m, g, (struct part){4, 6, 0, 0});
+    same_bytes(m, g, (struct part){4, 6, 3, 11});
     gguf_close(&g);
     model_close(&m);
     folder_end(&f);
@@ -60,19 +60,19 @@ TEST(a_shard_may_hold_some_parts_of_the_head)
     struct gguf *g;
     struct slice_label label;
     struct err no = {0};
-    const struct share held = {2, 5, 4, 12};
+    const struct part held = {2, 5, 4, 12};
     NEED(written(&f, &m, &g, held, why));
     NEED(slice_label_read(&label, g, why));
     CHECK(!memcmp(&label.share, &held, sizeof held));
-    CHECK(gguf_tensor(g, "output.weight")->dims[1] == share_words(&m->config, held));
+    CHECK(gguf_tensor(g, "output.weight")->dims[1] == part_words(&m->config, held));
     same_bytes(m, g, held);
-    same_bytes(m, g, (struct share){2, 3, 4, 5});
-    same_bytes(m, g, (struct share){2, 3, 7, 12});
-    same_bytes(m, g, (struct share){5, 5, 11, 12});
-    const struct share others[] = {{5, 5, 3, 5}, {5, 5, 11, 13}, {5, 5, 0, HEAD_PARTS}, {5, 5, 12, 16}};
+    same_bytes(m, g, (struct part){2, 3, 4, 5});
+    same_bytes(m, g, (struct part){2, 3, 7, 12});
+    same_bytes(m, g, (struct part){5, 5, 11, 12});
+    const struct part others[] = {{5, 5, 3, 5}, {5, 5, 11, 13}, {5, 5, 0, HEAD_PARTS}, {5, 5, 12, 16}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct tensor t[2];
-        share_tensors(m, others[i], t);
+        text_part_tensors(m, others[i], t);
         CHECK(!share_within(others[i], held));
         CHECK(slice_tensors(g, &label, others[i], t, 2, &no) == E_FILE && strstr(no.text, "of the head, wanted"), "%s", no.text);
     }
@@ -82,7 +82,7 @@ TEST(a_shard_may_hold_some_parts_of_the_head)
 }
 
 /* A file of one tensor, for its label's sake. */
-static int labelled(struct folder *f, uint32_t part, uint32_t part_end, uint32_t vocab, struct err *why)
+static int labelled(struct folder *f, uint32_t part, uint32_t back_end, uint32_t vocab, struct err *why)
 {
     struct gguf_out *o;
     struct gguf *g;
@@ -94,7 +94,7 @@ static int labelled(struct folder *f, uint32_t part, uint32_t part_end, uint32_t
     gguf_put_u32(o, SLICE_FIRST, 0);
     gguf_put_u32(o, SLICE_END, 1);
     gguf_put_u32(o, SLICE_FIRST_PART, part);
-    gguf_put_u32(o, SLICE_END_PART, part_end);
+    gguf_put_u32(o, SLICE_END_PART, back_end);
     gguf_put_u32(o, SLICE_VOCABULARY, vocab);
     gguf_put_tensor(o, "output_norm.weight", T_F32, 1, &one);
     TRY(gguf_out_begin(o, why));
@@ -128,13 +128,13 @@ TEST(what_a_shard_does_not_hold_is_refused)
     struct tensor t[W_LAYER_ROLES];
     struct err no = {0};
     struct slice_label label;
-    const struct share one = {1, 2, 0, 0};
-    NEED(written(&f, &m, &g, (struct share){0, 2, 0, 0}, why));
+    const struct part one = {1, 2, 0, 0};
+    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0}, why));
     NEED(slice_label_read(&label, g, why));
-    share_tensors(m, (struct share){2, 3, 0, 0}, t);
+    text_part_tensors(m, (struct part){2, 3, 0, 0}, t);
     CHECK(slice_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "has no tensor blk.2.attn_norm.weight"),
           "%s", no.text);
-    share_tensors(m, one, t);
+    text_part_tensors(m, one, t);
     t[W_Q].type = T_Q8_0;
     CHECK(slice_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q8_0"), "%s", no.text);
     t[W_Q].type = T_Q4_0, t[W_Q].rows++;
@@ -152,7 +152,7 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
     struct gguf *g;
     struct slice_label label;
     struct err no = {0};
-    NEED(written(&f, &m, &g, (struct share){0, 2, 0, 0}, why));
+    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0}, why));
     CHECK(model_open(&other, folder_path(&f, "shard.gguf"), &no) == E_FILE && strstr(no.text, "one worker's shard"),
           "%s", no.text);
     CHECK(slice_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s",
@@ -164,10 +164,10 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
 
 TEST(shares_within_others)
 {
-    struct share have = {3, 8, 0, 0}, all = {0, 8, 0, HEAD_PARTS};
-    CHECK(share_within((struct share){3, 8, 0, 0}, have) && share_within((struct share){4, 5, 0, 0}, have));
-    CHECK(!share_within((struct share){2, 5, 0, 0}, have) && !share_within((struct share){3, 8, 0, HEAD_PARTS}, have));
-    CHECK(share_within((struct share){8, 8, 0, HEAD_PARTS}, all) && share_within((struct share){8, 8, 3, 4}, all) && !share_within((struct share){8, 8, 0, HEAD_PARTS}, have));
+    struct part have = {3, 8, 0, 0}, all = {0, 8, 0, HEAD_PARTS};
+    CHECK(share_within((struct part){3, 8, 0, 0}, have) && share_within((struct part){4, 5, 0, 0}, have));
+    CHECK(!share_within((struct part){2, 5, 0, 0}, have) && !share_within((struct part){3, 8, 0, HEAD_PARTS}, have));
+    CHECK(share_within((struct part){8, 8, 0, HEAD_PARTS}, all) && share_within((struct part){8, 8, 3, 4}, all) && !share_within((struct part){8, 8, 0, HEAD_PARTS}, have));
 }
 
 TEST(fingerprints_survive_being_written)

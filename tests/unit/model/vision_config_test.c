@@ -130,8 +130,8 @@ TEST(an_encoder_is_read)
 
 TEST(the_real_encoder_has_439_tensors)
 {
-    const struct vision_share all = {0, 27, true, true};
-    CHECK(vision_share_count(all) == 439, "%zu", vision_share_count(all));
+    const struct part all = {0, 27, 0, 1, true};
+    CHECK(part_count(CHAIN_VISION, all) == 439, "%zu", part_count(CHAIN_VISION, all));
 }
 
 static void add_pool(struct forge *f)
@@ -157,7 +157,7 @@ TEST(old_names_of_the_ffn_mean_the_same)
         r.swapped = swapped;
         NEED(open_recipe(&m, &r, why));
         const struct gguf_tensor *up = gguf_tensor(m->file, swapped ? "v.blk.1.ffn_down.weight" : "v.blk.1.ffn_up.weight");
-        const struct vision_tensor *t = &m->layer_tensors[V_LAYER_ROLES + V_UP];
+        const struct tensor *t = &m->layer_tensors[V_LAYER_ROLES + V_UP];
         CHECK(t->rows == FFN && t->cols == WIDTH && t->data == up->data, "swapped %d", swapped);
         t = &m->layer_tensors[V_LAYER_ROLES + V_DOWN_BIAS];
         CHECK(t->rows == 1 && t->cols == WIDTH, "swapped %d", swapped);
@@ -169,22 +169,22 @@ TEST(shares_add_up_to_the_encoder)
 {
     struct vision_model *m;
     NEED(open_recipe(&m, &plain, why));
-    struct vision_tensor all[64], cut[64];
-    const struct vision_share whole = {0, 2, true, true}, first = {0, 1, true, false}, last = {1, 2, false, true};
-    vision_share_tensors(m, whole, all);
-    vision_share_tensors(m, first, cut);
-    vision_share_tensors(m, last, cut + vision_share_count(first));
-    CHECK(vision_share_count(first) + vision_share_count(last) == vision_share_count(whole));
-    CHECK(!memcmp(all, cut, vision_share_count(whole) * sizeof *all));
+    struct tensor all[64], cut[64];
+    const struct part whole = {0, 2, 0, 1, true}, first = {0, 1, 0, 0, true}, last = {1, 2, 0, 1, false};
+    vision_part_tensors(m, whole, all);
+    vision_part_tensors(m, first, cut);
+    vision_part_tensors(m, last, cut + part_count(CHAIN_VISION, first));
+    CHECK(part_count(CHAIN_VISION, first) + part_count(CHAIN_VISION, last) == part_count(CHAIN_VISION, whole));
+    CHECK(!memcmp(all, cut, part_count(CHAIN_VISION, whole) * sizeof *all));
     struct err why_not;
-    CHECK(!vision_share_check(&m->config, whole, all, &why_not));
+    CHECK(!vision_part_check(&m->config, whole, all, &why_not));
     vision_close(&m);
 }
 
 TEST(q8_0_fills_up_its_blocks_and_spares_memory)
 {
-    const struct vision_tensor down = {V_DOWN, 0, T_F16, 1152, 4304, NULL}, bias = {V_O_BIAS, 0, T_F32, 1, 1152, NULL},
-                               projection = {V_PROJECTION, 0, T_F16, 1152, 2560, NULL};
+    const struct tensor down = {CHAIN_VISION, V_DOWN, 0, T_F16, 1152, 4304, NULL}, bias = {CHAIN_VISION, V_O_BIAS, 0, T_F32, 1, 1152, NULL},
+                               projection = {CHAIN_VISION, V_PROJECTION, 0, T_F16, 1152, 2560, NULL};
     struct vision_kept k = vision_kept(&down, VISION_Q8_0);
     CHECK(k.type == T_Q8_0 && k.rows == 1152 && k.cols == 4320, "%u [%u, %u]", k.type, k.rows, k.cols);
     k = vision_kept(&down, VISION_AS_FILE);

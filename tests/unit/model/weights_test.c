@@ -231,13 +231,13 @@ TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
     struct model *x;
     struct tensor shape[2 * W_LAYER_ROLES + 2], full[2 * W_LAYER_ROLES + 2];
     NEED(open_image(&x, &m, why));
-    static const struct share shares[] = {{0, 2, 0, HEAD_PARTS},  {0, 1, 0, 0}, {1, 2, 0, HEAD_PARTS},
+    static const struct part shares[] = {{0, 2, 0, HEAD_PARTS},  {0, 1, 0, 0}, {1, 2, 0, HEAD_PARTS},
                                           {1, 2, 0, 0}, {2, 2, 0, HEAD_PARTS}, {0, 0, 0, 0}};
     static const size_t counts[] = {28, 13, 15, 13, 2, 0};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
-        CHECK(share_count(shares[i]) == counts[i]);
-        share_shape(&x->config, shares[i], shape);
-        share_tensors(x, shares[i], full);
+        CHECK(part_count(CHAIN_TEXT, shares[i]) == counts[i]);
+        text_part_shape(&x->config, shares[i], shape);
+        text_part_tensors(x, shares[i], full);
         for (size_t k = 0; k < counts[i]; k++) {
             CHECK(shape[k].role == full[k].role && shape[k].layer == full[k].layer && !shape[k].data && full[k].data);
             CHECK(shape[k].rows == full[k].rows && shape[k].cols == full[k].cols, "share %zu tensor %zu", i, k);

@@ -41,10 +41,10 @@ static struct goals goals_of(const struct plan *p, const struct model_shape *m, 
 {
     struct goals g = {0, 0, 0};
     for (int i = 0; i < p->stages; i++) {
-        const struct share s = p->stage[i].share;
+        const struct part s = p->stage[i].share;
         const bool alone = prompts_decide(&p->capacity);
-        double second = alone ? decode_seconds(m, (struct share){0, 0, s.part, s.part_end}, &p->capacity)
-                              : prefill_seconds(m, (struct share){s.first, s.end, 0, 0}, &p->capacity);
+        double second = alone ? decode_seconds(m, (struct part){0, 0, s.back, s.back_end}, &p->capacity)
+                              : prefill_seconds(m, (struct part){s.first, s.end, 0, 0}, &p->capacity);
         second /= offer_power(&o[i]);
         if (p->stage[i].expected > g.slowest) g.slowest = p->stage[i].expected;
         if (second > g.second) g.second = second;
@@ -112,7 +112,7 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
         check_bytes(&p, &m, o);
         for (int i = 0; i < workers; i++) CHECK(!o[i].memory || p.stage[i].bytes.total <= o[i].memory);
         const struct goals g = goals_of(&p, &m, o);
-        if (share_has_whole_head(p.stage[workers - 1].share) && t.any_whole) {
+        if (part_has_whole_head(p.stage[workers - 1].share) && t.any_whole) {
             whole++;
             CHECK(g.slowest <= t.whole.slowest * (1 + 1e-9), "round %d", round);
             continue;
@@ -136,10 +136,10 @@ TEST(two_workers_of_a_4b_model_halve_its_head)
         struct capacity cap = {4096, sequences, 256, 3};
         struct plan p;
         NEED(plan_solve(&p, &m, o, 2, &cap, why));
-        const struct share a = p.stage[0].share, b = p.stage[1].share;
+        const struct part a = p.stage[0].share, b = p.stage[1].share;
         check_all_there(&p, &gemma_4b);
         check_bytes(&p, &m, o);
-        CHECK(a.end == 17 && a.part_end == 8 && b.part == 8, "%u sequences: %u layers, %u parts", sequences, a.end, a.part_end);
+        CHECK(a.end == 17 && a.back_end == 8 && b.back == 8, "%u sequences: %u layers, %u parts", sequences, a.end, a.back_end);
     }
 }
 
@@ -169,8 +169,8 @@ TEST(an_answer_alone_waits_for_the_largest_part_only)
     const struct capacity alone = {4096, 1, 256, 3};
     struct plan p;
     NEED(plan_by_hand(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
-    const double layers = decode_seconds(&m, (struct share){0, 17, 0, 0}, &alone) + decode_seconds(&m, (struct share){17, 34, 0, 0}, &alone) / 2;
-    const double six = decode_seconds(&m, (struct share){0, 0, 0, 6}, &alone), ten = decode_seconds(&m, (struct share){0, 0, 6, 16}, &alone) / 2;
+    const double layers = decode_seconds(&m, (struct part){0, 17, 0, 0}, &alone) + decode_seconds(&m, (struct part){17, 34, 0, 0}, &alone) / 2;
+    const double six = decode_seconds(&m, (struct part){0, 0, 0, 6}, &alone), ten = decode_seconds(&m, (struct part){0, 0, 6, 16}, &alone) / 2;
     CHECK(six > ten && fabs(lap_seconds(&m, &p, o, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, &p, o, &alone));
 }
 

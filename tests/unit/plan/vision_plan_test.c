@@ -48,13 +48,13 @@ static void check_whole(const struct vision_plan *p, uint32_t layers)
         used++;
         CHECK(s->bytes.total > 0 && s->expected > 0);
         if (p->copies) {
-            CHECK(s->share.first == 0 && s->share.end == layers && s->share.patches && s->share.projector && s->next == -1, "worker %d", i);
+            CHECK(s->share.first == 0 && s->share.end == layers && s->share.front && part_has_back(s->share) && s->next == -1, "worker %d", i);
             continue;
         }
         CHECK(s->share.first == at && s->share.end > at, "worker %d begins at %u, not %u", i, s->share.first, at);
-        CHECK(s->share.patches == (at == 0) && s->share.projector == (s->share.end == layers));
+        CHECK(s->share.front == (at == 0) && part_has_back(s->share) == (s->share.end == layers));
         if (entry >= 0) CHECK(p->stage[entry].next == i, "the way from worker %d", entry);
-        if (s->share.projector) CHECK(s->next == -1);
+        if (part_has_back(s->share)) CHECK(s->next == -1);
         entry = i;
         at = s->share.end;
     }
@@ -212,7 +212,7 @@ TEST(a_plan_with_pictures_is_json)
     offers_even(o, 3, 1u << 30);
     snprintf(o[1].name, sizeof o[1].name, "the \"second\"\n");
     struct plan text = {.stages = 1, .capacity = {16, 1, 16, 2}};
-    text.stage[0].share = (struct share){0, 8, 0, HEAD_PARTS};
+    text.stage[0].share = (struct part){0, 8, 0, HEAD_PARTS};
     const char *ways[] = {"layers", "copies"};
     for (int i = 0; i < 2; i++) {
         NEED(make(&v, m, o, 3, ways[i], why));

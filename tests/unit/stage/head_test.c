@@ -50,7 +50,7 @@ static int score(struct relay *r, struct result *result, struct err *why)
     for (uint32_t i = 0; i < w->n_rows; i++) memcpy(x + i * hidden, r->x + at[i] * hidden, hidden * sizeof *x);
     for (int i = 0; i < r->n && !code; i++) {
         m->next = 0;
-        if (share_has_head(r->shares[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
+        if (part_has_head(r->shares[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
     }
     result->n_tokens = 0;
     for (uint32_t i = 0; i < w->n_segments && !code; i++) {
@@ -167,7 +167,7 @@ TEST(parts_without_words_are_nobodys)
 {
     const struct model_config c = toy_config();
     CHECK(head_part_words(c.vocab) == 32 && head_word(c.vocab, 10) == 320 && head_word(c.vocab, 11) == 333);
-    CHECK(share_can_be(&c, (struct share){0, 7, 10, 11}) && !share_can_be(&c, (struct share){0, 7, 11, 16}));
-    CHECK(share_words(&c, (struct share){7, 7, 10, 16}) == 13 && share_words(&c, (struct share){7, 7, 0, HEAD_PARTS}) == 333);
+    CHECK(text_part_possible(&c, (struct part){0, 7, 10, 11}) && !text_part_possible(&c, (struct part){0, 7, 11, 16}));
+    CHECK(part_words(&c, (struct part){7, 7, 10, 16}) == 13 && part_words(&c, (struct part){7, 7, 0, HEAD_PARTS}) == 333);
     CHECK(head_part_words(262144) == 16384 && head_part_words(262208) == 16400 && head_word(262208, 16) == 262208);
 }
