@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <xxhash.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 uint64_t hash64(const void *bytes, size_t n)
 {
@@ -57,4 +60,24 @@ uint64_t hash_fold(uint64_t running, uint64_t value)
 uint64_t history_after(uint64_t history, uint32_t id)
 {
     return hash_fold(history, id);
+}
+
+char *show_hash128(char out[33], struct hash128 h)
+{
+    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, h.high, h.low);
+    return out;
+}
+
+bool read_hash128(struct hash128 *out, const char *text, size_t n)
+{
+    uint64_t half[2] = {0, 0};
+    if (n != 32) return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) return false;
+        half[i / 16] = half[i / 16] << 4 | (uint64_t)digit;
+    }
+    *out = (struct hash128){.high = half[0], .low = half[1]};
+    return true;
 }

@@ -4,6 +4,7 @@
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,10 @@ struct hash_stream;
 struct hash_stream *hash_stream_open(void);
 void hash_stream_add(struct hash_stream *s, const void *bytes, size_t n);
 struct hash128 hash_stream_close(struct hash_stream **s);
+
+/* "0123456789abcdef0123456789abcdef" into `out`; returns out. And back: false if it is not that. */
+char *show_hash128(char out[33], struct hash128 h);
+bool read_hash128(struct hash128 *out, const char *text, size_t n);
 
 /* Folds `value` into a running hash; order matters. Used for fingerprints of logits. */
 uint64_t hash_fold(uint64_t running, uint64_t value);

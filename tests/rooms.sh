@@ -12,18 +12,18 @@ arrows='
 transport/wire        :
 transport/links       : transport/wire
 partition/format      :
-partition/model       : partition/format partition/file
+partition/model       : partition/format
 partition/file        : partition/format partition/model
 partition/checkpoint  : partition/file partition/model
 partition/make        : partition/checkpoint partition/file partition/format partition/model
-partition/plan        : partition/format partition/model partition/file
+partition/plan        : partition/format partition/model
 partition/tool        : partition/checkpoint partition/file partition/format partition/make partition/model partition/plan
 worker/kernels        : partition/format partition/model
 worker/stage          : worker/kernels partition/model transport/wire worker.h
 worker/encoder        : worker/stage worker/kernels partition/format partition/model transport/wire
 worker                : worker/encoder worker/stage worker/kernels partition/file partition/model partition/plan transport/links transport/wire
 coordinator/picture   : coordinator/engine
-coordinator/text      : partition/file
+coordinator/text      : partition/file partition/model
 coordinator/cluster   : partition/file partition/plan transport/links transport/wire worker.h coordinator/report coordinator/text
 coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model partition/plan transport/wire worker.h coordinator/report
 coordinator/report    : coordinator/cluster coordinator/engine

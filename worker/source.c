@@ -1,4 +1,5 @@
 /* worker/source.c — see source.h. */
+#include "partition/file/model_file.h"
 #include "worker/source.h"
 
 #include "base/log.h"
@@ -15,15 +16,15 @@ static bool same(struct hash128 a, struct hash128 b)
 
 static int open_shard(struct gguf **g, const struct wanted *w, const char *path, struct err *why)
 {
-    struct slice_label label;
+    struct shard_label label;
     char have[64], want[64];
     TRY(gguf_open(g, path, why));
-    TRY(slice_label_read(&label, *g, why));
+    TRY(shard_label_read(&label, *g, why));
     if (!same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
     if (!share_within(w->share, label.share))
         return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_part(have, label.share),
                     show_part(want, w->share));
-    return slice_tensors(*g, &label, w->share, w->tensors, w->count, why);
+    return shard_tensors(*g, &label, w->share, w->tensors, w->count, why);
 }
 
 /* The same file, if this host has it: same path, same fingerprint. */

@@ -5,6 +5,7 @@
 #ifndef WORKER_SOURCE_H
 #define WORKER_SOURCE_H
 
+#include "base/hash.h"
 #include "partition/model/weights.h"
 
 #include <stdbool.h>

@@ -1,4 +1,6 @@
 /* worker/worker.c — see worker.h. Greeting, assignment, weights; then loop.c. */
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
 #include "worker/worker.h"
 
 #include "base/clock.h"

@@ -1,4 +1,6 @@
 /* coordinator/cluster/pipeline.c — see pipeline.h: finding the workers, opening, closing. Launching is in launch.c. */
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
 #include "coordinator/cluster/pipeline.h"
 
 #include "base/limits.h"

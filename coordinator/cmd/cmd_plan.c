@@ -1,4 +1,6 @@
 /* coordinator/cmd/cmd_plan.c — `gemmapipe plan`: who would get what, from the file's header alone. */
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cluster/cluster_file.h"

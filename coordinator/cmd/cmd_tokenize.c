@@ -1,4 +1,5 @@
 /* coordinator/cmd/cmd_tokenize.c — `gemmapipe tokenize` and `detokenize`: stdin to stdout, no workers. */
+#include "partition/file/model_file.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/text/tokenizer.h"
 #include "partition/model/config.h"

@@ -42,8 +42,8 @@ static bool text_is(struct gguf_string s, const char *text)
 
 bool vocabulary_is_gemma(const struct gguf_string *pieces, uint32_t n)
 {
-    return n >= GEMMA_IMAGE_SOFT && text_is(pieces[0], "<pad>") && text_is(pieces[105], "<start_of_turn>") &&
-           text_is(pieces[106], "<end_of_turn>") && text_is(pieces[GEMMA_NEWLINES], "\n") &&
+    return n >= GEMMA_IMAGE_SOFT && text_is(pieces[0], "<pad>") && text_is(pieces[GEMMA_START_OF_TURN], "<start_of_turn>") &&
+           text_is(pieces[GEMMA_END_OF_TURN], "<end_of_turn>") && text_is(pieces[GEMMA_NEWLINES], "\n") &&
            text_is(pieces[GEMMA_BYTES], "<0x00>") && text_is(pieces[GEMMA_IMAGE_START], "<start_of_image>");
 }
 
@@ -96,7 +96,7 @@ static int check_gemma_ranges(const struct piece_list *list, struct err *why)
 
 static enum piece_kind gemma_kind(uint32_t id)
 {
-    if (id <= 3 || id == 105 || id == 106) return PIECE_CONTROL;
+    if (id <= GEMMA_UNKNOWN || id == GEMMA_START_OF_TURN || id == GEMMA_END_OF_TURN) return PIECE_CONTROL;
     if (id < GEMMA_NEWLINES) return PIECE_RESERVED;
     if (id < GEMMA_SPACES) return PIECE_CUT;
     if (id < GEMMA_TAGS) return PIECE_LEARNED; /* and cut out where they are spelled with U+2581: add_cuts */
@@ -104,7 +104,7 @@ static enum piece_kind gemma_kind(uint32_t id)
     if (id < GEMMA_LEARNED) return PIECE_BYTE;
     if (id < GEMMA_TABS) return PIECE_LEARNED;
     if (id < GEMMA_IMAGE_START) return PIECE_CUT;
-    if (id <= GEMMA_IMAGE_START + 1 || id >= GEMMA_IMAGE_SOFT) return PIECE_CONTROL;
+    if (id <= GEMMA_IMAGE_END || id >= GEMMA_IMAGE_SOFT) return PIECE_CONTROL;
     return PIECE_RESERVED;
 }
 
@@ -114,14 +114,14 @@ static int classify_gemma(struct vocabulary *v, const struct piece_list *list, s
     for (uint32_t id = 0; id < v->pieces; id++) v->kind[id] = (uint8_t)gemma_kind(id);
     for (uint32_t b = 0; b < 256; b++) v->byte_id[b] = GEMMA_BYTES + b;
     v->specials = (struct specials){
-        .bos = 2,
-        .eos = 1,
-        .pad = 0,
-        .unknown = 3,
-        .start_of_turn = 105,
-        .end_of_turn = 106,
+        .bos = GEMMA_BOS,
+        .eos = GEMMA_EOS,
+        .pad = GEMMA_PAD,
+        .unknown = GEMMA_UNKNOWN,
+        .start_of_turn = GEMMA_START_OF_TURN,
+        .end_of_turn = GEMMA_END_OF_TURN,
         .start_of_image = GEMMA_IMAGE_START,
-        .end_of_image = GEMMA_IMAGE_START + 1,
+        .end_of_image = GEMMA_IMAGE_END,
         .image_soft = GEMMA_IMAGE_SOFT,
     };
     return 0;

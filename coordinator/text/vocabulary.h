@@ -1,28 +1,15 @@
 /* coordinator/text/vocabulary.h — what the pieces of a vocabulary are, and finding one by its text.
  *
- * Only tokenizer.c and merge.c look in here; everyone else sees tokenizer.h. Read-only once built. */
+ * Only tokenizer.c and bpe.c look in here; everyone else sees tokenizer.h. Read-only once built. */
 #ifndef COORDINATOR_TEXT_VOCABULARY_H
 #define COORDINATOR_TEXT_VOCABULARY_H
 
 #include "coordinator/text/tokenizer.h"
+#include "partition/model/gemma_ids.h"
 
 #define NO_ID UINT32_MAX
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, how a vocabulary spells the space */
 #define SPACE_MARK_BYTES 3
-
-/* Gemma 3's id ranges: docs/MODEL.md, "Tokenizer". */
-enum {
-    GEMMA_NEWLINES = 107, /* runs of 1..31 */
-    GEMMA_SPACES = 138,   /* runs of 2..31 */
-    GEMMA_TAGS = 168,     /* 70 of HTML */
-    GEMMA_BYTES = 238,
-    GEMMA_LEARNED = 494,    /* in the order of merging */
-    GEMMA_SINGLES = 236743, /* characters */
-    GEMMA_TABS = 255968,    /* runs of 1..31 */
-    GEMMA_IMAGE_START = 255999,
-    GEMMA_IMAGE_SOFT = 262144,
-    GEMMA_LONGEST_RUN = 31,
-};
 
 enum piece_kind {
     PIECE_LEARNED,  /* made from characters and by merging */

@@ -176,7 +176,7 @@ static int bind_head(struct checkpoint *c, struct err *why)
 
 static int bind_text_part(struct checkpoint *c, const char *prefix, struct err *why)
 {
-    struct part all = {0, c->config.text.layers, 0, HEAD_PARTS};
+    struct part all = {0, c->config.text.layers, 0, HEAD_PARTS, false};
     size_t n = part_count(CHAIN_TEXT, all);
     struct tensor *shapes = calloc(n, sizeof *shapes);
     c->parts[CHAIN_TEXT].tensors = calloc(n + 1, sizeof *c->parts->tensors); /* and the embeddings */
@@ -198,7 +198,7 @@ static uint64_t vision_size(const struct hf_config *c, enum vision_size size)
     case FFN: return c->vision.ffn;
     case SIDE: return c->vision.patch_size;
     case COLOURS: return 3;
-    case PATCHES: return (uint64_t)vision_patches(&c->vision) * vision_patches(&c->vision);
+    case PATCHES: return (uint64_t)hf_vision_side(&c->vision) * hf_vision_side(&c->vision);
     case TEXT: return c->text.hidden;
     }
     return 0;

@@ -271,8 +271,8 @@ static void put_three_halves(struct gguf_out *o, const char *key)
 
 static int put_vision_part(const struct checkpoint *c, struct gguf_out *o, uint32_t file_type, struct err *why)
 {
-    const struct vision_config *v = &c->config.vision;
-    uint32_t pool = vision_patches(v) / (uint32_t)(sqrt((double)v->image_rows) + 0.5);
+    const struct hf_vision_config *v = &c->config.vision;
+    uint32_t pool = hf_vision_side(v) / (uint32_t)(sqrt((double)v->image_rows) + 0.5);
     TRY(put_general(c, o, "clip", "mmproj", file_type, why));
     gguf_put_bool(o, "clip.has_vision_encoder", true);
     gguf_put_text(o, "clip.projector_type", "gemma3");

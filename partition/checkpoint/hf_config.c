@@ -212,7 +212,7 @@ static int read_text_keys(struct json *j, void *to)
 /* ---- the picture encoder ---- */
 
 struct vision_keys {
-    struct vision_config v;
+    struct hf_vision_config v;
     bool there, use_head;
     struct word model_type;
 };
@@ -329,7 +329,7 @@ static int settle_text(struct model_config *out, const struct text_keys *t, cons
     return 0;
 }
 
-static int settle_vision(struct vision_config *out, const struct root *r, const char *from, struct err *why)
+static int settle_vision(struct hf_vision_config *out, const struct root *r, const char *from, struct err *why)
 {
     const char *type = r->vision.model_type.text;
     if (*type && strcmp(type, "siglip_vision_model"))
@@ -337,7 +337,7 @@ static int settle_vision(struct vision_config *out, const struct root *r, const 
     if (r->vision.use_head) return fail(why, E_FILE, "%s: vision_use_head is true, wanted false", from);
     *out = r->vision.v;
     out->image_rows = r->image_rows;
-    return vision_check(out, from, why);
+    return hf_vision_check(out, from, why);
 }
 
 static int settle(struct hf_config *out, const struct root *r, const char *from, struct err *why)
@@ -356,7 +356,7 @@ static int settle(struct hf_config *out, const struct root *r, const char *from,
 
 int hf_config_parse(struct hf_config *out, const char *text, size_t n, const char *from, struct err *why)
 {
-    static const struct vision_config siglip = {27, 1152, 4304, 16, 896, 14, 256, 1e-6f};
+    static const struct hf_vision_config siglip = {27, 1152, 4304, 16, 896, 14, 256, 1e-6f};
     struct root r = {.flat = text_defaults, .nested = text_defaults, .vision = {.v = siglip}, .image_rows = 256,
                      .eos = -1, .bos = -1, .pad = -1, .image_start = -1, .image_end = -1, .image_soft = -1};
     struct json j;
@@ -377,12 +377,12 @@ int hf_config_read(struct hf_config *out, const char *path, struct err *why)
 
 /* ---- bounds ---- */
 
-uint32_t vision_patches(const struct vision_config *v)
+uint32_t hf_vision_side(const struct hf_vision_config *v)
 {
     return v->image_size / v->patch_size;
 }
 
-int vision_check(const struct vision_config *v, const char *from, struct err *why)
+int hf_vision_check(const struct hf_vision_config *v, const char *from, struct err *why)
 {
     const struct {
         const char *name;
@@ -403,8 +403,8 @@ int vision_check(const struct vision_config *v, const char *from, struct err *wh
         return fail(why, E_FILE, "%s: the picture encoder's %u values over %u heads, or %u pixels over patches of %u, "
                     "do not come out even", from, v->hidden, v->heads, v->image_size, v->patch_size);
     uint32_t side = (uint32_t)(sqrt((double)v->image_rows) + 0.5);
-    if (side * side != v->image_rows || vision_patches(v) % side)
+    if (side * side != v->image_rows || hf_vision_side(v) % side)
         return fail(why, E_FILE, "%s: mm_tokens_per_image is %u; wanted a square whose side divides %u", from,
-                    v->image_rows, vision_patches(v));
+                    v->image_rows, hf_vision_side(v));
     return 0;
 }

@@ -6,9 +6,12 @@
 #ifndef PARTITION_CHECKPOINT_HF_CONFIG_H
 #define PARTITION_CHECKPOINT_HF_CONFIG_H
 
+#include "base/error.h"
+
+#include <stddef.h>
 #include "partition/model/config.h"
 
-struct vision_config {
+struct hf_vision_config {
     uint32_t layers, hidden, ffn, heads;
     uint32_t image_size, patch_size; /* pixels */
     uint32_t image_rows;             /* rows one picture becomes in the text model: 256 */
@@ -18,7 +21,7 @@ struct vision_config {
 struct hf_config {
     struct model_config text;
     bool has_vision;
-    struct vision_config vision;
+    struct hf_vision_config vision;
     int64_t eos_id, bos_id, pad_id;                         /* -1 where config.json does not say */
     int64_t image_start_id, image_end_id, image_soft_id;    /* likewise */
 };
@@ -28,7 +31,7 @@ int hf_config_parse(struct hf_config *out, const char *text, size_t n, const cha
 int hf_config_read(struct hf_config *out, const char *path, struct err *why);
 
 /* Patches along one side of the picture, and bounds that every use relies on (as config_check). */
-uint32_t vision_patches(const struct vision_config *v);
-int vision_check(const struct vision_config *v, const char *from, struct err *why);
+uint32_t hf_vision_side(const struct hf_vision_config *v);
+int hf_vision_check(const struct hf_vision_config *v, const char *from, struct err *why);
 
 #endif

@@ -10,16 +10,6 @@
 
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, which stands for a space */
 
-/* Where Gemma 3's ids change their nature. */
-#define NEWLINES 107
-#define SPACES 138
-#define TAGS 168
-#define BYTES 238
-#define LEARNED 494
-#define SINGLES 236743 /* characters; not merged, so their scores say nothing */
-#define TABS 255968
-#define IMAGE_START 255999
-
 #define ADDED_SCORE (-1000.0f)
 #define PADDING_SCORE (-10000.0f)
 
@@ -113,19 +103,19 @@ int token_byte(const char *text, size_t n)
 
 bool tokens_are_gemma(const struct token_list *l)
 {
-    return l->n >= GEMMA_TOKENS && token_is(l, 0, "<pad>") && token_is(l, 105, "<start_of_turn>") &&
-           token_is(l, 106, "<end_of_turn>") && token_is(l, NEWLINES, "\n") && token_is(l, BYTES, "<0x00>") &&
-           token_is(l, IMAGE_START, "<start_of_image>");
+    return l->n >= GEMMA_TOKENS && token_is(l, 0, "<pad>") && token_is(l, GEMMA_START_OF_TURN, "<start_of_turn>") &&
+           token_is(l, GEMMA_END_OF_TURN, "<end_of_turn>") && token_is(l, GEMMA_NEWLINES, "\n") && token_is(l, GEMMA_BYTES, "<0x00>") &&
+           token_is(l, GEMMA_IMAGE_START, "<start_of_image>");
 }
 
 int32_t gemma_token_type(uint32_t id)
 {
     if (id == 5) return TOKEN_USER;
-    if (id < NEWLINES) return TOKEN_CONTROL;
-    if (id < BYTES) return TOKEN_USER;
-    if (id < LEARNED) return TOKEN_BYTE;
-    if (id < TABS) return TOKEN_NORMAL;
-    if (id < IMAGE_START) return TOKEN_USER;
+    if (id < GEMMA_NEWLINES) return TOKEN_CONTROL;
+    if (id < GEMMA_BYTES) return TOKEN_USER;
+    if (id < GEMMA_LEARNED) return TOKEN_BYTE;
+    if (id < GEMMA_TABS) return TOKEN_NORMAL;
+    if (id < GEMMA_IMAGE_START) return TOKEN_USER;
     return id <= GEMMA_IMAGE_SOFT ? TOKEN_CONTROL : TOKEN_UNUSED;
 }
 
@@ -133,7 +123,7 @@ int32_t gemma_token_type(uint32_t id)
 static bool same_nature(uint32_t id, int32_t type)
 {
     int32_t wanted = gemma_token_type(id);
-    bool reserved = id == 4 || id == 5 || (id > 5 && id < 105) || id > IMAGE_START + 1;
+    bool reserved = id == 4 || id == 5 || (id > 5 && id < 105) || id > GEMMA_IMAGE_START + 1;
     return type == wanted || reserved || (id == 3 && type == TOKEN_UNKNOWN);
 }
 
@@ -150,7 +140,7 @@ uint32_t tokens_rising_scores(const struct token_list *l)
 {
     uint32_t rising = 0;
     if (!tokens_are_gemma(l)) return 0;
-    for (uint32_t id = LEARNED + 1; id < SINGLES; id++) rising += l->token[id].score > l->token[id - 1].score;
+    for (uint32_t id = GEMMA_LEARNED + 1; id < GEMMA_SINGLES; id++) rising += l->token[id].score > l->token[id - 1].score;
     return rising;
 }
 
@@ -158,7 +148,7 @@ uint32_t tokens_rising_scores(const struct token_list *l)
 
 static bool is_added(uint32_t id)
 {
-    return id < BYTES || id >= TABS;
+    return id < GEMMA_BYTES || id >= GEMMA_TABS;
 }
 
 /* User-defined tokens are matched in raw text, so their spaces are spaces. Never longer than it was. */

@@ -5,11 +5,10 @@
 #ifndef PARTITION_CHECKPOINT_TOKENS_H
 #define PARTITION_CHECKPOINT_TOKENS_H
 
+#include "partition/model/gemma_ids.h"
 #include "partition/file/gguf.h"
 #include "partition/file/gguf_write.h"
 
-#define GEMMA_TOKENS 262144     /* learned and reserved; <image_soft_token> is the next */
-#define GEMMA_IMAGE_SOFT 262144
 #define TOKENS_MOST (1u << 20) /* an id in a small file must not ask for much memory */
 #define TOKEN_BYTES_MOST 1024
 

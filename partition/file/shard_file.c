@@ -1,4 +1,4 @@
-/* partition/file/shard_file.c — see slice.h. */
+/* partition/file/shard_file.c — see shard_file.h. */
 #include "partition/file/shard_file.h"
 
 #include "partition/file/gguf_copy.h"
@@ -12,26 +12,6 @@
 #define LAYERS_MOST 65536
 #define VOCAB_MOST (1u << 24)
 
-char *show_hash128(char out[33], struct hash128 h)
-{
-    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, h.high, h.low);
-    return out;
-}
-
-bool read_hash128(struct hash128 *out, const char *text, size_t n)
-{
-    uint64_t half[2] = {0, 0};
-    if (n != 32) return false;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0) return false;
-        half[i / 16] = half[i / 16] << 4 | (uint64_t)digit;
-    }
-    *out = (struct hash128){.high = half[0], .low = half[1]};
-    return true;
-}
-
 bool share_within(struct part wanted, struct part have)
 {
     bool layers = wanted.first == wanted.end || (wanted.first >= have.first && wanted.end <= have.end);
@@ -44,12 +24,12 @@ bool share_within(struct part wanted, struct part have)
 static void put_label(const struct model *m, struct part s, struct gguf_out *o)
 {
     char hex[33];
-    gguf_put_text(o, SLICE_FINGERPRINT, show_hash128(hex, m->fingerprint));
-    gguf_put_u32(o, SLICE_FIRST, s.first);
-    gguf_put_u32(o, SLICE_END, s.end);
-    gguf_put_u32(o, SLICE_FIRST_PART, s.back);
-    gguf_put_u32(o, SLICE_END_PART, s.back_end);
-    gguf_put_u32(o, SLICE_VOCABULARY, m->config.vocab);
+    gguf_put_text(o, SHARD_FINGERPRINT, show_hash128(hex, m->fingerprint));
+    gguf_put_u32(o, SHARD_FIRST, s.first);
+    gguf_put_u32(o, SHARD_END, s.end);
+    gguf_put_u32(o, SHARD_FIRST_PART, s.back);
+    gguf_put_u32(o, SHARD_END_PART, s.back_end);
+    gguf_put_u32(o, SHARD_VOCABULARY, m->config.vocab);
 }
 
 /* What speaks of tokens has no meaning without them. */
@@ -86,7 +66,7 @@ static int write_share(const struct model *m, struct part s, const struct tensor
     return gguf_out_finish(o, why);
 }
 
-int slice_write(const struct model *m, struct part s, const char *path, struct err *why)
+int shard_write(const struct model *m, struct part s, const char *path, struct err *why)
 {
     struct gguf_out *o = NULL;
     struct tensor *tensors = calloc(part_count(CHAIN_TEXT, s) + 1, sizeof *tensors);
@@ -101,25 +81,25 @@ int slice_write(const struct model *m, struct part s, const char *path, struct e
 
 /* ---- reading ---- */
 
-bool is_slice(const struct gguf *g)
+bool is_shard(const struct gguf *g)
 {
-    return gguf_has(g, SLICE_FINGERPRINT);
+    return gguf_has(g, SHARD_FINGERPRINT);
 }
 
-int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why)
+int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *why)
 {
     struct gguf_string hex;
     uint64_t first, end, part, back_end, vocab;
-    if (!is_slice(g))
+    if (!is_shard(g))
         return fail(why, E_FILE, "%s is not a worker's shard; gemmapipe-partition split makes them", gguf_path(g, 0));
-    TRY(gguf_text(g, SLICE_FINGERPRINT, &hex, why));
-    TRY(gguf_u64(g, SLICE_FIRST, &first, why));
-    TRY(gguf_u64(g, SLICE_END, &end, why));
-    TRY(gguf_u64(g, SLICE_FIRST_PART, &part, why));
-    TRY(gguf_u64(g, SLICE_END_PART, &back_end, why));
-    TRY(gguf_u64(g, SLICE_VOCABULARY, &vocab, why));
+    TRY(gguf_text(g, SHARD_FINGERPRINT, &hex, why));
+    TRY(gguf_u64(g, SHARD_FIRST, &first, why));
+    TRY(gguf_u64(g, SHARD_END, &end, why));
+    TRY(gguf_u64(g, SHARD_FIRST_PART, &part, why));
+    TRY(gguf_u64(g, SHARD_END_PART, &back_end, why));
+    TRY(gguf_u64(g, SHARD_VOCABULARY, &vocab, why));
     if (!read_hash128(&out->fingerprint, hex.text, hex.n))
-        return fail(why, E_FILE, "%s: %s is not 32 hexadecimal digits", gguf_path(g, 0), SLICE_FINGERPRINT);
+        return fail(why, E_FILE, "%s: %s is not 32 hexadecimal digits", gguf_path(g, 0), SHARD_FINGERPRINT);
     if (first > end || end > LAYERS_MOST)
         return fail(why, E_FILE, "%s says it holds layers %" PRIu64 " to %" PRIu64, gguf_path(g, 0), first, end);
     if (part > back_end || back_end > HEAD_PARTS)
@@ -127,13 +107,13 @@ int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *
                     part, back_end, HEAD_PARTS);
     if (!vocab || vocab > VOCAB_MOST)
         return fail(why, E_FILE, "%s says its model has a vocabulary of %" PRIu64, gguf_path(g, 0), vocab);
-    out->share = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end};
+    out->share = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end, false};
     out->vocab = (uint32_t)vocab;
     return 0;
 }
 
 /* Of the head the file may hold more than is wanted; its rows then begin somewhere in the middle. */
-static int find_tensor(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t,
+static int find_tensor(const struct gguf *g, const struct shard_label *label, struct part wanted, struct tensor *t,
                        struct err *why)
 {
     char name[ROLE_NAME_ROOM];
@@ -157,7 +137,7 @@ static int find_tensor(const struct gguf *g, const struct slice_label *label, st
     return 0;
 }
 
-int slice_tensors(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t, uint32_t count,
+int shard_tensors(const struct gguf *g, const struct shard_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why)
 {
     for (uint32_t i = 0; i < count; i++) TRY(find_tensor(g, label, wanted, &t[i], why));

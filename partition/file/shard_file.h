@@ -7,37 +7,34 @@
 #ifndef PARTITION_FILE_SHARD_FILE_H
 #define PARTITION_FILE_SHARD_FILE_H
 
+#include "base/hash.h"
 #include "partition/model/weights.h"
 
-#define SLICE_FINGERPRINT "gemmapipe.model_fingerprint" /* string, 32 hex digits */
-#define SLICE_FIRST "gemmapipe.first_layer"
-#define SLICE_END "gemmapipe.end_layer" /* one past the last */
-#define SLICE_FIRST_PART "gemmapipe.first_part" /* of the head; equal to the end: none */
-#define SLICE_END_PART "gemmapipe.end_part"
-#define SLICE_VOCABULARY "gemmapipe.vocabulary"
+#define SHARD_FINGERPRINT "gemmapipe.model_fingerprint" /* string, 32 hex digits */
+#define SHARD_FIRST "gemmapipe.first_layer"
+#define SHARD_END "gemmapipe.end_layer" /* one past the last */
+#define SHARD_FIRST_PART "gemmapipe.first_part" /* of the head; equal to the end: none */
+#define SHARD_END_PART "gemmapipe.end_part"
+#define SHARD_VOCABULARY "gemmapipe.vocabulary"
 
-struct slice_label {
+struct shard_label {
     struct hash128 fingerprint; /* of the whole model */
     struct part share;
     uint32_t vocab;
 };
 
-/* "0123456789abcdef0123456789abcdef" into `out`; returns out. And back: false if it is not that. */
-char *show_hash128(char out[33], struct hash128 h);
-bool read_hash128(struct hash128 *out, const char *text, size_t n);
-
 /* Writes the share `s` of `m` to `path`. */
-int slice_write(const struct model *m, struct part s, const char *path, struct err *why);
+int shard_write(const struct model *m, struct part s, const char *path, struct err *why);
 
-bool is_slice(const struct gguf *g);
-int slice_label_read(struct slice_label *out, const struct gguf *g, struct err *why);
+bool is_shard(const struct gguf *g);
+int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *why);
 
 /* True if every layer of `wanted`, and every part of the head, is inside `have`. */
 bool share_within(struct part wanted, struct part have);
 
-/* Points t[i].data of the tensors of the share `wanted`, whose shapes and types are set, into the slice of this label;
+/* Points t[i].data of the tensors of the share `wanted`, whose shapes and types are set, into the shard of this label;
  * E_FILE if one is not there or of another shape or type. */
-int slice_tensors(const struct gguf *g, const struct slice_label *label, struct part wanted, struct tensor *t, uint32_t count,
+int shard_tensors(const struct gguf *g, const struct shard_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why);
 
 #endif

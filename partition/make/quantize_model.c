@@ -2,6 +2,7 @@
  *
  * A folder and a GGUF file differ in how their tensors are listed and where the metadata comes from; from the list on
  * (struct made) they are the same. */
+#include "partition/file/model_file.h"
 #include "partition/make/quantize_model.h"
 
 #include "base/clock.h"

@@ -3,6 +3,7 @@
  * The tensors come from the same table the reader checks files against (weights.h), so a synthetic model has by
  * construction what a real one must have; the metadata is that of converted files. Data is made and written in pieces
  * that stay in the cache: a 27B model needs no more memory than a tiny one. */
+#include "partition/file/model_file.h"
 #include "partition/make/synth.h"
 
 #include "base/log.h"
@@ -103,7 +104,7 @@ struct named {
 /* The order of real files: embedding, layers, final norm; then a head of its own if there is one. */
 static struct named *list_tensors(const struct synth *s, const struct model_config *c, size_t *count)
 {
-    struct part all = {0, c->layers, 0, HEAD_PARTS};
+    struct part all = {0, c->layers, 0, HEAD_PARTS, false};
     size_t n = part_count(CHAIN_TEXT, all), at = 0;
     struct tensor *shapes = calloc(n, sizeof *shapes);
     struct named *list = calloc(n + 1, sizeof *list);

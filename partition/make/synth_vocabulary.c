@@ -70,13 +70,9 @@ static void put_tags(struct wordlist *v)
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) put_word(v, tags[i], USER_DEFINED, ADDED_SCORE);
 }
 
-#define FIRST_LEARNED 494
-#define FIRST_CHARACTER 236743
-#define FIRST_TABS 255968
-
 static float learned_score(const struct wordlist *v)
 {
-    return -(float)(v->count - FIRST_LEARNED);
+    return -(float)(v->count - GEMMA_LEARNED);
 }
 
 /* Piece number `i` of the pieces with `letters` letters: a number in base 26 whose first digit may be the mark. */
@@ -92,8 +88,8 @@ static void put_piece(struct wordlist *v, uint32_t i, int letters)
 static void put_learned(struct wordlist *v)
 {
     uint32_t of_length = 27 * 26;
-    for (int letters = 2; v->count < FIRST_CHARACTER; letters++, of_length *= 26)
-        for (uint32_t i = 0; i < of_length && v->count < FIRST_CHARACTER; i++)
+    for (int letters = 2; v->count < GEMMA_SINGLES; letters++, of_length *= 26)
+        for (uint32_t i = 0; i < of_length && v->count < GEMMA_SINGLES; i++)
             put_piece(v, of_length - 1 - i, letters); /* words that begin with a space are the more common: first */
 }
 
@@ -101,7 +97,7 @@ static void put_characters(struct wordlist *v)
 {
     put_word(v, SPACE_MARK, NORMAL, learned_score(v));
     for (char c = 33; c < 127; c++) put(v, &c, 1, NORMAL, learned_score(v));
-    for (uint32_t u = 0xa1; v->count < FIRST_TABS; u++) {
+    for (uint32_t u = 0xa1; v->count < GEMMA_TABS; u++) {
         char text[3];
         size_t n = 0;
         if (u == 0x2581) continue;
@@ -120,16 +116,16 @@ static void put_published(struct wordlist *v, uint32_t count)
     for (uint32_t i = 0; i < 99; i++) put_numbered(v, "<unused%u>", i, CONTROL, ADDED_SCORE);
     put_word(v, "<start_of_turn>", CONTROL, ADDED_SCORE);
     put_word(v, "<end_of_turn>", CONTROL, ADDED_SCORE);
-    put_runs(v, '\n', 1, 31);
-    put_runs(v, ' ', 2, 31);
+    put_runs(v, '\n', 1, GEMMA_LONGEST_RUN);
+    put_runs(v, ' ', 2, GEMMA_LONGEST_RUN);
     put_tags(v);
     put_bytes(v);
     put_learned(v);
     put_characters(v);
-    put_runs(v, '\t', 1, 31);
+    put_runs(v, '\t', 1, GEMMA_LONGEST_RUN);
     put_word(v, "<start_of_image>", CONTROL, ADDED_SCORE);
     put_word(v, "<end_of_image>", CONTROL, ADDED_SCORE);
-    for (uint32_t i = 99; v->count < WORDLIST_FULL; i++) put_numbered(v, "<unused%u>", i, CONTROL, ADDED_SCORE);
+    for (uint32_t i = 99; v->count < GEMMA_TOKENS; i++) put_numbered(v, "<unused%u>", i, CONTROL, ADDED_SCORE);
     if (v->count < count) put_word(v, "<image_soft_token>", CONTROL, ADDED_SCORE);
     while (v->count < count) put_numbered(v, "[PAD%u]", v->count, UNUSED, ADDED_SCORE);
 }
@@ -173,7 +169,7 @@ int wordlist_invent(struct wordlist *v, uint32_t count, struct err *why)
     if (count < WORDLIST_LEAST)
         return fail(why, E_USAGE, "a vocabulary of %u tokens is too small; it needs at least %d", count,
                     WORDLIST_LEAST);
-    if (count >= WORDLIST_FULL) put_published(v, count);
+    if (count >= GEMMA_TOKENS) put_published(v, count);
     else put_small(v, count);
     return finish(v, why);
 }

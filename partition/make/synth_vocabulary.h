@@ -2,6 +2,7 @@
 #ifndef PARTITION_MAKE_SYNTH_VOCABULARY_H
 #define PARTITION_MAKE_SYNTH_VOCABULARY_H
 
+#include "partition/model/gemma_ids.h"
 #include "partition/file/gguf_write.h"
 
 /* The three arrays as they lie in a GGUF file, and the ids its metadata names. */
@@ -14,7 +15,6 @@ struct wordlist {
 };
 
 #define WORDLIST_LEAST 362    /* specials, bytes, turns, printable characters */
-#define WORDLIST_FULL 262144  /* from here on the published layout */
 
 /* `count` tokens, no two alike. */
 int wordlist_invent(struct wordlist *v, uint32_t count, struct err *why);

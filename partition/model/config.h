@@ -3,10 +3,11 @@
 #define PARTITION_MODEL_CONFIG_H
 
 #include "base/error.h"
-#include "partition/file/gguf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define MODEL_VOCAB_MOST 16777216 /* rows of a head that the engine can carry */
 
 struct model_config {
     uint32_t layers, hidden, ffn;
@@ -20,9 +21,6 @@ struct model_config {
     float norm_epsilon;
     float attention_scale; /* multiplies q.k; derived, the file does not say it */
 };
-
-/* Reads and checks; refuses anything that is not architecture `gemma3`, and Ollama's own files, with a sentence. */
-int config_read(struct model_config *out, const struct gguf *g, struct err *why);
 
 /* Bounds that every use relies on: nothing zero, head_dim even and <= 512, heads a multiple of kv_heads, every product
  * used for a size far from wrapping. Workers check what the wire brought with the same words. `from` names the source.

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "partition/format/panels.h"
+#include "partition/format/tiles.h"
 
 /* Room in a frame for everything but activations: header, segments, sampling parameters. */
 #define FRAME_EXTRA (64ull << 10)
@@ -13,8 +14,6 @@
 /* The same of one row that goes to the parts of a divided head. */
 #define SCORE_EXTRA 128
 
-/* Must be the ACT_TILE of worker/kernels/kernels.h; this room cannot include it. */
-#define TILE 16
 #define COLS_PER_BLOCK 32
 
 static uint64_t times(uint64_t a, uint64_t b)
@@ -66,8 +65,8 @@ uint64_t kv_page_bytes(const struct model_config *c)
 
 uint64_t act_bytes(uint32_t rows, uint32_t cols)
 {
-    uint64_t blocks = times(ceil_div(rows, TILE), ceil_div(cols, COLS_PER_BLOCK));
-    uint64_t quants = to_64(times(blocks, TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, TILE));
+    uint64_t blocks = times(ceil_div(rows, ACT_TILE), ceil_div(cols, COLS_PER_BLOCK));
+    uint64_t quants = to_64(times(blocks, ACT_TILE * COLS_PER_BLOCK)), per_block = floats(times(blocks, ACT_TILE));
     return plus(quants, times(5, per_block)); /* scale, sums, minus8, minus32 twice */
 }
 

@@ -31,6 +31,11 @@ static inline bool part_has_back(struct part p)
     return p.back < p.back_end;
 }
 
+static inline bool part_same(struct part a, struct part b)
+{
+    return a.first == b.first && a.end == b.end && a.back == b.back && a.back_end == b.back_end && a.front == b.front;
+}
+
 /* One tensor of a chain. Rows are output rows; a norm or a bias is one row. */
 struct tensor {
     uint8_t chain;       /* enum chain */

@@ -7,7 +7,6 @@
 #define PARTITION_MODEL_VISION_CONFIG_H
 
 #include "base/error.h"
-#include "partition/file/gguf.h"
 
 #include <stdint.h>
 
@@ -19,9 +18,6 @@ struct vision_config {
     float norm_epsilon;
     float mean[3], deviation[3]; /* of the pixels, for whoever prepares them */
 };
-
-/* Reads and checks. A text model, another projector than Gemma 3's and a file without encoder are refused with a sentence. */
-int vision_config_read(struct vision_config *out, const struct gguf *g, struct err *why);
 
 /* Bounds that every use relies on: nothing zero, patches and pools that come out even, heads that divide the width, every
  * product used for a size far from wrapping. `from` names the source. */

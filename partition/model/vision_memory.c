@@ -6,13 +6,10 @@
 #include "base/checked.h"
 #include "partition/model/memory.h"
 #include "partition/format/panels.h"
+#include "partition/format/tiles.h"
 
 /* Room in a frame for everything but rows. */
 #define FRAME_EXTRA (64ull << 10)
-
-/* SHORT_KEYS of worker/kernels/kernels.h, and rows of the tallest tile of vision_attend. */
-#define KEYS 128
-#define TILE 32
 
 static uint64_t floats(uint64_t n)
 {
@@ -31,7 +28,7 @@ static uint64_t most(uint64_t a, uint64_t b)
 
 uint64_t vision_attend_bytes(uint32_t head_dim)
 {
-    return floats(TILE * ((uint64_t)KEYS + head_dim + (head_dim + 1) / 2));
+    return floats(VISION_ATTEND_TILE * ((uint64_t)SHORT_KEYS + head_dim + (head_dim + 1) / 2));
 }
 
 uint64_t vision_floats_in(const struct vision_config *c, struct part s)
@@ -47,7 +44,7 @@ uint64_t vision_floats_out(const struct vision_config *c, struct part s)
 struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, int threads)
 {
     const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
-    const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, KEYS) / KEYS;
+    const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, SHORT_KEYS) / SHORT_KEYS;
     const uint64_t even = c->heads * round_up(dim, 2);
     struct vision_scratch b = {
         .stream = floats(patches * c->width),

@@ -22,6 +22,9 @@ enum vision_role {
     V_ROLES
 };
 
+struct gguf;
+
+/* A whole encoder. Where there is no file its tensors have shapes and types, but no data. */
 struct vision_model {
     struct gguf *file;
     struct vision_config config;
@@ -30,10 +33,9 @@ struct vision_model {
     struct hash128 fingerprint;
 };
 
-int vision_open(struct vision_model **out, const char *path, struct err *why);
-void vision_close(struct vision_model **model); /* sets *model to NULL; NULL is fine */
-
 /* Order of tensors: patch embedding, layers ascending, projector. */
+struct tensor vision_tensor(const struct vision_config *c, enum vision_role role, uint32_t layer); /* F32, no data */
+bool vision_type_is_possible(const struct tensor *t); /* may a tensor of this role have this number format? */
 void vision_part_shape(const struct vision_config *c, struct part s, struct tensor *out); /* type 0 but for vectors, no data */
 void vision_part_tensors(const struct vision_model *m, struct part s, struct tensor *out);
 

@@ -6,6 +6,7 @@
 #ifndef PARTITION_MODEL_WEIGHTS_H
 #define PARTITION_MODEL_WEIGHTS_H
 
+#include "base/hash.h"
 #include "partition/format/blocks.h"
 #include "partition/model/part.h"
 #include "partition/model/config.h"
@@ -19,6 +20,9 @@ enum role {
     W_ROLES
 };
 
+struct gguf;
+
+/* A whole model. Where there is no file its tensors have shapes and types, but no data. */
 struct model {
     struct gguf *file;
     struct model_config config;
@@ -27,9 +31,6 @@ struct model {
     struct tensor output_norm, head;
     struct hash128 fingerprint;
 };
-
-int model_open(struct model **out, const char *path, struct err *why);
-void model_close(struct model **model);
 
 /* The head is cut by words, its rows, into parts of equal size (the last may be shorter): a part's sums are the same
  * whoever makes them. Multiples of 16 rows, so that no panel is cut. */
@@ -79,6 +80,7 @@ static inline bool text_part_possible(const struct model_config *c, struct part 
     return layers && parts && (s.first < s.end || part_has_head(s)) && (!part_has_head(s) || part_words(c, s) > 0);
 }
 
+struct tensor text_tensor(const struct model_config *c, enum role role, uint32_t layer); /* no type but a norm's, no data */
 void text_part_shape(const struct model_config *c, struct part s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
 void text_part_tensors(const struct model *m, struct part s, struct tensor *out);      /* the whole description, with data */
 

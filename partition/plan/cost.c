@@ -100,8 +100,8 @@ double lap_seconds(const struct model_shape *shape, const struct plan *plan, con
     for (int i = 0; i < plan->stages; i++) {
         const struct part s = plan->stage[i].share;
         const double power = offer_power(&offers[i]);
-        layers += decode_seconds(shape, (struct part){s.first, s.end, 0, 0}, cap) / power;
-        head = larger(head, decode_seconds(shape, (struct part){0, 0, s.back, s.back_end}, cap) / power);
+        layers += decode_seconds(shape, (struct part){s.first, s.end, 0, 0, false}, cap) / power;
+        head = larger(head, decode_seconds(shape, (struct part){0, 0, s.back, s.back_end, false}, cap) / power);
     }
     return layers + head;
 }

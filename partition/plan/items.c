@@ -19,13 +19,13 @@ typedef double measure(const struct model_shape *, struct part, const struct cap
 static void sum_layers(struct times *t, const struct items *it, measure *seconds)
 {
     for (uint32_t i = 0; i < it->layers; i++)
-        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct part){i, i + 1, 0, 0}, it->capacity));
+        t->layer[i + 1] = t->layer[i] + picoseconds(seconds(it->shape, (struct part){i, i + 1, 0, 0, false}, it->capacity));
 }
 
 static void sum_parts(struct times *t, const struct items *it, measure *seconds)
 {
     for (uint32_t p = 0; p < HEAD_PARTS; p++) {
-        const struct part one = {0, 0, p, p + 1};
+        const struct part one = {0, 0, p, p + 1, false};
         const bool words = p < it->parts;
         t->part[p + 1] = t->part[p] + (words ? picoseconds(seconds(it->shape, one, it->capacity)) : 0);
     }

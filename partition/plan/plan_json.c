@@ -3,7 +3,6 @@
 
 #include "base/json.h"
 #include "base/mapped.h"
-#include "partition/file/shard_file.h"
 
 #include <inttypes.h>
 #include <string.h>

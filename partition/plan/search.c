@@ -204,7 +204,7 @@ static uint64_t at_most(uint64_t bytes, uint64_t most)
 static void count_bytes(struct search *s)
 {
     for (uint32_t i = 0; i < s->layers; i++) {
-        const struct part_bytes b = items_bytes(s->it, (struct part){i, i + 1, 0, 0}, &s->offers[0]);
+        const struct part_bytes b = items_bytes(s->it, (struct part){i, i + 1, 0, 0, false}, &s->offers[0]);
         s->layer_bytes[i + 1] = s->layer_bytes[i] + at_most(b.weights, LAYER_BYTES_MOST) + at_most(b.kv, LAYER_BYTES_MOST);
     }
     for (uint32_t w = 0; w < s->workers; w++)

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/json.h"
-#include "partition/file/shard_file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

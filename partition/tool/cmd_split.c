@@ -3,6 +3,7 @@
  * A run needs no such files: shares are streamed to workers that have none. They serve where the network is slow or
  * metered, or where workers start often. Each shard knows its model; the manifest has a hash of every shard, so that
  * whoever carries them can tell that they arrived whole. It is written last: with it, all are there. */
+#include "partition/file/model_file.h"
 #include "partition/tool/cmd_split.h"
 
 #include "base/log.h"
@@ -93,7 +94,7 @@ static int write_shards(struct split *s, struct err *why)
     for (int i = 0; i < s->plan.stages; i++) {
         char *path = path_in(s->folder, s->file[i]);
         if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
-        int rc = slice_write(s->model, s->plan.share[i], path, why);
+        int rc = shard_write(s->model, s->plan.share[i], path, why);
         if (!rc) rc = hash_file(path, &s->bytes[i], &s->hash[i], why);
         if (!rc)
             log_info("%s: %s, %s%s%s", path, show_part(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),

@@ -2,6 +2,7 @@
  *
  * A GGUF file that is sound as a file is looked at even if it is no model we run: the reader's own sentence then is the
  * verdict. A checkpoint is counted as what `quantize` would make of it without options. */
+#include "partition/file/model_file.h"
 #include "partition/tool/findings.h"
 
 #include "base/mapped.h"
@@ -59,7 +60,7 @@ static void look_at_gguf(struct findings *f, const struct gguf *g)
 
 static int count_memory(struct findings *f, const struct model_config *c, struct tensor *tensors, uint32_t context)
 {
-    struct part all = {0, c->layers, 0, HEAD_PARTS};
+    struct part all = {0, c->layers, 0, HEAD_PARTS, false};
     f->context = context < c->context ? context : c->context;
     struct capacity cap = {.context = f->context, .sequences = 1, .rows = 64, .in_flight = 2};
     f->memory = text_part_bytes(c, all, tensors, &cap, 1);
@@ -69,7 +70,7 @@ static int count_memory(struct findings *f, const struct model_config *c, struct
 
 static int look_at_model(struct findings *f, const struct model *m, uint32_t context, struct err *why)
 {
-    struct part all = {0, m->config.layers, 0, HEAD_PARTS};
+    struct part all = {0, m->config.layers, 0, HEAD_PARTS, false};
     f->has_config = f->has_fingerprint = f->runs = true;
     f->config = m->config;
     f->head_type = block_info(m->head.type)->name;
@@ -108,13 +109,13 @@ static int read_vision(struct findings *f, const struct gguf *g, struct err *why
     TRY(gguf_f32(g, "clip.vision.attention.layer_norm_epsilon", &f->vision.norm_epsilon, why));
     if (gguf_has(g, "clip.vision.projector.scale_factor"))
         TRY(gguf_u64(g, "clip.vision.projector.scale_factor", &pool, why));
-    uint32_t patches = f->vision.patch_size ? vision_patches(&f->vision) : 0;
+    uint32_t patches = f->vision.patch_size ? hf_vision_side(&f->vision) : 0;
     if (!pool || !patches || patches % pool || patches > 65535)
         return fail(why, E_FILE, "%s: pools of %" PRIu64 " over %u patches do not come out even", gguf_path(g, 0), pool,
                     patches);
     f->vision.image_rows = (uint32_t)(patches / pool * (patches / pool));
     f->has_vision = true;
-    return vision_check(&f->vision, gguf_path(g, 0), why);
+    return hf_vision_check(&f->vision, gguf_path(g, 0), why);
 }
 
 static int check_vision(struct findings *f, const struct gguf *g, struct err *why)
@@ -143,12 +144,12 @@ static void look_at_vision(struct findings *f, const struct gguf *g)
 
 /* ---- a shard ---- */
 
-static void look_at_slice(struct findings *f, const struct gguf *g)
+static void look_at_shard(struct findings *f, const struct gguf *g)
 {
     struct err no;
-    f->find = FIND_SLICE;
-    f->runs = !slice_label_read(&f->slice, g, &no);
-    f->fingerprint = f->slice.fingerprint;
+    f->find = FIND_SHARD;
+    f->runs = !shard_label_read(&f->shard, g, &no);
+    f->fingerprint = f->shard.fingerprint;
     f->has_fingerprint = f->runs;
     if (f->runs)
         snprintf(f->verdict, sizeof f->verdict, "gemmapipe-worker --listen tcp://ADDRESS:PORT --shard %.500s", f->path);
@@ -163,7 +164,7 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
     look_at_gguf(f, *g);
     f->find = FIND_OTHER;
     if (!strcmp(f->architecture, "clip")) return look_at_vision(f, *g), 0;
-    if (is_slice(*g)) return look_at_slice(f, *g), 0;
+    if (is_shard(*g)) return look_at_shard(f, *g), 0;
     if (!strcmp(f->architecture, "gemma3")) f->find = FIND_TEXT;
     if (model_open(&m, path, &no)) {
         snprintf(f->verdict, sizeof f->verdict, "%s", no.text);
@@ -180,7 +181,7 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
 static int count_quantised(struct findings *f, uint32_t context, struct err *why)
 {
     const struct model_config *c = &f->config;
-    struct part all = {0, c->layers, 0, HEAD_PARTS};
+    struct part all = {0, c->layers, 0, HEAD_PARTS, false};
     size_t n = part_count(CHAIN_TEXT, all);
     struct tensor *tensors = calloc(n, sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for a list of tensors");

@@ -4,6 +4,7 @@
 #ifndef PARTITION_TOOL_FINDINGS_H
 #define PARTITION_TOOL_FINDINGS_H
 
+#include "base/hash.h"
 #include "partition/checkpoint/checkpoint.h"
 #include "partition/model/memory.h"
 #include "partition/file/shard_file.h"
@@ -11,7 +12,7 @@
 #define QUIRKS_MOST 24
 #define TYPES_MOST 16
 
-enum find { FIND_TEXT, FIND_VISION, FIND_SLICE, FIND_CHECKPOINT, FIND_OTHER };
+enum find { FIND_TEXT, FIND_VISION, FIND_SHARD, FIND_CHECKPOINT, FIND_OTHER };
 
 struct findings {
     enum find find;
@@ -30,9 +31,9 @@ struct findings {
     const char *head_type;     /* NULL: not known */
     bool tied;                 /* the head is the embedding table */
     bool has_vision;
-    struct vision_config vision;
+    struct hf_vision_config vision;
     uint32_t projection;       /* of a picture encoder: the hidden size of its text model */
-    struct slice_label slice;  /* of a worker's shard */
+    struct shard_label shard;  /* of a worker's shard */
 
     bool has_fingerprint;
     struct hash128 fingerprint;

@@ -1,4 +1,5 @@
 /* partition/tool/inspect.c — what a file is, what is in it, whether it runs here, and what it would take: as a table. */
+#include "partition/file/model_file.h"
 #include "partition/tool/inspect.h"
 
 #include "base/log.h"
@@ -16,7 +17,7 @@ static const char *kind_of(const struct findings *f)
     switch (f->find) {
     case FIND_TEXT: return "GGUF, text model";
     case FIND_VISION: return "GGUF, picture encoder (mmproj)";
-    case FIND_SLICE: return "GGUF, one worker's shard";
+    case FIND_SHARD: return "GGUF, one worker's shard";
     case FIND_CHECKPOINT: return "Hugging Face checkpoint";
     case FIND_OTHER: return "GGUF";
     }
@@ -59,7 +60,7 @@ static void print_config(FILE *to, const struct findings *f)
 
 static void print_vision(FILE *to, const struct findings *f)
 {
-    const struct vision_config *v = &f->vision;
+    const struct hf_vision_config *v = &f->vision;
     fprintf(to, LABEL "%u layers, hidden %u, ffn %u, %u heads; %u x %u pixels in patches of %u become %u rows of %u\n",
             "pictures", v->layers, v->hidden, v->ffn, v->heads, v->image_size, v->image_size, v->patch_size,
             v->image_rows, f->projection);
@@ -80,10 +81,10 @@ static void print_findings(FILE *to, const struct findings *f)
     print_kind(to, f);
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
-    if (f->find == FIND_SLICE && f->runs) fprintf(to, LABEL "%s\n", "share", show_part(share, f->slice.share));
+    if (f->find == FIND_SHARD && f->runs) fprintf(to, LABEL "%s\n", "share", show_part(share, f->shard.share));
     if (f->has_fingerprint)
         fprintf(to, LABEL "%s%s\n", "fingerprint", show_hash128(hex, f->fingerprint),
-                f->find == FIND_SLICE ? " (of the whole model)" : "");
+                f->find == FIND_SHARD ? " (of the whole model)" : "");
     if (f->has_memory) print_memory(to, f);
     for (int i = 0; i < f->n_quirks; i++) fprintf(to, LABEL "%s\n", i ? "" : "remarks", f->quirks[i]);
     fprintf(to, LABEL "%s%s%s\n", "runs", f->runs ? "yes" : "no", *f->verdict ? (f->runs ? ", " : ": ") : "",

@@ -1,4 +1,5 @@
 /* partition/tool/inspect_json.c — see inspect_json.h. */
+#include "partition/file/model_file.h"
 #include "partition/tool/inspect_json.h"
 
 #include "base/json.h"
@@ -29,7 +30,7 @@ static void print_config(FILE *to, const struct findings *f)
 
 static void print_vision(FILE *to, const struct findings *f)
 {
-    const struct vision_config *v = &f->vision;
+    const struct hf_vision_config *v = &f->vision;
     fprintf(to, ",\n \"pictures\": {\"layers\": %u, \"hidden\": %u, \"ffn\": %u, \"heads\": %u, \"image_size\": %u, ",
             v->layers, v->hidden, v->ffn, v->heads, v->image_size);
     fprintf(to, "\"patch_size\": %u, \"image_rows\": %u, \"projection\": %u}", v->patch_size, v->image_rows,
@@ -100,9 +101,9 @@ void print_json(FILE *to, const struct findings *f, const struct gguf *g, const 
     print_sums(to, f);
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
-    if (f->find == FIND_SLICE) {
+    if (f->find == FIND_SHARD) {
         fprintf(to, ",\n \"share\": {");
-        part_write_json(to, f->slice.share);
+        part_write_json(to, f->shard.share);
         fprintf(to, "}");
     }
     if (f->has_fingerprint) pair(to, "fingerprint", show_hash128(hex, f->fingerprint));

@@ -47,7 +47,7 @@ static int look_at_keys(struct findings *f, const struct gguf *g, struct err *wh
         TRY(gguf_bool(g, "tokenizer.ggml.add_space_prefix", &space, why));
     if (space) quirk(f, "add_space_prefix is true, which is wrong for Gemma 3 and not done here");
     if (gguf_has(g, "tokenizer.ggml.eos_token_id")) TRY(gguf_u64(g, "tokenizer.ggml.eos_token_id", &eos, why));
-    if (eos == 106) quirk(f, "eos is <end_of_turn> (106), a sign of a re-upload; answers end at either");
+    if (eos == GEMMA_END_OF_TURN) quirk(f, "eos is <end_of_turn> (106), a sign of a re-upload; answers end at either");
     return 0;
 }
 
@@ -83,7 +83,7 @@ int quirks_of_vision(struct findings *f, const struct gguf *g, struct err *why)
 {
     const struct gguf_tensor *down = gguf_tensor(g, "v.blk.0.ffn_down.weight");
     const struct gguf_tensor *project = gguf_tensor(g, "mm.input_projection.weight");
-    const struct vision_config *v = &f->vision;
+    const struct hf_vision_config *v = &f->vision;
     if (!down || !project)
         return fail(why, E_FILE, "%s has no tensor %s", gguf_path(g, 0),
                     down ? "mm.input_projection.weight" : "v.blk.0.ffn_down.weight");

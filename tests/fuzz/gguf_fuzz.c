@@ -6,6 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "partition/file/model_file.h"
 #include "partition/model/memory.h"
 
 #include <stdio.h>
@@ -44,7 +45,7 @@ static void read_all(const struct gguf *g)
 
 static void use_model(const struct model *m)
 {
-    struct part all = {0, m->config.layers, 0, HEAD_PARTS};
+    struct part all = {0, m->config.layers, 0, HEAD_PARTS, false};
     struct capacity cap = {4096, 1, 64, 2};
     struct tensor *tensors = calloc(part_count(CHAIN_TEXT, all), sizeof *tensors);
     if (!tensors) return;

@@ -11,8 +11,8 @@ static bool look(const uint8_t *bytes, size_t n)
     struct hf_config c;
     if (hf_config_parse(&c, (const char *)bytes, n, "config.json", NULL)) return false;
     if (config_check(&c.text, "config.json", NULL)) abort();
-    if (c.has_vision && vision_check(&c.vision, "config.json", NULL)) abort();
-    struct part all = {0, c.text.layers, 0, HEAD_PARTS};
+    if (c.has_vision && hf_vision_check(&c.vision, "config.json", NULL)) abort();
+    struct part all = {0, c.text.layers, 0, HEAD_PARTS, false};
     struct tensor *shapes = calloc(part_count(CHAIN_TEXT, all), sizeof *shapes);
     if (shapes) text_part_shape(&c.text, all, shapes);
     free(shapes);

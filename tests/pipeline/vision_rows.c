@@ -4,6 +4,7 @@
  *
  * PIXELS holds float32 [image, image, 3], line by line; OUT gets [tokens, hidden]. Prints what each stage took of memory
  * and of time. */
+#include "partition/file/encoder_file.h"
 #include "base/clock.h"
 #include "worker/encoder/vision.h"
 

@@ -21,7 +21,7 @@ static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
 /* A model without a file: shapes from the config, types as asked. */
 static inline struct model_shape invent(struct model_config c, uint32_t type, uint32_t head_type)
 {
-    struct part all = {0, c.layers, 0, HEAD_PARTS};
+    struct part all = {0, c.layers, 0, HEAD_PARTS, false};
     text_part_shape(&c, all, tensors);
     for (size_t i = 0; i < part_count(CHAIN_TEXT, all); i++) tensors[i].type = role_is_norm(tensors[i].role) ? T_F32 : type;
     struct tensor *last = &tensors[part_count(CHAIN_TEXT, all) - 2];

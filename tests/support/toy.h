@@ -82,7 +82,7 @@ static uint8_t *toy_matrix(const struct tensor *t, uint64_t *state)
 
 static struct toy *toy_make(struct model_config config, struct toy_types types, uint64_t seed)
 {
-    const struct part whole = {0, config.layers, 0, HEAD_PARTS};
+    const struct part whole = {0, config.layers, 0, HEAD_PARTS, false};
     struct toy *toy = malloc(sizeof *toy);
     *toy = (struct toy){config, part_count(CHAIN_TEXT, whole), calloc(part_count(CHAIN_TEXT, whole), sizeof *toy->tensors)};
     text_part_shape(&config, whole, toy->tensors);
@@ -204,7 +204,7 @@ static int relay_open(struct relay **out, const struct toy *toy, const struct re
     r->x = calloc((size_t)plan->capacity.rows * toy->config.hidden, sizeof *r->x);
     r->hashes = calloc((size_t)plan->capacity.sequences * plan->capacity.context, sizeof *r->hashes);
     r->scores = calloc(toy->config.vocab, sizeof *r->scores);
-    struct part share = {0, 0, 0, 0};
+    struct part share = {0, 0, 0, 0, false};
     for (const char *p = plan->cuts, *parts = plan->parts; *p;) {
         char *next;
         share.end = (uint32_t)strtoul(p, &next, 10);

@@ -28,6 +28,7 @@
 #include "base/error.h"
 #include "partition/model/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
 #include "partition/format/panels.h"
+#include "partition/format/tiles.h"
 #include "partition/model/vision_memory.h" /* vision_attend_bytes */
 
 #include <stddef.h>
@@ -49,7 +50,6 @@ void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_
 
 /* Activations of up to `rows` rows as matmul wants them. Rows are stored in tiles so that one weight block meets several
  * rows while it is in registers; the tile's inner layout belongs to the kernels. */
-#define ACT_TILE 16
 struct acts {
     uint32_t rows, cols; /* in use; cols is rounded up to 32 inside, the fill is zeros */
     uint32_t tile;       /* rows of a tile: the smallest of 1, 2, 4 … ACT_TILE that holds them all, or ACT_TILE */
@@ -126,7 +126,6 @@ static inline uint32_t attend_spans(uint32_t from, uint32_t to)
  *     out = fma((float) (sum over p_k * v_k), value_scale * beta, out * alpha)
  * and at the end out * (1 / sum): weights are rounded before they are added up, so they add up to one. 2^x is a polynomial
  * (ref_vision.c), with x at least SHORT_LOW. A NaN in q_scale or value_scale comes out; key_scale must be finite. */
-#define SHORT_KEYS 128
 #define SHORT_LINE 8        /* keys that lie side by side */
 #define SHORT_KEY 46300.0f  /* length of a query and of a key: squared < 2^31, with room for rounding heads up to 4096 */
 #define SHORT_ONE 11585.0f  /* sqrt(SHORT_KEYS) * SHORT_ONE * (SHORT_VALUE + sqrt(SHORT_KEYS) / 2) < 2^31 */

@@ -5,13 +5,12 @@
  * as they need. Heaps hold ids and compare their scores; nothing is allocated. */
 #include "worker/stage/sampler.h"
 
+#include "partition/model/gemma_ids.h"
+
 #include "worker/kernels/kernels.h"
 
 #include <math.h>
 
-#define GEMMA_WORDS 262144       /* ids from here on are padding */
-#define GEMMA_IMAGE_BEGIN 255999 /* <start_of_image>, <end_of_image> */
-#define GEMMA_IMAGE_END 256000
 
 int sampling_check(const struct sampling *how, struct err *why)
 {
@@ -36,9 +35,9 @@ static void forbid(float *scores, uint32_t first, uint32_t words, uint32_t from,
 
 void sampler_forbid(float *scores, uint32_t first, uint32_t words, uint32_t vocab)
 {
-    if (vocab < GEMMA_WORDS) return;
-    forbid(scores, first, words, GEMMA_IMAGE_BEGIN, GEMMA_IMAGE_END + 1);
-    forbid(scores, first, words, GEMMA_WORDS, vocab);
+    if (vocab < GEMMA_TOKENS) return;
+    forbid(scores, first, words, GEMMA_IMAGE_START, GEMMA_IMAGE_END + 1);
+    forbid(scores, first, words, GEMMA_TOKENS, vocab);
 }
 
 double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position)

@@ -29,7 +29,7 @@ TEST(what_the_first_4b_file_leaves_out_is_filled_in)
     CHECK(t->norm_epsilon == 1e-6f && t->attention_scale == 0.0625f);
     CHECK(c.has_vision && c.vision.layers == 27 && c.vision.heads == 16 && c.vision.ffn == 4304 &&
           c.vision.image_rows == 256);
-    CHECK(vision_patches(&c.vision) == 64);
+    CHECK(hf_vision_side(&c.vision) == 64);
 }
 
 TEST(a_flat_file_is_read_from_its_top)

@@ -42,7 +42,7 @@ static int open_head(struct table *t, struct err *why)
 
 static int open_table(struct table *t, struct err *why)
 {
-    static const struct part shares[] = {{0, 3, 0, 5}, {3, 5, 5, 16}, {5, 7, 16, 16}};
+    static const struct part shares[] = {{0, 3, 0, 5, false}, {3, 5, 5, 16, false}, {5, 7, 16, 16, false}};
     *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result), .route = {3, {0, 1, 2}}};
     t->config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
     t->plan->stages = 3;

@@ -1,4 +1,5 @@
 /* tests/unit/file/shard_file_test.c — shards: written from a model, read back for the layers they hold, refused for others. */
+#include "partition/file/model_file.h"
 #include "partition/file/gguf_write.h"
 #include "partition/file/shard_file.h"
 #include "tests/support/check.h"
@@ -9,7 +10,7 @@
 static int written(struct folder *f, struct model **m, struct gguf **g, struct part s, struct err *why)
 {
     TRY(model_open(m, DEMO, why));
-    TRY(slice_write(*m, s, folder_path(f, "shard.gguf"), why));
+    TRY(shard_write(*m, s, folder_path(f, "shard.gguf"), why));
     return gguf_open(g, folder_path(f, "shard.gguf"), why);
 }
 
@@ -17,14 +18,14 @@ static int written(struct folder *f, struct model **m, struct gguf **g, struct p
 static void same_bytes(const struct model *m, const struct gguf *g, struct part s)
 {
     size_t n = part_count(CHAIN_TEXT, s);
-    struct slice_label label;
-    NEED(slice_label_read(&label, g, why));
+    struct shard_label label;
+    NEED(shard_label_read(&label, g, why));
     CHECK(share_within(s, label.share));
     struct tensor *want = calloc(n, sizeof *want), *have = calloc(n, sizeof *have);
     text_part_tensors(m, s, want);
     text_part_tensors(m, s, have);
     for (size_t i = 0; i < n; i++) have[i].data = NULL;
-    NEED(slice_tensors(g, &label, s, have, (uint32_t)n, why));
+    NEED(shard_tensors(g, &label, s, have, (uint32_t)n, why));
     for (size_t i = 0; i < n; i++)
         CHECK(!memcmp(want[i].data, have[i].data, want[i].rows * block_row_bytes(want[i].type, want[i].cols)),
               "%s of layer %u", role_name(want[i].role), want[i].layer);
@@ -37,17 +38,17 @@ TEST(a_shard_holds_its_share_and_its_label)
     struct folder f = folder_new();
     struct model *m;
     struct gguf *g;
-    struct slice_label label;
-    NEED(written(&f, &m, &g, (struct part){3, 8, 0, HEAD_PARTS}, why));
-    NEED(slice_label_read(&label, g, why));
+    struct shard_label label;
+    NEED(written(&f, &m, &g, (struct part){3, 8, 0, HEAD_PARTS, false}, why));
+    NEED(shard_label_read(&label, g, why));
     CHECK(label.share.first == 3 && label.share.end == 8 && part_has_whole_head(label.share));
     CHECK(label.vocab == m->config.vocab);
     CHECK(label.fingerprint.low == m->fingerprint.low && label.fingerprint.high == m->fingerprint.high);
     CHECK(gguf_tensor_count(g) == 5 * W_LAYER_ROLES + 2 && !gguf_tensor(g, "blk.2.attn_q.weight"));
     CHECK(!gguf_has(g, "tokenizer.ggml.tokens") && gguf_has(g, "gemma3.block_count"));
-    same_bytes(m, g, (struct part){3, 8, 0, HEAD_PARTS});
-    same_bytes(m, g, (struct part){4, 6, 0, 0});
-    same_bytes(m, g, (struct part){4, 6, 3, 11});
+    same_bytes(m, g, (struct part){3, 8, 0, HEAD_PARTS, false});
+    same_bytes(m, g, (struct part){4, 6, 0, 0, false});
+    same_bytes(m, g, (struct part){4, 6, 3, 11, false});
     gguf_close(&g);
     model_close(&m);
     folder_end(&f);
@@ -58,23 +59,23 @@ TEST(a_shard_may_hold_some_parts_of_the_head)
     struct folder f = folder_new();
     struct model *m;
     struct gguf *g;
-    struct slice_label label;
+    struct shard_label label;
     struct err no = {0};
-    const struct part held = {2, 5, 4, 12};
+    const struct part held = {2, 5, 4, 12, false};
     NEED(written(&f, &m, &g, held, why));
-    NEED(slice_label_read(&label, g, why));
-    CHECK(!memcmp(&label.share, &held, sizeof held));
+    NEED(shard_label_read(&label, g, why));
+    CHECK(part_same(label.share, held));
     CHECK(gguf_tensor(g, "output.weight")->dims[1] == part_words(&m->config, held));
     same_bytes(m, g, held);
-    same_bytes(m, g, (struct part){2, 3, 4, 5});
-    same_bytes(m, g, (struct part){2, 3, 7, 12});
-    same_bytes(m, g, (struct part){5, 5, 11, 12});
-    const struct part others[] = {{5, 5, 3, 5}, {5, 5, 11, 13}, {5, 5, 0, HEAD_PARTS}, {5, 5, 12, 16}};
+    same_bytes(m, g, (struct part){2, 3, 4, 5, false});
+    same_bytes(m, g, (struct part){2, 3, 7, 12, false});
+    same_bytes(m, g, (struct part){5, 5, 11, 12, false});
+    const struct part others[] = {{5, 5, 3, 5, false}, {5, 5, 11, 13, false}, {5, 5, 0, HEAD_PARTS, false}, {5, 5, 12, 16, false}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct tensor t[2];
         text_part_tensors(m, others[i], t);
         CHECK(!share_within(others[i], held));
-        CHECK(slice_tensors(g, &label, others[i], t, 2, &no) == E_FILE && strstr(no.text, "of the head, wanted"), "%s", no.text);
+        CHECK(shard_tensors(g, &label, others[i], t, 2, &no) == E_FILE && strstr(no.text, "of the head, wanted"), "%s", no.text);
     }
     gguf_close(&g);
     model_close(&m);
@@ -86,23 +87,23 @@ static int labelled(struct folder *f, uint32_t part, uint32_t back_end, uint32_t
 {
     struct gguf_out *o;
     struct gguf *g;
-    struct slice_label label;
+    struct shard_label label;
     const uint64_t one = 1;
     const float number = 0;
     TRY(gguf_out_open(&o, folder_path(f, "label.gguf"), why));
-    gguf_put_text(o, SLICE_FINGERPRINT, "0123456789abcdef0123456789abcdef");
-    gguf_put_u32(o, SLICE_FIRST, 0);
-    gguf_put_u32(o, SLICE_END, 1);
-    gguf_put_u32(o, SLICE_FIRST_PART, part);
-    gguf_put_u32(o, SLICE_END_PART, back_end);
-    gguf_put_u32(o, SLICE_VOCABULARY, vocab);
+    gguf_put_text(o, SHARD_FINGERPRINT, "0123456789abcdef0123456789abcdef");
+    gguf_put_u32(o, SHARD_FIRST, 0);
+    gguf_put_u32(o, SHARD_END, 1);
+    gguf_put_u32(o, SHARD_FIRST_PART, part);
+    gguf_put_u32(o, SHARD_END_PART, back_end);
+    gguf_put_u32(o, SHARD_VOCABULARY, vocab);
     gguf_put_tensor(o, "output_norm.weight", T_F32, 1, &one);
     TRY(gguf_out_begin(o, why));
     TRY(gguf_out_data(o, &number, sizeof number, why));
     TRY(gguf_out_finish(o, why));
     gguf_out_close(&o);
     TRY(gguf_open(&g, folder_path(f, "label.gguf"), why));
-    const int rc = slice_label_read(&label, g, why);
+    const int rc = shard_label_read(&label, g, why);
     gguf_close(&g);
     return rc;
 }
@@ -127,18 +128,18 @@ TEST(what_a_shard_does_not_hold_is_refused)
     struct gguf *g;
     struct tensor t[W_LAYER_ROLES];
     struct err no = {0};
-    struct slice_label label;
-    const struct part one = {1, 2, 0, 0};
-    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0}, why));
-    NEED(slice_label_read(&label, g, why));
-    text_part_tensors(m, (struct part){2, 3, 0, 0}, t);
-    CHECK(slice_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "has no tensor blk.2.attn_norm.weight"),
+    struct shard_label label;
+    const struct part one = {1, 2, 0, 0, false};
+    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0, false}, why));
+    NEED(shard_label_read(&label, g, why));
+    text_part_tensors(m, (struct part){2, 3, 0, 0, false}, t);
+    CHECK(shard_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "has no tensor blk.2.attn_norm.weight"),
           "%s", no.text);
     text_part_tensors(m, one, t);
     t[W_Q].type = T_Q8_0;
-    CHECK(slice_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q8_0"), "%s", no.text);
+    CHECK(shard_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q8_0"), "%s", no.text);
     t[W_Q].type = T_Q4_0, t[W_Q].rows++;
-    CHECK(slice_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q4_0 [129, 128]"), "%s",
+    CHECK(shard_tensors(g, &label, one, t, W_LAYER_ROLES, &no) == E_FILE && strstr(no.text, "wanted Q4_0 [129, 128]"), "%s",
           no.text);
     gguf_close(&g);
     model_close(&m);
@@ -150,12 +151,12 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
     struct folder f = folder_new();
     struct model *m, *other;
     struct gguf *g;
-    struct slice_label label;
+    struct shard_label label;
     struct err no = {0};
-    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0}, why));
+    NEED(written(&f, &m, &g, (struct part){0, 2, 0, 0, false}, why));
     CHECK(model_open(&other, folder_path(&f, "shard.gguf"), &no) == E_FILE && strstr(no.text, "one worker's shard"),
           "%s", no.text);
-    CHECK(slice_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s",
+    CHECK(shard_label_read(&label, m->file, &no) == E_FILE && strstr(no.text, "is not a worker's shard"), "%s",
           no.text);
     gguf_close(&g);
     model_close(&m);
@@ -164,10 +165,10 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
 
 TEST(shares_within_others)
 {
-    struct part have = {3, 8, 0, 0}, all = {0, 8, 0, HEAD_PARTS};
-    CHECK(share_within((struct part){3, 8, 0, 0}, have) && share_within((struct part){4, 5, 0, 0}, have));
-    CHECK(!share_within((struct part){2, 5, 0, 0}, have) && !share_within((struct part){3, 8, 0, HEAD_PARTS}, have));
-    CHECK(share_within((struct part){8, 8, 0, HEAD_PARTS}, all) && share_within((struct part){8, 8, 3, 4}, all) && !share_within((struct part){8, 8, 0, HEAD_PARTS}, have));
+    struct part have = {3, 8, 0, 0, false}, all = {0, 8, 0, HEAD_PARTS, false};
+    CHECK(share_within((struct part){3, 8, 0, 0, false}, have) && share_within((struct part){4, 5, 0, 0, false}, have));
+    CHECK(!share_within((struct part){2, 5, 0, 0, false}, have) && !share_within((struct part){3, 8, 0, HEAD_PARTS, false}, have));
+    CHECK(share_within((struct part){8, 8, 0, HEAD_PARTS, false}, all) && share_within((struct part){8, 8, 3, 4, false}, all) && !share_within((struct part){8, 8, 0, HEAD_PARTS, false}, have));
 }
 
 TEST(fingerprints_survive_being_written)

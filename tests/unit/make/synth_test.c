@@ -1,4 +1,5 @@
 /* tests/unit/make/synth_test.c — synthetic models have the shape of real ones, a vocabulary that works, and sane numbers. */
+#include "partition/file/model_file.h"
 #include "base/hash.h"
 #include "partition/make/random_weights.h"
 #include "partition/make/synth.h"

@@ -73,11 +73,11 @@ TEST(rows_are_filled_up_to_whole_panels)
 
 TEST(a_layer_of_the_4b_weighs_what_is_published)
 {
-    struct part_bytes b = bytes_of(&four_b, (struct part){3, 4, 0, 0}, T_Q4_0, T_Q6_K, usual);
+    struct part_bytes b = bytes_of(&four_b, (struct part){3, 4, 0, 0, false}, T_Q4_0, T_Q6_K, usual);
     CHECK(b.weights == 53127168, "%llu", (unsigned long long)b.weights);
-    b = bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q8_0, usual);
+    b = bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q8_0, usual);
     CHECK(b.weights == 713031680 + 2560 * 4, "%llu", (unsigned long long)b.weights);
-    b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_F16, usual);
+    b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_F16, usual);
     CHECK(b.weights == 3148511232, "%llu", (unsigned long long)b.weights);
 }
 
@@ -116,11 +116,11 @@ TEST(a_ring_is_never_too_short)
 TEST(kv_grows_with_sequences)
 {
     struct capacity cap = usual;
-    uint64_t one = bytes_of(&four_b, (struct part){0, 34, 0, 0}, T_Q4_0, T_Q6_K, cap).kv;
+    uint64_t one = bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv;
     CHECK(one == (5 * 64 + 29 * 18) * 64ull * 4096, "%llu", (unsigned long long)one);
     cap.sequences = 7;
-    CHECK(bytes_of(&four_b, (struct part){0, 34, 0, 0}, T_Q4_0, T_Q6_K, cap).kv == 7 * one);
-    CHECK(bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, cap).kv == 0);
+    CHECK(bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv == 7 * one);
+    CHECK(bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, cap).kv == 0);
 }
 
 /* ---- scratch ---- */
@@ -137,7 +137,7 @@ TEST(activations_are_tiles_of_16_rows_and_blocks_of_32)
 
 TEST(scratch_has_room_for_the_widest_operand)
 {
-    const struct part whole = {0, 34, 0, HEAD_PARTS};
+    const struct part whole = {0, 34, 0, HEAD_PARTS, false};
     struct scratch_bytes b = scratch_bytes(&four_b, whole, &usual, 2);
     CHECK(b.stream == 64 * 2560 * 4 && b.rows_a == 64 * 10240 * 4 && b.rows_b == 64 * 2560 * 4);
     CHECK(b.acts == act_bytes(64, 2560) && b.ffn == act_bytes(64, 10240));
@@ -147,11 +147,11 @@ TEST(scratch_has_room_for_the_widest_operand)
     CHECK(attend_bytes(256) == 2 * 64 * 256 * 4 + 128 * (256 + 32) * 4 && attend_bytes(250) == attend_bytes(256));
     CHECK(b.logits == 16 * 262144 * 4 + 2 * 262144 * 4);
     CHECK(head_ids_bytes(&four_b, whole, 0) == 262144 * 4 && head_ids_bytes(&four_b, whole, 99) == 16 * 262144 * 4);
-    CHECK(scratch_bytes(&four_b, (struct part){0, 34, 0, 0}, &usual, 2).logits == 0);
+    CHECK(scratch_bytes(&four_b, (struct part){0, 34, 0, 0, false}, &usual, 2).logits == 0);
 
     struct model_config c = four_b;
     c.ffn = 96;
-    b = scratch_bytes(&c, (struct part){0, 34, 0, HEAD_PARTS}, &usual, 2);
+    b = scratch_bytes(&c, (struct part){0, 34, 0, HEAD_PARTS, false}, &usual, 2);
     CHECK(b.rows_a == 64 * (2048 + 2 * 1024) * 4, "q, k and v side by side");
     CHECK(b.rows_b == 64 * 2560 * 4 && b.acts == act_bytes(64, 2560));
 }
@@ -169,40 +169,40 @@ TEST(a_longer_context_needs_more_pages_and_nothing_else)
 {
     struct capacity longer = usual;
     longer.context *= 32;
-    struct part_bytes a = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
-    struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, longer);
+    struct part_bytes a = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, usual);
+    struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, longer);
     CHECK(b.scratch == a.scratch && b.kv > a.kv && b.total - a.total == b.kv - a.kv);
 }
 
 TEST(spans_are_shared_out_only_when_there_are_threads_to_share)
 {
-    struct scratch_bytes one = scratch_bytes(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, &usual, 1);
+    struct scratch_bytes one = scratch_bytes(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, &usual, 1);
     CHECK(one.attend == attend_bytes(256) && ATTEND_SPAN % KV_PAGE == 0);
 }
 
 /* A planner may add parts up: nothing is counted twice but the norm and what every stage has. */
 TEST(parts_of_a_head_weigh_what_the_whole_does)
 {
-    const struct part_bytes none = bytes_of(&four_b, (struct part){34, 34, 0, 0}, T_Q4_0, T_Q6_K, usual);
-    const struct part_bytes whole = bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+    const struct part_bytes none = bytes_of(&four_b, (struct part){34, 34, 0, 0, false}, T_Q4_0, T_Q6_K, usual);
+    const struct part_bytes whole = bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, usual);
     const uint64_t norm = 2560 * 4;
     for (uint32_t cut = 1; cut < HEAD_PARTS; cut++) {
-        struct part_bytes a = bytes_of(&four_b, (struct part){34, 34, 0, cut}, T_Q4_0, T_Q6_K, usual);
-        struct part_bytes b = bytes_of(&four_b, (struct part){34, 34, cut, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
+        struct part_bytes a = bytes_of(&four_b, (struct part){34, 34, 0, cut, false}, T_Q4_0, T_Q6_K, usual);
+        struct part_bytes b = bytes_of(&four_b, (struct part){34, 34, cut, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, usual);
         CHECK(a.weights + b.weights == whole.weights + norm, "%u", cut);
         CHECK(a.scratch + b.scratch == whole.scratch + none.scratch, "%u", cut);
         CHECK(a.kv == 0 && a.frames == whole.frames + usual.sequences * (2560 * 4 + 128) && a.runtime == whole.runtime);
     }
-    const struct part_bytes layers = bytes_of(&four_b, (struct part){3, 20, 0, 0}, T_Q4_0, T_Q6_K, usual);
-    const struct part_bytes part = bytes_of(&four_b, (struct part){34, 34, 4, 9}, T_Q4_0, T_Q6_K, usual);
-    const struct part_bytes both = bytes_of(&four_b, (struct part){3, 20, 4, 9}, T_Q4_0, T_Q6_K, usual);
+    const struct part_bytes layers = bytes_of(&four_b, (struct part){3, 20, 0, 0, false}, T_Q4_0, T_Q6_K, usual);
+    const struct part_bytes part = bytes_of(&four_b, (struct part){34, 34, 4, 9, false}, T_Q4_0, T_Q6_K, usual);
+    const struct part_bytes both = bytes_of(&four_b, (struct part){3, 20, 4, 9, false}, T_Q4_0, T_Q6_K, usual);
     CHECK(both.total == layers.total + part.total - none.total);
 }
 
 TEST(the_total_is_the_sum)
 {
-    struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, T_Q4_0, T_Q6_K, usual);
-    struct scratch_bytes s = scratch_bytes(&four_b, (struct part){0, 34, 0, HEAD_PARTS}, &usual, 2);
+    struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, usual);
+    struct scratch_bytes s = scratch_bytes(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, &usual, 2);
     CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.ffn + s.gate + s.rope + s.attend + s.logits);
     CHECK(b.frames == (4 + 2) * (64 * 2560 * 4 + 65536));
     CHECK(b.total == b.weights + b.kv + b.scratch + b.frames + b.runtime);
@@ -213,7 +213,7 @@ TEST(absurd_capacities_stop_at_the_largest_number)
     struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     struct model_config c = four_b;
     c.kv_heads = c.heads = 1024, c.head_dim = 512, c.hidden = 65536, c.ffn = 1 << 20, c.layers = 1024;
-    struct part_bytes b = bytes_of(&c, (struct part){0, 1024, 0, HEAD_PARTS}, T_F32, T_F32, cap);
+    struct part_bytes b = bytes_of(&c, (struct part){0, 1024, 0, HEAD_PARTS, false}, T_F32, T_F32, cap);
     CHECK(b.total == UINT64_MAX && b.kv == UINT64_MAX && b.frames == UINT64_MAX);
     CHECK(b.weights > 1ull << 40 && b.weights < 1ull << 60);
 }

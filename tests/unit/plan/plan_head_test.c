@@ -43,8 +43,8 @@ static struct goals goals_of(const struct plan *p, const struct model_shape *m, 
     for (int i = 0; i < p->stages; i++) {
         const struct part s = p->stage[i].share;
         const bool alone = prompts_decide(&p->capacity);
-        double second = alone ? decode_seconds(m, (struct part){0, 0, s.back, s.back_end}, &p->capacity)
-                              : prefill_seconds(m, (struct part){s.first, s.end, 0, 0}, &p->capacity);
+        double second = alone ? decode_seconds(m, (struct part){0, 0, s.back, s.back_end, false}, &p->capacity)
+                              : prefill_seconds(m, (struct part){s.first, s.end, 0, 0, false}, &p->capacity);
         second /= offer_power(&o[i]);
         if (p->stage[i].expected > g.slowest) g.slowest = p->stage[i].expected;
         if (second > g.second) g.second = second;
@@ -169,8 +169,8 @@ TEST(an_answer_alone_waits_for_the_largest_part_only)
     const struct capacity alone = {4096, 1, 256, 3};
     struct plan p;
     NEED(plan_by_hand(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
-    const double layers = decode_seconds(&m, (struct part){0, 17, 0, 0}, &alone) + decode_seconds(&m, (struct part){17, 34, 0, 0}, &alone) / 2;
-    const double six = decode_seconds(&m, (struct part){0, 0, 0, 6}, &alone), ten = decode_seconds(&m, (struct part){0, 0, 6, 16}, &alone) / 2;
+    const double layers = decode_seconds(&m, (struct part){0, 17, 0, 0, false}, &alone) + decode_seconds(&m, (struct part){17, 34, 0, 0, false}, &alone) / 2;
+    const double six = decode_seconds(&m, (struct part){0, 0, 0, 6, false}, &alone), ten = decode_seconds(&m, (struct part){0, 0, 6, 16, false}, &alone) / 2;
     CHECK(six > ten && fabs(lap_seconds(&m, &p, o, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, &p, o, &alone));
 }
 

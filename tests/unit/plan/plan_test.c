@@ -78,7 +78,7 @@ TEST(a_4b_model_with_a_whole_q6_head_on_three_workers)
     uint32_t first = p.stage[0].share.end, second = p.stage[1].share.end - first, third = 34 - first - second;
     CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first,
           second, third);
-    struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m, (struct part){0, 0, 0, HEAD_PARTS});
+    struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m, (struct part){0, 0, 0, HEAD_PARTS, false});
     CHECK(head.macs / layer.macs > 7 && head.macs / layer.macs < 7.2, "%g", head.macs / layer.macs);
     CHECK(head.bytes / layer.bytes > 10 && head.bytes / layer.bytes < 14, "%g", head.bytes / layer.bytes);
     double mean = (p.stage[0].expected + p.stage[1].expected + p.stage[2].expected) / 3;
@@ -188,12 +188,12 @@ TEST(a_split_by_hand_must_place_every_layer_once)
 TEST(shares_are_named)
 {
     char out[64];
-    CHECK(!strcmp(show_part(out, (struct part){0, 17, 0, 8}), "layers 0-16 and 8/16 of the head"), "%s", out);
-    CHECK(!strcmp(show_part(out, (struct part){23, 34, 0, HEAD_PARTS}), "layers 23-33 and the head"), "%s", out);
-    CHECK(!strcmp(show_part(out, (struct part){34, 34, 0, HEAD_PARTS}), "the head"), "%s", out);
-    CHECK(!strcmp(show_part(out, (struct part){34, 34, 11, HEAD_PARTS}), "5/16 of the head"), "%s", out);
-    CHECK(!strcmp(show_part(out, (struct part){3, 4, 0, 0}), "layer 3"), "%s", out);
-    CHECK(!strcmp(show_part(out, (struct part){UINT32_MAX - 2, UINT32_MAX, 0, UINT32_MAX}),
+    CHECK(!strcmp(show_part(out, (struct part){0, 17, 0, 8, false}), "layers 0-16 and 8/16 of the head"), "%s", out);
+    CHECK(!strcmp(show_part(out, (struct part){23, 34, 0, HEAD_PARTS, false}), "layers 23-33 and the head"), "%s", out);
+    CHECK(!strcmp(show_part(out, (struct part){34, 34, 0, HEAD_PARTS, false}), "the head"), "%s", out);
+    CHECK(!strcmp(show_part(out, (struct part){34, 34, 11, HEAD_PARTS, false}), "5/16 of the head"), "%s", out);
+    CHECK(!strcmp(show_part(out, (struct part){3, 4, 0, 0, false}), "layer 3"), "%s", out);
+    CHECK(!strcmp(show_part(out, (struct part){UINT32_MAX - 2, UINT32_MAX, 0, UINT32_MAX, false}),
                   "layers 4294967293-4294967294 and 4294967295/16 of the head"), "%s", out);
 }
 

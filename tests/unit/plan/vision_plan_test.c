@@ -1,5 +1,6 @@
 /* tests/unit/plan/vision_plan_test.c — who sees: layers split, copies, and what decides between them. The demo's encoder, invented
  * workers. */
+#include "partition/file/encoder_file.h"
 #include "tests/support/check.h"
 
 #include "base/json.h"
@@ -212,7 +213,7 @@ TEST(a_plan_with_pictures_is_json)
     offers_even(o, 3, 1u << 30);
     snprintf(o[1].name, sizeof o[1].name, "the \"second\"\n");
     struct plan text = {.stages = 1, .capacity = {16, 1, 16, 2}};
-    text.stage[0].share = (struct part){0, 8, 0, HEAD_PARTS};
+    text.stage[0].share = (struct part){0, 8, 0, HEAD_PARTS, false};
     const char *ways[] = {"layers", "copies"};
     for (int i = 0; i < 2; i++) {
         NEED(make(&v, m, o, 3, ways[i], why));

@@ -167,7 +167,7 @@ TEST(parts_without_words_are_nobodys)
 {
     const struct model_config c = toy_config();
     CHECK(head_part_words(c.vocab) == 32 && head_word(c.vocab, 10) == 320 && head_word(c.vocab, 11) == 333);
-    CHECK(text_part_possible(&c, (struct part){0, 7, 10, 11}) && !text_part_possible(&c, (struct part){0, 7, 11, 16}));
-    CHECK(part_words(&c, (struct part){7, 7, 10, 16}) == 13 && part_words(&c, (struct part){7, 7, 0, HEAD_PARTS}) == 333);
+    CHECK(text_part_possible(&c, (struct part){0, 7, 10, 11, false}) && !text_part_possible(&c, (struct part){0, 7, 11, 16, false}));
+    CHECK(part_words(&c, (struct part){7, 7, 10, 16, false}) == 13 && part_words(&c, (struct part){7, 7, 0, HEAD_PARTS, false}) == 333);
     CHECK(head_part_words(262144) == 16384 && head_part_words(262208) == 16400 && head_word(262208, 16) == 262208);
 }

@@ -291,7 +291,7 @@ TEST(memory_is_what_the_plan_says)
     struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4}, 2, NULL, NULL};
     uint64_t before = resident_bytes(), taken = 0;
     NEED(relay_open(&r, toy, &plan, why));
-    const struct part shares[] = {{0, 3, 0, 0}, {3, 7, 0, 0}, {7, 7, 0, HEAD_PARTS}};
+    const struct part shares[] = {{0, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};
     for (int i = 0; i < 3; i++) {
         struct stage_plan_in in = relay_stage(toy, shares[i], &plan);
         struct part_bytes want = text_part_bytes(&in.config, in.share, in.tensors, &in.capacity, 2);
@@ -343,14 +343,14 @@ static void plan_refused(const struct stage_plan_in *in, int wanted, const char 
 TEST(a_plan_that_cannot_be_kept_is_refused)
 {
     struct toy *toy = toy_small();
-    const struct stage_plan_in good = relay_stage(toy, (struct part){0, 7, 0, HEAD_PARTS}, &plain);
+    const struct stage_plan_in good = relay_stage(toy, (struct part){0, 7, 0, HEAD_PARTS, false}, &plain);
     struct stage_plan_in in = good;
     in.capacity.context = 4000000000u, plan_refused(&in, E_MEMORY, "bytes for keys and values");
     in.capacity.context = UINT32_MAX, in.capacity.sequences = UINT32_MAX, plan_refused(&in, E_MEMORY, "bytes for");
     in = good, in.capacity.sequences = 0, plan_refused(&in, E_WIRE, "0 sequences");
     in = good, in.capacity.rows = WIRE_ROWS + 1, plan_refused(&in, E_WIRE, "4097 rows");
     in = good, in.share.end = 8, plan_refused(&in, E_WIRE, "layers 0 to 8");
-    in = good, in.share = (struct part){3, 3, 0, 0}, plan_refused(&in, E_WIRE, "layers 3 to 3");
+    in = good, in.share = (struct part){3, 3, 0, 0, false}, plan_refused(&in, E_WIRE, "layers 3 to 3");
     in = good, in.config.kv_heads = 3, plan_refused(&in, E_FILE, "");
     toy_free(toy);
 }
@@ -378,7 +378,7 @@ TEST(a_share_of_another_shape_is_refused)
 TEST(weights_come_in_order_and_completely)
 {
     struct toy *toy = toy_small();
-    struct stage_plan_in in = relay_stage(toy, (struct part){2, 4, 0, 0}, &plain);
+    struct stage_plan_in in = relay_stage(toy, (struct part){2, 4, 0, 0, false}, &plain);
     struct stage *s;
     struct kernels k;
     struct err e = {0};

@@ -1,5 +1,6 @@
-/* tests/unit/model/config_test.c — a model's sizes from its metadata: what is read, what is derived, what is refused. */
+/* tests/unit/file/model_keys_test.c — a model's sizes from its metadata: what is read, what is derived, what is refused. */
 #define _GNU_SOURCE
+#include "partition/file/model_file.h"
 #include "partition/model/config.h"
 #include "tests/support/check.h"
 #include "tests/support/forge.h"

@@ -1,5 +1,6 @@
-/* tests/unit/model/weights_test.c — a model file has exactly the tensors of the architecture, and a share is some of them. */
+/* tests/unit/file/model_file_test.c — a model file has exactly the tensors of the architecture, and a share is some of them. */
 #define _GNU_SOURCE
+#include "partition/file/model_file.h"
 #include "partition/make/synth.h"
 #include "partition/model/weights.h"
 #include "tests/support/check.h"
@@ -231,8 +232,8 @@ TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
     struct model *x;
     struct tensor shape[2 * W_LAYER_ROLES + 2], full[2 * W_LAYER_ROLES + 2];
     NEED(open_image(&x, &m, why));
-    static const struct part shares[] = {{0, 2, 0, HEAD_PARTS},  {0, 1, 0, 0}, {1, 2, 0, HEAD_PARTS},
-                                          {1, 2, 0, 0}, {2, 2, 0, HEAD_PARTS}, {0, 0, 0, 0}};
+    static const struct part shares[] = {{0, 2, 0, HEAD_PARTS, false},  {0, 1, 0, 0, false}, {1, 2, 0, HEAD_PARTS, false},
+                                          {1, 2, 0, 0, false}, {2, 2, 0, HEAD_PARTS, false}, {0, 0, 0, 0, false}};
     static const size_t counts[] = {28, 13, 15, 13, 2, 0};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         CHECK(part_count(CHAIN_TEXT, shares[i]) == counts[i]);

@@ -1,5 +1,6 @@
-/* tests/unit/model/vision_config_test.c — an encoder's file: its sizes, its tensors under old and new names, what is refused. */
+/* tests/unit/file/encoder_file_test.c — an encoder's file: its sizes, its tensors under old and new names, what is refused. */
 #define _GNU_SOURCE
+#include "partition/file/encoder_file.h"
 #include "partition/model/vision_memory.h"
 #include "tests/support/check.h"
 #include "tests/support/forge.h"

@@ -1,0 +1,15 @@
+/* partition/file/model_file.h — a text model's GGUF file as the nouns of partition/model. */
+#ifndef PARTITION_FILE_MODEL_FILE_H
+#define PARTITION_FILE_MODEL_FILE_H
+
+#include "partition/file/gguf.h"
+#include "partition/model/weights.h"
+
+/* The file must hold exactly the architecture's tensors: one missing, one unknown or one of another shape is refused. */
+int model_open(struct model **out, const char *path, struct err *why);
+void model_close(struct model **model); /* sets *model to NULL; NULL is fine */
+
+/* Reads and checks; refuses anything that is not architecture `gemma3`, and Ollama's own files, with a sentence. */
+int config_read(struct model_config *out, const struct gguf *g, struct err *why);
+
+#endif
