@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "worker/kernels/kernels.h"
 #include "worker/kernels/peak.h"
-#include "worker/stage/region.h"
+#include "worker/weights/region.h"
 
 #include <omp.h>
 #include <stdio.h>

@@ -72,6 +72,30 @@ void text_part_shape(const struct model_config *c, struct part s, struct tensor 
     *out++ = text_tensor(c, W_OUTPUT_NORM, 0);
     *out = text_tensor(c, W_HEAD, 0);
     out->rows = part_words(c, s);
+    out->first_row = part_first_word(c, s);
+}
+
+int text_part_check(const struct model_config *c, struct part s, const struct tensor *tensors, struct err *why)
+{
+    size_t n = part_count(CHAIN_TEXT, s);
+    struct tensor *wanted = calloc(n + 1, sizeof *wanted);
+    if (!wanted) return fail(why, E_MEMORY, "no memory for a list of %zu tensors", n);
+    text_part_shape(c, s, wanted);
+    int code = 0;
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct tensor *t = &tensors[i], *w = &wanted[i];
+        if (t->role != w->role || t->layer != w->layer || t->rows != w->rows || t->cols != w->cols)
+            code = fail(why, E_WIRE, "tensor %zu of the part should be %s of layer %u, [%u, %u]; it is another", i,
+                        role_name(w->role), w->layer, w->rows, w->cols);
+        else if (!block_info(t->type) || block_row_bytes(t->type, t->cols) == 0)
+            code = fail(why, E_WIRE, "%s of layer %u cannot have number format %u with rows of %u", role_name(w->role),
+                        w->layer, t->type, t->cols);
+        else if (role_is_norm(w->role) && t->type != T_F32)
+            code = fail(why, E_WIRE, "%s of layer %u is a norm and must be F32, not %s", role_name(w->role), w->layer,
+                        block_info(t->type)->name);
+    }
+    free(wanted);
+    return code;
 }
 
 void text_part_tensors(const struct model *m, struct part s, struct tensor *out)
@@ -82,6 +106,7 @@ void text_part_tensors(const struct model *m, struct part s, struct tensor *out)
     out[layers] = m->output_norm;
     out[layers + 1] = m->head;
     out[layers + 1].rows = part_words(&m->config, s);
+    out[layers + 1].first_row = part_first_word(&m->config, s);
     out[layers + 1].data += part_first_word(&m->config, s) * block_row_bytes(m->head.type, m->head.cols);
 }
 

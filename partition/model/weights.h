@@ -82,6 +82,8 @@ static inline bool text_part_possible(const struct model_config *c, struct part 
 
 struct tensor text_tensor(const struct model_config *c, enum role role, uint32_t layer); /* no type but a norm's, no data */
 void text_part_shape(const struct model_config *c, struct part s, struct tensor *out); /* role, layer, rows, cols; no type, no data */
+/* A description that came from the wire: roles and shapes must be the part's own, types ones that we read. E_WIRE. */
+int text_part_check(const struct model_config *c, struct part s, const struct tensor *tensors, struct err *why);
 void text_part_tensors(const struct model *m, struct part s, struct tensor *out);      /* the whole description, with data */
 
 const char *role_name(enum role role); /* "attn_q" as in the file's tensor names */

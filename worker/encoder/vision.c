@@ -11,9 +11,9 @@
  * Pieces are handed out one by one: cores are seldom all ours, and the slowest would set the pace. */
 #include "worker/encoder/vision.h"
 
-#include "worker/stage/region.h"
+#include "worker/weights/region.h"
 #include "worker/encoder/vision_attention.h"
-#include "worker/encoder/encoder_weights.h"
+#include "worker/weights/held_weights.h"
 
 #include <math.h>
 #include <omp.h>
@@ -41,9 +41,11 @@ struct vision_stage {
     struct part share;
     struct kernels kernels;
     struct part_bytes bytes;
-    struct region weights, scratch;
-    struct vision_shard shard;
-    struct vision_weight *patch, *layers, *post; /* where the three parts of the share begin */
+    struct region scratch;
+    struct part_weights weights;
+    struct held_weights *own; /* NULL: the weights are somebody else's */
+    struct weight *patch, *post; /* before and behind the layers; NULL: not here */
+    uint32_t first_group;        /* of the layers */
     int threads;
     uint32_t piece; /* rows; values are stored VISION_ROWS at a time always */
     size_t room_each;
@@ -57,26 +59,26 @@ struct vision_stage {
 /* ---- steps on one piece of rows ------------------------------------------------------------------------------- */
 
 /* y [n, ldy] = x [n, its columns] times w, on this thread. */
-static void multiply(const struct vision_stage *s, struct hand *h, float *y, size_t ldy, const struct vision_weight *w)
+static void multiply(const struct vision_stage *s, struct hand *h, float *y, size_t ldy, const struct weight *w)
 {
     s->kernels.matmul_many(y, ldy, &w->panels, &h->acts);
 }
 
 /* Says what the next products multiply; quantised if one of the n_weights from w on, two apart, wants that. */
 static void operand(const struct vision_stage *s, struct hand *h, const float *x, uint32_t n, uint32_t cols, size_t ldx,
-                    const struct vision_weight *w, int n_weights)
+                    const struct weight *w, int n_weights)
 {
     bool quantise = false;
-    for (int i = 0; i < n_weights; i++) quantise |= vision_is_integer(&w[2 * i]);
+    for (int i = 0; i < n_weights; i++) quantise |= weight_is_integer(&w[2 * i]);
     acts_shape(&h->acts, n, cols, x, ldx);
     for (uint32_t r = 0; quantise && r < n; r++) s->kernels.quantize(&h->acts, r, x + r * ldx, 0, cols);
 }
 
-static void norm_rows(const struct vision_stage *s, float *y, const float *x, const struct vision_weight *g, uint32_t n)
+static void norm_rows(const struct vision_stage *s, float *y, const float *x, const struct weight *g, uint32_t n)
 {
     const struct vision_config *c = &s->config;
     for (size_t r = 0; r < n; r++)
-        s->kernels.layer_norm(y + r * c->width, x + r * c->width, g[0].rows, g[1].rows, c->width, c->norm_epsilon);
+        s->kernels.layer_norm(y + r * c->width, x + r * c->width, g[0].floats, g[1].floats, c->width, c->norm_epsilon);
 }
 
 /* x += y + bias, row by row. */
@@ -86,7 +88,7 @@ static void add_rows(const struct vision_stage *s, float *x, const float *y, con
     for (size_t r = 0; r < n; r++) s->kernels.add(x + r * width, y + r * width, bias, width);
 }
 
-static void rows_before(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
+static void rows_before(const struct vision_stage *s, struct hand *h, const struct weight *w, uint32_t first,
                         uint32_t n)
 {
     const uint32_t width = s->config.width;
@@ -96,24 +98,24 @@ static void rows_before(const struct vision_stage *s, struct hand *h, const stru
     multiply(s, h, h->wide, ld, &w[V_Q]);
     multiply(s, h, h->wide + width, ld, &w[V_K]);
     multiply(s, h, h->wide + 2 * (size_t)width, ld, &w[V_V]);
-    sight_store(&s->sight, first, n, h->wide, w[V_Q_BIAS].rows, w[V_K_BIAS].rows, w[V_V_BIAS].rows);
+    sight_store(&s->sight, first, n, h->wide, w[V_Q_BIAS].floats, w[V_K_BIAS].floats, w[V_V_BIAS].floats);
 }
 
-static void rows_after(const struct vision_stage *s, struct hand *h, const struct vision_weight *w, uint32_t first,
+static void rows_after(const struct vision_stage *s, struct hand *h, const struct weight *w, uint32_t first,
                        uint32_t n)
 {
     const uint32_t width = s->config.width, ffn = s->config.ffn;
     float *x = s->x + (size_t)first * width;
     operand(s, h, h->narrow, n, width, width, &w[V_O], 1);
     multiply(s, h, h->wide, width, &w[V_O]);
-    add_rows(s, x, h->wide, w[V_O_BIAS].rows, n);
+    add_rows(s, x, h->wide, w[V_O_BIAS].floats, n);
     norm_rows(s, h->narrow, x, &w[V_LN2], n);
     operand(s, h, h->narrow, n, width, width, &w[V_UP], 1);
     multiply(s, h, h->wide, ffn, &w[V_UP]);
-    for (size_t r = 0; r < n; r++) s->kernels.gelu_bias(h->wide + r * ffn, w[V_UP_BIAS].rows, ffn);
+    for (size_t r = 0; r < n; r++) s->kernels.gelu_bias(h->wide + r * ffn, w[V_UP_BIAS].floats, ffn);
     operand(s, h, h->wide, n, ffn, ffn, &w[V_DOWN], 1);
     multiply(s, h, h->narrow, width, &w[V_DOWN]);
-    add_rows(s, x, h->narrow, w[V_DOWN_BIAS].rows, n);
+    add_rows(s, x, h->narrow, w[V_DOWN_BIAS].floats, n);
 }
 
 /* ---- the parts of a pass; each is called by all threads and ends with all of it done ----------------------------- */
@@ -147,23 +149,23 @@ static void lap(struct hand *h, int part, uint64_t *since)
 static void pass_patches(const struct vision_stage *s, const float *pixels)
 {
     const uint32_t width = s->config.width, n_pixels = vision_pixels(&s->config), patches = vision_patches(&s->config);
-    const struct vision_weight *w = s->patch;
+    const struct weight *w = s->patch;
     struct hand *h = my_hand(s);
 #pragma omp for schedule(dynamic)
     for (uint32_t first = 0; first < patches; first += s->piece) {
         uint64_t since = cpu_ns();
         uint32_t n = rows_of_piece(s, first, patches);
         float *x = s->x + (size_t)first * width;
-        const float *positions = w[V_POSITIONS - V_PATCH].rows + (size_t)first * width;
+        const float *positions = w[V_POSITIONS - V_PATCH].floats + (size_t)first * width;
         operand(s, h, pixels + (size_t)first * n_pixels, n, n_pixels, n_pixels, w, 1);
         multiply(s, h, x, width, w);
         for (size_t r = 0; r < n; r++)
-            s->kernels.add(x + r * width, w[V_PATCH_BIAS - V_PATCH].rows, positions + r * width, width);
+            s->kernels.add(x + r * width, w[V_PATCH_BIAS - V_PATCH].floats, positions + r * width, width);
         lap(h, ENDS, &since);
     }
 }
 
-static void pass_layer(const struct vision_stage *s, const struct vision_weight *w)
+static void pass_layer(const struct vision_stage *s, const struct weight *w)
 {
     const uint32_t patches = vision_patches(&s->config);
     struct hand *h = my_hand(s);
@@ -197,14 +199,14 @@ static void pool_token(const struct vision_stage *s, struct hand *h, uint32_t to
         for (uint32_t j = 0; j < c->width; j++) to[j] += h->wide[j];
     }
     for (uint32_t j = 0; j < c->width; j++) to[j] /= (float)(pool * pool);
-    s->kernels.norm(to, to, s->post[V_SOFT_NORM - V_POST].rows, c->width, c->norm_epsilon);
+    s->kernels.norm(to, to, s->post[V_SOFT_NORM - V_POST].floats, c->width, c->norm_epsilon);
 }
 
 static void pass_projector(const struct vision_stage *s, float *out)
 {
     const struct vision_config *c = &s->config;
     const uint32_t tokens = vision_tokens(c);
-    const struct vision_weight *w = s->post + (V_PROJECTION - V_POST);
+    const struct weight *w = s->post + (V_PROJECTION - V_POST);
     struct hand *h = my_hand(s);
 #pragma omp for schedule(dynamic)
     for (uint32_t first = 0; first < tokens; first += ACT_TILE) {
@@ -237,7 +239,7 @@ static void pass_out(const struct vision_stage *s, float *out)
 static void pass(const struct vision_stage *s, const float *in, float *out, bool last)
 {
     if (s->done == 0 && s->share.front) pass_patches(s, in);
-    pass_layer(s, &s->layers[(size_t)s->done * V_LAYER_ROLES]);
+    pass_layer(s, group_weights(&s->weights, s->first_group + s->done));
     if (!last) return;
     if (part_has_back(s->share)) pass_projector(s, out);
     pass_out(s, out);
@@ -288,7 +290,7 @@ static void scratch_cut(struct vision_stage *s)
     s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);
     for (int i = 0; i < s->threads; i++) {
         struct hand *h = &s->hands[i];
-        h->wide = (float *)at, at += b.wide; /* first: vision_shard_load finds its room there */
+        h->wide = (float *)at, at += b.wide; /* first: weight_load finds its room there */
         h->narrow = (float *)at, at += b.narrow;
         acts_init(&h->acts, at, VISION_ROWS, widest), at += b.acts;
         h->attend = at, at += b.attend;
@@ -302,17 +304,28 @@ static uint32_t piece_rows(const struct vision_config *c, int threads)
     return even < FEW ? FEW : even < VISION_ROWS ? even : VISION_ROWS;
 }
 
+/* For a stage that stands alone, in tests and benchmarks. */
+static int take_own_weights(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
+{
+    const struct wanted_part wanted = {.chain = CHAIN_VISION, .as = in->type, .tensors = in->tensors,
+                                       .n = (uint32_t)part_count(CHAIN_VISION, in->share)};
+    TRY(held_open(&s->own, why));
+    return held_take(s->own, &wanted, 1, in->threads, &s->weights, why);
+}
+
 static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
 {
     s->hands = calloc((size_t)s->threads, sizeof *s->hands);
     if (!s->hands) return fail(why, E_MEMORY, "no memory for %d threads", s->threads);
-    TRY(region_open(&s->weights, s->bytes.weights, "vision weights", s->threads, why));
+    if (in->weights) s->weights = *in->weights;
+    else TRY(take_own_weights(s, in, why));
+    if (part_weights_bytes(&s->weights) != s->bytes.weights)
+        return fail(why, E_INTERNAL, "the vision weights were planned with %llu bytes and take %llu", (unsigned long long)s->bytes.weights,
+                    (unsigned long long)part_weights_bytes(&s->weights));
     TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", s->threads, why));
-    TRY(vision_shard_open(&s->shard, in->tensors, part_count(CHAIN_VISION, s->share), in->type, s->weights.at,
-                          s->bytes.weights, why));
-    s->patch = s->shard.weights;
-    s->layers = s->patch + (s->share.front ? V_POST - V_PATCH : 0);
-    s->post = s->layers + (size_t)(s->share.end - s->share.first) * V_LAYER_ROLES;
+    s->first_group = s->share.front;
+    if (s->share.front) s->patch = group_weights(&s->weights, 0);
+    if (part_has_back(s->share)) s->post = group_weights(&s->weights, s->weights.n_groups - 1);
     scratch_cut(s);
     return 0;
 }
@@ -343,8 +356,8 @@ void vision_stage_close(struct vision_stage **stage)
     struct vision_stage *s = *stage;
     *stage = NULL;
     if (!s) return;
-    vision_shard_close(&s->shard);
-    region_close(&s->weights);
+    if (s->own) part_weights_close(&s->weights);
+    held_close(&s->own);
     region_close(&s->scratch);
     free(s->hands);
     free(s);
@@ -352,7 +365,7 @@ void vision_stage_close(struct vision_stage **stage)
 
 struct part_bytes vision_stage_memory(const struct vision_stage *s)
 {
-    struct part_bytes b = {.weights = s->weights.bytes, .scratch = s->scratch.bytes};
+    struct part_bytes b = {.weights = part_weights_bytes(&s->weights), .scratch = s->scratch.bytes};
     b.total = b.weights + b.scratch;
     return b;
 }
@@ -360,12 +373,14 @@ struct part_bytes vision_stage_memory(const struct vision_stage *s)
 int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
                       struct err *why)
 {
-    return vision_shard_load(&s->shard, index, first_row, rows, bytes, s->threads, s->hands[0].wide, s->room_each, why);
+    struct weight *w = part_weight(&s->weights, index);
+    if (!w) return fail(why, E_WIRE, "rows for tensor %u, but the part has %u tensors", index, s->weights.n);
+    return weight_load(w, first_row, rows, bytes, s->threads, s->hands[0].wide, s->room_each, why);
 }
 
 int vision_stage_loaded(const struct vision_stage *s, struct err *why)
 {
-    return vision_shard_loaded(&s->shard, why);
+    return part_weights_loaded(&s->weights, why);
 }
 
 void vision_stage_heed(struct vision_stage *s, const atomic_bool *stop)

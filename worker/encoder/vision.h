@@ -9,6 +9,7 @@
 
 #include "partition/model/vision_memory.h"
 #include "worker/kernels/kernels.h"
+#include "worker/weights/held_weights.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct vision_plan_in {
     const struct tensor *tensors; /* part_count(CHAIN_VISION, share), types set; copied */
     enum vision_type type;
     int threads;
+    const struct part_weights *weights; /* must outlive the stage; NULL: the stage takes memory for them itself */
 };
 
 int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in, const struct kernels *k,

@@ -6,15 +6,15 @@
 #include "worker/stage/stage.h"
 
 #include "worker/stage/head.h"
-#include "worker/stage/region.h"
+#include "worker/weights/region.h"
 #include "worker/stage/sequences.h"
 #include "worker/stage/text.h"
 
 #include <omp.h>
 #include <stdlib.h>
 
-enum { WEIGHTS, KV, SCRATCH, REGIONS };
-static const char *const region_names[REGIONS] = {"weights", "keys and values", "scratch"};
+enum { KV, SCRATCH, REGIONS };
+static const char *const region_names[REGIONS] = {"keys and values", "scratch"};
 
 struct stage {
     struct model_config config;
@@ -23,7 +23,8 @@ struct stage {
     struct kernels kernels;
     struct part_bytes bytes;
     struct region regions[REGIONS];
-    struct shard shard;
+    struct part_weights weights;
+    struct held_weights *own; /* NULL: the weights are somebody else's */
     struct kv kv;
     struct sequences sequences;
     struct place *places; /* [capacity.rows] */
@@ -73,13 +74,25 @@ static void team_open(int threads)
     (void)seen;
 }
 
+/* For a stage that stands alone, in tests and benchmarks. */
+static int take_own_weights(struct stage *s, const struct stage_plan_in *in, struct err *why)
+{
+    const struct wanted_part wanted = {.chain = CHAIN_TEXT, .tensors = in->tensors, .n = (uint32_t)part_count(CHAIN_TEXT, in->share)};
+    TRY(held_open(&s->own, why));
+    return held_take(s->own, &wanted, 1, in->threads, &s->weights, why);
+}
+
 static int stage_build(struct stage *s, const struct stage_plan_in *in, struct err *why)
 {
-    const size_t n = part_count(CHAIN_TEXT, s->share);
+    const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, s->share);
     const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
-    const uint64_t wanted[REGIONS] = {s->bytes.weights, s->bytes.kv, s->bytes.scratch};
+    const uint64_t wanted[REGIONS] = {s->bytes.kv, s->bytes.scratch};
+    if (in->weights) s->weights = *in->weights;
+    else TRY(take_own_weights(s, in, why));
     for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], in->threads, why));
-    TRY(shard_open(&s->shard, in->tensors, n, s->regions[WEIGHTS].at, s->bytes.weights, why));
+    if (part_weights_bytes(&s->weights) != s->bytes.weights)
+        return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu", (unsigned long long)s->bytes.weights,
+                    (unsigned long long)part_weights_bytes(&s->weights));
     TRY(kv_open(&s->kv, &s->config, s->share, &s->capacity, s->regions[KV].at, why));
     if (kv_bytes(&s->config, s->share, &s->capacity) != s->bytes.kv)
         return fail(why, E_INTERNAL, "keys and values were planned with %llu bytes and take %llu",
@@ -90,7 +103,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
     if (part_has_head(s->share))
-        TRY(head_open(&s->head, &s->config, s->share, &s->shard.weights[n - 2], &s->shard.weights[n - 1], s->capacity.rows,
+        TRY(head_open(&s->head, &s->config, s->share, part_weight(&s->weights, n - 2), part_weight(&s->weights, n - 1), s->capacity.rows,
                       in->threads, for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
@@ -108,7 +121,7 @@ static int plan_check(const struct stage_plan_in *in, struct err *why)
         return fail(why, E_WIRE, "a plan for %u sequences of %u positions, %u rows at a time (1 to %u) cannot be",
                     c->sequences, c->context, c->rows, WIRE_ROWS);
     if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
-    return shard_check(&in->config, *s, in->tensors, why);
+    return text_part_check(&in->config, *s, in->tensors, why);
 }
 
 int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why)
@@ -139,7 +152,8 @@ void stage_close(struct stage **stage)
     free(s->places);
     sequences_close(&s->sequences);
     kv_close(&s->kv);
-    shard_close(&s->shard);
+    if (s->own) part_weights_close(&s->weights);
+    held_close(&s->own);
     for (int i = 0; i < REGIONS; i++) region_close(&s->regions[i]);
     free(s);
 }
@@ -147,7 +161,7 @@ void stage_close(struct stage **stage)
 struct part_bytes stage_memory(const struct stage *s)
 {
     struct part_bytes b = s->bytes;
-    b.weights = s->regions[WEIGHTS].bytes;
+    b.weights = part_weights_bytes(&s->weights);
     b.kv = s->regions[KV].bytes;
     b.scratch = s->regions[SCRATCH].bytes;
     return b;
@@ -160,12 +174,14 @@ float *stage_rows(struct stage *s)
 
 int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
 {
-    return shard_load(&s->shard, index, first_row, rows, bytes, s->bench.threads, why);
+    struct weight *w = part_weight(&s->weights, index);
+    if (!w) return fail(why, E_WIRE, "rows for tensor %u, but the part has %u tensors", index, s->weights.n);
+    return weight_load(w, first_row, rows, bytes, s->bench.threads, NULL, 0, why);
 }
 
 int stage_loaded(const struct stage *s, struct err *why)
 {
-    return shard_loaded(&s->shard, why);
+    return part_weights_loaded(&s->weights, why);
 }
 
 static void places_set(struct place *p, const struct work *w)
@@ -187,7 +203,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
     const struct bench *b = &s->bench;
     if (s->kv.layers) text_angles(b);
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
-        text_layer(b, &s->shard.weights[(size_t)i * W_LAYER_ROLES], i, s->share.first + i, x);
+        text_layer(b, group_weights(&s->weights, i), i, s->share.first + i, x);
 #pragma omp master
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }

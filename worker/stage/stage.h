@@ -1,6 +1,6 @@
 /* worker/stage/stage.h — one stage: rows in, layers first..end-1, rows or tokens out. No link in sight.
  *
- * Life: stage_open (takes all memory, touches it) -> stage_load for every piece of its weights -> stage_run for every
+ * Life: stage_open (takes all memory but that of weights held already, touches it) -> stage_load for every piece of its weights -> stage_run for every
  * micro-batch. After stage_open nothing is allocated.
  * Threads: one caller. stage_run opens one OpenMP region of `threads`; nothing about the result depends on them. */
 #ifndef WORKER_STAGE_STAGE_H
@@ -9,6 +9,7 @@
 #include "partition/model/memory.h"
 #include "transport/wire/wire.h"
 #include "worker/kernels/kernels.h"
+#include "worker/weights/held_weights.h"
 
 #include <stdatomic.h>
 
@@ -20,6 +21,7 @@ struct stage_plan_in {
     struct capacity capacity;
     const struct tensor *tensors; /* part_count(CHAIN_TEXT, share), types set; copied */
     int threads;
+    const struct part_weights *weights; /* must outlive the stage; NULL: the stage takes memory for them itself */
 };
 
 int stage_open(struct stage **out, const struct stage_plan_in *in, const struct kernels *k, struct err *why);

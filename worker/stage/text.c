@@ -145,15 +145,15 @@ void text_layer(const struct bench *b, const struct weight *w, uint32_t index, u
     const uint32_t hidden = b->config->hidden;
     const struct attention a = {b, index, layer_is_global(b->config, layer)};
 
-    norm_rows(b, x, w[W_ATTN_NORM].norm, in);                     /* x -> narrow [n, hidden]                   */
+    norm_rows(b, x, w[W_ATTN_NORM].floats, in);                     /* x -> narrow [n, hidden]                   */
     query_key_value(b, w);                                        /* narrow -> wide [n, q + k + v]             */
-    attention_store(&a, w[W_Q_NORM].norm, w[W_K_NORM].norm);      /* norm and turn q, k; k, v -> cache         */
+    attention_store(&a, w[W_Q_NORM].floats, w[W_K_NORM].floats);      /* norm and turn q, k; k, v -> cache         */
     attention_look(&a);                                           /* wide q -> narrow [n, heads * head_dim]    */
     quantise_heads(b, weight_is_integer(&w[W_O]));
     multiply_wait(b, b->wide, hidden, &w[W_O], &b->of_heads);     /* narrow -> wide [n, hidden]                */
-    norm_back(b, x, b->wide, w[W_ATTN_POST_NORM].norm);           /* x += norm(wide)                           */
-    norm_rows(b, x, w[W_FFN_NORM].norm, in_ffn);                  /* x -> narrow [n, hidden]                   */
+    norm_back(b, x, b->wide, w[W_ATTN_POST_NORM].floats);           /* x += norm(wide)                           */
+    norm_rows(b, x, w[W_FFN_NORM].floats, in_ffn);                  /* x -> narrow [n, hidden]                   */
     gate_up(b, &w[W_GATE], &w[W_UP], weight_is_integer(&w[W_DOWN])); /* narrow -> of_ffn [n, ffn]              */
     multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* of_ffn -> narrow [n, hidden]              */
-    norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].norm);          /* x += norm(narrow)                         */
+    norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].floats);          /* x += norm(narrow)                         */
 }

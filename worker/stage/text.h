@@ -9,7 +9,7 @@
 
 #include "base/barrier.h"
 #include "worker/stage/kv.h"
-#include "worker/stage/layer_weights.h"
+#include "worker/weights/weight.h"
 
 /* One row of the micro-batch: whose it is, where it stands, how far it may look. */
 struct place {

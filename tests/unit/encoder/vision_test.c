@@ -66,7 +66,7 @@ static int load_all(struct vision_stage *s, const struct tensor *t, size_t n, ui
 
 static struct vision_plan_in plan_of(const struct toy *t, struct part s, enum vision_type type, int threads)
 {
-    return (struct vision_plan_in){t->config, s, tensors_of(t, s), type, threads};
+    return (struct vision_plan_in){t->config, s, tensors_of(t, s), type, threads, NULL};
 }
 
 /* One stage on rows in place. */
@@ -203,7 +203,7 @@ TEST(wrong_pieces_are_refused)
     const void *data = in.tensors[V_Q].data;
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
-    refused(vision_stage_load(s, V_LAYER_ROLES, 0, 1, data, &no), E_WIRE, &no, "the vision share has 16 tensors");
+    refused(vision_stage_load(s, V_LAYER_ROLES, 0, 1, data, &no), E_WIRE, &no, "the part has 16 tensors");
     refused(vision_stage_load(s, V_Q, 16, 16, data, &no), E_WIRE, &no, "row 0 is next");
     refused(vision_stage_load(s, V_Q, 0, 61, data, &no), E_WIRE, &no, "1 to 60 are missing");
     refused(vision_stage_load(s, V_Q, 0, 17, data, &no), E_WIRE, &no, "multiples of 16");

@@ -21,7 +21,7 @@ sources="base/error base/clock tests/support/check partition/format/panels parti
          worker/kernels/panel worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
          base/threads partition/model/vision_config partition/model/vision_memory partition/model/vision_weights partition/model/part partition/model/weights
          partition/format/quantize partition/format/quantize_q6
-         worker/stage/region worker/encoder/vision worker/encoder/vision_attention worker/encoder/encoder_weights"
+         worker/weights/region worker/weights/weight worker/weights/held_weights worker/encoder/vision worker/encoder/vision_attention"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
 mkdir -p "$out"

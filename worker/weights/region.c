@@ -1,6 +1,6 @@
-/* worker/stage/region.c — see region.h. */
+/* worker/weights/region.c — see region.h. */
 #define _GNU_SOURCE
-#include "worker/stage/region.h"
+#include "worker/weights/region.h"
 
 #include "base/threads.h"
 

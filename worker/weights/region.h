@@ -1,8 +1,8 @@
-/* worker/stage/region.h — one large piece of memory, taken and written to before it is needed.
+/* worker/weights/region.h — one large piece of memory, taken and written to before it is needed.
  *
  * A plan that the machine cannot keep is refused here, not in the middle of an answer. */
-#ifndef WORKER_STAGE_REGION_H
-#define WORKER_STAGE_REGION_H
+#ifndef WORKER_WEIGHTS_REGION_H
+#define WORKER_WEIGHTS_REGION_H
 
 #include "base/error.h"
 

@@ -1,0 +1,229 @@
+/* worker/weights/held_weights.c — see held_weights.h. */
+#include "worker/weights/held_weights.h"
+
+#include "worker/weights/region.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BEFORE_THE_LAYERS UINT32_MAX
+#define BEHIND_THE_LAYERS (UINT32_MAX - 1)
+
+struct held_group {
+    struct hash128 model;
+    enum chain chain;
+    enum vision_type as;
+    uint32_t layer; /* or one of the two above */
+    struct region memory;
+    struct weight *weight; /* [n] */
+    uint32_t n;
+    bool asked; /* by the run that is being assigned */
+};
+
+struct held_weights {
+    struct held_group **group; /* [n] */
+    uint32_t n, room;
+};
+
+int held_open(struct held_weights **out, struct err *why)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? 0 : fail(why, E_MEMORY, "no memory to keep track of weights");
+}
+
+static void group_free(struct held_group *g)
+{
+    region_close(&g->memory);
+    free(g->weight);
+    free(g);
+}
+
+void held_close(struct held_weights **ph)
+{
+    struct held_weights *h = *ph;
+    *ph = NULL;
+    if (!h) return;
+    for (uint32_t i = 0; i < h->n; i++) group_free(h->group[i]);
+    free(h->group);
+    free(h);
+}
+
+uint64_t held_bytes(const struct held_weights *h)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < h->n; i++) sum += h->group[i]->memory.bytes;
+    return sum;
+}
+
+/* ---- groups of a list of tensors ---- */
+
+static uint32_t layer_of(const struct tensor *t)
+{
+    if (t->chain == CHAIN_TEXT) return t->role < W_LAYER_ROLES ? t->layer : BEHIND_THE_LAYERS;
+    return t->role < V_LAYER_ROLES ? t->layer : t->role < V_POST ? BEFORE_THE_LAYERS : BEHIND_THE_LAYERS;
+}
+
+/* How many of the tensors from t on, at most n, belong together. */
+static uint32_t group_size(const struct tensor *t, uint32_t n)
+{
+    uint32_t k = 1;
+    while (k < n && layer_of(&t[k]) == layer_of(t)) k++;
+    return k;
+}
+
+static uint32_t count_groups(const struct wanted_part *w)
+{
+    uint32_t groups = 0;
+    for (uint32_t i = 0; i < w->n; i += group_size(w->tensors + i, w->n - i)) groups++;
+    return groups;
+}
+
+static bool is_group(const struct held_group *g, const struct wanted_part *w, const struct tensor *t, uint32_t n)
+{
+    if (g->model.low != w->model.low || g->model.high != w->model.high || g->chain != w->chain || g->as != w->as) return false;
+    if (g->layer != layer_of(t) || g->n != n) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tensor *have = &g->weight[i].is;
+        if (have->role != t[i].role || have->type != t[i].type || have->rows != t[i].rows || have->cols != t[i].cols) return false;
+        if (have->first_row != t[i].first_row) return false;
+    }
+    return true;
+}
+
+static struct held_group *find(const struct held_weights *h, const struct wanted_part *w, const struct tensor *t, uint32_t n)
+{
+    for (uint32_t i = 0; i < h->n; i++)
+        if (is_group(h->group[i], w, t, n)) return h->group[i];
+    return NULL;
+}
+
+/* ---- a new run ---- */
+
+static void mark_asked(struct held_weights *h, const struct wanted_part *wanted, int n_wanted)
+{
+    for (uint32_t i = 0; i < h->n; i++) h->group[i]->asked = false;
+    for (int k = 0; k < n_wanted; k++) {
+        const struct wanted_part *w = &wanted[k];
+        for (uint32_t i = 0, n; i < w->n; i += n) {
+            n = group_size(w->tensors + i, w->n - i);
+            struct held_group *g = find(h, w, w->tensors + i, n);
+            if (g) g->asked = true;
+        }
+    }
+}
+
+static void give_back_the_rest(struct held_weights *h)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < h->n; i++) {
+        if (h->group[i]->asked) h->group[kept++] = h->group[i];
+        else group_free(h->group[i]);
+    }
+    h->n = kept;
+}
+
+static int make_room(struct held_weights *h, struct err *why)
+{
+    if (h->n < h->room) return 0;
+    uint32_t room = h->room ? 2 * h->room : 64;
+    struct held_group **more = realloc(h->group, room * sizeof(struct held_group *));
+    if (!more) return fail(why, E_MEMORY, "no memory for a list of %u layers", room);
+    h->group = more;
+    h->room = room;
+    return 0;
+}
+
+static int add_group(struct held_weights *h, const struct wanted_part *w, const struct tensor *t, uint32_t n, int threads,
+                     struct held_group **out, struct err *why)
+{
+    TRY(make_room(h, why));
+    struct held_group *g = calloc(1, sizeof *g);
+    if (!g) return fail(why, E_MEMORY, "no memory for a layer");
+    *g = (struct held_group){.model = w->model, .chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n};
+    g->weight = calloc(n, sizeof *g->weight);
+    uint64_t bytes = 0, at = 0;
+    for (uint32_t i = 0; i < n; i++) bytes += weight_bytes(&t[i], w->as);
+    int code = g->weight ? region_open(&g->memory, bytes, "weights", threads, why) : fail(why, E_MEMORY, "no memory for %u tensors", n);
+    if (code) return group_free(g), code;
+    for (uint32_t i = 0; i < n; i++) {
+        weight_place(&g->weight[i], &t[i], w->as, g->memory.at + at);
+        at += weight_bytes(&t[i], w->as);
+    }
+    h->group[h->n++] = *out = g;
+    return 0;
+}
+
+/* What a run that failed left half loaded begins anew. */
+static void begin_anew_unless_whole(struct held_group *g)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        if (!weight_is_whole(&g->weight[i])) g->weight[i].rows_in = 0;
+}
+
+static int take_part(struct held_weights *h, const struct wanted_part *w, int threads, struct part_weights *out, struct err *why)
+{
+    *out = (struct part_weights){.n = w->n, .group = calloc(count_groups(w) + 1, sizeof *out->group)};
+    if (!out->group) return fail(why, E_MEMORY, "no memory for a list of layers");
+    for (uint32_t i = 0, n; i < w->n; i += n) {
+        n = group_size(w->tensors + i, w->n - i);
+        struct held_group **g = &out->group[out->n_groups];
+        *g = find(h, w, w->tensors + i, n);
+        if (*g) begin_anew_unless_whole(*g);
+        else TRY(add_group(h, w, w->tensors + i, n, threads, g, why));
+        out->n_groups++;
+    }
+    return 0;
+}
+
+int held_take(struct held_weights *h, const struct wanted_part *wanted, int n_wanted, int threads, struct part_weights *out,
+              struct err *why)
+{
+    int code = 0;
+    mark_asked(h, wanted, n_wanted);
+    give_back_the_rest(h);
+    for (int i = 0; i < n_wanted; i++) out[i] = (struct part_weights){0};
+    for (int i = 0; i < n_wanted && !code; i++) code = take_part(h, &wanted[i], threads, &out[i], why);
+    for (int i = 0; i < n_wanted && code; i++) part_weights_close(&out[i]);
+    return code;
+}
+
+/* ---- the weights of a part ---- */
+
+void part_weights_close(struct part_weights *p)
+{
+    free(p->group);
+    *p = (struct part_weights){0};
+}
+
+struct weight *part_weight(const struct part_weights *p, uint32_t index)
+{
+    for (uint32_t g = 0; g < p->n_groups; g++) {
+        if (index < p->group[g]->n) return &p->group[g]->weight[index];
+        index -= p->group[g]->n;
+    }
+    return NULL;
+}
+
+struct weight *group_weights(const struct part_weights *p, uint32_t group)
+{
+    return p->group[group]->weight;
+}
+
+uint64_t part_weights_bytes(const struct part_weights *p)
+{
+    uint64_t sum = 0;
+    for (uint32_t g = 0; g < p->n_groups; g++) sum += p->group[g]->memory.bytes;
+    return sum;
+}
+
+int part_weights_loaded(const struct part_weights *p, struct err *why)
+{
+    for (uint32_t g = 0; g < p->n_groups; g++)
+        for (uint32_t i = 0; i < p->group[g]->n; i++) {
+            const struct weight *w = &p->group[g]->weight[i];
+            if (weight_is_whole(w)) continue;
+            return fail(why, E_WIRE, "%s of %s %u is not complete: %u of %u rows came", tensor_name(&w->is),
+                        w->is.chain == CHAIN_VISION ? "vision layer" : "layer", w->is.layer, w->rows_in, w->is.rows);
+        }
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* worker/weights/held_weights.h — the weights that a worker process has in memory, a layer at a time, from run to run.
+ *
+ * A run asks for parts of a model. Layers that are held already, known by the model's fingerprint, the layer and how its
+ * tensors are kept, stay where they are: nothing is read or sent for them. Layers that nobody asks for any more are given
+ * back before memory is taken for new ones, so no more is held than the plan says. Between two runs everything stays.
+ *
+ * A group is what is kept or given back together: one layer, what stands before the layers, or what stands behind them. It
+ * has a region of memory of its own.
+ * Ownership: a part_weights points into the held weights and is good until the next held_take or held_close. */
+#ifndef WORKER_WEIGHTS_HELD_WEIGHTS_H
+#define WORKER_WEIGHTS_HELD_WEIGHTS_H
+
+#include "base/hash.h"
+#include "worker/weights/weight.h"
+
+struct held_weights;
+struct held_group;
+
+/* A part of one chain, as a run asks for it. */
+struct wanted_part {
+    struct hash128 model; /* fingerprint of its file */
+    enum chain chain;
+    enum vision_type as;
+    const struct tensor *tensors; /* [n], in the order of the part; types set, data not looked at */
+    uint32_t n;                   /* 0: none of this chain */
+};
+
+/* The weights of a part, group by group in the order of its tensors. */
+struct part_weights {
+    struct held_group **group; /* [n_groups], owned: free with part_weights_close */
+    uint32_t n_groups, n; /* n: tensors */
+};
+
+int held_open(struct held_weights **out, struct err *why);
+void held_close(struct held_weights **h); /* gives all memory back */
+
+/* out[i] becomes the weights of wanted[i]: of those held what is whole stays, the rest has no rows yet. Memory is written to by
+ * `threads` threads. E_MEMORY if it cannot be had; then nothing of `out` is to be closed. */
+int held_take(struct held_weights *h, const struct wanted_part *wanted, int n_wanted, int threads, struct part_weights *out,
+              struct err *why);
+
+uint64_t held_bytes(const struct held_weights *h);
+
+void part_weights_close(struct part_weights *p);
+
+/* Tensor number `index` of the part. */
+struct weight *part_weight(const struct part_weights *p, uint32_t index);
+/* All weights of a group, side by side in the order of its tensors. */
+struct weight *group_weights(const struct part_weights *p, uint32_t group);
+uint64_t part_weights_bytes(const struct part_weights *p);
+
+/* E_WIRE naming the first tensor that is not whole. */
+int part_weights_loaded(const struct part_weights *p, struct err *why);
+
+#endif
