@@ -1,165 +1,9 @@
-/* transport/wire/wire.c — one walk per message, used three times: to measure, to write, to read. See wire.h and docs/WIRE.md.
- *
- * A walk names the fields in the order they have on the wire and cannot get out of step with itself: what one direction
- * does, the others do. The price is a branch per field; a micro-batch of 512 rows has about 1,100 fields beside 5 MB of
- * activations, so nobody will see it.
- *
- * The cursor is poisoned by the first thing that is wrong: it keeps the sentence, every later field reads as zero, and
- * loops over counts do not start, because a count is only believed when that many records fit into what is left. */
+/* transport/wire/wire.c — one walk per message: see cursor.h, wire.h and docs/WIRE.md. */
 #include "transport/wire/wire.h"
 
-#include "base/checked.h"
-#include "base/half.h"
+#include "transport/wire/cursor.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-enum direction { MEASURE, WRITE, READ };
-
-struct cursor {
-    enum direction direction;
-    uint8_t *body;     /* NULL while measuring */
-    uint64_t at, size; /* size: of the body; while measuring there is no end */
-    int code;          /* of the first thing that was wrong */
-    struct err *why;
-    const char *message; /* "WORK" */
-    char from[32];       /* "worker 2" */
-};
-
-__attribute__((format(printf, 2, 3))) static void refuse(struct cursor *c, const char *format, ...)
-{
-    char text[300];
-    va_list args;
-    if (c->code) return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    c->code = fail(c->why, E_WIRE, "%s %s: %s", c->message, c->from, text);
-}
-
-/* The next n bytes of the body, or NULL: while measuring, and when they are not there. */
-static uint8_t *step(struct cursor *c, uint64_t n)
-{
-    if (c->code) return 0;
-    if (c->direction != MEASURE && n > c->size - c->at) {
-        refuse(c, "cut short, %llu bytes wanted at byte %llu of %llu", (unsigned long long)n, (unsigned long long)c->at,
-               (unsigned long long)c->size);
-        return 0;
-    }
-    uint8_t *place = c->body ? c->body + c->at : 0;
-    if (!add_ok(c->at, n, &c->at)) refuse(c, "its size is over all bounds");
-    return place;
-}
-
-static uint64_t walk_number(struct cursor *c, uint64_t value, int bytes)
-{
-    uint8_t *p = step(c, (uint64_t)bytes);
-    if (c->direction == READ) {
-        value = 0;
-        for (int i = 0; p && i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
-    } else {
-        for (int i = 0; p && i < bytes; i++) p[i] = (uint8_t)(value >> (8 * i));
-    }
-    return value;
-}
-
-/* Stored only when reading: the message of a writer is const. */
-#define STORE(c, place, value) do { if ((c)->direction == READ) *(place) = (value); } while (0)
-
-static void walk_u8(struct cursor *c, uint8_t *v)
-{
-    uint64_t n = walk_number(c, *v, 1);
-    STORE(c, v, (uint8_t)n);
-}
-
-static void walk_u16(struct cursor *c, uint16_t *v)
-{
-    uint64_t n = walk_number(c, *v, 2);
-    STORE(c, v, (uint16_t)n);
-}
-
-static void walk_u32(struct cursor *c, uint32_t *v)
-{
-    uint64_t n = walk_number(c, *v, 4);
-    STORE(c, v, (uint32_t)n);
-}
-
-static void walk_u64(struct cursor *c, uint64_t *v)
-{
-    uint64_t n = walk_number(c, *v, 8);
-    STORE(c, v, n);
-}
-
-static void walk_f32(struct cursor *c, float *v)
-{
-    uint64_t n = walk_number(c, f32_bits(*v), 4);
-    STORE(c, v, f32_from_bits((uint32_t)n));
-}
-
-static void walk_f64(struct cursor *c, double *v)
-{
-    uint64_t bits;
-    memcpy(&bits, v, 8);
-    bits = walk_number(c, bits, 8);
-    if (c->direction == READ) memcpy(v, &bits, 8);
-}
-
-static void walk_bool(struct cursor *c, bool *v)
-{
-    uint64_t n = walk_number(c, c->direction == READ ? 0 : *v, 1); /* a reader's may hold no bool yet */
-    if (n > 1) refuse(c, "a yes or no of %llu at byte %llu", (unsigned long long)n, (unsigned long long)c->at - 1);
-    STORE(c, v, n == 1);
-}
-
-/* Bytes that are there to bring what follows to its alignment; another version may give them a meaning. */
-static void walk_zeros(struct cursor *c, int n)
-{
-    if (walk_number(c, 0, n)) refuse(c, "bytes before byte %llu that must be zero are not", (unsigned long long)c->at);
-}
-
-/* How many records follow. `record` is the least that one takes. */
-static void walk_count(struct cursor *c, uint32_t *n, uint64_t most, uint64_t record, const char *what)
-{
-    walk_u32(c, n);
-    if (c->code) return;
-    uint64_t left = c->size - c->at;
-    if (*n > most) refuse(c, "%u %s; at most %llu are allowed", *n, what, (unsigned long long)most);
-    else if (c->direction == READ && *n > left / record)
-        refuse(c, "%u %s cannot be in the %llu bytes that are left", *n, what, (unsigned long long)left);
-    if (c->code) STORE(c, n, 0);
-}
-
-/* Text is shown to people, so it holds no byte that moves a terminal's cursor. The array is filled up with zeros. */
-static void walk_text(struct cursor *c, char *text, size_t size, const char *what)
-{
-    uint16_t n = 0;
-    if (c->direction != READ) n = (uint16_t)strnlen(text, size);
-    walk_u16(c, &n);
-    if (n >= size) refuse(c, "%s of %u bytes; at most %zu are allowed", what, n, size - 1);
-    uint8_t *p = step(c, n);
-    const uint8_t *bytes = c->direction == READ ? p : (const uint8_t *)text;
-    for (size_t i = 0; i < n && bytes && !c->code; i++)
-        if (bytes[i] < 32 || bytes[i] == 127) refuse(c, "%s holds the control character %u", what, bytes[i]);
-    if (c->direction == READ) memset(text, 0, size);
-    if (c->direction == READ && p && !c->code) memcpy(text, p, n);
-    if (c->direction == WRITE && p) memcpy(p, text, n);
-}
-
-/* n bytes that lie in the frame: *bytes points there afterwards, to be filled in by a writer. */
-static void walk_room(struct cursor *c, uint8_t **bytes, uint64_t n)
-{
-    uint8_t *p = step(c, n);
-    if (c->direction != MEASURE) *bytes = p;
-}
-
-/* The same, but a writer brings the bytes. */
-static void walk_bytes(struct cursor *c, uint8_t **bytes, uint64_t n)
-{
-    uint8_t *p = step(c, n);
-    if (c->direction == READ) *bytes = p;
-    if (c->direction == WRITE && p && n) memcpy(p, *bytes, n);
-}
 
 /* ---- the messages ---- */
 
@@ -171,8 +15,8 @@ static void walk_greet(struct cursor *c, void *message)
     walk_zeros(c, 4);
     walk_u64(c, &m->run);
     if (c->code) return;
-    if (m->nodes < 2 || m->nodes > WIRE_STAGES + 1) refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WIRE_STAGES + 1);
-    else if (m->node < 1 || m->node >= m->nodes) refuse(c, "node %u of %u is not a worker's number", m->node, m->nodes);
+    if (m->nodes < 2 || m->nodes > WIRE_STAGES + 1) cursor_refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WIRE_STAGES + 1);
+    else if (m->node < 1 || m->node >= m->nodes) cursor_refuse(c, "node %u of %u is not a worker's number", m->node, m->nodes);
 }
 
 static void walk_hello(struct cursor *c, void *message)
@@ -265,7 +109,7 @@ static void walk_see(struct cursor *c, void *message)
     walk_u32(c, &m->rows);
     walk_u32(c, &m->cols);
     uint64_t values = (uint64_t)m->rows * m->cols;
-    if (!c->code && values > FRAME_BODY_MOST / 4) refuse(c, "%u rows of %u values are over all bounds", m->rows, m->cols);
+    if (!c->code && values > FRAME_BODY_MOST / 4) cursor_refuse(c, "%u rows of %u values are over all bounds", m->rows, m->cols);
     if (!c->code) walk_room(c, &m->values, values * 4);
 }
 
@@ -296,7 +140,7 @@ static void walk_piece(struct cursor *c, void *message)
     walk_zeros(c, 4);
     walk_u64(c, &m->hash);
     walk_u64(c, &m->n);
-    if (c->direction == READ || m->bytes) walk_bytes(c, &m->bytes, m->n);
+    if (c->direction == CURSOR_READ || m->bytes) walk_bytes(c, &m->bytes, m->n);
     else walk_room(c, &m->bytes, m->n);
 }
 
@@ -338,12 +182,12 @@ static void walk_segment(struct cursor *c, struct segment *m)
 static void check_segment(struct cursor *c, const struct segment *s, const struct row *rows)
 {
     uint64_t end = (uint64_t)s->position + s->rows;
-    if (end > UINT32_MAX) refuse(c, "positions from %u on for %u rows are over all bounds", s->position, s->rows);
-    if (s->flags & ~(uint32_t)SEGMENT_FLAGS) refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
-    if ((s->flags & SEG_START) && s->position) refuse(c, "a new sequence starts at position %u, not at 0", s->position);
+    if (end > UINT32_MAX) cursor_refuse(c, "positions from %u on for %u rows are over all bounds", s->position, s->rows);
+    if (s->flags & ~(uint32_t)SEGMENT_FLAGS) cursor_refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
+    if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
     for (uint32_t i = 0; i < s->rows && !c->code; i++)
         if (rows[i].sees < s->position + i || rows[i].sees >= end)
-            refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
+            cursor_refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
                    s->slot, rows[i].sees, s->position, (unsigned long long)end - 1);
 }
 
@@ -351,12 +195,12 @@ static void check_segments(struct cursor *c, const struct work *m)
 {
     uint64_t rows = 0;
     for (uint32_t s = 0; s < m->n_segments && !c->code; s++) {
-        if (m->segments[s].rows < 1) refuse(c, "segment %u has no rows", s);
-        else if (m->segments[s].rows > m->n_rows - rows) refuse(c, "its segments have more than its %u rows", m->n_rows);
+        if (m->segments[s].rows < 1) cursor_refuse(c, "segment %u has no rows", s);
+        else if (m->segments[s].rows > m->n_rows - rows) cursor_refuse(c, "its segments have more than its %u rows", m->n_rows);
         else check_segment(c, &m->segments[s], m->rows + rows);
         rows += m->segments[s].rows;
     }
-    if (!c->code && rows != m->n_rows) refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
+    if (!c->code && rows != m->n_rows) cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
 }
 
 static uint64_t dtype_bytes(uint8_t dtype)
@@ -373,8 +217,8 @@ static void walk_work(struct cursor *c, void *message)
     walk_u32(c, &m->cols);
     walk_u8(c, &m->dtype);
     walk_zeros(c, 3);
-    if (!c->code && !m->n_segments) refuse(c, "no segments");
-    if (!c->code && !dtype_bytes(m->dtype)) refuse(c, "activations of unknown type %u", m->dtype);
+    if (!c->code && !m->n_segments) cursor_refuse(c, "no segments");
+    if (!c->code && !dtype_bytes(m->dtype)) cursor_refuse(c, "activations of unknown type %u", m->dtype);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) walk_segment(c, &m->segments[i]);
     for (uint32_t i = 0; i < m->n_rows && !c->code; i++) {
         walk_u32(c, &m->rows[i].id);
@@ -391,9 +235,9 @@ static void walk_score(struct cursor *c, void *message)
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
         if (g->rows != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH) != SEG_WANT_TOKEN)
-            refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
+            cursor_refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
         else if (!sampling_of_few(&g->sampling))
-            refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
+            cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
                    WIRE_CANDIDATES);
     }
 }
@@ -441,7 +285,7 @@ static void walk_candidates(struct cursor *c, struct scored *m)
         walk_f32(c, &k->score);
         walk_f32(c, &k->raw);
         if (i && !c->code && !candidate_better(k - 1, k))
-            refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
+            cursor_refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
     }
 }
 
@@ -454,7 +298,7 @@ static void walk_scored(struct cursor *c, void *message)
     walk_u32(c, &m->part);
     walk_count(c, &m->n_parts, WIRE_PARTS, 16, "parts of the head");
     if (!c->code && (!m->n_parts || m->part > WIRE_PARTS - m->n_parts))
-        refuse(c, "%u parts of the head from %u on; there are %d", m->n_parts, m->part, WIRE_PARTS);
+        cursor_refuse(c, "%u parts of the head from %u on; there are %d", m->n_parts, m->part, WIRE_PARTS);
     for (uint32_t i = 0; i < m->n_parts && !c->code; i++) {
         walk_f32(c, &m->parts[i].best);
         walk_f32(c, &m->parts[i].sum);
@@ -509,8 +353,8 @@ static void walk_diary_part(struct cursor *c, void *message)
         walk_u64(c, &s->number);
         walk_u32(c, &s->amount);
         walk_u32(c, &s->what);
-        if (!c->code && c->direction == READ && (s->end_ns < s->begin_ns || s->what > DIARY_SCORES))
-            refuse(c, "interval %u is of kind %u and ends %s it begins", i, s->what, s->end_ns < s->begin_ns ? "before" : "after");
+        if (!c->code && c->direction == CURSOR_READ && (s->end_ns < s->begin_ns || s->what > DIARY_SCORES))
+            cursor_refuse(c, "interval %u is of kind %u and ends %s it begins", i, s->what, s->end_ns < s->begin_ns ? "before" : "after");
     }
 }
 
@@ -528,46 +372,14 @@ static void walk_nothing(struct cursor *c, void *message)
 
 /* ---- writing and reading ---- */
 
-typedef void walker(struct cursor *c, void *message);
-
-static int write_message(struct frame **out, enum message type, walker *walk, const void *message, struct err *why)
-{
-    struct cursor c = {.direction = MEASURE, .why = why, .message = message_name(type), .from = "cannot be written"};
-    *out = 0;
-    walk(&c, (void *)message); /* a walk stores only when it reads, or into pointers the header says it sets */
-    if (!c.code && c.at > FRAME_BODY_MOST) refuse(&c, "%llu bytes; at most %u are allowed", (unsigned long long)c.at, FRAME_BODY_MOST);
-    TRY(c.code);
-    struct frame *f = frame_new(type, c.at);
-    if (!f) return fail(why, E_MEMORY, "no memory for a %s of %llu bytes", c.message, (unsigned long long)c.at);
-    c.direction = WRITE;
-    c.body = frame_body(f);
-    c.size = c.at;
-    c.at = 0;
-    walk(&c, (void *)message);
-    if (c.code) return frame_free(f), c.code;
-    *out = f;
-    return 0;
-}
-
-static int read_message(struct frame *f, enum message type, walker *walk, void *message, struct err *why)
-{
-    struct cursor c = {.direction = READ, .body = frame_body(f), .size = f->head.body_bytes, .why = why,
-                       .message = message_name(type), .from = "from the coordinator"};
-    if (f->head.from) snprintf(c.from, sizeof c.from, "from worker %u", f->head.from);
-    if (f->head.type != type) refuse(&c, "wanted, but %s came", message_name(f->head.type));
-    if (!c.code) walk(&c, message);
-    if (c.at != c.size) refuse(&c, "%llu bytes are left over after byte %llu", (unsigned long long)(c.size - c.at), (unsigned long long)c.at);
-    return c.code;
-}
-
 #define MESSAGE(name, type, constness)                                                                                 \
     int name##_write(struct frame **out, constness struct name *m, struct err *why)                                    \
     {                                                                                                                  \
-        return write_message(out, type, walk_##name, m, why);                                                          \
+        return message_write(out, type, walk_##name, m, why);                                                          \
     }                                                                                                                  \
     int name##_read(struct name *m, struct frame *f, struct err *why)                                                  \
     {                                                                                                                  \
-        return read_message(f, type, walk_##name, m, why);                                                             \
+        return message_read(f, type, walk_##name, m, why);                                                             \
     }
 
 MESSAGE(greet, M_GREET, const)
@@ -587,32 +399,32 @@ MESSAGE(diary_part, M_DIARY, const)
 
 int score_write(struct frame **out, struct work *m, struct err *why)
 {
-    return write_message(out, M_SCORE, walk_score, m, why);
+    return message_write(out, M_SCORE, walk_score, m, why);
 }
 
 int score_read(struct work *m, struct frame *f, struct err *why)
 {
-    return read_message(f, M_SCORE, walk_score, m, why);
+    return message_read(f, M_SCORE, walk_score, m, why);
 }
 
 int see_write(struct frame **out, enum message type, struct see *m, struct err *why)
 {
-    return write_message(out, type, walk_see, m, why);
+    return message_write(out, type, walk_see, m, why);
 }
 
 int see_read(struct see *m, struct frame *f, struct err *why)
 {
-    return read_message(f, f->head.type == M_SEEN ? M_SEEN : M_SEE, walk_see, m, why);
+    return message_read(f, f->head.type == M_SEEN ? M_SEEN : M_SEE, walk_see, m, why);
 }
 
 int ping_write(struct frame **out, enum message type, const struct ping *m, struct err *why)
 {
-    return write_message(out, type, walk_ping, m, why);
+    return message_write(out, type, walk_ping, m, why);
 }
 
 int ping_read(struct ping *m, struct frame *f, struct err *why)
 {
-    return read_message(f, f->head.type == M_PONG ? M_PONG : M_PING, walk_ping, m, why);
+    return message_read(f, f->head.type == M_PONG ? M_PONG : M_PING, walk_ping, m, why);
 }
 
 /* A fault often quotes what went wrong, bytes of files included; it must not be lost for a control character. */
@@ -622,15 +434,15 @@ int fault_write(struct frame **out, const struct fault *m, struct err *why)
     plain.text[sizeof plain.text - 1] = 0;
     for (char *s = plain.text; *s; s++)
         if ((unsigned char)*s < 32 || *s == 127) *s = ' ';
-    return write_message(out, M_FAULT, walk_fault, &plain, why);
+    return message_write(out, M_FAULT, walk_fault, &plain, why);
 }
 
 int fault_read(struct fault *m, struct frame *f, struct err *why)
 {
-    return read_message(f, M_FAULT, walk_fault, m, why);
+    return message_read(f, M_FAULT, walk_fault, m, why);
 }
 
 int empty_write(struct frame **out, enum message type, struct err *why)
 {
-    return write_message(out, type, walk_nothing, 0, why);
+    return message_write(out, type, walk_nothing, 0, why);
 }
