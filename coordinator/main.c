@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
+#include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/wish.h"
 #include "worker/worker.h"
@@ -133,11 +134,11 @@ int main(int argc, char **argv)
     int code = find_command(argv[1], &command, &why);
     if (!code) code = options_read(&o, command, argc - 1, argv + 1, &why);
     if (code) {
-        if (!someone_else_speaks()) log_error("%s", why.text);
+        if (!someone_else_speaks()) show_error(&why);
         return code;
     }
     log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);
     code = execute(command, &o, &why);
-    if (code && why.text[0]) log_error("%s", why.text);
+    if (code && why.text[0]) show_error(&why);
     return code;
 }

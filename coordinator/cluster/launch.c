@@ -33,7 +33,7 @@ static int make_offers(struct pipeline *p, struct err *why)
 {
     const struct cluster_wish *w = &p->wish;
     if (w->n_memory > 1 && w->n_memory != p->workers)
-        return fail(why, E_USAGE, "--memory names %d sizes for %d workers", w->n_memory, p->workers);
+        return fail_about(why, ABOUT_MEMORY_SIZES, E_USAGE, "%d sizes of memory were given for %d workers", w->n_memory, p->workers);
     for (int i = 0; i < p->workers; i++) {
         const struct member *m = p->crew[i];
         struct worker_offer *o = &p->offers[i];
@@ -55,7 +55,8 @@ static int solve_text(struct pipeline *p, const struct capacity *wanted, struct 
     shape.whole_head = w->whole_head;
     const int n = pipeline_stages(p);
     if (!w->cuts) return plan_solve(&p->plan, &shape, p->offers, n, wanted, why);
-    if (w->n_cuts != n) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", w->n_cuts, n);
+    if (w->n_cuts != n)
+        return fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, there are %d for the text", w->n_cuts, n);
     return plan_by_hand(&p->plan, &shape, p->offers, w->cuts, n, wanted, why);
 }
 
@@ -361,7 +362,8 @@ static int look_at_the_time(struct launch *l, struct err *why)
     char list[300];
     if (l->state != HEARING) return 0;
     name_the_silent(p, list, sizeof list);
-    if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull) return fail(why, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
+    if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull)
+        return fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
     if (l->told || waited < 3000000000ull) return 0;
     log_info("waiting for %s", list);
     l->told = true;

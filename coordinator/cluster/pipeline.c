@@ -65,7 +65,7 @@ static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
         *mpi = NULL;
         TRY(know_all(p, port, why));
         if (w->processes || w->threads_here || w->n_addresses)
-            return fail(why, E_USAGE, "under mpirun the ranks are the workers: leave --workers, --here, --connect and --cluster away");
+            return fail_about(why, ABOUT_WORKERS, E_USAGE, "under mpirun the ranks are the workers, and others were asked for too");
         return 0;
     }
     return w->n_addresses ? dial(p, w->addresses, w->n_addresses, why) : start_own(p, why);
@@ -87,7 +87,8 @@ static int make_crew(struct pipeline *p, struct err *why)
     const int n = p->workers = roster_size(p->roster);
     if (n > MAX_STAGES) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, MAX_STAGES);
     if (p->wish.vision_workers >= n)
-        return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", p->wish.vision_workers, n);
+        return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
+                          p->wish.vision_workers, n);
     p->crew = calloc((size_t)n, sizeof *p->crew);
     p->offers = calloc((size_t)n, sizeof *p->offers);
     return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);

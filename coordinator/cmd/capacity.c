@@ -12,8 +12,9 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
     uint64_t context = o->context ? o->context : rows + most;
     if (context > c->context) context = c->context;
     if (rows > context)
-        return fail(why, E_USAGE, "the prompt has %llu tokens, the context holds %llu%s", (unsigned long long)rows,
-                    (unsigned long long)context, o->context ? ": raise --ctx" : ": the model was trained for no more");
+        return fail_about(why, o->context ? ABOUT_CONTEXT : ABOUT_NOTHING, E_USAGE, "the prompt has %llu tokens, the context holds %llu%s",
+                          (unsigned long long)rows, (unsigned long long)context,
+                          o->context ? "" : ": the model was trained for no more");
     uint32_t wanted = o->sequences ? o->sequences : sequences < MOST_SEQUENCES ? sequences : MOST_SEQUENCES;
     *out = (struct capacity){
         .context = (uint32_t)context,

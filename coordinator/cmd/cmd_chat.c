@@ -4,6 +4,7 @@
 #include "coordinator/picture/prompt_pictures.h"
 #include "coordinator/cluster/remedy.h"
 #include "coordinator/cmd/capacity.h"
+#include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/text/text_writer.h"
 #include "coordinator/text/prompt.h"
@@ -251,7 +252,7 @@ static int show(struct chat *c, const char *name, struct err *why)
     while (*name == ' ') name++;
     if (!c->pipe->encoder) return fail(why, E_USAGE, "a picture needs its encoder: start with --mmproj FILE.gguf");
     if (!album_add(&c->album, name, &no)) return 0;
-    log_error("%s", no.text); /* a misspelt name does not end a conversation */
+    show_error(&no); /* a misspelt name does not end a conversation */
     return 0;
 }
 

@@ -148,7 +148,7 @@ static int begin_turn(struct server *s, struct request *r, struct err *why)
     uint32_t context = s->pipe->plan.capacity.context;
     if (r->ids.n == 0) return fail(why, E_USAGE, "an empty prompt has nothing to answer");
     if (r->ids.n > context)
-        return fail(why, E_USAGE, "the prompt has %zu tokens, the context holds %u: raise --ctx", r->ids.n, context);
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu tokens, the context holds %u", r->ids.n, context);
     TRY(check_ids(s, r, r->sent, why));
     TRY(put(&s->waiting, r, why));
     r->prompt_rows = (uint32_t)r->ids.n;

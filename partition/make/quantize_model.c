@@ -160,8 +160,8 @@ static int from_gguf(FILE *report, const struct quantize_job *job, struct err *w
     struct made m = {0};
     enum chain part = CHAIN_TEXT;
     if (job->mmproj)
-        return fail(why, E_USAGE, "--mmproj goes with a folder; the picture encoder of %s has a GGUF file of its own",
-                    job->in);
+        return fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s is a file of one part; a picture encoder beside it comes only from a folder",
+                          job->in);
     TRY(gguf_open(&g, job->in, why));
     int rc = part_of_gguf(g, &part, why);
     if (!rc) rc = list_gguf(&m, job, g, part, why);
@@ -179,8 +179,8 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
     bool has = checkpoint_has_vision(c);
     int rc = 0;
     if (job->mmproj && !has)
-        rc = fail(why, E_USAGE, "%s has no picture encoder, so there is no --mmproj to write", job->in);
-    if (!job->mmproj && has) log_info("%s has a picture encoder too; --mmproj FILE writes it", job->in);
+        rc = fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s has no picture encoder to write", job->in);
+    if (!job->mmproj && has) log_info("%s has a picture encoder too, and no file to write it to was named", job->in);
     if (!rc) rc = list_folder(&text, job, c, CHAIN_TEXT, why);
     if (!rc && job->mmproj) rc = list_folder(&vision, job, c, CHAIN_VISION, why);
     if (!rc) rc = write_file(report, job, &text, c, CHAIN_TEXT, folder_keys, why);
@@ -198,7 +198,6 @@ int quantize_model(FILE *report, const struct quantize_job *job, struct err *why
     if (!stat(job->out, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return fail(why, E_USAGE, "%s and %s are the same file; give the result another name", job->in, job->out);
     if (job->mmproj && !strcmp(job->mmproj, job->out))
-        return fail(why, E_USAGE, "%s cannot be both text model and picture encoder; give --mmproj another name",
-                    job->out);
+        return fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s cannot be both text model and picture encoder", job->out);
     return S_ISDIR(in.st_mode) ? from_folder(report, job, why) : from_gguf(report, job, why);
 }

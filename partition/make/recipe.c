@@ -37,7 +37,7 @@ static uint32_t table_format(const struct recipe *r, uint32_t from, uint64_t col
 static int matrix_format(const struct recipe *r, enum chain part, const char *name, uint32_t from, uint64_t columns,
                          uint32_t *out, struct err *why)
 {
-    const char *option = part == CHAIN_TEXT ? "--type" : "--vision";
+    const enum about about = part == CHAIN_TEXT ? ABOUT_TEXT_FORMAT : ABOUT_VISION_FORMAT;
     uint32_t asked = part == CHAIN_TEXT ? r->matrix : r->vision;
     uint32_t format = asked_or(asked, part == CHAIN_TEXT ? T_Q4_0 : T_F16);
     if (part == CHAIN_VISION && columns % block_info(format)->elems) format = T_F16;
@@ -45,10 +45,8 @@ static int matrix_format(const struct recipe *r, enum chain part, const char *na
     if (!is_quantised(from) || format == from || r->requantize) return 0;
     *out = from;
     if (asked == RECIPE_KEEP || (part == CHAIN_VISION && format == T_F16)) return 0;
-    return fail(why, E_USAGE,
-                "%s is %s already, and quantising it again as %s would lose what it was trained for; take the "
-                "unquantised model, leave out %s to keep such tensors, or say --requantize",
-                name, block_info(from)->name, block_info(format)->name, option);
+    return fail_about(why, about, E_USAGE, "%s is %s already, and quantising it again as %s would lose what it was trained for", name,
+                      block_info(from)->name, block_info(format)->name);
 }
 
 int recipe_format(const struct recipe *r, enum chain part, enum tensor_use use, const char *name, uint32_t from,

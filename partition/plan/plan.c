@@ -134,7 +134,7 @@ int plan_check_memory(const struct plan *plan, const struct worker_offer *offers
     show_bytes(sum, wanted);
     if (all_limited)
         snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
-    return fail(why, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
+    return fail_about(why, ABOUT_MEMORY, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
                 show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
                 show_part(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
                 plan->capacity.context, s->share.end == s->share.first + !part_has_head(s->share) ? "s" : "",

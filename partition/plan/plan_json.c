@@ -123,7 +123,10 @@ static int read_plan(struct json *j, struct plan_file *p)
     }
     TRY(json_done(j));
     TRY(json_finish(j));
-    return p->stages ? 0 : json_fail(j, "there are no \"stages\"; gemmapipe plan --json writes such a file");
+    if (p->stages) return 0;
+    json_fail(j, "there are no \"stages\"");
+    if (j->why) j->why->about = ABOUT_PLAN_FILE;
+    return E_FILE;
 }
 
 int plan_parse_json(struct plan_file *out, const char *text, size_t n, const char *from, struct err *why)

@@ -132,8 +132,8 @@ static int solve_layers(struct vision_plan *p, const struct vision_model *m, con
         if (!spread(layers, caps, offers, p->workers, m->config.layers)) {
             uint32_t can = 0;
             for (int i = 0; i < p->workers; i++) can += caps[i];
-            return fail(why, E_MEMORY, "the workers have no memory left for the picture encoder's %u layers: they can take %u%s",
-                        m->config.layers, can, p->as == VISION_Q8_0 ? "" : "; --vision-type q8_0 halves them");
+            return fail_about(why, p->as == VISION_Q8_0 ? ABOUT_NOTHING : ABOUT_VISION_TYPE, E_MEMORY,
+                              "the workers have no memory left for the picture encoder's %u layers: they can take %u", m->config.layers, can);
         }
         fill_layers(p, m, text, offers, layers, room);
         int worst = over(p, text, offers, &lack);
@@ -198,16 +198,20 @@ static int by_hand(struct vision_plan *p, const struct vision_model *m, const st
 {
     uint64_t sum = 0;
     int all = 0;
-    if (wish->workers != p->workers) return fail(why, E_USAGE, "--vision-split names %d workers, there are %d", wish->workers, p->workers);
+    if (wish->workers != p->workers)
+        return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder names %d workers, there are %d", wish->workers,
+                          p->workers);
     for (int i = 0; i < p->workers; i++) {
         sum += wish->layers[i];
         all += wish->all[i];
     }
     if (all && sum)
-        return fail(why, E_USAGE, "--vision-split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, "
-                    "or layers of each", (unsigned long long)sum);
+        return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE,
+                          "the split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, or layers of each",
+                          (unsigned long long)sum);
     if (!all && sum != m->config.layers)
-        return fail(why, E_USAGE, "--vision-split places %llu layers, the picture encoder has %u", (unsigned long long)sum, m->config.layers);
+        return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split places %llu layers, the picture encoder has %u",
+                          (unsigned long long)sum, m->config.layers);
     if (all) fill_copies(p, m, text, offers, wish->all, room);
     else fill_layers(p, m, text, offers, wish->layers, room);
     return 0;

@@ -37,7 +37,8 @@ int vision_wish_read(struct vision_wish *out, const char *text, struct err *why)
     out->how = VISION_BY_HAND;
     for (const char *at = text;; at++) {
         size_t n = strcspn(at, ",");
-        if (out->workers == MAX_STAGES) return fail(why, E_USAGE, "--vision-split names more than %d workers", MAX_STAGES);
+        if (out->workers == MAX_STAGES)
+            return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder names more than %d workers", MAX_STAGES);
         TRY(read_word(out, at, n, text, why));
         at += n;
         if (!*at) return 0;

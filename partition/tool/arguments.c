@@ -1,4 +1,4 @@
-/* partition/tool/arguments.c — see words.h. */
+/* partition/tool/arguments.c — see arguments.h. */
 #include "partition/tool/arguments.h"
 
 #include <errno.h>
@@ -29,4 +29,22 @@ int read_number(const char *option, const char *text, uint64_t most, uint64_t *o
 int unknown_word(const struct words *w, const char *verb, struct err *why)
 {
     return fail(why, E_USAGE, "%s does not know \"%s\"; see gemmapipe-partition --help", verb, w->word[w->at]);
+}
+
+static const char *advice_about(enum about about)
+{
+    switch (about) {
+    case ABOUT_SPLIT: return "; --layers says how many each gets";
+    case ABOUT_PLAN_FILE: return "; gemmapipe plan --json writes such a file";
+    case ABOUT_ENCODER_OUT: return "; --mmproj names the file of the picture encoder, which is written from a folder that has one";
+    case ABOUT_TEXT_FORMAT: return "; take the unquantised model, leave out --type to keep such tensors, or say --requantize";
+    case ABOUT_VISION_FORMAT: return "; take the unquantised model, leave out --vision to keep such tensors, or say --requantize";
+    default: return "";
+    }
+}
+
+void advise_tool(struct err *why)
+{
+    err_add(why, advice_about(why->about));
+    why->about = ABOUT_NOTHING;
 }

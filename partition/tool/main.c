@@ -174,6 +174,8 @@ int main(int argc, char **argv)
     else
         rc = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize, split and synth, see --help",
                   argv[1]);
-    if (rc) log_error("%s", why.text);
+    if (!rc) return 0;
+    advise_tool(&why);
+    log_error("%s", why.text);
     return rc;
 }
