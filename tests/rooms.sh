@@ -63,7 +63,7 @@ arrows_point_down() {
 # header                  files that may include it, as a pattern
 doors='
 mpi.h           transport/links/mpi\.c
-zmq.h           transport/links/zmq\.c
+zmq.h           transport/links/zmq(_sockets)?\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
 cJSON.h         coordinator/cluster/cluster_file\.c

@@ -26,8 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAY 160    /* frames; at least the most micro-batches, or pictures, in flight */
-#define OUT_FULL 16 /* the compute thread waits from here on */
+#define OUT_FULL 16 /* frames; the compute thread waits from here on */
+#define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
 
 struct tray {
     struct frame *frame[TRAY];

@@ -116,7 +116,7 @@ static void catch_signals(void)
 static int serve(struct arguments *a, struct err *why)
 {
     struct port *port = 0;
-    TRY(port_open_listen(&port, a->listen, why));
+    TRY(port_open_listen(&port, a->listen, NULL, why));
     if (!a->child) log_info("listening on %s", a->listen);
     int code;
     do {

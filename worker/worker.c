@@ -143,7 +143,7 @@ static int check_assignment(const struct member *m, struct err *why)
     if (a->n_types != m->count)
         return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %u", a->n_types, m->count);
     if (!a->rows || a->rows > WIRE_ROWS || !a->sequences || a->sequences > WIRE_SEGMENTS || !a->in_flight ||
-        a->in_flight > WIRE_STAGES || !a->context || a->context > (1u << 24))
+        a->in_flight > IN_FLIGHT_MOST || !a->context || a->context > (1u << 24))
         return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", a->rows,
                     a->sequences, a->in_flight, a->context);
     if (a->next >= m->greet.nodes)

@@ -138,10 +138,13 @@ static void *worker_thread(void *user)
 
 int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why)
 {
-    struct port *ports[WIRE_STAGES] = {0};
-    if (n >= WIRE_STAGES) return fail(why, E_USAGE, "%d stages were asked for, at most %d are possible", n, WIRE_STAGES - 1);
+    if (n < 1 || n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
     struct children *c = children_new(n);
-    if (!c || !c->child) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    struct port **ports = calloc((size_t)n + 1, sizeof *ports);
+    if (!c || !c->child || !ports) {
+        free(ports);
+        return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    }
     int code = port_open_here(ports, n + 1, why);
     for (int i = 0; i < n && !code; i++) {
         struct child *child = &c->child[i];
@@ -152,6 +155,7 @@ int children_start_here(struct children **out, int n, const struct worker_option
     }
     *port = ports[0];
     *out = c;
+    free(ports);
     return code;
 }
 

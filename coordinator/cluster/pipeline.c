@@ -20,9 +20,13 @@
 static int dial(struct pipeline *p, const char *const *addresses, int n, struct err *why)
 {
     struct port *port = NULL;
-    TRY(port_open_dial(&port, addresses, n, why));
+    TRY(port_open_dial(&port, NULL, why));
     TRY(roster_open(&p->roster, port, clock_system(), why));
-    for (int i = 0; i < n; i++) TRY(roster_add(p->roster, addresses[i], why));
+    for (int i = 0; i < n; i++) {
+        int node;
+        TRY(port_invite(port, addresses[i], &node, why));
+        TRY(roster_add(p->roster, addresses[i], why));
+    }
     return 0;
 }
 
@@ -40,7 +44,7 @@ static int start_own(struct pipeline *p, struct err *why)
     const struct cluster_wish *w = &p->wish;
     const bool processes = w->processes && !w->threads_here;
     const int n = w->threads_here ? w->threads_here : processes ? w->processes : 1;
-    if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
+    if (n > MAX_STAGES) return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for", n, MAX_STAGES);
     const int share = cores_allowed() / n;
     struct worker_options how = {.threads = w->threads ? w->threads : share > 0 ? share : 1, .no_file = w->send_weights};
     if (w->pin) cores_for(&how.cores, n * how.threads);

@@ -314,6 +314,10 @@ int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err 
             out->kind = EVENT_INTERRUPTED;
             return 0;
         }
+        if (port_woken(r->port)) {
+            out->kind = EVENT_WOKEN;
+            return 0;
+        }
         forgive_silence(r, now);
         if (child_ended(r, out) || reason_stays_away(r, now, out) || lease_over(r, now, out)) return 0;
         TRY(ping_all(r, now, why));
@@ -347,8 +351,8 @@ void roster_dismiss(struct roster *r, const struct err *failure)
         struct frame *f = NULL;
         struct fault fault = {.code = E_WORKER};
         const bool greeted = m->standing != INVITED;
-        /* MPI ranks and threads wait for a word whatever happened; a listener that was never greeted does not know of us. */
-        if (!greeted && !strcmp(port_kind(r->port), "zmq")) continue;
+        /* Who was there from the start waits for a word whatever happened; a listener that was never greeted does not know of us. */
+        if (!greeted && port_by_address(r->port)) continue;
         if (failure) snprintf(fault.text, sizeof fault.text, "%s", failure->text);
         bool tell = failure && failure->code != E_INTERRUPTED && greeted;
         if (tell ? fault_write(&f, &fault, &ignored) : empty_write(&f, M_STOP, &ignored)) continue;

@@ -80,7 +80,7 @@ uint32_t bench_sequences(const struct bench *b)
 /* ---- counters ---- */
 
 struct reading { /* of all counters at one moment */
-    struct bench_stage stage[WIRE_STAGES];
+    struct bench_stage stage[MAX_STAGES];
     uint64_t wire_bytes, batches, rows;
     uint64_t asked; /* how often the workers were asked, up to then */
 };

@@ -1,6 +1,8 @@
 /* coordinator/cmd/options.c — see options.h. */
 #include "coordinator/cmd/options.h"
 
+#include "base/limits.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -223,15 +225,15 @@ static int take_count(struct options *o, const struct row_of_table *row, const c
 {
     uint32_t n = 0;
     switch (row->key) {
-    case K_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->workers = (int)n; return 0;
-    case K_VISION_WORKERS: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->vision_workers = (int)n; return 0;
-    case K_HERE: TRY(whole(row, v, 1, WIRE_STAGES - 1, &n, why)); o->here = (int)n; return 0;
+    case K_WORKERS: TRY(whole(row, v, 1, WORKERS_MOST, &n, why)); o->workers = (int)n; return 0;
+    case K_VISION_WORKERS: TRY(whole(row, v, 1, WORKERS_MOST, &n, why)); o->vision_workers = (int)n; return 0;
+    case K_HERE: TRY(whole(row, v, 1, WORKERS_MOST, &n, why)); o->here = (int)n; return 0;
     case K_THREADS: TRY(whole(row, v, 1, 1024, &n, why)); o->threads = (int)n; return 0;
     case K_WAIT: TRY(whole(row, v, 1, 86400, &n, why)); o->wait = (int)n; return 0;
     case K_CTX: return whole(row, v, 2, 1u << 24, &o->context, why);
     case K_SEQUENCES: return whole(row, v, 1, WIRE_SEGMENTS, &o->sequences, why);
     case K_ROWS: return whole(row, v, 1, WIRE_ROWS, &o->rows, why);
-    case K_FLIGHT: return whole(row, v, 1, WIRE_STAGES, &o->in_flight, why);
+    case K_FLIGHT: return whole(row, v, 1, IN_FLIGHT_MOST, &o->in_flight, why);
     default: return whole(row, v, 1, 1u << 24, &o->most, why);
     }
 }

@@ -25,6 +25,8 @@
  * spans are copied when they come). A step costs a few walks over the slots: microseconds. */
 #include "coordinator/engine/scheduler.h"
 
+#include "base/limits.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +37,6 @@
 #define DECODES_PER_PREFILL 4
 
 #define SLOTS_MOST 65536u
-#define IN_FLIGHT_MOST 4096u
 
 struct sequence {
     uint32_t request;
@@ -78,7 +79,7 @@ static int limits_check(const struct scheduler_limits *l, struct err *why)
                     "%u, %u, %u and %u", l->slots, l->in_flight, l->rows, l->context);
     if (l->slots > SLOTS_MOST) return fail(why, E_USAGE, "%u sequences are more than %u", l->slots, SLOTS_MOST);
     if (l->in_flight > IN_FLIGHT_MOST)
-        return fail(why, E_USAGE, "%u micro-batches in flight are more than %u", l->in_flight, IN_FLIGHT_MOST);
+        return fail(why, E_USAGE, "%u micro-batches in flight are more than %d", l->in_flight, IN_FLIGHT_MOST);
     return 0;
 }
 

@@ -22,7 +22,7 @@ struct run {
     struct scheduler *s;
     struct customer *customer; /* [requests] */
     double *home;              /* [in_flight] when micro-batch id % in_flight is back */
-    double free_at[SIMULATE_STAGES], busy[SIMULATE_STAGES];
+    double free_at[STAGES_MOST], busy[STAGES_MOST];
     double now, pace_sum, ttft_sum;
     uint64_t first_out, next_out; /* ids in flight: first_out .. next_out - 1 */
     uint64_t all_answering_since; /* id of a micro-batch */
@@ -60,8 +60,8 @@ static double jitter(struct run *r)
 
 static int check(const struct simulation *in, struct err *why)
 {
-    if (in->stages < 1 || in->stages > SIMULATE_STAGES)
-        return fail(why, E_USAGE, "a simulation needs 1 to %d stages, not %d", SIMULATE_STAGES, in->stages);
+    if (in->stages < 1 || in->stages > STAGES_MOST)
+        return fail(why, E_USAGE, "a simulation needs 1 to %d stages, not %d", STAGES_MOST, in->stages);
     if (!in->requests || !in->prompt_least || !in->answer_least || in->prompt_least > in->prompt_most ||
         in->answer_least > in->answer_most)
         return fail(why, E_USAGE, "a simulation needs requests, with prompts and answers of at least one row");

@@ -7,9 +7,8 @@
 #define COORDINATOR_SIM_SIMULATE_H
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "coordinator/engine/scheduler.h"
-
-#define SIMULATE_STAGES 64
 
 struct sim_stage {
     double fixed;     /* seconds per micro-batch: reading the weights */
@@ -18,7 +17,7 @@ struct sim_stage {
 };
 
 struct simulation {
-    struct sim_stage stage[SIMULATE_STAGES];
+    struct sim_stage stage[STAGES_MOST];
     int stages;
     double hop;    /* seconds from node to node, the way there and the way home included */
     double jitter; /* coefficient of variation of stage times (gamma distributed), 0 to 1; 0: none */
@@ -34,7 +33,7 @@ struct sim_report {
     double seconds;                 /* of the whole */
     uint64_t batches, rows, tokens; /* tokens: sampled */
     double rows_per_second, tokens_per_second;
-    double busy[SIMULATE_STAGES]; /* part of the time each stage computed */
+    double busy[STAGES_MOST]; /* part of the time each stage computed */
     double busiest;               /* the largest of these */
     double bubble;                /* 1 - mean of these */
     double ttft_mean, ttft_most;  /* seconds from arrival to first token */

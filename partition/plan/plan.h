@@ -11,11 +11,12 @@
 #ifndef PARTITION_PLAN_PLAN_H
 #define PARTITION_PLAN_PLAN_H
 
+#include "base/limits.h"
 #include "partition/model/memory.h"
 
 #include <stdio.h>
 
-#define MAX_STAGES 63
+#define MAX_STAGES STAGES_MOST
 
 struct worker_offer {
     char name[128];  /* for tables and sentences */

@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 
 #define RUN 0x7e577e57u
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000 /* machines with few cores play many nodes */
 #define MAX_BODY (8u << 20) /* for port_limits, before the first role: a neighbour may be ahead of us */
 #define MAX_QUEUED 1000
 

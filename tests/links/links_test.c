@@ -1,117 +1,13 @@
 /* tests/links/links_test.c — one suite of claims for every kind of port that can live in one process: threads, ZeroMQ over
  * ipc:// and over tcp://. MPI plays the same roles in mpi_links.c. */
 #include "tests/support/check.h"
-#include "tests/links/links.h"
-#include "transport/links/port.h"
+#include "tests/links/cluster.h"
 
-#include <netinet/in.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum link_kind { HERE, IPC, TCP, KINDS };
-static const char *const kind_names[KINDS] = {"here", "ipc", "tcp"};
-#define EVERY_KIND(k) for (enum link_kind k = 0; k < KINDS; k++)
-#define EVERY_ZMQ_KIND(k) for (enum link_kind k = IPC; k < KINDS; k++)
-
-struct cluster {
-    int nodes;
-    uint64_t run;
-    struct port *ports[8];
-    char addresses[8][100];
-};
-
-/* An address nobody listens on at this moment. */
-static void free_address(char out[100], enum link_kind kind)
-{
-    static int count;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof a;
-    if (kind == IPC) {
-        snprintf(out, 100, "ipc:///tmp/gemmapipe-links-%d-%d", (int)getpid(), count++);
-        return;
-    }
-    int s = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(s, (struct sockaddr *)&a, sizeof a) || getsockname(s, (struct sockaddr *)&a, &size)) abort();
-    snprintf(out, 100, "tcp://127.0.0.1:%d", ntohs(a.sin_port));
-    close(s);
-}
-
-static int open_coordinator(struct cluster *c, struct err *why)
-{
-    const char *addresses[8];
-    for (int k = 1; k < c->nodes; k++) addresses[k - 1] = c->addresses[k];
-    return port_open_dial(&c->ports[0], addresses, c->nodes - 1, why);
-}
-
-static int cluster_open(struct cluster *c, enum link_kind kind, int nodes, struct err *why)
-{
-    memset(c, 0, sizeof *c);
-    c->nodes = nodes;
-    c->run = RUN;
-    if (kind == HERE) return port_open_here(c->ports, nodes, why);
-    for (int k = 1; k < nodes; k++) {
-        free_address(c->addresses[k], kind);
-        TRY(port_open_listen(&c->ports[k], c->addresses[k], why));
-    }
-    return open_coordinator(c, why);
-}
-
-static void cluster_close(struct cluster *c)
-{
-    for (int k = 0; k < c->nodes; k++) port_close(&c->ports[k]);
-}
-
-/* ---- all nodes at once, a thread each ---- */
-
-typedef int role(struct cluster *c, struct port *p, struct err *why);
-
-struct actor {
-    pthread_t thread;
-    struct cluster *cluster;
-    struct port *port;
-    role *role;
-    int code;
-    struct err why;
-};
-
-static void *act(void *argument)
-{
-    struct actor *a = argument;
-    a->code = a->role(a->cluster, a->port, &a->why);
-    return 0;
-}
-
-/* The first sentence of a node that failed. */
-static int play(struct cluster *c, role *each, struct err *why)
-{
-    struct actor actors[8];
-    int code = 0;
-    for (int k = 0; k < c->nodes; k++) {
-        actors[k] = (struct actor){.cluster = c, .port = c->ports[k], .role = each};
-        if (pthread_create(&actors[k].thread, 0, act, &actors[k])) abort();
-    }
-    for (int k = 0; k < c->nodes; k++) {
-        pthread_join(actors[k].thread, 0);
-        if (actors[k].code && !code) code = actors[k].code, *why = actors[k].why;
-    }
-    return code;
-}
-
-static int greet(struct cluster *c, struct port *p, struct err *why)
-{
-    port_limits(p, MAX_BODY, MAX_QUEUED);
-    return greet_role(p, c->nodes, c->run, c->addresses, why);
-}
-
-static int open_and_greet(struct cluster *c, enum link_kind kind, int nodes, struct err *why)
-{
-    TRY(cluster_open(c, kind, nodes, why));
-    return play(c, greet, why);
-}
 
 static int sizes(struct cluster *c, struct port *p, struct err *why)
 {
@@ -191,10 +87,14 @@ TEST(a_wake_ends_the_wait)
         double ms = (double)(clock_ns() - start) / 1e6;
         pthread_join(thread, 0);
         CHECK(!f && ms > 90 && ms < 1000, "%s: woke after %.0f ms", kind_names[kind], ms);
+        CHECK(port_woken(c.ports[1]) && !port_woken(c.ports[1]), "%s: a wake is told once", kind_names[kind]);
         port_wake(c.ports[1]); /* before the wait: the next one returns */
         start = clock_ns();
         NEED(port_recv(c.ports[1], &f, 5000, why));
         CHECK(!f && clock_ns() - start < 1000000000, "%s: a wake before the wait was forgotten", kind_names[kind]);
+        CHECK(port_woken(c.ports[1]));
+        NEED(port_recv(c.ports[1], &f, 20, why));
+        CHECK(!f && !port_woken(c.ports[1]), "%s: time that is over is not a wake", kind_names[kind]);
         cluster_close(&c);
     }
 }
@@ -337,7 +237,7 @@ static struct frame *raw_frame(enum message type, int from, int to, uint32_t seq
 
 static void raw_send(struct port *p, int to, struct frame *f)
 {
-    queue_put(&p->peers[to].out, f);
+    queue_put(&peer_made(p, to)->out, f);
     p->kind->push(p, 0);
 }
 
@@ -530,7 +430,7 @@ TEST(workers_may_start_after_the_coordinator)
             NEED(port_send(c.ports[0], k, &f, why));
         }
         CHECK(port_recv(c.ports[0], &f, 200, 0) == 0 && !f, "%s: someone answered before there was anyone", kind_names[kind]);
-        for (int k = 1; k < 3; k++) NEED(port_open_listen(&c.ports[k], c.addresses[k], why));
+        for (int k = 1; k < 3; k++) NEED(port_open_listen(&c.ports[k], c.addresses[k], NULL, why));
         for (int k = 1; k < 3; k++) {
             NEED(await_and_free(c.ports[k], M_GREET, 0, why));
             NEED(send_empty(c.ports[k], 0, M_PONG, why));
@@ -555,7 +455,7 @@ TEST(a_worker_that_starts_anew_before_it_answered_is_greeted_again)
         port_close(&c.ports[1]);
         NEED(port_recv(c.ports[0], &f, 100, why));
         CHECK(!f, "%s: %s before the first contact", kind_names[kind], f ? message_name(f->head.type) : "");
-        NEED(port_open_listen(&c.ports[1], c.addresses[1], why));
+        NEED(port_open_listen(&c.ports[1], c.addresses[1], NULL, why));
         for (int i = 0; i < 40 && port_self(c.ports[1]) < 0; i++) {
             NEED(port_recv(c.ports[0], &f, 50, why));
             NEED(port_recv(c.ports[1], &f, 50, why));
@@ -576,7 +476,8 @@ static pid_t start_peer(const char *address, bool worker)
     struct port *p = 0;
     struct err why = {0};
     char none[2][100] = {""};
-    if (worker ? port_open_listen(&p, address, &why) : port_open_dial(&p, &address, 1, &why)) _exit(1);
+    int node;
+    if (worker ? port_open_listen(&p, address, NULL, &why) : port_open_dial(&p, NULL, &why) || port_invite(p, address, &node, &why)) _exit(1);
     if (greet_role(p, 2, RUN, none, &why)) _exit(1);
     for (;;) {
         struct frame *f = 0;
@@ -669,16 +570,19 @@ TEST(an_address_that_cannot_be_used_gets_one_sentence)
     {
         char address[100];
         free_address(address, kind);
-        NEED(port_open_listen(&first, address, why));
-        CHECK(port_open_listen(&p, address, &no) == E_LINK && !p && strstr(no.text, "is in use"), "%s", no.text);
+        NEED(port_open_listen(&first, address, NULL, why));
+        CHECK(port_open_listen(&p, address, NULL, &no) == E_LINK && !p && strstr(no.text, "is in use"), "%s", no.text);
         port_close(&first);
-        NEED(port_open_listen(&first, address, why)); /* what the first left behind is no hindrance */
+        NEED(port_open_listen(&first, address, NULL, why)); /* what the first left behind is no hindrance */
         port_close(&first);
     }
     static const char *const bad[] = {"", "here", "tcp://", "tcp://x", "udp://127.0.0.1:7", "ipc://", "tcp://127.0.0.1:",
                                       "tcp://127.0.0.1:99999", "tcp://127.0.0.1:port", "tcp://192.0.2.1:7001", "ipc:///nowhere/at/all"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK(port_open_listen(&p, bad[i], &no) == E_LINK && !p && no.text[0], "'%s'", bad[i]);
-    CHECK(port_open_dial(&p, (const char *const[]){"nonsense"}, 1, &no) == E_LINK && !p && strstr(no.text, "tcp://HOST:PORT"), "%s", no.text);
-    CHECK(port_open_dial(&p, 0, 0, &no) == E_USAGE && !p);
+        CHECK(port_open_listen(&p, bad[i], NULL, &no) == E_LINK && !p && no.text[0], "'%s'", bad[i]);
+    int node;
+    NEED(port_open_dial(&p, NULL, why));
+    CHECK(port_invite(p, "nonsense", &node, &no) == E_LINK && node == -1 && strstr(no.text, "tcp://HOST:PORT"), "%s", no.text);
+    CHECK(port_nodes(p) == 1);
+    port_close(&p);
 }

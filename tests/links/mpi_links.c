@@ -133,6 +133,25 @@ static int mates_role(struct err *why)
                : fail(why, E_LINK, "rank %d is worker %d of %d here, not %d of %d", port_self(port), m.number, m.workers, number, workers);
 }
 
+static int circle_role(struct err *why)
+{
+    const int nodes = port_nodes(port), self = port_self(port);
+    struct frame *f = NULL;
+    TRY(send_empty(port, (self + 1) % nodes, M_WORK, why));
+    TRY(next_marked(port, &f, why));
+    const int from = f->head.from;
+    frame_free(f);
+    return from == (self + nodes - 1) % nodes ? 0 : fail(why, E_LINK, "rank %d heard rank %d", self, from);
+}
+
+/* More ranks than any table was once made for. */
+static void many(void)
+{
+    static char no_addresses[WORKERS_MOST + 1][100];
+    CLAIM(more_than_sixty_four_ranks_are_greeted, greet_role(port, port_nodes(port), RUN, no_addresses, why));
+    CLAIM(more_than_sixty_four_ranks_hear_each_other, circle_role(why));
+}
+
 static void claims(void)
 {
     int nodes = port_nodes(port);
@@ -192,15 +211,16 @@ static int killed(struct err *why)
 
 int main(int argc, char **argv)
 {
-    struct err why = {0};
+    struct err failure = {0};
     const char *what = argc > 1 ? argv[1] : "claims";
     setvbuf(stdout, 0, _IOLBF, 0);
     if (!strcmp(what, "launched")) return mpi_launched() ? 0 : 1;
-    int code = port_open_mpi(&port, &why);
+    int code = port_open_mpi(&port, &failure);
     if (!code && !strcmp(what, "claims")) claims();
-    if (!code && !strcmp(what, "idle")) code = idle(argc > 2 ? atof(argv[2]) : 3, &why);
-    if (!code && !strcmp(what, "killed")) code = killed(&why);
-    if (code) fprintf(stderr, "%s\n", why.text);
+    if (!code && !strcmp(what, "many")) many();
+    if (!code && !strcmp(what, "idle")) code = idle(argc > 2 ? atof(argv[2]) : 3, &failure);
+    if (!code && !strcmp(what, "killed")) code = killed(&failure);
+    if (code) fprintf(stderr, "%s\n", failure.text);
     if (code && port) mpi_abort(code);
     port_close(&port);
     return code ? code : failed != 0;

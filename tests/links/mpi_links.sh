@@ -20,6 +20,7 @@ ranks() { # how many, arguments: a run that may not hang
 ranks 4 claims || bad=1
 said=$(ranks 2 claims 2>&1)
 verdict the_claims_hold_for_two_ranks $? "$said"
+ranks 66 many || bad=1
 if [ -z "${SAN:-}" ]; then # a sanitizer's own work is not what is measured
     ranks 4 idle 3 || bad=1
 fi

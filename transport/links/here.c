@@ -15,14 +15,14 @@ struct door {
     pthread_cond_t stir; /* something to look at: a frame, room at a peer's door, a wake, a peer that left */
     bool stirred, closed;
     struct queue inbox;
-    uint32_t held[PORT_NODES]; /* frames in the inbox, by sender */
+    uint32_t *held; /* [nodes] frames in the inbox, by sender */
 };
 
 struct hub {
     pthread_mutex_t lock;
     int open; /* ports that still use it */
     int nodes;
-    struct door doors[PORT_NODES];
+    struct door doors[]; /* [nodes] */
 };
 
 struct here {
@@ -52,8 +52,9 @@ static int here_push(struct port *p, struct err *why)
     struct hub *hub = here_of(p)->hub;
     (void)why;
     for (int to = 0; to < hub->nodes; to++) {
-        struct queue *out = &p->peers[to].out;
-        if (!out->n) continue;
+        struct peer *peer = peer_of(p, to);
+        if (!peer || !peer->out.n) continue;
+        struct queue *out = &peer->out;
         pthread_mutex_lock(&hub->lock);
         struct door *d = &hub->doors[to];
         while (out->n && !d->closed && d->held[p->self] < PORT_WINDOW) {
@@ -83,7 +84,7 @@ static bool anyone_left(struct port *p, const struct hub *hub)
 {
     bool any = false;
     for (int k = 0; k < hub->nodes; k++) {
-        if (k == p->self || !hub->doors[k].closed || p->peers[k].lost) continue;
+        if (k == p->self || !hub->doors[k].closed || peer_lost(p, k)) continue;
         port_lost(p, k);
         any = true;
     }
@@ -125,7 +126,10 @@ static void here_wake(struct port *p)
 
 static void hub_free(struct hub *hub)
 {
-    for (int k = 0; k < hub->nodes; k++) pthread_cond_destroy(&hub->doors[k].stir);
+    for (int k = 0; k < hub->nodes; k++) {
+        pthread_cond_destroy(&hub->doors[k].stir);
+        free(hub->doors[k].held);
+    }
     pthread_mutex_destroy(&hub->lock);
     free(hub);
 }
@@ -140,42 +144,61 @@ static void here_close(struct port *p)
     bool last = --hub->open == 0;
     pthread_mutex_unlock(&hub->lock);
     if (last) hub_free(hub);
-    free(p);
+    port_free(p);
 }
 
-static const struct kind here = {.name = "here", .reachable = here_reachable, .push = here_push, .pull = here_pull,
-                                 .wake = here_wake, .close = here_close};
+static const struct kind here = {.name = "here", .outlives = true, .fixed = true, .reachable = here_reachable, .push = here_push,
+                                 .pull = here_pull, .wake = here_wake, .close = here_close};
 
+/* For `nodes` ports, none of which is open yet; NULL without memory. */
 static struct hub *hub_new(int nodes)
 {
-    struct hub *hub = calloc(1, sizeof *hub);
+    struct hub *hub = calloc(1, sizeof *hub + (size_t)nodes * sizeof *hub->doors);
     pthread_condattr_t by_our_clock;
-    if (!hub) return 0;
-    hub->nodes = hub->open = nodes;
+    if (!hub) return NULL;
+    bool enough = true;
+    hub->nodes = nodes;
     pthread_mutex_init(&hub->lock, 0);
     pthread_condattr_init(&by_our_clock);
     pthread_condattr_setclock(&by_our_clock, CLOCK_MONOTONIC);
-    for (int k = 0; k < nodes; k++) pthread_cond_init(&hub->doors[k].stir, &by_our_clock);
+    for (int k = 0; k < nodes; k++) {
+        pthread_cond_init(&hub->doors[k].stir, &by_our_clock);
+        hub->doors[k].held = calloc((size_t)nodes, sizeof *hub->doors[k].held);
+        enough &= hub->doors[k].held != NULL;
+    }
     pthread_condattr_destroy(&by_our_clock);
-    return hub;
+    if (enough) return hub;
+    hub_free(hub);
+    return NULL;
+}
+
+static int here_new(struct port **out, struct hub *hub, int self, struct err *why)
+{
+    struct here *h = calloc(1, sizeof *h);
+    if (!h) return fail(why, E_MEMORY, "no memory for a port");
+    h->hub = hub;
+    int code = port_init(&h->port, &here, NULL, self, hub->nodes, why);
+    if (code) {
+        port_free(&h->port);
+        return code;
+    }
+    hub->open++;
+    *out = &h->port;
+    return 0;
 }
 
 int port_open_here(struct port **ports, int nodes, struct err *why)
 {
-    if (nodes < 2 || nodes > PORT_NODES) return fail(why, E_USAGE, "%d nodes; a run has 2 to %d", nodes, PORT_NODES);
-    struct here *all[PORT_NODES] = {0};
+    if (nodes < 2 || nodes > WORKERS_MOST + 1) return fail(why, E_USAGE, "%d nodes; a run has 2 to %d", nodes, WORKERS_MOST + 1);
     struct hub *hub = hub_new(nodes);
-    bool enough = hub != NULL;
-    for (int k = 0; k < nodes; k++) enough &= (all[k] = calloc(1, sizeof *all[k])) != NULL;
-    if (!enough) {
-        for (int k = 0; k < nodes; k++) free(all[k]);
-        if (hub) hub_free(hub);
-        return fail(why, E_MEMORY, "no memory for %d ports", nodes);
-    }
+    if (!hub) return fail(why, E_MEMORY, "no memory for %d ports", nodes);
+    for (int k = 0; k < nodes; k++) ports[k] = NULL;
     for (int k = 0; k < nodes; k++) {
-        port_init(&all[k]->port, &here, k, nodes);
-        all[k]->hub = hub;
-        ports[k] = &all[k]->port;
+        int code = here_new(&ports[k], hub, k, why);
+        if (!code) continue;
+        if (!k) hub_free(hub); /* else the last port that is closed frees it */
+        for (int i = 0; i < k; i++) port_close(&ports[i]);
+        return code;
     }
     return 0;
 }

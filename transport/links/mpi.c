@@ -43,9 +43,10 @@ struct mpi_port {
     uint64_t stirred_ns; /* when something happened last */
     bool broken;         /* MPI itself refused something: there is no orderly end any more */
     int n_sends;
-    MPI_Request sends[PORT_NODES * PORT_WINDOW];
-    struct frame *sending[PORT_NODES * PORT_WINDOW];
-    uint32_t window[PORT_NODES]; /* of each peer: sends under way */
+    MPI_Request *sends;     /* [ranks * PORT_WINDOW] */
+    struct frame **sending; /* the same */
+    int *which;             /* the same: of those, which are done */
+    uint32_t *window;       /* [ranks]: sends under way to each */
     int n_arrivals;              /* the oldest first */
     MPI_Request receives[ARRIVALS];
     struct frame *arriving[ARRIVALS];
@@ -74,16 +75,17 @@ static void stir(struct mpi_port *m, unsigned type)
 
 static int complete_sends(struct mpi_port *m, struct err *why)
 {
-    int done = 0, which[PORT_NODES * PORT_WINDOW];
+    int done = 0;
     if (!m->n_sends) return 0;
-    int code = MPI_Testsome(m->n_sends, m->sends, &done, which, MPI_STATUSES_IGNORE);
+    int code = MPI_Testsome(m->n_sends, m->sends, &done, m->which, MPI_STATUSES_IGNORE);
     if (code) return refused(m, "send a frame", code, why);
     if (done < 1) return 0;
     for (int i = 0; i < done; i++) {
-        m->window[m->sending[which[i]]->head.to]--;
-        stir(m, m->sending[which[i]]->head.type);
-        frame_free(m->sending[which[i]]);
-        m->sending[which[i]] = 0;
+        struct frame **f = &m->sending[m->which[i]];
+        m->window[(*f)->head.to]--;
+        stir(m, (*f)->head.type);
+        frame_free(*f);
+        *f = 0;
     }
     int kept = 0;
     for (int i = 0; i < m->n_sends; i++) {
@@ -100,12 +102,13 @@ static int mpi_push(struct port *p, struct err *why)
     struct mpi_port *m = mpi_of(p);
     TRY(complete_sends(m, why));
     for (int to = 0; to < p->nodes; to++) {
-        while (p->peers[to].out.n && m->window[to] < PORT_WINDOW) {
-            struct frame *f = p->peers[to].out.first;
+        struct peer *peer = peer_of(p, to);
+        while (peer && peer->out.n && m->window[to] < PORT_WINDOW) {
+            struct frame *f = peer->out.first;
             int n = FRAME_HEAD_BYTES + (int)f->head.body_bytes; /* FRAME_BODY_MOST is far below INT_MAX */
             int code = MPI_Isend(f->bytes, n, MPI_BYTE, to, TAG, MPI_COMM_WORLD, &m->sends[m->n_sends]);
             if (code) return refused(m, "send a frame", code, why);
-            m->sending[m->n_sends++] = queue_take(&p->peers[to].out);
+            m->sending[m->n_sends++] = queue_take(&peer->out);
             m->window[to]++;
             stir(m, f->head.type);
         }
@@ -141,7 +144,7 @@ static int take_in(struct mpi_port *m, bool *any, struct err *why)
     if (n < FRAME_HEAD_BYTES || (uint64_t)n - FRAME_HEAD_BYTES > m->port.max_body) {
         char name[32];
         m->broken = true; /* the message stays where it is: nothing this size is taken in */
-        m->port.peers[status.MPI_SOURCE].lost = true;
+        port_shun(&m->port, status.MPI_SOURCE);
         return fail(why, E_WIRE, "%s sent %d bytes; a frame has %d to %llu", node_name(name, status.MPI_SOURCE), n, FRAME_HEAD_BYTES,
                     (unsigned long long)(FRAME_HEAD_BYTES + m->port.max_body));
     }
@@ -234,6 +237,16 @@ static int goodbye(struct mpi_port *m, struct err *why)
     return 0;
 }
 
+static void mpi_free(struct mpi_port *m)
+{
+    if (m->wake_fd >= 0) close(m->wake_fd);
+    free(m->sends);
+    free(m->sending);
+    free(m->which);
+    free(m->window);
+    port_free(&m->port);
+}
+
 static void mpi_close(struct port *p)
 {
     struct mpi_port *m = mpi_of(p);
@@ -244,8 +257,7 @@ static void mpi_close(struct port *p)
     }
     if (m->broken) mpi_abort(E_LINK); /* MPI_Finalize would wait for what cannot come */
     MPI_Finalize();
-    close(m->wake_fd);
-    free(m);
+    mpi_free(m);
 }
 
 void mpi_abort(int code)
@@ -257,7 +269,7 @@ void mpi_abort(int code)
     _exit(code); /* not reached after an abort */
 }
 
-static const struct kind over_mpi = {.name = "mpi", .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull, .wake = mpi_wake,
+static const struct kind over_mpi = {.name = "mpi", .fixed = true, .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull, .wake = mpi_wake,
                                      .sent = mpi_sent, .close = mpi_close};
 
 static long number_in(const char *variable)
@@ -282,7 +294,8 @@ static int check_ranks(int provided, int ranks, struct err *why)
     if (ranks < 2)
         return fail(why, E_LINK, "MPI started 1 rank; it takes one to coordinate and one or more to work: type mpirun -n 4 before the "
                                  "program's name for three workers, or leave mpirun out to work in this process");
-    if (ranks > PORT_NODES) return fail(why, E_LINK, "MPI started %d ranks; a run has at most %d workers", ranks, WIRE_STAGES);
+    if (ranks > WORKERS_MOST + 1)
+        return fail(why, E_LINK, "MPI started %d ranks, one of which coordinates; a run has at most %d workers", ranks, WORKERS_MOST);
     return 0;
 }
 
@@ -306,6 +319,31 @@ struct mpi_mates port_mpi_mates(const struct port *p)
     return mpi_of(p)->mates;
 }
 
+static int mpi_prepare(struct mpi_port *m, int rank, int ranks, struct err *why)
+{
+    const size_t sends = (size_t)ranks * PORT_WINDOW;
+    m->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    m->stirred_ns = clock_ns();
+    TRY(port_init(&m->port, &over_mpi, NULL, rank, ranks, why));
+    if (m->wake_fd < 0) return fail_errno(why, E_INTERNAL, "cannot make an eventfd");
+    m->sends = calloc(sends, sizeof *m->sends);
+    m->sending = calloc(sends, sizeof *m->sending);
+    m->which = calloc(sends, sizeof *m->which);
+    m->window = calloc((size_t)ranks, sizeof *m->window);
+    return m->sends && m->sending && m->which && m->window ? 0 : fail(why, E_MEMORY, "no memory for %d ranks", ranks);
+}
+
+static int mpi_new(struct port **out, int rank, int ranks, struct mpi_mates mates, struct err *why)
+{
+    struct mpi_port *m = calloc(1, sizeof *m);
+    if (!m) return fail(why, E_MEMORY, "no memory for a port");
+    m->mates = mates;
+    int code = mpi_prepare(m, rank, ranks, why);
+    if (code) mpi_free(m);
+    else *out = &m->port;
+    return code;
+}
+
 int port_open_mpi(struct port **out, struct err *why)
 {
     int provided = 0, rank = 0, ranks = 0, began = 0;
@@ -319,18 +357,8 @@ int port_open_mpi(struct port **out, struct err *why)
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     code = check_ranks(provided, ranks, why);
     const struct mpi_mates mates = code ? (struct mpi_mates){0} : find_mates(rank); /* all ranks come here before one can fail alone */
-    struct mpi_port *m = code ? 0 : calloc(1, sizeof *m);
-    if (!code && !m) code = fail(why, E_MEMORY, "no memory for a port");
-    if (!code && (m->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) code = fail_errno(why, E_INTERNAL, "cannot make an eventfd");
-    if (code) {
-        MPI_Finalize();
-        free(m);
-        return code;
-    }
+    if (!code) code = mpi_new(out, rank, ranks, mates, why);
+    if (code) return MPI_Finalize(), code;
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* else the kernel adds 50 us to each nap */
-    port_init(&m->port, &over_mpi, rank, ranks);
-    m->mates = mates;
-    m->stirred_ns = clock_ns();
-    *out = &m->port;
     return 0;
 }

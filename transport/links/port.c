@@ -11,6 +11,7 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BODY_AT_FIRST (1u << 20) /* until port_limits is called: GREET, HELLO and ASSIGN fit many times over */
@@ -48,28 +49,71 @@ const char *node_name(char out[32], int node)
     return out;
 }
 
-void port_init(struct port *p, const struct kind *kind, int self, int nodes)
+/* ---- peers ---- */
+
+struct peer *peer_made(struct port *p, int node)
+{
+    if (!p->peers[node]) p->peers[node] = calloc(1, sizeof **p->peers);
+    return p->peers[node];
+}
+
+void peer_forget(struct port *p, int node)
+{
+    struct peer *peer = peer_of(p, node);
+    if (!peer) return;
+    queue_clear(&peer->out);
+    p->untold -= peer->untold;
+    free(peer);
+    p->peers[node] = NULL;
+}
+
+int port_grow(struct port *p, int nodes, struct err *why)
+{
+    if (nodes <= p->room) return 0;
+    struct peer **more = realloc(p->peers, (size_t)nodes * sizeof *more);
+    if (!more) return fail(why, E_MEMORY, "no memory to keep track of %d nodes", nodes);
+    memset(more + p->room, 0, (size_t)(nodes - p->room) * sizeof *more);
+    p->peers = more;
+    p->room = nodes;
+    return 0;
+}
+
+static void limits_at_first(struct port *p)
+{
+    port_limits(p, p->options.max_body ? p->options.max_body : BODY_AT_FIRST,
+                p->options.max_queued ? p->options.max_queued : QUEUED_AT_FIRST);
+}
+
+int port_init(struct port *p, const struct kind *kind, const struct link_options *options, int self, int nodes, struct err *why)
 {
     p->kind = kind;
     p->self = self;
     p->nodes = nodes;
-    p->max_body = BODY_AT_FIRST;
-    p->max_queued = QUEUED_AT_FIRST;
+    p->culprit = -1;
+    if (options) p->options = *options;
+    if (p->options.keys) return fail(why, E_USAGE, "keys were given, but links cannot be encrypted yet");
+    limits_at_first(p);
+    return port_grow(p, nodes > 0 ? nodes : 1, why); /* node 0 greets those who know nobody yet */
 }
 
-static void drop_queues(struct port *p)
+static void forget_peers(struct port *p)
 {
-    for (int k = 0; k < PORT_NODES; k++) queue_clear(&p->peers[k].out);
+    for (int k = 0; k < p->room; k++) peer_forget(p, k);
     queue_clear(&p->inbox);
 }
 
 void port_forget(struct port *p)
 {
-    drop_queues(p);
-    memset(p->peers, 0, sizeof p->peers);
+    forget_peers(p);
     port_run(p, 0, 0, 0);
-    p->max_body = BODY_AT_FIRST;
-    p->max_queued = QUEUED_AT_FIRST;
+    limits_at_first(p);
+}
+
+void port_free(struct port *p)
+{
+    forget_peers(p);
+    free(p->peers);
+    free(p);
 }
 
 int port_self(const struct port *p)
@@ -85,6 +129,16 @@ int port_nodes(const struct port *p)
 const char *port_kind(const struct port *p)
 {
     return p->kind->name;
+}
+
+bool port_outlives_peers(const struct port *p)
+{
+    return p->kind->outlives;
+}
+
+bool port_by_address(const struct port *p)
+{
+    return p->kind->by_address;
 }
 
 struct port_counters port_counters(const struct port *p)
@@ -116,11 +170,46 @@ void port_wake(struct port *p)
     p->kind->wake(p);
 }
 
+bool port_woken(struct port *p)
+{
+    const bool woken = atomic_exchange(&p->woken, false) || p->told_woken;
+    p->told_woken = false;
+    return woken;
+}
+
 int port_reach(struct port *p, int node, const char *address, struct err *why)
 {
-    if (node < 1 || node >= PORT_NODES || (p->nodes && node >= p->nodes) || node == p->self)
+    if (node < 1 || node >= p->nodes || node == p->self)
         return fail(why, E_LINK, "cannot connect to node %d: this is node %d of %d", node, p->self, p->nodes);
     return p->kind->reach ? p->kind->reach(p, node, address, why) : 0;
+}
+
+/* A peer that was lost keeps its number until it is parted from: whoever still speaks of it must not mean another. */
+static bool number_is_free(const struct port *p, int node)
+{
+    return node >= p->nodes || (!p->kind->reachable(p, node) && !peer_of(p, node));
+}
+
+int port_invite(struct port *p, const char *address, int *node, struct err *why)
+{
+    *node = -1;
+    if (!p->kind->by_address || p->self != 0)
+        return fail(why, E_LINK, "no worker can be added: a port of kind %s has the nodes it was opened with", p->kind->name);
+    int lowest = 1;
+    while (!number_is_free(p, lowest)) lowest++;
+    if (lowest > WORKERS_MOST) return fail(why, E_USAGE, "there are %d workers already, more are not possible", WORKERS_MOST);
+    TRY(port_grow(p, lowest + 1, why));
+    TRY(p->kind->reach(p, lowest, address, why));
+    if (lowest >= p->nodes) p->nodes = lowest + 1;
+    *node = lowest;
+    return 0;
+}
+
+void port_part(struct port *p, int node)
+{
+    if (node < 0 || node >= p->nodes || node == p->self) return;
+    if (p->kind->part) p->kind->part(p, node);
+    peer_forget(p, node);
 }
 
 int port_listen_again(struct port *p, struct err *why)
@@ -132,16 +221,32 @@ int port_listen_again(struct port *p, struct err *why)
 void port_close(struct port **p)
 {
     if (!*p) return;
-    drop_queues(*p);
     (*p)->kind->close(*p);
     *p = 0;
 }
 
 void port_lost(struct port *p, int node)
 {
-    struct peer *peer = &p->peers[node];
-    if (peer->lost) return;
+    struct peer *peer = peer_made(p, node);
+    if (!peer || peer->lost) return; /* without memory for the fact it shows at the next attempt to send */
     peer->lost = peer->untold = true;
+    p->untold++;
+    queue_clear(&peer->out);
+}
+
+void port_returned(struct port *p, int node)
+{
+    struct peer *peer = peer_of(p, node);
+    if (!peer) return;
+    p->untold -= peer->untold;
+    peer->lost = peer->untold = false;
+}
+
+void port_shun(struct port *p, int node)
+{
+    struct peer *peer = peer_made(p, node);
+    if (!peer) return;
+    peer->lost = true;
     queue_clear(&peer->out);
 }
 
@@ -168,10 +273,11 @@ static int check_send(const struct port *p, int to, const struct frame *f, struc
     if (f->head.body_bytes > p->max_body)
         return fail(why, E_WIRE, "%s for %s has %llu bytes; at most %llu were agreed", message_name(f->head.type), node_name(name, to),
                     (unsigned long long)f->head.body_bytes, (unsigned long long)p->max_body);
-    if (p->peers[to].lost) return fail(why, E_LINK, "%s is gone", node_name(name, to));
+    const struct peer *peer = peer_of(p, to);
+    if (peer && peer->lost) return fail(why, E_LINK, "%s is gone", node_name(name, to));
     if (!p->kind->reachable(p, to)) return fail(why, E_LINK, "no connection to %s was made", node_name(name, to));
-    if (p->peers[to].out.n >= p->max_queued)
-        return fail(why, E_LINK, "%s does not take its frames: %u already wait for it", node_name(name, to), p->peers[to].out.n);
+    if (peer && peer->out.n >= p->max_queued)
+        return fail(why, E_LINK, "%s does not take its frames: %u already wait for it", node_name(name, to), peer->out.n);
     return 0;
 }
 
@@ -179,7 +285,8 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why)
 {
     struct frame *f = *frame;
     TRY(check_send(p, to, f, why));
-    struct peer *peer = &p->peers[to];
+    struct peer *peer = peer_made(p, to);
+    if (!peer) return fail(why, E_MEMORY, "no memory to keep track of node %d", to);
     f->head.run = p->run;
     f->head.plan = p->plan;
     f->head.epoch = p->epoch;
@@ -200,7 +307,7 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why)
 static int first_queued(const struct port *p)
 {
     for (int k = 0; k < p->nodes; k++)
-        if (p->peers[k].out.n) return k;
+        if (p->peers[k] && p->peers[k]->out.n) return k;
     return -1;
 }
 
@@ -212,7 +319,8 @@ enum verdict port_fits(const struct port *p, int from, const struct frame_head *
     bool opens = h->type == M_GREET && from == 0 && (!p->run || (h->run == p->run && h->epoch > p->epoch));
     bool other_plan = h->plan && p->plan && h->plan != p->plan; /* 0: sent before the plan was made */
     if (!opens && p->run && (h->run != p->run || h->epoch != p->epoch || other_plan)) return OTHER_RUN;
-    uint32_t next = number_next(&p->peers[from].received, h->run, h->epoch);
+    const struct peer *peer = peer_of(p, from);
+    uint32_t next = peer ? number_next(&peer->received, h->run, h->epoch) : 0;
     return h->sequence == next ? FITS : h->sequence < next ? REPLAYED : GAP;
 }
 
@@ -221,29 +329,39 @@ static int adopt(struct port *p, struct frame *f, struct err *why)
     struct greet m;
     if (f->head.type != M_GREET || f->head.from != 0) return 0;
     TRY(greet_read(&m, f, why));
-    if (m.node != f->head.to || (p->nodes && m.nodes != p->nodes && p->self >= 0))
+    if (m.node != f->head.to || (p->kind->fixed && m.nodes != p->nodes))
         return fail(why, E_WIRE, "the coordinator greets node %u of %u with a frame for node %u of %d", m.node, m.nodes, f->head.to, p->nodes);
+    TRY(port_grow(p, m.nodes, why));
     p->self = m.node;
     p->nodes = m.nodes;
     port_run(p, f->head.run, 0, f->head.epoch);
     return 0;
 }
 
+/* An opened frame of a peer that kept the rules so far. */
+static int weigh(struct port *p, struct frame *f, int from, enum verdict *verdict, struct err *why)
+{
+    const struct frame_head *h = &f->head;
+    char name[32];
+    node_name(name, from);
+    if (h->from != from || (p->self >= 0 && h->to != p->self) || h->type == M_CREDIT)
+        return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to, p->self);
+    *verdict = port_fits(p, from, h);
+    if (*verdict != GAP) return 0;
+    return fail(why, E_WIRE, "a frame from %s is missing: number %u came, %u was next", name, h->sequence,
+                number_next(&peer_of(p, from)->received, h->run, h->epoch));
+}
+
 /* 0: *f was taken, or dropped and set to NULL. */
 static int judge(struct port *p, struct frame **f, size_t n, int from, struct err *why)
 {
-    struct peer *peer = &p->peers[from];
-    const struct frame_head *h = &(*f)->head;
+    struct peer *peer = peer_made(p, from);
     char name[32];
     enum verdict verdict = REPLAYED;
+    if (!peer) return fail(why, E_MEMORY, "no memory to keep track of node %d", from);
     if (!peer->lost) {
         TRY(frame_open(*f, n, p->max_body, node_name(name, from), why));
-        if (h->from != from || (p->self >= 0 && h->to != p->self) || h->type == M_CREDIT)
-            return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to, p->self);
-        verdict = port_fits(p, from, h);
-        if (verdict == GAP)
-            return fail(why, E_WIRE, "a frame from %s is missing: number %u came, %u was next", name, h->sequence,
-                        number_next(&peer->received, h->run, h->epoch));
+        TRY(weigh(p, *f, from, &verdict, why));
     }
     if (verdict != FITS) {
         p->counters.dropped++;
@@ -252,7 +370,7 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
         return 0;
     }
     TRY(adopt(p, *f, why));
-    number_used(&peer->received, h->run, h->epoch);
+    number_used(&peer->received, (*f)->head.run, (*f)->head.epoch);
     p->counters.frames_in++;
     p->counters.bytes_in += n;
     return 0;
@@ -263,14 +381,13 @@ static int take(struct port *p, struct frame **out, uint64_t until, struct err *
     size_t n = 0;
     int from = -1;
     *out = 0;
-    int code = p->kind->pull(p, out, &n, &from, until, why);
+    int code = p->kind->pull(p, out, &n, &from, p->untold ? 0 : until, why); /* a loss to tell does not wait for a frame */
     if (code) p->culprit = from;
     if (code || !*out) return code;
     code = judge(p, out, n, from, why);
     if (!code) return 0;
     p->culprit = from;
-    p->peers[from].lost = true;
-    queue_clear(&p->peers[from].out);
+    port_shun(p, from);
     frame_free(*out);
     *out = 0;
     return code;
@@ -278,13 +395,14 @@ static int take(struct port *p, struct frame **out, uint64_t until, struct err *
 
 static int lost_notice(struct port *p, struct frame **out, struct err *why)
 {
-    for (int k = 0; k < PORT_NODES; k++) {
-        if (!p->peers[k].untold) continue;
+    for (int k = 0; p->untold && k < p->room; k++) {
+        if (!p->peers[k] || !p->peers[k]->untold) continue;
         struct frame *f = frame_new(M_LOST, 0);
         if (!f) return fail(why, E_MEMORY, "no memory for a frame");
         f->head.from = (uint16_t)k;
         f->head.to = (uint16_t)p->self;
-        p->peers[k].untold = false;
+        p->peers[k]->untold = false;
+        p->untold--;
         *out = f;
         return 0;
     }
@@ -305,7 +423,10 @@ int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *wh
         TRY(p->kind->push(p, why));
         TRY(take(p, out, until, why));
         if (!*out) TRY(lost_notice(p, out, why));
-        if (!*out && (atomic_exchange(&p->woken, false) || clock_ns() >= until)) return 0;
+        if (*out) break;
+        const bool woken = atomic_exchange(&p->woken, false);
+        if (woken) p->told_woken = true;
+        if (woken || clock_ns() >= until) return 0;
     }
     return 0;
 }
@@ -324,7 +445,7 @@ int port_flush(struct port *p, int timeout_ms, struct err *why)
         if (waits < 0 && (!p->kind->sent || p->kind->sent(p))) break;
         if (clock_ns() >= until) {
             code = waits < 0 ? fail(why, E_LINK, "frames handed over were not taken within %d ms", timeout_ms)
-                             : fail(why, E_LINK, "%u frames for %s were not taken within %d ms", p->peers[waits].out.n,
+                             : fail(why, E_LINK, "%u frames for %s were not taken within %d ms", p->peers[waits]->out.n,
                                     node_name(name, waits), timeout_ms);
             break;
         }

@@ -1,17 +1,20 @@
-/* transport/links/port.h — what the three kinds of port share, for port.c, here.c, mpi.c and zmq.c only.
+/* transport/links/port.h — what the kinds of port share, for port.c and the kinds only.
  *
  * port.c numbers the frames, filters runs and epochs, counts, keeps the queues and judges what comes in. A kind moves
  * sealed frames from the queues to the peers (push) and hands raw ones up (pull); it knows nothing about their meaning.
- * The one message port.c looks into is GREET: it tells a worker its number and the run. */
+ * The one message port.c looks into is GREET: it tells a worker its number and the run.
+ *
+ * What a port knows of a peer is allocated when the two have to do with each other for the first time: a run may have
+ * 1,000 workers, and most of them never exchange a frame. */
 #ifndef TRANSPORT_LINKS_PORT_H
 #define TRANSPORT_LINKS_PORT_H
 
+#include "base/limits.h"
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
 
 #include <stdatomic.h>
 
-#define PORT_NODES (WIRE_STAGES + 1)
 #define PORT_WINDOW 8 /* frames on their way to one peer: enough to hide the travel time, few enough to bound memory */
 #define NEVER UINT64_MAX
 
@@ -42,17 +45,24 @@ struct port {
     int self, nodes; /* -1 and 0 while unknown */
     uint64_t run, plan;
     uint32_t epoch;
+    struct link_options options; /* limits to begin each run with */
     uint64_t max_body;
     uint32_t max_queued;
     struct port_counters counters;
-    int culprit; /* of the last error of port_recv; -1: ourselves */
-    struct peer peers[PORT_NODES];
-    struct queue inbox; /* taken while port_flush waited; the next port_recv hands them out */
-    atomic_bool woken;
+    int culprit;         /* of the last error of port_recv; -1: ourselves */
+    struct peer **peers; /* [room], by node; NULL: nothing to do with it so far */
+    int room;
+    int untold;          /* peers whose loss is still to be told */
+    struct queue inbox;  /* taken while port_flush waited; the next port_recv hands them out */
+    atomic_bool woken;   /* port_wake was called, and no wait has ended by it yet */
+    bool told_woken;     /* a wait ended by it, and port_woken was not asked yet */
 };
 
 struct kind {
     const char *name;
+    bool outlives;   /* port_outlives_peers */
+    bool by_address; /* port_by_address */
+    bool fixed;      /* all nodes are known when the port opens, and their number never changes */
     bool (*reachable)(const struct port *p, int to);
     /* Moves queued frames on as far as the peers allow; never waits. */
     int (*push)(struct port *p, struct err *why);
@@ -62,12 +72,30 @@ struct kind {
     void (*wake)(struct port *p);       /* from any thread; port->woken is set already */
     bool (*sent)(const struct port *p); /* nothing handed over is still on its way out; NULL: always so */
     int (*reach)(struct port *p, int node, const char *address, struct err *why); /* NULL: nothing to do */
+    void (*part)(struct port *p, int node);                                       /* NULL: nothing to do */
     int (*again)(struct port *p, struct err *why);                                /* NULL: cannot */
-    void (*close)(struct port *p); /* frees the port itself too */
+    void (*close)(struct port *p); /* frees what is the kind's, then calls port_free */
 };
 
-void port_init(struct port *p, const struct kind *kind, int self, int nodes);
+/* Node numbers 0..nodes-1 are to be known from now on. */
+int port_init(struct port *p, const struct kind *kind, const struct link_options *options, int self, int nodes, struct err *why);
+int port_grow(struct port *p, int nodes, struct err *why);
+void port_free(struct port *p);   /* what port_init and the rest of port.c allocated, and the port itself */
 void port_forget(struct port *p); /* the run and all peers; counters stay */
+
+/* What is known of a node; NULL if nothing is. peer_made makes it first if need be: NULL if there is no memory for it. */
+static inline struct peer *peer_of(const struct port *p, int node)
+{
+    return node >= 0 && node < p->room ? p->peers[node] : NULL;
+}
+struct peer *peer_made(struct port *p, int node);
+void peer_forget(struct port *p, int node); /* numbers, losses and what is queued for it */
+
+static inline bool peer_lost(const struct port *p, int node)
+{
+    const struct peer *peer = peer_of(p, node);
+    return peer && peer->lost;
+}
 
 /* Would this head be taken from `from` now? */
 enum verdict { FITS, OTHER_RUN, REPLAYED, GAP };
@@ -75,6 +103,12 @@ enum verdict port_fits(const struct port *p, int from, const struct frame_head *
 
 /* The peer is gone: what waits for it is dropped, and M_LOST is handed out once. */
 void port_lost(struct port *p, int node);
+
+/* It connected anew before anyone was told: it is not lost any more. */
+void port_returned(struct port *p, int node);
+
+/* The peer broke the rules, which was said: nothing is taken from it or sent to it any more. */
+void port_shun(struct port *p, int node);
 
 /* "worker 2", "the coordinator": for sentences. */
 const char *node_name(char out[32], int node);

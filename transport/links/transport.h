@@ -21,9 +21,26 @@
 
 struct port;
 
+struct keys; /* of encrypted links; there are none yet */
+
+/* How a port begins. Zero means the usual: no keys, bodies of at most 1 MiB, 1024 frames queued for a peer. port_limits
+ * changes the last two during a run. */
+struct link_options {
+    const struct keys *keys;
+    uint64_t max_body;
+    uint32_t max_queued;
+};
+
 int port_self(const struct port *p);  /* this node's number; -1 for a zmq listener that was not told yet */
 int port_nodes(const struct port *p); /* workers + 1; 0 while unknown */
-const char *port_kind(const struct port *p); /* "here", "mpi", "zmq" */
+const char *port_kind(const struct port *p); /* "here", "mpi", "zmq", "sim": to be shown, not to decide by */
+
+/* Whether the others go on when one node is gone. MPI: no; a lost rank ends the world, a moment later. */
+bool port_outlives_peers(const struct port *p);
+
+/* Whether peers are reached by an address, so that one which was not greeted knows nothing of us and can be added at any
+ * time. Else all nodes are there from the start, and wait for a word. */
+bool port_by_address(const struct port *p);
 
 /* Sends to node `to`. The head's from, to, sequence, sizes and CRCs are filled in here. E_LINK if the peer is known to
  * be gone, E_WIRE if the body is larger than port_limits allows. */
@@ -44,6 +61,9 @@ int port_culprit(const struct port *p);
 /* Makes a port_recv that waits now, or the next one, return. From any thread. */
 void port_wake(struct port *p);
 
+/* Whether port_wake was called since this was last asked. Tells a wake from time that is over; by the port's thread. */
+bool port_woken(struct port *p);
+
 /* Pushes out what is queued, for at most timeout_ms. 0 if nothing is left. */
 int port_flush(struct port *p, int timeout_ms, struct err *why);
 
@@ -56,8 +76,18 @@ void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued);
  * coordinator calls it before it greets (plan 0) and again when it has the plan, in the same epoch. */
 void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch);
 
-/* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. */
+/* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. With another
+ * address than before, or after a loss, the connection is made anew. */
 int port_reach(struct port *p, int node, const char *address, struct err *why);
+
+/* Coordinator over zmq: one more worker, at any time, under the lowest number that is free; returns at once, whether it
+ * answers shows in port_recv. It may be started before or after. E_USAGE beyond WORKERS_MOST, E_LINK for a bad address, or
+ * if the nodes of this kind of port are there from the start. */
+int port_invite(struct port *p, const char *address, int *node, struct err *why);
+
+/* Forgets a peer, lost or not, with what is queued for it: its number may be given to another by port_invite. Frames it
+ * sent before are dropped, and it is not told: send M_STOP before, and flush. */
+void port_part(struct port *p, int node);
 
 struct port_counters {
     uint64_t frames_in, frames_out, bytes_in, bytes_out; /* heads included */
@@ -83,14 +113,13 @@ struct mpi_mates {
 struct mpi_mates port_mpi_mates(const struct port *p);
 void mpi_abort(int code);                               /* ends every rank; for when a rank is lost */
 
-/* ---- zmq ---- */
-/* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"). The first coordinator that says HELLO-worthy bytes is
- * served; a second one is answered M_FAULT "busy". E_LINK if the address cannot be used (port in use, bad address). */
-int port_open_listen(struct port **out, const char *address, struct err *why);
+/* ---- zmq ---- options may be NULL: the usual */
+/* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"). The first coordinator whose GREET comes is served; a
+ * second one is answered M_FAULT "busy". E_LINK if the address cannot be used (port in use, bad address). */
+int port_open_listen(struct port **out, const char *address, const struct link_options *options, struct err *why);
 /* After a run is over: forget the peers and the run, listen for the next coordinator. */
 int port_listen_again(struct port *p, struct err *why);
-/* Coordinator: connects to n workers, nodes 1..n in this order. Returns at once; who answers shows in port_recv.
- * Workers may be started before or after. */
-int port_open_dial(struct port **out, const char *const *addresses, int n, struct err *why);
+/* Coordinator: node 0, with no workers yet; port_invite adds them. */
+int port_open_dial(struct port **out, const struct link_options *options, struct err *why);
 
 #endif

@@ -1,4 +1,4 @@
-/* transport/links/zmq.c — nodes that meet over ZeroMQ. See transport.h; docs/WIRE.md, "Over ZeroMQ". The only file with zmq.h.
+/* transport/links/zmq.c — nodes that meet over ZeroMQ. See transport.h; docs/WIRE.md, "Over ZeroMQ".
  *
  *   coordinator                    worker 1                     worker 2
  *   DEALER ───────────────────────► ROUTER (bound)
@@ -15,8 +15,10 @@
  * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
  *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
  *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again.
- * Secrecy:  none yet; on loopback and in trusted networks only. socket_new is where CURVE keys will be set. */
+ * Secrecy:  none yet; on loopback and in trusted networks only. zmq_socket_open is where CURVE keys will be set.
+ * Costs:    each look asks every connection of ours, so a coordinator of 1,000 workers takes about a millisecond a look. */
 #include "transport/links/port.h"
+#include "transport/links/zmq_sockets.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,8 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -37,17 +37,18 @@
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
 
-/* One node as seen from here. */
+/* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
+ * and of another that way. Frames go out on ours if there is one. CREDIT goes back where the frames came from. */
 struct contact {
-    void *dealer, *monitor; /* our connection to it; else it has one to us: */
+    void *dealer, *monitor; /* ours; NULL: there is none */
     uint8_t identity[IDENTITY_BYTES];
-    size_t identity_bytes;
-    int fd;               /* of that connection, in this process */
+    size_t identity_bytes; /* 0: it has none to us */
+    int fd;                /* of its connection, in this process */
     uint32_t credit;      /* frames we may send */
     uint32_t owed;        /* frames read since the last CREDIT we sent */
     bool credited;        /* it had one */
     bool heard;           /* anything at all came from it */
-    bool gone;            /* connection broken; lost once what it had sent is read */
+    bool gone;            /* a connection broken; lost once what it had sent is read */
     struct frame *greeting; /* a copy of the first frame, until the peer is heard */
     bool greet_again;     /* the connection broke before that */
     char address[WIRE_TEXT];
@@ -56,8 +57,10 @@ struct contact {
 struct zmq_port {
     struct port port; /* first, so that a port of this kind is a struct zmq_port */
     void *context, *router, *router_monitor;
-    int wake_fd, turn;
-    struct contact contacts[PORT_NODES];
+    int wake_fd, turn, dialled; /* dialled: connections made by us, ended ones too */
+    struct contact **contacts; /* [room], by node; NULL: no connection */
+    int room;
+    zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
     bool fd_open[FDS];    /* accepted and not closed, as far as the monitor has told */
 };
@@ -67,130 +70,57 @@ static struct zmq_port *zmq_of(const struct port *p)
     return (struct zmq_port *)p;
 }
 
-/* ---- sockets ---- */
+/* ---- connections ---- */
 
-static void set(void *socket, int option, int value)
+static struct contact *contact_of(const struct zmq_port *z, int node)
 {
-    zmq_setsockopt(socket, option, &value, sizeof value);
+    return node >= 0 && node < z->room ? z->contacts[node] : NULL;
 }
 
-/* What differs between the two ends. Strangers can connect to a ROUTER, so what they send unread is bounded; it is pinged
- * by the other end, which also says when silence means death. It must not ping by itself: libzmq 4.3.4 aborts the process
- * if a connection breaks while its input waits for room and the ping's clock strikes. A DEALER pings, and so its input
- * must never wait; it only meets peers that we chose, and credits bound what an honest one sends. */
-static void set_end(void *s, int type)
+static int contacts_grow(struct zmq_port *z, int room, struct err *why)
 {
-    if (type == ZMQ_ROUTER) {
-        set(s, ZMQ_ROUTER_MANDATORY, 1);
-        set(s, ZMQ_RCVHWM, 2 * PORT_WINDOW);
-        return;
-    }
-    set(s, ZMQ_RCVHWM, 0);
-    /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
-     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds. */
-    set(s, ZMQ_HEARTBEAT_IVL, 5000);
-    set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
-    set(s, ZMQ_HEARTBEAT_TTL, 65000);
-}
-
-/* A socket and the pair that tells what happens to its connections. Here CURVE keys will be set, before any bind or
- * connect. */
-static int socket_new(struct zmq_port *z, int type, const char *address, void **out, void **monitor, struct err *why)
-{
-    int64_t largest = FRAME_HEAD_BYTES + (int64_t)FRAME_BODY_MOST;
-    void *s = zmq_socket(z->context, type);
-    if (!s) return fail(why, E_LINK, "cannot make a socket for %s: %s", address, zmq_strerror(errno));
-    zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
-    set(s, ZMQ_SNDHWM, 0);
-    set(s, ZMQ_LINGER, 0);
-    set(s, ZMQ_HANDSHAKE_IVL, 5000);
-    set(s, ZMQ_RECONNECT_IVL, 50);
-    set(s, ZMQ_RECONNECT_IVL_MAX, 1000);
-    set(s, ZMQ_TCP_KEEPALIVE, 1);
-    if (strchr(address, '[')) set(s, ZMQ_IPV6, 1);
-    set_end(s, type);
-
-    char name[64];
-    snprintf(name, sizeof name, "inproc://monitor-%p", s);
-    void *pair = zmq_socket(z->context, ZMQ_PAIR);
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
-    if (pair) set(pair, ZMQ_LINGER, 0);
-    if (!pair || zmq_socket_monitor(s, name, events) || zmq_connect(pair, name)) {
-        int code = fail(why, E_LINK, "cannot watch the socket for %s: %s", address, zmq_strerror(errno));
-        if (pair) zmq_close(pair);
-        zmq_close(s);
-        return code;
-    }
-    *out = s;
-    *monitor = pair;
+    if (room <= z->room) return 0;
+    struct contact **more = realloc(z->contacts, (size_t)room * sizeof *more);
+    if (more) z->contacts = more;
+    zmq_pollitem_t *items = realloc(z->items, (2 * (size_t)room + 3) * sizeof *items);
+    if (items) z->items = items;
+    if (!more || !items) return fail(why, E_MEMORY, "no memory for connections with %d nodes", room);
+    memset(more + z->room, 0, (size_t)(room - z->room) * sizeof *more);
+    z->room = room;
     return 0;
 }
 
-static void socket_close(void **socket, void **monitor, int linger_ms)
+static void contact_end(struct zmq_port *z, int node, int linger_ms)
 {
-    if (!*socket) return;
-    zmq_socket_monitor(*socket, 0, 0);
-    zmq_close(*monitor);
-    set(*socket, ZMQ_LINGER, linger_ms);
-    zmq_close(*socket);
-    *socket = *monitor = 0;
+    struct contact *c = contact_of(z, node);
+    if (!c) return;
+    zmq_socket_close(&c->dealer, &c->monitor, linger_ms);
+    frame_free(c->greeting);
+    free(c);
+    z->contacts[node] = NULL;
 }
 
-/* libzmq takes port 99999 for 34463. */
-static bool is_port(const char *digits)
+/* The contact with this node, or a new one. */
+static int contact_made(struct zmq_port *z, int node, struct contact **out, struct err *why)
 {
-    size_t n = strspn(digits, "0123456789");
-    int port = n && n < 6 ? atoi(digits) : 0;
-    return !digits[n] && port > 0 && port < 65536;
-}
-
-static int check_address(const char *address, struct err *why)
-{
-    const char *colon = strrchr(address, ':');
-    bool tcp = !strncmp(address, "tcp://", 6) && colon > address + 6 && is_port(colon + 1);
-    bool ipc = !strncmp(address, "ipc://", 6) && address[6];
-    if (strlen(address) >= WIRE_TEXT) return fail(why, E_LINK, "an address of %zu bytes; at most %d are allowed", strlen(address), WIRE_TEXT - 1);
-    if (!tcp && !ipc) return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
-    return 0;
-}
-
-/* libzmq unlinks the path of an ipc:// address before it binds, so a second worker would take it from the first. */
-static bool ipc_in_use(const char *address)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strncmp(address, "ipc:///", 7) || strlen(address + 6) >= sizeof a.sun_path) return false;
-    strcpy(a.sun_path, address + 6);
-    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool used = s >= 0 && connect(s, (struct sockaddr *)&a, sizeof a) == 0;
-    if (s >= 0) close(s);
-    return used;
-}
-
-static int bind_address(struct zmq_port *z, const char *address, struct err *why)
-{
-    if (ipc_in_use(address)) errno = EADDRINUSE;
-    else if (!zmq_bind(z->router, address)) return 0;
-    switch (errno) {
-    case EADDRINUSE: return fail(why, E_LINK, "%s is in use: another worker or program listens there; choose another", address);
-    case EADDRNOTAVAIL:
-    case ENODEV: return fail(why, E_LINK, "cannot listen on %s: this machine has no such address", address);
-    case EINVAL: return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
-    default: return fail(why, E_LINK, "cannot listen on %s: %s", address, zmq_strerror(errno));
-    }
+    TRY(contacts_grow(z, node + 1, why));
+    *out = z->contacts[node];
+    if (*out) return 0;
+    *out = z->contacts[node] = calloc(1, sizeof **out);
+    return *out ? 0 : fail(why, E_MEMORY, "no memory for a connection with node %d", node);
 }
 
 static int connect_to(struct zmq_port *z, int node, const char *address, struct err *why)
 {
-    struct contact *c = &z->contacts[node];
-    TRY(check_address(address, why));
-    TRY(socket_new(z, ZMQ_DEALER, address, &c->dealer, &c->monitor, why));
-    if (zmq_connect(c->dealer, address)) {
-        int code = fail(why, E_LINK, "cannot connect to %s: %s", address, zmq_strerror(errno));
-        socket_close(&c->dealer, &c->monitor, 0);
-        return code;
-    }
+    struct contact *c;
+    TRY(zmq_address_check(address, why));
+    TRY(zmq_files_enough(++z->dialled, why));
+    TRY(contact_made(z, node, &c, why));
+    int code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
+    if (!code && zmq_connect(c->dealer, address)) code = fail(why, E_LINK, "cannot connect to %s: %s", address, zmq_strerror(errno));
+    if (code) return contact_end(z, node, 0), code;
     snprintf(c->address, sizeof c->address, "%s", address);
-    c->credit = 1; /* the greeting; its CREDIT opens the window */
+    if (!c->identity_bytes) c->credit = 1; /* the greeting; its CREDIT opens the window */
     return 0;
 }
 
@@ -228,8 +158,9 @@ static int send_by_name(struct zmq_port *z, const void *identity, size_t n, stru
 
 static void hand_over(struct zmq_port *z, int node, struct frame *f)
 {
-    struct contact *c = &z->contacts[node];
-    int reason = c->dealer ? send_bytes(c->dealer, f) : send_by_name(z, c->identity, c->identity_bytes, f);
+    struct contact *c = z->contacts[node];
+    const bool ours = c->dealer && !(f->head.type == M_CREDIT && c->identity_bytes);
+    int reason = ours ? send_bytes(c->dealer, f) : send_by_name(z, c->identity, c->identity_bytes, f);
     if (!reason) return;
     log_debug("a frame for node %d was not taken: %s", node, zmq_strerror(reason));
     c->gone = true;
@@ -246,7 +177,7 @@ static struct frame *copy_of(const struct frame *f)
 
 static void send_credit(struct zmq_port *z, int node)
 {
-    struct contact *c = &z->contacts[node];
+    struct contact *c = z->contacts[node];
     struct frame *f = frame_new(M_CREDIT, CREDIT_BODY);
     if (!f) return; /* tried again at the next push */
     f->head.run = z->port.run;
@@ -262,22 +193,21 @@ static void send_credit(struct zmq_port *z, int node)
 
 static bool zmq_reachable(const struct port *p, int to)
 {
-    const struct contact *c = &zmq_of(p)->contacts[to];
-    return c->dealer || c->identity_bytes;
+    return contact_of(zmq_of(p), to) != NULL;
 }
 
 static int zmq_push(struct port *p, struct err *why)
 {
     struct zmq_port *z = zmq_of(p);
     (void)why;
-    for (int k = 0; k < PORT_NODES; k++) {
-        struct contact *c = &z->contacts[k];
-        struct queue *out = &p->peers[k].out;
-        if (p->peers[k].lost || c->gone || p->self < 0 || !zmq_reachable(p, k)) continue;
+    for (int k = 0; k < z->room && p->self >= 0; k++) {
+        struct contact *c = z->contacts[k];
+        struct peer *peer = peer_of(p, k);
+        if (!c || c->gone || (peer && peer->lost)) continue;
         /* Half a window at a time, but the first at once: it says "I hear you". */
         if (c->owed >= PORT_WINDOW / 2 || (c->owed && !c->credited)) send_credit(z, k);
-        while (out->n && c->credit && !c->gone) {
-            struct frame *f = queue_take(out);
+        while (peer && peer->out.n && c->credit && !c->gone) {
+            struct frame *f = queue_take(&peer->out);
             c->credit--;
             if (c->dealer && !c->heard && !c->greeting) c->greeting = copy_of(f);
             hand_over(z, k, f);
@@ -288,38 +218,28 @@ static int zmq_push(struct port *p, struct err *why)
 
 /* ---- what happens to connections ---- */
 
-static bool next_event(void *monitor, uint16_t *event, uint32_t *value)
-{
-    uint8_t told[6], address[WIRE_TEXT];
-    if (zmq_recv(monitor, told, sizeof told, ZMQ_DONTWAIT) != (int)sizeof told) return false;
-    zmq_recv(monitor, address, sizeof address, ZMQ_DONTWAIT); /* its second part */
-    memcpy(event, told, 2);
-    memcpy(value, told + 2, 4);
-    return true;
-}
-
 /* Connections to us. */
 static void watch_router(struct zmq_port *z)
 {
     uint16_t event;
     uint32_t fd;
     if (!z->router) return;
-    while (next_event(z->router_monitor, &event, &fd)) {
+    while (zmq_next_event(z->router_monitor, &event, &fd)) {
         if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd_open[fd] = true;
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
         if (fd < FDS) z->fd_open[fd] = false;
-        for (int k = 0; k < PORT_NODES; k++)
-            if (z->contacts[k].identity_bytes && z->contacts[k].fd == (int)fd) z->contacts[k].gone = true;
+        for (int k = 0; k < z->room; k++)
+            if (z->contacts[k] && z->contacts[k]->identity_bytes && z->contacts[k]->fd == (int)fd) z->contacts[k]->gone = true;
     }
 }
 
 /* Our connection to node k. */
 static void watch_dealer(struct zmq_port *z, int k)
 {
-    struct contact *c = &z->contacts[k];
+    struct contact *c = z->contacts[k];
     uint16_t event;
     uint32_t value;
-    while (next_event(c->monitor, &event, &value)) {
+    while (zmq_next_event(c->monitor, &event, &value)) {
         if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
         struct frame *again = copy_of(c->greeting);
@@ -328,19 +248,11 @@ static void watch_dealer(struct zmq_port *z, int k)
     }
 }
 
-static void contact_end(struct zmq_port *z, int node, int linger_ms)
-{
-    struct contact *c = &z->contacts[node];
-    socket_close(&c->dealer, &c->monitor, linger_ms);
-    frame_free(c->greeting);
-    memset(c, 0, sizeof *c);
-}
-
 /* Peers whose connection broke and of whom nothing is left to read. */
 static void report_gone(struct zmq_port *z)
 {
-    for (int k = 0; k < PORT_NODES; k++) {
-        if (!z->contacts[k].gone) continue;
+    for (int k = 0; k < z->room; k++) {
+        if (!z->contacts[k] || !z->contacts[k]->gone) continue;
         contact_end(z, k, 0);
         port_lost(&z->port, k);
     }
@@ -393,9 +305,9 @@ static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
 
 static int known_by_name(const struct zmq_port *z, const struct arrival *a)
 {
-    for (int k = 0; k < PORT_NODES; k++) {
-        const struct contact *c = &z->contacts[k];
-        if (c->identity_bytes && c->identity_bytes == a->identity_bytes && !memcmp(c->identity, a->identity, a->identity_bytes)) return k;
+    for (int k = 0; k < z->room; k++) {
+        const struct contact *c = z->contacts[k];
+        if (c && c->identity_bytes && c->identity_bytes == a->identity_bytes && !memcmp(c->identity, a->identity, a->identity_bytes)) return k;
     }
     return -1;
 }
@@ -425,6 +337,15 @@ static bool greeting_run(struct frame *f, uint64_t *run)
     return true;
 }
 
+static void first_heard(struct contact *c)
+{
+    if (c->heard) return;
+    c->heard = true;
+    c->credit = c->dealer ? c->credit + PORT_WINDOW - 1 : PORT_WINDOW;
+    frame_free(c->greeting);
+    c->greeting = NULL;
+}
+
 /* The first frame on a connection: the node it is from, if it may be that node; else -1. */
 static int introduce(struct zmq_port *z, struct arrival *a)
 {
@@ -432,38 +353,38 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     const struct frame_head *h = &a->frame->head;
     struct err why = {0};
     if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return log_debug("%s", why.text), -1;
-    if (h->from >= PORT_NODES || h->from == p->self || h->type == M_CREDIT) return -1;
+    if (h->from >= p->room || h->from == p->self || h->type == M_CREDIT) return -1;
     uint64_t run = 0;
     bool greets = h->from == 0 && h->type == M_GREET;
     if (greets && !greeting_run(a->frame, &run)) return -1;
     /* What the monitor told before this frame came concerns older connections: libzmq uses their numbers again. */
     watch_router(z);
-    struct contact *c = &z->contacts[h->from];
-    if (zmq_reachable(p, h->from) && !c->gone) {
+    struct contact *c = contact_of(z, h->from);
+    if (c && !c->gone && (c->identity_bytes || h->from == 0)) {
         if (greets && run != z->greeted_run) tell_busy(z, a);
         return -1;
     }
     if (p->self < 0 ? !greets : h->to != p->self) return -1;
     if (port_fits(p, h->from, h) != FITS || (a->fd >= 0 && a->fd < FDS && !z->fd_open[a->fd])) return -1;
+    if (c && c->gone) contact_end(z, h->from, 0);
+    if (contact_made(z, h->from, &c, &why)) return log_warn("%s", why.text), -1;
     if (greets) z->greeted_run = run;
-    contact_end(z, h->from, 0);
-    z->port.peers[h->from].lost = z->port.peers[h->from].untold = false;
+    port_returned(&z->port, h->from);
     memcpy(c->identity, a->identity, a->identity_bytes);
     c->identity_bytes = a->identity_bytes;
     c->fd = a->fd;
-    c->credit = PORT_WINDOW;
-    c->heard = true;
+    first_heard(c);
     return h->from;
 }
 
 static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err *why)
 {
-    struct contact *c = &z->contacts[node];
+    struct contact *c = z->contacts[node];
     uint64_t places = 0;
     for (int i = 0; i < CREDIT_BODY; i++) places |= (uint64_t)frame_body(f)[i] << (8 * i);
     if (places > PORT_WINDOW) {
         char name[32];
-        z->port.peers[node].lost = true;
+        port_shun(&z->port, node);
         return fail(why, E_WIRE, "%s gives back %llu places of a window of %d", node_name(name, node), (unsigned long long)places,
                     PORT_WINDOW);
     }
@@ -475,31 +396,27 @@ static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err
 /* A frame on a connection whose node is known. A CREDIT is used up here. */
 static int settle(struct zmq_port *z, int node, struct arrival *a, struct err *why)
 {
-    struct contact *c = &z->contacts[node];
-    if (!c->heard) {
-        c->heard = true;
-        c->credit += PORT_WINDOW - 1;
-        frame_free(c->greeting);
-        c->greeting = 0;
-    }
+    struct contact *c = z->contacts[node];
+    first_heard(c);
     bool credit = a->n == FRAME_HEAD_BYTES + CREDIT_BODY && !frame_open(a->frame, a->n, CREDIT_BODY, "", 0) &&
                   a->frame->head.type == M_CREDIT;
     if (!credit) return c->owed++, 0;
-    int code = z->port.peers[node].lost ? 0 : take_credit(z, node, a->frame, why);
+    int code = peer_lost(&z->port, node) ? 0 : take_credit(z, node, a->frame, why);
     frame_free(a->frame);
     a->frame = 0;
     return code;
 }
 
-/* Sockets are looked at in turn, so that one busy peer does not keep the others waiting. Turn PORT_NODES is the ROUTER. */
+/* Sockets are looked at in turn, so that one busy peer does not keep the others waiting. The turn after the last node's is
+ * the ROUTER's. */
 static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
 {
-    for (int i = 0; i <= PORT_NODES; i++) {
-        int k = z->turn;
-        void *socket = k < PORT_NODES ? z->contacts[k].dealer : z->router;
-        z->turn = (z->turn + 1) % (PORT_NODES + 1);
+    for (int i = 0; i <= z->room; i++) {
+        int k = z->turn % (z->room + 1);
+        void *socket = k == z->room ? z->router : z->contacts[k] ? z->contacts[k]->dealer : NULL;
+        z->turn = k + 1;
         if (!socket || !receive(z, socket, a)) continue;
-        *node = k < PORT_NODES ? k : known_by_name(z, a);
+        *node = k < z->room ? k : known_by_name(z, a);
         return true;
     }
     return false;
@@ -508,15 +425,16 @@ static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
 /* Sleeps until there is something to look at. */
 static void wait_for_news(struct zmq_port *z, uint64_t until)
 {
-    zmq_pollitem_t items[2 * PORT_NODES + 3];
+    zmq_pollitem_t *items = z->items;
     int n = 0;
     items[n++] = (zmq_pollitem_t){.fd = z->wake_fd, .events = ZMQ_POLLIN};
     if (z->router) items[n++] = (zmq_pollitem_t){.socket = z->router, .events = ZMQ_POLLIN};
     if (z->router) items[n++] = (zmq_pollitem_t){.socket = z->router_monitor, .events = ZMQ_POLLIN};
-    for (int k = 0; k < PORT_NODES; k++) {
-        if (!z->contacts[k].dealer) continue;
-        items[n++] = (zmq_pollitem_t){.socket = z->contacts[k].dealer, .events = ZMQ_POLLIN};
-        items[n++] = (zmq_pollitem_t){.socket = z->contacts[k].monitor, .events = ZMQ_POLLIN};
+    for (int k = 0; k < z->room; k++) {
+        const struct contact *c = z->contacts[k];
+        if (!c || !c->dealer) continue;
+        items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
+        items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
     uint64_t now = clock_ns();
     long ms = until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000);
@@ -532,8 +450,8 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     bool any = false;
     *out = 0;
     watch_router(z);
-    for (int k = 0; k < PORT_NODES; k++)
-        if (z->contacts[k].dealer) watch_dealer(z, k);
+    for (int k = 0; k < z->room; k++)
+        if (z->contacts[k] && z->contacts[k]->dealer) watch_dealer(z, k);
     for (int i = 0; i < STRANGERS && next_arrival(z, &a, from); i++) {
         any = true;
         if (a.frame && *from < 0) *from = introduce(z, &a);
@@ -552,8 +470,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     }
     if (any) return 0; /* credits came: there may be something to push */
     report_gone(z);
-    for (int k = 0; k < PORT_NODES; k++)
-        if (p->peers[k].untold) return 0;
+    if (p->untold) return 0;
     if (!atomic_load(&p->woken)) wait_for_news(z, until);
     return 0;
 }
@@ -569,17 +486,26 @@ static void zmq_wake(struct port *p)
 static int zmq_reach(struct port *p, int node, const char *address, struct err *why)
 {
     struct zmq_port *z = zmq_of(p);
-    if (z->contacts[node].dealer && !strcmp(z->contacts[node].address, address)) return 0;
-    if (z->contacts[node].dealer) contact_end(z, node, 0);
+    const struct contact *c = contact_of(z, node);
+    if (c && c->dealer && !c->gone && !strcmp(c->address, address)) return 0;
+    if (c && (c->dealer || c->gone)) contact_end(z, node, 0);
+    port_returned(p, node);
     return connect_to(z, node, address, why);
+}
+
+static void zmq_part(struct port *p, int node)
+{
+    const struct contact *c = contact_of(zmq_of(p), node);
+    if (c) contact_end(zmq_of(p), node, c->heard && !c->gone ? GOODBYE_MS : 0);
 }
 
 static int zmq_again(struct port *p, struct err *why)
 {
     struct zmq_port *z = zmq_of(p);
     if (!z->router) return fail(why, E_LINK, "only a worker listens again");
-    for (int k = 0; k < PORT_NODES; k++) {
-        struct contact *c = &z->contacts[k];
+    for (int k = 0; k < z->room; k++) {
+        struct contact *c = z->contacts[k];
+        if (!c) continue;
         if (c->identity_bytes && !c->gone && c->owed) send_credit(z, k); /* its window is whole again for the next run */
         contact_end(z, k, c->heard && !c->gone ? GOODBYE_MS : 0);
     }
@@ -593,57 +519,59 @@ static void zmq_close_port(struct port *p)
 {
     struct zmq_port *z = zmq_of(p);
     bool heard = false;
-    for (int k = 0; k < PORT_NODES; k++) {
-        bool there = z->contacts[k].heard && !z->contacts[k].gone && !p->peers[k].lost;
+    for (int k = 0; k < z->room; k++) {
+        const struct contact *c = z->contacts[k];
+        bool there = c && c->heard && !c->gone && !peer_lost(p, k);
         heard |= there;
         contact_end(z, k, there ? GOODBYE_MS : 0);
     }
-    socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
+    zmq_socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
     if (z->context) while (zmq_ctx_term(z->context) && errno == EINTR) continue;
     if (z->wake_fd >= 0) close(z->wake_fd);
-    free(z);
+    free(z->contacts);
+    free(z->items);
+    port_free(p);
 }
 
-static const struct kind over_zmq = {.name = "zmq", .reachable = zmq_reachable, .push = zmq_push, .pull = zmq_pull,
-                                     .wake = zmq_wake, .reach = zmq_reach, .again = zmq_again, .close = zmq_close_port};
+static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_address = true, .reachable = zmq_reachable,
+                                     .push = zmq_push, .pull = zmq_pull, .wake = zmq_wake, .reach = zmq_reach, .part = zmq_part,
+                                     .again = zmq_again, .close = zmq_close_port};
 
-static int port_new(struct zmq_port **out, int self, int nodes, struct err *why)
+static int port_prepare(struct zmq_port *z, int self, int nodes, const struct link_options *options, struct err *why)
+{
+    z->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    TRY(port_init(&z->port, &over_zmq, options, self, nodes, why));
+    if (z->wake_fd < 0) return fail_errno(why, E_INTERNAL, "cannot make an eventfd");
+    TRY(contacts_grow(z, 1, why));
+    return zmq_context_new(&z->context, why);
+}
+
+static int port_new(struct zmq_port **out, int self, int nodes, const struct link_options *options, struct err *why)
 {
     struct zmq_port *z = calloc(1, sizeof *z);
     if (!z) return fail(why, E_MEMORY, "no memory for a port");
-    port_init(&z->port, &over_zmq, self, nodes);
-    z->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    z->context = zmq_ctx_new();
-    if (z->wake_fd < 0 || !z->context) {
-        int code = fail_errno(why, E_INTERNAL, "cannot prepare ZeroMQ");
-        zmq_close_port(&z->port);
-        return code;
-    }
+    int code = port_prepare(z, self, nodes, options, why);
+    if (code) return zmq_close_port(&z->port), code;
     *out = z;
     return 0;
 }
 
-int port_open_listen(struct port **out, const char *address, struct err *why)
+int port_open_listen(struct port **out, const char *address, const struct link_options *options, struct err *why)
 {
     struct zmq_port *z;
-    TRY(check_address(address, why));
-    TRY(port_new(&z, -1, 0, why));
-    int code = socket_new(z, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
-    if (!code) code = bind_address(z, address, why);
+    TRY(zmq_address_check(address, why));
+    TRY(port_new(&z, -1, 0, options, why));
+    int code = zmq_socket_open(z->context, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
+    if (!code) code = zmq_bind_address(z->router, address, why);
     if (code) return zmq_close_port(&z->port), code;
     *out = &z->port;
     return 0;
 }
 
-int port_open_dial(struct port **out, const char *const *addresses, int n, struct err *why)
+int port_open_dial(struct port **out, const struct link_options *options, struct err *why)
 {
     struct zmq_port *z;
-    if (n < 1 || n > WIRE_STAGES) return fail(why, E_USAGE, "%d workers; a run has 1 to %d", n, WIRE_STAGES);
-    TRY(port_new(&z, 0, n + 1, why));
-    for (int k = 1; k <= n; k++) {
-        int code = connect_to(z, k, addresses[k - 1], why);
-        if (code) return zmq_close_port(&z->port), code;
-    }
+    TRY(port_new(&z, 0, 1, options, why));
     *out = &z->port;
     return 0;
 }

@@ -15,7 +15,7 @@ static void walk_greet(struct cursor *c, void *message)
     walk_zeros(c, 4);
     walk_u64(c, &m->run);
     if (c->code) return;
-    if (m->nodes < 2 || m->nodes > WIRE_STAGES + 1) cursor_refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WIRE_STAGES + 1);
+    if (m->nodes < 2 || m->nodes > WORKERS_MOST + 1) cursor_refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WORKERS_MOST + 1);
     else if (m->node < 1 || m->node >= m->nodes) cursor_refuse(c, "node %u of %u is not a worker's number", m->node, m->nodes);
 }
 

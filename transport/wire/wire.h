@@ -10,12 +10,12 @@
 
 #include "base/diary.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "transport/wire/frame.h"
 
 #include <stdbool.h>
 
 #define WIRE_TEXT 256    /* bytes of a name or address, terminator included */
-#define WIRE_STAGES 64   /* workers in a run, at most */
 #define WIRE_SEGMENTS 512 /* of one micro-batch, at most */
 #define WIRE_ROWS 4096   /* of one micro-batch, at most */
 #define WIRE_PARTS 16    /* into which a head is cut by words */

@@ -20,7 +20,7 @@ static int check(const struct see_part *s, const struct assign_vision *a, uint16
     if (v->first >= v->end || v->end > s->config.layers || v->front != (v->first == 0) || part_has_back(*v) != (v->end == s->config.layers))
         return fail(why, E_WIRE, "the assignment says layers %u to %u of the encoder's %u", v->first, v->end, s->config.layers);
     if (a->as != VISION_AS_FILE && a->as != VISION_Q8_0) return fail(why, E_WIRE, "the assignment keeps the encoder's matrices in way %u", a->as);
-    if (!a->in_flight || a->in_flight > WIRE_STAGES + 1) return fail(why, E_WIRE, "the assignment has %u pictures in flight", a->in_flight);
+    if (!a->in_flight || a->in_flight > IN_FLIGHT_MOST) return fail(why, E_WIRE, "the assignment has %u pictures in flight", a->in_flight);
     if (a->next >= nodes || part_has_back(*v) != (a->next == 0))
         return fail(why, E_WIRE, "the assignment sends pictures to node %u of %u", a->next, nodes);
     return 0;

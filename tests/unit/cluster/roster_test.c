@@ -5,6 +5,7 @@
 #include "coordinator/cluster/roster.h"
 #include "tests/support/check.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define MEMBERS 3
@@ -118,6 +119,39 @@ TEST(a_closed_connection_is_one_loss_and_nothing_of_it_is_heard_any_more)
     NEED(empty_write(&f, M_STOP, why));
     NEED(roster_send(s.roster, roster_member(s.roster, 3), &f, why)); /* to nobody: no error, and no second event */
     CHECK(!f && next(&s, &e) == EVENT_NONE);
+    end(&s);
+}
+
+static void *wake_later(void *roster)
+{
+    sleep_ns(50 * 1000000);
+    roster_wake(roster);
+    return NULL;
+}
+
+TEST(a_wake_ends_the_wait_as_an_event_of_its_own)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct err no = {0};
+    pthread_t thread;
+    NEED(begin(&s, why));
+    const uint64_t start = clock_ns();
+    if (pthread_create(&thread, NULL, wake_later, s.roster)) abort();
+    CHECK(!roster_next(s.roster, &e, 5000, &no) && e.kind == EVENT_WOKEN && !e.who, "%d: %s", e.kind, no.text);
+    const double ms = (double)(clock_ns() - start) / 1e6;
+    pthread_join(thread, NULL);
+    CHECK(ms > 40 && ms < 1000, "woke after %.0f ms", ms);
+    CHECK(next(&s, &e) == EVENT_NONE, "a wake is told once");
+    NEED(join(&s, 1, why));
+    roster_wake(s.roster);
+    bool woken = false, joined = false; /* frames do not hide a wake, nor does a wake a frame */
+    for (int i = 0; i < 3; i++) {
+        next(&s, &e);
+        woken |= e.kind == EVENT_WOKEN;
+        joined |= e.kind == EVENT_JOINED;
+    }
+    CHECK(woken && joined);
     end(&s);
 }
 

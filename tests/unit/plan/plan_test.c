@@ -164,8 +164,8 @@ TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
     struct capacity none = usual;
     none.sequences = 0;
     CHECK(plan_solve(&p, &m, o, 1, &none, &no) == E_USAGE);
-    m = invent(small(64), T_Q4_0, T_Q4_0);
-    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 63"), "%s",
+    m = invent(small(MAX_STAGES + 1), T_Q4_0, T_Q4_0);
+    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 80"), "%s",
           no.text);
 }
 

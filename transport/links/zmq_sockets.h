@@ -1,0 +1,27 @@
+/* transport/links/zmq_sockets.h — ZeroMQ sockets as this program wants them, for zmq.c only: how they are made, watched,
+ * bound and closed. Frames and peers are zmq.c's affair. */
+#ifndef TRANSPORT_LINKS_ZMQ_SOCKETS_H
+#define TRANSPORT_LINKS_ZMQ_SOCKETS_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A context for `peers` connections made by us. libzmq ends the process when it runs out of files, so they are counted
+ * before: E_LINK if this process may not open so many. NULL in *context if it fails. */
+int zmq_context_new(void **context, struct err *why);
+int zmq_files_enough(int peers, struct err *why);
+
+/* A socket of this type (ZMQ_ROUTER, ZMQ_DEALER) and the pair that tells what happens to its connections. `address` is for
+ * sentences, and to see whether it is one of IPv6. CURVE keys will be set here, before any bind or connect. */
+int zmq_socket_open(void *context, int type, const char *address, void **out, void **monitor, struct err *why);
+void zmq_socket_close(void **socket, void **monitor, int linger_ms); /* sets both to NULL; NULL is fine */
+
+/* What happened to a connection: ZMQ_EVENT_…, and a number that goes with it. False: nothing new. */
+bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value);
+
+int zmq_address_check(const char *address, struct err *why);
+int zmq_bind_address(void *router, const char *address, struct err *why);
+
+#endif
