@@ -15,7 +15,7 @@ static inline uint32_t dice(uint32_t n)
     return (uint32_t)((seed >> 11) % n);
 }
 
-#define LAYERS_MOST 64
+#define LAYERS_MOST (MAX_STAGES + 1)
 static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
 
 /* A model without a file: shapes from the config, types as asked. */

@@ -218,12 +218,12 @@ TEST(a_head_that_is_small_or_alone_stays_whole)
 TEST(the_most_workers_are_planned_in_no_time)
 {
     struct model_config c = gemma_4b;
-    c.layers = 62;
+    c.layers = MAX_STAGES - 1;
     struct model_shape m = invent(c, T_Q4_0, T_Q6_K);
     struct worker_offer o[MAX_STAGES] = {0};
-    for (int n = 2; n <= MAX_STAGES; n = n < 32 ? n * 2 : n < 60 ? n + 15 : n + 1) {
+    for (int n = 2; n <= MAX_STAGES; n = n < 32 ? n * 2 : n < 77 ? n + 15 : n + 1) {
         struct plan p;
-        for (int i = 0; i < n; i++) o[i].speed = 1 + i % 3, o[i].memory = 3ull << 30;
+        for (int i = 0; i < n; i++) o[i].speed = 1 + i % 3, o[i].memory = 4ull << 30;
         const clock_t begun = clock();
         NEED(plan_solve(&p, &m, o, n, &usual, why));
         const double seconds = (double)(clock() - begun) / CLOCKS_PER_SEC;
