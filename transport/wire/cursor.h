@@ -60,4 +60,16 @@ typedef void walker(struct cursor *c, void *message);
 int message_write(struct frame **out, enum message type, walker *walk, const void *message, struct err *why);
 int message_read(struct frame *f, enum message type, walker *walk, void *message, struct err *why);
 
+/* name_write and name_read of a struct name that walk_name walks. constness: const, or nothing where writing sets a pointer
+ * into the frame. */
+#define WALKED(name, type, constness)                                                                                  \
+    int name##_write(struct frame **out, constness struct name *m, struct err *why)                                    \
+    {                                                                                                                  \
+        return message_write(out, type, walk_##name, m, why);                                                          \
+    }                                                                                                                  \
+    int name##_read(struct name *m, struct frame *f, struct err *why)                                                  \
+    {                                                                                                                  \
+        return message_read(f, type, walk_##name, m, why);                                                             \
+    }
+
 #endif

@@ -1,0 +1,69 @@
+/* transport/wire/watch.c — what the coordinator asks to know of a worker: PING, REPORT, DIARY. See wire.h. */
+#include "transport/wire/wire.h"
+
+#include "transport/wire/cursor.h"
+
+static void walk_ping(struct cursor *c, void *message)
+{
+    struct ping *m = message;
+    walk_u64(c, &m->at_ns);
+    walk_u64(c, &m->batch);
+    walk_u32(c, &m->queue);
+}
+
+static void walk_report(struct cursor *c, void *message)
+{
+    struct report *m = message;
+    walk_u64(c, &m->busy_ns);
+    walk_u64(c, &m->wait_ns);
+    walk_u64(c, &m->send_ns);
+    walk_u64(c, &m->batches);
+    walk_u64(c, &m->rows);
+    walk_u64(c, &m->peak_resident);
+    walk_u64(c, &m->frames_in);
+    walk_u64(c, &m->frames_out);
+    walk_u64(c, &m->bytes_in);
+    walk_u64(c, &m->bytes_out);
+    walk_u64(c, &m->pictures);
+    walk_u64(c, &m->see_ns);
+}
+
+static void walk_diary_ask(struct cursor *c, void *message)
+{
+    struct diary_ask *m = message;
+    walk_u64(c, &m->from);
+}
+
+static void walk_diary_part(struct cursor *c, void *message)
+{
+    struct diary_part *m = message;
+    walk_u64(c, &m->now_ns);
+    walk_u64(c, &m->first);
+    walk_u64(c, &m->written);
+    walk_count(c, &m->n, WIRE_SPANS, 32, "intervals");
+    walk_zeros(c, 4);
+    for (uint32_t i = 0; !c->code && i < m->n; i++) {
+        struct diary_span *s = &m->spans[i];
+        walk_u64(c, &s->begin_ns);
+        walk_u64(c, &s->end_ns);
+        walk_u64(c, &s->number);
+        walk_u32(c, &s->amount);
+        walk_u32(c, &s->what);
+        if (!c->code && c->direction == CURSOR_READ && (s->end_ns < s->begin_ns || s->what > DIARY_SCORES))
+            cursor_refuse(c, "interval %u is of kind %u and ends %s it begins", i, s->what, s->end_ns < s->begin_ns ? "before" : "after");
+    }
+}
+
+WALKED(report, M_REPORT, const)
+WALKED(diary_ask, M_DIARY_ASK, const)
+WALKED(diary_part, M_DIARY, const)
+
+int ping_write(struct frame **out, enum message type, const struct ping *m, struct err *why)
+{
+    return message_write(out, type, walk_ping, m, why);
+}
+
+int ping_read(struct ping *m, struct frame *f, struct err *why)
+{
+    return message_read(f, f->head.type == M_PONG ? M_PONG : M_PING, walk_ping, m, why);
+}

@@ -1,0 +1,175 @@
+/* transport/wire/work.c — rows of text on their way, and what becomes of them: WORK, SCORE, SCORED, RESULT, LOGITS. See wire.h. */
+#include "transport/wire/wire.h"
+
+#include "transport/wire/cursor.h"
+
+static void walk_sampling(struct cursor *c, struct sampling *m)
+{
+    walk_f32(c, &m->temperature);
+    walk_u32(c, &m->top_k);
+    walk_f32(c, &m->top_p);
+    walk_f32(c, &m->min_p);
+    walk_f32(c, &m->repeat_penalty);
+    walk_u32(c, &m->repeat_last);
+    walk_u64(c, &m->seed);
+}
+
+#define WORK_FIXED_BYTES 24
+#define SEGMENT_BYTES 64
+#define ROW_BYTES 8
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_TOKEN | SEG_WANT_LOGITS | SEG_WANT_HASH)
+
+static void walk_segment(struct cursor *c, struct segment *m)
+{
+    walk_u32(c, &m->slot);
+    walk_u32(c, &m->position);
+    walk_u32(c, &m->rows);
+    walk_u32(c, &m->flags);
+    walk_u64(c, &m->request);
+    walk_u64(c, &m->history);
+    walk_sampling(c, &m->sampling);
+}
+
+/* The rows of one segment: `rows` is the first of them. */
+static void check_segment(struct cursor *c, const struct segment *s, const struct row *rows)
+{
+    uint64_t end = (uint64_t)s->position + s->rows;
+    if (end > UINT32_MAX) cursor_refuse(c, "positions from %u on for %u rows are over all bounds", s->position, s->rows);
+    if (s->flags & ~(uint32_t)SEGMENT_FLAGS) cursor_refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
+    if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
+    for (uint32_t i = 0; i < s->rows && !c->code; i++)
+        if (rows[i].sees < s->position + i || rows[i].sees >= end)
+            cursor_refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
+                   s->slot, rows[i].sees, s->position, (unsigned long long)end - 1);
+}
+
+static void check_segments(struct cursor *c, const struct work *m)
+{
+    uint64_t rows = 0;
+    for (uint32_t s = 0; s < m->n_segments && !c->code; s++) {
+        if (m->segments[s].rows < 1) cursor_refuse(c, "segment %u has no rows", s);
+        else if (m->segments[s].rows > m->n_rows - rows) cursor_refuse(c, "its segments have more than its %u rows", m->n_rows);
+        else check_segment(c, &m->segments[s], m->rows + rows);
+        rows += m->segments[s].rows;
+    }
+    if (!c->code && rows != m->n_rows) cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
+}
+
+static uint64_t dtype_bytes(uint8_t dtype)
+{
+    return dtype == WIRE_F32 ? 4 : dtype == WIRE_BF16 ? 2 : 0;
+}
+
+static void walk_work(struct cursor *c, void *message)
+{
+    struct work *m = message;
+    walk_u64(c, &m->batch);
+    walk_count(c, &m->n_segments, WIRE_SEGMENTS, SEGMENT_BYTES, "segments");
+    walk_count(c, &m->n_rows, WIRE_ROWS, ROW_BYTES, "rows");
+    walk_u32(c, &m->cols);
+    walk_u8(c, &m->dtype);
+    walk_zeros(c, 3);
+    if (!c->code && !m->n_segments) cursor_refuse(c, "no segments");
+    if (!c->code && !dtype_bytes(m->dtype)) cursor_refuse(c, "activations of unknown type %u", m->dtype);
+    for (uint32_t i = 0; i < m->n_segments && !c->code; i++) walk_segment(c, &m->segments[i]);
+    for (uint32_t i = 0; i < m->n_rows && !c->code; i++) {
+        walk_u32(c, &m->rows[i].id);
+        walk_u32(c, &m->rows[i].sees);
+    }
+    if (!c->code) check_segments(c, m);
+    walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
+}
+
+static void walk_score(struct cursor *c, void *message)
+{
+    const struct work *m = message;
+    walk_work(c, message);
+    for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
+        const struct segment *g = &m->segments[i];
+        if (g->rows != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH) != SEG_WANT_TOKEN)
+            cursor_refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
+        else if (!sampling_of_few(&g->sampling))
+            cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
+                   WIRE_CANDIDATES);
+    }
+}
+
+uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype)
+{
+    return WORK_FIXED_BYTES + (uint64_t)segments * SEGMENT_BYTES +
+           (uint64_t)rows * (ROW_BYTES + (uint64_t)cols * dtype_bytes((uint8_t)dtype));
+}
+
+static void walk_result(struct cursor *c, void *message)
+{
+    struct result *m = message;
+    walk_u64(c, &m->batch);
+    walk_count(c, &m->n_tokens, WIRE_SEGMENTS, 24, "tokens");
+    walk_zeros(c, 4);
+    for (uint32_t i = 0; i < m->n_tokens && !c->code; i++) {
+        struct token *t = &m->tokens[i];
+        walk_u32(c, &t->slot);
+        walk_u32(c, &t->position);
+        walk_u32(c, &t->id);
+        walk_f32(c, &t->logprob);
+        walk_u64(c, &t->hash);
+    }
+}
+
+static void walk_logits(struct cursor *c, void *message)
+{
+    struct logits *m = message;
+    walk_u64(c, &m->batch);
+    walk_u32(c, &m->slot);
+    walk_u32(c, &m->position);
+    walk_u64(c, &m->hash);
+    walk_count(c, &m->n, FRAME_BODY_MOST / 4, 4, "scores");
+    walk_zeros(c, 4);
+    walk_room(c, &m->scores, (uint64_t)m->n * 4);
+}
+
+static void walk_candidates(struct cursor *c, struct scored *m)
+{
+    walk_count(c, &m->n_candidates, WIRE_CANDIDATES, 12, "candidates");
+    for (uint32_t i = 0; i < m->n_candidates && !c->code; i++) {
+        struct candidate *k = &m->candidates[i];
+        walk_u32(c, &k->id);
+        walk_f32(c, &k->score);
+        walk_f32(c, &k->raw);
+        if (i && !c->code && !candidate_better(k - 1, k))
+            cursor_refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
+    }
+}
+
+static void walk_scored(struct cursor *c, void *message)
+{
+    struct scored *m = message;
+    walk_u64(c, &m->batch);
+    walk_u32(c, &m->slot);
+    walk_u32(c, &m->position);
+    walk_u32(c, &m->part);
+    walk_count(c, &m->n_parts, WIRE_PARTS, 16, "parts of the head");
+    if (!c->code && (!m->n_parts || m->part > WIRE_PARTS - m->n_parts))
+        cursor_refuse(c, "%u parts of the head from %u on; there are %d", m->n_parts, m->part, WIRE_PARTS);
+    for (uint32_t i = 0; i < m->n_parts && !c->code; i++) {
+        walk_f32(c, &m->parts[i].best);
+        walk_f32(c, &m->parts[i].sum);
+        walk_u64(c, &m->parts[i].hash);
+    }
+    walk_candidates(c, m);
+}
+
+WALKED(work, M_WORK, )
+WALKED(scored, M_SCORED, const)
+WALKED(result, M_RESULT, const)
+WALKED(logits, M_LOGITS, )
+
+int score_write(struct frame **out, struct work *m, struct err *why)
+{
+    return message_write(out, M_SCORE, walk_score, m, why);
+}
+
+int score_read(struct work *m, struct frame *f, struct err *why)
+{
+    return message_read(f, M_SCORE, walk_score, m, why);
+}
