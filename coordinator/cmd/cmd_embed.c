@@ -10,15 +10,13 @@ static int look(struct pipeline *p, struct server *s, struct album *a, const cha
 {
     struct picture_span span = {.n = vision_tokens(&p->encoder->config)};
     struct request r = {.spans = {.span = &span, .n = 1}};
-    struct output_file f;
+    struct whole_file *f = NULL;
     TRY(album_bind(a, serve_pictures(s), 0, &r, 0, why));
     int code = serve_look(s, why);
-    size_t floats = span.n * p->encoder->config.hidden;
-    if (!code && !(code = output_file_open(&f, out, why))) {
-        if (fwrite(pictures_rows(serve_pictures(s), (uint32_t)span.picture), sizeof(float), floats, f.to) != floats)
-            code = fail_errno(why, E_FILE, "cannot write %s", out);
-        code = output_file_close(&f, code, why);
-    }
+    const size_t bytes = (size_t)span.n * p->encoder->config.hidden * sizeof(float);
+    if (!code) code = whole_file_open(&f, out, why);
+    if (!code) code = whole_file_write(f, pictures_rows(serve_pictures(s), (uint32_t)span.picture), bytes, why);
+    code = whole_file_close(&f, code, why);
     pictures_release(serve_pictures(s), (uint32_t)span.picture);
     return code;
 }

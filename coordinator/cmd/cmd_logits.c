@@ -65,8 +65,7 @@ static int write_row(struct request *r, uint32_t position, const uint8_t *scores
 {
     (void)r;
     (void)position;
-    if (fwrite(scores, sizeof(float), n, user) == n) return 0;
-    return fail_errno(why, E_FILE, "cannot write the scores");
+    return whole_file_write(user, scores, n * sizeof(float), why);
 }
 
 static int serve(struct pipeline *p, struct server *s, struct request *r, struct album *a, const struct options *o, struct err *why)
@@ -99,10 +98,10 @@ static int compute(struct pipeline *p, struct request *r, struct album *a, const
 
 static int compute_to_file(struct pipeline *p, struct request *r, struct album *a, const struct options *o, struct err *why)
 {
-    struct output_file f;
-    TRY(output_file_open(&f, o->out, why));
-    r->user = f.to;
-    return output_file_close(&f, compute(p, r, a, o, why), why);
+    struct whole_file *f;
+    TRY(whole_file_open(&f, o->out, why));
+    r->user = f;
+    return whole_file_close(&f, compute(p, r, a, o, why), why);
 }
 
 int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)

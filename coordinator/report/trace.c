@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 struct trace {
-    struct output_file file;
+    struct whole_file *file;
+    FILE *to; /* its stream */
     const char *path;
     uint64_t zero_ns;
 };
@@ -22,15 +23,16 @@ int trace_open(struct trace **out, const char *path, struct err *why)
     struct trace *t = calloc(1, sizeof *t);
     *out = NULL;
     if (!t) return fail(why, E_MEMORY, "no memory for a trace");
-    int code = output_file_open(&t->file, path, why);
+    int code = whole_file_open(&t->file, path, why);
     if (code) {
         free(t);
         return code;
     }
     t->path = path;
+    t->to = whole_file_stream(t->file);
     t->zero_ns = clock_ns();
-    fprintf(t->file.to, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
-                        "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 0, \"args\": {\"name\": \"coordinator\"}}");
+    fprintf(t->to, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
+                   "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 0, \"args\": {\"name\": \"coordinator\"}}");
     *out = t;
     return 0;
 }
@@ -38,10 +40,9 @@ int trace_open(struct trace **out, const char *path, struct err *why)
 void trace_abandon(struct trace **pt)
 {
     struct trace *t = *pt;
-    struct err ignored;
     *pt = NULL;
     if (!t) return;
-    output_file_close(&t->file, E_INTERRUPTED, &ignored);
+    whole_file_close(&t->file, E_INTERRUPTED, NULL);
     free(t);
 }
 
@@ -55,10 +56,10 @@ static double microseconds(const struct trace *t, uint64_t ns)
 /* Leaves the event open for its arguments; close it with "}}". */
 static FILE *event(struct trace *t, const char *phase, const char *kind, uint64_t id)
 {
-    fprintf(t->file.to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
+    fprintf(t->to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
                         ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
             phase, kind, kind, id, id, microseconds(t, clock_ns()));
-    return t->file.to;
+    return t->to;
 }
 
 void trace_request_begins(struct trace *t, const struct request *r)
@@ -120,9 +121,9 @@ void trace_batch_back(struct trace *t, uint64_t id)
 
 static void write_worker(struct trace *t, const struct pipeline *p, int worker)
 {
-    fprintf(t->file.to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", worker + 1);
-    json_print_text(t->file.to, p->crew[worker]->name);
-    fprintf(t->file.to, "}}");
+    fprintf(t->to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", worker + 1);
+    json_print_text(t->to, p->crew[worker]->name);
+    fprintf(t->to, "}}");
 }
 
 static void write_moment(struct trace *t, const struct moment *m)
@@ -130,7 +131,7 @@ static void write_moment(struct trace *t, const struct moment *m)
     const struct diary_span *s = &m->span;
     const bool picture = s->what == DIARY_PICTURE;
     const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
-    fprintf(t->file.to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
+    fprintf(t->to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
                         "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
             kind, name, s->number, m->worker + 1, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
             picture ? "layers" : "rows", s->amount);
@@ -144,12 +145,11 @@ int trace_finish(struct pipeline *p, struct err *why)
     TRY(timeline_fetch(&line, p, why));
     for (int i = 0; i < p->workers; i++) write_worker(t, p, i);
     for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
-    fprintf(t->file.to, "\n]}\n");
+    fprintf(t->to, "\n]}\n");
     if (line.forgotten)
         log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
     timeline_free(&line);
-    bool bad = ferror(t->file.to);
-    int code = output_file_close(&t->file, bad ? fail(why, E_FILE, "cannot write %s", t->path) : 0, why);
+    int code = whole_file_close(&t->file, 0, why);
     free(t);
     p->trace = NULL;
     return code;

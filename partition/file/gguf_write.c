@@ -2,37 +2,25 @@
  *
  * Padding is written here and nowhere else: after the descriptions, and after every tensor, up to the next 32 bytes.
  *
- * Where the file system can (O_TMPFILE), the file has no name until it is complete, so that even a process killed in
- * the middle leaves nothing behind; elsewhere it grows as PATH.partial, removed by gguf_out_close. Room for all of it
- * is taken before the first byte: a full disk is told at once, not after an hour. Written bytes are sent on to the disk
- * every few megabytes, so the fsync at the end has little left to wait for. */
-#define _GNU_SOURCE
+ * That the file has its name only when it is whole is the work of base/whole_file.h. Room for all of it is taken before
+ * the first byte: a full disk is told at once, not after an hour. */
 #include "partition/file/gguf_write.h"
 
 #include "base/checked.h"
 #include "base/half.h"
-#include "base/log.h"
+#include "base/whole_file.h"
 #include "partition/format/blocks.h"
 #include "partition/file/gguf.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #define ALIGNMENT 32
-#define SEND_ON (16u << 20)
 
 struct gguf_out {
-    char *path, *partial;
-    int fd;
-    bool nameless; /* no name yet: nothing to remove */
-    bool finished;
-    uint64_t written, sent; /* bytes of the file; of them on the way to the disk */
+    char *path;
+    struct whole_file *file; /* NULL once it has its name */
     struct bytes keys, tensors;
     uint64_t n_keys, n_tensors;
     uint64_t *sizes; /* of the tensors, in order */
@@ -82,8 +70,7 @@ void bytes_free(struct bytes *b)
 
 /* ---- open and close ---- */
 
-/* What the name stands for now must be a file or nothing: a device or a folder would be replaced, or fail at the
- * end. */
+/* A device could take the bytes, but whoever names one for a model has made a mistake. */
 static int check_target(const char *path, struct err *why)
 {
     struct stat st;
@@ -93,47 +80,21 @@ static int check_target(const char *path, struct err *why)
     return 0;
 }
 
-/* In the folder of the path, without a name; -1 if that cannot be had here. */
-static int open_nameless(const char *path)
-{
-    char *folder = strdup(path), link[40];
-    if (!folder) return -1;
-    char *slash = strrchr(folder, '/');
-    if (slash) slash[slash == folder] = 0;
-    int fd = open(slash ? folder : ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-    free(folder);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    if (fd < 0 || !access(link, F_OK)) return fd;
-    close(fd); /* it could never be given a name */
-    return -1;
-}
-
-static int open_file(struct gguf_out *o, struct err *why)
-{
-    TRY(check_target(o->path, why));
-    o->fd = open_nameless(o->path);
-    o->nameless = o->fd >= 0;
-    if (o->nameless) return 0;
-    o->fd = open(o->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return o->fd < 0 ? fail_errno(why, E_FILE, "cannot write %s", o->partial) : 0;
-}
-
 int gguf_out_open(struct gguf_out **out, const char *path, struct err *why)
 {
     *out = NULL;
+    TRY(check_target(path, why));
     struct gguf_out *o = calloc(1, sizeof *o);
-    if (!o) return fail(why, E_MEMORY, "no memory to write %s", path);
-    o->fd = -1;
-    size_t size = strlen(path) + sizeof ".partial";
-    o->path = strdup(path);
-    o->partial = malloc(size);
-    int rc = 0;
-    if (o->path && o->partial) snprintf(o->partial, size, "%s.partial", path);
-    else rc = fail(why, E_MEMORY, "no memory to write %s", path);
-    if (!rc) rc = open_file(o, why);
-    if (rc) gguf_out_close(&o);
+    char *copy = strdup(path);
+    int code = o && copy ? whole_file_open(&o->file, path, why) : fail(why, E_MEMORY, "no memory to write %s", path);
+    if (code) {
+        free(copy);
+        free(o);
+        return code;
+    }
+    o->path = copy;
     *out = o;
-    return rc;
+    return 0;
 }
 
 void gguf_out_close(struct gguf_out **out)
@@ -141,14 +102,10 @@ void gguf_out_close(struct gguf_out **out)
     struct gguf_out *o = *out;
     *out = NULL;
     if (!o) return;
-    if (o->fd >= 0) {
-        close(o->fd);
-        if (!o->finished && !o->nameless) unlink(o->partial);
-    }
+    whole_file_close(&o->file, E_FILE, NULL); /* not finished: removed */
     bytes_free(&o->keys);
     bytes_free(&o->tensors);
     free(o->sizes);
-    free(o->partial);
     free(o->path);
     free(o);
 }
@@ -250,38 +207,10 @@ void gguf_put_tensor(struct gguf_out *o, const char *name, uint32_t type, uint32
 
 /* ---- writing ---- */
 
-static int write_all(struct gguf_out *o, const void *from, size_t n, struct err *why)
-{
-    const uint8_t *p = from;
-    while (n) {
-        ssize_t wrote = write(o->fd, p, n);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return fail_errno(why, E_FILE, "cannot write %s", o->path);
-        p += wrote;
-        n -= (size_t)wrote;
-        o->written += (uint64_t)wrote;
-    }
-    if (o->written - o->sent < SEND_ON) return 0;
-    sync_file_range(o->fd, (off_t)o->sent, (off_t)(o->written - o->sent), SYNC_FILE_RANGE_WRITE); /* only a hint */
-    o->sent = o->written;
-    return 0;
-}
-
-/* Where room cannot be taken ahead, the first write that fails will tell. */
-static int take_room(struct gguf_out *o, uint64_t bytes, struct err *why)
-{
-    if (!fallocate(o->fd, 0, 0, (off_t)bytes) || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG)) return 0;
-    struct statvfs v;
-    char want[24], left[24];
-    if (errno != ENOSPC || fstatvfs(o->fd, &v)) return fail_errno(why, E_FILE, "cannot write %s", o->path);
-    return fail(why, E_FILE, "cannot write %s: it takes %s and the disk has %s left", o->path, show_bytes(want, bytes),
-                show_bytes(left, (uint64_t)v.f_bavail * v.f_frsize));
-}
-
 static int write_padding(struct gguf_out *o, uint64_t after, struct err *why)
 {
     static const uint8_t zeros[ALIGNMENT];
-    return write_all(o, zeros, (size_t)(-after % ALIGNMENT), why);
+    return whole_file_write(o->file, zeros, (size_t)(-after % ALIGNMENT), why);
 }
 
 int gguf_out_begin(struct gguf_out *o, struct err *why)
@@ -291,17 +220,17 @@ int gguf_out_begin(struct gguf_out *o, struct err *why)
     bytes_put_le(&head, 3, 4);
     bytes_put_le(&head, o->n_tensors, 8);
     bytes_put_le(&head, o->n_keys, 8);
-    int rc = 0;
+    int code = 0;
     if (head.failed || o->keys.failed || o->tensors.failed)
-        rc = fail(why, E_MEMORY, "no memory for the metadata of %s", o->path);
+        code = fail(why, E_MEMORY, "no memory for the metadata of %s", o->path);
     uint64_t described = round_up(head.n + o->keys.n + o->tensors.n, ALIGNMENT);
-    if (!rc) rc = take_room(o, described + o->offset, why);
-    if (!rc) rc = write_all(o, head.data, head.n, why);
-    if (!rc) rc = write_all(o, o->keys.data, o->keys.n, why);
-    if (!rc) rc = write_all(o, o->tensors.data, o->tensors.n, why);
-    if (!rc) rc = write_padding(o, head.n + o->keys.n + o->tensors.n, why);
+    if (!code) code = whole_file_reserve(o->file, described + o->offset, why);
+    if (!code) code = whole_file_write(o->file, head.data, head.n, why);
+    if (!code) code = whole_file_write(o->file, o->keys.data, o->keys.n, why);
+    if (!code) code = whole_file_write(o->file, o->tensors.data, o->tensors.n, why);
+    if (!code) code = write_padding(o, head.n + o->keys.n + o->tensors.n, why);
     bytes_free(&head);
-    return rc;
+    return code;
 }
 
 uint64_t gguf_out_total(const struct gguf_out *o)
@@ -313,7 +242,7 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
 {
     if (o->current >= o->n_tensors || n > o->sizes[o->current] - o->done)
         return fail(why, E_INTERNAL, "more data than %s has room for", o->path);
-    TRY(write_all(o, from, n, why));
+    TRY(whole_file_write(o->file, from, n, why));
     o->done += n;
     if (o->done < o->sizes[o->current]) return 0;
     TRY(write_padding(o, o->done, why));
@@ -322,29 +251,10 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
     return 0;
 }
 
-/* A name can be given only where none is, so the file gets the intermediate one before it takes the place of
- * another. */
-static int give_name(struct gguf_out *o, struct err *why)
-{
-    char from[40];
-    snprintf(from, sizeof from, "/proc/self/fd/%d", o->fd);
-    if (o->nameless) {
-        unlink(o->partial);
-        if (linkat(AT_FDCWD, from, AT_FDCWD, o->partial, AT_SYMLINK_FOLLOW))
-            return fail_errno(why, E_FILE, "cannot name %s", o->partial);
-        o->nameless = false;
-    }
-    if (rename(o->partial, o->path)) return fail_errno(why, E_FILE, "cannot name %s", o->path);
-    return 0;
-}
-
 int gguf_out_finish(struct gguf_out *o, struct err *why)
 {
     if (o->current != o->n_tensors)
         return fail(why, E_INTERNAL, "%s has data for %llu of %llu tensors", o->path, (unsigned long long)o->current,
                     (unsigned long long)o->n_tensors);
-    if (fsync(o->fd)) return fail_errno(why, E_FILE, "cannot write %s", o->path);
-    TRY(give_name(o, why));
-    o->finished = true;
-    return 0;
+    return whole_file_close(&o->file, 0, why);
 }

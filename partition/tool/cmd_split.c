@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/json.h"
 #include "base/mapped.h"
+#include "base/whole_file.h"
 #include "partition/plan/plan_json.h"
 #include "partition/file/shard_file.h"
 
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PIECE (1u << 20)
 
@@ -73,19 +73,19 @@ static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, str
     struct mapped m;
     uint8_t *piece = malloc(PIECE);
     struct hash_stream *h = hash_stream_open();
-    int rc = piece && h ? mapped_open(&m, path, UINT64_MAX, why) : fail(why, E_MEMORY, "no memory to hash %s", path);
-    bool opened = !rc;
-    for (uint64_t at = 0; !rc && at < m.bytes; at += PIECE) {
+    int code = piece && h ? mapped_open(&m, path, UINT64_MAX, why) : fail(why, E_MEMORY, "no memory to hash %s", path);
+    bool opened = !code;
+    for (uint64_t at = 0; !code && at < m.bytes; at += PIECE) {
         size_t n = m.bytes - at < PIECE ? (size_t)(m.bytes - at) : PIECE;
-        rc = mapped_read(&m, at, piece, n, why);
-        if (!rc) hash_stream_add(h, piece, n);
+        code = mapped_read(&m, at, piece, n, why);
+        if (!code) hash_stream_add(h, piece, n);
     }
     if (opened) *bytes = m.bytes, mapped_close(&m);
     struct hash128 all = {0, 0};
     if (h) all = hash_stream_close(&h);
     *out = all;
     free(piece);
-    return rc;
+    return code;
 }
 
 static int write_shards(struct split *s, struct err *why)
@@ -94,13 +94,13 @@ static int write_shards(struct split *s, struct err *why)
     for (int i = 0; i < s->plan.stages; i++) {
         char *path = path_in(s->folder, s->file[i]);
         if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
-        int rc = shard_write(s->model, s->plan.share[i], path, why);
-        if (!rc) rc = hash_file(path, &s->bytes[i], &s->hash[i], why);
-        if (!rc)
+        int code = shard_write(s->model, s->plan.share[i], path, why);
+        if (!code) code = hash_file(path, &s->bytes[i], &s->hash[i], why);
+        if (!code)
             log_info("%s: %s, %s%s%s", path, show_part(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
                      *s->plan.worker[i] ? ", for " : "", s->plan.worker[i]);
         free(path);
-        TRY(rc);
+        TRY(code);
     }
     return 0;
 }
@@ -126,23 +126,14 @@ static void print_manifest(FILE *to, const struct split *s)
 
 static int write_manifest(const struct split *s, struct err *why)
 {
-    char *path = path_in(s->folder, "manifest.json"), *partial = path_in(s->folder, "manifest.json.partial");
-    FILE *f = path && partial ? fopen(partial, "w") : NULL;
-    int rc = !path || !partial ? fail(why, E_MEMORY, "no memory to name the manifest")
-             : f               ? 0
-                               : fail_errno(why, E_FILE, "cannot write %s", partial);
-    if (f) {
-        print_manifest(f, s);
-        bool bad = fflush(f) || fsync(fileno(f));
-        bad |= fclose(f) != 0;
-        if (bad || rename(partial, path)) {
-            rc = fail_errno(why, E_FILE, "cannot write %s", path);
-            unlink(partial);
-        }
-    }
+    struct whole_file *f = NULL;
+    char *path = path_in(s->folder, "manifest.json");
+    if (!path) return fail(why, E_MEMORY, "no memory to name the manifest");
+    int code = whole_file_open(&f, path, why);
+    if (!code) print_manifest(whole_file_stream(f), s);
+    code = whole_file_close(&f, code, why);
     free(path);
-    free(partial);
-    return rc;
+    return code;
 }
 
 static int split(struct split *s, struct err *why)
@@ -186,9 +177,9 @@ int cmd_split(struct words *w, struct err *why)
 {
     struct split *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory to begin with");
-    int rc = read_words(w, s, why);
-    if (!rc) rc = split(s, why);
+    int code = read_words(w, s, why);
+    if (!code) code = split(s, why);
     model_close(&s->model);
     free(s);
-    return rc;
+    return code;
 }
