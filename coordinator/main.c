@@ -9,6 +9,7 @@
 #include "coordinator/cmd/wish.h"
 #include "worker/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -41,12 +42,19 @@ static void choose_seed(struct options *o)
     if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
 }
 
+static void name_the_log(int node)
+{
+    char name[32];
+    snprintf(name, sizeof name, "worker %d", node);
+    log_open(name, log_level());
+}
+
 /* Ranks of one machine share its cores and take them one after the other. Where mpirun bound each to cores of its own there are
  * no more than these, and counting goes round. */
 static struct worker_options options_of_rank(const struct options *o, struct mpi_mates mates)
 {
     const int share = cores_allowed() / mates.workers;
-    struct worker_options w = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights};
+    struct worker_options w = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights, .named = name_the_log};
     struct cores all;
     if (!o->pin) return w;
     cores_for(&all, mates.workers * w.threads);
@@ -56,8 +64,11 @@ static struct worker_options options_of_rank(const struct options *o, struct mpi
 
 static int work_as_rank(struct port **port, const struct options *o, struct err *why)
 {
-    const struct worker_options w = options_of_rank(o, port_mpi_mates(*port));
-    int code = worker_serve(*port, &w, why);
+    const struct worker_options how = options_of_rank(o, port_mpi_mates(*port));
+    struct worker *w = NULL;
+    int code = worker_open(&w, &how, why);
+    if (!code) code = worker_serve(w, *port, why);
+    worker_close(&w);
     struct err ignored;
     port_flush(*port, 1000, &ignored);
     port_close(port);

@@ -3,7 +3,7 @@
  *   port thread      in-trays     compute thread      out-tray     port thread
  *   port_recv  --->  [SCORE…] --> stage_score    -->  [frames…] --> port_send
  *              --->  [WORK…]  --> stage_run
- *              --->  [SEE…]   --> see_step
+ *              --->  [SEE…]   --> encoder_step
  *
  * Where the head is divided, the last stage sends the rows that want a token home, for the others that have a part of it,
  * and goes on with its own part at once. Rows to be scored come first everywhere: they are the older ones.
@@ -14,6 +14,8 @@
  * rows of scores when they are asked for; the compute thread waits while it is full, so a slow reader slows the stage and
  * does not fill the memory. */
 #include "worker/loop.h"
+
+#include "worker/run.h"
 
 #include "base/clock.h"
 #include "base/cores.h"
@@ -111,10 +113,10 @@ static int send_scores(void *user, uint32_t slot, uint32_t position, const float
 static int compute_picture(struct loop *l, struct frame *f, struct err *why)
 {
     struct frame *out = 0;
-    if (f) TRY(see_begin(l->setup->see, f, why));
-    TRY(see_step(l->setup->see, &out, why));
+    if (f) TRY(encoder_begin(l->setup->encoder, f, why));
+    TRY(encoder_step(l->setup->encoder, &out, why));
     l->computed_ns = clock_ns();
-    return out ? hand_over(l, out, l->setup->see->next, why) : 0;
+    return out ? hand_over(l, out, l->setup->encoder->next, why) : 0;
 }
 
 static int send_scored(void *user, const struct scored *row, struct err *why)
@@ -135,7 +137,7 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
         memcpy(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
     memcpy(l->score.activations, own, l->score.n_rows * hidden * sizeof *own);
     TRY(hand_over(l, f, 0, why));
-    return part_has_head(l->setup->share) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
+    return part_has_head(l->setup->part) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
 }
 
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
@@ -158,7 +160,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     if (!code && l->work.dtype != WIRE_F32)
         code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
                     (unsigned long long)l->work.batch, l->work.dtype);
-    const bool answers = s->next == 0 && part_has_whole_head(s->share);
+    const bool answers = s->next == 0 && part_has_whole_head(s->part);
     l->result = (struct result){.batch = l->work.batch};
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
@@ -179,7 +181,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
 
 static bool picture_waits(const struct loop *l)
 {
-    return l->pictures_in.n || (l->setup->see && see_busy(l->setup->see));
+    return l->pictures_in.n || (l->setup->encoder && encoder_busy(l->setup->encoder));
 }
 
 /* Under the lock. Handing over is no computing: the next stage may be at it already. */
@@ -199,9 +201,9 @@ static void account(struct loop *l, enum diary_what what, bool begun, uint64_t s
         diary_add(&l->diary, (struct diary_span){start, end, l->work.batch, l->work.n_rows, DIARY_ROWS});
         return;
     }
-    struct diary_span layer = {start, end, l->setup->see->picture, 1, DIARY_PICTURE};
+    struct diary_span layer = {start, end, l->setup->encoder->picture, 1, DIARY_PICTURE};
     l->see_ns += end - start;
-    l->pictures += !see_busy(l->setup->see);
+    l->pictures += !encoder_busy(l->setup->encoder);
     if (begun) diary_add(&l->diary, layer);
     else diary_go_on(&l->diary, layer);
 }
@@ -238,7 +240,7 @@ static void *compute_thread(void *user)
         while (!something_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
         if (l->stopping) break;
         const enum diary_what what = what_next(l);
-        const bool begun = what == DIARY_PICTURE && !see_busy(l->setup->see);
+        const bool begun = what == DIARY_PICTURE && !encoder_busy(l->setup->encoder);
         struct frame *f = what == DIARY_SCORES ? tray_take(&l->scores_in, 0)
                           : what == DIARY_ROWS ? tray_take(&l->rows_in, 0)
                           : begun              ? tray_take(&l->pictures_in, 0)
@@ -319,9 +321,9 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
     const struct loop_setup *s = l->setup;
     const unsigned type = (*f)->head.type;
     const bool picture = type == M_SEE;
-    if (picture ? !s->see : !s->stage)
+    if (picture ? !s->encoder : !s->stage)
         return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name(type));
-    const uint32_t most = picture ? s->see->in_flight : s->in_flight;
+    const uint32_t most = picture ? s->encoder->in_flight : s->in_flight;
     struct tray *tray = picture ? &l->pictures_in : type == M_SCORE ? &l->scores_in : &l->rows_in;
     pthread_mutex_lock(&l->lock);
     bool room = tray->n < most && tray_put(tray, *f, 0);
@@ -344,6 +346,10 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     case M_REPORT_ASK: return send_report(l, why);
     case M_DIARY_ASK: return send_diary(l, *f, why);
     case M_STOP: *over = true; return 0;
+    case M_GREET:
+        *l->setup->greeting = *f;
+        *f = NULL;
+        return GREETED_AGAIN;
     case M_FAULT:
         TRY(fault_read(&fault, *f, why));
         return fail(why, E_WORKER, "the coordinator ended the run: %s", fault.text);
@@ -410,7 +416,7 @@ static int run_port(struct loop *l, struct err *why)
 static void heed(const struct loop_setup *s, const atomic_bool *stop)
 {
     if (s->stage) stage_heed(s->stage, stop);
-    if (s->see) vision_stage_heed(s->see->stage, stop);
+    if (s->encoder) vision_stage_heed(s->encoder->stage, stop);
 }
 
 int loop_run(const struct loop_setup *setup, struct err *why)

@@ -11,17 +11,18 @@
 struct loop_setup {
     struct port *port;
     struct stage *stage;  /* NULL: this worker only has layers of the picture encoder */
-    struct see_part *see; /* NULL: it has none of those */
+    struct encoder_stage *encoder; /* NULL: it has none of those */
     int node, next;     /* this node; where the stream goes: 0 for the last stage */
-    struct part share; /* of the stage */
+    struct part part; /* of the text */
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
-    int threads;        /* of stage and see */
+    int threads;        /* of stage and encoder */
     const struct cores *cores; /* these are bound to; n 0: to none */
     const volatile sig_atomic_t *stop;
+    struct frame **greeting; /* gets a later greeting, if one ends the work */
 };
 
-/* Runs until M_STOP (0), a failure (code and sentence; telling the coordinator is the caller's task) or *stop. */
+/* Runs until M_STOP (0), a GREET of a later epoch (GREETED_AGAIN, run.h), a failure (code and sentence; telling the coordinator is the caller's task) or *stop. */
 int loop_run(const struct loop_setup *setup, struct err *why);
 
 /* A coordinator that was silent for so long is gone. It pings every second. */

@@ -39,9 +39,11 @@ static const char help[] =
     "\n"
     "There is no encryption yet: listen on loopback or on a network you trust.\n"
     "\n"
-    "Exit status: 0 ended by a signal while waiting, or after --once; 2 command line; 4 memory; 5 address cannot be used;\n"
-    "6 a peer broke the protocol; 7 the run failed elsewhere (a coordinator or another worker was lost). A service manager\n"
-    "starts it again: see deploy/gemmapipe-worker.service.\n";
+    "A run that fails (the coordinator or another worker was lost, a peer broke the protocol) is said on stderr, and the\n"
+    "worker waits for the next one. It keeps the layers it has: a run that wants the same is ready at once.\n"
+    "\n"
+    "Exit status: 0 ended by a signal; 2 command line; 5 address cannot be used. With --once: 0 the run was ended in order;\n"
+    "4 memory; 6 a peer broke the protocol; 7 the run failed elsewhere.\n";
 
 static volatile sig_atomic_t stop;
 
@@ -113,21 +115,36 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void name_the_log(int node)
+{
+    char name[32];
+    snprintf(name, sizeof name, "worker %d", node);
+    log_open(name, log_level());
+}
+
+/* One run after another; one that failed is said, and the next may come. */
+static int serve_runs(struct arguments *a, struct worker *w, struct port *port, struct err *why)
+{
+    for (;;) {
+        int code = worker_serve(w, port, why);
+        if (code == E_INTERRUPTED && !stop) code = 0; /* the coordinator was, not we */
+        if (a->once || stop) return code;
+        log_open("worker", log_level());
+        if (code) log_warn("%s", why->text);
+        log_info("the run is over; listening on %s", a->listen);
+        TRY(port_listen_again(port, why));
+    }
+}
+
 static int serve(struct arguments *a, struct err *why)
 {
-    struct port *port = 0;
+    struct port *port = NULL;
+    struct worker *w = NULL;
     TRY(port_open_listen(&port, a->listen, NULL, why));
     if (!a->child) log_info("listening on %s", a->listen);
-    int code;
-    do {
-        code = worker_serve(port, &a->worker, why);
-        if (code == E_INTERRUPTED && !stop) code = 0; /* the coordinator was, not we */
-        if (!code && !a->once) {
-            log_open("worker", log_level());
-            log_info("the run is over; listening on %s", a->listen);
-            code = port_listen_again(port, why);
-        }
-    } while (!code && !a->once);
+    int code = worker_open(&w, &a->worker, why);
+    if (!code) code = serve_runs(a, w, port, why);
+    worker_close(&w);
     struct err ignored;
     port_flush(port, 1000, &ignored);
     port_close(&port);
@@ -137,7 +154,7 @@ static int serve(struct arguments *a, struct err *why)
 int main(int argc, char **argv)
 {
     threads_wait_politely(argv);
-    struct arguments a = {.worker.stop = &stop};
+    struct arguments a = {.worker = {.stop = &stop, .named = name_the_log}};
     struct err why = {0};
     log_open("worker", LOG_INFO);
     int code = read_arguments(&a, argc, argv, &why);

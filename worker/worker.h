@@ -1,6 +1,10 @@
-/* worker/worker.h — a worker's life: greeted, assigned a stage, loaded, at work, dismissed. All that others see of this room.
+/* worker/worker.h — a worker's life: greeted, assigned a part, loaded, at work, dismissed. All that others see of this room but
+ * worker/assign.h.
  *
- *   waiting --GREET--> HELLO --ASSIGN--> ACCEPT --(PIECE, or its own file)--> READY --WORK--> … --STOP--> waiting
+ *   idle --GREET--> HELLO --ASSIGN--> ACCEPT --(PIECE, or its own file)--> READY --WORK--> … --STOP--> idle
+ *
+ * A worker keeps its weights from run to run: the next one that asks for the same layers is ready at once. After a run that
+ * failed it can serve another as well.
  *
  * Two threads: the caller's keeps the port (answers pings, takes frames in, hands frames out), one more computes, so
  * receiving n+1, computing n and sending n-1 overlap and a busy worker still says that it lives. */
@@ -20,14 +24,21 @@ struct worker_options {
     int threads;                          /* 0: what the coordinator says, else all cores allowed */
     struct cores cores;                   /* each computing thread is bound to one of these, and memory lies near them; n 0: not bound */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
-    bool no_file;                         /* never open the model file here: have the share sent */
-    const char *shard;                    /* a shard to take the share from if it is inside; NULL: none */
+    bool no_file;                         /* never open the model file here: have the part sent */
+    const char *shard;                    /* a shard to take the part from if it is inside; NULL: none */
     const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
+    void (*named)(int node);              /* called with the number that the coordinator gives it; may be NULL */
 };
 
-/* Serves one run on this port, from greeting to dismissal. 0: dismissed in order, the port can be used for another run.
- * Else the run failed: the coordinator was told, `why` holds the sentence. E_INTERRUPTED: *stop became true. */
-int worker_serve(struct port *port, const struct worker_options *options, struct err *why);
+struct worker;
+
+/* Options are copied. It takes no memory for weights before a run asks for it. */
+int worker_open(struct worker **out, const struct worker_options *options, struct err *why);
+void worker_close(struct worker **w); /* gives the weights back; sets *w to NULL; NULL is fine */
+
+/* Serves one run on this port, from greeting to dismissal. 0: dismissed in order. Else the run failed: the coordinator was
+ * told, `why` holds the sentence. E_INTERRUPTED: *stop became true. In either case it can serve another run. */
+int worker_serve(struct worker *w, struct port *port, struct err *why);
 
 /* The token after a row whose head is divided: of `row`, with what all parts of the head said of it together (their sums in
  * order, their candidates merged, best first), as the segment asked. The same bits as where the head is whole.

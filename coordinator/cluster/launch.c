@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
+#include "worker/assign.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -108,30 +109,12 @@ static int check_this_machine(const struct pipeline *p, struct err *why)
 
 /* ---- assigning ---- */
 
-static struct wire_config wire_config(const struct model_config *c)
-{
-    return (struct wire_config){
-        .layers = c->layers, .hidden = c->hidden, .ffn = c->ffn, .heads = c->heads, .kv_heads = c->kv_heads,
-        .head_dim = c->head_dim, .window = c->window, .pattern = c->pattern, .context = c->context, .vocab = c->vocab,
-        .rope_base_global = c->rope_base_global, .rope_base_local = c->rope_base_local, .rope_factor = c->rope_factor,
-        .norm_epsilon = c->norm_epsilon, .attention_scale = c->attention_scale,
-    };
-}
-
 /* Where the file is on this machine, for workers that can open it too; nothing if it is too long or not to be used. */
-static void tell_path(const struct pipeline *p, const char *name, char *out, size_t room)
+static void tell_path(const struct pipeline *p, const char *name, char out[ASSIGN_PATH])
 {
     char absolute[PATH_MAX];
     const char *path = realpath(name, absolute) ? absolute : name;
-    if (!p->wish.send_weights && strlen(path) < room) strcpy(out, path);
-}
-
-/* The node of the worker that follows, and where it listens; 0 at the end of a route. */
-static uint16_t node_after(const struct pipeline *p, int next, char address[WIRE_TEXT])
-{
-    if (next < 0) return 0;
-    strcpy(address, p->crew[next]->address);
-    return (uint16_t)p->crew[next]->node;
+    if (!p->wish.send_weights && strlen(path) < ASSIGN_PATH) strcpy(out, path);
 }
 
 static const struct route *picture_route(const struct pipeline *p, int worker)
@@ -142,55 +125,57 @@ static const struct route *picture_route(const struct pipeline *p, int worker)
     return NULL;
 }
 
-static int assign_encoder(struct pipeline *p, int worker, struct err *why)
+/* The part of one chain, what follows it, and the types of its tensors. */
+static void fill_chain(const struct pipeline *p, int worker, const struct route *route, struct chain_assignment *out, uint8_t *types,
+                       const struct tensor *tensors, uint32_t n)
 {
-    const struct vision_stage_plan *s = &p->vision.stage[worker];
-    const struct vision_config *c = &p->encoder->config;
-    struct assign_vision a = {
-        .config = {c->image, c->patch, c->layers, c->width, c->ffn, c->heads, c->pool, c->hidden, c->norm_epsilon},
-        .first = s->share.first, .end = s->share.end, .patches = s->share.front, .projector = part_has_back(s->share),
-        .as = (uint8_t)p->vision.as, .in_flight = p->vision.in_flight,
-        .fingerprint = {p->encoder->fingerprint.low, p->encoder->fingerprint.high},
-        .n_types = (uint32_t)part_count(CHAIN_VISION, s->share),
-    };
-    struct tensor *list = calloc(a.n_types, sizeof *list);
-    a.types = malloc(a.n_types);
-    if (!list || !a.types) {
-        free(list);
-        free(a.types);
-        return fail(why, E_MEMORY, "no memory to list %u tensors", a.n_types);
+    const int next = route_after(route, worker);
+    if (next >= 0) {
+        out->next = (uint16_t)p->crew[next]->node;
+        strcpy(out->next_address, p->crew[next]->address);
     }
-    vision_part_tensors(p->encoder, s->share, list);
-    for (uint32_t i = 0; i < a.n_types; i++) a.types[i] = (uint8_t)list[i].type;
-    a.next = node_after(p, route_after(picture_route(p, worker), worker), a.next_address);
-    tell_path(p, p->wish.mmproj, a.path, sizeof a.path);
-    struct frame *f = 0;
-    int code = assign_vision_write(&f, &a, why);
-    free(list);
-    free(a.types);
-    return code ? code : pipeline_send(p, worker, &f, why);
+    for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
+    out->types = types;
+    out->n_types = n;
 }
 
-static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t count, struct err *why)
+/* `tensors`: of the text's part, then of the encoder's; `types` has room for them. */
+static void fill_assignment(const struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t seen,
+                            struct assignment *a, uint8_t *types)
 {
-    const struct stage_plan *s = &p->plan.stage[worker];
-    const struct capacity *c = &p->plan.capacity;
-    struct assign a = {
-        .config = wire_config(&p->model->config), .first = s->share.first, .end = s->share.end, .part = (uint8_t)s->share.back, .back_end = (uint8_t)s->share.back_end,
-        .context = c->context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight,
-        .threads = (uint32_t)p->wish.threads,
-        .fingerprint = {p->model->fingerprint.low, p->model->fingerprint.high}, .n_types = count,
-        .vision = p->vision.stage[worker].used,
-    };
-    uint8_t *types = malloc(count);
-    if (!types) return fail(why, E_MEMORY, "no memory to list %u tensors", count);
-    for (uint32_t i = 0; i < count; i++) types[i] = (uint8_t)tensors[i].type;
-    a.types = types;
-    a.next = node_after(p, route_after(&p->routes.text, worker), a.next_address);
-    tell_path(p, p->wish.model, a.path, sizeof a.path);
-    struct frame *f = 0;
-    int code = assign_write(&f, &a, why);
+    struct chain_assignment *t = &a->of[CHAIN_TEXT], *v = &a->of[CHAIN_VISION];
+    a->threads = (uint32_t)p->wish.threads;
+    if (text) {
+        a->text = p->model->config;
+        a->capacity = p->plan.capacity;
+        t->part = p->plan.stage[worker].share;
+        t->fingerprint = p->model->fingerprint;
+        tell_path(p, p->wish.model, t->path);
+        fill_chain(p, worker, &p->routes.text, t, types, tensors, text);
+    }
+    if (seen) {
+        a->vision = p->encoder->config;
+        a->vision_as = (uint8_t)p->vision.as;
+        a->pictures_in_flight = p->vision.in_flight;
+        v->part = p->vision.stage[worker].share;
+        v->fingerprint = p->encoder->fingerprint;
+        tell_path(p, p->wish.mmproj, v->path);
+        fill_chain(p, worker, picture_route(p, worker), v, types + text, tensors + text, seen);
+    }
+}
+
+static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t seen, struct err *why)
+{
+    uint8_t *types = malloc(text + seen);
+    struct assignment *a = calloc(1, sizeof *a);
+    struct frame *f = NULL;
+    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", text + seen);
+    if (!code) {
+        fill_assignment(p, worker, tensors, text, seen, a, types);
+        code = assignment_write(&f, a, why);
+    }
     free(types);
+    free(a);
     return code ? code : pipeline_send(p, worker, &f, why);
 }
 
@@ -199,9 +184,10 @@ static int assign(struct pipeline *p, int worker, const struct tensor *tensors, 
 struct outgoing { /* one worker's part on its way */
     struct tensor *tensors;
     uint32_t count;
+    uint8_t *have; /* [count]: the worker has this tensor; NULL until it accepts */
     struct delivery delivery;
     uint32_t unacknowledged;
-    bool accepted, sending;
+    bool sending;
 };
 
 struct launch {
@@ -242,20 +228,25 @@ static int take_accept(struct launch *l, struct member *m, struct frame *f, stru
 {
     struct outgoing *o = &l->out[m->worker];
     const uint64_t planned = pipeline_planned(l->pipe, m->worker);
-    struct accept accept;
-    TRY(accept_read(&accept, f, why));
-    if (accept.total != planned)
-        return fail(why, E_WIRE, "%s counts %llu bytes for its stage, the plan %llu: are both of the same build?", m->name,
-                    (unsigned long long)accept.total, (unsigned long long)planned);
-    o->accepted = true;
-    o->sending = !accept.has_file;
+    struct acceptance yes;
+    if (o->have) return fail(why, E_WIRE, "%s accepted twice", m->name);
+    TRY(acceptance_read(&yes, f, why));
+    if (yes.bytes.total != planned)
+        return fail(why, E_WIRE, "%s counts %llu bytes for its part, the plan %llu: are both of the same build?", m->name,
+                    (unsigned long long)yes.bytes.total, (unsigned long long)planned);
+    if (yes.n != o->count) return fail(why, E_WIRE, "%s says of %u tensors whether it has them, its part has %u", m->name, yes.n, o->count);
+    o->have = malloc(o->count);
+    if (!o->have) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
+    memcpy(o->have, yes.have, o->count);
+    o->delivery.have = o->have;
+    o->sending = true;
     return 0;
 }
 
 static int take_ready(struct launch *l, struct member *m, struct frame *f, struct err *why)
 {
     struct ready ready;
-    if (m->standing == READY || !l->out[m->worker].accepted) return fail(why, E_WIRE, "%s said READY out of turn", m->name);
+    if (m->standing == READY || !l->out[m->worker].have) return fail(why, E_WIRE, "%s said READY out of turn", m->name);
     TRY(ready_read(&ready, f, why));
     m->standing = READY;
     m->ready_bytes = ready.resident;
@@ -282,16 +273,13 @@ static int take_frame(struct launch *l, struct member *m, struct frame *f, struc
 }
 
 /* The text's tensors, then the encoder's: the order in which PIECE numbers them. */
-static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t *text, struct err *why)
+static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t text, uint32_t seen, struct err *why)
 {
-    const struct vision_stage_plan *v = &p->vision.stage[worker];
-    uint32_t seen = v->used ? (uint32_t)part_count(CHAIN_VISION, v->share) : 0;
-    *text = worker < p->plan.stages ? (uint32_t)part_count(CHAIN_TEXT, p->plan.stage[worker].share) : 0;
-    o->count = *text + seen;
+    o->count = text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
-    if (*text) text_part_tensors(p->model, p->plan.stage[worker].share, o->tensors);
-    if (seen) vision_part_tensors(p->encoder, v->share, o->tensors + *text);
+    if (text) text_part_tensors(p->model, p->plan.stage[worker].share, o->tensors);
+    if (seen) vision_part_tensors(p->encoder, p->vision.stage[worker].share, o->tensors + text);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -304,10 +292,11 @@ static int assign_all(struct launch *l, struct err *why)
     if (!l->out) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
     for (int i = 0; i < p->workers; i++) {
         struct outgoing *o = &l->out[i];
-        uint32_t text = 0;
-        TRY(list_part(p, i, o, &text, why));
-        if (text) TRY(assign(p, i, o->tensors, text, why));
-        if (p->vision.stage[i].used) TRY(assign_encoder(p, i, why));
+        const struct vision_stage_plan *v = &p->vision.stage[i];
+        const uint32_t text = i < p->plan.stages ? (uint32_t)part_count(CHAIN_TEXT, p->plan.stage[i].share) : 0;
+        const uint32_t seen = v->used ? (uint32_t)part_count(CHAIN_VISION, v->share) : 0;
+        TRY(list_part(p, i, o, text, seen, why));
+        if (o->count) TRY(assign(p, i, o->tensors, text, seen, why));
         if (o->count) p->crew[i]->standing = LOADING;
         else l->ready++; /* more workers than layers of the encoder, and no text */
         total += delivery_total(o->tensors, o->count);
@@ -412,7 +401,10 @@ int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct er
     int code = roster_greet(p->roster, why);
     if (!code) code = roster_until(p->roster, &c, 250, why);
     if (l.state == DELIVERING) progress_end(&l.progress);
-    for (int i = 0; i < p->workers && l.out; i++) free(l.out[i].tensors);
+    for (int i = 0; i < p->workers && l.out; i++) {
+        free(l.out[i].tensors);
+        free(l.out[i].have);
+    }
     free(l.out);
     if (code) return code;
     p->launched = true;

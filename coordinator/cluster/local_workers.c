@@ -129,7 +129,11 @@ static void *worker_thread(void *user)
 {
     struct child *child = user;
     struct err why = {0};
-    if (worker_serve(child->port, &child->options, &why)) log_debug("a worker thread ended: %s", why.text);
+    struct worker *w = NULL;
+    int code = worker_open(&w, &child->options, &why);
+    if (!code) code = worker_serve(w, child->port, &why);
+    worker_close(&w);
+    if (code) log_debug("a worker thread ended: %s", why.text);
     struct err ignored;
     port_flush(child->port, 1000, &ignored);
     port_close(&child->port);

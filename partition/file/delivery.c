@@ -1,4 +1,4 @@
-/* partition/file/delivery.c — see deliver.h. */
+/* partition/file/delivery.c — see delivery.h. */
 #include "partition/file/delivery.h"
 
 #include "partition/format/panels.h"
@@ -11,6 +11,7 @@ static uint32_t rows_per_piece(uint64_t row_bytes)
 
 bool delivery_next(struct delivery *d, struct delivery_piece *out)
 {
+    while (d->have && d->tensor < d->count && d->have[d->tensor]) d->tensor++;
     if (d->tensor == d->count) return false;
     const struct tensor *t = &d->tensors[d->tensor];
     uint64_t row_bytes = block_row_bytes(t->type, t->cols);

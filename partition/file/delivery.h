@@ -14,6 +14,7 @@ struct delivery {
     const struct tensor *tensors; /* of the share, with data */
     uint32_t count;
     uint32_t tensor, row; /* where the next piece begins */
+    const uint8_t *have;  /* [count]: not 0: left out, the other side has it; NULL: it has none */
 };
 
 struct delivery_piece {

@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST ASSIGN_VISION SEE SEEN DIARY_ASK DIARY SCORE SCORED".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - SEE SEEN DIARY_ASK DIARY SCORE SCORED".split())}
 
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
@@ -62,12 +62,29 @@ piece = bytes(range(200, 236))
 PIECE_HASH = 0xA2401C0E50F6202A  # XXH3_64bits of `piece`
 config = struct.pack("<10I5f", 26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6, 1e4, 8.0, 1e-6, 0.0625)
 
+encoder = struct.pack("<8If", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6)
+
+
+def chain(part, front, after, fingerprint, address, path, types):
+    return (struct.pack("<4IBxHQQ", *part, front, after, *fingerprint) + text(address) + text(path)
+            + struct.pack("<I", len(types)) + bytes(types) + struct.pack("<I", 0))
+
+
+def assign(has_text):
+    body = struct.pack("<IBBxx", 2, has_text, 1)
+    if has_text:
+        body += config + struct.pack("<4I", 4096, 8, 512, 4)
+        body += chain((7, 19, 3, 9), 0, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
+                      [0, 2, 2, 1, 14, 2, 0])
+    body += encoder + struct.pack("<IB3x", 2, 1)
+    return body + chain((9, 27, 0, 1), 0, 0, (0x0011223344556677, 0x8899AABBCCDDEEFF), "", "/models/mmproj.gguf", [1, 0, 0, 8, 0])
+
+
 FRAMES = [
     frame("GREET", struct.pack("<HH4xQ", 2, 4, 0x5A5A5A5A12345678)),
     frame("HELLO", struct.pack("<IIQ", 4242, 8, 17 << 30) + text("0.1") + text("attic") + text("avx512-vnni")),
-    frame("ASSIGN", config + struct.pack("<7IHBBBQQ", 7, 19, 4096, 8, 512, 4, 2, 3, 3, 9, 1, 0x1234567890ABCDEF, 0xFEDCBA0987654321)
-          + text("tcp://10.0.0.7:7001") + text("/models/gemma-3-1b.gguf") + struct.pack("<I", 7) + bytes([0, 2, 2, 1, 14, 2, 0])),
-    frame("ACCEPT", struct.pack("<B7x6Q", 1, 1, 2, 3, 4, 5, 15)),
+    frame("ASSIGN", assign(True)),
+    frame("ACCEPT", struct.pack("<6QI", 1, 2, 3, 4, 5, 15, 5) + bytes([1, 1, 0, 0, 1])),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),
     frame("PIECE_ACK"),
     frame("READY", struct.pack("<Qd", 123456789, 2.5)),
@@ -82,9 +99,7 @@ FRAMES = [
     frame("REPORT", struct.pack("<12Q", *range(1, 13))),
     frame("STOP"),
     frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
-    frame("ASSIGN_VISION", struct.pack("<8If3IHBBB3xQQ", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6, 9, 27, 2, 0, 0, 1, 1,
-                                       0x0011223344556677, 0x8899AABBCCDDEEFF)
-          + text("") + text("/models/mmproj.gguf") + struct.pack("<I", 5) + bytes([1, 0, 0, 8, 0])),
+    frame("ASSIGN", assign(False)),
     frame("SEE", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("SEEN", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("DIARY_ASK", struct.pack("<Q", 1234567)),

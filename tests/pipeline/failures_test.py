@@ -138,7 +138,7 @@ def worker_frozen():
 
 
 def remote_worker_killed():
-    w = Workers(3)
+    w = Workers(3, "--once")
     p = generation(*w.connect)
     w.processes[1].kill()
     status, _, err = wait(p, 20, "a run whose worker was killed")
@@ -164,7 +164,7 @@ def worker_killed_while_loading():
 
 
 def worker_gone_before_loading():
-    w = Workers(2)
+    w = Workers(2, "--once")
     w.processes[0].kill()
     w.processes[0].wait()
     status, _, err = run(GEMMAPIPE, "run", "--model", MODEL, "--wait", "2", "--quiet", *w.connect, "hi", timeout=30)
@@ -182,13 +182,33 @@ def coordinator_killed():
 
 
 def coordinator_killed_far():
-    w = Workers(2)
+    w = Workers(2, "--once")
     p = generation(*w.connect)
     p.kill()
     p.communicate()
     for i in range(2):
         s, _, e = wait(w.processes[i], 10, "a worker whose coordinator was killed")
         need(s == 7 and "coordinator" in e, "status %d: %s" % (s, e))
+
+
+def coordinators_killed_again_and_again():
+    """At moments spread over greeting, loading and work; the workers stay, and what they have stays with them."""
+    question = [GEMMAPIPE, "run", "--model", DEMO, "--temp", "0", "--fingerprint", "--verbose", "--send-weights"]
+    want = fingerprints(good(*question, "--here", "1", "What is 12 + 9?"))
+    with Workers(2) as w:
+        pids = [p.pid for p in w.processes]
+        for i in range(50):
+            p = start(*question, *w.connect, "-n", "4000", "--ctx", "8192", "Count from 1 to 900.")
+            time.sleep(0.004 * (i % 12))
+            p.kill()
+            p.communicate()
+            if i % 10 == 9:
+                status, out, err = run(*question, *w.connect, "What is 12 + 9?")
+                need(status == 0 and fingerprints(out) == want, "after %d failed runs: status %d, %s" % (i + 1, status, err))
+        status, out, err = run(*question, *w.connect, "What is 12 + 9?")
+        ready = [float(l.split(" in ")[-1].split()[0]) for l in err.splitlines() if " holds layers " in l]
+        need(status == 0 and len(ready) == 2 and max(ready) < 1, "a second run of the same plan was ready after %s s: %s" % (ready, err))
+        need([p.pid for p in w.processes if p.poll() is None] == pids, "a worker ended")
 
 
 def interrupted():
@@ -251,6 +271,7 @@ claim("a_worker_killed_while_loading_ends_the_run", worker_killed_while_loading)
 claim("a_worker_gone_before_loading_ends_the_run", worker_gone_before_loading)
 claim("workers_end_with_a_killed_coordinator", coordinator_killed)
 claim("workers_elsewhere_end_with_a_killed_coordinator", coordinator_killed_far)
+claim("listening_workers_serve_the_next_run_after_each_of_fifty_failed_ones", coordinators_killed_again_and_again)
 claim("ctrl_c_ends_every_process", interrupted)
 claim("a_killed_rank_ends_every_rank", rank_killed)
 claim("a_second_coordinator_is_told_busy", two_coordinators)

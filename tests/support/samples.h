@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_SAMPLES_H
 #define TESTS_SUPPORT_SAMPLES_H
 
+#include "worker/assign.h"
 #include "transport/wire/wire.h"
 
 #include <stdlib.h>
@@ -24,15 +25,35 @@ static inline void sample_work(struct work *w)
     w->cols = 5;
 }
 
-static inline struct frame *sample_assign(void)
+/* A worker with parts of both chains; or, with the text left out, of the encoder alone. */
+static inline struct frame *sample_assign(bool text)
 {
-    static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0};
-    struct assign m = {.config = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
-                       .first = 7, .end = 19, .part = 3, .back_end = 9, .vision = true, .context = 4096, .sequences = 8, .rows = 512, .in_flight = 4,
-                       .threads = 2, .next = 3, .next_address = "tcp://10.0.0.7:7001", .path = "/models/gemma-3-1b.gguf",
-                       .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321}, .n_types = 7, .types = types};
+    static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0}, seen[5] = {1, 0, 0, 8, 0};
+    struct assignment m = {
+        .threads = 2,
+        .text = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
+        .capacity = {4096, 8, 512, 4},
+        .vision = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560,
+                   .norm_epsilon = 1e-6f},
+        .vision_as = 1,
+        .pictures_in_flight = 2,
+        .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .next = 3, .next_address = "tcp://10.0.0.7:7001",
+                               .path = "/models/gemma-3-1b.gguf", .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321},
+                               .n_types = 7, .types = types},
+               [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .next = 0, .path = "/models/mmproj.gguf",
+                                 .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = seen}},
+    };
     struct frame *f = 0;
-    return assign_write(&f, &m, 0) ? 0 : f;
+    if (!text) m.of[CHAIN_TEXT].part = (struct part){0};
+    return assignment_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_accept(void)
+{
+    static uint8_t have[5] = {1, 1, 0, 0, 1};
+    const struct acceptance m = {{1, 2, 3, 4, 5, 15}, 5, have};
+    struct frame *f = 0;
+    return acceptance_write(&f, &m, 0) ? 0 : f;
 }
 
 /* Activations and scores are numbers 0, 1, 2… as bytes, so that a shift shows. */
@@ -68,16 +89,6 @@ static inline struct frame *sample_result(void)
     m.tokens[0] = (struct token){1, 200, 5000, -0.5f, 0x0f0e0d0c0b0a0908};
     m.tokens[1] = (struct token){2, 201, 5001, -1.5f, 0};
     return result_write(&f, &m, 0) ? 0 : f;
-}
-
-static inline struct frame *sample_assign_vision(void)
-{
-    static uint8_t types[5] = {1, 0, 0, 8, 0};
-    struct assign_vision m = {.config = {896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6f}, .first = 9, .end = 27, .patches = false,
-                              .projector = true, .as = 1, .in_flight = 2, .next = 0, .path = "/models/mmproj.gguf",
-                              .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = types};
-    struct frame *f = 0;
-    return assign_vision_write(&f, &m, 0) ? 0 : f;
 }
 
 static inline struct frame *sample_see(enum message type)
@@ -135,8 +146,8 @@ static inline struct frame *sample_frame(int i)
     switch (i) {
     case 0: greet_write(&f, &(struct greet){2, 4, 0x5a5a5a5a12345678}, 0); break;
     case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30}, 0); break;
-    case 2: return sample_assign();
-    case 3: accept_write(&f, &(struct accept){true, 1, 2, 3, 4, 5, 15}, 0); break;
+    case 2: return sample_assign(true);
+    case 3: return sample_accept();
     case 4: return sample_piece();
     case 5: empty_write(&f, M_PIECE_ACK, 0); break;
     case 6: ready_write(&f, &(struct ready){123456789, 2.5}, 0); break;
@@ -150,7 +161,7 @@ static inline struct frame *sample_frame(int i)
     case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0); break;
     case 15: empty_write(&f, M_STOP, 0); break;
     case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
-    case 17: return sample_assign_vision();
+    case 17: return sample_assign(false);
     case 18: return sample_see(M_SEE);
     case 19: return sample_see(M_SEEN);
     case 20: diary_ask_write(&f, &(struct diary_ask){1234567}, 0); break;
@@ -164,10 +175,9 @@ static inline struct frame *sample_frame(int i)
 union sample {
     struct greet greet;
     struct hello hello;
-    struct assign assign;
-    struct assign_vision assign_vision;
+    struct assignment assignment;
     struct see see;
-    struct accept accept;
+    struct acceptance acceptance;
     struct piece piece;
     struct ready ready;
     struct work work;
@@ -187,10 +197,9 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     switch (f->head.type) {
     case M_GREET: return greet_read(&m->greet, f, why);
     case M_HELLO: return hello_read(&m->hello, f, why);
-    case M_ASSIGN: return assign_read(&m->assign, f, why);
-    case M_ASSIGN_VISION: return assign_vision_read(&m->assign_vision, f, why);
+    case M_ASSIGN: return assignment_read(&m->assignment, f, why);
     case M_SEE: case M_SEEN: return see_read(&m->see, f, why);
-    case M_ACCEPT: return accept_read(&m->accept, f, why);
+    case M_ACCEPT: return acceptance_read(&m->acceptance, f, why);
     case M_PIECE: return piece_read(&m->piece, f, why);
     case M_READY: return ready_read(&m->ready, f, why);
     case M_WORK: return work_read(&m->work, f, why);
@@ -213,10 +222,9 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     switch (type) {
     case M_GREET: return greet_write(out, &m->greet, why);
     case M_HELLO: return hello_write(out, &m->hello, why);
-    case M_ASSIGN: return assign_write(out, &m->assign, why);
-    case M_ASSIGN_VISION: return assign_vision_write(out, &m->assign_vision, why);
+    case M_ASSIGN: return assignment_write(out, &m->assignment, why);
     case M_SEE: case M_SEEN: return see_write(out, type, &m->see, why);
-    case M_ACCEPT: return accept_write(out, &m->accept, why);
+    case M_ACCEPT: return acceptance_write(out, &m->acceptance, why);
     case M_PIECE: return piece_write(out, &m->piece, why);
     case M_READY: return ready_write(out, &m->ready, why);
     case M_WORK: return work_write(out, &m->work, why);

@@ -28,89 +28,6 @@ static void walk_hello(struct cursor *c, void *message)
     walk_text(c, m->isa, sizeof m->isa, "an instruction set");
 }
 
-static void walk_config(struct cursor *c, struct wire_config *m)
-{
-    walk_u32(c, &m->layers);
-    walk_u32(c, &m->hidden);
-    walk_u32(c, &m->ffn);
-    walk_u32(c, &m->heads);
-    walk_u32(c, &m->kv_heads);
-    walk_u32(c, &m->head_dim);
-    walk_u32(c, &m->window);
-    walk_u32(c, &m->pattern);
-    walk_u32(c, &m->context);
-    walk_u32(c, &m->vocab);
-    walk_f32(c, &m->rope_base_global);
-    walk_f32(c, &m->rope_base_local);
-    walk_f32(c, &m->rope_factor);
-    walk_f32(c, &m->norm_epsilon);
-    walk_f32(c, &m->attention_scale);
-}
-
-static void walk_assign(struct cursor *c, void *message)
-{
-    struct assign *m = message;
-    walk_config(c, &m->config);
-    walk_u32(c, &m->first);
-    walk_u32(c, &m->end);
-    walk_u32(c, &m->context);
-    walk_u32(c, &m->sequences);
-    walk_u32(c, &m->rows);
-    walk_u32(c, &m->in_flight);
-    walk_u32(c, &m->threads);
-    walk_u16(c, &m->next);
-    walk_u8(c, &m->part);
-    walk_u8(c, &m->back_end);
-    walk_bool(c, &m->vision);
-    walk_u64(c, &m->fingerprint[0]);
-    walk_u64(c, &m->fingerprint[1]);
-    walk_text(c, m->next_address, sizeof m->next_address, "an address");
-    walk_text(c, m->path, sizeof m->path, "a path");
-    walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
-    walk_bytes(c, &m->types, m->n_types);
-}
-
-static void walk_assign_vision(struct cursor *c, void *message)
-{
-    struct assign_vision *m = message;
-    walk_u32(c, &m->config.image);
-    walk_u32(c, &m->config.patch);
-    walk_u32(c, &m->config.layers);
-    walk_u32(c, &m->config.width);
-    walk_u32(c, &m->config.ffn);
-    walk_u32(c, &m->config.heads);
-    walk_u32(c, &m->config.pool);
-    walk_u32(c, &m->config.hidden);
-    walk_f32(c, &m->config.norm_epsilon);
-    walk_u32(c, &m->first);
-    walk_u32(c, &m->end);
-    walk_u32(c, &m->in_flight);
-    walk_u16(c, &m->next);
-    walk_bool(c, &m->patches);
-    walk_bool(c, &m->projector);
-    walk_u8(c, &m->as);
-    walk_zeros(c, 3);
-    walk_u64(c, &m->fingerprint[0]);
-    walk_u64(c, &m->fingerprint[1]);
-    walk_text(c, m->next_address, sizeof m->next_address, "an address");
-    walk_text(c, m->path, sizeof m->path, "a path");
-    walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
-    walk_bytes(c, &m->types, m->n_types);
-}
-
-static void walk_accept(struct cursor *c, void *message)
-{
-    struct accept *m = message;
-    walk_bool(c, &m->has_file);
-    walk_zeros(c, 7);
-    walk_u64(c, &m->weights);
-    walk_u64(c, &m->kv);
-    walk_u64(c, &m->scratch);
-    walk_u64(c, &m->frames);
-    walk_u64(c, &m->runtime);
-    walk_u64(c, &m->total);
-}
-
 static void walk_piece(struct cursor *c, void *message)
 {
     struct piece *m = message;
@@ -145,9 +62,6 @@ static void walk_nothing(struct cursor *c, void *message)
 
 WALKED(greet, M_GREET, const)
 WALKED(hello, M_HELLO, const)
-WALKED(assign, M_ASSIGN, const)
-WALKED(assign_vision, M_ASSIGN_VISION, const)
-WALKED(accept, M_ACCEPT, const)
 WALKED(piece, M_PIECE, )
 WALKED(ready, M_READY, const)
 

@@ -101,7 +101,7 @@ const char *message_name(unsigned type)
         [M_PIECE_ACK] = "PIECE_ACK", [M_READY] = "READY", [M_WORK] = "WORK", [M_RESULT] = "RESULT",
         [M_LOGITS] = "LOGITS", [M_PING] = "PING", [M_PONG] = "PONG", [M_REPORT_ASK] = "REPORT_ASK",
         [M_REPORT] = "REPORT", [M_STOP] = "STOP", [M_FAULT] = "FAULT", [M_CREDIT] = "CREDIT", [M_LOST] = "LOST",
-        [M_ASSIGN_VISION] = "ASSIGN_VISION", [M_SEE] = "SEE", [M_SEEN] = "SEEN",
+        [M_SEE] = "SEE", [M_SEEN] = "SEEN",
         [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
         [M_SCORED] = "SCORED"};
     return type < M_COUNT && names[type] ? names[type] : "unknown";
@@ -170,7 +170,8 @@ int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, s
     uint32_t crc = crc32c(0, b, AT_HEAD_CRC);
     if (h.head_crc != crc)
         return fail(why, E_WIRE, "the head of a frame from %s was damaged on the way: CRC %08x, stated %08x", from, crc, h.head_crc);
-    if (h.type < 1 || h.type >= M_COUNT || h.type == M_LOST)
+    /* 19 was a message of version 1. */
+    if (h.type < 1 || h.type >= M_COUNT || h.type == M_LOST || h.type == M_LOST + 1)
         return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h.type);
     if (get(b + AT_ZERO_1, 4) || get(b + AT_ZERO_2, 8))
         return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h.type));

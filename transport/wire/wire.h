@@ -35,52 +35,6 @@ struct hello {
     uint64_t memory; /* bytes it is willing to use; 0: did not say */
 };
 
-/* Mirrors partition/model/config.h without knowing it: transport stands beside partition. */
-struct wire_config {
-    uint32_t layers, hidden, ffn, heads, kv_heads, head_dim, window, pattern, context, vocab;
-    float rope_base_global, rope_base_local, rope_factor, norm_epsilon, attention_scale;
-};
-
-struct assign {
-    struct wire_config config;
-    uint32_t first, end; /* layers */
-    uint8_t part, back_end; /* of the head's WIRE_PARTS; equal: none */
-    bool vision; /* an M_ASSIGN_VISION follows */
-    uint32_t context, sequences, rows, in_flight; /* struct capacity */
-    uint32_t threads;                             /* 0: the worker's own choice */
-    uint16_t next;                                /* node the results go to: 0 for the last stage */
-    char next_address[WIRE_TEXT];                 /* zmq only */
-    char path[1024];                              /* of the model file on the coordinator's host; empty: do not look */
-    uint64_t fingerprint[2];
-    uint32_t n_types; /* tensors of the share, in share order */
-    uint8_t *types;   /* [n_types] enum tensor_type */
-};
-
-/* Mirrors partition/model/vision_config.h, as far as a worker needs it. */
-struct wire_vision {
-    uint32_t image, patch, layers, width, ffn, heads, pool, hidden;
-    float norm_epsilon;
-};
-
-struct assign_vision {
-    struct wire_vision config;
-    uint32_t first, end; /* layers of the encoder */
-    bool patches, projector;
-    uint8_t as;         /* how to keep the matrices: enum vision_type of partition/model/vision_weights.h */
-    uint32_t in_flight; /* pictures under way at once, at most */
-    uint16_t next;      /* node the picture goes to: 0 for the last stage */
-    char next_address[WIRE_TEXT];
-    char path[1024]; /* of the encoder's file, as in struct assign */
-    uint64_t fingerprint[2];
-    uint32_t n_types; /* tensors of the share, in share order; in PIECE they are numbered on from the text's */
-    uint8_t *types;
-};
-
-struct accept {
-    bool has_file; /* I opened the same file, or files, myself: send no pieces */
-    uint64_t weights, kv, scratch, frames, runtime, total; /* bytes I am about to take */
-};
-
 struct piece {
     uint32_t tensor, first_row, rows; /* index into the share's tensors */
     uint64_t hash;                    /* hash64 of the bytes */
@@ -246,14 +200,8 @@ int greet_write(struct frame **out, const struct greet *m, struct err *why);
 int greet_read(struct greet *m, struct frame *f, struct err *why);
 int hello_write(struct frame **out, const struct hello *m, struct err *why);
 int hello_read(struct hello *m, struct frame *f, struct err *why);
-int assign_write(struct frame **out, const struct assign *m, struct err *why);
-int assign_read(struct assign *m, struct frame *f, struct err *why);
-int assign_vision_write(struct frame **out, const struct assign_vision *m, struct err *why);
-int assign_vision_read(struct assign_vision *m, struct frame *f, struct err *why);
 int see_write(struct frame **out, enum message type, struct see *m, struct err *why); /* room is left, m->values is set to it */
 int see_read(struct see *m, struct frame *f, struct err *why);                       /* either type */
-int accept_write(struct frame **out, const struct accept *m, struct err *why);
-int accept_read(struct accept *m, struct frame *f, struct err *why);
 int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes NULL: room is left, m->bytes is set to it */
 int piece_read(struct piece *m, struct frame *f, struct err *why);
 int ready_write(struct frame **out, const struct ready *m, struct err *why);

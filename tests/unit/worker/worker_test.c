@@ -1,0 +1,250 @@
+/* tests/unit/worker/worker_test.c — a worker from run to run: what it keeps, what it asks for, and that no failure ends it.
+ *
+ * The worker is a thread of this process that serves one node of a hub; the test is its coordinator, with the demo model. */
+#include "partition/file/delivery.h"
+#include "partition/file/model_file.h"
+#include "tests/support/check.h"
+#include "worker/assign.h"
+#include "worker/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define DEMO "models/demo/demo-q4_0.gguf"
+
+struct bench_of_one { /* a coordinator and its only worker */
+    struct port *port, *theirs;
+    struct worker *worker;
+    pthread_t thread;
+    struct err why;  /* of the worker's run */
+    int code;
+    uint64_t run;
+    struct model *model;
+};
+
+static void *serve(void *user)
+{
+    struct bench_of_one *b = user;
+    b->code = worker_serve(b->worker, b->theirs, &b->why);
+    struct err ignored;
+    port_flush(b->theirs, 1000, &ignored);
+    return NULL;
+}
+
+/* A new run of the same worker. */
+static int begin_run(struct bench_of_one *b, struct err *why)
+{
+    struct port *ports[2];
+    TRY(port_open_here(ports, 2, why));
+    b->port = ports[0];
+    b->theirs = ports[1];
+    b->why = (struct err){0};
+    b->run++;
+    return pthread_create(&b->thread, NULL, serve, b) ? fail(why, E_INTERNAL, "no thread") : 0;
+}
+
+static int end_run(struct bench_of_one *b)
+{
+    port_close(&b->port);
+    pthread_join(b->thread, NULL);
+    port_close(&b->theirs);
+    return b->code;
+}
+
+static int open_bench(struct bench_of_one *b, struct err *why)
+{
+    const struct worker_options options = {.threads = 1, .no_file = true};
+    *b = (struct bench_of_one){.run = 100};
+    TRY(model_open(&b->model, DEMO, why));
+    return worker_open(&b->worker, &options, why);
+}
+
+static void close_bench(struct bench_of_one *b)
+{
+    worker_close(&b->worker);
+    model_close(&b->model);
+}
+
+static int next_frame(struct bench_of_one *b, struct frame **out, struct err *why)
+{
+    TRY(port_recv(b->port, out, 5000, why));
+    return *out ? 0 : fail(why, E_LINK, "nothing came within 5 s");
+}
+
+static int greet(struct bench_of_one *b, uint32_t epoch, struct err *why)
+{
+    struct frame *f = NULL;
+    struct hello hello;
+    port_run(b->port, b->run, 0, epoch);
+    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .run = b->run}, why));
+    TRY(port_send(b->port, 1, &f, why));
+    do {
+        frame_free(f);
+        TRY(next_frame(b, &f, why));
+    } while (f->head.type != M_HELLO);
+    int code = hello_read(&hello, f, why);
+    frame_free(f);
+    return code;
+}
+
+static int assign(struct bench_of_one *b, struct part part, uint64_t fingerprint, struct acceptance *yes, uint8_t *have, struct err *why)
+{
+    struct tensor tensors[200];
+    uint8_t types[200];
+    const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, part);
+    struct assignment a = {.text = b->model->config, .capacity = {128, 2, 32, 2}, .threads = 1};
+    struct frame *f = NULL;
+    text_part_tensors(b->model, part, tensors);
+    for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
+    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .fingerprint = {fingerprint, 2}, .n_types = n, .types = types};
+    TRY(assignment_write(&f, &a, why));
+    TRY(port_send(b->port, 1, &f, why));
+    TRY(next_frame(b, &f, why));
+    int code = acceptance_read(yes, f, why);
+    if (!code) memcpy(have, yes->have, yes->n);
+    frame_free(f);
+    return code;
+}
+
+static int send_missing(struct bench_of_one *b, struct part part, const uint8_t *have, uint32_t *sent, struct err *why)
+{
+    struct tensor tensors[200];
+    struct delivery d;
+    struct delivery_piece p;
+    struct frame *f = NULL;
+    text_part_tensors(b->model, part, tensors);
+    delivery_begin(&d, tensors, (uint32_t)part_count(CHAIN_TEXT, part));
+    d.have = have;
+    for (*sent = 0; delivery_next(&d, &p); ++*sent) {
+        struct piece m = {.tensor = p.tensor, .first_row = p.first_row, .rows = p.rows, .hash = hash64(p.bytes, p.n), .n = p.n};
+        TRY(piece_write(&f, &m, why));
+        memcpy(m.bytes, p.bytes, p.n);
+        TRY(port_send(b->port, 1, &f, why));
+        TRY(next_frame(b, &f, why));
+        int code = f->head.type == M_PIECE_ACK ? 0 : fail(why, E_WIRE, "%s", message_name(f->head.type));
+        frame_free(f);
+        if (code) return code;
+    }
+    TRY(next_frame(b, &f, why));
+    int code = f->head.type == M_READY ? 0 : fail(why, E_WIRE, "%s instead of READY", message_name(f->head.type));
+    frame_free(f);
+    return code;
+}
+
+/* Greets, assigns, hands out what is wanted, until READY. *sent: pieces. */
+static int get_ready(struct bench_of_one *b, uint32_t epoch, struct part part, uint64_t fingerprint, uint32_t *sent, struct err *why)
+{
+    struct acceptance yes;
+    uint8_t have[200];
+    TRY(greet(b, epoch, why));
+    TRY(assign(b, part, fingerprint, &yes, have, why));
+    return send_missing(b, part, have, sent, why);
+}
+
+static int stop(struct bench_of_one *b, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(empty_write(&f, M_STOP, why));
+    return port_send(b->port, 1, &f, why);
+}
+
+TEST(a_second_run_of_the_same_part_is_sent_nothing)
+{
+    struct bench_of_one b;
+    uint32_t first, second;
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(get_ready(&b, 1, (struct part){0, 4, 0, 0, false}, 7, &first, why));
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    NEED(begin_run(&b, why));
+    NEED(get_ready(&b, 1, (struct part){0, 4, 0, 0, false}, 7, &second, why));
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    CHECK(first > 4 && second == 0, "%u, then %u pieces", first, second);
+    close_bench(&b);
+}
+
+TEST(of_another_part_only_what_is_missing_is_sent)
+{
+    struct bench_of_one b;
+    uint32_t first, second, third, head;
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(get_ready(&b, 1, (struct part){0, 4, 0, 0, false}, 7, &first, why));
+    NEED(get_ready(&b, 2, (struct part){3, 5, 0, 0, false}, 7, &second, why)); /* layer 3 stays, 4 comes, 0 to 2 go */
+    CHECK(second == first / 4, "%u of %u pieces", second, first);
+    NEED(get_ready(&b, 3, (struct part){3, 5, 0, 0, false}, 8, &third, why)); /* of another model */
+    CHECK(third == first / 2, "%u of %u pieces", third, first);
+    NEED(get_ready(&b, 4, (struct part){3, 5, 0, 8, false}, 8, &head, why));
+    NEED(get_ready(&b, 5, (struct part){3, 5, 8, 16, false}, 8, &third, why)); /* as many words, but others */
+    CHECK(third == head && head > 1, "%u and %u pieces", head, third);
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    close_bench(&b);
+}
+
+TEST(a_greeting_of_a_later_epoch_is_taken_at_any_moment_and_nothing_is_lost)
+{
+    struct bench_of_one b;
+    uint32_t sent;
+    struct acceptance yes;
+    uint8_t have[200];
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    NEED(greet(&b, 2, why)); /* greeted */
+    NEED(assign(&b, (struct part){0, 2, 0, 0, false}, 7, &yes, have, why));
+    NEED(greet(&b, 3, why)); /* loading */
+    NEED(get_ready(&b, 4, (struct part){0, 2, 0, 0, false}, 7, &sent, why));
+    CHECK(sent > 0);
+    NEED(get_ready(&b, 5, (struct part){0, 2, 0, 0, false}, 7, &sent, why)); /* working */
+    CHECK(sent == 0, "%u pieces", sent);
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    close_bench(&b);
+}
+
+/* The coordinator leaves, complains, or talks nonsense, in every state. */
+static int break_a_run(struct bench_of_one *b, int how, struct err *why)
+{
+    struct acceptance yes;
+    uint8_t have[200];
+    struct frame *f = NULL;
+    const struct part part = {0, 3, 0, 0, false};
+    uint32_t sent;
+    const int state = how % 4;
+    if (state > 0) TRY(greet(b, 1, why));
+    if (state > 1) TRY(assign(b, part, 7, &yes, have, why));
+    if (state > 2) TRY(send_missing(b, part, have, &sent, why));
+    switch (how / 4 % 4) {
+    case 0: return 0; /* gone */
+    case 1: TRY(fault_write(&f, &(struct fault){.code = E_WORKER, .text = "another worker was lost"}, why)); break;
+    case 2: TRY(empty_write(&f, M_READY, why)); break; /* not a coordinator's word */
+    default: TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .run = b->run}, why)); frame_body(f)[0] = 9; break; /* node 9 of 2 */
+    }
+    int code = port_send(b->port, 1, &f, why);
+    if (code) frame_free(f);
+    struct err ignored;
+    port_flush(b->port, 500, &ignored);
+    return 0;
+}
+
+TEST(a_worker_serves_the_next_run_after_each_of_fifty_failed_ones)
+{
+    struct bench_of_one b;
+    uint32_t sent;
+    NEED(open_bench(&b, why));
+    for (int i = 0; i < 50; i++) {
+        NEED(begin_run(&b, why));
+        NEED(break_a_run(&b, i, why));
+        if (i % 16 == 0) NEED(stop(&b, why)); /* nobody was greeted: a thread waits for a word */
+        end_run(&b);
+        NEED(begin_run(&b, why));
+        NEED(get_ready(&b, 1, (struct part){0, 3, 0, 0, false}, 7, &sent, why));
+        CHECK(i == 0 || sent == 0, "after failure %d: %u pieces", i, sent);
+        NEED(stop(&b, why));
+        CHECK(end_run(&b) == 0, "after failure %d: %s", i, b.why.text);
+    }
+    close_bench(&b);
+}

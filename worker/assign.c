@@ -1,0 +1,132 @@
+/* worker/assign.c — see assign.h. */
+#include "worker/assign.h"
+
+#include "transport/wire/cursor.h"
+
+static void walk_text_config(struct cursor *c, struct model_config *m)
+{
+    walk_u32(c, &m->layers);
+    walk_u32(c, &m->hidden);
+    walk_u32(c, &m->ffn);
+    walk_u32(c, &m->heads);
+    walk_u32(c, &m->kv_heads);
+    walk_u32(c, &m->head_dim);
+    walk_u32(c, &m->window);
+    walk_u32(c, &m->pattern);
+    walk_u32(c, &m->context);
+    walk_u32(c, &m->vocab);
+    walk_f32(c, &m->rope_base_global);
+    walk_f32(c, &m->rope_base_local);
+    walk_f32(c, &m->rope_factor);
+    walk_f32(c, &m->norm_epsilon);
+    walk_f32(c, &m->attention_scale);
+}
+
+static void walk_vision_config(struct cursor *c, struct vision_config *m)
+{
+    walk_u32(c, &m->image);
+    walk_u32(c, &m->patch);
+    walk_u32(c, &m->layers);
+    walk_u32(c, &m->width);
+    walk_u32(c, &m->ffn);
+    walk_u32(c, &m->heads);
+    walk_u32(c, &m->pool);
+    walk_u32(c, &m->hidden);
+    walk_f32(c, &m->norm_epsilon);
+    /* The coordinator prepares the pixels; what it takes from them is not sent, and must only make sense here. */
+    for (int i = 0; i < 3 && c->direction == CURSOR_READ; i++) m->mean[i] = m->deviation[i] = 0.5f;
+}
+
+/* Room for a hash of every tensor, so that a worker may know what it has by content: none are sent yet. */
+static void walk_hashes(struct cursor *c)
+{
+    uint32_t n = 0;
+    walk_count(c, &n, UINT32_MAX, 8, "hashes of tensors");
+    if (n) cursor_refuse(c, "%u hashes of tensors, which this build does not know", n);
+}
+
+static void walk_chain(struct cursor *c, struct chain_assignment *m)
+{
+    walk_u32(c, &m->part.first);
+    walk_u32(c, &m->part.end);
+    walk_u32(c, &m->part.back);
+    walk_u32(c, &m->part.back_end);
+    walk_bool(c, &m->part.front);
+    walk_zeros(c, 1);
+    walk_u16(c, &m->next);
+    walk_u64(c, &m->fingerprint.low);
+    walk_u64(c, &m->fingerprint.high);
+    walk_text(c, m->next_address, sizeof m->next_address, "an address");
+    walk_text(c, m->path, sizeof m->path, "a path");
+    walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
+    walk_bytes(c, &m->types, m->n_types);
+    walk_hashes(c);
+}
+
+static void walk_capacity(struct cursor *c, struct capacity *m)
+{
+    walk_u32(c, &m->context);
+    walk_u32(c, &m->sequences);
+    walk_u32(c, &m->rows);
+    walk_u32(c, &m->in_flight);
+}
+
+static void walk_assignment(struct cursor *c, void *message)
+{
+    struct assignment *m = message;
+    bool text = !part_is_empty(m->of[CHAIN_TEXT].part), vision = !part_is_empty(m->of[CHAIN_VISION].part);
+    walk_u32(c, &m->threads);
+    walk_bool(c, &text);
+    walk_bool(c, &vision);
+    walk_zeros(c, 2);
+    if (!c->code && !text && !vision) cursor_refuse(c, "nothing to compute");
+    if (!c->code && text) {
+        walk_text_config(c, &m->text);
+        walk_capacity(c, &m->capacity);
+        walk_chain(c, &m->of[CHAIN_TEXT]);
+    }
+    if (!c->code && vision) {
+        walk_vision_config(c, &m->vision);
+        walk_u32(c, &m->pictures_in_flight);
+        walk_u8(c, &m->vision_as);
+        walk_zeros(c, 3);
+        walk_chain(c, &m->of[CHAIN_VISION]);
+    }
+    for (int i = 0; i < CHAINS && !c->code; i++) /* said to be there, and empty */
+        if ((i == CHAIN_TEXT ? text : vision) && part_is_empty(m->of[i].part)) cursor_refuse(c, "a part of chain %d that is empty", i);
+}
+
+static void walk_acceptance(struct cursor *c, void *message)
+{
+    struct acceptance *m = message;
+    walk_u64(c, &m->bytes.weights);
+    walk_u64(c, &m->bytes.kv);
+    walk_u64(c, &m->bytes.scratch);
+    walk_u64(c, &m->bytes.frames);
+    walk_u64(c, &m->bytes.runtime);
+    walk_u64(c, &m->bytes.total);
+    walk_count(c, &m->n, UINT32_MAX, 1, "tensors");
+    walk_bytes(c, &m->have, m->n);
+}
+
+int assignment_write(struct frame **out, const struct assignment *m, struct err *why)
+{
+    return message_write(out, M_ASSIGN, walk_assignment, m, why);
+}
+
+int assignment_read(struct assignment *m, struct frame *f, struct err *why)
+{
+    *m = (struct assignment){0};
+    return message_read(f, M_ASSIGN, walk_assignment, m, why);
+}
+
+int acceptance_write(struct frame **out, const struct acceptance *m, struct err *why)
+{
+    return message_write(out, M_ACCEPT, walk_acceptance, m, why);
+}
+
+int acceptance_read(struct acceptance *m, struct frame *f, struct err *why)
+{
+    *m = (struct acceptance){0};
+    return message_read(f, M_ACCEPT, walk_acceptance, m, why);
+}

@@ -1,0 +1,49 @@
+/* worker/assign.h — the message M_ASSIGN: what one worker gets of the text and of the picture encoder, and where results go.
+ *
+ * It carries nouns of the model, so it is walked here and not in transport/wire; the coordinator writes it with the same
+ * walk. docs/WIRE.md gives the bytes. The lists of types point into the frame after reading, so they live as long as it. */
+#ifndef WORKER_ASSIGN_H
+#define WORKER_ASSIGN_H
+
+#include "base/hash.h"
+#include "partition/model/memory.h"
+#include "partition/model/vision_memory.h"
+#include "transport/wire/wire.h"
+
+#define ASSIGN_PATH 1024 /* bytes of a path, terminator included */
+
+/* What the worker gets of one chain. */
+struct chain_assignment {
+    struct part part;             /* empty: nothing of this chain, and nothing below counts */
+    uint16_t next;                /* node the results go to: 0 at the end of the route */
+    char next_address[WIRE_TEXT]; /* of that node; ZeroMQ only */
+    char path[ASSIGN_PATH];       /* of the model's file on the coordinator's host; empty: do not look */
+    struct hash128 fingerprint;   /* of that file */
+    uint32_t n_types;             /* tensors of the part, in its order */
+    uint8_t *types;               /* [n_types] enum tensor_type */
+};
+
+struct assignment {
+    struct model_config text;     /* if there is a part of the text */
+    struct vision_config vision;  /* if there is one of the encoder; without the pixels' mean and deviation */
+    struct capacity capacity;     /* of the text */
+    uint32_t threads;             /* 0: the worker's own choice */
+    uint8_t vision_as;            /* enum vision_type: how to keep the encoder's matrices */
+    uint32_t pictures_in_flight;  /* under way at once, at most */
+    struct chain_assignment of[CHAINS];
+};
+
+int assignment_write(struct frame **out, const struct assignment *m, struct err *why);
+int assignment_read(struct assignment *m, struct frame *f, struct err *why); /* counts are checked; what they mean is not */
+
+/* The worker's answer, M_ACCEPT: the bytes it is about to take, and of each tensor of its parts (the text's first) whether it
+ * has it already, in memory or in a file of its own. */
+struct acceptance {
+    struct part_bytes bytes; /* of both chains together */
+    uint32_t n;
+    uint8_t *have; /* [n] 0 or 1 */
+};
+int acceptance_write(struct frame **out, const struct acceptance *m, struct err *why);
+int acceptance_read(struct acceptance *m, struct frame *f, struct err *why);
+
+#endif

@@ -1,0 +1,145 @@
+/* worker/prepare.c — from an assignment to memory: what came is checked, its bytes are counted, then taken. */
+#include "worker/run.h"
+
+#include "base/limits.h"
+#include "base/threads.h"
+#include "partition/file/delivery.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the text ---- */
+
+static int check_text(const struct run *r, const struct assignment *a, struct err *why)
+{
+    const struct chain_assignment *of = &a->of[CHAIN_TEXT];
+    const struct capacity *c = &a->capacity;
+    TRY(config_check(&r->config, "the assignment", why));
+    if (of->part.front || !text_part_possible(&r->config, of->part))
+        return fail(why, E_WIRE, "the assignment says layers %u to %u of %u and parts %u to %u of the head", of->part.first, of->part.end,
+                    r->config.layers, of->part.back, of->part.back_end);
+    if (of->n_types != part_count(CHAIN_TEXT, of->part))
+        return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %zu", of->n_types, part_count(CHAIN_TEXT, of->part));
+    if (!c->rows || c->rows > WIRE_ROWS || !c->sequences || c->sequences > WIRE_SEGMENTS || !c->in_flight || c->in_flight > IN_FLIGHT_MOST ||
+        !c->context || c->context > (1u << 24))
+        return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", c->rows, c->sequences,
+                    c->in_flight, c->context);
+    if (of->next >= r->greet.nodes)
+        return fail(why, E_WIRE, "the assignment sends results to node %u of %u", of->next, r->greet.nodes);
+    return 0;
+}
+
+static int take_types(struct run *r, const uint8_t *types, struct err *why)
+{
+    text_part_shape(&r->config, r->part, r->tensors);
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct tensor *t = &r->tensors[i];
+        t->type = types[i];
+        bool fits = block_info(t->type) && block_row_bytes(t->type, t->cols) && (!role_is_norm(t->role) || t->type == T_F32);
+        if (!fits)
+            return fail(why, E_WIRE, "the assignment gives %s of layer %u type %u, which cannot hold rows of %u", role_name(t->role),
+                        t->layer, t->type, t->cols);
+    }
+    return 0;
+}
+
+static int take_text(struct run *r, const struct assignment *a, struct err *why)
+{
+    const struct chain_assignment *of = &a->of[CHAIN_TEXT];
+    r->config = a->text;
+    r->capacity = a->capacity;
+    TRY(check_text(r, a, why));
+    r->part = of->part;
+    r->next = of->next;
+    r->count = of->n_types;
+    r->tensors = calloc(r->count, sizeof *r->tensors);
+    if (!r->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", r->count);
+    return take_types(r, of->types, why);
+}
+
+/* ---- both ---- */
+
+static int take_assignment(struct run *r, struct frame *f, struct err *why)
+{
+    struct assignment a;
+    const int own = r->worker->options.threads;
+    TRY(run_expect(f, M_ASSIGN, why));
+    TRY(assignment_read(&a, f, why));
+    if (a.threads > THREADS_MOST) return fail(why, E_WIRE, "the assignment asks for %u threads", a.threads);
+    r->threads = own ? own : a.threads ? (int)a.threads : cores_allowed();
+    if (!part_is_empty(a.of[CHAIN_TEXT].part)) TRY(take_text(r, &a, why));
+    if (!part_is_empty(a.of[CHAIN_VISION].part)) TRY(encoder_assign(&r->encoder, &a, r->greet.nodes, r->threads, why));
+    if (!r->count) vision_bytes_alone(&r->encoder.bytes);
+    for (int i = 0; i < CHAINS; i++) {
+        const struct chain_assignment *of = &a.of[i];
+        memcpy(r->path[i], of->path, sizeof r->path[i]);
+        r->fingerprint[i] = of->fingerprint;
+        if (!part_is_empty(of->part) && of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
+    }
+    return 0;
+}
+
+static void set_limits(struct run *r)
+{
+    const uint64_t sizes[] = {
+        encoder_largest(&r->encoder),
+        delivery_largest(r->count ? &r->config : NULL, r->encoder.count ? &r->encoder.config : NULL) + 4096,
+        r->count ? work_bytes(WIRE_SEGMENTS, r->capacity.rows, r->config.hidden, WIRE_F32) : 0,
+        (uint64_t)r->config.vocab * 4 + 4096,
+    };
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i] > most) most = sizes[i];
+    port_limits(r->port, most, 4096);
+}
+
+static int check_memory(const struct run *r, struct err *why)
+{
+    uint64_t need = r->encoder.bytes.total, limit = r->worker->options.memory ? r->worker->options.memory : memory_allowed();
+    if (r->count) need += text_part_bytes(&r->config, r->part, r->tensors, &r->capacity, r->threads).total;
+    if (need <= limit) return 0;
+    return fail(why, E_MEMORY, "this stage needs %llu MiB, %llu MiB more than the %llu MiB this worker may take",
+                (unsigned long long)(need >> 20), (unsigned long long)((need - limit) >> 20), (unsigned long long)(limit >> 20));
+}
+
+static int take_memory(struct run *r, struct err *why)
+{
+    const struct wanted_part wanted[CHAINS] = {
+        [CHAIN_TEXT] = {.model = r->fingerprint[CHAIN_TEXT], .chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count},
+        [CHAIN_VISION] = {.model = r->fingerprint[CHAIN_VISION], .chain = CHAIN_VISION, .as = r->encoder.as,
+                          .tensors = r->encoder.tensors, .n = r->encoder.count},
+    };
+    const struct stage_plan_in in = {.config = r->config, .share = r->part, .capacity = r->capacity, .tensors = r->tensors,
+                                     .threads = r->threads, .weights = &r->weights[CHAIN_TEXT]};
+    TRY(check_memory(r, why));
+    TRY(held_take(r->worker->held, wanted, CHAINS, r->threads, r->weights, why));
+    if (r->count) TRY(stage_open(&r->stage, &in, &r->worker->kernels, why));
+    return r->encoder.count ? encoder_open(&r->encoder, &r->worker->kernels, &r->weights[CHAIN_VISION], why) : 0;
+}
+
+static int prepare(struct run *r, bool *dismissed, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(run_await(r, &f, why));
+    *dismissed = f->head.type == M_STOP;
+    port_run(r->port, f->head.run, f->head.plan, f->head.epoch);
+    int code = *dismissed ? 0 : take_assignment(r, f, why);
+    frame_free(f);
+    if (code || *dismissed) return code;
+    set_limits(r);
+    return take_memory(r, why);
+}
+
+/* A stage finds its memory when it is assigned: by threads that stay where those that compute will be. This one, which keeps the
+ * port, may go anywhere afterwards. */
+int run_prepare(struct run *r, bool *dismissed, struct err *why)
+{
+    const struct cores *cores = &r->worker->options.cores;
+    struct cores before;
+    if (!cores->n) return prepare(r, dismissed, why);
+    cores_mine(&before);
+    cores_keep_to(cores);
+    int code = prepare(r, dismissed, why);
+    cores_keep_to(&before);
+    return code;
+}
