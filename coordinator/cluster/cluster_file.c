@@ -4,6 +4,8 @@
  * table, once each. What is found is checked where it stands, so a sentence can say which worker and which key. */
 #include "coordinator/cluster/cluster_file.h"
 
+#include "base/limits.h"
+
 #include <cjson/cJSON.h>
 
 #include <errno.h>
@@ -13,7 +15,6 @@
 
 #define FILE_MOST (1u << 20)
 #define DEPTH_MOST 8
-#define THREADS_MOST 4096
 #define POSITIONS_MOST (1u << 24)
 #define SEQUENCES_MOST 65536
 #define WAIT_MOST (7u * 24 * 3600)

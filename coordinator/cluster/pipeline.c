@@ -42,8 +42,10 @@ static int know_all(struct pipeline *p, struct port *port, struct err *why)
 static int start_own(struct pipeline *p, struct err *why)
 {
     const struct cluster_wish *w = &p->wish;
-    const bool processes = w->processes && !w->threads_here;
-    const int n = w->threads_here ? w->threads_here : processes ? w->processes : 1;
+    /* A split by hand says how many workers there are, where nothing else does. */
+    const int asked = w->processes ? w->processes : w->cuts ? w->n_cuts + w->vision_workers : 0;
+    const bool processes = asked && !w->threads_here;
+    const int n = w->threads_here ? w->threads_here : processes ? asked : 1;
     if (n > MAX_STAGES) return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for", n, MAX_STAGES);
     const int share = cores_allowed() / n;
     struct worker_options how = {.threads = w->threads ? w->threads : share > 0 ? share : 1, .no_file = w->send_weights};

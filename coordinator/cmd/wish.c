@@ -81,8 +81,7 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     TRY(read_lists(w, l, o, why));
     w->vision.apart = o->vision_workers;
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
-    /* A split says how many workers there are, where nothing else does. */
-    w->processes = o->workers ? o->workers : w->cuts && !o->here && !w->n_addresses ? w->n_cuts + o->vision_workers : 0;
+    w->processes = o->workers;
     return 0;
 }
 
