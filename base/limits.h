@@ -5,6 +5,6 @@
 #define WORKERS_MOST 1000  /* of a run; the wire's nodes are 0..WORKERS_MOST */
 #define STAGES_MOST 80     /* workers that rows pass one after the other: of one route */
 #define IN_FLIGHT_MOST 128 /* micro-batches, or pictures, under way at once */
-#define THREADS_MOST 1024    /* of a worker */
+#define THREADS_MOST 4096    /* of a worker */
 
 #endif
