@@ -25,9 +25,9 @@ worker/encoder        : assign.h worker/weights worker/stage worker/kernels part
 worker                : worker/weights worker/encoder worker/stage worker/kernels partition/file partition/model partition/plan transport/links transport/wire
 coordinator/picture   : coordinator/engine
 coordinator/text      : partition/file partition/model
-coordinator/cluster   : partition/file partition/plan transport/links transport/wire worker.h assign.h coordinator/report coordinator/text
+coordinator/cluster   : partition/file partition/model partition/plan transport/links transport/wire worker.h assign.h coordinator/report coordinator/text
 coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model partition/plan transport/wire worker.h coordinator/report
-coordinator/report    : coordinator/cluster coordinator/engine
+coordinator/report    : coordinator/cluster coordinator/engine partition/model
 coordinator/sim       : coordinator/engine
 coordinator/cmd       : coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h
 coordinator           : coordinator/cmd coordinator/cluster worker.h

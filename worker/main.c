@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "partition/plan/plan.h"
+#include "partition/plan/plan_text.h"
 #include "transport/links/transport.h"
 #include "worker/worker.h"
 

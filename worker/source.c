@@ -3,7 +3,7 @@
 #include "worker/source.h"
 
 #include "base/log.h"
-#include "partition/plan/plan.h"
+#include "partition/model/part_text.h"
 #include "partition/file/shard_file.h"
 
 #include <stdlib.h>

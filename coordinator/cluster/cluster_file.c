@@ -5,6 +5,7 @@
 #include "coordinator/cluster/cluster_file.h"
 
 #include "base/limits.h"
+#include "partition/plan/plan_text.h"
 
 #include <cjson/cJSON.h>
 
@@ -206,8 +207,8 @@ static int check_by_hand(struct reading *r, int with_layers, int with_head)
 static int read_workers(struct reading *r, const cJSON *v)
 {
     int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0, with_head = 0;
-    if (n < 1 || n > MAX_STAGES)
-        return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, MAX_STAGES);
+    if (n < 1 || n > WORKERS_MOST)
+        return fail(r->why, E_FILE, "%s: \"workers\" must be a list of 1 to %d workers", r->from, WORKERS_MOST);
     r->c->workers = n;
     r->worker = 0;
     for (const cJSON *w = v->child; w; w = w->next, r->worker++) {

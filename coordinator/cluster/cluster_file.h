@@ -24,10 +24,10 @@
 
 struct cluster {
     int workers;
-    struct worker_offer offers[MAX_STAGES]; /* the name is the address unless one was given */
-    char addresses[MAX_STAGES][CLUSTER_ADDRESS];
-    bool by_hand;                /* then cuts[] is for plan_by_hand */
-    struct cut cuts[MAX_STAGES];
+    struct worker_offer offers[WORKERS_MOST]; /* the name is the address unless one was given */
+    char addresses[WORKERS_MOST][CLUSTER_ADDRESS];
+    bool by_hand;                /* then cuts[] is a split of the text */
+    struct cut cuts[WORKERS_MOST];
     uint32_t context, sequences, wait;
 };
 

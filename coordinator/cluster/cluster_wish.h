@@ -6,7 +6,6 @@
 #define COORDINATOR_CLUSTER_CLUSTER_WISH_H
 
 #include "partition/plan/plan.h"
-#include "partition/plan/vision_plan.h"
 
 struct cluster_wish {
     const char *model;  /* path of the text model; NULL: only pictures become rows */
@@ -22,17 +21,23 @@ struct cluster_wish {
     bool send_weights; /* stream the parts even to workers that could open the file */
     int wait_seconds;  /* for workers to answer */
 
-    /* How they share the work. */
-    const struct cut *cuts; /* [n_cuts]: layers and parts of the head by hand; NULL: as is best */
-    int n_cuts;
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */
     int n_memory;
-    bool whole_head; /* never divide the head: asked for, or a sampling needs all scores in one place */
-    struct vision_wish vision;
-    enum vision_type vision_type;
-    int vision_workers; /* the last so many have no text */
+
+    /* How they share the work. Its capacity comes with the launch, and what they have together follows from who they are. */
+    struct plan_wish plan;
 
     bool exact_embed_scale; /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
 };
+
+/* Workers that are named, or started here; where nothing else was said a split by hand says how many, and else there is one. Under MPI
+ * the ranks count. */
+int wish_workers(const struct cluster_wish *w);
+
+/* Threads of each worker that is started here. */
+int wish_threads(const struct cluster_wish *w, int workers);
+
+/* What is said of these workers before they are asked: [workers]. E_USAGE if the sizes of memory are for another number. */
+int wish_offers(struct worker_offer *out, const struct cluster_wish *w, int workers, struct err *why);
 
 #endif

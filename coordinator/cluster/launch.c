@@ -13,8 +13,10 @@
 #include "base/threads.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
+#include "partition/model/part_text.h"
 #include "worker/assign.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,79 +34,33 @@ static bool shares_machine(const struct pipeline *p, int worker)
 
 static int make_offers(struct pipeline *p, struct err *why)
 {
-    const struct cluster_wish *w = &p->wish;
-    if (w->n_memory > 1 && w->n_memory != p->workers)
-        return fail_about(why, ABOUT_MEMORY_SIZES, E_USAGE, "%d sizes of memory were given for %d workers", w->n_memory, p->workers);
+    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
     for (int i = 0; i < p->workers; i++) {
         const struct member *m = p->crew[i];
         struct worker_offer *o = &p->offers[i];
-        if (w->said) *o = w->said[i];
-        if (!o->speed) o->speed = 1;
         snprintf(o->name, sizeof o->name, "%.120s", m->where);
-        uint64_t said = w->n_memory ? w->memory[w->n_memory == 1 ? 0 : i] : o->memory;
-        o->shares_machine = !said && shares_machine(p, i);
-        o->memory = said && said < m->hello.memory ? said : m->hello.memory;
-        o->threads = w->threads ? w->threads : (int)m->hello.threads;
+        o->shares_machine = !o->memory && shares_machine(p, i);
+        if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
+        if (!p->wish.threads) o->threads = (int)m->hello.threads;
     }
     return 0;
 }
 
-static int solve_text(struct pipeline *p, const struct capacity *wanted, struct err *why)
+static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
-    const struct cluster_wish *w = &p->wish;
-    struct model_shape shape = model_shape(p->model);
-    shape.whole_head = w->whole_head;
-    const int n = pipeline_stages(p);
-    if (!w->cuts) return plan_solve(&p->plan, &shape, p->offers, n, wanted, why);
-    if (w->n_cuts != n)
-        return fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, there are %d for the text", w->n_cuts, n);
-    return plan_by_hand(&p->plan, &shape, p->offers, w->cuts, n, wanted, why);
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    struct plan_wish wish = p->wish.plan;
+    TRY(make_offers(p, why));
+    wish.capacity = *wanted;
+    wish.together = p->children ? memory_allowed() : 0; /* who shares this machine shares its memory */
+    TRY(plan_make(&p->plan, &shape, p->offers, p->workers, &wish, why));
+    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, p->plan.hash, p->plan.made_from);
+    return 0;
 }
 
 uint64_t pipeline_planned(const struct pipeline *p, int worker)
 {
-    return p->plan.stage[worker].bytes.total + p->vision.stage[worker].bytes.total;
-}
-
-/* Workers that share this machine share its memory too; each alone may fit where all together do not. */
-static uint64_t planned_here(const struct pipeline *p)
-{
-    uint64_t sum = 0;
-    for (int i = 0; i < p->workers && p->children; i++) sum += pipeline_planned(p, i);
-    return sum;
-}
-
-static bool fits_this_machine(const struct pipeline *p)
-{
-    return planned_here(p) <= memory_allowed();
-}
-
-static int solve_vision(struct pipeline *p, struct err *why)
-{
-    const enum vision_type as = p->wish.vision_type;
-    const struct plan *text = p->model ? &p->plan : 0;
-    struct vision_wish wish = p->wish.vision;
-    TRY(vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->workers, &wish, why));
-    if (wish.how != VISION_CHOOSE || !p->vision.copies || fits_this_machine(p)) return 0;
-    wish.how = VISION_LAYERS;
-    return vision_plan_make(&p->vision, p->encoder, as, text, p->offers, p->workers, &wish, why);
-}
-
-static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
-{
-    TRY(make_offers(p, why));
-    p->plan = (struct plan){.capacity = *wanted};
-    if (p->model) TRY(solve_text(p, wanted, why));
-    if (p->encoder) TRY(solve_vision(p, why));
-    return routes_of(&p->routes, p->model ? &p->plan : NULL, p->encoder ? &p->vision : NULL, why);
-}
-
-static int check_this_machine(const struct pipeline *p, struct err *why)
-{
-    uint64_t sum = planned_here(p), have = memory_allowed();
-    if (fits_this_machine(p)) return 0;
-    return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", p->workers,
-                (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
+    return p->plan.of[worker].total;
 }
 
 /* ---- assigning ---- */
@@ -115,14 +71,6 @@ static void tell_path(const struct pipeline *p, const char *name, char out[ASSIG
     char absolute[PATH_MAX];
     const char *path = realpath(name, absolute) ? absolute : name;
     if (!p->wish.send_weights && strlen(path) < ASSIGN_PATH) strcpy(out, path);
-}
-
-static const struct route *picture_route(const struct pipeline *p, int worker)
-{
-    for (int i = 0; i < p->routes.n_see; i++)
-        for (int k = 0; k < p->routes.see[i].n; k++)
-            if (p->routes.see[i].worker[k] == worker) return &p->routes.see[i];
-    return NULL;
 }
 
 /* The part of one chain, what follows it, and the types of its tensors. */
@@ -148,19 +96,19 @@ static void fill_assignment(const struct pipeline *p, int worker, const struct t
     if (text) {
         a->text = p->model->config;
         a->capacity = p->plan.capacity;
-        t->part = p->plan.stage[worker].share;
+        t->part = p->plan.of[worker].part[CHAIN_TEXT];
         t->fingerprint = p->model->fingerprint;
         tell_path(p, p->wish.model, t->path);
-        fill_chain(p, worker, &p->routes.text, t, types, tensors, text);
+        fill_chain(p, worker, plan_text_route(&p->plan), t, types, tensors, text);
     }
     if (seen) {
         a->vision = p->encoder->config;
-        a->vision_as = (uint8_t)p->vision.as;
-        a->pictures_in_flight = p->vision.in_flight;
-        v->part = p->vision.stage[worker].share;
+        a->vision_as = (uint8_t)p->plan.vision_type;
+        a->pictures_in_flight = p->plan.pictures;
+        v->part = p->plan.of[worker].part[CHAIN_VISION];
         v->fingerprint = p->encoder->fingerprint;
         tell_path(p, p->wish.mmproj, v->path);
-        fill_chain(p, worker, picture_route(p, worker), v, types + text, tensors + text, seen);
+        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + text, tensors + text, seen);
     }
 }
 
@@ -278,8 +226,8 @@ static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_
     o->count = text + seen;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
-    if (text) text_part_tensors(p->model, p->plan.stage[worker].share, o->tensors);
-    if (seen) vision_part_tensors(p->encoder, p->vision.stage[worker].share, o->tensors + text);
+    if (text) text_part_tensors(p->model, p->plan.of[worker].part[CHAIN_TEXT], o->tensors);
+    if (seen) vision_part_tensors(p->encoder, p->plan.of[worker].part[CHAIN_VISION], o->tensors + text);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -292,9 +240,8 @@ static int assign_all(struct launch *l, struct err *why)
     if (!l->out) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
     for (int i = 0; i < p->workers; i++) {
         struct outgoing *o = &l->out[i];
-        const struct vision_stage_plan *v = &p->vision.stage[i];
-        const uint32_t text = i < p->plan.stages ? (uint32_t)part_count(CHAIN_TEXT, p->plan.stage[i].share) : 0;
-        const uint32_t seen = v->used ? (uint32_t)part_count(CHAIN_VISION, v->share) : 0;
+        const struct part *part = p->plan.of[i].part;
+        const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]), seen = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
         TRY(list_part(p, i, o, text, seen, why));
         if (o->count) TRY(assign(p, i, o->tensors, text, seen, why));
         if (o->count) p->crew[i]->standing = LOADING;
@@ -326,7 +273,6 @@ static int plan_and_assign(struct launch *l, struct err *why)
 {
     struct pipeline *p = l->pipe;
     TRY(solve(p, &l->wanted, why));
-    TRY(check_this_machine(p, why));
     port_run(roster_port(p->roster), roster_run(p->roster), p->plan.hash, 1);
     set_limits(p);
     return assign_all(l, why);
@@ -388,7 +334,7 @@ static void say_ready(const struct pipeline *p)
         const struct member *m = p->crew[i];
         char bytes[24];
         char part[64] = "no text";
-        if (i < p->plan.stages) show_part(part, p->plan.stage[i].share);
+        if (i < plan_stages(&p->plan)) show_part(part, p->plan.of[i].part[CHAIN_TEXT]);
         log_debug("%s holds %s, %s, %s in %.2f s", m->name, part, show_bytes(bytes, pipeline_planned(p, i)), m->hello.isa,
                   m->ready_seconds);
     }

@@ -42,13 +42,12 @@ static int know_all(struct pipeline *p, struct port *port, struct err *why)
 static int start_own(struct pipeline *p, struct err *why)
 {
     const struct cluster_wish *w = &p->wish;
-    /* A split by hand says how many workers there are, where nothing else does. */
-    const int asked = w->processes ? w->processes : w->cuts ? w->n_cuts + w->vision_workers : 0;
-    const bool processes = asked && !w->threads_here;
-    const int n = w->threads_here ? w->threads_here : processes ? asked : 1;
-    if (n > MAX_STAGES) return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for", n, MAX_STAGES);
-    const int share = cores_allowed() / n;
-    struct worker_options how = {.threads = w->threads ? w->threads : share > 0 ? share : 1, .no_file = w->send_weights};
+    const bool processes = !w->threads_here && (w->processes || w->plan.cuts);
+    const int n = wish_workers(w);
+    if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
+    if (w->model && n - w->plan.vision_workers > STAGES_MOST)
+        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers, STAGES_MOST);
+    struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights};
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
     struct port *port = NULL;
@@ -91,10 +90,10 @@ static int open_files(struct pipeline *p, struct err *why)
 static int make_crew(struct pipeline *p, struct err *why)
 {
     const int n = p->workers = roster_size(p->roster);
-    if (n > MAX_STAGES) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, MAX_STAGES);
-    if (p->wish.vision_workers >= n)
+    if (n > WORKERS_MOST) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, WORKERS_MOST);
+    if (p->wish.plan.vision_workers >= n)
         return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
-                          p->wish.vision_workers, n);
+                          p->wish.plan.vision_workers, n);
     p->crew = calloc((size_t)n, sizeof *p->crew);
     p->offers = calloc((size_t)n, sizeof *p->offers);
     return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);
@@ -119,11 +118,6 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
     return make_crew(p, why);
 }
 
-int pipeline_stages(const struct pipeline *p)
-{
-    return p->workers - p->wish.vision_workers;
-}
-
 bool pipeline_is_one_process(const struct pipeline *p)
 {
     return p->children && !roster_member(p->roster, 1)->address[0];
@@ -136,7 +130,7 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
 
 bool pipeline_computes(const struct pipeline *p, int worker)
 {
-    return worker < p->plan.stages || p->vision.stage[worker].used;
+    return p->plan.of[worker].total > 0;
 }
 
 /* ---- counters ---- */
@@ -202,7 +196,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     tokenizer_close(&p->tokens);
     model_close(&p->model);
     vision_close(&p->encoder);
-    routes_free(&p->routes);
+    plan_free(&p->plan);
     free(p->crew);
     free(p->offers);
     free(p);

@@ -6,7 +6,7 @@
  *
  * Whoever computes is known by three numbers, and they are not the same: a *worker* is a number of the plan, from 0; a
  * *member* (roster.h) is the process that plays it; a *node* is where the port reaches that process. Rows travel along
- * *routes* (partition/plan/route.h).
+ * *routes* (partition/plan/plan.h).
  * Threads: one. */
 #ifndef COORDINATOR_CLUSTER_PIPELINE_H
 #define COORDINATOR_CLUSTER_PIPELINE_H
@@ -14,7 +14,7 @@
 #include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/cluster/roster.h"
 #include "coordinator/text/tokenizer.h"
-#include "partition/plan/route.h"
+#include "partition/plan/plan.h"
 
 struct pipeline {
     struct cluster_wish wish;
@@ -26,9 +26,7 @@ struct pipeline {
     int workers;               /* of the plan; the last vision_workers of them have no text */
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
     struct worker_offer *offers; /* [workers] */
-    struct plan plan;
-    struct vision_plan vision;
-    struct routes routes;
+    struct plan plan; /* once launched */
     bool launched;
     double launch_seconds;
     struct trace *trace; /* NULL unless asked for */
@@ -45,8 +43,6 @@ uint64_t pipeline_planned(const struct pipeline *p, int worker);
 
 /* False for a worker that got nothing: more of them than layers of the encoder, and no text. It hears STOP at the end. */
 bool pipeline_computes(const struct pipeline *p, int worker);
-
-int pipeline_stages(const struct pipeline *p); /* of text, how many there will be; known after pipeline_open */
 
 /* To a worker of the plan; see roster_send. */
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why);

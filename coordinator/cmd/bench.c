@@ -80,7 +80,7 @@ uint32_t bench_sequences(const struct bench *b)
 /* ---- counters ---- */
 
 struct reading { /* of all counters at one moment */
-    struct bench_stage stage[MAX_STAGES];
+    struct bench_stage stage[STAGES_MOST];
     uint64_t wire_bytes, batches, rows;
     uint64_t asked; /* how often the workers were asked, up to then */
 };
@@ -312,12 +312,13 @@ static void add_matrix(struct bench_work *w, const struct tensor *t, double rows
 
 static double weights_read(const struct bench_test *t, double heads, const struct pipeline *p)
 {
-    struct model_shape shape = model_shape(p->model);
+    struct model_shape shape = model_shape(p->model, NULL);
     double sum = 0;
     for (int i = 0; i < p->workers; i++) {
-        const struct stage_plan *s = &p->plan.stage[i];
-        double batches = (double)t->stage[i].batches, own = part_has_head(s->share) ? head_work(&shape, s->share).bytes : 0;
-        sum += batches * ((double)s->bytes.weights - own) + (t->prompt ? heads : batches) * own;
+        const struct holding *h = &p->plan.of[i];
+        const struct part s = h->part[CHAIN_TEXT];
+        double batches = (double)t->stage[i].batches, own = part_has_head(s) ? head_work(&shape, s).bytes : 0;
+        sum += batches * ((double)h->bytes[CHAIN_TEXT].weights - own) + (t->prompt ? heads : batches) * own;
     }
     return sum;
 }
@@ -332,7 +333,7 @@ static double kv_read(const struct bench_test *t, const struct model_shape *shap
 
 struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct pipeline *p)
 {
-    struct model_shape shape = model_shape(p->model);
+    struct model_shape shape = model_shape(p->model, NULL);
     struct bench_work w = {0};
     double sequences = (double)reps * t->sequences, rows = sequences * t->n, heads = t->prompt ? sequences : rows;
     for (size_t i = 0; i < (size_t)shape.config.layers * W_LAYER_ROLES; i++)

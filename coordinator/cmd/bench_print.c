@@ -5,7 +5,7 @@
 
 #include "base/version.h"
 #include "base/json.h"
-#include "partition/file/shard_file.h"
+#include "partition/model/part_text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
     fputc('\n', to);
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
-        const struct part s = p->plan.stage[i].share;
+        const struct part s = p->plan.of[i].part[CHAIN_TEXT];
         char layers[32];
         fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_part_briefly(layers, s), n->hello.isa, p->offers[i].threads,
                 (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
@@ -146,15 +146,15 @@ static void json_test(FILE *to, const struct bench *b, const struct bench_test *
 static void json_stage(FILE *to, const struct pipeline *p, int i)
 {
     const struct member *n = p->crew[i];
-    const struct stage_plan *s = &p->plan.stage[i];
+    const struct holding *h = &p->plan.of[i];
     fputc('{', to);
-    part_write_json(to, s->share);
+    part_write_json(to, h->part[CHAIN_TEXT]);
     fprintf(to, ", \"isa\": ");
     json_print_text(to, n->hello.isa);
     fprintf(to,
             ", \"threads\": %d, \"pid\": %u, \"planned_bytes\": %" PRIu64 ", \"peak_bytes\": %" PRIu64
             ", \"weight_bytes\": %" PRIu64 "}",
-            p->offers[i].threads, n->hello.pid, pipeline_planned(p, i), n->report.peak_resident, s->bytes.weights);
+            p->offers[i].threads, n->hello.pid, pipeline_planned(p, i), n->report.peak_resident, h->bytes[CHAIN_TEXT].weights);
 }
 
 void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *l)

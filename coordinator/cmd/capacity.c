@@ -4,7 +4,7 @@
 #define DEFAULT_ROWS 128    /* of a micro-batch: past the knee of the kernels, short enough to fill a pipe: docs/SPEED.md */
 #define MOST_SEQUENCES 16   /* unless --sequences says more */
 
-int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, int stages, uint64_t rows,
+int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, uint64_t rows,
                  uint64_t most, uint32_t sequences, uint32_t whole, struct err *why)
 {
     if (o->context && o->context > c->context)
@@ -20,9 +20,7 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
         .context = (uint32_t)context,
         .sequences = wanted ? wanted : 1,
         .rows = o->rows ? o->rows : DEFAULT_ROWS,
-        /* One more than stages, so that none waits for the next batch to be made; one stage alone would only read its
-         * weights twice for two halves of the sequences. */
-        .in_flight = o->in_flight ? o->in_flight : stages == 1 ? 1 : (uint32_t)stages + 1,
+        .in_flight = o->in_flight,
     };
     if (out->rows < whole) out->rows = whole;
     return 0;

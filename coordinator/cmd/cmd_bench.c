@@ -45,7 +45,7 @@ static int prepare(struct pipeline *p, const struct bench *b, const struct optio
     struct options asked = *o;
     asked.context = bench_context(b);
     asked.sequences = bench_sequences(b);
-    TRY(capacity_for(&c, &asked, &p->model->config, pipeline_stages(p), 1, 1, 1, 0, why));
+    TRY(capacity_for(&c, &asked, &p->model->config, 1, 1, 1, 0, why));
     return pipeline_launch(p, &c, why);
 }
 

@@ -275,7 +275,7 @@ static int prepare(struct chat *c, struct err *why)
     const struct model_config *config = &c->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
-    TRY(capacity_for(&capacity, &asked, config, pipeline_stages(c->pipe), 0, 0, 1, rows_of_picture(c), why));
+    TRY(capacity_for(&capacity, &asked, config, 0, 0, 1, rows_of_picture(c), why));
     TRY(pipeline_launch(c->pipe, &capacity, why));
     if (c->pipe->encoder) c->album = (struct album){.side = c->pipe->encoder->config.image, .pan_and_scan = c->options->pan_and_scan};
     c->in.room = LINE_MOST;

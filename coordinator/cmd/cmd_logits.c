@@ -82,11 +82,11 @@ static int compute(struct pipeline *p, struct request *r, struct album *a, const
     struct capacity c;
     struct server *s = 0;
     const uint32_t whole = a->n ? vision_tokens(&p->encoder->config) : 1;
-    TRY(capacity_for(&c, o, &p->model->config, pipeline_stages(p), r->ids.n, 0, 1, whole, why));
+    TRY(capacity_for(&c, o, &p->model->config, r->ids.n, 0, 1, whole, why));
     uint32_t most = SCORES_IN_FLIGHT / (p->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;
-    p->wish.whole_head = true;
+    p->wish.plan.whole_head = true;
     TRY(pipeline_launch(p, &c, why));
     TRY(serve_open(&s, p, why));
     int code = serve(p, s, r, a, o, why);

@@ -1,92 +1,91 @@
-/* coordinator/cmd/cmd_plan.c — `gemmapipe plan`: who would get what, from the file's header alone. */
+/* coordinator/cmd/cmd_plan.c — `gemmapipe plan`: who would get what, from the files' headers alone.
+ *
+ * It makes its wish as `run` does and asks the same planner, so what it shows is what `run` with these words would do. What
+ * only the workers know it takes from what is said of them: an unsaid memory is no limit. Workers that `run` would start
+ * here have this machine's cores, shared out; of others one thread each is assumed. */
 #include "partition/file/encoder_file.h"
 #include "partition/file/model_file.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
-#include "coordinator/cluster/cluster_file.h"
+#include "coordinator/cmd/wish.h"
 #include "partition/plan/plan_json.h"
-#include "partition/plan/vision_plan.h"
 
-#include "base/threads.h"
-
+#include <stdlib.h>
 #include <string.h>
 
 #define PLAN_CONTEXT 4096
 
-static int offers_of(const struct options *o, const struct cluster *cluster, int n, struct worker_offer *offers, struct err *why)
+struct sketch { /* of a run: all that the plan follows from */
+    struct model *model;
+    struct vision_model *encoder;
+    struct cluster_wish wish;
+    struct wish_lists *lists;
+    struct worker_offer *offers;
+    int workers;
+};
+
+static int read_sketch(struct sketch *k, struct options *o, struct err *why)
 {
-    uint64_t sizes[MAX_STAGES] = {0};
-    int k = 0;
-    if (o->memory) TRY(plan_read_sizes(o->memory, sizes, &k, why));
-    if (k > 1 && k != n) return fail(why, E_USAGE, "--memory names %d sizes for %d workers", k, n);
+    TRY(wish_read(&k->wish, &k->lists, o, why));
+    wish_complete(o, k->lists);
+    TRY(model_open(&k->model, o->model, why));
+    if (o->mmproj) TRY(vision_open(&k->encoder, o->mmproj, why));
+    return o->mmproj ? vision_config_fits(&k->encoder->config, k->model->config.hidden, o->mmproj, why) : 0;
+}
+
+static int make_offers(struct sketch *k, struct err *why)
+{
+    const bool here = !k->wish.n_addresses;
+    const int n = k->workers = wish_workers(&k->wish), threads = here ? wish_threads(&k->wish, n) : 1;
+    k->offers = calloc((size_t)n, sizeof *k->offers);
+    if (!k->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
+    TRY(wish_offers(k->offers, &k->wish, n, why));
     for (int i = 0; i < n; i++) {
-        if (cluster->workers) offers[i] = cluster->offers[i];
-        if (!offers[i].speed) offers[i].speed = 1;
-        if (!offers[i].name[0]) snprintf(offers[i].name, sizeof offers[i].name, "worker %d", i + 1);
-        if (k) offers[i].memory = sizes[k == 1 ? 0 : i];
-        if (o->threads || !offers[i].threads) offers[i].threads = o->threads ? o->threads : 1;
+        struct worker_offer *w = &k->offers[i];
+        if (!w->threads) w->threads = threads;
+        w->shares_machine = here && !w->memory && n > 1;
+        if (!w->name[0]) snprintf(w->name, sizeof w->name, "worker %d", i + 1);
     }
     return 0;
 }
 
-static int plan_pictures(struct vision_plan *out, const struct vision_model *v, const struct options *o, const struct plan *text,
-                         const struct worker_offer *offers, int n, struct err *why)
+static int make_capacity(struct sketch *k, const struct options *o, struct err *why)
 {
-    struct vision_wish wish;
-    TRY(vision_wish_read(&wish, o->vision_split, why));
-    wish.apart = o->vision_workers;
-    return vision_plan_make(out, v, o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE, text, offers, n, &wish, why);
+    const struct model_config *c = &k->model->config;
+    struct options asked = *o;
+    if (!asked.context) asked.context = PLAN_CONTEXT < c->context ? PLAN_CONTEXT : c->context;
+    return capacity_for(&k->wish.plan.capacity, &asked, c, 0, 0, 1, 0, why);
 }
 
-static int plan(const struct model *m, const struct vision_model *v, const struct options *o, const struct cluster *cluster,
-                struct err *why)
+static void print(const struct sketch *k, const struct options *o, const struct plan *p, const struct model_shape *shape)
 {
-    struct worker_offer offers[MAX_STAGES];
-    struct cut cuts[MAX_STAGES];
-    struct capacity c;
+    struct plan_files files = {.model = o->model, .fingerprint = k->model->fingerprint, .layers = k->model->config.layers};
+    if (k->encoder) files.mmproj = o->mmproj, files.encoder = k->encoder->fingerprint;
+    if (o->json) plan_write_json(stdout, p, k->offers, &files);
+    else plan_print(stdout, p, shape, k->offers);
+}
+
+static int plan(struct sketch *k, struct options *o, struct err *why)
+{
     struct plan p;
-    struct vision_plan pictures;
-    int n = cluster->workers ? cluster->workers : o->workers, split = 0;
-    memset(offers, 0, sizeof offers);
-    if (o->split) TRY(plan_read_split(o->split, cuts, &split, why));
-    if (!n) n = split + o->vision_workers;
-    const int stages = n - o->vision_workers;
-    if (stages < 1) return fail(why, E_USAGE, "--vision-workers %d of %d leaves no worker for the text", o->vision_workers, n);
-    if (n > MAX_STAGES) return fail(why, E_USAGE, "%d workers are more than %d", n, MAX_STAGES);
-    if (split && split != stages) return fail(why, E_USAGE, "--split names %d workers, there are %d for the text", split, stages);
-    struct options asked = *o;
-    if (!asked.context) asked.context = cluster->context;
-    if (!asked.context) asked.context = PLAN_CONTEXT < m->config.context ? PLAN_CONTEXT : m->config.context;
-    if (!asked.sequences) asked.sequences = cluster->sequences;
-    TRY(offers_of(o, cluster, n, offers, why));
-    TRY(capacity_for(&c, &asked, &m->config, stages, 0, 0, 1, 0, why));
-    struct model_shape shape = model_shape(m);
-    shape.whole_head = o->whole_head;
-    if (split) TRY(plan_by_hand(&p, &shape, offers, cuts, stages, &c, why));
-    else if (cluster->by_hand) TRY(plan_by_hand(&p, &shape, offers, cluster->cuts, stages, &c, why));
-    else TRY(plan_solve(&p, &shape, offers, stages, &c, why));
-    if (v) TRY(plan_pictures(&pictures, v, o, &p, offers, n, why));
-    if (o->json) {
-        struct plan_pictures said = {&pictures, o->mmproj, v ? v->fingerprint : m->fingerprint};
-        plan_write_json(stdout, &p, offers, o->model, m->fingerprint, m->config.layers, v ? &said : 0);
-        return 0;
-    }
-    plan_print(stdout, &p, &shape, offers);
-    if (v) vision_plan_print(stdout, &pictures, offers);
+    TRY(read_sketch(k, o, why));
+    TRY(make_offers(k, why));
+    TRY(make_capacity(k, o, why));
+    const struct model_shape shape = model_shape(k->model, k->encoder);
+    TRY(plan_make(&p, &shape, k->offers, k->workers, &k->wish.plan, why));
+    print(k, o, &p, &shape);
+    plan_free(&p);
     return 0;
 }
 
 int command_plan(const struct options *o, struct err *why)
 {
-    struct model *m = 0;
-    struct vision_model *v = 0;
-    struct cluster cluster = {0};
-    int code = model_open(&m, o->model, why);
-    if (!code && o->cluster) code = cluster_read(&cluster, o->cluster, why);
-    if (!code && o->mmproj) code = vision_open(&v, o->mmproj, why);
-    if (!code && v) code = vision_config_fits(&v->config, m->config.hidden, o->mmproj, why);
-    if (!code) code = plan(m, v, o, &cluster, why);
-    vision_close(&v);
-    model_close(&m);
+    struct sketch k = {0};
+    struct options asked = *o;
+    const int code = plan(&k, &asked, why);
+    free(k.offers);
+    wish_free(&k.lists);
+    vision_close(&k.encoder);
+    model_close(&k.model);
     return code;
 }

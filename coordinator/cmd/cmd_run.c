@@ -161,7 +161,7 @@ static int prepare(struct pipeline *p, struct job *j, const struct options *o, s
     TRY(read_prompts(j, p, o, why));
     for (size_t i = 0; i < j->n; i++)
         if (j->requests[i].ids.n > longest) longest = j->requests[i].ids.n;
-    TRY(capacity_for(&c, o, &p->model->config, pipeline_stages(p), longest, o->most, (uint32_t)j->n,
+    TRY(capacity_for(&c, o, &p->model->config, longest, o->most, (uint32_t)j->n,
                      j->album.n ? vision_tokens(&p->encoder->config) : 0, why));
     return pipeline_launch(p, &c, why);
 }

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/report/trace.h"
+#include "partition/plan/plan_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@ struct wish_lists {
     struct cluster cluster; /* no workers unless there is a cluster file */
     char *text;             /* addresses, one after the other */
     const char **addresses;
-    struct cut cuts[MAX_STAGES];
-    uint64_t memory[MAX_STAGES];
+    struct cut *cuts;
+    uint64_t *memory;
+    uint32_t *sights; /* of the encoder, by hand */
 };
 
 static int read_addresses(struct cluster_wish *w, struct wish_lists *l, const char *list, struct err *why)
@@ -47,23 +49,21 @@ static int read_cluster_file(struct cluster_wish *w, struct wish_lists *l, const
     w->n_addresses = c->workers;
     w->said = c->offers;
     if (c->wait && !w->wait_seconds) w->wait_seconds = (int)c->wait;
-    if (!c->by_hand || w->cuts) return 0;
-    w->cuts = c->cuts;
-    w->n_cuts = c->workers;
+    if (!c->by_hand || w->plan.cuts) return 0;
+    w->plan.cuts = c->cuts;
+    w->plan.n_cuts = c->workers;
     return 0;
 }
 
 static int read_lists(struct cluster_wish *w, struct wish_lists *l, const struct options *o, struct err *why)
 {
-    if (o->split) {
-        TRY(plan_read_split(o->split, l->cuts, &w->n_cuts, why));
-        w->cuts = l->cuts;
-    }
-    if (o->memory) {
-        TRY(plan_read_sizes(o->memory, l->memory, &w->n_memory, why));
-        w->memory = l->memory;
-    }
-    TRY(vision_wish_read(&w->vision, o->vision_split, why));
+    if (o->split) TRY(plan_read_split(o->split, &l->cuts, &w->plan.n_cuts, why));
+    w->plan.cuts = l->cuts;
+    if (o->memory) TRY(plan_read_sizes(o->memory, &l->memory, &w->n_memory, why));
+    w->memory = l->memory;
+    const int code = vision_wish_read(&w->plan.vision, o->vision_split, why);
+    l->sights = w->plan.vision.layers;
+    if (code) return code;
     if (o->cluster) return read_cluster_file(w, l, o->cluster, why);
     return o->connect ? read_addresses(w, l, o->connect, why) : 0;
 }
@@ -74,12 +74,12 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     if (!l) return fail(why, E_MEMORY, "no memory to begin with");
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
-        .send_weights = o->send_weights, .wait_seconds = o->wait, .vision_workers = o->vision_workers,
-        .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
-        .exact_embed_scale = o->exact_embed_scale, .whole_head = o->whole_head || !sampling_of_few(&o->sampling),
+        .send_weights = o->send_weights, .wait_seconds = o->wait,
+        .exact_embed_scale = o->exact_embed_scale,
+        .plan = {.vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
+                 .whole_head = o->whole_head || !sampling_of_few(&o->sampling)},
     };
     TRY(read_lists(w, l, o, why));
-    w->vision.apart = o->vision_workers;
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
     w->processes = o->workers;
     return 0;
@@ -92,6 +92,9 @@ void wish_free(struct wish_lists **lists)
     if (!l) return;
     free(l->text);
     free(l->addresses);
+    free(l->cuts);
+    free(l->memory);
+    free(l->sights);
     free(l);
 }
 

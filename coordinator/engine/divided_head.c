@@ -18,6 +18,7 @@ struct scoring {
 
 struct divided_head {
     struct divided_head_setup setup;
+    const struct route *route; /* of the text */
     int last;                  /* worker of the last stage */
     uint32_t n, slots;
     struct scoring *under_way; /* [n]: micro-batches in flight */
@@ -30,7 +31,7 @@ struct divided_head {
 
 static struct part share_of(const struct divided_head *d, int worker)
 {
-    return d->setup.plan->stage[worker].share;
+    return d->setup.plan->of[worker].part[CHAIN_TEXT];
 }
 
 static const char *name_of(const struct divided_head *d, int worker)
@@ -41,8 +42,8 @@ static const char *name_of(const struct divided_head *d, int worker)
 /* Its place in the route; -1 if it is not on it. */
 static int place_of(const struct divided_head *d, int worker)
 {
-    for (int i = 0; i < d->setup.route->n; i++)
-        if (d->setup.route->worker[i] == worker) return i;
+    for (int i = 0; i < d->route->n; i++)
+        if (d->route->worker[i] == worker) return i;
     return -1;
 }
 
@@ -56,7 +57,7 @@ static int open_tables(struct divided_head *d, const struct capacity *c, struct 
     bool all = d->under_way && d->row && d->waits;
     for (uint32_t i = 0; i < d->n && all; i++) {
         d->under_way[i].asked = calloc(d->slots, sizeof *d->under_way[i].asked);
-        d->under_way[i].came = calloc(d->setup.route->n, sizeof *d->under_way[i].came);
+        d->under_way[i].came = calloc(d->route->n, sizeof *d->under_way[i].came);
         all = d->under_way[i].asked && d->under_way[i].came;
     }
     return all ? 0 : fail(why, E_MEMORY, "no memory to bring together the scores of %u sequences", d->slots);
@@ -65,11 +66,12 @@ static int open_tables(struct divided_head *d, const struct capacity *c, struct 
 int divided_head_open(struct divided_head **out, const struct divided_head_setup *setup, struct err *why)
 {
     *out = NULL;
-    if (part_has_whole_head(setup->plan->stage[route_last(setup->route)].share)) return 0;
+    if (part_has_whole_head(setup->plan->of[route_last(plan_text_route(setup->plan))].part[CHAIN_TEXT])) return 0;
     struct divided_head *d = calloc(1, sizeof *d);
     if (!d) return fail(why, E_MEMORY, "no memory to bring scores together");
     d->setup = *setup;
-    d->last = route_last(setup->route);
+    d->route = plan_text_route(setup->plan);
+    d->last = route_last(d->route);
     int code = open_tables(d, &setup->plan->capacity, why);
     if (code) divided_head_close(&d);
     *out = d;
@@ -112,7 +114,7 @@ static int note(struct divided_head *d, struct scoring *u, struct err *why)
 {
     const struct work *w = &d->score;
     *u = (struct scoring){.asked = u->asked, .came = u->came, .batch = w->batch};
-    memset(u->came, 0, d->setup.route->n * sizeof *u->came);
+    memset(u->came, 0, d->route->n * sizeof *u->came);
     for (uint32_t i = 0; i < w->n_segments; i++) {
         const struct segment *s = &w->segments[i];
         if (s->slot >= d->slots || d->waits[s->slot])
@@ -144,8 +146,8 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
                     name_of(d, d->last), d->score.n_rows, d->score.cols, (unsigned long long)d->score.batch);
     TRY(note(d, u, why));
     const uint8_t *activations = d->score.activations;
-    for (int i = 0; i < d->setup.route->n; i++) {
-        const int worker = d->setup.route->worker[i];
+    for (int i = 0; i < d->route->n; i++) {
+        const int worker = d->route->worker[i];
         if (!part_has_head(share_of(d, worker))) continue;
         u->missing += u->n;
         if (worker != d->last) TRY(pass_on(d, worker, activations, why));

@@ -9,14 +9,13 @@
 #ifndef COORDINATOR_ENGINE_DIVIDED_HEAD_H
 #define COORDINATOR_ENGINE_DIVIDED_HEAD_H
 
-#include "partition/plan/route.h"
+#include "partition/plan/plan.h"
 #include "transport/wire/wire.h"
 
 struct divided_head;
 
 struct divided_head_setup {
     const struct plan *plan;
-    const struct route *route; /* of the text */
     const struct model_config *config;
     int (*send)(void *user, int worker, struct frame **f, struct err *why); /* takes the frame in any case */
     const char *(*name)(void *user, int worker);                            /* for sentences */

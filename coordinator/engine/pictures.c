@@ -23,14 +23,18 @@ struct pictures {
     struct picture *picture; /* by number; one without hash, pixels and rows is free */
     uint32_t n, room;
     uint32_t in_flight, waiting;
-    uint32_t at[MAX_STAGES]; /* in flight by the worker they were sent to */
+    uint32_t *at; /* [workers of the plan]: in flight by the worker they were sent to */
     uint64_t clock;
 };
 
 int pictures_open(struct pictures **out, struct pipeline *p, struct err *why)
 {
     struct pictures *ps = calloc(1, sizeof *ps);
-    if (!ps) return fail(why, E_MEMORY, "no memory for pictures");
+    if (ps) ps->at = calloc((size_t)p->plan.workers, sizeof *ps->at);
+    if (!ps || !ps->at) {
+        free(ps);
+        return fail(why, E_MEMORY, "no memory for pictures");
+    }
     ps->pipe = p;
     *out = ps;
     return 0;
@@ -49,6 +53,7 @@ void pictures_close(struct pictures **pps)
     if (!ps) return;
     for (uint32_t i = 0; i < ps->n; i++) forget(&ps->picture[i]);
     free(ps->picture);
+    free(ps->at);
     free(ps);
     *pps = 0;
 }
@@ -130,12 +135,14 @@ void pictures_release(struct pictures *ps, uint32_t number)
 /* The worker that would be done with another picture first; -1 if none may have one more. */
 static int free_entry(const struct pictures *ps)
 {
-    const struct vision_plan *v = &ps->pipe->vision;
+    const struct plan *plan = &ps->pipe->plan;
     int best = -1;
-    for (int i = 0; i < v->workers; i++) {
-        const struct vision_stage_plan *s = &v->stage[i];
-        if (!s->used || !s->share.front || ps->at[i] >= v->in_flight) continue;
-        if (best < 0 || (ps->at[i] + 1) * s->expected < (ps->at[best] + 1) * v->stage[best].expected) best = i;
+    double soonest = 0;
+    for (int i = 0; i < plan->workers; i++) {
+        const struct holding *h = &plan->of[i];
+        const double done = (ps->at[i] + 1) * h->expected[CHAIN_VISION];
+        if (!h->part[CHAIN_VISION].front || ps->at[i] >= plan->pictures) continue;
+        if (best < 0 || done < soonest) best = i, soonest = done;
     }
     return best;
 }
@@ -184,11 +191,11 @@ int pictures_send(struct pictures *ps, struct err *why)
 int pictures_take(struct pictures *ps, int from, struct frame *seen, struct err *why)
 {
     const struct vision_config *c = &ps->pipe->encoder->config;
-    const struct vision_plan *v = &ps->pipe->vision;
+    const struct plan *plan = &ps->pipe->plan;
     struct see m;
     TRY(see_read(&m, seen, why));
-    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && part_has_back(v->stage[from].share) &&
-                   (!v->copies || from == ps->picture[m.picture].to);
+    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && part_has_back(plan->of[from].part[CHAIN_VISION]) &&
+                   (!plan->copies || from == ps->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
         return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,
                     m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);

@@ -54,11 +54,11 @@ static int open_text(struct server *s, struct err *why)
     s->scale = embed_scale(s->pipe->model->config.hidden, s->pipe->wish.exact_embed_scale);
     s->specials = tokenizer_specials(s->pipe->tokens);
     struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows,
-                                      .context = c->context, .stages = (uint32_t)s->pipe->plan.stages};
+                                      .context = c->context, .stages = (uint32_t)plan_stages(&s->pipe->plan)};
     for (uint32_t i = 0; i < limits.stages; i++)
         if (s->pipe->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)s->pipe->offers[i].threads;
     const struct divided_head_setup setup = {
-        .plan = &s->pipe->plan, .route = &s->pipe->routes.text, .config = &s->pipe->model->config,
+        .plan = &s->pipe->plan, .config = &s->pipe->model->config,
         .send = send_to_worker, .name = name_of_worker, .user = s->pipe,
     };
     TRY(divided_head_open(&s->head, &setup, why));
@@ -297,7 +297,7 @@ static int send_batch(struct server *s, const struct schedule_batch *b, struct e
     s->totals.batches++;
     s->totals.rows += w->n_rows;
     trace_batch_sent(s->pipe->trace, b, s->all.request);
-    return pipeline_send(s->pipe, route_first(&s->pipe->routes.text), &f, why);
+    return pipeline_send(s->pipe, route_first(plan_text_route(&s->pipe->plan)), &f, why);
 }
 
 /* ---- tokens in ---- */
@@ -393,7 +393,7 @@ static int take_scores(struct server *s, struct frame *f, struct err *why)
 static int take_frame(struct server *s, const struct member *who, struct frame *f, struct err *why)
 {
     if (f->head.type == M_SEEN && s->pictures) return pictures_take(s->pictures, who->worker, f, why);
-    bool from_last = who->worker == route_last(&s->pipe->routes.text);
+    bool from_last = who->worker == route_last(plan_text_route(&s->pipe->plan));
     if (s->head && from_last && f->head.type == M_SCORE) return divided_head_ask(s->head, f, why);
     if (s->head && f->head.type == M_SCORED) return take_scored(s, who->worker, f, why);
     if (from_last && f->head.type == M_RESULT) return take_result(s, f, why);

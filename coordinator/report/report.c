@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "coordinator/cluster/timeline.h"
+#include "partition/model/part_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +25,10 @@ static void print_stages(const struct pipeline *p, double wall)
     fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
-        const struct stage_plan *s = &p->plan.stage[i];
+        const struct part text = p->plan.of[i].part[CHAIN_TEXT];
         char layers[32];
-        if (i >= p->plan.stages) snprintf(layers, sizeof layers, "pictures");
-        else show_part_briefly(layers, s->share);
+        if (part_is_empty(text)) snprintf(layers, sizeof layers, "pictures");
+        else show_part_briefly(layers, text);
         fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
                 percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
@@ -39,12 +40,10 @@ static void print_stages(const struct pipeline *p, double wall)
     if (wall > 0 && p->workers > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
 }
 
-static void print_encoder_stage(const struct member *n, const struct vision_stage_plan *s, int stage)
+static void print_encoder_stage(const struct member *n, struct part s, int stage)
 {
-    char share[64];
-    snprintf(share, sizeof share, "%s%u-%u%s", s->share.front ? "patches, " : "", s->share.first, s->share.end - 1,
-             part_has_back(s->share) ? ", projector" : "");
-    fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, share, (unsigned long long)n->report.pictures,
+    char part[64];
+    fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, show_vision_part(part, s), (unsigned long long)n->report.pictures,
             (double)n->report.see_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.see_ns / (double)n->report.busy_ns : 0);
 }
 
@@ -58,7 +57,7 @@ static int print_pictures(struct pipeline *p, struct err *why)
     if (code) return code;
     fprintf(stderr, "\n stage  encoder                   pictures  seeing s  %% of its busy time\n");
     for (int i = 0; i < p->workers; i++)
-        if (p->vision.stage[i].used) print_encoder_stage(p->crew[i], &p->vision.stage[i], i + 1);
+        if (plan_picture_route(&p->plan, i)) print_encoder_stage(p->crew[i], p->plan.of[i].part[CHAIN_VISION], i + 1);
     fprintf(stderr, " pictures were in the encoder's layers for %.2f s", o.seeing);
     if (o.seeing > 0)
         fprintf(stderr, "; for %.0f %% of that another stage saw another picture, for %.0f %% another stage computed text",

@@ -93,12 +93,12 @@ double offer_power(const struct worker_offer *offer)
     return larger(speed * threads, 1e-6);
 }
 
-double lap_seconds(const struct model_shape *shape, const struct plan *plan, const struct worker_offer *offers,
+double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap)
 {
     double layers = 0, head = 0;
-    for (int i = 0; i < plan->stages; i++) {
-        const struct part s = plan->stage[i].share;
+    for (int i = 0; i < stages; i++) {
+        const struct part s = parts[i];
         const double power = offer_power(&offers[i]);
         layers += decode_seconds(shape, (struct part){s.first, s.end, 0, 0, false}, cap) / power;
         head = larger(head, decode_seconds(shape, (struct part){0, 0, s.back, s.back_end, false}, cap) / power);

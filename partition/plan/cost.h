@@ -44,7 +44,7 @@ double prefill_seconds(const struct model_shape *shape, struct part s, const str
 
 /* Seconds of a decode micro-batch once through all stages, each at its worker's speed: the layers one after the other, and the
  * head's parts at the same time, so of these the largest. */
-double lap_seconds(const struct model_shape *shape, const struct plan *plan, const struct worker_offer *offers,
+double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap);
 
 /* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often

@@ -39,14 +39,4 @@ void items_close(struct items *it);
 struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer);
 double items_seconds(const struct times *t, struct part s, const struct worker_offer *offer);
 
-/* The plan in which worker i gets shares[i]. Memory is not looked at. */
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct part *shares,
-               int workers);
-
-/* E_USAGE unless that many workers can have something each. */
-int plan_check_workers(const struct items *it, int workers, struct err *why);
-
-/* E_MEMORY naming the worker that lacks most and the missing bytes, if any stage is over its worker's memory. */
-int plan_check_memory(const struct plan *plan, const struct worker_offer *offers, struct err *why);
-
 #endif

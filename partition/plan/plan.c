@@ -1,213 +1,358 @@
-/* partition/plan/plan.c — a plan from a split: shares, bytes, times, and the hash that all stages must agree on.
+/* partition/plan/plan.c — the front door: wish and offers in, holdings and routes out.
  *
- * solve.c finds the split; here it is given, by hand or by the solver, and the same checks follow. */
+ * Text and pictures have solvers of their own; here they are brought together, in one account of memory. Whoever is placed
+ * by hand, or must be whole, comes first, and the other fits in; where both are free the text comes first (plan.h). */
 #include "partition/plan/plan.h"
 
-#include "base/checked.h"
 #include "base/half.h"
 #include "base/hash.h"
-#include "base/log.h"
-#include "partition/plan/items.h"
+#include "partition/plan/cost.h"
+#include "partition/plan/text_split.h"
+#include "partition/plan/vision_split.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-struct model_shape model_shape(const struct model *m)
+struct model_shape model_shape(const struct model *text, const struct vision_model *encoder)
 {
-    return (struct model_shape){.config = m->config, .layer_tensors = m->layer_tensors,
-                                .output_norm = m->output_norm, .head = m->head};
+    struct model_shape shape = {.encoder = encoder};
+    if (!text) return shape;
+    shape.config = text->config;
+    shape.layer_tensors = text->layer_tensors;
+    shape.output_norm = text->output_norm;
+    shape.head = text->head;
+    return shape;
 }
 
-char *show_part(char out[64], struct part s)
+/* One question, as all functions here share it. */
+struct making {
+    struct plan *plan;
+    const struct model_shape *shape;
+    const struct worker_offer *offers;
+    const struct plan_wish *wish;
+    int workers, stages;
+};
+
+/* ---- routes ---- */
+
+int route_after(const struct route *r, int worker)
 {
-    char layers[32], head[28];
-    if (s.end == s.first + 1) snprintf(layers, sizeof layers, "layer %u", s.first);
-    else snprintf(layers, sizeof layers, "layers %u-%u", s.first, s.end - 1);
-    if (part_has_whole_head(s)) snprintf(head, sizeof head, "the head");
-    else snprintf(head, sizeof head, "%u/%d of the head", s.back_end - s.back, HEAD_PARTS);
-    if (!part_has_head(s)) snprintf(out, 64, "%s", s.first == s.end ? "nothing" : layers);
-    else if (s.first == s.end) snprintf(out, 64, "%s", head);
-    else snprintf(out, 64, "%s and %s", layers, head);
-    return out;
+    for (int i = 0; r && i + 1 < r->n; i++)
+        if (r->worker[i] == worker) return r->worker[i + 1];
+    return -1;
 }
 
-char *show_part_briefly(char out[32], struct part s)
+const struct route *plan_text_route(const struct plan *p)
 {
-    char head[16] = "head";
-    if (!part_has_whole_head(s)) snprintf(head, sizeof head, "%u/%d", s.back_end - s.back, HEAD_PARTS);
-    if (s.first == s.end) snprintf(out, 32, "%s", head);
-    else if (!part_has_head(s)) snprintf(out, 32, "%u-%u", s.first, s.end - 1);
-    else snprintf(out, 32, "%u-%u + %s", s.first, s.end - 1, head);
-    return out;
+    return p->n_routes && p->route[0].chain == CHAIN_TEXT ? &p->route[0] : NULL;
 }
 
-void part_write_json(FILE *to, struct part s)
+int plan_stages(const struct plan *p)
 {
-    fprintf(to, "\"first\": %u, \"end\": %u, \"head\": %s", s.first, s.end, part_has_whole_head(s) ? "true" : "false");
-    if (part_has_head(s)) fprintf(to, ", \"parts\": [%u, %u]", s.back, s.back_end);
+    const struct route *text = plan_text_route(p);
+    return text ? text->n : 0;
+}
+
+const struct route *plan_picture_route(const struct plan *p, int worker)
+{
+    for (int i = 0; i < p->n_routes; i++)
+        for (int k = 0; p->route[i].chain == CHAIN_VISION && k < p->route[i].n; k++)
+            if (p->route[i].worker[k] == worker) return &p->route[i];
+    return NULL;
+}
+
+static struct route *new_route(struct plan *p, enum chain chain)
+{
+    struct route *r = &p->route[p->n_routes++];
+    *r = (struct route){.chain = chain};
+    return r;
+}
+
+/* The workers of a chain in their order: one route, or with copies one for each. */
+static void make_routes(const struct making *m, enum chain chain, bool copies)
+{
+    struct plan *p = m->plan;
+    struct route *r = NULL;
+    for (int i = 0; i < m->workers; i++) {
+        if (part_is_empty(p->of[i].part[chain])) continue;
+        if (!r || copies) r = new_route(p, chain);
+        r->worker[r->n++] = (uint16_t)i;
+    }
+}
+
+/* ---- hashes ---- */
+
+static uint64_t fold_part(uint64_t h, struct part s)
+{
+    const uint32_t numbers[] = {s.first, s.end, s.back, s.back_end, s.front};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    return h;
+}
+
+static uint64_t fold_text(uint64_t h, const struct model_shape *shape)
+{
+    const struct model_config *c = &shape->config;
+    const uint32_t numbers[] = {
+        c->layers, c->hidden, c->ffn, c->heads, c->kv_heads, c->head_dim, c->window, c->pattern, c->context, c->vocab,
+        f32_bits(c->rope_base_global), f32_bits(c->rope_base_local), f32_bits(c->rope_factor),
+        f32_bits(c->norm_epsilon), f32_bits(c->attention_scale), shape->output_norm.type, shape->head.type,
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    for (size_t i = 0; i < (size_t)c->layers * W_LAYER_ROLES; i++) h = hash_fold(h, shape->layer_tensors[i].type);
+    return h;
+}
+
+static uint64_t fold_encoder(uint64_t h, const struct vision_model *v)
+{
+    const struct vision_config *c = &v->config;
+    const uint32_t numbers[] = {c->image, c->patch, c->layers, c->width, c->ffn, c->heads, c->pool, c->hidden, f32_bits(c->norm_epsilon)};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    for (size_t i = 0; i < (size_t)c->layers * V_LAYER_ROLES; i++) h = hash_fold(h, v->layer_tensors[i].type);
+    for (size_t i = 0; i < sizeof v->rest / sizeof *v->rest; i++) h = hash_fold(h, v->rest[i].type);
+    return h;
+}
+
+static uint64_t fold_models(uint64_t h, const struct model_shape *shape)
+{
+    if (shape->config.layers) h = fold_text(h, shape);
+    return shape->encoder ? fold_encoder(h, shape->encoder) : h;
+}
+
+static uint64_t fold_capacity(uint64_t h, const struct capacity *c)
+{
+    const uint32_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    return h;
 }
 
 /* Two programs that run parts of one model must have the same sizes, formats, cuts and capacities; anything else shows
  * here before a row travels. */
-static uint64_t plan_hash(const struct plan *p, const struct items *it)
+static uint64_t hash_of_plan(const struct making *m)
 {
-    const struct model_config *c = &it->shape->config;
-    const uint32_t numbers[] = {
-        c->layers, c->hidden, c->ffn, c->heads, c->kv_heads, c->head_dim, c->window, c->pattern, c->context, c->vocab,
-        f32_bits(c->rope_base_global), f32_bits(c->rope_base_local), f32_bits(c->rope_factor),
-        f32_bits(c->norm_epsilon), f32_bits(c->attention_scale), p->capacity.context, p->capacity.sequences,
-        p->capacity.rows, p->capacity.in_flight, (uint32_t)p->stages,
-    };
-    uint64_t h = 0;
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
-    for (int i = 0; i < p->stages; i++) {
-        h = hash_fold(h, p->stage[i].share.first);
-        h = hash_fold(h, p->stage[i].share.end);
-        h = hash_fold(h, p->stage[i].share.back);
-        h = hash_fold(h, p->stage[i].share.back_end);
-    }
-    for (size_t i = 0; i < (size_t)it->layers * W_LAYER_ROLES + 2; i++) h = hash_fold(h, it->tensors[i].type);
+    const struct plan *p = m->plan;
+    uint64_t h = fold_capacity(fold_models(0, m->shape), &p->capacity);
+    h = hash_fold(hash_fold(h, (uint64_t)p->workers), p->vision_type);
+    for (int i = 0; i < p->workers; i++)
+        for (int c = 0; c < CHAINS; c++) h = fold_part(h, p->of[i].part[c]);
     return h;
 }
 
-void plan_fill(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct part *shares,
-               int workers)
+static uint64_t double_bits(double d)
 {
-    *out = (struct plan){.stages = workers, .capacity = *it->capacity};
-    const struct worker_offer nominal = {.speed = 1, .threads = 1};
-    for (int i = 0; i < workers; i++) {
-        out->stage[i] = (struct stage_plan){
-            .share = shares[i],
-            .bytes = items_bytes(it, shares[i], &offers[i]),
-            .cost = items_seconds(&it->first, shares[i], &nominal),
-            .expected = items_seconds(&it->first, shares[i], &offers[i]),
-        };
-    }
-    out->hash = plan_hash(out, it);
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    return bits;
 }
 
-int plan_check_workers(const struct items *it, int workers, struct err *why)
+static uint64_t fold_wish(uint64_t h, const struct plan_wish *w)
 {
-    uint32_t most = it->layers + 1 < MAX_STAGES ? it->layers + 1 : MAX_STAGES;
-    if (workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
-    if ((uint32_t)workers > most)
-        return fail(why, E_USAGE,
-                    "%d workers are more than can be used: %u layers and the head are work for at most %u", workers,
-                    it->layers, most);
+    const uint64_t numbers[] = {w->whole_head, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
+                                (uint64_t)w->vision.workers};
+    h = fold_capacity(h, &w->capacity);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
+    for (int i = 0; w->cuts && i < w->n_cuts; i++) h = hash_fold(hash_fold(h, w->cuts[i].layers), w->cuts[i].parts);
+    for (int i = 0; i < w->vision.workers; i++) h = hash_fold(h, w->vision.layers[i]);
+    return h;
+}
+
+/* Names are left out: they are for people. */
+static uint64_t hash_of_question(const struct making *m)
+{
+    uint64_t h = fold_wish(fold_models(0, m->shape), m->wish);
+    for (int i = 0; i < m->workers; i++) {
+        const struct worker_offer *o = &m->offers[i];
+        const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine};
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) h = hash_fold(h, numbers[k]);
+    }
+    return h;
+}
+
+/* ---- the chains ---- */
+
+static void total(struct holding *h)
+{
+    h->total = h->bytes[CHAIN_TEXT].total + h->bytes[CHAIN_VISION].total;
+}
+
+/* What pictures have already is taken off the offers. */
+static int offers_left(const struct making *m, struct worker_offer **out, struct err *why)
+{
+    *out = calloc((size_t)m->stages, sizeof **out);
+    if (!*out) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
+    memcpy(*out, m->offers, (size_t)m->stages * sizeof **out);
+    for (int i = 0; i < m->stages; i++) {
+        uint64_t *memory = &(*out)[i].memory;
+        const struct part_bytes *seen = &m->plan->of[i].bytes[CHAIN_VISION];
+        if (*memory) *memory = *memory > seen->total - seen->runtime ? *memory - (seen->total - seen->runtime) : 1;
+    }
     return 0;
 }
 
-static uint64_t plus(uint64_t a, uint64_t b)
+static int split_text(struct making *m, struct text_job *job, struct part *parts, struct err *why)
 {
-    uint64_t r;
-    return add_ok(a, b, &r) ? r : UINT64_MAX;
-}
-
-static uint64_t missing(const struct plan *plan, const struct worker_offer *offers, int i)
-{
-    uint64_t limit = offers[i].memory, want = plan->stage[i].bytes.total;
-    return limit && want > limit ? want - limit : 0;
-}
-
-/* "worker 2 (attic)", or "worker 2" for one that has no name of its own. */
-static const char *show_worker(char out[160], const struct worker_offer *offer, int i)
-{
-    int n = snprintf(out, 160, "worker %d", i + 1);
-    if (*offer->name && strcmp(offer->name, out)) snprintf(out + n, 160 - (size_t)n, " (%s)", offer->name);
-    return out;
-}
-
-int plan_check_memory(const struct plan *plan, const struct worker_offer *offers, struct err *why)
-{
-    uint64_t offered = 0, wanted = 0;
-    bool all_limited = true;
-    int worst = 0;
-    for (int i = 0; i < plan->stages; i++) {
-        if (missing(plan, offers, i) > missing(plan, offers, worst)) worst = i;
-        offered = plus(offered, offers[i].memory);
-        wanted = plus(wanted, plan->stage[i].bytes.total);
-        all_limited &= offers[i].memory != 0;
+    const struct plan_wish *w = m->wish;
+    TRY(w->cuts ? text_by_hand(parts, job, w->cuts, w->n_cuts, why) : text_split(parts, job, why));
+    for (int i = 0; i < m->stages; i++) {
+        struct holding *h = &m->plan->of[i];
+        h->part[CHAIN_TEXT] = parts[i];
+        h->bytes[CHAIN_TEXT] = items_bytes(&job->items, parts[i], &m->offers[i]);
+        h->expected[CHAIN_TEXT] = items_seconds(&job->items.first, parts[i], &m->offers[i]);
+        if (h->bytes[CHAIN_VISION].runtime) { /* it was counted before there was a text; it is there once */
+            h->bytes[CHAIN_VISION].total -= h->bytes[CHAIN_VISION].runtime;
+            h->bytes[CHAIN_VISION].runtime = 0;
+        }
+        total(h);
     }
-    if (!missing(plan, offers, worst)) return 0;
-    const struct stage_plan *s = &plan->stage[worst];
-    char who[160], share[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
-    show_bytes(all, offered);
-    show_bytes(sum, wanted);
-    if (all_limited)
-        snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
-    return fail_about(why, ABOUT_MEMORY, E_MEMORY, "%s may use %s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
-                show_worker(who, &offers[worst], worst), show_bytes(limit, offers[worst].memory),
-                show_part(share, s->share), plan->capacity.sequences, plan->capacity.sequences == 1 ? "" : "s",
-                plan->capacity.context, s->share.end == s->share.first + !part_has_head(s->share) ? "s" : "",
-                show_bytes(want, s->bytes.total), show_bytes(lack, missing(plan, offers, worst)), together);
+    return 0;
 }
 
-/* ---- by hand ---- */
+static int plan_text(struct making *m, struct err *why)
+{
+    struct text_job job = {.workers = m->stages, .whole_head = m->wish->whole_head};
+    struct worker_offer *offers = NULL;
+    struct part parts[STAGES_MOST + 1];
+    int code = offers_left(m, &offers, why);
+    job.offers = offers;
+    job.beside_pictures = m->plan->pictures != 0;
+    if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, why);
+    if (!code) {
+        code = split_text(m, &job, parts, why);
+        items_close(&job.items);
+    }
+    free(offers);
+    return code;
+}
 
-static int check_layers(const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
+static int plan_vision(struct making *m, const struct vision_wish *wish, struct err *why)
+{
+    struct plan *p = m->plan;
+    struct vision_split v;
+    const struct vision_job job = {.model = m->shape->encoder, .as = m->wish->vision_type, .offers = m->offers, .text = p->of,
+                                   .workers = m->workers, .first = m->wish->vision_workers ? m->workers - m->wish->vision_workers : 0};
+    int code = vision_split_open(&v, &job, wish, why);
+    for (int i = 0; i < m->workers && !code; i++) {
+        struct holding *h = &p->of[i];
+        h->part[CHAIN_VISION] = v.of[i].part;
+        h->bytes[CHAIN_VISION] = v.of[i].bytes;
+        h->expected[CHAIN_VISION] = v.of[i].expected;
+        total(h);
+    }
+    p->copies = v.copies;
+    p->pictures = v.pictures;
+    memcpy(p->why, v.why, sizeof p->why);
+    vision_split_close(&v);
+    return code;
+}
+
+/* ---- together ---- */
+
+static uint64_t all_bytes(const struct plan *p)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < workers && sum <= c->layers; i++) {
-        if (!cuts[i].layers && i < workers - 1)
-            return fail(why, E_USAGE, "the split gives worker %d no layer; only the last may do with the head alone",
-                        i + 1);
-        sum += cuts[i].layers;
-    }
-    if (sum == c->layers) return 0;
-    return fail(why, E_USAGE, "the split places %s%llu layers, the model has %u", sum > c->layers ? "at least " : "",
-                (unsigned long long)sum, c->layers);
+    for (int i = 0; i < p->workers; i++) sum += p->of[i].total;
+    return sum;
 }
 
-static int check_parts(const struct cut *cuts, int workers, struct err *why)
+static bool fits_together(const struct making *m)
 {
-    uint64_t sum = 0;
-    for (int i = 0; i < workers; i++) sum += cuts[i].parts;
-    if (sum != HEAD_PARTS)
-        return fail(why, E_USAGE, "the split places %llu sixteenths of the head, wanted all %d", (unsigned long long)sum,
-                    HEAD_PARTS);
-    if (!cuts[workers - 1].layers && !cuts[workers - 1].parts)
-        return fail(why, E_USAGE, "the split gives worker %d nothing; it needs a layer or a part of the head", workers);
+    return !m->wish->together || all_bytes(m->plan) <= m->wish->together;
+}
+
+static int check_together(const struct making *m, struct err *why)
+{
+    const uint64_t sum = all_bytes(m->plan), have = m->wish->together;
+    if (fits_together(m)) return 0;
+    return fail(why, E_MEMORY, "the %d workers of this machine need %llu MiB together, it has %llu MiB: %llu MiB are missing", m->workers,
+                (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
+}
+
+static int plan_both(struct making *m, struct err *why)
+{
+    const struct vision_wish *vision = &m->wish->vision;
+    const bool text = m->shape->config.layers != 0, pictures = m->shape->encoder != NULL;
+    const bool pictures_first = pictures && text && !m->wish->cuts && (vision->how == VISION_BY_HAND || vision->how == VISION_COPIES);
+    if (pictures_first) TRY(plan_vision(m, vision, why));
+    if (text) TRY(plan_text(m, why));
+    if (!pictures || pictures_first) return 0;
+    TRY(plan_vision(m, vision, why));
+    if (vision->how != VISION_CHOOSE || !m->plan->copies || fits_together(m)) return 0;
+    const struct vision_wish layers = {.how = VISION_LAYERS};
+    return plan_vision(m, &layers, why);
+}
+
+static int check_wish(const struct making *m, struct err *why)
+{
+    const int apart = m->wish->vision_workers;
+    if (m->workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
+    if (m->workers > WORKERS_MOST) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", m->workers, WORKERS_MOST);
+    if (apart < 0 || apart > m->workers) return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers cannot be set apart for pictures", apart, m->workers);
+    if (m->shape->config.layers && apart == m->workers)
+        return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text", apart, m->workers);
     return 0;
 }
 
-int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
+/* One more than stages, so that none waits for the next batch to be made; one stage alone would only read its weights twice for
+ * two halves of the sequences. */
+static struct capacity complete(const struct making *m)
 {
-    uint32_t layer = 0, part = 0;
-    TRY(check_layers(c, cuts, workers, why));
-    TRY(check_parts(cuts, workers, why));
-    for (int i = 0; i < workers; i++) {
-        out[i] = (struct part){.first = layer, .end = layer + cuts[i].layers};
-        if (cuts[i].parts) out[i].back = part, out[i].back_end = part + cuts[i].parts;
-        layer += cuts[i].layers;
-        part += cuts[i].parts;
-        if (!text_part_possible(c, out[i]))
-            return fail(why, E_USAGE,
-                        "the split gives worker %d %u sixteenths of the head without a word: a vocabulary of %u fills %u "
-                        "of %d", i + 1, cuts[i].parts, c->vocab, part_head_parts(c, (struct part){.back_end = HEAD_PARTS}), HEAD_PARTS);
-    }
+    struct capacity c = m->wish->capacity;
+    if (!c.in_flight) c.in_flight = m->stages <= 1 ? 1 : (uint32_t)m->stages + 1;
+    return c;
+}
+
+static int make(struct making *m, struct err *why)
+{
+    struct plan *p = m->plan;
+    TRY(check_wish(m, why));
+    *p = (struct plan){.workers = m->workers, .capacity = complete(m), .vision_type = m->wish->vision_type, .made_from = hash_of_question(m)};
+    p->of = calloc((size_t)m->workers, sizeof *p->of);
+    p->route = calloc((size_t)m->workers + 1, sizeof *p->route);
+    if (!p->of || !p->route) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
+    TRY(plan_both(m, why));
+    TRY(check_together(m, why));
+    make_routes(m, CHAIN_TEXT, false);
+    make_routes(m, CHAIN_VISION, p->copies);
+    p->hash = hash_of_plan(m);
     return 0;
 }
 
-static int by_hand(struct plan *out, const struct items *it, const struct worker_offer *offers, const struct cut *cuts,
-                   int workers, struct err *why)
+int plan_make(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
+              const struct plan_wish *wish, struct err *why)
 {
-    struct part shares[MAX_STAGES];
-    TRY(plan_check_workers(it, workers, why));
-    TRY(plan_read_cuts(shares, &it->shape->config, cuts, workers, why));
-    for (int i = 0; i < workers - 1; i++)
-        if (it->shape->whole_head && part_has_head(shares[i]))
-            return fail(why, E_USAGE,
-                        "the split gives worker %d %u sixteenths of the head; all 16 must be with the last one because all "
-                        "scores of a row are wanted in one place", i + 1, cuts[i].parts);
-    plan_fill(out, it, offers, shares, workers);
-    return plan_check_memory(out, offers, why);
+    struct making m = {.plan = out, .shape = shape, .offers = offers, .wish = wish, .workers = workers, .stages = workers - wish->vision_workers};
+    *out = (struct plan){0};
+    const int code = make(&m, why);
+    if (code) plan_free(out);
+    return code;
 }
 
-int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
-                 const struct cut *cuts, int workers, const struct capacity *capacity, struct err *why)
+void plan_free(struct plan *p)
 {
-    struct items it;
-    TRY(items_open(&it, shape, capacity, why));
-    int rc = by_hand(out, &it, offers, cuts, workers, why);
-    items_close(&it);
-    return rc;
+    free(p->of);
+    free(p->route);
+    *p = (struct plan){0};
+}
+
+/* ---- what to expect of pictures ---- */
+
+double plan_picture_alone(const struct plan *p)
+{
+    double sum = 0, least = 0;
+    for (int i = 0; i < p->workers; i++) {
+        const double t = p->of[i].expected[CHAIN_VISION];
+        sum += t;
+        if (t > 0 && (least == 0 || t < least)) least = t;
+    }
+    return p->copies ? least : sum;
+}
+
+double plan_picture_rate(const struct plan *p)
+{
+    double together = 0, slowest = 0;
+    for (int i = 0; i < p->workers; i++) {
+        const double t = p->of[i].expected[CHAIN_VISION];
+        if (t > 0) together += 1 / t;
+        if (t > slowest) slowest = t;
+    }
+    return p->copies ? together : 1 / slowest;
 }

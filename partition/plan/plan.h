@@ -1,22 +1,28 @@
-/* partition/plan/plan.h — who gets which layers: numbers in, numbers out. No file, socket, clock or weight.
+/* partition/plan/plan.h — who gets what of the text and of the picture encoder, and the way rows take. Numbers in, numbers out: no
+ * file, socket, clock or weight.
  *
- * A stage is a run of layers and a run of parts of the head; over the workers in order both are whole and without a gap.
+ * There is one door, plan_make: the same model, offers and wish give the same plan, whoever asks. A worker's holding is a part
+ * of each chain (partition/model/part.h), of the text a run of layers and a run of parts of the head; over the workers in
+ * order both are whole and without a gap:
  *
  *   layers  [0 ...... 16][17 ..... 33]        [0 .......... 23][24 .. 33]
  *   parts   [0 ....... 7][8 ...... 15]                         [0 ... 15]
  *             worker 1     worker 2             worker 1         worker 2
  *
- * A worker has a layer at least, as all rows pass all stages in order; only the last may have parts of the head alone.
- * More workers than that is an error that says how many can be used. */
+ * A worker of the text has a layer at least, as all rows pass all of them in order; only the last may have parts of the head
+ * alone. More workers than that is an error that says how many can be used.
+ *
+ * What is aimed at, in this order: all fits, text and pictures counted together; the slowest stage of the text is as fast
+ * as can be, because every question has text; then the encoder, in the memory that is left. Where that is too little the
+ * text moves, no further than it must. text_split.h and vision_split.h say how each is cut. */
 #ifndef PARTITION_PLAN_PLAN_H
 #define PARTITION_PLAN_PLAN_H
 
 #include "base/limits.h"
 #include "partition/model/memory.h"
+#include "partition/model/vision_memory.h"
 
 #include <stdio.h>
-
-#define MAX_STAGES STAGES_MOST
 
 struct worker_offer {
     char name[128];  /* for tables and sentences */
@@ -26,65 +32,97 @@ struct worker_offer {
     bool shares_machine; /* with another worker, and nobody said how its memory is divided */
 };
 
-/* The model as the planner sees it: bytes and work, no data. */
+/* The models as the planner sees them: bytes and work, no data. */
 struct model_shape {
-    struct model_config config;
+    struct model_config config;         /* of the text; no layers: there is none */
     const struct tensor *layer_tensors; /* [layers * W_LAYER_ROLES], types matter, data does not */
     struct tensor output_norm, head;
-    bool whole_head; /* it must stay in one piece: somebody wants all scores of a row in one place */
+    const struct vision_model *encoder; /* its sizes and types; NULL: no pictures */
 };
-struct model_shape model_shape(const struct model *m); /* the head may be divided */
+struct model_shape model_shape(const struct model *text, const struct vision_model *encoder); /* either may be NULL */
 
-struct stage_plan {
-    struct part share;
-    struct part_bytes bytes;
-    double cost;     /* modelled seconds of the micro-batch that is balanced, on one thread of speed 1: see cost.h */
-    double expected; /* cost / (speed * threads) */
-};
-
-struct plan {
-    int stages;
-    struct stage_plan stage[MAX_STAGES];
-    struct capacity capacity;
-    uint64_t hash; /* of everything all stages must agree on */
-};
-
-/* The slowest stage as fast as can be, none over its memory; among equals the one with the smaller sum of squares, so
- * that ties are even. Exact (dynamic programmes, in the order of the workers: search.h). The head is divided if it does not
- * fit whole, or where that gains more than the messages cost: solve.c. E_MEMORY names the missing bytes: how much the
- * workers have together, how much is wanted, which worker is short. */
-int plan_solve(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
-               const struct capacity *capacity, struct err *why);
-
-/* What a split by hand gives one worker. */
+/* What a split of the text by hand gives one worker. */
 struct cut {
     uint32_t layers;
     uint32_t parts; /* of the head's HEAD_PARTS */
 };
 
-/* By hand: cuts[i] for worker i; the sums must be all. Memory is checked too. */
-int plan_by_hand(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers,
-                 const struct cut *cuts, int workers, const struct capacity *capacity, struct err *why);
+enum vision_how { VISION_CHOOSE, VISION_LAYERS, VISION_COPIES, VISION_BY_HAND };
+#define WHOLE_ENCODER UINT32_MAX
+struct vision_wish {
+    enum vision_how how;
+    int workers;      /* by hand: so many are named */
+    uint32_t *layers; /* by hand: [workers]; 0: sees nothing; WHOLE_ENCODER: has a copy */
+};
 
-/* The shares of cuts, for who has no use for a plan. E_USAGE says what is placed twice, or not at all. */
-int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
+struct plan_wish {
+    struct capacity capacity; /* in_flight 0: as many as keep all stages at work */
+    const struct cut *cuts;   /* [n_cuts], by hand; NULL: as is best */
+    int n_cuts;
+    bool whole_head; /* it must stay in one piece: asked for, or somebody wants all scores of a row in one place */
+    int vision_workers; /* the last so many have no text, and where the encoder is not placed by hand they alone see; 0: all have text */
+    struct vision_wish vision;
+    enum vision_type vision_type;
+    uint64_t together; /* bytes that all may use in sum, because they are one machine; 0: they are not */
+};
 
-/* "layers 0-11", "layers 23-33 and the head", "layers 0-16 and 8/16 of the head", "the head" into `out`; returns out. */
-char *show_part(char out[64], struct part s);
-/* The same for a narrow column: "0-16 + 8/16", "23-33 + head", "head". */
-char *show_part_briefly(char out[32], struct part s);
-/* "first", "end", "head" and "parts" as plan_json.h has them, without braces. */
-void part_write_json(FILE *to, struct part s);
+/* What one worker has, what it takes, and how long it is at work. */
+struct holding {
+    struct part part[CHAINS];
+    struct part_bytes bytes[CHAINS];
+    uint64_t total;          /* bytes of both */
+    double expected[CHAINS]; /* seconds: of the micro-batch that is balanced (cost.h), and of a picture */
+};
+
+/* The way of rows through the workers. A worker's number says nothing about its place: the text may pass workers 0, 1, 2 and
+ * pictures 2, 0. A chain may have several routes, each with all of its layers: whole copies of the encoder are routes of one
+ * worker. */
+struct route {
+    enum chain chain;
+    uint16_t n;
+    uint16_t worker[STAGES_MOST]; /* [n], from 0 */
+};
+
+struct plan {
+    int workers;
+    struct holding *of;  /* [workers] */
+    int n_routes;
+    struct route *route; /* [n_routes]: that of the text first, if there is one */
+    struct capacity capacity;
+    bool copies;            /* of the encoder, pictures in turn; else its layers are split */
+    uint32_t pictures;      /* in flight at one worker of the encoder, at most */
+    enum vision_type vision_type;
+    char why[160];          /* what decided between split and copies */
+    uint64_t hash;          /* of everything all workers must agree on */
+    uint64_t made_from;     /* hash of model, offers and wish: equal ones give equal plans */
+};
+
+/* Free with plan_free; after a failure there is nothing to free. E_MEMORY names the missing bytes: how much is wanted, which
+ * worker is short, how much there is together. E_USAGE for a wish that cannot be. */
+int plan_make(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
+              const struct plan_wish *wish, struct err *why);
+void plan_free(struct plan *p);
+
+int plan_stages(const struct plan *p);                    /* workers of the text: the first so many */
+const struct route *plan_text_route(const struct plan *p); /* NULL: no text */
+const struct route *plan_picture_route(const struct plan *p, int worker); /* the one through this worker; NULL: it does not see */
+
+/* Where rows go from this worker on: a worker, or -1: the coordinator. NULL is a route that ends here. */
+int route_after(const struct route *r, int worker);
+static inline int route_first(const struct route *r)
+{
+    return r->worker[0];
+}
+static inline int route_last(const struct route *r)
+{
+    return r->worker[r->n - 1];
+}
+
+/* Of pictures, in seconds by the nominal speeds: one that is alone, and so many a second when there are many. */
+double plan_picture_alone(const struct plan *p);
+double plan_picture_rate(const struct plan *p);
 
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
-
-/* "12,11,11" is layers, and the last worker gets the head; "12+5,11+5,11+6" is layers and sixteenths of the head, where
- * none may be left out: "17+16,17". E_USAGE unless the sixteenths are 16 together. Sizes are "1G,512M,2GiB" (0 or empty: no
- * limit). Arrays hold MAX_STAGES. A size is bytes, or a number with K, M, G or T, which count in 1024 however they are
- * written on ("G", "GB", "GiB"); a fraction is fine: "1.5G". E_USAGE otherwise. */
-int plan_read_split(const char *text, struct cut *cuts, int *workers, struct err *why);
-int plan_read_sizes(const char *text, uint64_t *sizes, int *count, struct err *why);
-int read_size(const char *text, uint64_t *bytes, struct err *why);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/mapped.h"
+#include "partition/model/part_text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,30 +11,64 @@
 #define MAX_FILE (1u << 20)
 #define LAYERS_MOST 65536
 
-void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const char *model,
-                     struct hash128 fingerprint, uint32_t layers, const struct plan_pictures *pictures)
+static void write_stages(FILE *to, const struct plan *plan, const struct worker_offer *offers)
+{
+    fprintf(to, " \"stages\": [");
+    for (int i = 0; i < plan_stages(plan); i++) {
+        const struct holding *h = &plan->of[i];
+        const struct part_bytes *b = &h->bytes[CHAIN_TEXT];
+        fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
+        json_print_text(to, offers[i].name);
+        fprintf(to, ", ");
+        part_write_json(to, h->part[CHAIN_TEXT]);
+        fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}", b->weights,
+                b->kv, b->total, h->expected[CHAIN_TEXT] * 1e3);
+    }
+    fprintf(to, "]");
+}
+
+static void write_sight(FILE *to, const struct holding *h, int worker, const char *name)
+{
+    const struct part s = h->part[CHAIN_VISION];
+    const struct part_bytes *b = &h->bytes[CHAIN_VISION];
+    fprintf(to, "\n   {\"worker\": ");
+    json_print_text(to, name);
+    fprintf(to, ", \"number\": %d, \"first\": %u, \"end\": %u, \"patches\": %s, \"projector\": %s, \"weights\": %" PRIu64
+            ", \"total\": %" PRIu64 ", \"seconds\": %.6g}",
+            worker + 1, s.first, s.end, s.front ? "true" : "false", part_has_back(s) ? "true" : "false", b->weights, b->total,
+            h->expected[CHAIN_VISION]);
+}
+
+static void write_pictures(FILE *to, const struct plan *p, const struct worker_offer *offers, const struct plan_files *files)
+{
+    char hex[33];
+    bool first = true;
+    fprintf(to, ",\n \"pictures\": {\"mmproj\": ");
+    json_print_text(to, files->mmproj);
+    fprintf(to, ", \"fingerprint\": \"%s\", \"how\": \"%s\", \"why\": ", show_hash128(hex, files->encoder), p->copies ? "copies" : "split");
+    json_print_text(to, p->why);
+    fprintf(to, ",\n  \"type\": \"%s\", \"in_flight\": %u, \"seconds_alone\": %.6g, \"pictures_per_second\": %.6g,\n  \"workers\": [",
+            p->vision_type == VISION_Q8_0 ? "q8_0" : "f16", p->pictures, plan_picture_alone(p), plan_picture_rate(p));
+    for (int i = 0; i < p->workers; i++) {
+        if (part_is_empty(p->of[i].part[CHAIN_VISION])) continue;
+        if (!first) fputc(',', to);
+        write_sight(to, &p->of[i], i, offers[i].name);
+        first = false;
+    }
+    fprintf(to, "]}");
+}
+
+void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const struct plan_files *files)
 {
     const struct capacity *c = &plan->capacity;
     char hex[33];
     fprintf(to, "{\"model\": ");
-    json_print_text(to, model);
-    fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n", show_hash128(hex, fingerprint), layers);
-    fprintf(to, " \"context\": %u, \"sequences\": %u, \"rows\": %u, \"in_flight\": %u,\n \"stages\": [", c->context,
-            c->sequences, c->rows, c->in_flight);
-    for (int i = 0; i < plan->stages; i++) {
-        const struct stage_plan *s = &plan->stage[i];
-        fprintf(to, "%s\n  {\"worker\": ", i ? "," : "");
-        json_print_text(to, offers[i].name);
-        fprintf(to, ", ");
-        part_write_json(to, s->share);
-        fprintf(to, ", \"weights\": %" PRIu64 ", \"kv\": %" PRIu64 ", \"total\": %" PRIu64 ", \"milliseconds\": %.6g}",
-                s->bytes.weights, s->bytes.kv, s->bytes.total, s->expected * 1e3);
-    }
-    fprintf(to, "]");
-    if (pictures) {
-        fprintf(to, ",\n \"pictures\": ");
-        vision_plan_write_json(to, pictures->plan, offers, pictures->file, pictures->fingerprint);
-    }
+    json_print_text(to, files->model);
+    fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"plan\": \"%016" PRIx64 "\", \"made_from\": \"%016" PRIx64 "\",\n",
+            show_hash128(hex, files->fingerprint), files->layers, plan->hash, plan->made_from);
+    fprintf(to, " \"context\": %u, \"sequences\": %u, \"rows\": %u, \"in_flight\": %u,\n", c->context, c->sequences, c->rows, c->in_flight);
+    write_stages(to, plan, offers);
+    if (files->mmproj) write_pictures(to, plan, offers, files);
     fprintf(to, "}\n");
 }
 
@@ -96,7 +131,7 @@ static int read_stages(struct json *j, struct plan_file *p)
     if (p->stages) return json_fail(j, "\"stages\" stands there twice");
     TRY(json_array(j));
     while (json_item(j)) {
-        if (p->stages == MAX_STAGES) return json_fail(j, "more than %d stages", MAX_STAGES);
+        if (p->stages == STAGES_MOST) return json_fail(j, "more than %d stages", STAGES_MOST);
         TRY(read_stage(j, &p->share[p->stages], p->worker[p->stages]));
         p->stages++;
     }

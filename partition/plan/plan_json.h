@@ -1,6 +1,7 @@
 /* partition/plan/plan_json.h — a plan as a file: what `gemmapipe plan --json` writes and `gemmapipe-partition split` reads.
  *
  *   {"model": "M.gguf", "fingerprint": "32 hex digits", "layers": 34,
+ *    "plan": "16 hex digits", "made_from": "16 hex digits",
  *    "context": 4096, "sequences": 1, "rows": 128, "in_flight": 4,
  *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false, "parts": [0, 5],
  *                "weights": 5, "kv": 5, "total": 15, "milliseconds": 3.5}, …],
@@ -11,31 +12,30 @@
  *
  * "stages" with first, end (one past the last layer) and head or parts is all that a reader needs. "head" is true for all
  * of the head in one stage; "parts" are the sixteenths a stage has of it, from and to one past the last, and stand where
- * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there. The rest is for people and scripts: bytes, and the time of one decode
- * step. */
+ * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there. The rest is for people
+ * and scripts: bytes, the time of the micro-batch that is balanced, and two hashes: of the plan, and of the model, offers and wish it was
+ * made from. */
 #ifndef PARTITION_PLAN_PLAN_JSON_H
 #define PARTITION_PLAN_PLAN_JSON_H
 
-#include "partition/plan/vision_plan.h"
+#include "partition/plan/plan.h"
 
 struct plan_file {
     int stages;
-    struct part share[MAX_STAGES];
-    char worker[MAX_STAGES][64]; /* printable; empty if not said */
+    struct part share[STAGES_MOST];
+    char worker[STAGES_MOST][64]; /* printable; empty if not said */
     bool has_fingerprint;
     struct hash128 fingerprint;
     uint32_t layers; /* 0: not said */
 };
 
-struct plan_pictures { /* the encoder's part */
-    const struct vision_plan *plan;
-    const char *file;
-    struct hash128 fingerprint;
+struct plan_files { /* what the plan is of */
+    const char *model, *mmproj;
+    struct hash128 fingerprint, encoder;
+    uint32_t layers;
 };
 
-/* `pictures`: NULL without an encoder. */
-void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const char *model,
-                     struct hash128 fingerprint, uint32_t layers, const struct plan_pictures *pictures);
+void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const struct plan_files *files);
 
 int plan_read_json(struct plan_file *out, const char *path, struct err *why);
 int plan_parse_json(struct plan_file *out, const char *text, size_t n, const char *from, struct err *why);

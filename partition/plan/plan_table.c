@@ -1,8 +1,10 @@
 /* partition/plan/plan_table.c — the plan as a table: what `gemmapipe plan` prints before a byte is loaded. */
 #include "base/log.h"
+#include "partition/model/part_text.h"
 #include "partition/plan/cost.h"
 #include "partition/plan/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What the coordinator keeps per token of the vocabulary: its text, two hash entries, a score. Nominal. */
@@ -25,8 +27,8 @@ static void print_line(FILE *to, const char *number, const char *who, const char
 static double slowest(const struct plan *plan)
 {
     double t = 0;
-    for (int i = 0; i < plan->stages; i++)
-        if (plan->stage[i].expected > t) t = plan->stage[i].expected;
+    for (int i = 0; i < plan_stages(plan); i++)
+        if (plan->of[i].expected[CHAIN_TEXT] > t) t = plan->of[i].expected[CHAIN_TEXT];
     return t;
 }
 
@@ -37,18 +39,20 @@ static struct sums stage_sums(const struct part_bytes *b)
 
 static void print_stage(FILE *to, const struct plan *plan, int i, const struct worker_offer *offer)
 {
-    const struct stage_plan *s = &plan->stage[i];
+    const struct holding *h = &plan->of[i];
+    const double expected = h->expected[CHAIN_TEXT];
     char number[12], share[64], limit[24] = "-", ms[24], load[24];
     snprintf(number, sizeof number, "%d", i + 1);
-    snprintf(ms, sizeof ms, "%.*f ms", s->expected < 0.01 ? 3 : 1, s->expected * 1e3);
-    snprintf(load, sizeof load, "%.0f%%", 100 * s->expected / slowest(plan));
+    snprintf(ms, sizeof ms, "%.*f ms", expected < 0.01 ? 3 : 1, expected * 1e3);
+    snprintf(load, sizeof load, "%.0f%%", 100 * expected / slowest(plan));
     if (offer->memory) show_bytes(limit, offer->memory);
-    print_line(to, number, offer->name, show_part(share, s->share), stage_sums(&s->bytes), limit, ms, load);
+    print_line(to, number, offer->name, show_part(share, h->part[CHAIN_TEXT]), stage_sums(&h->bytes[CHAIN_TEXT]), limit, ms, load);
 }
 
 static struct sums coordinator_sums(const struct plan *plan, const struct model_config *c)
 {
-    struct sums b = {.runtime = plan->stage[0].bytes.runtime, .buffers = plan->stage[0].bytes.frames};
+    const struct part_bytes *first = &plan->of[0].bytes[CHAIN_TEXT];
+    struct sums b = {.runtime = first->runtime, .buffers = first->frames};
     b.weights = (uint64_t)c->vocab * TOKENIZER_BYTES;
     b.total = b.weights + b.buffers + b.runtime;
     return b;
@@ -58,58 +62,65 @@ static struct sums coordinator_sums(const struct plan *plan, const struct model_
 static void print_speed(FILE *to, const struct plan *plan, const struct model_shape *shape,
                         const struct worker_offer *offers)
 {
-    struct capacity alone = plan->capacity;
-    alone.sequences = 1;
+    const struct capacity *cap = &plan->capacity;
+    struct capacity alone = *cap;
+    struct part parts[STAGES_MOST];
+    const int n = plan_stages(plan);
     double t_max = 0, prompt_max = 0;
-    for (int i = 0; i < plan->stages; i++) {
+    alone.sequences = 1;
+    for (int i = 0; i < n; i++) {
+        parts[i] = plan->of[i].part[CHAIN_TEXT];
         double power = offer_power(&offers[i]);
-        double prompt = prefill_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
-        double answer = decode_seconds(shape, plan->stage[i].share, &plan->capacity) / power;
+        double prompt = prefill_seconds(shape, parts[i], cap) / power, answer = decode_seconds(shape, parts[i], cap) / power;
         if (answer > t_max) t_max = answer;
         if (prompt > prompt_max) prompt_max = prompt;
     }
-    uint32_t rows = decode_rows(&plan->capacity);
-    double ring = decode_groups(&plan->capacity) / lap_seconds(shape, plan, offers, &plan->capacity), rate = ring < 1 / t_max ? ring : 1 / t_max;
-    fprintf(to, prompts_decide(&plan->capacity) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
-                                                : "expected: a group of %u sequences, a token each\n",
-            prompts_decide(&plan->capacity) ? plan->capacity.rows : rows);
+    uint32_t rows = decode_rows(cap);
+    double ring = decode_groups(cap) / lap_seconds(shape, parts, offers, n, cap), rate = ring < 1 / t_max ? ring : 1 / t_max;
+    fprintf(to, prompts_decide(cap) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
+                                    : "expected: a group of %u sequences, a token each\n",
+            prompts_decide(cap) ? cap->rows : rows);
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone"
-            " (nominal speeds; travel time not counted)\n", plan->capacity.rows / prompt_max, rate * rows,
-            plan->capacity.sequences, 1 / lap_seconds(shape, plan, offers, &alone));
+            " (nominal speeds; travel time not counted)\n", cap->rows / prompt_max, rate * rows,
+            cap->sequences, 1 / lap_seconds(shape, parts, offers, n, &alone));
 }
 
 /* A pipe helps those whose machines are too small; who has a machine that is not should know. */
 static void print_hint(FILE *to, const struct plan *plan, const struct model_shape *shape,
                        const struct worker_offer *offers)
 {
-    if (plan->stages < 2) return;
-    struct worker_offer all = {.memory = 0};
+    const struct worker_offer all = {.memory = 0};
+    const struct plan_wish wish = {.capacity = plan->capacity};
+    struct model_shape text = *shape;
     struct plan one;
-    if (plan_solve(&one, shape, &all, 1, &plan->capacity, NULL)) return;
-    for (int i = 0; i < plan->stages; i++) {
+    text.encoder = NULL;
+    if (plan_stages(plan) < 2 || plan_make(&one, &text, &all, 1, &wish, NULL)) return;
+    for (int i = 0; i < plan_stages(plan); i++) {
         char total[24];
-        if (offers[i].memory < one.stage[0].bytes.total) continue;
-        show_bytes(total, one.stage[0].bytes.total);
+        if (offers[i].memory < one.of[0].total) continue;
+        show_bytes(total, one.of[0].total);
         fprintf(to, "hint: worker %d could hold the whole model (%s); where it fits, whole models side by side answer"
                 " as many as a pipe does, each sooner\n", i + 1, total);
-        return;
+        break;
     }
+    plan_free(&one);
 }
 
-void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
+static void print_text(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
 {
     const struct capacity *cap = &plan->capacity;
+    const int stages = plan_stages(plan);
     char limit[24] = "-";
     fprintf(to, "plan: %u layers and the head on %d worker%s; %u sequence%s of %u positions; micro-batches of %u rows,"
-            " %u in flight\n", shape->config.layers, plan->stages, plan->stages == 1 ? "" : "s", cap->sequences,
+            " %u in flight\n", shape->config.layers, stages, stages == 1 ? "" : "s", cap->sequences,
             cap->sequences == 1 ? "" : "s", cap->context, cap->rows, cap->in_flight);
     fprintf(to, ROW, "", "worker", "share", "weights", "kv", "buffers", "runtime", "total", "limit", "expected",
             "load");
     struct sums sum = coordinator_sums(plan, &shape->config);
     print_line(to, "-", "coordinator", "tokenizer", sum, "-", "", "");
     bool all_limited = true;
-    for (int i = 0; i < plan->stages; i++) {
-        struct sums b = stage_sums(&plan->stage[i].bytes);
+    for (int i = 0; i < stages; i++) {
+        struct sums b = stage_sums(&plan->of[i].bytes[CHAIN_TEXT]);
         print_stage(to, plan, i, &offers[i]);
         sum.weights += b.weights, sum.kv += b.kv, sum.buffers += b.buffers;
         sum.runtime += b.runtime, sum.total += b.total, sum.limit += offers[i].memory;
@@ -121,5 +132,41 @@ void plan_print(FILE *to, const struct plan *plan, const struct model_shape *sha
             " back\n");
     print_speed(to, plan, shape, offers);
     print_hint(to, plan, shape, offers);
-    fprintf(to, "plan %016llx\n", (unsigned long long)plan->hash);
+}
+
+static int seeing(const struct plan *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->workers; i++) n += plan_picture_route(p, i) != NULL;
+    return n;
+}
+
+static void print_pictures(FILE *to, const struct plan *p, const struct worker_offer *offers)
+{
+    char weights[24], rest[24], total[24], part[64];
+    const int used = seeing(p);
+    uint64_t sum = 0;
+    fprintf(to, "pictures: %s %d of %d workers, %s%u in flight%s\n", p->copies ? "the whole encoder on each of" : "the encoder's layers split over",
+            used, p->workers, p->copies ? "pictures in turn, " : "", p->copies ? p->pictures * (uint32_t)used : p->pictures,
+            p->vision_type == VISION_Q8_0 ? ", layers kept as q8_0" : "");
+    for (int i = 0; i < p->workers; i++) {
+        const struct part_bytes *b = &p->of[i].bytes[CHAIN_VISION];
+        const struct part s = p->of[i].part[CHAIN_VISION];
+        if (part_is_empty(s)) continue;
+        snprintf(part, sizeof part, "%slayers %u-%u%s", s.front ? "patches, " : "", s.first, s.end - 1, part_has_back(s) ? ", projector" : "");
+        fprintf(to, "%4d  %-22.22s  %s: weights %s, buffers %s, together %s more; %.3g s a picture\n", i + 1, offers[i].name, part,
+                show_bytes(weights, b->weights), show_bytes(rest, b->scratch + b->frames + b->runtime), show_bytes(total, b->total),
+                p->of[i].expected[CHAIN_VISION]);
+        sum += b->total;
+    }
+    fprintf(to, "      sum %s; a picture alone %.3g s, many %.3g a second (nominal speeds; travel time not counted)\n", show_bytes(total, sum),
+            plan_picture_alone(p), plan_picture_rate(p));
+    fprintf(to, "      why %s: %s\n", p->copies ? "copies" : "split", p->why);
+}
+
+void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
+{
+    if (shape->config.layers) print_text(to, plan, shape, offers);
+    if (shape->encoder) print_pictures(to, plan, offers);
+    fprintf(to, "plan %016llx, made from %016llx\n", (unsigned long long)plan->hash, (unsigned long long)plan->made_from);
 }

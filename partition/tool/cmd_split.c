@@ -10,7 +10,9 @@
 #include "base/json.h"
 #include "base/mapped.h"
 #include "base/whole_file.h"
+#include "partition/model/part_text.h"
 #include "partition/plan/plan_json.h"
+#include "partition/plan/plan_text.h"
 #include "partition/file/shard_file.h"
 
 #include <errno.h>
@@ -25,18 +27,22 @@ struct split {
     const char *model_path, *folder, *plan_path, *layers;
     struct model *model;
     struct plan_file plan;
-    char file[MAX_STAGES][300]; /* names in the folder */
-    uint64_t bytes[MAX_STAGES];
-    struct hash128 hash[MAX_STAGES];
+    char file[STAGES_MOST][300]; /* names in the folder */
+    uint64_t bytes[STAGES_MOST];
+    struct hash128 hash[STAGES_MOST];
 };
 
 /* ---- who gets what ---- */
 
 static int shares_of_list(struct split *s, struct err *why)
 {
-    struct cut cuts[MAX_STAGES];
-    TRY(plan_read_split(s->layers, cuts, &s->plan.stages, why));
-    return plan_read_cuts(s->plan.share, &s->model->config, cuts, s->plan.stages, why);
+    struct cut *cuts;
+    int code = plan_read_split(s->layers, &cuts, &s->plan.stages, why);
+    if (!code && s->plan.stages > STAGES_MOST)
+        code = fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, at most %d are possible", s->plan.stages, STAGES_MOST);
+    if (!code) code = plan_read_cuts(s->plan.share, &s->model->config, cuts, s->plan.stages, why);
+    free(cuts);
+    return code;
 }
 
 static int shares_of_plan(struct split *s, struct err *why)

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "partition/tool/inspect_json.h"
-#include "partition/plan/plan.h"
+#include "partition/model/part_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "partition/tool/inspect_json.h"
 
 #include "base/json.h"
-#include "partition/plan/plan.h"
+#include "partition/model/part_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@ static bool look(const uint8_t *bytes, size_t n)
 {
     struct plan_file p;
     if (plan_parse_json(&p, (const char *)bytes, n, "plan.json", NULL)) return false;
-    if (p.stages < 1 || p.stages > MAX_STAGES) abort();
+    if (p.stages < 1 || p.stages > STAGES_MOST) abort();
     return !plan_file_check(&p, 8, "plan.json", NULL);
 }
 

@@ -194,7 +194,7 @@ def bad_pictures():
     refused(2, "--image", GEMMAPIPE, "run", *SEES, "--image", PICTURES[0], "--prompts", path("asked"))
     refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--quiet", "--prompts", path("asked"))
     for status, word, more in ((3, "cut.jpg", ["--image", path("cut.jpg")]), (2, "--vision-split", ["--vision-split", "1,1"]),
-                               (4, "worker 1", ["--vision-split", "copies", "--memory", "26M"])):
+                               (4, "beside its part of the picture encoder", ["--vision-split", "copies", "--memory", "26M"])):
         with Workers(2) as w: # a run that was begun and failed ends its workers
             refused(status, word, GEMMAPIPE, "run", *SEES, *w.connect, *more, "--image", PICTURES[0], "hi")
     refused(2, "leaves no worker", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-workers", "2", "--image", PICTURES[0], "hi")

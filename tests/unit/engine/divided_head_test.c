@@ -14,7 +14,6 @@
 struct table {
     struct model_config config;
     struct plan *plan;
-    struct route route;
     struct port *ports[4];
     struct divided_head *head;
     struct result *result;
@@ -36,18 +35,21 @@ static const char *name_of(void *user, int worker)
 
 static int open_head(struct table *t, struct err *why)
 {
-    const struct divided_head_setup setup = {.plan = t->plan, .route = &t->route, .config = &t->config, .send = send_from, .name = name_of, .user = t};
+    const struct divided_head_setup setup = {.plan = t->plan, .config = &t->config, .send = send_from, .name = name_of, .user = t};
     return divided_head_open(&t->head, &setup, why);
 }
 
 static int open_table(struct table *t, struct err *why)
 {
     static const struct part shares[] = {{0, 3, 0, 5, false}, {3, 5, 5, 16, false}, {5, 7, 16, 16, false}};
-    *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result), .route = {3, {0, 1, 2}}};
+    *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result)};
     t->config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
-    t->plan->stages = 3;
+    t->plan->workers = 3, t->plan->n_routes = 1;
+    t->plan->of = calloc(3, sizeof *t->plan->of);
+    t->plan->route = calloc(1, sizeof *t->plan->route);
+    *t->plan->route = (struct route){CHAIN_TEXT, 3, {0, 1, 2}};
     t->plan->capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
-    for (int i = 0; i < 3; i++) t->plan->stage[i].share = shares[i];
+    for (int i = 0; i < 3; i++) t->plan->of[i].part[CHAIN_TEXT] = shares[i];
     TRY(port_open_here(t->ports, 4, why));
     return open_head(t, why);
 }
@@ -56,6 +58,7 @@ static void close_table(struct table *t)
 {
     divided_head_close(&t->head);
     for (int i = 0; i < 4; i++) port_close(&t->ports[i]);
+    plan_free(t->plan);
     free(t->plan);
     free(t->result);
 }
@@ -203,8 +206,8 @@ TEST(a_whole_head_needs_no_gathering)
     struct table t;
     NEED(open_table(&t, why));
     divided_head_close(&t.head);
-    t.plan->stage[0].share.back_end = t.plan->stage[1].share.back_end = t.plan->stage[1].share.back = 0;
-    t.plan->stage[2].share.back = 0;
+    t.plan->of[0].part[CHAIN_TEXT].back_end = t.plan->of[1].part[CHAIN_TEXT].back_end = t.plan->of[1].part[CHAIN_TEXT].back = 0;
+    t.plan->of[2].part[CHAIN_TEXT].back = 0;
     NEED(open_head(&t, why));
     CHECK(!t.head);
     close_table(&t);

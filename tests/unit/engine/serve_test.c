@@ -1,6 +1,7 @@
 /* tests/unit/engine/serve_test.c — the serve loop with its workers as threads of this process: what the thread sanitizer watches. */
 #include "coordinator/text/prompt.h"
 #include "coordinator/engine/serve.h"
+#include "partition/plan/plan_text.h"
 #include "tests/support/check.h"
 #include "transport/links/port.h"
 
@@ -39,11 +40,9 @@ static int ask(struct pipeline *p, struct server *s, struct request *r, uint64_t
 static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, size_t room, struct err *why)
 {
     struct cluster_wish w = threads_here(c->stages);
-    struct cut cuts[MAX_STAGES];
-    if (c->split) {
-        TRY(plan_read_split(c->split, cuts, &w.n_cuts, why));
-        w.cuts = cuts;
-    }
+    struct cut *cuts = NULL;
+    if (c->split) TRY(plan_read_split(c->split, &cuts, &w.plan.n_cuts, why));
+    w.plan.cuts = cuts;
     struct pipeline *p = 0;
     struct server *s = 0;
     struct request r[QUESTIONS] = {0};
@@ -59,6 +58,7 @@ static int relay(const struct case_of *c, uint64_t *fingerprints, char *first, s
     for (size_t i = 0; i < QUESTIONS; i++) serve_forget(s, &r[i]);
     serve_close(&s);
     pipeline_close(&p, code ? why : 0);
+    free(cuts);
     return code;
 }
 

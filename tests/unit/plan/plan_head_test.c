@@ -40,15 +40,15 @@ static bool next_layers(uint32_t *end, int workers)
 static struct goals goals_of(const struct plan *p, const struct model_shape *m, const struct worker_offer *o)
 {
     struct goals g = {0, 0, 0};
-    for (int i = 0; i < p->stages; i++) {
-        const struct part s = p->stage[i].share;
+    for (int i = 0; i < plan_stages(p); i++) {
+        const struct part s = p->of[i].part[CHAIN_TEXT];
         const bool alone = prompts_decide(&p->capacity);
         double second = alone ? decode_seconds(m, (struct part){0, 0, s.back, s.back_end, false}, &p->capacity)
                               : prefill_seconds(m, (struct part){s.first, s.end, 0, 0, false}, &p->capacity);
         second /= offer_power(&o[i]);
-        if (p->stage[i].expected > g.slowest) g.slowest = p->stage[i].expected;
+        if (p->of[i].expected[CHAIN_TEXT] > g.slowest) g.slowest = p->of[i].expected[CHAIN_TEXT];
         if (second > g.second) g.second = second;
-        g.sum += p->stage[i].expected * p->stage[i].expected;
+        g.sum += p->of[i].expected[CHAIN_TEXT] * p->of[i].expected[CHAIN_TEXT];
     }
     return g;
 }
@@ -68,10 +68,10 @@ static void try_all(struct tried *t, int goal, const struct model_shape *m, cons
         memset(begin, 0, sizeof begin);
         do {
             struct cut cuts[4];
-            struct plan p;
+            PLAN p = {0};
             for (int i = 0; i < workers; i++)
                 cuts[i] = (struct cut){end[i] - (i ? end[i - 1] : 0), (i + 1 < workers ? begin[i + 1] : HEAD_PARTS) - begin[i]};
-            if (plan_by_hand(&p, m, o, cuts, workers, cap, NULL)) continue;
+            if (solve_cuts(&p, m, o, cuts, workers, cap, NULL)) continue;
             const struct goals g = goals_of(&p, m, o);
             const bool whole = cuts[workers - 1].parts == HEAD_PARTS;
             t->any = true, t->any_whole |= whole;
@@ -102,17 +102,17 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
         }
         const struct goals none = {INFINITY, INFINITY, INFINITY};
         struct tried t = {none, none, false, false};
-        struct plan p;
+        PLAN p = {0};
         for (int goal = 0; goal < 3; goal++) try_all(&t, goal, &m, o, workers, &cap);
-        const int rc = plan_solve(&p, &m, o, workers, &cap, NULL);
+        const int rc = solve(&p, &m, o, workers, &cap, NULL);
         CHECK(t.any ? rc == 0 : rc == E_MEMORY, "round %d: solver says %d, search says %d", round, rc, t.any);
         refused += rc != 0;
         if (rc) continue;
         check_all_there(&p, &c);
         check_bytes(&p, &m, o);
-        for (int i = 0; i < workers; i++) CHECK(!o[i].memory || p.stage[i].bytes.total <= o[i].memory);
+        for (int i = 0; i < workers; i++) CHECK(!o[i].memory || p.of[i].bytes[CHAIN_TEXT].total <= o[i].memory);
         const struct goals g = goals_of(&p, &m, o);
-        if (part_has_whole_head(p.stage[workers - 1].share) && t.any_whole) {
+        if (part_has_whole_head(p.of[workers - 1].part[CHAIN_TEXT]) && t.any_whole) {
             whole++;
             CHECK(g.slowest <= t.whole.slowest * (1 + 1e-9), "round %d", round);
             continue;
@@ -134,9 +134,9 @@ TEST(two_workers_of_a_4b_model_halve_its_head)
     struct worker_offer o[2] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}};
     for (uint32_t sequences = 1; sequences <= 16; sequences *= 4) {
         struct capacity cap = {4096, sequences, 256, 3};
-        struct plan p;
-        NEED(plan_solve(&p, &m, o, 2, &cap, why));
-        const struct part a = p.stage[0].share, b = p.stage[1].share;
+        PLAN p = {0};
+        NEED(solve(&p, &m, o, 2, &cap, why));
+        const struct part a = p.of[0].part[CHAIN_TEXT], b = p.of[1].part[CHAIN_TEXT];
         check_all_there(&p, &gemma_4b);
         check_bytes(&p, &m, o);
         CHECK(a.end == 17 && a.back_end == 8 && b.back == 8, "%u sequences: %u layers, %u parts", sequences, a.end, a.back_end);
@@ -147,18 +147,18 @@ TEST(no_worker_needs_room_for_the_whole_head)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[7] = {0};
-    struct plan p;
+    PLAN p = {0};
     struct err no = {0};
     name_offers(o, 7);
     for (int i = 0; i < 7; i++) o[i].memory = 560ull << 20; /* the head alone has 546 and is not all that a stage needs */
-    NEED(plan_solve(&p, &m, o, 7, &usual, why));
+    NEED(solve(&p, &m, o, 7, &usual, why));
     check_all_there(&p, &gemma_4b);
     check_bytes(&p, &m, o);
-    for (int i = 0; i < 7; i++) CHECK(p.stage[i].bytes.total <= o[i].memory, "worker %d", i + 1);
-    m.whole_head = true;
-    CHECK(plan_solve(&p, &m, o, 7, &usual, &no) == E_MEMORY && strstr(no.text, "but the head with"), "%s", no.text);
-    m.whole_head = false;
-    CHECK(plan_solve(&p, &m, o, 4, &usual, &no) == E_MEMORY && strstr(no.text, "worker 4"), "%s", no.text);
+    for (int i = 0; i < 7; i++) CHECK(p.of[i].bytes[CHAIN_TEXT].total <= o[i].memory, "worker %d", i + 1);
+    whole_head = true;
+    CHECK(solve(&p, &m, o, 7, &usual, &no) == E_MEMORY && strstr(no.text, "but the head with"), "%s", no.text);
+    whole_head = false;
+    CHECK(solve(&p, &m, o, 4, &usual, &no) == E_MEMORY && strstr(no.text, "worker 4"), "%s", no.text);
 }
 
 /* The layers one after the other, but the parts of the head at once. */
@@ -167,11 +167,12 @@ TEST(an_answer_alone_waits_for_the_largest_part_only)
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[2] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 2, 0}};
     const struct capacity alone = {4096, 1, 256, 3};
-    struct plan p;
-    NEED(plan_by_hand(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
+    PLAN p = {0};
+    NEED(solve_cuts(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
+    const struct part parts[] = {p.of[0].part[CHAIN_TEXT], p.of[1].part[CHAIN_TEXT]};
     const double layers = decode_seconds(&m, (struct part){0, 17, 0, 0, false}, &alone) + decode_seconds(&m, (struct part){17, 34, 0, 0, false}, &alone) / 2;
     const double six = decode_seconds(&m, (struct part){0, 0, 0, 6, false}, &alone), ten = decode_seconds(&m, (struct part){0, 0, 6, 16, false}, &alone) / 2;
-    CHECK(six > ten && fabs(lap_seconds(&m, &p, o, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, &p, o, &alone));
+    CHECK(six > ten && fabs(lap_seconds(&m, parts, o, 2, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, parts, o, 2, &alone));
 }
 
 /* Its layers could be cut as well for prompts with the head whole, a little behind in tokens: no merit of dividing. */
@@ -181,8 +182,8 @@ TEST(what_a_whole_head_can_have_too_is_no_reason_to_divide)
     c.ffn = 384, c.window = 128, c.pattern = 8, c.vocab = 1024;
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4}, why));
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4}, why));
     check_whole(&p, &c);
 }
 
@@ -194,8 +195,8 @@ TEST(a_faster_prompt_is_not_paid_by_every_token)
     struct worker_offer o[2] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}};
     for (uint32_t sequences = 2; sequences <= 16; sequences++)
         for (uint32_t context = 240; context <= 330; context += 2) {
-            struct plan p;
-            NEED(plan_solve(&p, &m, o, 2, &(struct capacity){context, sequences, 256, 3}, why));
+            PLAN p = {0};
+            NEED(solve(&p, &m, o, 2, &(struct capacity){context, sequences, 256, 3}, why));
             check_whole(&p, &c);
         }
 }
@@ -204,28 +205,28 @@ TEST(a_head_that_is_small_or_alone_stays_whole)
 {
     struct model_shape m = invent(small(9), T_Q4_0, T_Q6_K);
     struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &m.config);
     m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    NEED(plan_solve(&p, &m, o, 1, &usual, why));
+    NEED(solve(&p, &m, o, 1, &usual, why));
     check_whole(&p, &m.config);
-    m.whole_head = true;
-    NEED(plan_solve(&p, &m, o, 2, &usual, why));
+    whole_head = true;
+    NEED(solve(&p, &m, o, 2, &usual, why));
     check_whole(&p, &m.config);
 }
 
 TEST(the_most_workers_are_planned_in_no_time)
 {
     struct model_config c = gemma_4b;
-    c.layers = MAX_STAGES - 1;
+    c.layers = STAGES_MOST - 1;
     struct model_shape m = invent(c, T_Q4_0, T_Q6_K);
-    struct worker_offer o[MAX_STAGES] = {0};
-    for (int n = 2; n <= MAX_STAGES; n = n < 32 ? n * 2 : n < 77 ? n + 15 : n + 1) {
-        struct plan p;
+    struct worker_offer o[STAGES_MOST] = {0};
+    for (int n = 2; n <= STAGES_MOST; n = n < 32 ? n * 2 : n + 16) {
+        PLAN p = {0};
         for (int i = 0; i < n; i++) o[i].speed = 1 + i % 3, o[i].memory = 4ull << 30;
         const clock_t begun = clock();
-        NEED(plan_solve(&p, &m, o, n, &usual, why));
+        NEED(solve(&p, &m, o, n, &usual, why));
         const double seconds = (double)(clock() - begun) / CLOCKS_PER_SEC;
         check_all_there(&p, &c);
         CHECK(seconds < 10, "%d workers took %g s", n, seconds); /* sanitizers count; without them a tenth of a second */
@@ -237,25 +238,25 @@ TEST(a_head_divided_by_hand)
 {
     struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
     struct worker_offer o[3] = {0};
-    struct plan p, whole;
+    PLAN p = {0}, whole = {0};
     struct err no = {0};
-    NEED(plan_by_hand(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, why));
+    NEED(solve_cuts(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, why));
     check_all_there(&p, &m.config);
     check_bytes(&p, &m, o);
-    NEED(plan_by_hand(&whole, &m, o, (struct cut[]){{3, 0}, {3, 0}, {0, 16}}, 3, &usual, why));
+    NEED(solve_cuts(&whole, &m, o, (struct cut[]){{3, 0}, {3, 0}, {0, 16}}, 3, &usual, why));
     CHECK(p.hash != whole.hash, "who has which parts is agreed upon");
-    NEED(plan_by_hand(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, why));
+    NEED(solve_cuts(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, why));
     check_all_there(&p, &m.config);
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 5}, {3, 5}, {0, 5}}, 3, &usual, &no) == E_USAGE);
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 5}, {3, 5}, {0, 5}}, 3, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "15 sixteenths") && strstr(no.text, "all 16"), "%s", no.text);
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 8}, {3, 8}, {0, 0}}, 3, &usual, &no) == E_USAGE);
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 8}, {3, 8}, {0, 0}}, 3, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "worker 3 nothing"), "%s", no.text);
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 8}, {0, 4}, {3, 4}}, 3, &usual, &no) == E_USAGE);
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 8}, {0, 4}, {3, 4}}, 3, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "worker 2 no layer"), "%s", no.text);
-    m.whole_head = true;
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, &no) == E_USAGE);
+    whole_head = true;
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "in one place"), "%s", no.text);
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, &no) == E_USAGE, "whole, but not where rows end");
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, &no) == E_USAGE, "whole, but not where rows end");
     NEED(by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
 }
 
@@ -265,15 +266,15 @@ TEST(a_small_vocabulary_fills_few_parts_and_nobody_gets_empty_ones)
     c.vocab = 33; /* three parts of 16, 16 and 1 words */
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     struct worker_offer o[2] = {0};
-    struct plan p;
+    PLAN p = {0};
     struct err no = {0};
-    NEED(plan_by_hand(&p, &m, o, (struct cut[]){{3, 2}, {3, 14}}, 2, &usual, why));
+    NEED(solve_cuts(&p, &m, o, (struct cut[]){{3, 2}, {3, 14}}, 2, &usual, why));
     check_bytes(&p, &m, o);
-    CHECK(plan_by_hand(&p, &m, o, (struct cut[]){{3, 3}, {3, 13}}, 2, &usual, &no) == E_USAGE);
+    CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 3}, {3, 13}}, 2, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "worker 2 13 sixteenths") && strstr(no.text, "vocabulary of 33 fills 3 of 16"), "%s", no.text);
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 2; i++) o[i].memory = (22ull << 20) + dice(4u << 20);
-        if (!plan_solve(&p, &m, o, 2, &usual, NULL)) check_all_there(&p, &c);
+        if (!solve(&p, &m, o, 2, &usual, NULL)) check_all_there(&p, &c);
     }
 }
 
@@ -283,17 +284,17 @@ TEST(a_divided_plan_is_read_as_it_was_written)
     struct worker_offer o[3] = {0};
     const struct cut cuts[][3] = {{{3, 5}, {3, 0}, {0, 11}}, {{2, 0}, {2, 0}, {2, 16}}, {{2, 16}, {2, 0}, {2, 0}}, {{2, 1}, {2, 8}, {2, 7}}};
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
-        struct plan p;
+        PLAN p = {0};
         struct plan_file back;
         char *text = NULL;
         size_t n;
-        NEED(plan_by_hand(&p, &m, o, cuts[k], 3, &usual, why));
+        NEED(solve_cuts(&p, &m, o, cuts[k], 3, &usual, why));
         FILE *f = open_memstream(&text, &n);
-        plan_write_json(f, &p, o, "m.gguf", (struct hash128){1, 2}, 6, NULL);
+        plan_write_json(f, &p, o, &(struct plan_files){.model = "m.gguf", .fingerprint = {1, 2}, .layers = 6});
         fclose(f);
         NEED(plan_parse_json(&back, text, n, "plan.json", why));
         NEED(plan_file_check(&back, 6, "plan.json", why));
-        for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.share[i], &p.stage[i].share, sizeof back.share[i]), "%s", text);
+        for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.share[i], &p.of[i].part[CHAIN_TEXT], sizeof back.share[i]), "%s", text);
         CHECK(!strstr(text, "\"head\": true") == (cuts[k][0].parts < 16 && cuts[k][2].parts < 16), "%s", text);
         free(text);
     }

@@ -1,5 +1,7 @@
 /* tests/unit/plan/plan_test.c — the planner against every split there is, against memory caps, and on real shapes. */
+#include "partition/model/part_text.h"
 #include "partition/plan/cost.h"
+#include "partition/plan/plan_text.h"
 #include "tests/support/plan_shapes.h"
 
 #include <math.h>
@@ -18,11 +20,11 @@ static bool exhaust(const struct model_shape *m, const struct worker_offer *o, i
         return any;
     }
     layers[at] = left;
-    struct plan p;
+    PLAN p = {0};
     if (by_hand(&p, m, o, layers, workers, cap, NULL)) return false;
     double t = 0, q = 0;
     for (int i = 0; i < workers; i++) {
-        double e = p.stage[i].expected;
+        double e = p.of[i].expected[CHAIN_TEXT];
         q += e * e;
         if (e > t) t = e;
     }
@@ -45,11 +47,11 @@ TEST(no_split_is_better_than_the_planners)
             o[i].threads = 1 + (int)dice(3);
             o[i].memory = dice(3) ? 0 : (22ull << 20) + dice(8u << 20);
         }
-        struct plan p;
+        PLAN p = {0};
         uint32_t layers[5];
         double slowest = INFINITY, sum = INFINITY;
         bool any = exhaust(&m, o, workers, &cap, 0, c.layers, layers, &slowest, &sum);
-        int rc = plan_solve(&p, &m, o, workers, &cap, NULL);
+        int rc = solve(&p, &m, o, workers, &cap, NULL);
         CHECK(any ? rc == 0 : rc == E_MEMORY, "round %d: solver says %d, search says %d", round, rc, any);
         refused += rc != 0;
         if (rc) continue;
@@ -57,10 +59,10 @@ TEST(no_split_is_better_than_the_planners)
         check_whole(&p, &c);
         double t = 0, q = 0;
         for (int i = 0; i < workers; i++) {
-            double e = p.stage[i].expected;
+            double e = p.of[i].expected[CHAIN_TEXT];
             q += e * e;
             if (e > t) t = e;
-            CHECK(!o[i].memory || p.stage[i].bytes.total <= o[i].memory);
+            CHECK(!o[i].memory || p.of[i].bytes[CHAIN_TEXT].total <= o[i].memory);
         }
         CHECK(fabs(t - slowest) <= 1e-9 * t, "round %d: %g, best is %g", round, t, slowest);
         CHECK(q <= sum * (1 + 1e-9), "round %d: squares %g, best is %g", round, q, sum);
@@ -72,18 +74,18 @@ TEST(a_4b_model_with_a_whole_q6_head_on_three_workers)
 {
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[3] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &gemma_4b);
-    uint32_t first = p.stage[0].share.end, second = p.stage[1].share.end - first, third = 34 - first - second;
+    uint32_t first = p.of[0].part[CHAIN_TEXT].end, second = p.of[1].part[CHAIN_TEXT].end - first, third = 34 - first - second;
     CHECK(first >= 14 && first <= 17 && second >= 14 && second <= 17 && third >= 1 && third <= 6, "%u,%u,%u", first,
           second, third);
     struct item_work layer = layer_work(&m, 0, 0), head = head_work(&m, (struct part){0, 0, 0, HEAD_PARTS, false});
     CHECK(head.macs / layer.macs > 7 && head.macs / layer.macs < 7.2, "%g", head.macs / layer.macs);
     CHECK(head.bytes / layer.bytes > 10 && head.bytes / layer.bytes < 14, "%g", head.bytes / layer.bytes);
-    double mean = (p.stage[0].expected + p.stage[1].expected + p.stage[2].expected) / 3;
+    double mean = (p.of[0].expected[CHAIN_TEXT] + p.of[1].expected[CHAIN_TEXT] + p.of[2].expected[CHAIN_TEXT]) / 3;
     for (int i = 0; i < 3; i++)
-        CHECK(p.stage[i].expected < 1.05 * mean, "stage %d takes %g of the mean", i, p.stage[i].expected / mean);
+        CHECK(p.of[i].expected[CHAIN_TEXT] < 1.05 * mean, "stage %d takes %g of the mean", i, p.of[i].expected[CHAIN_TEXT] / mean);
 }
 
 TEST(one_sequence_alone_is_planned_by_its_prompt)
@@ -91,12 +93,12 @@ TEST(one_sequence_alone_is_planned_by_its_prompt)
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[2] = {{"a", 0, 1, 4, 0}, {"b", 0, 1, 4, 0}};
     struct capacity cap = usual;
-    struct plan many, one;
-    NEED(plan_solve(&many, &m, o, 2, &cap, why));
+    PLAN many = {0}, one = {0};
+    NEED(solve(&many, &m, o, 2, &cap, why));
     cap.sequences = 1;
-    NEED(plan_solve(&one, &m, o, 2, &cap, why));
-    CHECK(many.stage[0].share.end > 20, "the head is read for each token: %u", many.stage[0].share.end);
-    CHECK(one.stage[0].share.end == 17, "the head has one row of a prompt: %u", one.stage[0].share.end);
+    NEED(solve(&one, &m, o, 2, &cap, why));
+    CHECK(many.of[0].part[CHAIN_TEXT].end > 20, "the head is read for each token: %u", many.of[0].part[CHAIN_TEXT].end);
+    CHECK(one.of[0].part[CHAIN_TEXT].end == 17, "the head has one row of a prompt: %u", one.of[0].part[CHAIN_TEXT].end);
 }
 
 TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
@@ -106,10 +108,10 @@ TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.config.vocab = m.head.rows = 1; /* weighs nothing */
     struct worker_offer o[3] = {{"a", 0, 1, 1, 0}, {"b", 0, 1, 1, 0}, {"c", 0, 1, 1, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &usual, why));
-    CHECK(p.stage[0].share.end == 12 && p.stage[1].share.end == 23, "%u,%u", p.stage[0].share.end,
-          p.stage[1].share.end);
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &usual, why));
+    CHECK(p.of[0].part[CHAIN_TEXT].end == 12 && p.of[1].part[CHAIN_TEXT].end == 23, "%u,%u", p.of[0].part[CHAIN_TEXT].end,
+          p.of[1].part[CHAIN_TEXT].end);
 }
 
 TEST(a_worker_twice_as_fast_gets_twice_the_work)
@@ -119,30 +121,30 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.config.vocab = m.head.rows = 1;
     struct worker_offer o[2] = {{"slow", 0, 1, 1, 0}, {"fast", 0, 1, 2, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 2, &usual, why));
-    CHECK(p.stage[0].share.end == 10, "%u layers", p.stage[0].share.end);
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 2, &usual, why));
+    CHECK(p.of[0].part[CHAIN_TEXT].end == 10, "%u layers", p.of[0].part[CHAIN_TEXT].end);
     o[1].threads = 1, o[1].speed = 2;
-    NEED(plan_solve(&p, &m, o, 2, &usual, why));
-    CHECK(p.stage[0].share.end == 10, "%u layers", p.stage[0].share.end);
+    NEED(solve(&p, &m, o, 2, &usual, why));
+    CHECK(p.of[0].part[CHAIN_TEXT].end == 10, "%u layers", p.of[0].part[CHAIN_TEXT].end);
 }
 
 TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[3] = {{"a", 700ull << 20, 1, 4, 0}, {"b", 0, 1, 4, 0}, {"c", 0, 1, 4, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &usual, why));
-    CHECK(p.stage[0].bytes.total <= 700ull << 20 && p.stage[0].share.end >= 4 && p.stage[0].share.end < 14);
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &usual, why));
+    CHECK(p.of[0].bytes[CHAIN_TEXT].total <= 700ull << 20 && p.of[0].part[CHAIN_TEXT].end >= 4 && p.of[0].part[CHAIN_TEXT].end < 14);
 }
 
 TEST(a_refusal_names_the_worker_and_the_missing_bytes)
 {
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[3] = {{"ant", 600ull << 20, 1, 4, 0}, {"bee", 600ull << 20, 1, 4, 0}, {"cat", 1ull << 30, 1, 4, 0}};
-    struct plan p;
+    PLAN p = {0};
     struct err no = {0};
-    CHECK(plan_solve(&p, &m, o, 3, &usual, &no) == E_MEMORY);
+    CHECK(solve(&p, &m, o, 3, &usual, &no) == E_MEMORY);
     CHECK(strstr(no.text, "worker 3 (cat) may use 1.00 GiB") && strstr(no.text, "are missing"), "%s", no.text);
     CHECK(strstr(no.text, "together the workers offer 2.17 GiB and the plan wants"), "%s", no.text);
     CHECK(strstr(no.text, "and the head"), "%s", no.text);
@@ -154,18 +156,18 @@ TEST(a_refusal_names_the_worker_and_the_missing_bytes)
 TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
 {
     struct model_shape m = invent(small(3), T_Q4_0, T_Q4_0);
-    struct worker_offer o[MAX_STAGES + 1] = {0};
-    struct plan p;
+    struct worker_offer o[STAGES_MOST + 1] = {0};
+    PLAN p = {0};
     struct err no = {0};
-    CHECK(plan_solve(&p, &m, o, 5, &usual, &no) == E_USAGE && strstr(no.text, "at most 4"), "%s", no.text);
-    NEED(plan_solve(&p, &m, o, 4, &usual, why));
-    CHECK(part_has_head(p.stage[3].share) && p.stage[3].share.first == 3 && p.stage[3].share.end == 3);
-    CHECK(plan_solve(&p, &m, o, 0, &usual, &no) == E_USAGE);
+    CHECK(solve(&p, &m, o, 5, &usual, &no) == E_USAGE && strstr(no.text, "at most 4"), "%s", no.text);
+    NEED(solve(&p, &m, o, 4, &usual, why));
+    CHECK(part_has_head(p.of[3].part[CHAIN_TEXT]) && p.of[3].part[CHAIN_TEXT].first == 3 && p.of[3].part[CHAIN_TEXT].end == 3);
+    CHECK(solve(&p, &m, o, 0, &usual, &no) == E_USAGE);
     struct capacity none = usual;
     none.sequences = 0;
-    CHECK(plan_solve(&p, &m, o, 1, &none, &no) == E_USAGE);
-    m = invent(small(MAX_STAGES + 1), T_Q4_0, T_Q4_0);
-    CHECK(plan_solve(&p, &m, o, MAX_STAGES + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 80"), "%s",
+    CHECK(solve(&p, &m, o, 1, &none, &no) == E_USAGE);
+    m = invent(small(LAYERS_MOST), T_Q4_0, T_Q4_0);
+    CHECK(solve(&p, &m, o, STAGES_MOST + 1, &usual, &no) == E_USAGE && strstr(no.text, "at most 80"), "%s",
           no.text);
 }
 
@@ -173,7 +175,7 @@ TEST(a_split_by_hand_must_place_every_layer_once)
 {
     struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
     struct worker_offer o[3] = {0};
-    struct plan p;
+    PLAN p = {0};
     struct err no = {0};
     NEED(by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
     check_whole(&p, &m.config);
@@ -201,7 +203,7 @@ TEST(the_hash_changes_with_everything_stages_must_agree_on)
 {
     struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
     struct worker_offer o[2] = {0};
-    struct plan a, b;
+    PLAN a = {0}, b = {0};
     struct capacity cap = usual;
     NEED(by_hand(&a, &m, o, (uint32_t[]){3, 3}, 2, &cap, why));
     o[0].threads = 7, o[1].memory = 1ull << 40;
@@ -239,45 +241,51 @@ TEST(sizes_are_read_as_people_write_them)
 
 TEST(lists_of_sizes_and_splits)
 {
-    uint64_t sizes[MAX_STAGES];
-    struct cut cuts[MAX_STAGES];
+    uint64_t *sizes;
+    struct cut *cuts;
     int n;
-    NEED(plan_read_sizes("1G,,512M,0", sizes, &n, why));
+    NEED(plan_read_sizes("1G,,512M,0", &sizes, &n, why));
     CHECK(n == 4 && sizes[0] == 1ull << 30 && sizes[1] == 0 && sizes[2] == 512ull << 20 && sizes[3] == 0);
-    NEED(plan_read_sizes("", sizes, &n, why));
-    CHECK(n == 0);
-    NEED(plan_read_sizes("2G", sizes, &n, why));
+    free(sizes);
+    NEED(plan_read_sizes("", &sizes, &n, why));
+    CHECK(n == 0 && !sizes);
+    NEED(plan_read_sizes("2G", &sizes, &n, why));
     CHECK(n == 1);
-    NEED(plan_read_split("12,11,11", cuts, &n, why));
+    free(sizes);
+    NEED(plan_read_split("12,11,11", &cuts, &n, why));
     CHECK(n == 3 && cuts[0].layers == 12 && cuts[2].layers == 11 && cuts[0].parts == 0 && cuts[2].parts == HEAD_PARTS);
-    NEED(plan_read_split("34", cuts, &n, why));
+    free(cuts);
+    NEED(plan_read_split("34", &cuts, &n, why));
     CHECK(n == 1);
-    NEED(plan_read_split("12+5,11+5,11+6", cuts, &n, why));
+    free(cuts);
+    NEED(plan_read_split("12+5,11+5,11+6", &cuts, &n, why));
     CHECK(n == 3 && cuts[0].layers == 12 && cuts[0].parts == 5 && cuts[2].layers == 11 && cuts[2].parts == 6);
-    NEED(plan_read_split("17+16,17", cuts, &n, why));
+    free(cuts);
+    NEED(plan_read_split("17+16,17", &cuts, &n, why));
     CHECK(n == 2 && cuts[0].parts == 16 && cuts[1].parts == 0);
+    free(cuts);
     struct err sum = {0};
-    CHECK(plan_read_split("17+8,17+7", cuts, &n, &sum) == E_USAGE && strstr(sum.text, "15 sixteenths") && strstr(sum.text, "all 16"),
+    CHECK(plan_read_split("17+8,17+7", &cuts, &n, &sum) == E_USAGE && strstr(sum.text, "15 sixteenths") && strstr(sum.text, "all 16"),
           "%s", sum.text);
     const char *bad[] = {"", ",", "1,", "a", "1,b", "-1", "1, 2", "4294967296", "1;2", "1+", "+16", "1+16+0", "1 + 16", "1+-16",
                          "1+4294967295,1+17", "1+a",
                          "1111111111111111111111111111111111111111111111111111111111111"};
     struct err no = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK(plan_read_split(bad[i], cuts, &n, &no) == E_USAGE, "\"%s\" was taken", bad[i]);
-    char many[400] = "1";
-    for (int i = 0; i < MAX_STAGES; i++) strcat(many, ",1");
-    CHECK(plan_read_split(many, cuts, &n, &no) == E_USAGE);
-    CHECK(plan_read_sizes(many, sizes, &n, &no) == E_USAGE);
-    CHECK(plan_read_sizes("1G,x", sizes, &n, &no) == E_USAGE && strstr(no.text, "x"));
+        CHECK(plan_read_split(bad[i], &cuts, &n, &no) == E_USAGE, "\"%s\" was taken", bad[i]);
+    char many[2 * WORKERS_MOST + 2] = "1";
+    for (int i = 0; i < WORKERS_MOST; i++) memcpy(many + 1 + 2 * i, ",1", 3);
+    CHECK(plan_read_split(many, &cuts, &n, &no) == E_USAGE);
+    CHECK(plan_read_sizes(many, &sizes, &n, &no) == E_USAGE);
+    CHECK(plan_read_sizes("1G,x", &sizes, &n, &no) == E_USAGE && strstr(no.text, "x"));
 }
 
 TEST(the_table_shows_every_worker_and_the_sum)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[3] = {{"ant", 6ull << 30, 1, 4, 0}, {"bee", 2ull << 30, 1, 4, 0}, {"cat", 2ull << 30, 0.5, 8, 0}};
-    struct plan p;
-    NEED(plan_solve(&p, &m, o, 3, &usual, why));
+    PLAN p = {0};
+    NEED(solve(&p, &m, o, 3, &usual, why));
     char *text = NULL;
     size_t n;
     FILE *f = open_memstream(&text, &n);

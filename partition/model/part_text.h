@@ -1,0 +1,19 @@
+/* partition/model/part_text.h — what a worker has of the text, and of the pictures, in words and as JSON. */
+#ifndef PARTITION_MODEL_PART_TEXT_H
+#define PARTITION_MODEL_PART_TEXT_H
+
+#include "partition/model/part.h"
+
+#include <stdio.h>
+
+/* Of the text: "layers 0-11", "layers 23-33 and the head", "layers 0-16 and 8/16 of the head", "the head", "nothing" into `out`;
+ * returns out. */
+char *show_part(char out[64], struct part s);
+/* The same for a narrow column: "0-16 + 8/16", "23-33 + head", "head". */
+char *show_part_briefly(char out[32], struct part s);
+/* Of the pictures: "patches, 0-8", "9-17", "18-26, projector". */
+char *show_vision_part(char out[64], struct part s);
+/* Of the text: "first", "end", "head" and "parts" as partition/plan/plan_json.h has them, without braces. */
+void part_write_json(FILE *to, struct part s);
+
+#endif

@@ -1,0 +1,189 @@
+/* tests/unit/plan/plan_both_test.c — text and pictures in one plan: one account of memory, routes, and what the plan follows from. The
+ * demo's models, invented workers. */
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
+#include "partition/plan/plan_json.h"
+#include "partition/plan/plan_text.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+static struct model *text;
+static struct vision_model *encoder;
+
+static struct model_shape demo(void)
+{
+    struct err why = {0};
+    if (!text && model_open(&text, "models/demo/demo-q4_0.gguf", &why)) check_failed(__FILE__, __LINE__, "model_open", "%s", why.text);
+    if (!encoder && vision_open(&encoder, "models/demo/demo-mmproj-f16.gguf", &why)) check_failed(__FILE__, __LINE__, "vision_open", "%s", why.text);
+    return model_shape(text, encoder);
+}
+
+static void offers_even(struct worker_offer *o, int n, uint64_t memory)
+{
+    memset(o, 0, (size_t)n * sizeof *o);
+    for (int i = 0; i < n; i++) {
+        snprintf(o[i].name, sizeof o[i].name, "worker %d", i + 1);
+        o[i] = (struct worker_offer){.memory = memory, .speed = 1, .threads = 1};
+    }
+}
+
+static const struct capacity usual = {.context = 512, .sequences = 4, .rows = 64};
+
+/* Every layer of both chains once or in whole copies, nobody over its memory, and the routes pass exactly those who have layers. */
+static void check_plan(const struct plan *p, const struct model_shape *m, const struct worker_offer *o)
+{
+    uint32_t layers[CHAINS] = {0}, whole = 0;
+    for (int i = 0; i < p->workers; i++) {
+        const struct holding *h = &p->of[i];
+        for (int c = 0; c < CHAINS; c++) layers[c] += h->part[c].end - h->part[c].first;
+        whole += h->part[CHAIN_VISION].end == m->encoder->config.layers && h->part[CHAIN_VISION].first == 0;
+        CHECK(h->total == h->bytes[CHAIN_TEXT].total + h->bytes[CHAIN_VISION].total, "worker %d", i + 1);
+        CHECK(!h->total || h->bytes[CHAIN_TEXT].runtime + h->bytes[CHAIN_VISION].runtime == RUNTIME_BYTES, "the program is counted once");
+        CHECK(!o[i].memory || h->total <= o[i].memory, "worker %d is over its memory", i + 1);
+        CHECK((plan_picture_route(p, i) != NULL) == !part_is_empty(h->part[CHAIN_VISION]), "worker %d", i + 1);
+    }
+    CHECK(layers[CHAIN_TEXT] == m->config.layers, "%u layers of text", layers[CHAIN_TEXT]);
+    CHECK(layers[CHAIN_VISION] == m->encoder->config.layers * (p->copies ? whole : 1), "%u layers of the encoder", layers[CHAIN_VISION]);
+    for (int i = 0; i < p->n_routes; i++) {
+        const struct route *r = &p->route[i];
+        CHECK(r->n > 0 && route_after(r, route_last(r)) == -1);
+        for (int k = 0; k + 1 < r->n; k++) CHECK(route_after(r, r->worker[k]) == r->worker[k + 1]);
+        for (int k = 0; k < r->n; k++) CHECK(!part_is_empty(p->of[r->worker[k]].part[r->chain]), "route %d", i);
+    }
+    CHECK(plan_stages(p) == plan_text_route(p)->n);
+}
+
+TEST(a_plan_follows_from_model_offers_and_wish_alone)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[3];
+    struct plan_wish w = {.capacity = usual};
+    struct plan a, b;
+    offers_even(o, 3, 1ull << 30);
+    NEED(plan_make(&a, &m, o, 3, &w, why));
+    check_plan(&a, &m, o);
+    snprintf(o[1].name, sizeof o[1].name, "another name");
+    NEED(plan_make(&b, &m, o, 3, &w, why));
+    CHECK(a.hash == b.hash && a.made_from == b.made_from, "names are for people");
+    plan_free(&b);
+    w.whole_head = true;
+    NEED(plan_make(&b, &m, o, 3, &w, why));
+    CHECK(a.made_from != b.made_from);
+    plan_free(&b);
+    w.whole_head = false, w.vision_type = VISION_Q8_0;
+    NEED(plan_make(&b, &m, o, 3, &w, why));
+    CHECK(a.made_from != b.made_from && a.hash != b.hash);
+    plan_free(&b);
+    plan_free(&a);
+}
+
+TEST(as_many_micro_batches_as_keep_all_stages_at_work)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[4];
+    struct plan_wish w = {.capacity = usual};
+    offers_even(o, 4, 0);
+    for (int n = 1; n <= 4; n++) {
+        struct plan p;
+        NEED(plan_make(&p, &m, o, n, &w, why));
+        CHECK(p.capacity.in_flight == (n == 1 ? 1 : (uint32_t)n + 1), "%d workers: %u", n, p.capacity.in_flight);
+        plan_free(&p);
+    }
+    w.capacity.in_flight = 2, w.vision_workers = 1;
+    struct plan p;
+    NEED(plan_make(&p, &m, o, 4, &w, why));
+    CHECK(p.capacity.in_flight == 2 && plan_stages(&p) == 3);
+    plan_free(&p);
+}
+
+TEST(workers_set_apart_have_no_text_and_the_others_do_not_see)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[5];
+    struct plan_wish w = {.capacity = usual, .vision_workers = 2};
+    struct plan p;
+    struct err no = {0};
+    offers_even(o, 5, 0);
+    NEED(plan_make(&p, &m, o, 5, &w, why));
+    check_plan(&p, &m, o);
+    for (int i = 0; i < 5; i++) CHECK(part_is_empty(p.of[i].part[CHAIN_TEXT]) == (i > 2) && part_is_empty(p.of[i].part[CHAIN_VISION]) == (i < 3));
+    plan_free(&p);
+    for (int apart = 5; apart < 7; apart++) {
+        w.vision_workers = apart;
+        CHECK(plan_make(&p, &m, o, 5, &w, &no) == E_USAGE && !p.of, "%s", no.text);
+    }
+}
+
+/* What is placed by hand, or must be whole, comes first; what is free goes round it. */
+TEST(the_text_leaves_room_for_an_encoder_placed_by_hand)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[2];
+    struct plan_wish w = {.capacity = usual};
+    struct plan p, free_of_limits;
+    struct err full = {0};
+    offers_even(o, 2, 0);
+    NEED(vision_wish_read(&w.vision, "4,0", why));
+    NEED(plan_make(&free_of_limits, &m, o, 2, &w, why));
+    const uint32_t before = free_of_limits.of[0].part[CHAIN_TEXT].end;
+    o[0].memory = free_of_limits.of[0].total - 1;
+    plan_free(&free_of_limits);
+    NEED(plan_make(&p, &m, o, 2, &w, why));
+    check_plan(&p, &m, o);
+    CHECK(p.of[0].part[CHAIN_VISION].end == 4 && part_is_empty(p.of[1].part[CHAIN_VISION]));
+    CHECK(p.of[0].part[CHAIN_TEXT].end < before, "%u of %u layers", p.of[0].part[CHAIN_TEXT].end, before);
+    plan_free(&p);
+    o[0].memory = 21u << 20;
+    CHECK(plan_make(&p, &m, o, 2, &w, &full) == E_MEMORY && strstr(full.text, "worker 1"), "%s", full.text);
+    free(w.vision.layers);
+}
+
+TEST(workers_of_one_machine_share_its_memory)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[3];
+    struct plan_wish w = {.capacity = usual};
+    struct plan p;
+    struct err no = {0};
+    offers_even(o, 3, 1ull << 30);
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    CHECK(p.copies, "%s", p.why);
+    uint64_t sum = 0;
+    for (int i = 0; i < 3; i++) sum += p.of[i].total;
+    plan_free(&p);
+    w.together = sum - 1;
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    CHECK(!p.copies, "copies do not fit all together: their layers are split");
+    check_plan(&p, &m, o);
+    plan_free(&p);
+    w.together = 30u << 20;
+    CHECK(plan_make(&p, &m, o, 3, &w, &no) == E_MEMORY && strstr(no.text, "together"), "%s", no.text);
+}
+
+/* What `plan --json` writes can be read, by a JSON reader and by who only wants the text's stages. */
+TEST(a_plan_with_pictures_is_json)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[3];
+    offers_even(o, 3, 1u << 30);
+    snprintf(o[1].name, sizeof o[1].name, "the \"second\"\n");
+    const enum vision_how ways[] = {VISION_LAYERS, VISION_COPIES};
+    for (int i = 0; i < 2; i++) {
+        const struct plan_wish w = {.capacity = usual, .vision = {.how = ways[i]}};
+        const struct plan_files files = {.model = "model.gguf", .mmproj = "an \"encoder\".gguf", .encoder = encoder->fingerprint, .layers = 8};
+        struct plan p;
+        struct plan_file read;
+        char *at = NULL;
+        size_t n = 0;
+        NEED(plan_make(&p, &m, o, 3, &w, why));
+        FILE *to = open_memstream(&at, &n);
+        plan_write_json(to, &p, o, &files);
+        fclose(to);
+        NEED(plan_parse_json(&read, at, n, "itself", why));
+        CHECK(read.stages == 3 && read.layers == 8);
+        CHECK(strstr(at, i ? "\"how\": \"copies\"" : "\"how\": \"split\""), "%s", at);
+        free(at);
+        plan_free(&p);
+    }
+}
