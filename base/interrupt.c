@@ -1,25 +1,44 @@
-/* base/interrupt.c — see interrupt.h. */
+/* base/interrupt.c — see interrupt.h. The handler does only what a handler may: it sets a flag and writes eight bytes. */
 #include "base/interrupt.h"
 
-#include <signal.h>
+#include <errno.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t seen;
+static volatile sig_atomic_t wake = -1;
 
 static void on_signal(int number)
 {
+    const int reason = errno; /* of whatever was interrupted */
+    const uint64_t one = 1;
     (void)number;
     seen = 1;
+    if (wake >= 0 && write(wake, &one, sizeof one) < 0) errno = 0; /* full: then it is readable already */
+    errno = reason;
 }
 
 void interrupt_catch(void)
 {
-    struct sigaction on = {.sa_handler = on_signal};
-    sigaction(SIGINT, &on, 0);
-    sigaction(SIGTERM, &on, 0);
+    const struct sigaction on = {.sa_handler = on_signal};
+    if (wake < 0) wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigaction(SIGINT, &on, NULL);
+    sigaction(SIGTERM, &on, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
 bool interrupt_seen(void)
 {
     return seen;
+}
+
+int interrupt_fd(void)
+{
+    return wake;
+}
+
+const volatile sig_atomic_t *interrupt_flag(void)
+{
+    return &seen;
 }

@@ -2,9 +2,19 @@
 #ifndef BASE_INTERRUPT_H
 #define BASE_INTERRUPT_H
 
+#include <signal.h>
 #include <stdbool.h>
 
-void interrupt_catch(void); /* from now on the two are remembered; SIGPIPE is ignored */
-bool interrupt_seen(void);  /* one of them came; stays true */
+/* From now on the two are remembered and end nothing; SIGPIPE is ignored. Once, from the program's main. */
+void interrupt_catch(void);
+
+bool interrupt_seen(void); /* one of them came; stays true */
+
+/* Becomes readable when one comes and stays so, for poll beside other descriptors: who waits there is woken at once.
+ * -1 before interrupt_catch, or if the system had no descriptor left. Nobody reads or closes it. */
+int interrupt_fd(void);
+
+/* The flag itself, for code that must not know where its order to stop comes from. */
+const volatile sig_atomic_t *interrupt_flag(void);
 
 #endif

@@ -3,31 +3,47 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#define NAME_ROOM 48
+
 static struct {
-    char who[48];
-    enum log_level level;
-} log_state = {"gemmapipe", LOG_INFO};
+    char who[NAME_ROOM]; /* under the lock: a worker is named while its other threads speak */
+    pthread_mutex_t lock;
+    atomic_int level;
+} log_state = {"gemmapipe", PTHREAD_MUTEX_INITIALIZER, LOG_INFO};
 
 void log_open(const char *who, enum log_level level)
 {
+    pthread_mutex_lock(&log_state.lock);
     snprintf(log_state.who, sizeof log_state.who, "%s", who);
-    log_state.level = level;
+    pthread_mutex_unlock(&log_state.lock);
+    log_state.level = (int)level;
 }
 
 enum log_level log_level(void)
 {
-    return log_state.level;
+    return (enum log_level)log_state.level;
+}
+
+static void copy_name(char out[NAME_ROOM])
+{
+    pthread_mutex_lock(&log_state.lock);
+    memcpy(out, log_state.who, NAME_ROOM);
+    pthread_mutex_unlock(&log_state.lock);
 }
 
 static void put(const char *text, size_t n)
 {
     while (n > 0) {
         ssize_t k = write(STDERR_FILENO, text, n);
+        if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return; /* nobody to tell */
         text += k;
         n -= (size_t)k;
@@ -36,9 +52,10 @@ static void put(const char *text, size_t n)
 
 void log_line(enum log_level level, const char *format, ...)
 {
-    if (level > log_state.level) return;
-    char line[1024];
-    int n = snprintf(line, sizeof line, "%s: %s", log_state.who, level == LOG_WARN ? "warning: " : "");
+    if (level > log_level()) return;
+    char line[1024], who[NAME_ROOM];
+    copy_name(who);
+    int n = snprintf(line, sizeof line, "%s: %s", who, level == LOG_WARN ? "warning: " : "");
     va_list args;
     va_start(args, format);
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
@@ -88,7 +105,7 @@ static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
 
 void progress_at(struct progress *p, uint64_t done)
 {
-    if (log_state.level < LOG_INFO) return;
+    if (log_level() < LOG_INFO) return;
     bool terminal = isatty(STDERR_FILENO);
     uint64_t now = clock_ns();
     if (now - p->started_ns < 1000000000ull) return;

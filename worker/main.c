@@ -1,6 +1,7 @@
 /* worker/main.c — the program gemmapipe-worker: listens, serves one coordinator after another. */
 #define _GNU_SOURCE
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
@@ -44,14 +45,6 @@ static const char help[] =
     "\n"
     "Exit status: 0 ended by a signal; 2 command line; 5 address cannot be used. With --once: 0 the run was ended in order;\n"
     "4 memory; 6 a peer broke the protocol; 7 the run failed elsewhere.\n";
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
 
 struct arguments {
     const char *listen;
@@ -103,16 +96,8 @@ static int read_arguments(struct arguments *a, int argc, char **argv, struct err
 static void behave_as_child(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() == 1) stop = 1; /* it died before we asked */
+    if (getppid() == 1) raise(SIGTERM); /* it died before we asked */
     signal(SIGINT, SIG_IGN);
-}
-
-static void catch_signals(void)
-{
-    struct sigaction on = {.sa_handler = on_signal};
-    sigaction(SIGINT, &on, 0);
-    sigaction(SIGTERM, &on, 0);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 static void name_the_log(int node)
@@ -127,8 +112,8 @@ static int serve_runs(struct arguments *a, struct worker *w, struct port *port, 
 {
     for (;;) {
         int code = worker_serve(w, port, why);
-        if (code == E_INTERRUPTED && !stop) code = 0; /* the coordinator was, not we */
-        if (a->once || stop) return code;
+        if (code == E_INTERRUPTED && !interrupt_seen()) code = 0; /* the coordinator was, not we */
+        if (a->once || interrupt_seen()) return code;
         log_open("worker", log_level());
         if (code) log_warn("%s", why->text);
         log_info("the run is over; listening on %s", a->listen);
@@ -154,13 +139,13 @@ static int serve(struct arguments *a, struct err *why)
 int main(int argc, char **argv)
 {
     threads_wait_politely(argv);
-    struct arguments a = {.worker = {.stop = &stop, .named = name_the_log}};
+    struct arguments a = {.worker = {.stop = interrupt_flag(), .named = name_the_log}};
     struct err why = {0};
     log_open("worker", LOG_INFO);
     int code = read_arguments(&a, argc, argv, &why);
     if (!code) {
         log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
-        catch_signals();
+        interrupt_catch();
         if (a.child) behave_as_child();
         code = serve(&a, &why);
     }

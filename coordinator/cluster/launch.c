@@ -52,7 +52,7 @@ static int solve(struct pipeline *p, const struct capacity *wanted, struct err *
     struct plan_wish wish = p->wish.plan;
     TRY(make_offers(p, why));
     wish.capacity = *wanted;
-    wish.together = p->children ? memory_allowed() : 0; /* who shares this machine shares its memory */
+    wish.together = p->local ? memory_allowed() : 0; /* who shares this machine shares its memory */
     TRY(plan_make(&p->plan, &shape, p->offers, p->workers, &wish, why));
     log_debug("plan %016" PRIx64 ", made from %016" PRIx64, p->plan.hash, p->plan.made_from);
     return 0;

@@ -1,4 +1,4 @@
-/* coordinator/cluster/local_workers.c — see children.h. */
+/* coordinator/cluster/local_workers.c — see local_workers.h. */
 #define _GNU_SOURCE
 #include "coordinator/cluster/local_workers.h"
 
@@ -12,14 +12,14 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-struct child {
+struct local_worker {
     pid_t pid; /* 0: a thread, or ended and reaped */
     bool ended;
     int status;
@@ -29,23 +29,37 @@ struct child {
     struct worker_options options;
 };
 
-struct children {
+struct local_workers {
     int n;
-    struct child *child; /* [n], node i + 1 */
+    struct local_worker *child; /* [n], node i + 1 */
     char folder[PATH_MAX];
     char (*address)[128];
     const char **addresses;
+    volatile sig_atomic_t stop; /* told to threads that nobody dismisses */
 };
 
-static struct children *children_new(int n)
+static void local_workers_free(struct local_workers *c)
 {
-    struct children *c = calloc(1, sizeof *c);
-    if (!c) return 0;
-    c->n = n;
-    c->child = calloc((size_t)n, sizeof *c->child);
-    c->address = calloc((size_t)n, sizeof *c->address);
-    c->addresses = calloc((size_t)n, sizeof *c->addresses);
-    return c;
+    if (!c) return;
+    free(c->child);
+    free(c->address);
+    free(c->addresses);
+    free(c);
+}
+
+static int local_workers_new(struct local_workers **out, int n, struct err *why)
+{
+    struct local_workers *c = *out = calloc(1, sizeof *c);
+    if (c) {
+        c->n = n;
+        c->child = calloc((size_t)n, sizeof *c->child);
+        c->address = calloc((size_t)n, sizeof *c->address);
+        c->addresses = calloc((size_t)n, sizeof *c->addresses);
+    }
+    if (c && c->child && c->address && c->addresses) return 0;
+    local_workers_free(c);
+    *out = NULL;
+    return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
 }
 
 /* ---- processes ---- */
@@ -61,7 +75,7 @@ static int worker_program(char path[PATH_MAX], struct err *why)
     return 0;
 }
 
-static int make_folder(struct children *c, struct err *why)
+static int make_folder(struct local_workers *c, struct err *why)
 {
     const char *base = getenv("XDG_RUNTIME_DIR");
     char path[PATH_MAX];
@@ -74,7 +88,7 @@ static int make_folder(struct children *c, struct err *why)
 }
 
 /* of: how many threads it has, and which cores they are bound to. */
-static int start_process(struct child *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
+static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
 {
     char count[16], cores[CORES_TEXT];
     snprintf(count, sizeof count, "%d", of->threads);
@@ -83,10 +97,9 @@ static int start_process(struct child *child, const char *program, const char *a
     if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
     if (of->no_file) argv[n++] = "--no-file";
     if (log_level() < LOG_INFO) argv[n++] = "--quiet";
-    pid_t parent = getpid(), pid = fork();
+    const pid_t pid = fork();
     if (pid < 0) return fail_errno(why, E_INTERNAL, "cannot start a worker process");
     if (pid == 0) {
-        (void)parent;
         execv(program, (char *const *)argv);
         _exit(127);
     }
@@ -101,12 +114,12 @@ static struct worker_options child_options(const struct worker_options *how, int
     return of;
 }
 
-int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why)
+int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why)
 {
     char program[PATH_MAX];
     TRY(worker_program(program, why));
-    struct children *c = children_new(n);
-    if (!c || !c->child || !c->address || !c->addresses) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    struct local_workers *c;
+    TRY(local_workers_new(&c, n, why));
     int code = make_folder(c, why);
     for (int i = 0; i < n && !code; i++) {
         snprintf(c->address[i], sizeof c->address[i], "ipc://%.90s/%d", c->folder, i + 1);
@@ -115,7 +128,7 @@ int children_start(struct children **out, int n, const struct worker_options *ho
         code = start_process(&c->child[i], program, c->address[i], &of, why);
     }
     if (code) {
-        children_finish(&c, 0);
+        local_workers_finish(&c, 0);
         return code;
     }
     *addresses = c->addresses;
@@ -127,7 +140,7 @@ int children_start(struct children **out, int n, const struct worker_options *ho
 
 static void *worker_thread(void *user)
 {
-    struct child *child = user;
+    struct local_worker *child = user;
     struct err why = {0};
     struct worker *w = NULL;
     int code = worker_open(&w, &child->options, &why);
@@ -140,43 +153,59 @@ static void *worker_thread(void *user)
     return 0;
 }
 
-int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why)
+static int start_thread(struct local_worker *child, struct port **port, const struct worker_options *how, struct err *why)
 {
+    child->port = *port;
+    child->options = *how;
+    if (pthread_create(&child->thread, NULL, worker_thread, child)) return fail_errno(why, E_INTERNAL, "cannot start a worker thread");
+    child->threaded = true;
+    *port = NULL; /* the thread's */
+    return 0;
+}
+
+/* If one thread cannot be started, those that run are told to stop; the ports that are closed then wake them. */
+static int start_threads(struct local_workers *c, struct port **ports, const struct worker_options *how, struct err *why)
+{
+    int code = port_open_here(ports, c->n + 1, why);
+    if (code) return code;
+    for (int i = 0; i < c->n && !code; i++) {
+        struct worker_options of = child_options(how, i);
+        of.stop = &c->stop;
+        code = start_thread(&c->child[i], &ports[i + 1], &of, why);
+    }
+    if (code) c->stop = 1;
+    for (int i = 0; i <= c->n && code; i++) port_close(&ports[i]);
+    return code;
+}
+
+int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port, struct err *why)
+{
+    *out = NULL;
     if (n < 1 || n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
-    struct children *c = children_new(n);
+    struct local_workers *c;
+    TRY(local_workers_new(&c, n, why));
     struct port **ports = calloc((size_t)n + 1, sizeof *ports);
-    if (!c || !c->child || !ports) {
-        free(ports);
-        return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
-    }
-    int code = port_open_here(ports, n + 1, why);
-    for (int i = 0; i < n && !code; i++) {
-        struct child *child = &c->child[i];
-        child->port = ports[i + 1];
-        child->options = child_options(how, i);
-        if (pthread_create(&child->thread, 0, worker_thread, child)) code = fail_errno(why, E_INTERNAL, "cannot start a worker thread");
-        else child->threaded = true;
-    }
-    *port = ports[0];
-    *out = c;
+    int code = ports ? start_threads(c, ports, how, why) : fail(why, E_MEMORY, "no memory for %d ports", n + 1);
+    if (code) local_workers_finish(&c, 0);
+    else *port = ports[0], *out = c;
     free(ports);
     return code;
 }
 
 /* ---- life and death ---- */
 
-static void look(struct child *child)
+static void look(struct local_worker *child)
 {
     if (child->pid <= 0 || child->ended) return;
     pid_t r = waitpid(child->pid, &child->status, WNOHANG);
     if (r == child->pid || (r < 0 && errno == ECHILD)) child->ended = true;
 }
 
-int children_ended(struct children *c, char *how, size_t room)
+int local_workers_ended(struct local_workers *c, char *how, size_t room)
 {
     if (!c) return 0;
     for (int i = 0; i < c->n; i++) {
-        struct child *child = &c->child[i];
+        struct local_worker *child = &c->child[i];
         look(child);
         if (child->pid <= 0 || !child->ended) continue;
         int s = child->status;
@@ -187,12 +216,12 @@ int children_ended(struct children *c, char *how, size_t room)
     return 0;
 }
 
-pid_t children_pid(const struct children *c, int node)
+pid_t local_workers_pid(const struct local_workers *c, int node)
 {
     return c && node >= 1 && node <= c->n ? c->child[node - 1].pid : 0;
 }
 
-static bool all_ended(struct children *c)
+static bool all_ended(struct local_workers *c)
 {
     bool all = true;
     for (int i = 0; i < c->n; i++) {
@@ -202,21 +231,36 @@ static bool all_ended(struct children *c)
     return all;
 }
 
-static void wait_for_all(struct children *c, int ms)
+static void wait_for_all(struct local_workers *c, int ms)
 {
     uint64_t end = clock_ns() + (uint64_t)ms * 1000000;
     while (!all_ended(c) && clock_ns() < end) sleep_ns(2000000);
 }
 
-static void signal_all(struct children *c, int number)
+static void signal_all(struct local_workers *c, int number)
 {
     for (int i = 0; i < c->n; i++)
         if (c->child[i].pid > 0 && !c->child[i].ended) kill(c->child[i].pid, number);
 }
 
-void children_finish(struct children **pc, int patience_ms)
+/* A thread that was dismissed ends by itself. One that was not, as where the run could not begin, is told to. */
+static void join_threads(struct local_workers *c, int patience_ms)
 {
-    struct children *c = *pc;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += patience_ms / 1000;
+    for (int i = 0; i < c->n; i++) {
+        struct local_worker *child = &c->child[i];
+        if (child->threaded && !pthread_timedjoin_np(child->thread, NULL, &until)) child->threaded = false;
+        if (child->threaded) c->stop = 1;
+    }
+    for (int i = 0; i < c->n; i++)
+        if (c->child[i].threaded) pthread_join(c->child[i].thread, NULL);
+}
+
+void local_workers_finish(struct local_workers **pc, int patience_ms)
+{
+    struct local_workers *c = *pc;
     if (!c) return;
     *pc = 0;
     wait_for_all(c, patience_ms);
@@ -224,12 +268,8 @@ void children_finish(struct children **pc, int patience_ms)
     wait_for_all(c, 2000);
     signal_all(c, SIGKILL);
     wait_for_all(c, 5000);
-    for (int i = 0; i < c->n; i++)
-        if (c->child[i].threaded) pthread_join(c->child[i].thread, 0);
+    join_threads(c, patience_ms);
     for (int i = 0; i < c->n && c->folder[0]; i++) unlink(c->address[i] + strlen("ipc://"));
     if (c->folder[0]) rmdir(c->folder);
-    free(c->child);
-    free(c->address);
-    free(c->addresses);
-    free(c);
+    local_workers_free(c);
 }

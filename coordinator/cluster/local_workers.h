@@ -11,21 +11,21 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct children;
+struct local_workers;
 
 /* `how` is for each worker, of at least one thread. Its cores are of all of them: each takes the next ones.
  *
  * n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
-int children_start(struct children **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why);
+int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why);
 
-/* n workers as threads; *port is the coordinator's door. */
-int children_start_here(struct children **out, int n, const struct worker_options *how, struct port **port, struct err *why);
+/* n workers as threads; *port is the coordinator's, and the caller closes it. */
+int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port, struct err *why);
 
 /* Which child (1..n) has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
-int children_ended(struct children *c, char *how, size_t room);
-pid_t children_pid(const struct children *c, int node);
+int local_workers_ended(struct local_workers *c, char *how, size_t room);
+pid_t local_workers_pid(const struct local_workers *c, int node);
 
-/* Waits up to `patience_ms` for all to end by themselves, then makes them. */
-void children_finish(struct children **c, int patience_ms);
+/* Waits up to `patience_ms` for all to end by themselves, then makes them. Sets *c to NULL; NULL is fine. */
+void local_workers_finish(struct local_workers **c, int patience_ms);
 
 #endif

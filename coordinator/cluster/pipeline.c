@@ -52,13 +52,13 @@ static int start_own(struct pipeline *p, struct err *why)
     const char *const *addresses = NULL;
     struct port *port = NULL;
     if (processes) {
-        TRY(children_start(&p->children, n, &how, &addresses, why));
+        TRY(local_workers_start(&p->local, n, &how, &addresses, why));
         TRY(dial(p, addresses, n, why));
     } else {
-        TRY(children_start_here(&p->children, n, &how, &port, why));
+        TRY(local_workers_start_threads(&p->local, n, &how, &port, why));
         TRY(know_all(p, port, why));
     }
-    roster_watch_children(p->roster, p->children);
+    roster_watch_local(p->roster, p->local);
     return 0;
 }
 
@@ -120,7 +120,7 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
 
 bool pipeline_is_one_process(const struct pipeline *p)
 {
-    return p->children && !roster_member(p->roster, 1)->address[0];
+    return p->local && !roster_member(p->roster, 1)->address[0];
 }
 
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why)
@@ -191,7 +191,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     *pp = NULL;
     trace_abandon(&p->trace);
     if (p->roster) roster_dismiss(p->roster, failure);
-    children_finish(&p->children, failure ? 500 : 5000);
+    local_workers_finish(&p->local, failure ? 500 : 5000);
     roster_close(&p->roster);
     tokenizer_close(&p->tokens);
     model_close(&p->model);

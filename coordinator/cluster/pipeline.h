@@ -21,7 +21,7 @@ struct pipeline {
     struct model *model;           /* NULL: only pictures are turned into rows */
     struct vision_model *encoder;  /* NULL: no pictures */
     struct tokenizer *tokens;
-    struct children *children; /* NULL if we started none */
+    struct local_workers *local; /* NULL if we started none */
     struct roster *roster;
     int workers;               /* of the plan; the last vision_workers of them have no text */
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */

@@ -29,7 +29,7 @@
 struct roster {
     struct port *port;
     const struct clock *clock;
-    struct children *children; /* NULL: none were started here */
+    struct local_workers *local; /* NULL: none were started here */
     struct member **member;    /* [n], node i + 1; each stays where it is */
     int n, room;
     int awaited; /* members whose connection closed and whose end is not explained yet */
@@ -83,9 +83,9 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     return 0;
 }
 
-void roster_watch_children(struct roster *r, struct children *children)
+void roster_watch_local(struct roster *r, struct local_workers *local)
 {
-    r->children = children;
+    r->local = local;
 }
 
 int roster_size(const struct roster *r)
@@ -171,9 +171,9 @@ static void lose(struct roster *r, struct member *m, struct event *out)
 static bool child_ended(struct roster *r, struct event *out)
 {
     char how[100];
-    int node = r->children ? children_ended(r->children, how, sizeof how) : 0;
+    int node = r->local ? local_workers_ended(r->local, how, sizeof how) : 0;
     if (!node || roster_member(r, node)->standing == LOST) return false;
-    fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)children_pid(r->children, node), how);
+    fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)local_workers_pid(r->local, node), how);
     lose(r, roster_member(r, node), out);
     return true;
 }
@@ -182,7 +182,7 @@ static bool reason_stays_away(struct roster *r, uint64_t now, struct event *out)
 {
     for (int i = 0; r->awaited && i < r->n; i++) {
         struct member *m = r->member[i];
-        if (!m->closed_ns || (r->children && now - m->closed_ns < REASON_NS)) continue;
+        if (!m->closed_ns || (r->local && now - m->closed_ns < REASON_NS)) continue;
         fail(&out->why, E_WORKER, "%s was lost: its connection was closed", m->name);
         lose(r, m, out);
         return true;
@@ -242,7 +242,7 @@ static void take_hello(struct roster *r, struct member *m, struct event *out)
         return broke_the_protocol(r, m, out);
     }
     if (hello_read(&m->hello, out->frame, &out->why)) return broke_the_protocol(r, m, out);
-    bool far = m->address[0] && !r->children;
+    bool far = m->address[0] && !r->local;
     snprintf(m->where, sizeof m->where, "process %u on %.63s%s%.80s", m->hello.pid, m->hello.host, far ? ", " : "",
              far ? m->address : "");
     snprintf(m->name, sizeof m->name, "worker %d (%s)", m->node, m->where);

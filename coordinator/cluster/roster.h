@@ -68,7 +68,7 @@ void roster_close(struct roster **r); /* closes the port; what is queued is drop
 int roster_add(struct roster *r, const char *address, struct err *why);
 
 /* Processes started here: member i is child i. The roster notices when one ends; it does not own them. */
-void roster_watch_children(struct roster *r, struct children *children);
+void roster_watch_local(struct roster *r, struct local_workers *local);
 
 int roster_size(const struct roster *r);                         /* members, also those that were lost */
 struct member *roster_member(const struct roster *r, int node);  /* 1..roster_size; stays where it is */

@@ -35,8 +35,8 @@ static struct figures figures_of(const struct bench *b, const struct bench_test 
 
 static const char *way_of(const struct pipeline *p)
 {
-    if (p->children && !pipeline_is_one_process(p)) return "worker processes here";
-    if (p->children) return p->workers == 1 ? "process" : "stages in one process";
+    if (p->local && !pipeline_is_one_process(p)) return "worker processes here";
+    if (p->local) return p->workers == 1 ? "process" : "stages in one process";
     return "workers";
 }
 

@@ -14,8 +14,8 @@
 #include "coordinator/text/vocabulary.h"
 
 #include "base/hash.h"
+#include "partition/model/byte_token.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,12 +49,9 @@ bool vocabulary_is_gemma(const struct gguf_string *pieces, uint32_t n)
 
 /* ---- classes ---------------------------------------------------------------------------------------------------- */
 
-/* "<0x4A>" -> 0x4a; -1 for anything else. */
 static int byte_of(struct gguf_string s)
 {
-    if (s.n != 6 || memcmp(s.text, "<0x", 3) || s.text[5] != '>') return -1;
-    if (!isxdigit((unsigned char)s.text[3]) || !isxdigit((unsigned char)s.text[4])) return -1;
-    return (int)strtol((char[]){s.text[3], s.text[4], 0}, 0, 16);
+    return byte_token(s.text, s.n);
 }
 
 /* True if the text is `count` times `unit`, where a space may also be spelled as itself. */

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mapped.h"
 #include "partition/checkpoint/tokens.h"
+#include "partition/model/byte_token.h"
 
 #include "base/hash.h"
 
@@ -245,7 +246,7 @@ static void type_tokens(struct tokenizer_json *t)
     for (uint32_t id = 0; id < t->out->n; id++) {
         struct token *token = &t->out->token[id];
         if (token->n == TOKEN_ABSENT) continue;
-        if (token->type == TOKEN_NORMAL && token_byte(text_of(t, id), token->n) >= 0) token->type = TOKEN_BYTE;
+        if (token->type == TOKEN_NORMAL && byte_token(text_of(t, id), token->n) >= 0) token->type = TOKEN_BYTE;
         if (*t->unknown_text && token_is(t->out, id, t->unknown_text)) token->type = TOKEN_UNKNOWN;
     }
 }

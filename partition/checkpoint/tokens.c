@@ -88,19 +88,6 @@ int64_t tokens_find(const struct token_list *l, const char *text)
     return -1;
 }
 
-int token_byte(const char *text, size_t n)
-{
-    int value = 0;
-    if (n != 6 || memcmp(text, "<0x", 3) || text[5] != '>') return -1;
-    for (int i = 3; i < 5; i++) {
-        char c = text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (digit < 0) return -1;
-        value = value << 4 | digit;
-    }
-    return value;
-}
-
 bool tokens_are_gemma(const struct token_list *l)
 {
     return l->n >= GEMMA_TOKENS && token_is(l, 0, "<pad>") && token_is(l, GEMMA_START_OF_TURN, "<start_of_turn>") &&

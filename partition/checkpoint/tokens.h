@@ -57,7 +57,6 @@ uint32_t tokens_rising_scores(const struct token_list *l);
 
 bool token_is(const struct token_list *l, uint32_t id, const char *text);
 int64_t tokens_find(const struct token_list *l, const char *text); /* the first, or -1; walks the list */
-int token_byte(const char *text, size_t n);                        /* 0x41 for "<0x41>", else -1 */
 
 void tokens_put(const struct token_list *l, struct gguf_out *o);
 

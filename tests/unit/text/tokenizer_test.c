@@ -97,6 +97,22 @@ static void check_encoded(int line, const struct tokenizer *t, const char *text,
     check_encoded(__LINE__, t, text, trusted, (const uint32_t[]){__VA_ARGS__},                                         \
                   sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
 
+/* ---- bytes ---- */
+
+/* SentencePiece writes bytes in upper case; who read "<0x4a>" as a byte would answer "J" where the model said that text. */
+TEST(a_byte_token_is_written_in_upper_case_and_another_is_text)
+{
+    static struct invented v;
+    struct tokenizer *t = 0;
+    char text[PIECE_MOST];
+    invent(&v);
+    const uint32_t lower = add(&v, "<0x4a>", NORMAL, -904);
+    NEED(open_invented(&t, &v, why));
+    CHECK(tokenizer_piece(t, lower, false, text, sizeof text) == 6 && !memcmp(text, "<0x4a>", 6));
+    CHECK(tokenizer_piece(t, 0x4a, false, text, sizeof text) == 1 && *text == 'J');
+    tokenizer_close(&t);
+}
+
 /* ---- merging ---------------------------------------------------------------------------------------------------- */
 
 TEST(the_best_score_merges_first_and_of_equals_the_leftmost)
@@ -347,6 +363,7 @@ TEST(a_damaged_vocabulary_is_refused_in_one_sentence)
     invent(&v), v.type[A] = 7, check_refused(__LINE__, &v, "type 7");
     invent(&v), v.type[A] = 0, check_refused(__LINE__, &v, "type 0");
     invent(&v), v.type[A] = BYTE, check_refused(__LINE__, &v, "like <0x41>");
+    invent(&v), add(&v, "<0x4a>", BYTE, 0), check_refused(__LINE__, &v, "like <0x41>");
     invent(&v), v.piece[65].text = "<0x99>", check_refused(__LINE__, &v, "no token <0x41>");
     invent(&v), add(&v, long_piece, NORMAL, 0), check_refused(__LINE__, &v, "257 bytes");
     invent(&v), add(&v, spaces, USER_DEFINED, 0), check_refused(__LINE__, &v, "300 bytes");
