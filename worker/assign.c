@@ -53,7 +53,11 @@ static void walk_chain(struct cursor *c, struct chain_assignment *m)
     walk_u32(c, &m->part.back_end);
     walk_bool(c, &m->part.front);
     walk_zeros(c, 1);
+    walk_u16(c, &m->route);
     walk_u16(c, &m->next);
+    walk_zeros(c, 2);
+    walk_u32(c, &m->epoch);
+    walk_u64(c, &m->plan);
     walk_u64(c, &m->fingerprint.low);
     walk_u64(c, &m->fingerprint.high);
     walk_text(c, m->next_address, sizeof m->next_address, "an address");

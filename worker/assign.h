@@ -15,6 +15,9 @@
 /* What the worker gets of one chain. */
 struct chain_assignment {
     struct part part;             /* empty: nothing of this chain, and nothing below counts */
+    uint16_t route;               /* the wire's number of the route this part is on, from 1 */
+    uint32_t epoch;               /* of that route */
+    uint64_t plan;                /* that the route belongs to: all stages of it must be of the same */
     uint16_t next;                /* node the results go to: 0 at the end of the route */
     char next_address[WIRE_TEXT]; /* of that node; ZeroMQ only */
     char path[ASSIGN_PATH];       /* of the model's file on the coordinator's host; empty: do not look */

@@ -81,6 +81,8 @@ static int say_hello(struct run *r, struct err *why)
     snprintf(hello.build, sizeof hello.build, "gemmapipe %s", GEMMAPIPE_VERSION);
     if (gethostname(hello.host, sizeof hello.host - 1)) snprintf(hello.host, sizeof hello.host, "unknown");
     snprintf(hello.isa, sizeof hello.isa, "%s", r->worker->kernels.isa);
+    hello.member = r->worker->member;
+    hello.numeric = worker_numeric();
     hello.threads = (uint32_t)(o->threads ? o->threads : cores_allowed());
     hello.memory = o->memory ? o->memory : memory_allowed();
     TRY(hello_write(&f, &hello, why));
@@ -99,6 +101,9 @@ int run_join(struct run *r, bool *dismissed, struct err *why)
     if (!code && !*dismissed) code = greet_read(&r->greet, f, why);
     frame_free(f);
     if (code || *dismissed) return code;
+    if (r->greet.numeric != worker_numeric())
+        return fail(why, E_USAGE, "the coordinator computes by version %u of the numbers, this worker by version %u, and results would differ: "
+                    "install the same program on both", r->greet.numeric, worker_numeric());
     TRY(kernels_choose(&r->worker->kernels, why)); /* not before: now there is someone to tell */
     if (r->worker->options.named) r->worker->options.named(r->greet.node);
     return say_hello(r, why);

@@ -85,6 +85,8 @@ static void tray_empty(struct tray *t)
 
 static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
 {
+    const bool picture = f->head.type == M_SEE || f->head.type == M_SEEN;
+    f->head.route = l->setup->route[picture ? CHAIN_VISION : CHAIN_TEXT];
     pthread_mutex_lock(&l->lock);
     while (l->out.n >= OUT_FULL && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
     bool stopping = l->stopping;
@@ -323,6 +325,9 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
     const bool picture = type == M_SEE;
     if (picture ? !s->encoder : !s->stage)
         return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name(type));
+    const uint16_t route = s->route[picture ? CHAIN_VISION : CHAIN_TEXT];
+    if ((*f)->head.route != route)
+        return fail(why, E_WIRE, "%s came on route %u, and this worker's part is on route %u", message_name(type), (*f)->head.route, route);
     const uint32_t most = picture ? s->encoder->in_flight : s->in_flight;
     struct tray *tray = picture ? &l->pictures_in : type == M_SCORE ? &l->scores_in : &l->rows_in;
     pthread_mutex_lock(&l->lock);

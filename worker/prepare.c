@@ -74,7 +74,10 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         const struct chain_assignment *of = &a.of[i];
         memcpy(r->path[i], of->path, sizeof r->path[i]);
         r->fingerprint[i] = of->fingerprint;
-        if (!part_is_empty(of->part) && of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
+        if (part_is_empty(of->part)) continue;
+        TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
+        r->route[i] = of->route;
+        if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
     }
     return 0;
 }
@@ -122,7 +125,6 @@ static int prepare(struct run *r, bool *dismissed, struct err *why)
     struct frame *f = NULL;
     TRY(run_await(r, &f, why));
     *dismissed = f->head.type == M_STOP;
-    port_run(r->port, f->head.run, f->head.plan, f->head.epoch);
     int code = *dismissed ? 0 : take_assignment(r, f, why);
     frame_free(f);
     if (code || *dismissed) return code;

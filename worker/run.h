@@ -8,6 +8,7 @@
 
 struct worker {
     struct worker_options options;
+    uint64_t member; /* says in every run that this is the same worker */
     struct held_weights *held; /* from run to run */
     struct kernels kernels;
 };
@@ -30,6 +31,7 @@ struct run {
     struct part_weights weights[CHAINS];
     struct stage *stage;         /* NULL: only layers of the picture encoder */
     struct encoder_stage encoder; /* count 0: none of those */
+    uint16_t route[CHAINS];      /* the wire's numbers of the routes this worker is on */
     char path[CHAINS][ASSIGN_PATH]; /* of the models' files on the coordinator's host */
     struct hash128 fingerprint[CHAINS];
 };

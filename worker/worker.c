@@ -10,16 +10,25 @@
  * (loop.c). The weights outlive them all: they belong to the worker, not to the run. */
 #include "worker/run.h"
 
+#include "base/clock.h"
 #include "worker/loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+uint32_t worker_numeric(void)
+{
+    return NUMERIC_VERSION;
+}
 
 int worker_open(struct worker **out, const struct worker_options *options, struct err *why)
 {
     struct worker *w = *out = calloc(1, sizeof *w);
     if (!w) return fail(why, E_MEMORY, "no memory to begin with");
     w->options = *options;
+    if (getrandom(&w->member, sizeof w->member, 0) != sizeof w->member) w->member = clock_ns() ^ ((uint64_t)getpid() << 40);
     int code = held_open(&w->held, why);
     if (code) worker_close(out);
     return code;
@@ -38,7 +47,7 @@ static int work(struct run *r, struct err *why)
 {
     const struct loop_setup setup = {
         .port = r->port, .stage = r->stage, .part = r->part, .encoder = r->encoder.count ? &r->encoder : NULL, .node = r->greet.node,
-        .next = r->next, .hidden = r->config.hidden, .in_flight = r->capacity.in_flight, .threads = r->threads,
+        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden, .in_flight = r->capacity.in_flight, .threads = r->threads,
         .cores = &r->worker->options.cores, .stop = r->worker->options.stop, .greeting = &r->greeting,
     };
     return loop_run(&setup, why);

@@ -30,6 +30,9 @@ struct worker_options {
     void (*named)(int node);              /* called with the number that the coordinator gives it; may be NULL */
 };
 
+/* The version of the numbers this program computes: of two that differ, results differ in some bit. */
+uint32_t worker_numeric(void);
+
 struct worker;
 
 /* Options are copied. It takes no memory for weights before a run asks for it. */

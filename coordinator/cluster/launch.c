@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROUTE_EPOCH 1 /* of all routes: none begins anew yet */
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
 
 /* ---- planning ---- */
@@ -74,10 +75,13 @@ static void tell_path(const struct pipeline *p, const char *name, char out[ASSIG
 }
 
 /* The part of one chain, what follows it, and the types of its tensors. */
-static void fill_chain(const struct pipeline *p, int worker, const struct route *route, struct chain_assignment *out, uint8_t *types,
-                       const struct tensor *tensors, uint32_t n)
+static void fill_chain(const struct pipeline *p, int worker, const struct route *route,
+                       struct chain_assignment *out, uint8_t *types, const struct tensor *tensors, uint32_t n)
 {
     const int next = route_after(route, worker);
+    out->route = pipeline_route(p, route);
+    out->epoch = ROUTE_EPOCH;
+    out->plan = p->plan.hash;
     if (next >= 0) {
         out->next = (uint16_t)p->crew[next]->node;
         strcpy(out->next_address, p->crew[next]->address);
@@ -273,7 +277,8 @@ static int plan_and_assign(struct launch *l, struct err *why)
 {
     struct pipeline *p = l->pipe;
     TRY(solve(p, &l->wanted, why));
-    port_run(roster_port(p->roster), roster_run(p->roster), p->plan.hash, 1);
+    for (int i = 0; i < p->plan.n_routes; i++)
+        TRY(port_route(roster_port(p->roster), pipeline_route(p, &p->plan.route[i]), p->plan.hash, ROUTE_EPOCH, why));
     set_limits(p);
     return assign_all(l, why);
 }

@@ -123,8 +123,16 @@ bool pipeline_is_one_process(const struct pipeline *p)
     return p->local && !roster_member(p->roster, 1)->address[0];
 }
 
+uint16_t pipeline_route(const struct pipeline *p, const struct route *route)
+{
+    return (uint16_t)(route - p->plan.route + 1);
+}
+
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why)
 {
+    const unsigned type = (*f)->head.type;
+    if (message_has_route(type))
+        (*f)->head.route = pipeline_route(p, type == M_SEE ? plan_picture_route(&p->plan, worker) : plan_text_route(&p->plan));
     return roster_send(p->roster, p->crew[worker], f, why);
 }
 

@@ -44,6 +44,9 @@ uint64_t pipeline_planned(const struct pipeline *p, int worker);
 /* False for a worker that got nothing: more of them than layers of the encoder, and no text. It hears STOP at the end. */
 bool pipeline_computes(const struct pipeline *p, int worker);
 
+/* The wire's number of a route of the plan. */
+uint16_t pipeline_route(const struct pipeline *p, const struct route *route);
+
 /* To a worker of the plan; see roster_send. */
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why);
 

@@ -13,6 +13,7 @@
 #include "base/interrupt.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "worker/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,8 +148,10 @@ int roster_send(struct roster *r, struct member *to, struct frame **f, struct er
 int roster_greet(struct roster *r, struct err *why)
 {
     if (getrandom(&r->run, sizeof r->run, 0) != sizeof r->run) r->run = clock_now(r->clock);
+    if (!r->run) r->run = 1; /* on the wire 0 is no run */
+    port_run(r->port, r->run, 1);
     for (int i = 0; i < r->n; i++) {
-        struct greet g = {.node = (uint16_t)r->member[i]->node, .nodes = (uint16_t)(r->n + 1), .run = r->run};
+        struct greet g = {.node = (uint16_t)r->member[i]->node, .nodes = (uint16_t)(r->n + 1), .numeric = worker_numeric(), .run = r->run};
         struct frame *f = NULL;
         TRY(greet_write(&f, &g, why));
         TRY(roster_send(r, r->member[i], &f, why));
@@ -242,6 +245,11 @@ static void take_hello(struct roster *r, struct member *m, struct event *out)
         return broke_the_protocol(r, m, out);
     }
     if (hello_read(&m->hello, out->frame, &out->why)) return broke_the_protocol(r, m, out);
+    if (m->hello.numeric != worker_numeric()) {
+        fail(&out->why, E_USAGE, "%s computes by version %u of the numbers, this program by version %u, and results would differ: install "
+             "the same program on both", m->name, m->hello.numeric, worker_numeric());
+        return lose(r, m, out);
+    }
     bool far = m->address[0] && !r->local;
     snprintf(m->where, sizeof m->where, "process %u on %.63s%s%.80s", m->hello.pid, m->hello.host, far ? ", " : "",
              far ? m->address : "");

@@ -232,10 +232,10 @@ static int schedule_waiting_requests(struct server *s, struct err *why)
 
 static struct segment segment_of(const struct request *r, const struct move *m)
 {
-    uint32_t flags = (m->start ? SEG_START : 0u) | (m->want_token ? SEG_WANT_TOKEN : 0u);
+    uint32_t flags = m->start ? SEG_START : 0u;
     if (r->want_scores) flags |= SEG_WANT_LOGITS;
     if (r->want_hash && m->want_token) flags |= SEG_WANT_HASH;
-    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .request = r->key,
+    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token, .request = r->key,
                             .history = r->history, .sampling = r->sampling};
 }
 

@@ -67,7 +67,7 @@ static void fill(struct relay *r, struct feed *feeds, const struct bench_case *c
     work_clear(r);
     for (uint32_t s = 0; s < (c->prompt ? 1 : c->rows); s++) {
         if (feeds[s].position + c->rows > CONTEXT) feeds[s] = feed_new(s, s);
-        work_add(r, &feeds[s], c->prompt ? c->rows : 1, c->head ? SEG_WANT_TOKEN : 0);
+        work_add(r, &feeds[s], c->prompt ? c->rows : 1, c->head ? WANT_TOKEN : 0);
     }
 }
 

@@ -32,8 +32,12 @@ TYPES = {name: i + 1 for i, name in enumerate(
     "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - SEE SEEN DIARY_ASK DIARY SCORE SCORED".split())}
 
 
+ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED SEE SEEN".split()
+
+
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
-    head = struct.pack("<4sHHQQIIHHIQIQ", b"GPIP", 1, TYPES[name], run, plan, epoch, sequence, sender, to, 0, len(body),
+    route = 513 if name in ON_A_ROUTE else 0
+    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 2, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
                        crc32c(body), 0)
     assert len(head) == 60
     return name, head + struct.pack("<I", crc32c(head)) + body
@@ -50,12 +54,12 @@ def sampling():
 
 def work(dtype, activations):
     body = struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype)
-    body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling()
-    body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 2 | 8, 42, 0x67656D6D61706970) + sampling()
+    body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling() + struct.pack("<II", 0, 0)
+    body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, 0)
     for i in range(6):
         body += struct.pack("<II", 1000 + i, 103 if i < 4 else i - 4)
     assert len(body) % 8 == 0
-    return frame("WORK", body + bytes(range(activations)))
+    return frame("WORK", body + bytes(range(activations)) + struct.pack("<II", 0, 0))
 
 
 piece = bytes(range(200, 236))
@@ -65,8 +69,8 @@ config = struct.pack("<10I5f", 26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144,
 encoder = struct.pack("<8If", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6)
 
 
-def chain(part, front, after, fingerprint, address, path, types):
-    return (struct.pack("<4IBxHQQ", *part, front, after, *fingerprint) + text(address) + text(path)
+def chain(part, front, route, epoch, after, fingerprint, address, path, types):
+    return (struct.pack("<4IBxHHxxIQQQ", *part, front, route, after, epoch, 0x2122232425262728, *fingerprint) + text(address) + text(path)
             + struct.pack("<I", len(types)) + bytes(types) + struct.pack("<I", 0))
 
 
@@ -74,15 +78,15 @@ def assign(has_text):
     body = struct.pack("<IBBxx", 2, has_text, 1)
     if has_text:
         body += config + struct.pack("<4I", 4096, 8, 512, 4)
-        body += chain((7, 19, 3, 9), 0, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
+        body += chain((7, 19, 3, 9), 0, 1, 6, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
                       [0, 2, 2, 1, 14, 2, 0])
     body += encoder + struct.pack("<IB3x", 2, 1)
-    return body + chain((9, 27, 0, 1), 0, 0, (0x0011223344556677, 0x8899AABBCCDDEEFF), "", "/models/mmproj.gguf", [1, 0, 0, 8, 0])
+    return body + chain((9, 27, 0, 1), 0, 2, 5, 0, (0x0011223344556677, 0x8899AABBCCDDEEFF), "", "/models/mmproj.gguf", [1, 0, 0, 8, 0])
 
 
 FRAMES = [
-    frame("GREET", struct.pack("<HH4xQ", 2, 4, 0x5A5A5A5A12345678)),
-    frame("HELLO", struct.pack("<IIQ", 4242, 8, 17 << 30) + text("0.1") + text("attic") + text("avx512-vnni")),
+    frame("GREET", struct.pack("<HHIQ", 2, 4, 3, 0x5A5A5A5A12345678)),
+    frame("HELLO", struct.pack("<IIQQI4x", 4242, 8, 17 << 30, 0x3132333435363738, 3) + text("0.1") + text("attic") + text("avx512-vnni")),
     frame("ASSIGN", assign(True)),
     frame("ACCEPT", struct.pack("<6QI", 1, 2, 3, 4, 5, 15, 5) + bytes([1, 1, 0, 0, 1])),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),
@@ -90,8 +94,8 @@ FRAMES = [
     frame("READY", struct.pack("<Qd", 123456789, 2.5)),
     work(0, 120),
     work(1, 60),
-    frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQ", 1, 200, 5000, -0.5, 0x0F0E0D0C0B0A0908)
-          + struct.pack("<IIIfQ", 2, 201, 5001, -1.5, 0)),
+    frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQI4x", 1, 200, 5000, -0.5, 0x0F0E0D0C0B0A0908, 0)
+          + struct.pack("<IIIfQI4x", 2, 201, 5001, -1.5, 0, 0)),
     frame("LOGITS", struct.pack("<QIIQI4x", 11, 2, 77, 0xABCDEF, 5) + bytes(range(20))),
     frame("PING", struct.pack("<QQI", 1, 2, 3)),
     frame("PONG", struct.pack("<QQI", 4, 5, 6)),
@@ -105,7 +109,8 @@ FRAMES = [
     frame("DIARY_ASK", struct.pack("<Q", 1234567)),
     frame("DIARY", struct.pack("<QQQI4x", 99, 7, 9, 2) + struct.pack("<QQQII", 10, 20, 3, 128, 0) + struct.pack("<QQQII", 21, 40, 5, 9, 1)),
     frame("SCORE", struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 1, 1, 5, 0)
-          + struct.pack("<IIIIQQ", 9, 1, 1, 2 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1005, 1) + bytes(range(20))),
+          + struct.pack("<IIIIQQ", 9, 1, 1, 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, 0)
+          + struct.pack("<II", 1005, 1) + bytes(range(20)) + struct.pack("<II", 0, 0)),
     frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 2) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<ffQ", -1.5, 1, 78)
           + struct.pack("<I", 3) + struct.pack("<Iff", 60000, 1.5, 3) + struct.pack("<Iff", 70000, 1.25, 1.25) + struct.pack("<Iff", 70001, 1.25, 1.25)),
 ]

@@ -13,6 +13,9 @@
 #include <sys/resource.h>
 
 #define RUN 0x7e577e57u
+#define ROUTE 1 /* what has a route goes on this one, of this plan and epoch */
+#define PLAN 5
+#define ROUTE_EPOCH 3
 #define PATIENCE_MS 20000 /* machines with few cores play many nodes */
 #define MAX_BODY (8u << 20) /* for port_limits, before the first role: a neighbour may be ahead of us */
 #define MAX_QUEUED 1000
@@ -21,6 +24,7 @@
 static inline struct frame *marked_frame(int from, uint32_t count, size_t n)
 {
     struct frame *f = frame_new(M_WORK, n);
+    f->head.route = ROUTE;
     uint64_t x = (uint64_t)from * 2654435761u + count * 40503u + 1;
     for (size_t i = 0; i < n; i += 8) {
         x = x * 6364136223846793005u + 1442695040888963407u;
@@ -63,6 +67,7 @@ static inline int send_empty(struct port *p, int to, enum message type, struct e
 {
     struct frame *f = 0;
     TRY(empty_write(&f, type, why));
+    f->head.route = message_has_route(type) ? ROUTE : 0;
     int code = port_send(p, to, &f, why);
     frame_free(f);
     return code;
@@ -73,9 +78,10 @@ static inline int greet_role(struct port *p, int nodes, uint64_t run, char (*add
 {
     struct frame *f = 0;
     if (port_self(p) == 0) {
-        port_run(p, run, 0, 0);
+        port_run(p, run, 1);
+        TRY(port_route(p, ROUTE, PLAN, ROUTE_EPOCH, why));
         for (int k = 1; k < nodes; k++) {
-            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)nodes, run}, why));
+            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)nodes, 1, run}, why));
             TRY(port_send(p, k, &f, why));
         }
         for (int k = 1; k < nodes; k++) {
@@ -86,6 +92,7 @@ static inline int greet_role(struct port *p, int nodes, uint64_t run, char (*add
         return 0;
     }
     TRY(await_and_free(p, M_GREET, 0, why));
+    TRY(port_route(p, ROUTE, PLAN, ROUTE_EPOCH, why));
     TRY(hello_write(&f, &(struct hello){.build = "test"}, why));
     TRY(port_send(p, 0, &f, why));
     int next = port_self(p) + 1;

@@ -176,50 +176,6 @@ TEST(frames_that_cannot_go_anywhere_are_refused)
     cluster_close(&c);
 }
 
-/* ---- runs and epochs ---- */
-
-TEST(frames_of_another_run_plan_or_epoch_are_dropped_and_counted)
-{
-    EVERY_KIND(kind)
-    {
-        struct cluster c;
-        struct frame *f = 0;
-        NEED(open_and_greet(&c, kind, 2, why));
-        port_run(c.ports[1], RUN, 5, 1);
-        port_run(c.ports[0], RUN, 5, 0);
-        NEED(send_empty(c.ports[0], 1, M_PING, why));
-        port_run(c.ports[0], RUN + 1, 5, 1);
-        NEED(send_empty(c.ports[0], 1, M_PING, why));
-        port_run(c.ports[0], RUN, 6, 1);
-        NEED(send_empty(c.ports[0], 1, M_PING, why));
-        port_run(c.ports[0], RUN, 5, 1);
-        CHECK(port_recv(c.ports[1], &f, 100, 0) == 0 && !f, "%s: %s was taken", kind_names[kind], f ? message_name(f->head.type) : "");
-        CHECK(port_counters(c.ports[1]).dropped == 3, "%s: %llu dropped", kind_names[kind], (unsigned long long)port_counters(c.ports[1]).dropped);
-        cluster_close(&c);
-    }
-}
-
-TEST(a_new_epoch_counts_from_nought_and_a_greeting_opens_it)
-{
-    EVERY_KIND(kind)
-    {
-        struct cluster c;
-        struct frame *f = 0;
-        NEED(open_and_greet(&c, kind, 2, why));
-        NEED(send_empty(c.ports[0], 1, M_PING, why));
-        NEED(await_and_free(c.ports[1], M_PING, 0, why));
-        port_run(c.ports[0], RUN, 9, 1);
-        NEED(greet_write(&f, &(struct greet){1, 2, RUN}, why));
-        NEED(port_send(c.ports[0], 1, &f, why));
-        NEED(await(c.ports[1], &f, M_GREET, 0, why));
-        CHECK(f->head.epoch == 1 && f->head.sequence == 0, "%s", kind_names[kind]);
-        frame_free(f);
-        NEED(send_empty(c.ports[1], 0, M_PONG, why)); /* in the new epoch without being told by port_run */
-        NEED(await_and_free(c.ports[0], M_PONG, 1, why));
-        cluster_close(&c);
-    }
-}
-
 /* ---- peers that lie ---- */
 
 /* What a hostile peer does: a frame with any head, any damage, past all that port_send looks after. */
@@ -228,6 +184,7 @@ static struct frame *raw_frame(enum message type, int from, int to, uint32_t seq
     struct frame *f = frame_new(type, 40);
     memset(frame_body(f), 7, 40);
     f->head.run = RUN;
+    f->head.epoch = 1;
     f->head.from = (uint16_t)from;
     f->head.to = (uint16_t)to;
     f->head.sequence = sequence;
@@ -424,9 +381,9 @@ TEST(workers_may_start_after_the_coordinator)
         struct frame *f = 0;
         for (int k = 1; k < 3; k++) free_address(c.addresses[k], kind);
         NEED(open_coordinator(&c, why));
-        port_run(c.ports[0], RUN, 0, 0);
+        port_run(c.ports[0], RUN, 1);
         for (int k = 1; k < 3; k++) {
-            NEED(greet_write(&f, &(struct greet){(uint16_t)k, 3, RUN}, why));
+            NEED(greet_write(&f, &(struct greet){(uint16_t)k, 3, 1, RUN}, why));
             NEED(port_send(c.ports[0], k, &f, why));
         }
         CHECK(port_recv(c.ports[0], &f, 200, 0) == 0 && !f, "%s: someone answered before there was anyone", kind_names[kind]);
@@ -448,8 +405,8 @@ TEST(a_worker_that_starts_anew_before_it_answered_is_greeted_again)
         struct cluster c;
         struct frame *f = 0;
         NEED(cluster_open(&c, kind, 2, why));
-        port_run(c.ports[0], RUN, 0, 0);
-        NEED(greet_write(&f, &(struct greet){1, 2, RUN}, why));
+        port_run(c.ports[0], RUN, 1);
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN}, why));
         NEED(port_send(c.ports[0], 1, &f, why));
         NEED(port_recv(c.ports[0], &f, 200, why)); /* by now the greeting lies at the worker's door, unread */
         port_close(&c.ports[1]);
@@ -523,8 +480,8 @@ TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
         NEED(open_and_greet(&c, kind, 3, why));
         strcpy(second.addresses[1], c.addresses[2]);
         NEED(open_coordinator(&second, why));
-        if (kind == TCP) port_run(second.ports[0], RUN + 1, 0, 0); /* or it learns its run later, as it may */
-        NEED(greet_write(&f, &(struct greet){1, 2, RUN + 1}, why));
+        port_run(second.ports[0], RUN + 1, 1);
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1}, why));
         NEED(port_send(second.ports[0], 1, &f, why));
         for (int i = 0; i < 50 && port_counters(c.ports[2]).dropped == 0; i++) NEED(port_recv(c.ports[2], &f, 20, why));
         NEED(await(second.ports[0], &f, M_FAULT, 1, why));

@@ -110,10 +110,10 @@ static int epoch_role(struct err *why)
     struct frame *f = 0;
     if (coordinates()) {
         for (int k = 1; k < port_nodes(port); k++) {
-            port_run(port, RUN + 1, 0, 0);
+            port_run(port, RUN + 1, 1);
             for (int i = 0; i < 3; i++) TRY(send_empty(port, k, M_PING, why));
-            port_run(port, RUN, 7, 1);
-            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)port_nodes(port), RUN}, why));
+            port_run(port, RUN, 2);
+            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)port_nodes(port), 1, RUN}, why));
             TRY(port_send(port, k, &f, why));
         }
         return 0;

@@ -60,7 +60,7 @@ TEST(one_worker_more_than_allowed_is_a_sentence)
     struct err no = {0};
     CHECK(port_open_here(ports, WORKERS_MOST + 2, &no) == E_USAGE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
     struct frame *f = NULL;
-    CHECK(greet_write(&f, &(struct greet){1, WORKERS_MOST + 2, RUN}, &no) == E_WIRE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
+    CHECK(greet_write(&f, &(struct greet){1, WORKERS_MOST + 2, 1, RUN}, &no) == E_WIRE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
 }
 
 /* Nobody listens; the connections are there all the same, and try again in silence. */
@@ -105,7 +105,7 @@ TEST(a_process_that_may_open_few_files_is_told_before_it_runs_out_of_them)
 static int meet(struct cluster *c, int node, struct err *why)
 {
     struct frame *f = NULL;
-    TRY(greet_write(&f, &(struct greet){(uint16_t)node, (uint16_t)port_nodes(c->ports[0]), RUN}, why));
+    TRY(greet_write(&f, &(struct greet){(uint16_t)node, (uint16_t)port_nodes(c->ports[0]), 1, RUN}, why));
     TRY(port_send(c->ports[0], node, &f, why));
     TRY(await_and_free(c->ports[node], M_GREET, 0, why));
     TRY(send_empty(c->ports[node], 0, M_PONG, why));
@@ -216,6 +216,7 @@ TEST(limits_are_what_the_port_was_opened_with)
     int node;
     NEED(port_open_dial(&c.ports[0], &small, why));
     NEED(port_invite(c.ports[0], "ipc:///tmp/gemmapipe-nobody", &node, why));
+    NEED(port_route(c.ports[0], ROUTE, PLAN, ROUTE_EPOCH, why));
     struct frame *f = marked_frame(0, 0, 101);
     CHECK(port_send(c.ports[0], 1, &f, &no) == E_WIRE && strstr(no.text, "at most 100"), "%s", no.text);
     frame_free(f);

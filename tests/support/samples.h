@@ -17,8 +17,8 @@ static inline void sample_work(struct work *w)
     memset(w, 0, sizeof *w);
     w->batch = 0xb0b1b2b3b4b5b6b7;
     w->n_segments = 2;
-    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0x0102030405060708, 0x1112131415161718, sampling};
-    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_TOKEN | SEG_WANT_HASH, 42, HISTORY_EMPTY, sampling};
+    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0, 0x0102030405060708, 0x1112131415161718, sampling};
+    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_HASH, 1, 42, HISTORY_EMPTY, sampling};
     w->n_rows = 6;
     for (uint32_t i = 0; i < 6; i++) w->rows[i] = (struct row){1000 + i, i < 4 ? 103 : i - 4};
     w->dtype = WIRE_F32;
@@ -37,10 +37,10 @@ static inline struct frame *sample_assign(bool text)
                    .norm_epsilon = 1e-6f},
         .vision_as = 1,
         .pictures_in_flight = 2,
-        .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .next = 3, .next_address = "tcp://10.0.0.7:7001",
+        .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .route = 1, .epoch = 6, .plan = 0x2122232425262728, .next = 3, .next_address = "tcp://10.0.0.7:7001",
                                .path = "/models/gemma-3-1b.gguf", .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321},
                                .n_types = 7, .types = types},
-               [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .next = 0, .path = "/models/mmproj.gguf",
+               [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .route = 2, .epoch = 5, .plan = 0x2122232425262728, .next = 0, .path = "/models/mmproj.gguf",
                                  .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = seen}},
     };
     struct frame *f = 0;
@@ -119,7 +119,7 @@ static inline struct frame *sample_score(void)
     w->segments[0] = w->segments[1];
     w->segments[0].position = 1;
     w->segments[0].rows = 1;
-    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_HASH;
+    w->segments[0].flags = SEG_WANT_HASH;
     w->rows[0] = (struct row){1005, 1};
     w->n_segments = w->n_rows = 1;
     if (!score_write(&f, w, 0))
@@ -139,13 +139,12 @@ static inline struct frame *sample_scored(void)
     return f;
 }
 
-/* A new frame: free it. NULL if it could not be written. */
-static inline struct frame *sample_frame(int i)
+static inline struct frame *sample_message(int i)
 {
     struct frame *f = 0;
     switch (i) {
-    case 0: greet_write(&f, &(struct greet){2, 4, 0x5a5a5a5a12345678}, 0); break;
-    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30}, 0); break;
+    case 0: greet_write(&f, &(struct greet){2, 4, 3, 0x5a5a5a5a12345678}, 0); break;
+    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3}, 0); break;
     case 2: return sample_assign(true);
     case 3: return sample_accept();
     case 4: return sample_piece();
@@ -169,6 +168,14 @@ static inline struct frame *sample_frame(int i)
     case 22: return sample_score();
     case 23: return sample_scored();
     }
+    return f;
+}
+
+/* A new frame: free it. NULL if it could not be written. */
+static inline struct frame *sample_frame(int i)
+{
+    struct frame *f = sample_message(i);
+    if (f && message_has_route(f->head.type)) f->head.route = 513;
     return f;
 }
 

@@ -262,13 +262,16 @@ static void work_clear(struct relay *r)
     r->work->batch++;
 }
 
+#define WANT_TOKEN (1u << 31) /* among the flags of work_add: a token after the last row */
+
 /* Adds the next `rows` of a feed to the micro-batch; position 0 starts the slot anew. */
 static struct segment *work_add(struct relay *r, struct feed *f, uint32_t rows, uint32_t flags)
 {
     struct work *w = r->work;
     struct segment *g = &w->segments[w->n_segments++];
     *g = (struct segment){.slot = f->slot, .position = f->position, .rows = rows, .history = f->history,
-                          .flags = flags | (f->position ? 0 : SEG_START), .request = f->seed,
+                          .flags = (flags & ~WANT_TOKEN) | (f->position ? 0 : SEG_START), .wanted = flags & WANT_TOKEN ? 1 : 0,
+                          .request = f->seed,
                           .sampling = {.top_p = 1, .repeat_penalty = 1}};
     for (uint32_t i = 0; i < rows; i++, f->position++) {
         uint32_t id = (uint32_t)(hash_fold(f->seed, f->position) % r->toy->config.vocab);

@@ -3,7 +3,7 @@
  * Going out: a frame gets its number and its CRCs, then waits in the queue of its peer until the kind can move it. So a
  * send never blocks, and a ring of nodes that all send at once cannot stand still.
  *
- * Coming in: a frame is opened (CRCs, size), then judged. One of another run, plan or epoch is dropped and counted: it is
+ * Coming in: a frame is opened (CRCs, size), then judged. One of another run, route, plan or epoch is dropped and counted: it is
  * late, not wrong. So is one whose number was there before. But a damaged frame, or a number that was skipped, means that
  * something was lost which nobody will send again: the sentence goes up once, and that peer is not listened to any more. */
 #include "transport/links/port.h"
@@ -53,8 +53,10 @@ const char *node_name(char out[32], int node)
 
 struct peer *peer_made(struct port *p, int node)
 {
-    if (!p->peers[node]) p->peers[node] = calloc(1, sizeof **p->peers);
-    return p->peers[node];
+    if (p->peers[node]) return p->peers[node];
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (peer) peer->epoch = p->epoch;
+    return p->peers[node] = peer;
 }
 
 void peer_forget(struct port *p, int node)
@@ -63,6 +65,7 @@ void peer_forget(struct port *p, int node)
     if (!peer) return;
     queue_clear(&peer->out);
     p->untold -= peer->untold;
+    free(peer->lanes);
     free(peer);
     p->peers[node] = NULL;
 }
@@ -105,7 +108,7 @@ static void forget_peers(struct port *p)
 void port_forget(struct port *p)
 {
     forget_peers(p);
-    port_run(p, 0, 0, 0);
+    port_run(p, 0, 0);
     limits_at_first(p);
 }
 
@@ -113,6 +116,7 @@ void port_free(struct port *p)
 {
     forget_peers(p);
     free(p->peers);
+    free(p->routes);
     free(p);
 }
 
@@ -152,11 +156,47 @@ void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued)
     p->max_queued = max_queued;
 }
 
-void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch)
+static void close_routes(struct port *p)
 {
+    for (int i = 0; i < p->n_routes; i++) p->routes[i].open = false;
+}
+
+void port_run(struct port *p, uint64_t run, uint32_t epoch)
+{
+    if (run != p->run) close_routes(p);
     p->run = run;
-    p->plan = plan;
     p->epoch = epoch;
+    for (int k = 0; k < p->room; k++)
+        if (p->peers[k]) p->peers[k]->epoch = epoch;
+}
+
+int port_epoch(struct port *p, int node, uint32_t epoch, struct err *why)
+{
+    if (node < 0 || node >= p->nodes) return fail(why, E_LINK, "there is no node %d of %d", node, p->nodes);
+    struct peer *peer = peer_made(p, node);
+    if (!peer) return fail(why, E_MEMORY, "no memory to keep track of node %d", node);
+    peer->epoch = epoch;
+    return 0;
+}
+
+int port_route(struct port *p, uint16_t route, uint64_t plan, uint32_t epoch, struct err *why)
+{
+    if (route < 1 || route > ROUTES_MOST) return fail(why, E_USAGE, "route %u; they are numbered 1 to %d", route, ROUTES_MOST);
+    if (route >= p->n_routes) {
+        struct port_route *more = realloc(p->routes, ((size_t)route + 1) * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %u routes", route);
+        memset(more + p->n_routes, 0, ((size_t)route + 1 - (size_t)p->n_routes) * sizeof *more);
+        p->routes = more;
+        p->n_routes = route + 1;
+    }
+    p->routes[route] = (struct port_route){true, epoch, plan};
+    return 0;
+}
+
+/* NULL: not open. */
+static const struct port_route *route_of(const struct port *p, uint16_t route)
+{
+    return route < p->n_routes && p->routes[route].open ? &p->routes[route] : NULL;
 }
 
 int port_culprit(const struct port *p)
@@ -262,7 +302,35 @@ static void number_used(struct numbering *n, uint64_t run, uint32_t epoch)
     *n = (struct numbering){run, epoch, number_next(n, run, epoch) + 1};
 }
 
+static struct lane *lane_of(const struct peer *peer, uint16_t route)
+{
+    for (int i = 0; peer && i < peer->n_lanes; i++)
+        if (peer->lanes[i].route == route) return &peer->lanes[i];
+    return NULL;
+}
+
+static struct lane *lane_made(struct peer *peer, uint16_t route)
+{
+    struct lane *lane = lane_of(peer, route);
+    if (lane) return lane;
+    struct lane *more = realloc(peer->lanes, ((size_t)peer->n_lanes + 1) * sizeof *more);
+    if (!more) return NULL;
+    peer->lanes = more;
+    more[peer->n_lanes] = (struct lane){.route = route};
+    return &more[peer->n_lanes++];
+}
+
 /* ---- going out ---- */
+
+static int check_route(const struct port *p, const struct frame *f, struct err *why)
+{
+    const uint16_t route = f->head.route;
+    const char *name = message_name(f->head.type);
+    if (message_has_route(f->head.type) != (route != 0))
+        return fail(why, E_INTERNAL, route ? "%s was given route %u, but is about the run itself" : "%s was given no route", name, route);
+    if (route && !route_of(p, route)) return fail(why, E_LINK, "%s cannot be sent: route %u is not open", name, route);
+    return 0;
+}
 
 static int check_send(const struct port *p, int to, const struct frame *f, struct err *why)
 {
@@ -273,11 +341,28 @@ static int check_send(const struct port *p, int to, const struct frame *f, struc
     if (f->head.body_bytes > p->max_body)
         return fail(why, E_WIRE, "%s for %s has %llu bytes; at most %llu were agreed", message_name(f->head.type), node_name(name, to),
                     (unsigned long long)f->head.body_bytes, (unsigned long long)p->max_body);
+    TRY(check_route(p, f, why));
     const struct peer *peer = peer_of(p, to);
     if (peer && peer->lost) return fail(why, E_LINK, "%s is gone", node_name(name, to));
     if (!p->kind->reachable(p, to)) return fail(why, E_LINK, "no connection to %s was made", node_name(name, to));
     if (peer && peer->out.n >= p->max_queued)
         return fail(why, E_LINK, "%s does not take its frames: %u already wait for it", node_name(name, to), peer->out.n);
+    return 0;
+}
+
+/* Run, route, plan, epoch and number. */
+static int address_frame(struct port *p, struct peer *peer, int to, struct frame *f, struct err *why)
+{
+    const struct port_route *route = route_of(p, f->head.route);
+    struct lane *lane = lane_made(peer, f->head.route);
+    if (!lane) return fail(why, E_MEMORY, "no memory to count the frames for node %d", to);
+    f->head.run = p->run;
+    f->head.plan = route ? route->plan : 0;
+    f->head.epoch = route ? route->epoch : peer->epoch;
+    f->head.sequence = number_next(&lane->sent, f->head.run, f->head.epoch);
+    f->head.from = (uint16_t)p->self;
+    f->head.to = (uint16_t)to;
+    number_used(&lane->sent, f->head.run, f->head.epoch);
     return 0;
 }
 
@@ -287,13 +372,7 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why)
     TRY(check_send(p, to, f, why));
     struct peer *peer = peer_made(p, to);
     if (!peer) return fail(why, E_MEMORY, "no memory to keep track of node %d", to);
-    f->head.run = p->run;
-    f->head.plan = p->plan;
-    f->head.epoch = p->epoch;
-    f->head.sequence = number_next(&peer->sent, p->run, p->epoch);
-    f->head.from = (uint16_t)p->self;
-    f->head.to = (uint16_t)to;
-    number_used(&peer->sent, p->run, p->epoch);
+    TRY(address_frame(p, peer, to, f, why));
     frame_seal(f);
     queue_put(&peer->out, f);
     *frame = 0;
@@ -313,14 +392,25 @@ static int first_queued(const struct port *p)
 
 /* ---- coming in ---- */
 
+/* Whether run, epoch, route and plan are those of now. */
+static bool is_current(const struct port *p, const struct peer *peer, const struct frame_head *h)
+{
+    if (h->route) {
+        const struct port_route *route = route_of(p, h->route);
+        return route && h->run == p->run && h->epoch == route->epoch && h->plan == route->plan;
+    }
+    /* Only the coordinator's GREET opens a run, or a later epoch of the run that is on. */
+    const uint32_t epoch = peer ? peer->epoch : p->epoch;
+    const bool opens = h->type == M_GREET && h->from == 0 && (!p->run || (h->run == p->run && h->epoch > epoch));
+    return opens || !p->run || (h->run == p->run && h->epoch == epoch);
+}
+
 enum verdict port_fits(const struct port *p, int from, const struct frame_head *h)
 {
-    /* Only the coordinator's GREET opens a run, or a later epoch of the run that is on. */
-    bool opens = h->type == M_GREET && from == 0 && (!p->run || (h->run == p->run && h->epoch > p->epoch));
-    bool other_plan = h->plan && p->plan && h->plan != p->plan; /* 0: sent before the plan was made */
-    if (!opens && p->run && (h->run != p->run || h->epoch != p->epoch || other_plan)) return OTHER_RUN;
     const struct peer *peer = peer_of(p, from);
-    uint32_t next = peer ? number_next(&peer->received, h->run, h->epoch) : 0;
+    if (!is_current(p, peer, h)) return OTHER_RUN;
+    const struct lane *lane = lane_of(peer, h->route);
+    uint32_t next = lane ? number_next(&lane->received, h->run, h->epoch) : 0;
     return h->sequence == next ? FITS : h->sequence < next ? REPLAYED : GAP;
 }
 
@@ -331,10 +421,14 @@ static int adopt(struct port *p, struct frame *f, struct err *why)
     TRY(greet_read(&m, f, why));
     if (m.node != f->head.to || (p->kind->fixed && m.nodes != p->nodes))
         return fail(why, E_WIRE, "the coordinator greets node %u of %u with a frame for node %u of %d", m.node, m.nodes, f->head.to, p->nodes);
+    if (!m.run || m.run != f->head.run)
+        return fail(why, E_WIRE, "the coordinator greets for run %016llx with a frame of run %016llx", (unsigned long long)m.run,
+                    (unsigned long long)f->head.run);
     TRY(port_grow(p, m.nodes, why));
     p->self = m.node;
     p->nodes = m.nodes;
-    port_run(p, f->head.run, 0, f->head.epoch);
+    close_routes(p);
+    port_run(p, f->head.run, f->head.epoch);
     return 0;
 }
 
@@ -348,8 +442,9 @@ static int weigh(struct port *p, struct frame *f, int from, enum verdict *verdic
         return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to, p->self);
     *verdict = port_fits(p, from, h);
     if (*verdict != GAP) return 0;
+    const struct lane *lane = lane_of(peer_of(p, from), h->route);
     return fail(why, E_WIRE, "a frame from %s is missing: number %u came, %u was next", name, h->sequence,
-                number_next(&peer_of(p, from)->received, h->run, h->epoch));
+                lane ? number_next(&lane->received, h->run, h->epoch) : 0);
 }
 
 /* 0: *f was taken, or dropped and set to NULL. */
@@ -370,7 +465,9 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
         return 0;
     }
     TRY(adopt(p, *f, why));
-    number_used(&peer->received, (*f)->head.run, (*f)->head.epoch);
+    struct lane *lane = lane_made(peer, (*f)->head.route);
+    if (!lane) return fail(why, E_MEMORY, "no memory to count the frames of node %d", from);
+    number_used(&lane->received, (*f)->head.run, (*f)->head.epoch);
     p->counters.frames_in++;
     p->counters.bytes_in += n;
     return 0;

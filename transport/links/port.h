@@ -32,19 +32,36 @@ struct numbering {
     uint32_t epoch, next;
 };
 
-struct peer {
+/* What two nodes send each other on one route is counted for itself, so that a route that begins anew disturbs no other.
+ * Lane 0 is for what has no route. */
+struct lane {
+    uint16_t route;
     struct numbering sent, received;
+};
+
+struct peer {
+    uint32_t epoch;     /* of what has no route: that of the greeting */
+    struct lane *lanes; /* [n_lanes] few: a pair shares one route, or two */
+    int n_lanes;
     struct queue out; /* sealed, not yet handed to the kind */
     bool lost;        /* gone, or broke the rules: nothing goes out or is taken any more */
     bool untold;      /* lost, and M_LOST not handed out yet */
+};
+
+struct port_route {
+    bool open;
+    uint32_t epoch;
+    uint64_t plan;
 };
 
 struct kind;
 struct port {
     const struct kind *kind;
     int self, nodes; /* -1 and 0 while unknown */
-    uint64_t run, plan;
-    uint32_t epoch;
+    uint64_t run;
+    uint32_t epoch;             /* of greetings, for peers first met from now on */
+    struct port_route *routes;  /* [n_routes], by number; [0] is never open */
+    int n_routes;
     struct link_options options; /* limits to begin each run with */
     uint64_t max_body;
     uint32_t max_queued;

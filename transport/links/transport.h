@@ -42,14 +42,14 @@ bool port_outlives_peers(const struct port *p);
  * time. Else all nodes are there from the start, and wait for a word. */
 bool port_by_address(const struct port *p);
 
-/* Sends to node `to`. The head's from, to, sequence, sizes and CRCs are filled in here. E_LINK if the peer is known to
- * be gone, E_WIRE if the body is larger than port_limits allows. */
+/* Sends to node `to`, on the route that stands in the head (0: none). All else of the head is filled in here. E_LINK if the
+ * peer is known to be gone, or the route is not open; E_WIRE if the body is larger than port_limits allows. */
 int port_send(struct port *p, int to, struct frame **frame, struct err *why);
 
 /* Waits up to timeout_ms (-1: for ever; 0: looks) for a frame from anyone. Returns 0 with *out set; or 0 with *out NULL
  * when the time is over or port_wake was called; or an error. A frame is handed out only if its head and body passed
- * their CRCs, its size is within the limit, its sequence number is the next of that peer, and its run and epoch are
- * this port's (frames of other epochs are dropped and counted). Queued outgoing frames move on inside this call.
+ * their CRCs, its size is within the limit, its sequence number is the next of that peer on that route, and run, route,
+ * plan and epoch are open here (other frames are dropped and counted). Queued outgoing frames move on inside this call.
  * A peer known to be lost (connection gone) shows up once as a frame of type M_LOST from that node, after all it sent.
  * E_WIRE and its sentence come once too: a peer that broke the rules is not listened to any more, and gets no frames; the
  * others go on. M_GREET is the one message a port looks into: it tells a worker's port its number, the run and the epoch. */
@@ -71,10 +71,19 @@ int port_flush(struct port *p, int timeout_ms, struct err *why);
  * peer. Before the first call 1 MiB and 1024. A body that is larger ends that peer's link, so call it before asking for one. */
 void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued);
 
-/* Which run and plan this is: outgoing heads carry them, incoming heads must. Until called both are 0 and any is taken; a
- * head with plan 0, sent before the plan was made, is taken always. Frames are counted anew with each run and epoch. A
- * coordinator calls it before it greets (plan 0) and again when it has the plan, in the same epoch. */
-void port_run(struct port *p, uint64_t run, uint64_t plan, uint32_t epoch);
+/* Which run this is, and which epoch of it, for all frames without a route: outgoing heads carry them, incoming heads must.
+ * Until called the run is 0 and any is taken. Another run than before forgets the routes. Frames are counted anew with each
+ * run and epoch. A coordinator calls it before it greets; a worker's port learns both from GREET, also a later epoch of the
+ * same run at any time, and then it forgets the routes. */
+void port_run(struct port *p, uint64_t run, uint32_t epoch);
+
+/* Coordinator: the epoch for one node alone, before it is greeted again. The others go on in theirs. */
+int port_epoch(struct port *p, int node, uint32_t epoch, struct err *why);
+
+/* Opens a route, or begins it anew: frames on it carry this plan and epoch, and only such are taken; others are dropped and
+ * counted. Frames of a pair of nodes are counted for each route. A worker calls it for the routes it is assigned to before
+ * it says READY. E_USAGE for a number that is not 1..ROUTES_MOST. */
+int port_route(struct port *p, uint16_t route, uint64_t plan, uint32_t epoch, struct err *why);
 
 /* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. With another
  * address than before, or after a loss, the connection is made anew. */
@@ -91,7 +100,7 @@ void port_part(struct port *p, int node);
 
 struct port_counters {
     uint64_t frames_in, frames_out, bytes_in, bytes_out; /* heads included */
-    uint64_t dropped;                                    /* frames of another run or epoch */
+    uint64_t dropped;                                    /* frames of another run, route, plan or epoch */
     uint64_t queued_most;
 };
 struct port_counters port_counters(const struct port *p);

@@ -181,7 +181,7 @@ static void send_credit(struct zmq_port *z, int node)
     struct frame *f = frame_new(M_CREDIT, CREDIT_BODY);
     if (!f) return; /* tried again at the next push */
     f->head.run = z->port.run;
-    f->head.epoch = z->port.epoch;
+    f->head.epoch = z->port.peers[node] ? z->port.peers[node]->epoch : z->port.epoch;
     f->head.from = (uint16_t)z->port.self;
     f->head.to = (uint16_t)node;
     for (int i = 0; i < CREDIT_BODY; i++) frame_body(f)[i] = (uint8_t)(c->owed >> (8 * i));
@@ -321,7 +321,6 @@ static void tell_busy(struct zmq_port *z, const struct arrival *a)
     snprintf(m.text, sizeof m.text, "busy: this worker serves another coordinator; try again when that run is over");
     if (fault_write(&f, &m, 0)) return;
     f->head.run = h->run;
-    f->head.plan = h->plan;
     f->head.epoch = h->epoch;
     f->head.from = h->to;
     frame_seal(f);

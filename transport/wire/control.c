@@ -10,7 +10,7 @@ static void walk_greet(struct cursor *c, void *message)
     struct greet *m = message;
     walk_u16(c, &m->node);
     walk_u16(c, &m->nodes);
-    walk_zeros(c, 4);
+    walk_u32(c, &m->numeric);
     walk_u64(c, &m->run);
     if (c->code) return;
     if (m->nodes < 2 || m->nodes > WORKERS_MOST + 1) cursor_refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WORKERS_MOST + 1);
@@ -23,6 +23,9 @@ static void walk_hello(struct cursor *c, void *message)
     walk_u32(c, &m->pid);
     walk_u32(c, &m->threads);
     walk_u64(c, &m->memory);
+    walk_u64(c, &m->member);
+    walk_u32(c, &m->numeric);
+    walk_zeros(c, 4);
     walk_text(c, m->build, sizeof m->build, "a version");
     walk_text(c, m->host, sizeof m->host, "a host name");
     walk_text(c, m->isa, sizeof m->isa, "an instruction set");

@@ -20,7 +20,7 @@
 
 /* Where the fields lie in the head. */
 enum { AT_MAGIC = 0, AT_VERSION = 4, AT_TYPE = FRAME_TYPE_AT, AT_RUN = 8, AT_PLAN = 16, AT_EPOCH = 24, AT_SEQUENCE = 28, AT_FROM = 32,
-       AT_TO = 34, AT_ZERO_1 = 36, AT_BODY_BYTES = 40, AT_BODY_CRC = 48, AT_ZERO_2 = 52, AT_HEAD_CRC = 60 };
+       AT_TO = 34, AT_ROUTE = 36, AT_ZERO_1 = 38, AT_BODY_BYTES = 40, AT_BODY_CRC = 48, AT_ZERO_2 = 52, AT_HEAD_CRC = 60 };
 
 static struct {
     pthread_mutex_t lock;
@@ -103,8 +103,22 @@ const char *message_name(unsigned type)
         [M_REPORT] = "REPORT", [M_STOP] = "STOP", [M_FAULT] = "FAULT", [M_CREDIT] = "CREDIT", [M_LOST] = "LOST",
         [M_SEE] = "SEE", [M_SEEN] = "SEEN",
         [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
-        [M_SCORED] = "SCORED"};
+        [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED"};
     return type < M_COUNT && names[type] ? names[type] : "unknown";
+}
+
+bool message_has_route(unsigned type)
+{
+    switch (type) {
+    case M_WORK:
+    case M_SCORE:
+    case M_SCORED:
+    case M_RESULT:
+    case M_LOGITS:
+    case M_SEE:
+    case M_SEEN: return true;
+    default: return false;
+    }
 }
 
 static void put(uint8_t *p, uint64_t value, int bytes)
@@ -132,7 +146,8 @@ void frame_seal(struct frame *f)
     put(f->bytes + AT_SEQUENCE, h->sequence, 4);
     put(f->bytes + AT_FROM, h->from, 2);
     put(f->bytes + AT_TO, h->to, 2);
-    put(f->bytes + AT_ZERO_1, 0, 4);
+    put(f->bytes + AT_ROUTE, h->route, 2);
+    put(f->bytes + AT_ZERO_1, 0, 2);
     put(f->bytes + AT_BODY_BYTES, h->body_bytes, 8);
     put(f->bytes + AT_BODY_CRC, h->body_crc, 4);
     put(f->bytes + AT_ZERO_2, 0, 8);
@@ -150,9 +165,25 @@ static void read_head(struct frame_head *h, const uint8_t *b)
     h->sequence = (uint32_t)get(b + AT_SEQUENCE, 4);
     h->from = (uint16_t)get(b + AT_FROM, 2);
     h->to = (uint16_t)get(b + AT_TO, 2);
+    h->route = (uint16_t)get(b + AT_ROUTE, 2);
     h->body_bytes = get(b + AT_BODY_BYTES, 8);
     h->body_crc = (uint32_t)get(b + AT_BODY_CRC, 4);
     h->head_crc = (uint32_t)get(b + AT_HEAD_CRC, 4);
+}
+
+/* What the head says of itself, once its CRC says that it is what was sent. */
+static int check_head(const struct frame_head *h, const uint8_t *b, const char *from, struct err *why)
+{
+    /* 19 was a message of version 1; PROBE and PROBED are for a later program. */
+    const bool known = h->type >= 1 && h->type < M_COUNT && h->type != M_LOST && h->type != M_LOST + 1 && h->type < M_PROBE;
+    if (!known) return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h->type);
+    if (get(b + AT_ZERO_1, 2) || get(b + AT_ZERO_2, 8))
+        return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h->type));
+    if (message_has_route(h->type) && !h->route) return fail(why, E_WIRE, "%s sent %s on no route", from, message_name(h->type));
+    if (!message_has_route(h->type) && (h->route || h->plan))
+        return fail(why, E_WIRE, "%s sent %s on route %u of plan %016llx; it is about the run itself", from, message_name(h->type), h->route,
+                    (unsigned long long)h->plan);
+    return 0;
 }
 
 int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, struct err *why)
@@ -170,11 +201,7 @@ int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, s
     uint32_t crc = crc32c(0, b, AT_HEAD_CRC);
     if (h.head_crc != crc)
         return fail(why, E_WIRE, "the head of a frame from %s was damaged on the way: CRC %08x, stated %08x", from, crc, h.head_crc);
-    /* 19 was a message of version 1. */
-    if (h.type < 1 || h.type >= M_COUNT || h.type == M_LOST || h.type == M_LOST + 1)
-        return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h.type);
-    if (get(b + AT_ZERO_1, 4) || get(b + AT_ZERO_2, 8))
-        return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h.type));
+    TRY(check_head(&h, b, from, why));
     if (h.body_bytes > max_body)
         return fail(why, E_WIRE, "%s sent %s with a body of %llu bytes; at most %llu are allowed", from, message_name(h.type),
                     (unsigned long long)h.body_bytes, (unsigned long long)max_body);

@@ -5,11 +5,12 @@
 #include "base/error.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FRAME_MAGIC 0x50495047u /* "GPIP" */
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 #define FRAME_HEAD_BYTES 64
 #define FRAME_TYPE_AT 6
 #define FRAME_BODY_MOST (256u << 20) /* whatever port_limits says: more than the largest micro-batch of the largest model */
@@ -39,16 +40,19 @@ enum message {
     M_DIARY,     /* worker -> coordinator: that, and what its clock says */
     M_SCORE,     /* last stage -> coordinator -> who has a part of the head: these rows want a token */
     M_SCORED,    /* back: what this part of the vocabulary makes of one of them */
+    M_PROBE,     /* reserved: coordinator -> worker: how fast are you at this */
+    M_PROBED,    /* reserved: back: so fast */
     M_COUNT
 };
 
 struct frame_head {
     uint16_t version, type;
     uint64_t run;  /* random number of this run */
-    uint64_t plan; /* hash of the plan all stages agreed on */
-    uint32_t epoch;
-    uint32_t sequence; /* counts frames from this node to that one, from 0, per epoch */
+    uint64_t plan; /* hash of the plan the route belongs to; 0 without a route */
+    uint32_t epoch;    /* of the route; without one, of the greeting */
+    uint32_t sequence; /* counts frames from this node to that one on this route, from 0, anew with each epoch */
     uint16_t from, to;
+    uint16_t route; /* 0: about the run itself. Set by who sends; the port sets the rest */
     uint64_t body_bytes;
     uint32_t body_crc, head_crc;
 };
@@ -70,6 +74,9 @@ static inline uint8_t *frame_body(struct frame *f)
     return f->bytes + FRAME_HEAD_BYTES;
 }
 const char *message_name(unsigned type); /* "WORK" */
+
+/* Rows, pictures and what becomes of them travel on a route; all else is about the run itself and has none. */
+bool message_has_route(unsigned type);
 
 /* Head to bytes and back; frame_open checks magic, version, head CRC, the limit, and that `n` is exactly head + body,
  * then the body's CRC. `from` names the peer in the sentence. */

@@ -24,6 +24,7 @@
 struct greet {
     uint16_t node; /* 1..nodes-1: who you are from now on */
     uint16_t nodes;
+    uint32_t numeric; /* version of the coordinator's numbers: who computes by another refuses */
     uint64_t run;
 };
 
@@ -32,7 +33,9 @@ struct hello {
     char host[WIRE_TEXT];
     char isa[WIRE_TEXT];
     uint32_t pid, threads;
-    uint64_t memory; /* bytes it is willing to use; 0: did not say */
+    uint64_t memory;  /* bytes it is willing to use; 0: did not say */
+    uint64_t member;  /* random, drawn when the worker started: the same in all its runs */
+    uint32_t numeric; /* version of its numbers: raised whenever a bit of any result changes */
 };
 
 struct piece {
@@ -49,7 +52,6 @@ struct ready {
 
 enum segment_flags {
     SEG_START = 1,       /* position 0 of a new sequence: forget what the slot held */
-    SEG_WANT_TOKEN = 2,  /* sample after the last row */
     SEG_WANT_LOGITS = 4, /* send the scores of every row (M_LOGITS) */
     SEG_WANT_HASH = 8,   /* put hash64 of the scores into the result */
 };
@@ -76,12 +78,14 @@ static inline bool sampling_of_few(const struct sampling *how)
     return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
 }
 
-/* Rows of one sequence that travel together. */
+/* Rows of one sequence that travel together. What the wire has room for and no worker knows yet is not in here: several
+ * wanted rows, alternatives to a token, biases and masks of words. It is refused where it is not zero. */
 struct segment {
     uint32_t slot;     /* whose KV cache */
     uint32_t position; /* of the first row */
     uint32_t rows;
     uint32_t flags;
+    uint32_t wanted;  /* how many of the last rows want a token: 0 or 1 */
     uint64_t request; /* keys the random numbers */
     uint64_t history; /* hash of all tokens before these */
     struct sampling sampling;

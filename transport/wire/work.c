@@ -15,9 +15,19 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 }
 
 #define WORK_FIXED_BYTES 24
-#define SEGMENT_BYTES 64
+#define WORK_END_BYTES 8
+#define SEGMENT_BYTES 72
 #define ROW_BYTES 8
-#define SEGMENT_FLAGS (SEG_START | SEG_WANT_TOKEN | SEG_WANT_LOGITS | SEG_WANT_HASH)
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH)
+#define TOKEN_BYTES 32
+
+/* A number that has its place on the wire and no meaning to this program yet. */
+static void walk_unknown(struct cursor *c, const char *what)
+{
+    uint32_t n = 0;
+    walk_u32(c, &n);
+    if (!c->code && n) cursor_refuse(c, "%u %s: not known to this worker", n, what);
+}
 
 static void walk_segment(struct cursor *c, struct segment *m)
 {
@@ -28,6 +38,8 @@ static void walk_segment(struct cursor *c, struct segment *m)
     walk_u64(c, &m->request);
     walk_u64(c, &m->history);
     walk_sampling(c, &m->sampling);
+    walk_u32(c, &m->wanted);
+    walk_unknown(c, "alternatives to a token");
 }
 
 /* The rows of one segment: `rows` is the first of them. */
@@ -37,6 +49,8 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if (end > UINT32_MAX) cursor_refuse(c, "positions from %u on for %u rows are over all bounds", s->position, s->rows);
     if (s->flags & ~(uint32_t)SEGMENT_FLAGS) cursor_refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
     if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
+    if (s->wanted > s->rows) cursor_refuse(c, "tokens after %u of %u rows are wanted", s->wanted, s->rows);
+    if (s->wanted > 1) cursor_refuse(c, "%u rows that want a token in one segment: not known to this worker", s->wanted);
     for (uint32_t i = 0; i < s->rows && !c->code; i++)
         if (rows[i].sees < s->position + i || rows[i].sees >= end)
             cursor_refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
@@ -78,6 +92,8 @@ static void walk_work(struct cursor *c, void *message)
     }
     if (!c->code) check_segments(c, m);
     walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
+    walk_unknown(c, "biases of words");
+    walk_unknown(c, "words of masks");
 }
 
 static void walk_score(struct cursor *c, void *message)
@@ -86,8 +102,9 @@ static void walk_score(struct cursor *c, void *message)
     walk_work(c, message);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
-        if (g->rows != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH) != SEG_WANT_TOKEN)
-            cursor_refuse(c, "slot %u brings %u rows with flags %#x; wanted is one row that asks for its token", g->slot, g->rows, g->flags);
+        if (g->rows != 1 || g->wanted != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH))
+            cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; it must be one row that wants its token", g->slot,
+                          g->rows, g->flags, g->wanted);
         else if (!sampling_of_few(&g->sampling))
             cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
                    WIRE_CANDIDATES);
@@ -96,7 +113,7 @@ static void walk_score(struct cursor *c, void *message)
 
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype)
 {
-    return WORK_FIXED_BYTES + (uint64_t)segments * SEGMENT_BYTES +
+    return WORK_FIXED_BYTES + WORK_END_BYTES + (uint64_t)segments * SEGMENT_BYTES +
            (uint64_t)rows * (ROW_BYTES + (uint64_t)cols * dtype_bytes((uint8_t)dtype));
 }
 
@@ -104,7 +121,7 @@ static void walk_result(struct cursor *c, void *message)
 {
     struct result *m = message;
     walk_u64(c, &m->batch);
-    walk_count(c, &m->n_tokens, WIRE_SEGMENTS, 24, "tokens");
+    walk_count(c, &m->n_tokens, WIRE_SEGMENTS, TOKEN_BYTES, "tokens");
     walk_zeros(c, 4);
     for (uint32_t i = 0; i < m->n_tokens && !c->code; i++) {
         struct token *t = &m->tokens[i];
@@ -113,6 +130,8 @@ static void walk_result(struct cursor *c, void *message)
         walk_u32(c, &t->id);
         walk_f32(c, &t->logprob);
         walk_u64(c, &t->hash);
+        walk_unknown(c, "alternatives to a token");
+        walk_zeros(c, 4);
     }
 }
 

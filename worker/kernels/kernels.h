@@ -34,6 +34,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Raised whenever any bit of any result changes: a golden fingerprint, a picture's rows. Workers and coordinators of different
+ * versions refuse each other. */
+#define NUMERIC_VERSION 1
+
 /* A weight matrix [rows, cols] in panels (partition/format/panels.h). Owns nothing. */
 struct panels {
     enum panel_kind kind;

@@ -55,7 +55,7 @@ int head_ask(struct head *h, const struct head_call *call)
     h->code = 0;
     for (uint32_t i = 0; i < call->w->n_segments; i++) {
         const struct segment *g = &call->w->segments[i];
-        bool all = g->flags & SEG_WANT_LOGITS, last = g->flags & SEG_WANT_TOKEN;
+        bool all = g->flags & SEG_WANT_LOGITS, last = g->wanted;
         if (all && !call->sink) return fail(call->why, E_WIRE, "slot %u wants scores and nobody takes them", g->slot);
         if (last && !call->result && !call->say)
             return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
@@ -79,7 +79,7 @@ static int check_finite(const struct head *h, uint32_t i, const struct wanted_ro
 
 static bool wants_token(const struct segment *g, const struct wanted_row *q)
 {
-    return g->flags & SEG_WANT_TOKEN && q->position == g->position + g->rows - 1;
+    return g->wanted && q->position == g->position + g->rows - 1;
 }
 
 /* Row i, in its turn: its scores to who wants them. *folded carries a segment's hash from row to row. */

@@ -252,10 +252,10 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
         struct segment g = w->segments[i];
         if (g.flags & SEG_WANT_LOGITS)
             return fail(why, E_WIRE, "slot %u wants scores, but the head is divided and nobody has them all", g.slot);
-        if (!(g.flags & SEG_WANT_TOKEN)) continue;
+        if (!g.wanted) continue;
         g.position += g.rows - 1;
         g.rows = 1;
-        g.flags &= SEG_WANT_TOKEN | SEG_WANT_HASH;
+        g.flags &= SEG_WANT_HASH;
         g.history = s->sequences.slots[g.slot].history;
         at[out->n_segments] = row + w->segments[i].rows - 1;
         out->rows[out->n_rows++] = (struct row){w->rows[at[out->n_segments]].id, g.position};

@@ -4,6 +4,7 @@
 #include "coordinator/cluster/remedy.h"
 #include "coordinator/cluster/roster.h"
 #include "tests/support/check.h"
+#include "worker/worker.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ static int say_empty(struct stage_of_test *s, int node, enum message type, struc
 static int join(struct stage_of_test *s, int node, struct err *why)
 {
     struct frame *f = NULL;
-    const struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .pid = 40 + (uint32_t)node, .threads = 1};
+    const struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .numeric = worker_numeric(), .pid = 40 + (uint32_t)node, .threads = 1};
     TRY(port_recv(s->ports[node], &f, 0, why));
     frame_free(f);
     TRY(hello_write(&f, &hello, why));
@@ -152,6 +153,22 @@ TEST(a_wake_ends_the_wait_as_an_event_of_its_own)
         joined |= e.kind == EVENT_JOINED;
     }
     CHECK(woken && joined);
+    end(&s);
+}
+
+TEST(a_member_that_computes_other_numbers_is_refused_with_both_versions)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct frame *f = NULL;
+    const struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .numeric = worker_numeric() + 6, .threads = 1};
+    NEED(begin(&s, why));
+    NEED(port_recv(s.ports[2], &f, 0, why));
+    frame_free(f);
+    NEED(hello_write(&f, &hello, why));
+    NEED(say(&s, 2, f, why));
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 2 && e.why.code == E_USAGE);
+    CHECK(strstr(e.why.text, "by version 7 of the numbers, this program by version 1"), "%s", e.why.text);
     end(&s);
 }
 

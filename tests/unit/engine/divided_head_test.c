@@ -23,6 +23,7 @@ struct table {
 static int send_from(void *user, int worker, struct frame **f, struct err *why)
 {
     struct table *t = user;
+    (*f)->head.route = 1;
     return port_send(t->ports[0], worker + 1, f, why);
 }
 
@@ -51,6 +52,10 @@ static int open_table(struct table *t, struct err *why)
     t->plan->capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
     for (int i = 0; i < 3; i++) t->plan->of[i].part[CHAIN_TEXT] = shares[i];
     TRY(port_open_here(t->ports, 4, why));
+    for (int i = 0; i < 4; i++) {
+        port_run(t->ports[i], 7, 1);
+        TRY(port_route(t->ports[i], 1, 0, 1, why));
+    }
     return open_head(t, why);
 }
 
@@ -65,7 +70,7 @@ static void close_table(struct table *t)
 
 static struct segment row_of(uint32_t slot, uint32_t position)
 {
-    return (struct segment){.slot = slot, .position = position, .rows = 1, .flags = SEG_WANT_TOKEN, .sampling = {.top_p = 1, .repeat_penalty = 1}};
+    return (struct segment){.slot = slot, .position = position, .rows = 1, .wanted = 1, .sampling = {.top_p = 1, .repeat_penalty = 1}};
 }
 
 /* The last stage wants these rows scored. */

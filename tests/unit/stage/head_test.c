@@ -76,8 +76,8 @@ static int answer(const struct toy *toy, const struct relay_plan *plan, struct s
     for (uint32_t turn = 0; turn < TURNS && !code; turn++) {
         work_clear(r);
         work_add(r, &f[0], 3, 0); /* wants nothing */
-        work_add(r, &f[1], 2, SEG_WANT_TOKEN);
-        work_add(r, &f[2], 1 + turn % 3, SEG_WANT_TOKEN | (turn % 2 ? SEG_WANT_HASH : 0))->sampling = how;
+        work_add(r, &f[1], 2, WANT_TOKEN);
+        work_add(r, &f[2], 1 + turn % 3, WANT_TOKEN | (turn % 2 ? SEG_WANT_HASH : 0))->sampling = how;
         code = relay_run(r, why);
         if (!code && plan->parts) code = score(r, r->result, why);
         if (!code && r->result->n_tokens != 2) code = fail(why, E_INTERNAL, "%u tokens came", r->result->n_tokens);
@@ -137,7 +137,7 @@ TEST(what_a_divided_head_cannot_score_is_refused)
     struct err e = {0};
     uint32_t at[WIRE_SEGMENTS];
     work_clear(r);
-    struct segment *g = work_add(r, &f, 4, SEG_WANT_TOKEN);
+    struct segment *g = work_add(r, &f, 4, WANT_TOKEN);
     NEED(relay_run(r, why));
     NEED(stage_wanted(r->stages[1], r->work, w, at, why));
     CHECK(w->n_rows == 1 && at[0] == 3 && w->segments[0].position == 3 && w->rows[0].sees == 3);

@@ -270,7 +270,7 @@ TEST(what_does_not_continue_a_slot_is_refused_and_changes_nothing)
     two_segments(r, zero, one, 3), r->work->rows[3].sees = 83, refused(r, "wants to see");
     two_segments(r, zero, one, 3), r->work->cols = 255, refused(r, "255 values");
     two_segments(r, zero, one, 63), refused(r, "65 rows");
-    two_segments(r, zero, one, 3), r->work->segments[1].flags |= SEG_WANT_TOKEN;
+    two_segments(r, zero, one, 3), r->work->segments[1].wanted = 1;
     r->work->segments[1].sampling.temperature = NAN;
     struct err e = {0};
     CHECK(stage_run(r->stages[1], r->work, r->x, r->result, relay_take, r, &e) == E_WIRE &&
@@ -310,7 +310,7 @@ static void answer_something(struct relay *r, uint32_t slot)
     struct feed f = feed_new(slot, 5);
     NEED(relay_feed(r, &f, 80, 31, why));
     work_clear(r);
-    work_add(r, &f, 1, SEG_WANT_TOKEN | SEG_WANT_HASH)->sampling.temperature = 1;
+    work_add(r, &f, 1, WANT_TOKEN | SEG_WANT_HASH)->sampling.temperature = 1;
     NEED(relay_run(r, why));
 }
 
@@ -419,7 +419,7 @@ TEST(a_token_comes_with_its_probability_and_hash)
     struct feed f = feed_new(2, 5), other = feed_new(3, 6);
     work_clear(r);
     work_add(r, &other, 3, 0);
-    work_add(r, &f, 10, SEG_WANT_LOGITS | SEG_WANT_TOKEN);
+    work_add(r, &f, 10, SEG_WANT_LOGITS | WANT_TOKEN);
     NEED(relay_run(r, why));
     const struct token *t = &r->result->tokens[0];
     double sum = 0;
@@ -436,8 +436,8 @@ TEST(a_token_comes_with_its_probability_and_hash)
     CHECK(t->hash == folded);
 
     work_clear(r);
-    work_add(r, &f, 1, SEG_WANT_TOKEN | SEG_WANT_HASH);
-    work_add(r, &other, 1, SEG_WANT_TOKEN);
+    work_add(r, &f, 1, WANT_TOKEN | SEG_WANT_HASH);
+    work_add(r, &other, 1, WANT_TOKEN);
     NEED(relay_run(r, why));
     CHECK(r->result->n_tokens == 2 && r->result->tokens[0].slot == 2 && r->result->tokens[1].slot == 3);
     CHECK(r->result->tokens[1].hash == 0, "nobody asked for it");
@@ -460,8 +460,8 @@ TEST(batch_mates_change_no_sampled_token)
         struct feed f = feed_new(turn ? 3 : 0, 5), other = feed_new(1, 6);
         for (uint32_t i = 0; i < 40; i++) {
             work_clear(r);
-            if (turn) work_add(r, &other, 2, SEG_WANT_TOKEN)->sampling.temperature = 2;
-            work_add(r, &f, 1, SEG_WANT_TOKEN)->sampling =
+            if (turn) work_add(r, &other, 2, WANT_TOKEN)->sampling.temperature = 2;
+            work_add(r, &f, 1, WANT_TOKEN)->sampling =
                 (struct sampling){1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1.1f, .repeat_last = 20};
             NEED(relay_run(r, why));
             uint32_t id = r->result->tokens[turn].id;

@@ -137,6 +137,9 @@ TEST(work_that_contradicts_itself_is_refused)
     REFUSED(w->segments[0].position = UINT32_MAX - 1, "over all bounds");
     REFUSED(w->segments[1].position = 7, "starts at position 7");
     REFUSED(w->segments[0].flags = 1u << 31, "flags");
+    REFUSED(w->segments[0].flags = 2, "flags are 0x2"); /* a meaning it had once */
+    REFUSED(w->segments[0].wanted = 5, "tokens after 5 of 4 rows");
+    REFUSED(w->segments[0].wanted = 2, "2 rows that want a token in one segment: not known to this worker");
     REFUSED(w->rows[1].sees = w->segments[0].position, "may look as far");
     REFUSED(w->rows[0].sees = w->segments[0].position + w->segments[0].rows, "may look as far");
     REFUSED(w->dtype = 2, "unknown type");
@@ -149,8 +152,8 @@ static void score_refused(void (*spoil)(struct work *), const char *sentence)
     struct frame *f = 0;
     struct err no = {0};
     sample_work(w);
-    w->segments[1].flags = SEG_WANT_TOKEN;
-    w->segments[0].flags = SEG_WANT_TOKEN;
+    w->segments[0].flags = w->segments[1].flags = 0;
+    w->segments[0].wanted = w->segments[1].wanted = 1;
     w->segments[0].rows = w->segments[1].rows = 1;
     w->n_rows = 2;
     w->rows[0].sees = 100, w->rows[1].sees = 0;
@@ -166,11 +169,11 @@ static void two_rows(struct work *w)
 }
 static void all_scores(struct work *w)
 {
-    w->segments[0].flags = SEG_WANT_TOKEN | SEG_WANT_LOGITS;
+    w->segments[0].flags = SEG_WANT_LOGITS;
 }
 static void no_token(struct work *w)
 {
-    w->segments[0].flags = SEG_WANT_HASH;
+    w->segments[0].flags = SEG_WANT_HASH, w->segments[0].wanted = 0;
 }
 
 static void of_all_words(struct work *w)
@@ -188,8 +191,8 @@ TEST(rows_to_be_scored_are_single_and_want_a_token_of_few)
     score_refused(of_all_words, "slot 9 wants one of the 0 best words");
     score_refused(of_many_words, "slot 9 wants one of the 1025 best words");
     score_refused(two_rows, "slot 9 brings 2 rows");
-    score_refused(all_scores, "slot 3 brings 1 rows with flags 0x6");
-    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8");
+    score_refused(all_scores, "slot 3 brings 1 rows with flags 0x4, 1 of which want");
+    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8, 0 of which want");
 }
 
 static void scored_refused(uint32_t part, uint32_t n_parts, struct candidate a, struct candidate b, const char *sentence)
@@ -230,6 +233,50 @@ TEST(activations_lie_aligned_in_the_body)
     free(w);
 }
 
+static void head_refused(enum message type, uint16_t route, uint64_t plan, const char *sentence)
+{
+    struct frame *f = frame_new(type, 0);
+    struct err no = {0};
+    f->head.route = route;
+    f->head.plan = plan;
+    frame_seal(f);
+    CHECK(frame_open(f, FRAME_HEAD_BYTES, 1000, "worker 1", &no) == E_WIRE && strstr(no.text, sentence), "%s: %s", message_name(type), no.text);
+    frame_free(f);
+}
+
+TEST(a_head_with_a_route_that_does_not_belong_is_refused)
+{
+    head_refused(M_WORK, 0, 0, "sent WORK on no route");
+    head_refused(M_SEEN, 0, 9, "sent SEEN on no route");
+    head_refused(M_PING, 3, 0, "sent PING on route 3");
+    head_refused(M_GREET, 0, 9, "sent GREET on route 0 of plan 0000000000000009");
+    head_refused(M_PROBE, 0, 0, "unknown type 26");
+    head_refused(M_PROBED, 0, 0, "unknown type 27");
+    head_refused((enum message)19, 0, 0, "unknown type 19");
+}
+
+/* A field with a place on the wire and no meaning yet: at `at` of the body. */
+static void unknown_refused(struct frame *f, uint64_t at, const char *sentence)
+{
+    struct err no = {0};
+    CHECK(!sample_read(f, &no), "%s", no.text);
+    frame_body(f)[at] = 1;
+    CHECK(sample_read(f, &no) == E_WIRE && strstr(no.text, sentence), "byte %llu: %s", (unsigned long long)at, no.text);
+    frame_free(f);
+}
+
+TEST(what_no_worker_knows_yet_is_refused_by_name)
+{
+    struct frame *work = sample_rows(0), *score = sample_score();
+    const uint64_t end = work->head.body_bytes, score_end = score->head.body_bytes;
+    unknown_refused(work, 24 + 68, "1 alternatives to a token: not known to this worker");
+    unknown_refused(sample_rows(0), end - 8, "1 biases of words: not known");
+    unknown_refused(sample_rows(0), end - 4, "1 words of masks: not known");
+    unknown_refused(score, score_end - 4, "1 words of masks: not known");
+    unknown_refused(sample_result(), 16 + 24, "1 alternatives to a token: not known");
+    unknown_refused(sample_result(), 16 + 28, "must be zero");
+}
+
 static char *hex_line(struct frame *f)
 {
     uint64_t n = FRAME_HEAD_BYTES + f->head.body_bytes;
@@ -258,6 +305,40 @@ TEST(the_bytes_of_every_message_are_those_of_the_golden_file)
         frame_free(f);
     }
     if (file) fclose(file);
+}
+
+/* The bytes of an example line of the page: pairs of hexadecimal digits up to the remark. False: it is no such line. */
+static bool example_line(const char *line, uint8_t *bytes, size_t *n)
+{
+    unsigned value;
+    int used;
+    const char *at = line;
+    *n = 0;
+    while (*n < 16 && sscanf(at, "%2x%n", &value, &used) == 1 && used == 2 && (at[2] == ' ')) {
+        bytes[(*n)++] = (uint8_t)value;
+        at += 3;
+    }
+    return *n == 16 || (*n && !strncmp(at, "  ", 2));
+}
+
+TEST(the_example_on_the_page_is_what_the_program_sends)
+{
+    static struct result m = {.batch = 9};
+    struct frame *f = NULL;
+    uint8_t page[200];
+    size_t have = 0, n;
+    char line[1000];
+    NEED(result_write(&f, &m, why));
+    f->head.run = 0x0123456789abcdef, f->head.plan = 0xfedcba9876543210;
+    f->head.epoch = 2, f->head.sequence = 7, f->head.from = 3, f->head.route = 1;
+    frame_seal(f);
+    FILE *file = fopen("docs/WIRE.md", "r");
+    CHECK(file, "cannot open docs/WIRE.md; run from the root of the repository");
+    while (file && have < sizeof page - 16 && fgets(line, sizeof line, file))
+        if (example_line(line, page + have, &n)) have += n;
+    if (file) fclose(file);
+    CHECK(have == FRAME_HEAD_BYTES + f->head.body_bytes && !memcmp(page, f->bytes, have), "%zu bytes on the page", have);
+    frame_free(f);
 }
 
 TEST(a_fault_loses_its_control_characters_not_its_sentence)

@@ -75,8 +75,8 @@ static int greet(struct bench_of_one *b, uint32_t epoch, struct err *why)
 {
     struct frame *f = NULL;
     struct hello hello;
-    port_run(b->port, b->run, 0, epoch);
-    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .run = b->run}, why));
+    port_run(b->port, b->run, epoch);
+    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = worker_numeric(), .run = b->run}, why));
     TRY(port_send(b->port, 1, &f, why));
     do {
         frame_free(f);
@@ -96,7 +96,7 @@ static int assign(struct bench_of_one *b, struct part part, uint64_t fingerprint
     struct frame *f = NULL;
     text_part_tensors(b->model, part, tensors);
     for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
-    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .fingerprint = {fingerprint, 2}, .n_types = n, .types = types};
+    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {fingerprint, 2}, .n_types = n, .types = types};
     TRY(assignment_write(&f, &a, why));
     TRY(port_send(b->port, 1, &f, why));
     TRY(next_frame(b, &f, why));
@@ -221,7 +221,7 @@ static int break_a_run(struct bench_of_one *b, int how, struct err *why)
     case 0: return 0; /* gone */
     case 1: TRY(fault_write(&f, &(struct fault){.code = E_WORKER, .text = "another worker was lost"}, why)); break;
     case 2: TRY(empty_write(&f, M_READY, why)); break; /* not a coordinator's word */
-    default: TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .run = b->run}, why)); frame_body(f)[0] = 9; break; /* node 9 of 2 */
+    default: TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = worker_numeric(), .run = b->run}, why)); frame_body(f)[0] = 9; break; /* node 9 of 2 */
     }
     int code = port_send(b->port, 1, &f, why);
     if (code) frame_free(f);
@@ -246,5 +246,37 @@ TEST(a_worker_serves_the_next_run_after_each_of_fifty_failed_ones)
         NEED(stop(&b, why));
         CHECK(end_run(&b) == 0, "after failure %d: %s", i, b.why.text);
     }
+    close_bench(&b);
+}
+
+static int hello_of(struct bench_of_one *b, uint32_t numeric, struct hello *hello, struct fault *fault, struct err *why)
+{
+    struct frame *f = NULL;
+    port_run(b->port, b->run, 1);
+    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = numeric, .run = b->run}, why));
+    TRY(port_send(b->port, 1, &f, why));
+    TRY(next_frame(b, &f, why));
+    int code = f->head.type == M_HELLO ? hello_read(hello, f, why) : fault_read(fault, f, why);
+    frame_free(f);
+    return code;
+}
+
+TEST(who_computes_other_numbers_refuses_and_says_both_versions)
+{
+    struct bench_of_one b;
+    struct hello first = {0}, second = {0};
+    struct fault fault = {0};
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(hello_of(&b, worker_numeric() + 41, &first, &fault, why));
+    CHECK(fault.code == E_USAGE && strstr(fault.text, "by version 42 of the numbers, this worker by version 1"), "%s", fault.text);
+    CHECK(end_run(&b) == E_USAGE);
+    NEED(begin_run(&b, why)); /* and it is there for the next one, still the same member */
+    NEED(hello_of(&b, worker_numeric(), &first, &fault, why));
+    end_run(&b);
+    NEED(begin_run(&b, why));
+    NEED(hello_of(&b, worker_numeric(), &second, &fault, why));
+    end_run(&b);
+    CHECK(first.numeric == worker_numeric() && first.member && first.member == second.member);
     close_bench(&b);
 }
