@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/size_text.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -64,19 +65,6 @@ void log_line(enum log_level level, const char *format, ...)
     size_t end = strlen(line);
     line[end++] = '\n';
     put(line, end);
-}
-
-char *show_bytes(char out[24], uint64_t bytes)
-{
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)bytes;
-    int u = 0;
-    while (v >= 1024 && u < 4) {
-        v /= 1024;
-        u++;
-    }
-    snprintf(out, 24, u ? "%.2f %s" : "%.0f %s", v, unit[u]);
-    return out;
 }
 
 void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total)

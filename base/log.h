@@ -33,7 +33,4 @@ void progress_begin(struct progress *p, const char *label, const char *unit, uin
 void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
 
-/* "1.25 GiB" into `out`; returns out. */
-char *show_bytes(char out[24], uint64_t bytes);
-
 #endif

@@ -7,7 +7,7 @@
 #include "base/whole_file.h"
 
 #include "base/disk.h"
-#include "base/log.h"
+#include "base/size_text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -67,13 +67,14 @@ zmq.h           transport/links/zmq(_sockets)?\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
+gguf_parse.h    partition/file/gguf(_parse|_values|_copy)?\.c
 '
 
 each_dependency_has_one_door() {
     local bad=0 header door stray
     while read -r header door; do
         [ -n "$header" ] || continue
-            stray=$(grep -nE "^[ \t]*#[ \t]*include[ \t]*[<\"]([a-z]+/)?${header/./\\.}[>\"]" "${files[@]}" /dev/null | grep -vE "^$door:" || true)
+            stray=$(grep -nE "^[ \t]*#[ \t]*include[ \t]*[<\"]([a-z]+/)*${header/./\\.}[>\"]" "${files[@]}" /dev/null | grep -vE "^$door:" || true)
         if [ -n "$stray" ]; then
             printf '  %s comes in by another door than %s:\n%s\n' "$header" "${door//\\/}" "$stray"
             bad=1

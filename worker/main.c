@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/size_text.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "partition/plan/plan_text.h"

@@ -5,6 +5,7 @@
 #include "coordinator/cluster/cluster_file.h"
 
 #include "base/limits.h"
+#include "base/size_text.h"
 #include "partition/plan/plan_text.h"
 
 #include <cjson/cJSON.h>

@@ -10,6 +10,7 @@
 #include "coordinator/cluster/pipeline.h"
 
 #include "base/log.h"
+#include "base/size_text.h"
 #include "base/threads.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"

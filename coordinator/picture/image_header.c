@@ -5,18 +5,12 @@
  * JPEG may repeat its scans, a few bytes each, and every one costs a pass over all pixels: they are counted. */
 #include "coordinator/picture/image_header.h"
 
+#include "base/little_endian.h"
+
 #include <string.h>
 
 #define SCANS_MOST 100 /* encoders write 1 or about 10 */
 
-static uint32_t le16(const uint8_t *b)
-{
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8;
-}
-static uint32_t le32(const uint8_t *b)
-{
-    return le16(b) | le16(b + 2) << 16;
-}
 static uint32_t be16(const uint8_t *b)
 {
     return (uint32_t)b[0] << 8 | b[1];

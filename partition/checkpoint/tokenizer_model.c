@@ -9,7 +9,7 @@
 #include "base/mapped.h"
 #include "partition/checkpoint/tokens.h"
 
-#include "partition/file/gguf_parse.h"
+#include "base/little_endian.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static int take_field(struct proto *p, struct proto_field *f)
     case 5:
         n = f->wire == 1 ? 8 : 4;
         TRY(take_bytes(p, n, &bytes));
-        f->value = gguf_le(bytes, (unsigned)n);
+        f->value = le_of(bytes, (unsigned)n);
         return 0;
     case 2:
         TRY(take_varint(p, &n));

@@ -1,7 +1,7 @@
 /* partition/checkpoint/tokens.c — see tokens.h; docs/MODEL.md, "Tokenizer", has the ranges. */
 #include "partition/checkpoint/tokens.h"
 
-#include "partition/file/gguf_parse.h"
+#include "base/little_endian.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -215,10 +215,10 @@ static int read_gguf(struct token_list *out, const struct gguf *g, struct err *w
     const uint8_t *cursor = texts.data;
     for (uint64_t i = 0; i < texts.count; i++) {
         struct gguf_string s = gguf_next_string(&cursor);
-        uint32_t bits = scores ? (uint32_t)gguf_le(scores + 4 * i, 4) : 0;
+        uint32_t bits = scores ? (uint32_t)le_of(scores + 4 * i, 4) : 0;
         float score;
         memcpy(&score, &bits, 4);
-        int32_t type = types ? (int32_t)gguf_le(types + 4 * i, 4) : TOKEN_NORMAL;
+        int32_t type = types ? (int32_t)le_of(types + 4 * i, 4) : TOKEN_NORMAL;
         TRY(tokens_add(out, s.text, s.n, score, type, gguf_path(g, 0), why));
     }
     return 0;

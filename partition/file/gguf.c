@@ -14,45 +14,6 @@
 #define MAX_FILES 1024
 #define SAMPLE 4096 /* bytes of each end of a tensor that go into the fingerprint */
 
-/* ---- names ---- */
-
-int name_table_open(struct name_table *t, size_t names, struct err *why)
-{
-    uint32_t slots = 16;
-    while (slots < 2 * names) slots *= 2; /* names are capped far below 2^31 */
-    t->slots = calloc(slots, sizeof *t->slots);
-    if (!t->slots) return fail(why, E_MEMORY, "no memory for a table of %zu names", names);
-    t->mask = slots - 1;
-    return 0;
-}
-
-/* The slot where `name` is or would be. */
-static uint32_t slot_of(const struct name_table *t, const char *name, const char *(*name_at)(const void *, size_t),
-                        const void *names)
-{
-    uint32_t i = (uint32_t)hash64(name, strlen(name)) & t->mask;
-    while (t->slots[i] && strcmp(name_at(names, t->slots[i] - 1), name)) i = (i + 1) & t->mask;
-    return i;
-}
-
-bool name_table_add(struct name_table *t, const char *name, size_t at, const char *(*name_at)(const void *, size_t),
-                    const void *names, size_t *taken)
-{
-    uint32_t *slot = &t->slots[slot_of(t, name, name_at, names)];
-    if (*slot) {
-        *taken = *slot - 1;
-        return false;
-    }
-    *slot = (uint32_t)at + 1;
-    return true;
-}
-
-long name_table_find(const struct name_table *t, const char *name, const char *(*name_at)(const void *, size_t),
-                     const void *names)
-{
-    return (long)t->slots[slot_of(t, name, name_at, names)] - 1;
-}
-
 static const char *tensor_name(const void *tensors, size_t i)
 {
     return ((const struct gguf_tensor *)tensors)[i].name;
@@ -180,7 +141,7 @@ void gguf_close(struct gguf **file)
     for (int i = 0; i < g->n_files; i++) gguf_file_close(&g->files[i]);
     free(g->files);
     free(g->tensors);
-    free(g->tensor_table.slots);
+    name_table_close(&g->tensor_table);
     free(g);
 }
 

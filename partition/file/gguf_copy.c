@@ -8,10 +8,10 @@
 /* The byte after a value. The reader has walked them all, so lengths are true here. */
 static const uint8_t *value_end(uint32_t type, const uint8_t *p)
 {
-    if (type == GGUF_STRING) return p + 8 + gguf_le(p, 8);
+    if (type == GGUF_STRING) return p + 8 + le_of(p, 8);
     if (type != GGUF_ARRAY) return p + gguf_value_bytes[type];
-    uint32_t elem = (uint32_t)gguf_le(p, 4);
-    uint64_t count = gguf_le(p + 4, 8);
+    uint32_t elem = (uint32_t)le_of(p, 4);
+    uint64_t count = le_of(p + 4, 8);
     p += 12;
     if (gguf_value_bytes[elem]) return p + count * gguf_value_bytes[elem];
     while (count--) p = value_end(elem, p);

@@ -65,7 +65,7 @@ static int take_u32(struct walk *w, uint32_t *out)
 {
     const uint8_t *p;
     TRY(take(w, 4, &p));
-    *out = (uint32_t)gguf_le(p, 4);
+    *out = (uint32_t)le_of(p, 4);
     return 0;
 }
 
@@ -73,7 +73,7 @@ static int take_u64(struct walk *w, uint64_t *out)
 {
     const uint8_t *p;
     TRY(take(w, 8, &p));
-    *out = gguf_le(p, 8);
+    *out = le_of(p, 8);
     return 0;
 }
 
@@ -388,7 +388,7 @@ void gguf_file_close(struct gguf_file *f)
     for (size_t i = 0; i < f->n_keys; i++) free(f->keys[i].name);
     for (size_t i = 0; i < f->n_tensors; i++) free((char *)f->tensors[i].name);
     free(f->keys);
-    free(f->key_table.slots);
+    name_table_close(&f->key_table);
     free(f->tensors);
     if (f->map) munmap((void *)f->map, f->bytes);
     free(f->path);

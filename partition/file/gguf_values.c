@@ -27,11 +27,11 @@ static bool whole(uint32_t type, const uint8_t *p, uint64_t *bits, bool *negativ
     *negative = false;
     switch (type) {
     case GGUF_U8: case GGUF_U16: case GGUF_U32: case GGUF_U64:
-        *bits = gguf_le(p, gguf_value_bytes[type]);
+        *bits = le_of(p, gguf_value_bytes[type]);
         return true;
     case GGUF_I8: case GGUF_I16: case GGUF_I32: case GGUF_I64: {
         unsigned spare = 64 - 8 * gguf_value_bytes[type];
-        int64_t v = (int64_t)(gguf_le(p, gguf_value_bytes[type]) << spare) >> spare;
+        int64_t v = (int64_t)(le_of(p, gguf_value_bytes[type]) << spare) >> spare;
         *bits = (uint64_t)v;
         *negative = v < 0;
         return true;
@@ -42,7 +42,7 @@ static bool whole(uint32_t type, const uint8_t *p, uint64_t *bits, bool *negativ
 
 static double f64_at(const uint8_t *p)
 {
-    uint64_t bits = gguf_le(p, 8);
+    uint64_t bits = le_of(p, 8);
     double d;
     memcpy(&d, &bits, 8);
     return d;
@@ -75,7 +75,7 @@ int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *why)
 {
     const struct gguf_key *k;
     TRY(find(g, key, &k, why));
-    if (k->type == GGUF_F32) *out = f32_from_bits((uint32_t)gguf_le(k->value, 4));
+    if (k->type == GGUF_F32) *out = f32_from_bits((uint32_t)le_of(k->value, 4));
     else if (k->type == GGUF_F64) *out = (float)f64_at(k->value);
     else return fail(why, E_FILE, "%s: %s is of kind %s, wanted f32", g->files[0].path, key, kind(k));
     return 0;
@@ -115,7 +115,7 @@ int gguf_list(const struct gguf *g, const char *key, struct gguf_array *out, str
 
 struct gguf_string gguf_next_string(const uint8_t **cursor)
 {
-    struct gguf_string s = {.text = (const char *)*cursor + 8, .n = gguf_le(*cursor, 8)};
+    struct gguf_string s = {.text = (const char *)*cursor + 8, .n = le_of(*cursor, 8)};
     *cursor += 8 + s.n;
     return s;
 }
@@ -171,7 +171,7 @@ static void put_value(struct page *p, uint32_t type, const uint8_t *v)
     if (whole(type, v, &bits, &negative)) {
         if (negative) put(p, "%" PRId64, (int64_t)bits);
         else put(p, "%" PRIu64, bits);
-    } else if (type == GGUF_F32) put(p, "%.9g", (double)f32_from_bits((uint32_t)gguf_le(v, 4)));
+    } else if (type == GGUF_F32) put(p, "%.9g", (double)f32_from_bits((uint32_t)le_of(v, 4)));
     else if (type == GGUF_F64) put(p, "%.17g", f64_at(v));
     else if (type == GGUF_BOOL) put(p, *v ? "true" : "false");
 }

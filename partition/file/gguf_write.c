@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/half.h"
+#include "base/little_endian.h"
 #include "base/whole_file.h"
 #include "partition/format/blocks.h"
 #include "partition/file/gguf.h"
@@ -52,7 +53,7 @@ void bytes_put(struct bytes *b, const void *from, size_t n)
 void bytes_put_le(struct bytes *b, uint64_t value, unsigned bytes)
 {
     uint8_t le[8];
-    for (unsigned i = 0; i < bytes; i++) le[i] = (uint8_t)(value >> 8 * i);
+    put_le(le, value, bytes);
     bytes_put(b, le, bytes);
 }
 

@@ -7,7 +7,8 @@
 
 #include "base/checked.h"
 #include "partition/format/blocks.h"
-#include "partition/file/gguf_parse.h"
+#include "base/little_endian.h"
+#include "base/name_table.h"
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -220,7 +221,7 @@ static int read_file(struct safetensors *s, struct err *why)
     if (m->bytes < 8)
         return fail(why, E_FILE, "%s is cut short: it has %" PRIu64 " bytes, a safetensors file begins with 8", m->path,
                     m->bytes);
-    uint64_t n = gguf_le(m->data, 8);
+    uint64_t n = le_of(m->data, 8);
     if (n > m->bytes - 8)
         return fail(why, E_FILE,
                     "%s is cut short, or no safetensors file: its header takes %" PRIu64 " bytes of %" PRIu64, m->path,
@@ -414,7 +415,7 @@ void safetensors_close(struct safetensors **set)
     for (uint32_t i = 0; i < s->n_files; i++) mapped_close(&s->files[i]);
     free(s->tensors);
     free(s->files);
-    free(s->table.slots);
+    name_table_close(&s->table);
     free(s);
 }
 

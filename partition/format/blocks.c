@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/half.h"
+#include "base/little_endian.h"
 
 #include <string.h>
 
@@ -32,19 +33,9 @@ uint64_t block_row_bytes(uint32_t type, uint64_t cols)
     return bytes;
 }
 
-static uint16_t u16_at(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t u32_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static float f16_at(const uint8_t *p)
 {
-    return f16_to_f32(u16_at(p));
+    return f16_to_f32(le16(p));
 }
 
 /* In every kind of 32, low nibbles are elements 0..15 and high nibbles 16..31. */
@@ -68,14 +59,14 @@ static void q4_1(const uint8_t *b, float *out)
 static void q5_0(const uint8_t *b, float *out)
 {
     float d = f16_at(b);
-    uint32_t high = u32_at(b + 2);
+    uint32_t high = le32(b + 2);
     for (int j = 0; j < 32; j++) out[j] = d * (float)((nibble(b + 6, j) | (int)(high >> j & 1) << 4) - 16);
 }
 
 static void q5_1(const uint8_t *b, float *out)
 {
     float d = f16_at(b), m = f16_at(b + 2);
-    uint32_t high = u32_at(b + 4);
+    uint32_t high = le32(b + 4);
     for (int j = 0; j < 32; j++) out[j] = d * (float)(nibble(b + 8, j) | (int)(high >> j & 1) << 4) + m;
 }
 
@@ -138,7 +129,7 @@ static void q6_k(const uint8_t *b, float *out)
 
 static void f32(const uint8_t *b, float *out)
 {
-    *out = f32_from_bits(u32_at(b));
+    *out = f32_from_bits(le32(b));
 }
 
 static void f16(const uint8_t *b, float *out)
@@ -148,7 +139,7 @@ static void f16(const uint8_t *b, float *out)
 
 static void bf16(const uint8_t *b, float *out)
 {
-    *out = bf16_to_f32(u16_at(b));
+    *out = bf16_to_f32(le16(b));
 }
 
 void block_dequantize(uint32_t type, const void *blocks, float *out, size_t n)

@@ -14,22 +14,12 @@
 
 #include "base/cpu.h"
 #include "base/half.h"
+#include "base/little_endian.h"
 #include "partition/format/quantize_q6.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
-
-static void put_u16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static uint16_t u16_at(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
 
 static void plain_q4_0(const float *x, uint8_t *out, size_t blocks)
 {
@@ -43,7 +33,7 @@ static void plain_q4_0(const float *x, uint8_t *out, size_t blocks)
             float v = fmaf(x[j], id, 8.5f);
             q[j] = v >= 0 && v < 32 ? (uint8_t)(v < 16 ? v : 15) : 0;
         }
-        put_u16(out, f32_to_f16(d));
+        put_le16(out, f32_to_f16(d));
         for (int j = 0; j < 16; j++) out[2 + j] = (uint8_t)(q[j] | q[j + 16] << 4);
     }
 }
@@ -56,29 +46,29 @@ static void plain_q8_0(const float *x, uint8_t *out, size_t blocks)
             if (fabsf(x[j]) > most) most = fabsf(x[j]);
         float d = most / 127, id = d != 0 ? 1 / d : 0;
         if (id > FLT_MAX) id = 0; /* as above: d is stored as 0 */
-        put_u16(out, f32_to_f16(d));
+        put_le16(out, f32_to_f16(d));
         for (int j = 0; j < 32; j++) out[2 + j] = (uint8_t)(int8_t)roundf(x[j] * id);
     }
 }
 
 static void plain_widen_f16(const uint8_t *in, float *out, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = f16_to_f32(u16_at(in + 2 * i));
+    for (size_t i = 0; i < n; i++) out[i] = f16_to_f32(le16(in + 2 * i));
 }
 
 static void plain_widen_bf16(const uint8_t *in, float *out, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = bf16_to_f32(u16_at(in + 2 * i));
+    for (size_t i = 0; i < n; i++) out[i] = bf16_to_f32(le16(in + 2 * i));
 }
 
 static void plain_f16(const float *x, uint8_t *out, size_t n)
 {
-    for (size_t i = 0; i < n; i++) put_u16(out + 2 * i, f32_to_f16(x[i]));
+    for (size_t i = 0; i < n; i++) put_le16(out + 2 * i, f32_to_f16(x[i]));
 }
 
 static void plain_bf16(const float *x, uint8_t *out, size_t n)
 {
-    for (size_t i = 0; i < n; i++) put_u16(out + 2 * i, f32_to_bf16(x[i]));
+    for (size_t i = 0; i < n; i++) put_le16(out + 2 * i, f32_to_bf16(x[i]));
 }
 
 static bool plain_within(const float *x, size_t n, float limit)

@@ -1,7 +1,7 @@
 /* partition/make/quantize_report.c — see quantize_report.h. */
 #include "partition/make/quantize_report.h"
 
-#include "base/log.h"
+#include "base/size_text.h"
 #include "base/threads.h"
 #include "partition/format/blocks.h"
 

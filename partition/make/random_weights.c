@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "base/hash.h"
+#include "base/little_endian.h"
 #include "partition/format/blocks.h"
 
 #include <stdbool.h>
@@ -53,16 +54,10 @@ void noise_seed(struct noise *n, uint64_t seed, const char *name)
 
 /* ---- floats ---- */
 
-static void put_u16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
 static void put_u32(uint8_t *p, uint32_t v)
 {
-    put_u16(p, (uint16_t)v);
-    put_u16(p + 2, (uint16_t)(v >> 16));
+    put_le16(p, (uint16_t)v);
+    put_le16(p + 2, (uint16_t)(v >> 16));
 }
 
 static void floats(struct noise *n, uint32_t type, uint8_t *out, size_t count, float mean, float deviation)
@@ -72,7 +67,7 @@ static void floats(struct noise *n, uint32_t type, uint8_t *out, size_t count, f
         if (i % 4 == 0) bits = draw(n);
         float x = mean + deviation * n->pool[bits & 0xffff];
         if (type == T_F32) put_u32(out + 4 * i, f32_bits(x));
-        else put_u16(out + 2 * i, type == T_F16 ? f32_to_f16(x) : f32_to_bf16(x));
+        else put_le16(out + 2 * i, type == T_F16 ? f32_to_f16(x) : f32_to_bf16(x));
     }
 }
 
@@ -100,8 +95,8 @@ static void simple_blocks(uint8_t *b, size_t blocks, uint32_t bytes, const struc
 {
     for (; blocks; blocks--, b += bytes) {
         uint8_t pick = b[0];
-        put_u16(b, s->d[pick]);
-        if (minimum) put_u16(b + 2, s->m[pick]);
+        put_le16(b, s->d[pick]);
+        if (minimum) put_le16(b + 2, s->m[pick]);
     }
 }
 
@@ -119,8 +114,8 @@ static void k_blocks(uint8_t *b, size_t blocks, uint32_t bytes, const struct sca
             sc[g + 4] = (uint8_t)(minimum[g] | minimum[g + 4] >> 4 << 6);
             sc[g + 8] = (uint8_t)((scale[g + 4] & 15) | (minimum[g + 4] & 15) << 4);
         }
-        put_u16(b, s->d[pick]);
-        put_u16(b + 2, s->m[pick]);
+        put_le16(b, s->d[pick]);
+        put_le16(b + 2, s->m[pick]);
     }
 }
 
@@ -131,7 +126,7 @@ static void q6_blocks(uint8_t *b, size_t blocks, const struct scales *s)
             int size = 64 + (b[i] & 63);
             b[i] = (uint8_t)(b[i] & 128 ? -size : size);
         }
-        put_u16(b + 208, s->d[b[208]]);
+        put_le16(b + 208, s->d[b[208]]);
     }
 }
 

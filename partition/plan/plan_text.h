@@ -16,10 +16,6 @@ int plan_read_sizes(const char *text, uint64_t **sizes, int *count, struct err *
 /* "layers", "copies", "9,9,0,9" or "all,0,all"; NULL chooses. The list is out->layers. E_USAGE. */
 int vision_wish_read(struct vision_wish *out, const char *text, struct err *why);
 
-/* Bytes, or a number with K, M, G or T, which count in 1024 however they are written on ("G", "GB", "GiB"); a fraction is fine:
- * "1.5G". E_USAGE otherwise. */
-int read_size(const char *text, uint64_t *bytes, struct err *why);
-
 /* The parts of cuts: cuts[i] for worker i; the sums must be all. E_USAGE says what is placed twice, or not at all. */
 int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
 

@@ -7,7 +7,7 @@
 #include "partition/plan/text_split.h"
 
 #include "base/checked.h"
-#include "base/log.h"
+#include "base/size_text.h"
 #include "partition/model/part_text.h"
 #include "partition/plan/cost.h"
 #include "partition/plan/plan_text.h"

@@ -5,7 +5,7 @@
  * at most layers x workers rounds of a few microseconds. */
 #include "partition/plan/vision_split.h"
 
-#include "base/log.h"
+#include "base/size_text.h"
 #include "partition/plan/cost.h"
 #include "partition/plan/vision_cost.h"
 

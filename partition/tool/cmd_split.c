@@ -7,6 +7,7 @@
 #include "partition/tool/cmd_split.h"
 
 #include "base/log.h"
+#include "base/size_text.h"
 #include "base/json.h"
 #include "base/mapped.h"
 #include "base/whole_file.h"

@@ -2,7 +2,7 @@
 #include "partition/file/model_file.h"
 #include "partition/tool/inspect.h"
 
-#include "base/log.h"
+#include "base/size_text.h"
 #include "partition/tool/inspect_json.h"
 #include "partition/model/part_text.h"
 

@@ -10,6 +10,7 @@
 #include "worker/kernels/inside.h"
 
 #include "base/checked.h"
+#include "base/little_endian.h"
 #include "partition/format/blocks.h"
 
 #include <string.h>
@@ -22,16 +23,6 @@ struct split {
     uint16_t d, m;
     uint8_t s[2]; /* K4, K5: scale, minimum; Q6: scales of the two halves */
 };
-
-static uint16_t le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return le16(p) | (uint32_t)le16(p + 2) << 16;
-}
 
 /* Four bytes as they lie: for what is done to each of them alone. */
 static uint32_t four_at(const uint8_t *p)

@@ -54,11 +54,3 @@ TEST(a_name_is_never_seen_half_changed)
     log_open("gemmapipe", LOG_INFO);
     CHECK(lines == LINES && !wrong, "%d of %d lines were wrong", wrong, lines);
 }
-
-TEST(sizes_are_shown_with_a_unit_that_fits)
-{
-    char text[24];
-    CHECK(!strcmp(show_bytes(text, 1023), "1023 B"));
-    CHECK(!strcmp(show_bytes(text, 1536), "1.50 KiB"));
-    CHECK(!strcmp(show_bytes(text, 5ull << 40), "5.00 TiB"));
-}
