@@ -6,10 +6,10 @@
 
 #include "base/half.h"
 #include "base/hash.h"
+#include "partition/plan/beside.h"
 #include "partition/plan/cost.h"
-#include "partition/plan/text_split.h"
-#include "partition/plan/vision_split.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,10 +188,8 @@ static int offers_left(const struct making *m, struct worker_offer **out, struct
     return 0;
 }
 
-static int split_text(struct making *m, struct text_job *job, struct part *parts, struct err *why)
+static void hold_text(struct making *m, const struct text_job *job, const struct part *parts)
 {
-    const struct plan_wish *w = m->wish;
-    TRY(w->cuts ? text_by_hand(parts, job, w->cuts, w->n_cuts, why) : text_split(parts, job, why));
     for (int i = 0; i < m->stages; i++) {
         struct holding *h = &m->plan->of[i];
         h->part[CHAIN_TEXT] = parts[i];
@@ -203,32 +201,37 @@ static int split_text(struct making *m, struct text_job *job, struct part *parts
         }
         total(h);
     }
-    return 0;
 }
 
 static int plan_text(struct making *m, struct err *why)
 {
-    struct text_job job = {.workers = m->stages, .whole_head = m->wish->whole_head};
+    const struct plan_wish *w = m->wish;
+    struct text_job job = {.workers = m->stages, .whole_head = w->whole_head, .beside_pictures = m->plan->pictures != 0};
     struct worker_offer *offers = NULL;
-    struct part parts[STAGES_MOST + 1];
+    struct part parts[STAGES_MOST];
     int code = offers_left(m, &offers, why);
     job.offers = offers;
-    job.beside_pictures = m->plan->pictures != 0;
     if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, why);
     if (!code) {
-        code = split_text(m, &job, parts, why);
+        code = w->cuts ? text_by_hand(parts, &job, w->cuts, w->n_cuts, why) : text_split(parts, &job, why);
+        if (!code) hold_text(m, &job, parts);
         items_close(&job.items);
     }
     free(offers);
     return code;
 }
 
+static struct vision_job vision_job(const struct making *m)
+{
+    return (struct vision_job){.model = m->shape->encoder, .as = m->wish->vision_type, .offers = m->offers, .text = m->plan->of,
+                               .workers = m->workers, .first = m->wish->vision_workers ? m->workers - m->wish->vision_workers : 0};
+}
+
 static int plan_vision(struct making *m, const struct vision_wish *wish, struct err *why)
 {
     struct plan *p = m->plan;
     struct vision_split v;
-    const struct vision_job job = {.model = m->shape->encoder, .as = m->wish->vision_type, .offers = m->offers, .text = p->of,
-                                   .workers = m->workers, .first = m->wish->vision_workers ? m->workers - m->wish->vision_workers : 0};
+    const struct vision_job job = vision_job(m);
     int code = vision_split_open(&v, &job, wish, why);
     for (int i = 0; i < m->workers && !code; i++) {
         struct holding *h = &p->of[i];
@@ -266,16 +269,91 @@ static int check_together(const struct making *m, struct err *why)
                 (unsigned long long)(sum >> 20), (unsigned long long)(have >> 20), (unsigned long long)((sum - have) >> 20));
 }
 
+/* Seconds of the slowest stage of a chain. */
+static double slowest(const struct plan *p, enum chain chain)
+{
+    double t = 0;
+    for (int i = 0; i < p->workers; i++)
+        if (p->of[i].expected[chain] > t) t = p->of[i].expected[chain];
+    return t;
+}
+
+/* Text and pictures in one search, the text not slower than `limit`. */
+static int plan_beside(struct making *m, double limit, struct err *why)
+{
+    const struct vision_job pictures = vision_job(m);
+    struct text_job job = {.offers = m->offers, .workers = m->stages, .whole_head = m->wish->whole_head};
+    struct part parts[STAGES_MOST];
+    TRY(items_open(&job.items, m->shape, &m->plan->capacity, why));
+    const int code = text_beside(parts, &job, &pictures, limit, why);
+    if (!code) hold_text(m, &job, parts);
+    items_close(&job.items);
+    return code ? code : plan_vision(m, &m->wish->vision, why);
+}
+
+/* Seconds of the encoder's slowest stage, had the workers memory without end. */
+static double slowest_without_limits(const struct making *m)
+{
+    struct worker_offer *offers = calloc((size_t)m->workers, sizeof *offers);
+    struct vision_job job = vision_job(m);
+    const struct vision_wish layers = {.how = VISION_LAYERS};
+    struct vision_split v = {0};
+    double t = INFINITY;
+    for (int i = 0; offers && i < m->workers; i++) offers[i] = m->offers[i], offers[i].memory = 0;
+    job.offers = offers;
+    if (offers && !vision_split_open(&v, &job, &layers, NULL)) {
+        t = 0;
+        for (int i = 0; i < m->workers; i++)
+            if (v.of[i].expected > t) t = v.of[i].expected;
+    }
+    vision_split_close(&v);
+    free(offers);
+    return t;
+}
+
+/* Where too little memory was left to the encoder, text that moves a little may make it much faster. */
+static int help_pictures(struct making *m, struct err *why)
+{
+    struct plan *p = m->plan, before = *p;
+    const double was = slowest(p, CHAIN_VISION);
+    if (p->copies || was <= slowest_without_limits(m) * BESIDE_GAIN) return 0;
+    before.of = malloc((size_t)m->workers * sizeof *before.of);
+    if (!before.of) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
+    memcpy(before.of, p->of, (size_t)m->workers * sizeof *before.of);
+    const bool helped = !plan_beside(m, slowest(p, CHAIN_TEXT) * BESIDE_SLACK, NULL) && slowest(p, CHAIN_VISION) * BESIDE_GAIN < was;
+    struct holding *loser = helped ? before.of : p->of;
+    if (!helped) *p = before;
+    free(loser);
+    return 0;
+}
+
+/* By hand, or whole: no room is made for it, it takes its own. */
+static bool is_fixed(const struct vision_wish *w)
+{
+    return w->how == VISION_BY_HAND || w->how == VISION_COPIES;
+}
+
 static int plan_both(struct making *m, struct err *why)
 {
     const struct vision_wish *vision = &m->wish->vision;
+    const bool text_moves = !m->wish->cuts && !m->wish->vision_workers;
+    if (text_moves && is_fixed(vision)) {
+        TRY(plan_vision(m, vision, why));
+        return plan_text(m, why);
+    }
+    TRY(plan_text(m, why));
+    const int code = plan_vision(m, vision, why);
+    if (!text_moves || is_fixed(vision) || (code && code != E_MEMORY)) return code;
+    return code ? plan_beside(m, INFINITY, why) : help_pictures(m, why);
+}
+
+static int plan_chains(struct making *m, struct err *why)
+{
     const bool text = m->shape->config.layers != 0, pictures = m->shape->encoder != NULL;
-    const bool pictures_first = pictures && text && !m->wish->cuts && (vision->how == VISION_BY_HAND || vision->how == VISION_COPIES);
-    if (pictures_first) TRY(plan_vision(m, vision, why));
-    if (text) TRY(plan_text(m, why));
-    if (!pictures || pictures_first) return 0;
-    TRY(plan_vision(m, vision, why));
-    if (vision->how != VISION_CHOOSE || !m->plan->copies || fits_together(m)) return 0;
+    if (text && pictures) TRY(plan_both(m, why));
+    else if (text) TRY(plan_text(m, why));
+    else if (pictures) TRY(plan_vision(m, &m->wish->vision, why));
+    if (m->wish->vision.how != VISION_CHOOSE || !m->plan->copies || fits_together(m)) return 0;
     const struct vision_wish layers = {.how = VISION_LAYERS};
     return plan_vision(m, &layers, why);
 }
@@ -308,7 +386,7 @@ static int make(struct making *m, struct err *why)
     p->of = calloc((size_t)m->workers, sizeof *p->of);
     p->route = calloc((size_t)m->workers + 1, sizeof *p->route);
     if (!p->of || !p->route) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
-    TRY(plan_both(m, why));
+    TRY(plan_chains(m, why));
     TRY(check_together(m, why));
     make_routes(m, CHAIN_TEXT, false);
     make_routes(m, CHAIN_VISION, p->copies);

@@ -19,6 +19,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* More than any worker has, and still no sum of them wraps. Absurd capacities cost as much as can be said. */
 #define LAYER_BYTES_MOST (1ull << 50)
@@ -36,11 +37,13 @@ struct search {
 
     bool divided;
     double limit, second_limit; /* of a stage's times: what the programmes before found */
+    const struct encoder_room *wanted; /* of goal BESIDE */
+    double weight;                     /* there: how much a layer of the encoder without room counts; INFINITY: nothing else does */
     double *best;               /* [workers + 1][layers + 1][COLUMNS]: what the first j workers reach with i layers, p parts */
     uint32_t *from;             /* where the last of these stages begins: a cell of [layers + 1][COLUMNS] */
 };
 
-enum goal { SLOWEST, SECOND, EVENEST };
+enum goal { SLOWEST, SECOND, EVENEST, BESIDE };
 
 /* Layers k..i-1 and parts q..p-1. */
 struct run {
@@ -83,11 +86,30 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
+/* Layers of the encoder that have room beside a stage. */
+static uint32_t room_beside(const struct search *s, uint32_t worker, struct run r)
+{
+    const struct encoder_room *e = s->wanted;
+    const uint64_t memory = s->offers[worker].memory, text = s->layer_bytes[r.i] - s->layer_bytes[r.k] + *other_bytes(s, worker, r.q, r.p);
+    if (!memory) return e->most[worker];
+    if (text > memory || memory - text < e->other_bytes[worker]) return 0;
+    const uint64_t n = (memory - text - e->other_bytes[worker]) / e->layer_bytes;
+    return n < e->most[worker] ? (uint32_t)n : e->most[worker];
+}
+
+/* Grows with the stage, as the others do. */
+static double cost_beside(const struct search *s, uint32_t worker, struct run r, double time)
+{
+    const double without = s->wanted->most[worker] - room_beside(s, worker, r);
+    return isinf(s->weight) ? without : time * time + s->weight * without;
+}
+
 /* What a stage alone costs by the goal; INFINITY if it may not be. */
 static double stage_cost(const struct search *s, enum goal goal, uint32_t worker, struct run r)
 {
     const double time = stage_time(s, &s->it->first, worker, r), second = stage_time(s, &s->it->second, worker, r);
     if (time > s->limit || second > s->second_limit || !fits(s, worker, r)) return INFINITY;
+    if (goal == BESIDE) return cost_beside(s, worker, r, time);
     return goal == SLOWEST ? time : goal == SECOND ? second : time * time;
 }
 
@@ -95,7 +117,8 @@ static double stage_cost(const struct search *s, enum goal goal, uint32_t worker
 static void reach(struct search *s, enum goal goal, uint32_t j, uint32_t i, uint32_t p)
 {
     /* Sums that differ by rounding only are equal: then more goes to the front. */
-    const double ties = goal == EVENEST ? 1 - 1e-12 : 1;
+    const bool sums = goal == EVENEST || goal == BESIDE;
+    const double ties = sums ? 1 - 1e-12 : 1;
     const bool last = j == s->workers;
     const uint32_t step = s->divided ? 1 : s->parts;
     double best = INFINITY;
@@ -106,7 +129,7 @@ static void reach(struct search *s, enum goal goal, uint32_t j, uint32_t i, uint
             const struct run r = {k, i, q, p};
             const double cost = stage_cost(s, goal, j - 1, r), before = s->best[cell(s, j - 1, k, q)];
             if (cost >= best) break; /* and it only gets larger */
-            const double all = goal == EVENEST ? before + cost : larger(before, cost);
+            const double all = sums ? before + cost : larger(before, cost);
             if (all < best * ties && (k < i || q < p)) best = all, from = k * COLUMNS + q;
             if (q < step) break;
         }
@@ -138,10 +161,9 @@ static bool limit_slowest(struct search *s, bool divided, double slack)
     return !isinf(s->limit);
 }
 
-/* The evenest split within the limits. */
-static void take_evenest(struct search *s, struct part *shares)
+/* The split that the last programme found. */
+static void take_split(const struct search *s, struct part *shares)
 {
-    run(s, EVENEST);
     struct run r = {.i = s->layers, .p = s->parts};
     for (uint32_t j = s->workers; j; j--) {
         const uint32_t from = s->from[cell(s, j, r.i, r.p)];
@@ -149,6 +171,12 @@ static void take_evenest(struct search *s, struct part *shares)
         shares[j - 1] = share_of(s, r);
         r.i = r.k, r.p = r.q;
     }
+}
+
+static void take_evenest(struct search *s, struct part *shares)
+{
+    run(s, EVENEST);
+    take_split(s, shares);
 }
 
 bool search_whole(struct search *s, struct part *shares)
@@ -169,6 +197,81 @@ bool search_divided(struct search *s, struct part *shares)
 double search_whole_second(struct search *s)
 {
     return limit_slowest(s, false, SEARCH_SLACK) ? run(s, SECOND) / PICOSECONDS : INFINITY;
+}
+
+/* ---- beside the encoder ---- */
+
+static uint32_t most_room(const struct search *s)
+{
+    uint64_t sum = 0;
+    for (uint32_t w = 0; w < s->workers; w++) sum += s->wanted->most[w];
+    return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+}
+
+/* Layers of the encoder with room, with no stage over the limit; 0 if there is no such split. */
+static uint32_t room_within(struct search *s, double limit)
+{
+    s->limit = limit;
+    s->weight = INFINITY;
+    const double without = run(s, BESIDE);
+    return isinf(without) ? 0 : most_room(s) - (uint32_t)without;
+}
+
+static uint32_t room_of(const struct search *s, const struct part *shares)
+{
+    uint32_t sum = 0;
+    for (uint32_t w = 0; w < s->workers; w++) {
+        const struct part p = shares[w];
+        const uint32_t end = p.back_end == HEAD_PARTS ? s->parts : p.back_end;
+        sum += room_beside(s, w, (struct run){p.first, p.end, part_has_back(p) ? p.back : 0, part_has_back(p) ? end : 0});
+    }
+    return sum;
+}
+
+#define HALVINGS 7 /* of an interval: to a hundredth */
+
+/* The smallest limit of a stage's time that leaves enough room, between these: `low` leaves too little, `high` enough. */
+static double least_limit(struct search *s, double low, double high)
+{
+    for (int i = 0; i < HALVINGS; i++) {
+        const double middle = (low + high) / 2;
+        if (room_within(s, middle) >= s->wanted->layers) high = middle;
+        else low = middle;
+    }
+    return high;
+}
+
+/* The less a layer without room counts, the evener the split: as little as leaves enough. */
+static void take_even_beside(struct search *s, double limit, struct part *shares)
+{
+    struct part even[STAGES_MOST];
+    const double whole = limit * limit;
+    room_within(s, limit);
+    take_split(s, shares);
+    for (double weight = 0; weight <= 16 * whole; weight = weight > 0 ? 4 * weight : whole / 1024) {
+        s->weight = weight;
+        run(s, BESIDE);
+        take_split(s, even);
+        if (room_of(s, even) < s->wanted->layers) continue;
+        memcpy(shares, even, s->workers * sizeof *shares);
+        return;
+    }
+}
+
+bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room)
+{
+    s->wanted = wanted;
+    *room = 0;
+    if (!limit_slowest(s, divided, 1)) return false;
+    double low = s->limit, high = low * (1 + 1e-9);
+    while (room_within(s, high) < wanted->layers) {
+        *room = room_within(s, limit);
+        if (high >= limit || *room < wanted->layers) return false;
+        low = high, high = 2 * high < limit ? 2 * high : limit;
+    }
+    if (low < high / (1 + 1e-6)) high = least_limit(s, low, high);
+    take_even_beside(s, high, shares);
+    return true;
 }
 
 /* Layers first; parts into the room where not one more layer fits. */

@@ -22,6 +22,19 @@ bool search_divided(struct search *s, struct part *shares);
  * what dividing is measured by, or it would be praised for a cut of the layers that a whole head could have as well. */
 double search_whole_second(struct search *s);
 
+/* What the encoder wants beside the text. Its layers are all alike, so only how many a worker has room for counts. */
+struct encoder_room {
+    uint32_t layers;             /* wanted, of all workers together */
+    uint64_t layer_bytes;        /* of each */
+    const uint64_t *other_bytes; /* [workers]: what a worker that has any takes besides */
+    const uint32_t *most;        /* [workers]: layers it may have, at most */
+};
+
+/* The text so that its stages leave that room: the slowest stage as fast as can be under this condition, to a hundredth, and of
+ * such splits an even one. No stage takes longer than `limit` seconds (INFINITY: any time). False if there is none; then, and
+ * only then, *room says for how many layers of the encoder there can be room at most. */
+bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room);
+
 /* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
 void search_fill_up(const struct search *s, bool divided, struct part *shares);
 

@@ -2,7 +2,8 @@
  *
  * All layers of the encoder cost the same, so giving one after the other to the worker that would be done first is the
  * fastest split there is. Where that overruns a worker's memory the worker is capped below it and the round begins again:
- * at most layers x workers rounds of a few microseconds. */
+ * at most layers x workers rounds of a few microseconds. Pictures under way take memory too, and the more workers have
+ * layers the more of them there are: if no such split fits, fewer workers are tried, those with the most memory left. */
 #include "partition/plan/vision_split.h"
 
 #include "base/size_text.h"
@@ -130,11 +131,30 @@ static int check_memory(const struct vision_split *v, const struct vision_job *j
 
 /* ---- split, copies, or by hand ---- */
 
-static int split_layers(struct vision_split *v, const struct room *r, struct err *why)
+static uint64_t memory_left(const struct vision_job *job, int i)
+{
+    const uint64_t have = job->offers[i].memory, text = job->text[i].bytes[CHAIN_TEXT].total;
+    return !have ? UINT64_MAX : have > text ? have - text : 0;
+}
+
+/* One of the `most` workers with the most memory left; the first of equals. */
+static bool may_see(const struct vision_job *job, int worker, int most)
+{
+    int before = 0;
+    if (worker < job->first) return false;
+    for (int i = job->first; i < job->workers && before < most; i++) {
+        const uint64_t mine = memory_left(job, worker), other = memory_left(job, i);
+        before += other > mine || (other == mine && i < worker);
+    }
+    return before < most;
+}
+
+static int split_over(struct vision_split *v, const struct room *r, int most, struct err *why)
 {
     const struct vision_job *job = r->job;
     const uint32_t layers = job->model->config.layers;
-    for (int i = 0; i < job->workers; i++) r->caps[i] = i < job->first ? 0 : layers;
+    const bool all = most >= job->workers - job->first;
+    for (int i = 0; i < job->workers; i++) r->caps[i] = (all ? i >= job->first : may_see(job, i, most)) ? layers : 0;
     for (;;) {
         uint64_t lack;
         if (!spread(r)) {
@@ -148,6 +168,16 @@ static int split_layers(struct vision_split *v, const struct room *r, struct err
         if (worst < 0) return 0;
         r->caps[worst] = r->layers[worst] - 1;
     }
+}
+
+static int split_layers(struct vision_split *v, const struct room *r, struct err *why)
+{
+    const struct vision_job *job = r->job;
+    const int workers = job->workers - job->first, layers = (int)job->model->config.layers;
+    const int code = split_over(v, r, workers, why);
+    for (int most = workers <= layers ? workers - 1 : layers; code == E_MEMORY && most > 0; most--)
+        if (!split_over(v, r, most, NULL)) return 0;
+    return code;
 }
 
 /* Copies wherever there is room for one; false if fewer than two have it. *whole: bytes of a copy. */

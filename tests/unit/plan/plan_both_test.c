@@ -2,11 +2,12 @@
  * demo's models, invented workers. */
 #include "partition/file/encoder_file.h"
 #include "partition/file/model_file.h"
-#include "partition/plan/plan_json.h"
 #include "partition/plan/plan_text.h"
-#include "tests/support/check.h"
+#include "tests/support/plan_shapes.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 static struct model *text;
 static struct vision_model *encoder;
@@ -28,7 +29,7 @@ static void offers_even(struct worker_offer *o, int n, uint64_t memory)
     }
 }
 
-static const struct capacity usual = {.context = 512, .sequences = 4, .rows = 64};
+static const struct capacity few = {.context = 512, .sequences = 4, .rows = 64};
 
 /* Every layer of both chains once or in whole copies, nobody over its memory, and the routes pass exactly those who have layers. */
 static void check_plan(const struct plan *p, const struct model_shape *m, const struct worker_offer *o)
@@ -58,7 +59,7 @@ TEST(a_plan_follows_from_model_offers_and_wish_alone)
 {
     const struct model_shape m = demo();
     struct worker_offer o[3];
-    struct plan_wish w = {.capacity = usual};
+    struct plan_wish w = {.capacity = few};
     struct plan a, b;
     offers_even(o, 3, 1ull << 30);
     NEED(plan_make(&a, &m, o, 3, &w, why));
@@ -82,7 +83,7 @@ TEST(as_many_micro_batches_as_keep_all_stages_at_work)
 {
     const struct model_shape m = demo();
     struct worker_offer o[4];
-    struct plan_wish w = {.capacity = usual};
+    struct plan_wish w = {.capacity = few};
     offers_even(o, 4, 0);
     for (int n = 1; n <= 4; n++) {
         struct plan p;
@@ -101,7 +102,7 @@ TEST(workers_set_apart_have_no_text_and_the_others_do_not_see)
 {
     const struct model_shape m = demo();
     struct worker_offer o[5];
-    struct plan_wish w = {.capacity = usual, .vision_workers = 2};
+    struct plan_wish w = {.capacity = few, .vision_workers = 2};
     struct plan p;
     struct err no = {0};
     offers_even(o, 5, 0);
@@ -120,7 +121,7 @@ TEST(the_text_leaves_room_for_an_encoder_placed_by_hand)
 {
     const struct model_shape m = demo();
     struct worker_offer o[2];
-    struct plan_wish w = {.capacity = usual};
+    struct plan_wish w = {.capacity = few};
     struct plan p, free_of_limits;
     struct err full = {0};
     offers_even(o, 2, 0);
@@ -139,11 +140,155 @@ TEST(the_text_leaves_room_for_an_encoder_placed_by_hand)
     free(w.vision.layers);
 }
 
+static double slowest(const struct plan *p, enum chain chain)
+{
+    double t = 0;
+    for (int i = 0; i < p->workers; i++)
+        if (p->of[i].expected[chain] > t) t = p->of[i].expected[chain];
+    return t;
+}
+
+/* The least time of the text's slowest stage over all cuts that leave room for the encoder; INFINITY if none does. */
+static double best_by_hand(const struct model_shape *m, const struct worker_offer *o, int workers, const struct plan_wish *wish)
+{
+    double best = INFINITY;
+    const uint32_t layers = m->config.layers;
+    for (uint32_t a = 1; a <= layers; a++)
+        for (uint32_t b = workers == 3 ? 1 : 0; a + b <= layers && (workers == 3 || b == 0); b++) {
+            struct cut cuts[3] = {{a, 0}, {b, 0}, {layers - a - b, 0}};
+            if (workers == 2) cuts[1] = cuts[2];
+            cuts[workers - 1].parts = HEAD_PARTS;
+            struct plan_wish w = *wish;
+            struct plan p;
+            w.cuts = cuts, w.n_cuts = workers;
+            if (plan_make(&p, m, o, workers, &w, NULL)) continue;
+            if (slowest(&p, CHAIN_TEXT) < best) best = slowest(&p, CHAIN_TEXT);
+            plan_free(&p);
+        }
+    return best;
+}
+
+/* If there is a cut that leaves room for the encoder it is found, and no other such cut has a faster text. */
+TEST(text_and_pictures_share_a_memory_that_is_just_enough)
+{
+    const struct model_shape m = demo();
+    int moved = 0, refused = 0, free_choice = 0;
+    for (int round = 0; round < 400; round++) {
+        struct worker_offer o[3];
+        struct plan_wish w = {.capacity = {256 + dice(512), 1 + dice(4), 16 + dice(64), 0}, .whole_head = true, .vision = {.how = VISION_LAYERS}};
+        struct model_shape text_only = m;
+        struct plan p, alone;
+        struct err no = {0};
+        const int workers = 2 + (int)dice(2);
+        offers_even(o, workers, 0);
+        for (int i = 0; i < workers; i++) {
+            o[i].threads = 1 + (int)dice(2);
+            o[i].memory = dice(8) ? (21ull << 20) + dice(5u << 20) : 0;
+        }
+        const double best = best_by_hand(&m, o, workers, &w);
+        const int code = plan_make(&p, &m, o, workers, &w, &no);
+        CHECK(isinf(best) ? code == E_MEMORY : code == 0, "round %d: %d, by hand %g: %s", round, code, best, no.text);
+        refused += code != 0;
+        if (code) continue;
+        check_plan(&p, &m, o);
+        CHECK(slowest(&p, CHAIN_TEXT) <= best * 1.03, "round %d: %g, best is %g", round, slowest(&p, CHAIN_TEXT), best);
+        text_only.encoder = NULL;
+        NEED(plan_make(&alone, &text_only, o, workers, &w, why));
+        for (int i = 0; i < workers; i++)
+            if (!part_same(alone.of[i].part[CHAIN_TEXT], p.of[i].part[CHAIN_TEXT])) {
+                moved++;
+                break;
+            }
+        free_choice += slowest(&alone, CHAIN_TEXT) == slowest(&p, CHAIN_TEXT);
+        plan_free(&alone);
+        plan_free(&p);
+    }
+    CHECK(moved > 20 && refused > 20 && free_choice > 100, "%d moved, %d were refused, %d had room: the test tests little", moved, refused, free_choice);
+}
+
+/* Two workers are fast and have room for the text alone; without moving it all pictures would be seen by the slow one. */
+TEST(text_moves_a_little_where_pictures_gain_much)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[3];
+    struct plan_wish w = {.capacity = few, .vision = {.how = VISION_LAYERS}};
+    struct plan p, hand;
+    offers_even(o, 3, 0);
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    for (int i = 0; i < 2; i++) o[i].memory = p.of[i].bytes[CHAIN_TEXT].total;
+    struct cut cuts[3];
+    for (int i = 0; i < 3; i++) {
+        const struct part s = p.of[i].part[CHAIN_TEXT];
+        cuts[i] = (struct cut){s.end - s.first, s.back_end - s.back};
+    }
+    plan_free(&p);
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    check_plan(&p, &m, o);
+    w.cuts = cuts, w.n_cuts = 3;
+    NEED(plan_make(&hand, &m, o, 3, &w, why));
+    CHECK(slowest(&p, CHAIN_TEXT) <= slowest(&hand, CHAIN_TEXT) * 1.021 && slowest(&p, CHAIN_VISION) <= slowest(&hand, CHAIN_VISION));
+    plan_free(&hand);
+    plan_free(&p);
+}
+
+/* The published encoder, without a file. */
+static struct tensor encoder_layers[27 * V_LAYER_ROLES];
+static struct vision_model real_encoder(void)
+{
+    struct vision_model v = {.config = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560,
+                                        .norm_epsilon = 1e-6f}, .layer_tensors = encoder_layers};
+    for (uint32_t i = 0; i < 27 * V_LAYER_ROLES; i++) {
+        encoder_layers[i] = vision_tensor(&v.config, i % V_LAYER_ROLES, i / V_LAYER_ROLES);
+        encoder_layers[i].type = vision_role_is_vector(i % V_LAYER_ROLES) ? T_F32 : T_F16;
+    }
+    for (int r = V_LAYER_ROLES; r < V_ROLES; r++) {
+        v.rest[r - V_LAYER_ROLES] = vision_tensor(&v.config, r, 0);
+        v.rest[r - V_LAYER_ROLES].type = vision_role_is_vector(r) || r == V_POSITIONS ? T_F32 : T_F16;
+    }
+    return v;
+}
+
+TEST(real_models_find_room_for_each_other_soon)
+{
+    const struct vision_model v = real_encoder();
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[12];
+    const struct plan_wish w = {.capacity = {4096, 4, 256, 0}};
+    uint64_t least = 0;
+    m.encoder = &v;
+    for (int n = 2; n <= 12; n += 5) {
+        struct err no = {0};
+        struct plan p;
+        int tight = 0;
+        offers_even(o, n, 0);
+        NEED(plan_make(&p, &m, o, n, &w, why));
+        uint64_t most = 0;
+        for (int i = 0; i < n; i++) most = p.of[i].total > most ? p.of[i].total : most;
+        plan_free(&p);
+        for (uint64_t memory = most; memory > most / 2; memory -= most / 40, tight++) {
+            const clock_t begun = clock();
+            for (int i = 0; i < n; i++) o[i].memory = memory;
+            const int code = plan_make(&p, &m, o, n, &w, &no);
+            const double seconds = (double)(clock() - begun) / CLOCKS_PER_SEC;
+            if (getenv("SHOW")) printf("%d workers of %llu MiB: %d, %.3f s\n", n, (unsigned long long)(memory >> 20), code, seconds);
+            CHECK(seconds < 20, "%g s", seconds); /* sanitizers count; without them a second or two */
+            if (code) {
+                CHECK(code == E_MEMORY, "%s", no.text);
+                break;
+            }
+            check_plan(&p, &m, o);
+            plan_free(&p);
+            least = memory;
+        }
+        CHECK(tight > 1 && least < most, "%d workers", n);
+    }
+}
+
 TEST(workers_of_one_machine_share_its_memory)
 {
     const struct model_shape m = demo();
     struct worker_offer o[3];
-    struct plan_wish w = {.capacity = usual};
+    struct plan_wish w = {.capacity = few};
     struct plan p;
     struct err no = {0};
     offers_even(o, 3, 1ull << 30);
@@ -170,7 +315,7 @@ TEST(a_plan_with_pictures_is_json)
     snprintf(o[1].name, sizeof o[1].name, "the \"second\"\n");
     const enum vision_how ways[] = {VISION_LAYERS, VISION_COPIES};
     for (int i = 0; i < 2; i++) {
-        const struct plan_wish w = {.capacity = usual, .vision = {.how = ways[i]}};
+        const struct plan_wish w = {.capacity = few, .vision = {.how = ways[i]}};
         const struct plan_files files = {.model = "model.gguf", .mmproj = "an \"encoder\".gguf", .encoder = encoder->fingerprint, .layers = 8};
         struct plan p;
         struct plan_file read;
