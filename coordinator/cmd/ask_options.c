@@ -1,4 +1,4 @@
-/* coordinator/cmd/ask_options.c — see question.h. */
+/* coordinator/cmd/ask_options.c — see ask_options.h. */
 #include "coordinator/cmd/ask_options.h"
 
 #include <stdlib.h>
