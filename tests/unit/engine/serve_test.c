@@ -3,7 +3,7 @@
 #include "coordinator/engine/serve.h"
 #include "partition/plan/plan_text.h"
 #include "tests/support/check.h"
-#include "transport/links/port.h"
+#include "transport/links/faulty.h"
 
 #include <stdlib.h>
 
@@ -124,26 +124,16 @@ TEST(a_prompt_that_does_not_fit_is_refused_and_the_relay_lives)
 
 /* ---- a last stage that answers less than it was asked ---- */
 
-static const struct kind *honest;
-
-static int pull_without_tokens(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
+static int without_tokens(void *user, struct frame **f, struct err *why)
 {
     struct result m;
     struct frame *cut = NULL;
-    TRY(honest->pull(p, out, n, from, until, why));
-    if (!*out) return 0;
-    TRY(frame_open(*out, *n, FRAME_BODY_MOST, "the last stage", why));
-    if ((*out)->head.type != M_RESULT) return 0;
-    TRY(result_read(&m, *out, why));
+    (void)user;
+    TRY(result_read(&m, *f, why));
     m.n_tokens = 0;
     TRY(result_write(&cut, &m, why));
-    const uint64_t bytes = cut->head.body_bytes;
-    cut->head = (*out)->head;
-    cut->head.body_bytes = bytes;
-    frame_seal(cut);
-    frame_free(*out);
-    *out = cut;
-    *n = FRAME_HEAD_BYTES + bytes;
+    frame_free(*f);
+    *f = cut;
     return 0;
 }
 
@@ -159,12 +149,9 @@ TEST(a_result_that_lacks_a_token_ends_the_run)
     NEED(pipeline_open(&p, &w, 0, why));
     NEED(pipeline_launch(p, &capacity, why));
     NEED(serve_open(&s, p, why));
-    honest = roster_port(p->roster)->kind;
-    struct kind lying = *honest;
-    lying.pull = pull_without_tokens;
-    roster_port(p->roster)->kind = &lying;
+    const struct fault_wish lie = {.what = FAULT_CHANGE, .type = M_RESULT, .change = without_tokens};
+    NEED(port_make_faulty(roster_port(p->roster), &lie, why));
     CHECK(ask(p, s, r, fingerprints, &e) == E_WIRE && strstr(e.text, "0 tokens came back with micro-batch 0, which wants 1"), "%s", e.text);
-    roster_port(p->roster)->kind = honest;
     for (size_t i = 0; i < QUESTIONS; i++) serve_forget(s, &r[i]);
     serve_close(&s);
     pipeline_close(&p, &e);
