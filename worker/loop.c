@@ -145,7 +145,8 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
 {
     int code = score_read(&l->score, f, why);
-    if (!code && l->score.dtype != WIRE_F32) code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
+    if (!code && l->score.dtype != WIRE_F32)
+        code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
     if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_scored, l, why);
     l->computed_ns = clock_ns();
     frame_free(f);

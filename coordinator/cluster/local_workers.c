@@ -88,7 +88,8 @@ static int make_folder(struct local_workers *c, struct err *why)
 }
 
 /* of: how many threads it has, and which cores they are bound to. */
-static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
+static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of,
+                         struct err *why)
 {
     char count[16], cores[CORES_TEXT];
     snprintf(count, sizeof count, "%d", of->threads);

@@ -1,4 +1,4 @@
-/* coordinator/picture/prompt_pictures.h — the pictures of a command line or a conversation: read, cut to the encoder's size, known to the server.
+/* coordinator/picture/prompt_pictures.h — the pictures of a command line or a conversation: read, cut to size, numbered.
  *
  * They are read before any worker is needed, so a damaged file is said at once; they get their numbers when there is a
  * server. A prompt names them by their place in the album. */
