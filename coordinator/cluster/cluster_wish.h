@@ -27,7 +27,6 @@ struct cluster_wish {
     /* How they share the work. Its capacity comes with the launch, and what they have together follows from who they are. */
     struct plan_wish plan;
 
-    bool exact_embed_scale; /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
 };
 
 /* Workers that are named, or started here; where nothing else was said a split by hand says how many, and else there is one. Under MPI

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "coordinator/cluster/remedy.h"
-#include "coordinator/report/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +45,7 @@ static int start_own(struct pipeline *p, struct err *why)
     const int n = wish_workers(w);
     if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
     if (w->model && n - w->plan.vision_workers > STAGES_MOST)
-        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers,
-                    STAGES_MOST);
+        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers, STAGES_MOST);
     struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights};
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
@@ -80,10 +78,7 @@ static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
 static int open_files(struct pipeline *p, struct err *why)
 {
     const struct cluster_wish *w = &p->wish;
-    if (w->model) {
-        TRY(model_open(&p->model, w->model, why));
-        TRY(tokenizer_open(&p->tokens, p->model->file, p->model->config.vocab, why));
-    }
+    if (w->model) TRY(model_open(&p->model, w->model, why));
     if (w->mmproj) TRY(vision_open(&p->encoder, w->mmproj, why));
     return w->model && w->mmproj ? vision_config_fits(&p->encoder->config, p->model->config.hidden, w->mmproj, why) : 0;
 }
@@ -137,6 +132,12 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
     return roster_send(p->roster, p->crew[worker], f, why);
 }
 
+void pipeline_forget_embedding(const struct pipeline *p)
+{
+    const struct tensor *e = &p->model->embedding;
+    gguf_forget(p->model->file, e->data, e->rows * block_row_bytes(e->type, e->cols));
+}
+
 bool pipeline_computes(const struct pipeline *p, int worker)
 {
     return p->plan.of[worker].total > 0;
@@ -184,8 +185,7 @@ static int ask_all(struct round *r, struct err *why)
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    struct round r = {
-        .pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
+    struct round r = {.pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
     if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
     int code = ask_all(&r, why);
     free(r.before);
@@ -199,11 +199,9 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     struct pipeline *p = *pp;
     if (!p) return;
     *pp = NULL;
-    trace_abandon(&p->trace);
     if (p->roster) roster_dismiss(p->roster, failure);
     local_workers_finish(&p->local, failure ? 500 : 5000);
     roster_close(&p->roster);
-    tokenizer_close(&p->tokens);
     model_close(&p->model);
     vision_close(&p->encoder);
     plan_free(&p->plan);

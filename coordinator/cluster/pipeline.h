@@ -13,14 +13,12 @@
 
 #include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/cluster/roster.h"
-#include "coordinator/text/tokenizer.h"
 #include "partition/plan/plan.h"
 
 struct pipeline {
     struct cluster_wish wish;
     struct model *model;           /* NULL: only pictures are turned into rows */
     struct vision_model *encoder;  /* NULL: no pictures */
-    struct tokenizer *tokens;
     struct local_workers *local; /* NULL if we started none */
     struct roster *roster;
     int workers;               /* of the plan; the last vision_workers of them have no text */
@@ -29,7 +27,6 @@ struct pipeline {
     struct plan plan; /* once launched */
     bool launched;
     double launch_seconds;
-    struct trace *trace; /* NULL unless asked for */
 };
 
 /* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. The wish may be
@@ -49,6 +46,9 @@ uint16_t pipeline_route(const struct pipeline *p, const struct route *route);
 
 /* To a worker of the plan; see roster_send. */
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why);
+
+/* Pages of the embedding table that were read are given back: this process holds no part of the model. */
+void pipeline_forget_embedding(const struct pipeline *p);
 
 /* Whether all workers are processes or threads started by this one. */
 bool pipeline_is_one_process(const struct pipeline *p);

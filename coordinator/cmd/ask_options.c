@@ -1,11 +1,20 @@
 /* coordinator/cmd/ask_options.c — see ask_options.h. */
 #include "coordinator/cmd/ask_options.h"
 
+#include "coordinator/engine/give_pictures.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-int question_album(struct album *out, const struct pipeline *p, const struct options *o, struct err *why)
+uint32_t question_picture_rows(const struct session *s)
 {
+    return s->pipe->encoder ? vision_tokens(&s->pipe->encoder->config) : 0;
+}
+
+int question_album(struct album *out, const struct session *s, struct err *why)
+{
+    const struct pipeline *p = s->pipe;
+    const struct options *o = s->options;
     *out = (struct album){0};
     if (!p->encoder) return 0;
     out->side = p->encoder->config.image;
@@ -17,8 +26,10 @@ int question_album(struct album *out, const struct pipeline *p, const struct opt
 #define WORD "/image "
 #define NAME_MOST 4096
 
-int question_pictures(struct question *q, struct album *a, const struct pipeline *p, const struct options *o, struct err *why)
+int question_pictures(struct question *q, struct album *a, const struct session *s, struct err *why)
 {
+    const struct pipeline *p = s->pipe;
+    const struct options *o = s->options;
     char name[NAME_MOST];
     const size_t word = strlen(WORD);
     if (q->n <= word || memcmp(q->text, WORD, word)) return 0;
@@ -40,20 +51,21 @@ int question_pictures(struct question *q, struct album *a, const struct pipeline
     return 0;
 }
 
-int question_encode(const struct question *q, const struct album *a, const struct pipeline *p, const struct options *o,
-                    struct request *r, struct err *why)
+int question_encode(const struct question *q, const struct album *a, const struct session *s, struct ids *ids, struct picture_spans *spans,
+                    struct err *why)
 {
     struct content content[IMAGES_MOST + 1], system = {0};
     struct chat_message messages[2];
+    const struct options *o = s->options;
+    const uint32_t rows = question_picture_rows(s);
     size_t k = 0, parts = 0;
-    uint32_t rows = p->encoder ? vision_tokens(&p->encoder->config) : 0;
     for (size_t i = 0; i < q->pages; i++) content[parts++] = album_content(a, q->page + i);
     content[parts++] = (struct content){.text = q->text, .n = q->n};
-    if (o->raw) return prompt_raw_content(p->tokens, content, parts, rows, &r->ids, &r->spans, why);
+    if (o->raw) return prompt_raw_content(s->tokens, content, parts, rows, ids, spans, why);
     if (o->system) {
         system = (struct content){.text = o->system, .n = strlen(o->system)};
         messages[k++] = (struct chat_message){SPEAKER_SYSTEM, &system, 1};
     }
     messages[k++] = (struct chat_message){SPEAKER_USER, content, parts};
-    return prompt_messages(p->tokens, messages, k, rows, &r->ids, &r->spans, why);
+    return prompt_messages(s->tokens, messages, k, rows, ids, spans, why);
 }

@@ -5,6 +5,8 @@
  * are there from its first moment, and answers are the scheduler's ordinary decodes, in even groups. */
 #include "coordinator/cmd/bench.h"
 
+#include "coordinator/cmd/collect.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "partition/plan/cost.h"
@@ -86,17 +88,17 @@ struct reading { /* of all counters at one moment */
 };
 
 /* A stage hands its result on a moment before it counts the micro-batch; then it is asked again. */
-static bool all_counted(const struct pipeline *p, const struct serve_totals *totals)
+static bool all_counted(const struct pipeline *p, const struct engine_totals *totals)
 {
     for (int i = 0; i < p->workers; i++)
         if (p->crew[i]->report.batches != totals->batches) return false;
     return true;
 }
 
-static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct server *s,
+static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct engine *e,
                          struct err *why)
 {
-    struct serve_totals totals = serve_totals(s);
+    struct engine_totals totals = engine_totals(e);
     for (int tries = 0; tries < 1000; tries++) {
         if (tries) sleep_ns(200000);
         TRY(pipeline_reports(p, why));
@@ -134,10 +136,15 @@ static void add_difference(struct bench_test *t, const struct reading *a, const 
 
 struct runner {
     struct bench *bench;
+    struct session *session;
     struct pipeline *pipe;
-    struct server *server;
     uint64_t random, key;
     uint64_t asked, asking; /* times the workers were asked for their counters; bytes that sends each time */
+};
+
+struct sequence { /* of a test: a conversation of two turns */
+    struct ids ids;
+    struct collected answer; /* of the turn that was last */
 };
 
 static uint32_t random_below(struct runner *r, uint32_t n)
@@ -154,73 +161,85 @@ static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err
     return 0;
 }
 
-static int turn_before(struct runner *r, const struct bench_test *t, struct request *q, struct err *why)
+/* One turn of a sequence: what it has so far, to be answered with `most` tokens. */
+static int ask(struct runner *r, struct sequence *q, uint32_t most, struct err *why)
+{
+    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true, .sampling = {.repeat_penalty = 1}};
+    const struct listener l = collect_into(&q->answer);
+    collected_free(&q->answer);
+    q->answer = (struct collected){0};
+    return engine_ask(r->session->engine, &ask, &l, NULL, why);
+}
+
+static int turn_before(struct runner *r, const struct bench_test *t, struct sequence *q, struct err *why)
 {
     uint32_t rows = rows_before(t);
-    for (uint32_t i = 0; i < t->sequences; i++) {
-        q[i] = (struct request){
-            .key = r->key++, .most = 1, .run_on = true, .keep = true, .sampling = {.repeat_penalty = 1}};
+    for (uint32_t i = 0; i < t->sequences && rows; i++) {
         TRY(push_random(r, &q[i].ids, rows, why));
-        if (rows) TRY(serve_add(r->server, &q[i], why));
+        TRY(ask(r, &q[i], 1, why));
     }
-    return rows ? serve_run(r->server, 0, why) : 0;
+    return rows ? session_answer(r->session, NULL, why) : 0;
 }
 
 /* The token sampled at the end of the turn before is the first row of this one. */
-static int turn_measured(struct runner *r, const struct bench_test *t, struct request *q, struct err *why)
+static int turn_measured(struct runner *r, const struct bench_test *t, struct sequence *q, struct err *why)
 {
     for (uint32_t i = 0; i < t->sequences; i++) {
-        bool goes_on = q[i].ids.n > 0;
-        q[i].most = t->prompt ? 1 : t->n;
+        const bool goes_on = q[i].answer.ids.n > 0;
+        if (goes_on) TRY(ids_push(&q[i].ids, q[i].answer.ids.id[0], why));
         if (t->prompt) TRY(push_random(r, &q[i].ids, t->n - goes_on, why));
-        TRY(goes_on ? serve_more(r->server, &q[i], why) : serve_add(r->server, &q[i], why));
+        TRY(ask(r, &q[i], t->prompt ? 1 : t->n, why));
     }
-    return serve_run(r->server, 0, why);
+    return session_answer(r->session, NULL, why);
 }
 
-static int check_made(const struct bench_test *t, const struct request *q, struct err *why)
+static int check_made(const struct bench_test *t, const struct sequence *q, struct err *why)
 {
-    for (uint32_t i = 0; i < t->sequences; i++)
-        if (q[i].made != (t->prompt ? 1 : t->n))
-            return fail(why, E_INTERNAL, "a sequence of %s made %u tokens", t->name, q[i].made);
+    for (uint32_t i = 0; i < t->sequences; i++) {
+        const struct ended *e = &q[i].answer.ended;
+        const uint32_t rows = (uint32_t)q[i].ids.n - e->reused_rows;
+        if (e->made != (t->prompt ? 1 : t->n)) return fail(why, E_INTERNAL, "a sequence of %s made %u tokens", t->name, e->made);
+        if (rows != (t->prompt ? t->n : 1)) return fail(why, E_INTERNAL, "a sequence of %s read %u rows", t->name, rows);
+    }
     return 0;
 }
 
-static uint64_t wall_of(const struct bench_test *t, const struct request *q)
+static uint64_t wall_of(const struct bench_test *t, const struct sequence *q)
 {
-    uint64_t end = 0;
+    uint64_t end = 0, begin = q[0].answer.ended.asked_ns;
     for (uint32_t i = 0; i < t->sequences; i++)
-        if (q[i].done_ns > end) end = q[i].done_ns;
-    return end > q[0].added_ns ? end - q[0].added_ns : 1;
+        if (q[i].answer.ended.done_ns > end) end = q[i].answer.ended.done_ns;
+    return end > begin ? end - begin : 1;
 }
 
 /* Both turns. rep UINT32_MAX is the run to warm up. `first` gets the seconds to each sequence's first token. */
-static int run_turns(struct runner *r, struct bench_test *t, struct request *q, uint32_t rep, double *first,
+static int run_turns(struct runner *r, struct bench_test *t, struct sequence *q, uint32_t rep, double *first,
                      struct err *why)
 {
     struct reading before, after;
     TRY(turn_before(r, t, q, why));
-    TRY(read_counters(&before, &r->asked, r->pipe, r->server, why));
+    TRY(read_counters(&before, &r->asked, r->pipe, r->session->engine, why));
     TRY(turn_measured(r, t, q, why));
     TRY(check_made(t, q, why));
-    TRY(read_counters(&after, &r->asked, r->pipe, r->server, why));
+    TRY(read_counters(&after, &r->asked, r->pipe, r->session->engine, why));
     if (rep == UINT32_MAX) return 0;
     uint64_t wall = wall_of(t, q);
     t->wall_ns += wall;
     t->tok_s[rep] = (double)t->n * t->sequences * 1e9 / (double)wall;
     add_difference(t, &before, &after, r->asking, r->pipe->workers);
-    for (uint32_t i = 0; i < t->sequences; i++) first[i] = (double)(q[i].first_ns - q[i].added_ns) / 1e9;
+    for (uint32_t i = 0; i < t->sequences; i++)
+        first[i] = (double)(q[i].answer.ended.first_ns - q[i].answer.ended.asked_ns) / 1e9;
     return 0;
 }
 
 static int run_once(struct runner *r, struct bench_test *t, uint32_t rep, double *first, struct err *why)
 {
-    struct request *q = calloc(t->sequences, sizeof *q);
+    struct sequence *q = calloc(t->sequences, sizeof *q);
     if (!q) return fail(why, E_MEMORY, "no memory for %u sequences", t->sequences);
     int code = run_turns(r, t, q, rep, first, why);
     for (uint32_t i = 0; i < t->sequences; i++) {
-        if (!code && q[i].scheduled) code = serve_drop(r->server, &q[i], why);
-        serve_forget(r->server, &q[i]);
+        ids_free(&q[i].ids);
+        collected_free(&q[i].answer);
     }
     free(q);
     return code;
@@ -276,15 +295,15 @@ static int run_test(struct runner *r, struct bench_test *t, struct progress *sho
 static int measure_asking(struct runner *r, struct err *why)
 {
     struct reading a, b;
-    TRY(read_counters(&a, &r->asked, r->pipe, r->server, why));
-    TRY(read_counters(&b, &r->asked, r->pipe, r->server, why));
+    TRY(read_counters(&a, &r->asked, r->pipe, r->session->engine, why));
+    TRY(read_counters(&b, &r->asked, r->pipe, r->session->engine, why));
     r->asking = (b.wire_bytes - a.wire_bytes) / (b.asked - a.asked);
     return 0;
 }
 
-int bench_run(struct bench *b, struct pipeline *p, struct server *s, struct err *why)
+int bench_run(struct bench *b, struct session *s, struct err *why)
 {
-    struct runner r = {.bench = b, .pipe = p, .server = s, .random = 0x9e3779b97f4a7c15ull};
+    struct runner r = {.bench = b, .session = s, .pipe = s->pipe, .random = 0x9e3779b97f4a7c15ull};
     struct progress shown;
     uint64_t done = 0;
     TRY(measure_asking(&r, why));

@@ -2,13 +2,12 @@
  *
  * A test is prompts of N rows from an empty cache to the first token ("pp256"), or N tokens of each of B sequences that
  * have said one already ("tg16@8"); both may begin after `depth` rows that do not count. Each is run once to warm up
- * and then `reps` times. Nothing is measured inside: clocks stand around the serve loop, and the workers' own counters
+ * and then `reps` times. Nothing is measured inside: clocks stand around the engine, and the workers' own counters
  * are asked for before and after. */
 #ifndef COORDINATOR_CMD_BENCH_H
 #define COORDINATOR_CMD_BENCH_H
 
-#include "coordinator/cmd/options.h"
-#include "coordinator/engine/serve.h"
+#include "coordinator/cmd/session.h"
 
 struct bench_stage { /* of one test, all repetitions together */
     uint64_t busy_ns, send_ns, batches;
@@ -41,7 +40,7 @@ int bench_open(struct bench *b, const struct options *o, const struct model_conf
 uint32_t bench_context(const struct bench *b);   /* positions a sequence needs */
 uint32_t bench_sequences(const struct bench *b); /* at once, at most */
 
-int bench_run(struct bench *b, struct pipeline *p, struct server *s, struct err *why);
+int bench_run(struct bench *b, struct session *s, struct err *why);
 void bench_close(struct bench *b);
 
 /* What a test had to compute and to read, over all repetitions. */

@@ -39,38 +39,29 @@ static int print(const struct bench *b, const struct pipeline *p, const struct o
     return 0;
 }
 
-static int prepare(struct pipeline *p, const struct bench *b, const struct options *o, struct err *why)
+static int prepare(struct session *s, const struct bench *b, struct err *why)
 {
     struct capacity c;
-    struct options asked = *o;
+    struct options asked = *s->options;
     asked.context = bench_context(b);
     asked.sequences = bench_sequences(b);
-    TRY(capacity_for(&c, &asked, &p->model->config, 1, 1, 1, 0, why));
-    return pipeline_launch(p, &c, why);
-}
-
-static int measure(struct pipeline *p, struct bench *b, struct err *why)
-{
-    struct server *s = 0;
-    TRY(serve_open(&s, p, why));
-    int code = bench_run(b, p, s, why);
-    b->peak = peak_resident_bytes();
-    serve_close(&s);
-    return code;
+    TRY(capacity_for(&c, &asked, &s->pipe->model->config, 1, 1, 1, 0, why));
+    return session_launch(s, &c, why);
 }
 
 int command_bench(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     uint64_t start = clock_ns();
-    struct pipeline *p = 0;
+    struct session s = {0};
     struct bench b = {0};
-    int code = open_pipeline(&p, o, wish, mpi, why);
-    if (!code) code = bench_open(&b, o, &p->model->config, why);
-    if (!code) code = prepare(p, &b, o, why);
+    int code = session_open(&s, o, wish, mpi, why);
+    if (!code) code = bench_open(&b, o, &s.pipe->model->config, why);
+    if (!code) code = prepare(&s, &b, why);
     b.ready_seconds = (double)(clock_ns() - start) / 1e9;
-    if (!code) code = measure(p, &b, why);
-    if (!code) code = print(&b, p, o, why);
+    if (!code) code = bench_run(&b, &s, why);
+    b.peak = peak_resident_bytes();
+    if (!code) code = print(&b, s.pipe, o, why);
     bench_close(&b);
-    pipeline_close(&p, code ? why : 0);
+    session_close(&s, code ? why : NULL);
     return code;
 }

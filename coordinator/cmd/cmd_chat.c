@@ -1,15 +1,13 @@
-/* coordinator/cmd/cmd_chat.c — `gemmapipe chat`: turns on a terminal. Keys and values of earlier turns stay with the workers, so
- * a turn costs only its own tokens. When the context is full the oldest turns are forgotten and the rest is read anew.
- * A line "/image FILE" puts a picture in front of the next question. */
-#include "coordinator/picture/prompt_pictures.h"
-#include "coordinator/cluster/remedy.h"
-#include "coordinator/cmd/capacity.h"
+/* coordinator/cmd/cmd_chat.c — `gemmapipe chat`: turns on a terminal. Each is asked with the whole conversation before it; the engine
+ * finds that a slot holds its beginning, so a turn costs only its own tokens. When the context is full the oldest turns are
+ * forgotten and the rest is read anew. A line "/image FILE" puts a picture in front of the next question. */
 #include "coordinator/cmd/advice.h"
+#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
+#include "coordinator/cmd/stream.h"
+#include "coordinator/engine/give_pictures.h"
 #include "coordinator/text/text_writer.h"
-#include "coordinator/text/prompt.h"
-#include "coordinator/report/report.h"
-#include "coordinator/report/trace.h"
 
 #include "base/log.h"
 
@@ -28,7 +26,7 @@ struct line_reader { /* stdin, without blocking the pings that keep the workers 
     bool ended;
 };
 
-struct said { /* one turn: its pictures stand before its text */
+struct remembered { /* one turn: its pictures stand before its text */
     enum speaker who;
     char *text; /* owned */
     size_t n;
@@ -36,12 +34,11 @@ struct said { /* one turn: its pictures stand before its text */
 };
 
 struct chat {
-    struct pipeline *pipe;
-    struct server *server;
-    const struct options *options;
-    struct request request;
-    bool begun;          /* the request is with the server */
-    struct said *turns;
+    struct session session;
+    struct ids ids; /* the conversation as the workers have it, or will have it */
+    struct picture_spans spans;
+    bool ended; /* the last answer brought its <end_of_turn>, which is among the ids */
+    struct remembered *turns;
     size_t n_turns, first; /* turns before `first` are forgotten */
     struct album album;
     size_t shown;          /* pages of it that belong to turns; those after wait for the next question */
@@ -56,10 +53,7 @@ static int wait_for_input(struct chat *c, struct err *why)
     for (;;) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         int n = poll(&in, 1, 300);
-        struct event e;
-        TRY(roster_next(c->pipe->roster, &e, 0, why));
-        event_free(&e);
-        TRY(remedy_or_fail(&e, why));
+        TRY(engine_turn(c->session.engine, 0, why));
         if (n > 0) return 0;
         if (n < 0 && errno != EINTR) return fail_errno(why, E_INTERNAL, "cannot wait for stdin");
     }
@@ -98,7 +92,7 @@ static int read_line(struct chat *c, char **line, struct err *why)
 
 static int remember(struct chat *c, enum speaker who, const char *text, size_t n, struct err *why)
 {
-    struct said *more = realloc(c->turns, (c->n_turns + 1) * sizeof *more);
+    struct remembered *more = realloc(c->turns, (c->n_turns + 1) * sizeof *more);
     if (more) c->turns = more;
     char *copy = malloc(n + 1);
     if (!more || !copy) {
@@ -108,18 +102,13 @@ static int remember(struct chat *c, enum speaker who, const char *text, size_t n
     memcpy(copy, text, n);
     copy[n] = 0;
     size_t pages = who == SPEAKER_USER ? c->album.n - c->shown : 0;
-    c->turns[c->n_turns++] = (struct said){who, copy, n, c->shown, pages};
+    c->turns[c->n_turns++] = (struct remembered){who, copy, n, c->shown, pages};
     c->shown += pages;
     return 0;
 }
 
-static uint32_t rows_of_picture(const struct chat *c)
-{
-    return c->pipe->encoder ? vision_tokens(&c->pipe->encoder->config) : 0;
-}
-
 /* The turn's parts into `parts`, which has room for them; returns how many. */
-static size_t contents(const struct chat *c, const struct said *t, struct content *parts)
+static size_t contents(const struct chat *c, const struct remembered *t, struct content *parts)
 {
     size_t n = 0;
     for (size_t i = 0; i < t->pages; i++) parts[n++] = album_content(&c->album, t->page + i);
@@ -127,16 +116,14 @@ static size_t contents(const struct chat *c, const struct said *t, struct conten
     return n;
 }
 
-static int remember_answer(struct chat *c, struct err *why)
+static int remember_answer(struct chat *c, const struct ids *answer, struct err *why)
 {
-    char *text = 0;
+    char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     if (!f) return fail(why, E_MEMORY, "no memory for the answer");
-    struct writer w = {.tokens = c->pipe->tokens, .to = f};
-    const struct request *r = &c->request;
-    size_t end = r->ids.n - (r->finish == FINISH_STOP);
-    for (size_t i = r->prompt_rows; i < end; i++) writer_token(&w, r->ids.id[i]);
+    struct writer w = {.tokens = c->session.tokens, .to = f};
+    for (size_t i = 0; i < answer->n; i++) writer_token(&w, answer->id[i]);
     writer_end(&w);
     fclose(f);
     int code = remember(c, SPEAKER_MODEL, text, n, why);
@@ -145,7 +132,7 @@ static int remember_answer(struct chat *c, struct err *why)
 }
 
 /* The remembered turns as one prompt. */
-static int render(const struct chat *c, struct request *r, struct err *why)
+static int render(struct chat *c, struct err *why)
 {
     size_t n = 0, parts = 0, turns = c->n_turns - c->first;
     struct chat_message *messages = calloc(turns + 1, sizeof *messages);
@@ -155,7 +142,7 @@ static int render(const struct chat *c, struct request *r, struct err *why)
         free(content);
         return fail(why, E_MEMORY, "no memory for the turns");
     }
-    const char *system = c->options->system;
+    const char *system = c->session.options->system;
     if (system) {
         content[parts] = (struct content){.text = system, .n = strlen(system)};
         messages[n++] = (struct chat_message){SPEAKER_SYSTEM, &content[parts++], 1};
@@ -165,92 +152,83 @@ static int render(const struct chat *c, struct request *r, struct err *why)
         messages[n++] = (struct chat_message){c->turns[i].who, &content[parts], k};
         parts += k;
     }
-    int code = prompt_messages(c->pipe->tokens, messages, n, rows_of_picture(c), &r->ids, &r->spans, why);
+    int code = prompt_messages(c->session.tokens, messages, n, question_picture_rows(&c->session), &c->ids, &c->spans, why);
     free(messages);
     free(content);
     return code;
 }
 
-/* Forgets the oldest pairs of turns until the prompt fits and leaves room for an answer. */
-static int whole_prompt(struct chat *c, struct err *why)
+static uint32_t context_of(const struct chat *c)
 {
-    struct request *r = &c->request;
-    uint32_t context = c->pipe->plan.capacity.context, room = c->options->most < context / 4 ? c->options->most : context / 4;
-    for (;; c->first += 2) {
-        serve_forget(c->server, r);
-        TRY(render(c, r, why));
-        if (r->ids.n + room <= context || c->first + 2 >= c->n_turns) break;
-    }
-    return r->spans.n ? album_bind(&c->album, serve_pictures(c->server), c->turns[c->first].page, r, 0, why) : 0;
+    return c->session.pipe->plan.capacity.context;
 }
 
+/* Room an answer should find, so that a conversation does not end in the middle of one. */
+static uint32_t answer_room(const struct chat *c)
+{
+    const uint32_t most = c->session.options->most, quarter = context_of(c) / 4;
+    return most < quarter ? most : quarter;
+}
+
+/* All remembered turns anew; forgets the oldest pairs of them until the rest fits and leaves room for an answer. */
 static int begin_again(struct chat *c, struct err *why)
 {
-    struct request *r = &c->request;
-    if (c->begun) {
-        log_info("the conversation no longer fits the context of %u: its oldest turns are forgotten", c->pipe->plan.capacity.context);
-        TRY(serve_drop(c->server, r, why));
-        c->begun = false;
+    for (;; c->first += 2) {
+        picture_spans_free(&c->spans);
+        ids_free(&c->ids);
+        TRY(render(c, why));
+        if (c->ids.n + answer_room(c) <= context_of(c) || c->first + 2 >= c->n_turns) break;
     }
-    TRY(whole_prompt(c, why));
-    TRY(serve_add(c->server, r, why));
-    c->begun = true;
-    return 0;
-}
-
-static int append(struct chat *c, const struct said *t, bool ended, struct err *why)
-{
-    struct request *r = &c->request;
-    size_t before = r->spans.n;
-    struct content *parts = calloc(t->pages + 1, sizeof *parts);
-    if (!parts) return fail(why, E_MEMORY, "no memory for a turn");
-    struct chat_message user = {SPEAKER_USER, parts, contents(c, t, parts)};
-    int code = prompt_next_message(c->pipe->tokens, ended, &user, rows_of_picture(c), &r->ids, &r->spans, why);
-    free(parts);
-    if (code || r->spans.n == before) return code;
-    return album_bind(&c->album, serve_pictures(c->server), t->page, r, before, why);
+    if (!c->spans.n) return 0;
+    return album_give(&c->album, engine_pictures(c->session.engine), c->turns[c->first].page, &c->spans, 0, why);
 }
 
 /* Appends the new turn to what the workers hold, or begins again where it does not fit. */
 static int go_on(struct chat *c, struct err *why)
 {
-    struct request *r = &c->request;
-    int32_t end_of_turn = tokenizer_specials(c->pipe->tokens).end_of_turn;
-    bool ended = r->finish == FINISH_STOP && (int32_t)r->ids.id[r->ids.n - 1] == end_of_turn;
-    if (r->finish == FINISH_STOP && !ended) r->ids.n--; /* <eos> is no part of a conversation */
-    TRY(append(c, &c->turns[c->n_turns - 1], ended, why));
-    if (r->ids.n + c->options->most / 4 <= c->pipe->plan.capacity.context) return serve_more(c->server, r, why);
+    const struct remembered *t = &c->turns[c->n_turns - 1];
+    const size_t before = c->spans.n;
+    struct content *parts = calloc(t->pages + 1, sizeof *parts);
+    if (!parts) return fail(why, E_MEMORY, "no memory for a turn");
+    struct chat_message user = {SPEAKER_USER, parts, contents(c, t, parts)};
+    int code = prompt_next_message(c->session.tokens, c->ended, &user, question_picture_rows(&c->session), &c->ids, &c->spans, why);
+    free(parts);
+    if (code) return code;
+    if (c->spans.n > before) TRY(album_give(&c->album, engine_pictures(c->session.engine), t->page, &c->spans, before, why));
+    if (c->ids.n + c->session.options->most / 4 <= context_of(c)) return 0;
+    log_info("the conversation no longer fits the context of %u: its oldest turns are forgotten", context_of(c));
     c->first += 2;
     return begin_again(c, why);
 }
 
-static void stream(struct request *r, uint32_t id, void *user)
+/* The answer's tokens belong to the conversation; the one that ended it does if it is <end_of_turn>. */
+static int keep_answer(struct chat *c, const struct collected *answer, struct err *why)
 {
-    (void)r;
-    writer_token(user, id);
+    const int32_t end_of_turn = tokenizer_specials(c->session.tokens).end_of_turn;
+    for (size_t i = 0; i < answer->ids.n; i++) TRY(ids_push(&c->ids, answer->ids.id[i], why));
+    c->ended = answer->ended.how == FINISH_STOP && (int32_t)answer->ended.last_id == end_of_turn;
+    if (c->ended) TRY(ids_push(&c->ids, answer->ended.last_id, why));
+    return remember_answer(c, &answer->ids, why);
 }
 
 static int turn(struct chat *c, const char *text, struct err *why)
 {
-    size_t n = strlen(text);
-    struct writer w = {.tokens = c->pipe->tokens, .to = stdout};
-    c->request.user = &w;
-    c->request.key = c->questions++;
-    TRY(remember(c, SPEAKER_USER, text, n, why));
-    if (c->begun) TRY(go_on(c, why));
-    else TRY(begin_again(c, why));
-    TRY(serve_run(c->server, 0, why));
-    writer_end(&w);
-    putchar('\n');
-    fflush(stdout);
-    return remember_answer(c, why);
+    struct collected answer = {0};
+    TRY(remember(c, SPEAKER_USER, text, strlen(text), why));
+    TRY(c->ids.n ? go_on(c, why) : begin_again(c, why));
+    const struct ask ask = {.ids = c->ids.id, .n = c->ids.n, .spans = c->spans.span, .n_spans = c->spans.n,
+                            .sampling = c->session.options->sampling, .most = c->session.options->most, .key = c->questions++};
+    int code = stream_answer(&c->session, &ask, &answer, why);
+    if (!code) code = keep_answer(c, &answer, why);
+    collected_free(&answer);
+    return code;
 }
 
 static int show(struct chat *c, const char *name, struct err *why)
 {
     struct err no = {0};
     while (*name == ' ') name++;
-    if (!c->pipe->encoder) return fail(why, E_USAGE, "a picture needs its encoder: start with --mmproj FILE.gguf");
+    if (!c->session.pipe->encoder) return fail(why, E_USAGE, "a picture needs its encoder: start with --mmproj FILE.gguf");
     if (!album_add(&c->album, name, &no)) return 0;
     show_error(&no); /* a misspelt name does not end a conversation */
     return 0;
@@ -260,7 +238,7 @@ static int converse(struct chat *c, struct err *why)
 {
     bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
     for (;;) {
-        char *line = 0;
+        char *line = NULL;
         if (terminal) fputs("> ", stderr);
         TRY(read_line(c, &line, why));
         if (!line || (terminal && !*line)) return 0;
@@ -271,32 +249,31 @@ static int converse(struct chat *c, struct err *why)
 
 static int prepare(struct chat *c, struct err *why)
 {
-    struct options asked = *c->options;
-    const struct model_config *config = &c->pipe->model->config;
+    struct session *s = &c->session;
+    struct options asked = *s->options;
+    const struct model_config *config = &s->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
-    TRY(capacity_for(&capacity, &asked, config, 0, 0, 1, rows_of_picture(c), why));
-    TRY(pipeline_launch(c->pipe, &capacity, why));
-    if (c->pipe->encoder) c->album = (struct album){.side = c->pipe->encoder->config.image, .pan_and_scan = c->options->pan_and_scan};
+    TRY(capacity_for(&capacity, &asked, config, 0, 0, 1, question_picture_rows(s), why));
+    if (s->pipe->encoder) c->album = (struct album){.side = s->pipe->encoder->config.image, .pan_and_scan = s->options->pan_and_scan};
     c->in.room = LINE_MOST;
     c->in.text = malloc(c->in.room);
     if (!c->in.text) return fail(why, E_MEMORY, "no memory for a line");
-    return serve_open(&c->server, c->pipe, why);
+    return session_launch(s, &capacity, why);
 }
 
 int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    struct chat c = {.options = o};
-    c.request = (struct request){.most = o->most, .sampling = o->sampling, .keep = true, .on_token = stream};
-    int code = open_pipeline(&c.pipe, o, wish, mpi, why);
+    struct chat c = {0};
+    int code = session_open(&c.session, o, wish, mpi, why);
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
-    if (!code && o->report) code = report_print(c.pipe, c.server, &c.request, 1, why);
-    if (!code) code = trace_finish(c.pipe, why);
-    serve_forget(c.server, &c.request);
-    album_close(&c.album, c.server ? serve_pictures(c.server) : 0);
-    serve_close(&c.server);
-    pipeline_close(&c.pipe, code ? why : 0);
+    if (!code) code = session_finish(&c.session, why);
+    if (c.session.engine) album_take_back(&c.album, engine_pictures(c.session.engine));
+    session_close(&c.session, code ? why : NULL);
+    album_close(&c.album);
+    picture_spans_free(&c.spans);
+    ids_free(&c.ids);
     for (size_t i = 0; i < c.n_turns; i++) free(c.turns[i].text);
     free(c.turns);
     free(c.in.text);

@@ -4,8 +4,8 @@
 #include "coordinator/cmd/commands.h"
 #include "base/whole_file.h"
 #include "coordinator/cmd/ask_options.h"
-#include "coordinator/report/report.h"
-#include "coordinator/report/trace.h"
+#include "coordinator/cmd/collect.h"
+#include "coordinator/engine/give_pictures.h"
 
 #include "base/log.h"
 
@@ -30,22 +30,32 @@ static int read_ids(const char *text, struct ids *out, struct err *why)
     }
 }
 
+struct scoring_job {
+    struct session session;
+    struct ids ids;
+    struct picture_spans spans;
+    struct album album;
+    struct whole_file *file;
+    struct collected answer;
+};
+
 /* Where a run of <image_soft_token> stands the next picture of the album goes, whole or crop, in their order. */
-static int place_pictures(struct request *r, const struct pipeline *p, const struct album *a, struct err *why)
+static int place_pictures(struct scoring_job *j, struct err *why)
 {
-    const uint32_t rows = vision_tokens(&p->encoder->config);
-    const int32_t soft = tokenizer_specials(p->tokens).image_soft;
+    const struct album *a = &j->album;
+    const uint32_t rows = question_picture_rows(&j->session);
+    const int32_t soft = tokenizer_specials(j->session.tokens).image_soft;
     size_t page = 0;
     uint32_t crop = 0;
-    for (size_t i = 0, end; soft >= 0 && i < r->ids.n; i = end) {
-        for (end = i; end < r->ids.n && r->ids.id[end] == (uint32_t)soft;) end++;
+    for (size_t i = 0, end; soft >= 0 && i < j->ids.n; i = end) {
+        for (end = i; end < j->ids.n && j->ids.id[end] == (uint32_t)soft;) end++;
         if (end == i) {
             end++;
             continue;
         }
         if (end - i != rows) return fail(why, E_USAGE, "a picture has %u rows, --ids leaves %zu places at %zu", rows, end - i, i);
         if (page == a->n) return fail(why, E_USAGE, "--ids has places for more pictures than --image names");
-        TRY(picture_spans_add(&r->spans, (struct picture_span){i, rows, page, crop}, why));
+        TRY(picture_spans_add(&j->spans, (struct picture_span){i, rows, page, crop}, why));
         bool last = crop == a->page[page].crops;
         page += last;
         crop = last ? 0 : crop + 1;
@@ -53,70 +63,79 @@ static int place_pictures(struct request *r, const struct pipeline *p, const str
     return page == a->n && !crop ? 0 : fail(why, E_USAGE, "--ids has places for %zu of the %zu pictures", page, a->n);
 }
 
-static int encode(struct request *r, const struct pipeline *p, const struct album *a, const struct options *o, struct err *why)
+static int encode(struct scoring_job *j, struct err *why)
 {
-    struct question q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pages = a->n};
-    if (o->prompt) return question_encode(&q, a, p, o, r, why);
-    TRY(read_ids(o->ids, &r->ids, why));
-    return a->n ? place_pictures(r, p, a, why) : 0;
+    const struct options *o = j->session.options;
+    const struct question q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pages = j->album.n};
+    if (o->prompt) return question_encode(&q, &j->album, &j->session, &j->ids, &j->spans, why);
+    TRY(read_ids(o->ids, &j->ids, why));
+    return j->album.n ? place_pictures(j, why) : 0;
 }
 
-static int write_row(struct request *r, uint32_t position, const uint8_t *scores, uint32_t n, void *user, struct err *why)
+static int write_row(void *user, uint32_t position, const uint8_t *scores, uint32_t n, struct err *why)
 {
-    (void)r;
+    struct scoring_job *j = user;
     (void)position;
-    return whole_file_write(user, scores, n * sizeof(float), why);
+    return whole_file_write(j->file, scores, n * sizeof(float), why);
 }
 
-static int serve(struct pipeline *p, struct server *s, struct request *r, struct album *a, const struct options *o, struct err *why)
+static void take_end(void *user, const struct ended *ended)
 {
-    if (a->n) TRY(album_bind(a, serve_pictures(s), 0, r, 0, why));
-    TRY(serve_add(s, r, why));
-    TRY(serve_run(s, 0, why));
-    if (o->report) TRY(report_print(p, s, r, 1, why));
-    return trace_finish(p, why);
+    struct scoring_job *j = user;
+    const struct listener l = collect_into(&j->answer);
+    l.finished(l.user, ended);
 }
 
-static int compute(struct pipeline *p, struct request *r, struct album *a, const struct options *o, struct err *why)
+static int launch(struct scoring_job *j, struct err *why)
 {
+    struct session *s = &j->session;
+    const uint32_t whole = j->album.n ? question_picture_rows(s) : 1;
     struct capacity c;
-    struct server *s = 0;
-    const uint32_t whole = a->n ? vision_tokens(&p->encoder->config) : 1;
-    TRY(capacity_for(&c, o, &p->model->config, r->ids.n, 0, 1, whole, why));
-    uint32_t most = SCORES_IN_FLIGHT / (p->model->config.vocab * (uint32_t)sizeof(float));
+    TRY(capacity_for(&c, s->options, &s->pipe->model->config, j->ids.n, 0, 1, whole, why));
+    uint32_t most = SCORES_IN_FLIGHT / (s->pipe->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;
-    p->wish.plan.whole_head = true;
-    TRY(pipeline_launch(p, &c, why));
-    TRY(serve_open(&s, p, why));
-    int code = serve(p, s, r, a, o, why);
-    serve_forget(s, r);
-    album_close(a, serve_pictures(s));
-    serve_close(&s);
-    return code;
+    s->pipe->wish.plan.whole_head = true;
+    return session_launch(s, &c, why);
 }
 
-static int compute_to_file(struct pipeline *p, struct request *r, struct album *a, const struct options *o, struct err *why)
+static int score(struct scoring_job *j, struct err *why)
 {
-    struct whole_file *f;
-    TRY(whole_file_open(&f, o->out, why));
-    r->user = f;
-    return whole_file_close(&f, compute(p, r, a, o, why), why);
+    struct session *s = &j->session;
+    const struct listener l = {.scores = write_row, .finished = take_end, .user = j};
+    if (j->album.n) TRY(album_give(&j->album, engine_pictures(s->engine), 0, &j->spans, 0, why));
+    const struct ask ask = {.ids = j->ids.id, .n = j->ids.n, .spans = j->spans.span, .n_spans = j->spans.n, .most = 1, .run_on = true,
+                            .want_scores = true, .sampling = {.repeat_penalty = 1}};
+    TRY(engine_ask(s->engine, &ask, &l, NULL, why));
+    TRY(session_answer(s, NULL, why));
+    if (j->answer.ended.how == FINISH_FAILED) {
+        *why = j->answer.why;
+        return why->code;
+    }
+    return session_finish(s, why);
+}
+
+static int compute_to_file(struct scoring_job *j, struct err *why)
+{
+    TRY(whole_file_open(&j->file, j->session.options->out, why));
+    int code = launch(j, why);
+    if (!code) code = score(j, why);
+    return whole_file_close(&j->file, code, why);
 }
 
 int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    struct pipeline *p = 0;
-    struct album a = {0};
-    struct request r = {.most = 1, .want_scores = true, .on_scores = write_row, .sampling = {.repeat_penalty = 1}};
-    int code = open_pipeline(&p, o, wish, mpi, why);
-    if (!code) code = question_album(&a, p, o, why);
-    if (!code) code = encode(&r, p, &a, o, why);
-    if (!code) code = compute_to_file(p, &r, &a, o, why);
-    if (!code && o->fingerprint) printf("fingerprint %016" PRIx64 "\n", r.fingerprint);
-    album_close(&a, 0);
-    pipeline_close(&p, code ? why : 0);
-    picture_spans_free(&r.spans);
-    ids_free(&r.ids);
+    struct scoring_job j = {0};
+    int code = session_open(&j.session, o, wish, mpi, why);
+    if (!code) code = question_album(&j.album, &j.session, why);
+    if (!code) code = encode(&j, why);
+    if (!code) code = compute_to_file(&j, why);
+    if (!code && o->fingerprint) printf("fingerprint %016" PRIx64 "\n", j.answer.ended.fingerprint);
+    if (j.session.engine) album_take_back(&j.album, engine_pictures(j.session.engine));
+    session_close(&j.session, code ? why : NULL);
+    album_close(&j.album);
+    collected_free(&j.answer);
+    picture_spans_free(&j.spans);
+    ids_free(&j.ids);
     return code;
 }

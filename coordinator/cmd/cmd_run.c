@@ -1,10 +1,11 @@
 /* coordinator/cmd/cmd_run.c — `gemmapipe run`: one prompt streamed, or many answered together and printed in order. */
+#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
+#include "coordinator/cmd/stream.h"
+#include "coordinator/engine/give_pictures.h"
 #include "coordinator/text/text_writer.h"
-#include "coordinator/cmd/ask_options.h"
-#include "coordinator/report/report.h"
-#include "coordinator/report/trace.h"
 
 #include "base/log.h"
 
@@ -12,22 +13,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct job { /* the prompts of one run */
-    struct request *requests;
-    size_t n;
-    char *text; /* of --prompts */
-    struct album album; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
-    size_t *page;       /* of each request: where its pictures begin in the album */
+struct prompt {
+    struct ids ids;
+    struct picture_spans spans;
+    size_t page; /* where its pictures begin in the album */
+    size_t line; /* of the file, from 1 */
+    struct collected answer; /* one that was refused has ended as FINISH_FAILED */
 };
 
-static void job_free(struct job *j, struct server *s)
+struct job { /* the prompts of one run */
+    struct session session;
+    struct prompt *prompts;
+    size_t n, room;
+    char *text;         /* of --prompts */
+    struct album album; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
+};
+
+static void prompt_free(struct prompt *p)
 {
-    for (size_t i = 0; i < j->n; i++) serve_forget(s, &j->requests[i]);
-    album_close(&j->album, s ? serve_pictures(s) : 0);
-    free(j->requests);
-    free(j->page);
-    free(j->text);
+    ids_free(&p->ids);
+    picture_spans_free(&p->spans);
+    collected_free(&p->answer);
 }
+
+static void job_free(struct job *j)
+{
+    for (size_t i = 0; i < j->n; i++) prompt_free(&j->prompts[i]);
+    free(j->prompts);
+    free(j->text);
+    if (j->session.engine) album_take_back(&j->album, engine_pictures(j->session.engine));
+    album_close(&j->album);
+}
+
+/* ---- reading the prompts ---- */
 
 #define PROMPTS_MOST (256u << 20)
 
@@ -60,53 +78,130 @@ static int read_all(const char *path, char **out, size_t *n, struct err *why)
     return 0;
 }
 
-static int add_prompt(struct job *j, size_t *room, const struct pipeline *p, const struct options *o, const char *text, size_t n, struct err *why)
+/* This prompt alone is refused; of a single prompt that is the command's own failure. */
+static int refuse(struct job *j, struct prompt *p, const struct err *why_not, struct err *why)
 {
-    if (j->n == *room) {
-        *room = *room ? 2 * *room : 16;
-        struct request *more = realloc(j->requests, *room * sizeof *more);
-        if (more) j->requests = more;
-        size_t *pages = realloc(j->page, *room * sizeof *pages);
-        if (pages) j->page = pages;
-        if (!more || !pages) return fail(why, E_MEMORY, "no memory for %zu prompts", *room);
+    if (j->session.options->prompt) {
+        *why = *why_not;
+        return why->code;
     }
-    struct question q = {text, n, 0, o->n_images};
-    if (o->prompts_file) TRY(question_pictures(&q, &j->album, p, o, why));
-    struct request *r = &j->requests[j->n];
-    *r = (struct request){.key = j->n, .most = o->most, .sampling = o->sampling, .want_hash = o->fingerprint};
-    j->page[j->n++] = q.page;
-    return question_encode(&q, &j->album, p, o, r, why);
+    p->answer.ended.how = FINISH_FAILED;
+    p->answer.why = *why_not;
+    return 0;
 }
 
-static int read_prompts(struct job *j, const struct pipeline *p, const struct options *o, struct err *why)
+static int encode(struct job *j, struct prompt *p, const char *text, size_t n, struct err *why)
 {
-    size_t room = 0, n = 0;
-    if (o->prompt) return add_prompt(j, &room, p, o, o->prompt, strlen(o->prompt), why);
+    struct question q = {text, n, 0, j->session.options->n_images};
+    if (j->session.options->prompts_file) TRY(question_pictures(&q, &j->album, &j->session, why));
+    p->page = q.page;
+    return question_encode(&q, &j->album, &j->session, &p->ids, &p->spans, why);
+}
+
+static int add_prompt(struct job *j, size_t line, const char *text, size_t n, struct err *why)
+{
+    if (j->n == j->room) {
+        size_t room = j->room ? 2 * j->room : 16;
+        struct prompt *more = realloc(j->prompts, room * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %zu prompts", room);
+        j->prompts = more;
+        j->room = room;
+    }
+    struct prompt *p = &j->prompts[j->n++];
+    struct err no;
+    *p = (struct prompt){.line = line};
+    return encode(j, p, text, n, &no) ? refuse(j, p, &no, why) : 0;
+}
+
+static int read_prompts(struct job *j, struct err *why)
+{
+    const struct options *o = j->session.options;
+    size_t n = 0, line = 0;
+    if (o->prompt) return add_prompt(j, 1, o->prompt, strlen(o->prompt), why);
     TRY(read_all(o->prompts_file, &j->text, &n, why));
     for (char *at = j->text, *end = j->text + n; at < end;) {
         char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         size_t k = (size_t)(stop - at);
         if (k && at[k - 1] == '\r') k--;
-        if (k) TRY(add_prompt(j, &room, p, o, at, k, why));
+        line++;
+        if (k) TRY(add_prompt(j, line, at, k, why));
         at = stop + 1;
     }
     if (!j->n) return fail(why, E_USAGE, "%s holds no prompt", o->prompts_file);
     return 0;
 }
 
-static void stream(struct request *r, uint32_t id, void *user)
+/* ---- preparing ---- */
+
+/* Of those that can fit at all, the longest: what cannot is refused when it is asked. */
+static uint64_t longest_prompt(const struct job *j)
 {
-    struct writer *w = user;
-    writer_token(w, id);
-    if (ferror(w->to)) r->most = r->made; /* nobody reads on */
+    const struct options *o = j->session.options;
+    const uint32_t trained = j->session.pipe->model->config.context, most = o->context ? o->context : trained;
+    uint64_t longest = 0;
+    for (size_t i = 0; i < j->n; i++) {
+        const uint64_t n = j->prompts[i].ids.n;
+        if (n > longest && (n <= most || o->prompt)) longest = n;
+    }
+    return longest;
 }
 
-static void print_answer(const struct pipeline *p, const struct request *r)
+static int prepare(struct job *j, struct err *why)
 {
-    struct writer w = {.tokens = p->tokens, .to = stdout, .one_line = true};
-    size_t end = r->ids.n - (r->finish == FINISH_STOP);
-    for (size_t i = r->prompt_rows; i < end; i++) writer_token(&w, r->ids.id[i]);
+    struct session *s = &j->session;
+    struct capacity c;
+    TRY(question_album(&j->album, s, why));
+    TRY(read_prompts(j, why));
+    TRY(capacity_for(&c, s->options, &s->pipe->model->config, longest_prompt(j), s->options->most, (uint32_t)j->n,
+                     j->album.n ? question_picture_rows(s) : 0, why));
+    return session_launch(s, &c, why);
+}
+
+/* ---- answering ---- */
+
+static struct ask ask_of(const struct job *j, size_t i)
+{
+    const struct prompt *p = &j->prompts[i];
+    const struct options *o = j->session.options;
+    return (struct ask){.ids = p->ids.id, .n = p->ids.n, .spans = p->spans.span, .n_spans = p->spans.n, .sampling = o->sampling,
+                        .most = o->most, .key = i, .want_hash = o->fingerprint};
+}
+
+static int give_pictures(struct job *j, struct prompt *p, struct err *why)
+{
+    return j->album.n ? album_give(&j->album, engine_pictures(j->session.engine), p->page, &p->spans, 0, why) : 0;
+}
+
+static int answer_one(struct job *j, struct err *why)
+{
+    struct prompt *p = &j->prompts[0];
+    TRY(give_pictures(j, p, why));
+    const struct ask ask = ask_of(j, 0);
+    return stream_answer(&j->session, &ask, &p->answer, why);
+}
+
+static int answer_all(struct job *j, struct err *why)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        struct prompt *p = &j->prompts[i];
+        const struct listener l = collect_into(&p->answer);
+        struct err no;
+        if (p->answer.ended.how) continue;
+        TRY(give_pictures(j, p, why));
+        const struct ask ask = ask_of(j, i);
+        if (engine_ask(j->session.engine, &ask, &l, NULL, &no)) TRY(refuse(j, p, &no, why));
+    }
+    return session_answer(&j->session, j->n > 1 ? "answering" : NULL, why);
+}
+
+/* ---- telling ---- */
+
+/* A prompt that has no answer has an empty line, so that lines and prompts go together. */
+static void print_answer(const struct job *j, const struct prompt *p)
+{
+    struct writer w = {.tokens = j->session.tokens, .to = stdout, .one_line = true};
+    for (size_t i = 0; i < p->answer.ids.n; i++) writer_token(&w, p->answer.ids.id[i]);
     writer_end(&w);
     putchar('\n');
 }
@@ -115,8 +210,8 @@ static void say_why_cut(const struct job *j)
 {
     size_t cut = 0, full = 0;
     for (size_t i = 0; i < j->n; i++) {
-        cut += j->requests[i].finish == FINISH_LENGTH;
-        full += j->requests[i].finish == FINISH_CONTEXT;
+        cut += j->prompts[i].answer.ended.how == FINISH_LENGTH;
+        full += j->prompts[i].answer.ended.how == FINISH_CONTEXT;
     }
     if (cut) log_info("%zu of %zu answers were cut at their limit of tokens: -n raises it", cut, j->n);
     if (full) log_info("%zu of %zu answers were cut at the end of the context: --ctx raises it", full, j->n);
@@ -125,58 +220,54 @@ static void say_why_cut(const struct job *j)
 static void print_fingerprints(const struct job *j)
 {
     uint64_t all = 0;
-    for (size_t i = 0; i < j->n; i++) all = hash_fold(all, j->requests[i].fingerprint);
-    for (size_t i = 0; i < j->n && j->n > 1; i++) printf("fingerprint %zu %016" PRIx64 "\n", i + 1, j->requests[i].fingerprint);
-    printf("fingerprint %016" PRIx64 "\n", j->n == 1 ? j->requests[0].fingerprint : all);
+    for (size_t i = 0; i < j->n; i++) all = hash_fold(all, j->prompts[i].answer.ended.fingerprint);
+    for (size_t i = 0; i < j->n && j->n > 1; i++)
+        printf("fingerprint %zu %016" PRIx64 "\n", i + 1, j->prompts[i].answer.ended.fingerprint);
+    printf("fingerprint %016" PRIx64 "\n", j->n == 1 ? j->prompts[0].answer.ended.fingerprint : all);
 }
 
-static int answer(struct pipeline *p, struct server *s, struct job *j, const struct options *o, struct err *why)
+/* Says of each prompt that failed why. E_PARTLY if there are any and others did not; if none did, the first one's code. */
+static int tell_failures(struct job *j, struct err *why)
 {
-    struct writer w = {.tokens = p->tokens, .to = stdout};
+    size_t failed = 0, first = 0;
     for (size_t i = 0; i < j->n; i++) {
-        if (j->n == 1 && o->prompt) j->requests[i].on_token = stream, j->requests[i].user = &w;
-        if (j->album.n) TRY(album_bind(&j->album, serve_pictures(s), j->page[i], &j->requests[i], 0, why));
-        TRY(serve_add(s, &j->requests[i], why));
+        struct prompt *p = &j->prompts[i];
+        if (p->answer.ended.how != FINISH_FAILED) continue;
+        if (!failed++) first = i;
+        if (j->n == 1) break;
+        advise(&p->answer.why);
+        log_error("prompt in line %zu: %s", p->line, p->answer.why.text);
     }
-    int code = serve_run(s, j->n > 1 ? "answering" : 0, why);
-    if (o->prompt) {
-        writer_end(&w);
-        putchar('\n');
+    if (failed && j->n == 1) {
+        *why = j->prompts[0].answer.why;
+        return why->code;
     }
+    if (!failed) return 0;
+    if (failed == j->n) return fail(why, j->prompts[first].answer.why.code, "none of the %zu prompts could be answered", j->n);
+    return fail(why, E_PARTLY, "%zu of %zu prompts could not be answered", failed, j->n);
+}
+
+static int answer(struct job *j, struct err *why)
+{
+    const struct options *o = j->session.options;
+    int code = o->prompt ? answer_one(j, why) : answer_all(j, why);
     for (size_t i = 0; i < j->n && !o->prompt; i++)
-        if (j->requests[i].finish) print_answer(p, &j->requests[i]);
+        if (!code || (j->prompts[i].answer.ended.how && j->prompts[i].answer.ended.how <= FINISH_CONTEXT)) print_answer(j, &j->prompts[i]);
     if (code) return code;
     say_why_cut(j);
     if (o->fingerprint) print_fingerprints(j);
     if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the answer could not be written to stdout");
-    if (o->report) TRY(report_print(p, s, j->requests, j->n, why));
-    return trace_finish(p, why);
-}
-
-static int prepare(struct pipeline *p, struct job *j, const struct options *o, struct err *why)
-{
-    uint64_t longest = 0;
-    struct capacity c;
-    TRY(question_album(&j->album, p, o, why));
-    TRY(read_prompts(j, p, o, why));
-    for (size_t i = 0; i < j->n; i++)
-        if (j->requests[i].ids.n > longest) longest = j->requests[i].ids.n;
-    TRY(capacity_for(&c, o, &p->model->config, longest, o->most, (uint32_t)j->n,
-                     j->album.n ? vision_tokens(&p->encoder->config) : 0, why));
-    return pipeline_launch(p, &c, why);
+    TRY(session_finish(&j->session, why));
+    return tell_failures(j, why);
 }
 
 int command_run(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    struct pipeline *p = 0;
-    struct server *s = 0;
     struct job j = {0};
-    int code = open_pipeline(&p, o, wish, mpi, why);
-    if (!code) code = prepare(p, &j, o, why);
-    if (!code) code = serve_open(&s, p, why);
-    if (!code) code = answer(p, s, &j, o, why);
-    job_free(&j, s);
-    serve_close(&s);
-    pipeline_close(&p, code ? why : 0);
+    int code = session_open(&j.session, o, wish, mpi, why);
+    if (!code) code = prepare(&j, why);
+    if (!code) code = answer(&j, why);
+    job_free(&j);
+    session_close(&j.session, code && code != E_PARTLY ? why : NULL);
     return code;
 }

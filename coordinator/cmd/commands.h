@@ -16,7 +16,4 @@ int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_plan(const struct options *o, struct err *why);
 
-/* For commands that run a model: the pipeline, and its trace if one was asked for. */
-int open_pipeline(struct pipeline **out, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
-
 #endif

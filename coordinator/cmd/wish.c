@@ -2,8 +2,6 @@
 #include "coordinator/cmd/wish.h"
 
 #include "base/limits.h"
-#include "coordinator/cmd/commands.h"
-#include "coordinator/report/trace.h"
 #include "partition/plan/plan_text.h"
 
 #include <stdlib.h>
@@ -75,7 +73,6 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
         .send_weights = o->send_weights, .wait_seconds = o->wait,
-        .exact_embed_scale = o->exact_embed_scale,
         .plan = {.vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
                  .whole_head = o->whole_head || !sampling_of_few(&o->sampling)},
     };
@@ -102,10 +99,4 @@ void wish_complete(struct options *o, const struct wish_lists *lists)
 {
     if (!o->context) o->context = lists->cluster.context;
     if (!o->sequences) o->sequences = lists->cluster.sequences;
-}
-
-int open_pipeline(struct pipeline **out, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
-{
-    TRY(pipeline_open(out, wish, mpi, why));
-    return o->trace ? trace_open(&(*out)->trace, o->trace, why) : 0;
 }

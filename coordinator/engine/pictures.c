@@ -2,14 +2,12 @@
 #include "coordinator/engine/pictures.h"
 
 #include "base/hash.h"
-#include "coordinator/report/trace.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 struct picture {
     struct hash128 hash;  /* of the pixels */
-    struct image pixels;  /* until it is sent */
+    struct image pixels;  /* until it is back */
     float *rows;          /* when it is back */
     uint32_t references;
     uint64_t used;        /* the higher the later */
@@ -24,10 +22,11 @@ struct pictures {
     uint32_t n, room;
     uint32_t in_flight, waiting;
     uint32_t *at; /* [workers of the plan]: in flight by the worker they were sent to */
-    uint64_t clock;
+    uint64_t turn; /* counts what happens, to tell earlier from later */
+    const struct watchers *watchers;
 };
 
-int pictures_open(struct pictures **out, struct pipeline *p, struct err *why)
+int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, struct err *why)
 {
     struct pictures *ps = calloc(1, sizeof *ps);
     if (ps) ps->at = calloc((size_t)p->plan.workers, sizeof *ps->at);
@@ -36,6 +35,7 @@ int pictures_open(struct pictures **out, struct pipeline *p, struct err *why)
         return fail(why, E_MEMORY, "no memory for pictures");
     }
     ps->pipe = p;
+    ps->watchers = watchers;
     *out = ps;
     return 0;
 }
@@ -109,12 +109,12 @@ int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, st
             image_free(square);
             return fail(why, E_MEMORY, "no memory for another picture");
         }
-        ps->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->clock};
+        ps->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->turn};
         *square = (struct image){0};
         ps->waiting++;
     }
     ps->picture[i].references++;
-    ps->picture[i].used = ++ps->clock;
+    ps->picture[i].used = ++ps->turn;
     *number = i;
     return 0;
 }
@@ -126,7 +126,12 @@ void pictures_hold(struct pictures *ps, uint32_t number)
 
 void pictures_release(struct pictures *ps, uint32_t number)
 {
-    ps->picture[number].references--;
+    struct picture *p = &ps->picture[number];
+    p->references--;
+    if (!p->references && !p->sent) { /* nobody wants it any more, and no worker has seen it */
+        forget(p);
+        ps->waiting--;
+    }
     forget_oldest(ps);
 }
 
@@ -152,8 +157,14 @@ static uint32_t next_picture(const struct pictures *ps)
 {
     uint32_t next = UINT32_MAX;
     for (uint32_t i = 0; i < ps->n; i++)
-        if (ps->picture[i].pixels.rgb && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked)) next = i;
+        if (ps->picture[i].pixels.rgb && !ps->picture[i].sent && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked)) next = i;
     return next;
+}
+
+static void tell(const struct pictures *ps, enum happening what, uint64_t number, uint32_t worker)
+{
+    const struct happened h = {.what = what, .at_ns = clock_now(roster_clock(ps->pipe->roster)), .number = number, .amount = worker};
+    tell_watchers(ps->watchers, &h);
 }
 
 static int send_one(struct pictures *ps, uint32_t number, int to, struct err *why)
@@ -168,13 +179,12 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
         frame_free(f);
         return code;
     }
-    image_free(&p->pixels);
     p->sent = true;
     p->to = to;
     ps->waiting--;
     ps->in_flight++;
     ps->at[to]++;
-    trace_picture_sent(ps->pipe->trace, number, to + 1);
+    tell(ps, PICTURE_SENT, number, (uint32_t)to);
     return pipeline_send(ps->pipe, to, &f, why);
 }
 
@@ -204,11 +214,25 @@ int pictures_take(struct pictures *ps, int from, struct frame *seen, struct err 
     if (!rows) return fail(why, E_MEMORY, "no memory for the %zu bytes of a picture's rows", bytes);
     memcpy(rows, m.values, bytes);
     ps->picture[m.picture].rows = rows;
+    image_free(&ps->picture[m.picture].pixels);
     ps->in_flight--;
     ps->at[ps->picture[m.picture].to]--;
-    trace_picture_back(ps->pipe->trace, (uint32_t)m.picture);
+    tell(ps, PICTURE_BACK, m.picture, 0);
     forget_oldest(ps);
     return 0;
+}
+
+void pictures_restart(struct pictures *ps)
+{
+    for (uint32_t i = 0; i < ps->n; i++) {
+        struct picture *p = &ps->picture[i];
+        if (!p->sent || p->rows) continue;
+        p->sent = false;
+        ps->in_flight--;
+        ps->at[p->to]--;
+        if (p->references) ps->waiting++;
+        else forget(p);
+    }
 }
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number)

@@ -8,12 +8,14 @@
 
 #include "coordinator/picture/image.h"
 #include "coordinator/cluster/pipeline.h"
+#include "coordinator/engine/watch.h"
 
 #define PICTURES_KEPT 16
 
 struct pictures;
 
-int pictures_open(struct pictures **out, struct pipeline *p, struct err *why);
+/* `watchers` must stay. */
+int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, struct err *why);
 void pictures_close(struct pictures **ps);
 
 /* A picture of the encoder's own size (image_resize). Its pixels are taken over, also on failure. *number holds one
@@ -25,6 +27,9 @@ void pictures_release(struct pictures *ps, uint32_t number);
 /* Sends what may enter the encoder now. */
 int pictures_send(struct pictures *ps, struct err *why);
 int pictures_take(struct pictures *ps, int worker, struct frame *seen, struct err *why); /* M_SEEN, from this worker of the plan */
+
+/* The workers have forgotten what was under way: it goes out again. */
+void pictures_restart(struct pictures *ps);
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */

@@ -1,7 +1,7 @@
 /* coordinator/engine/scheduler.c — which rows travel next.
  *
- * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line whenever it gets new
- * rows to send. Decodes and prompts are both served from the front, so everyone's turn comes.
+ * Every sequence that holds a slot stands in one line, `order`; it goes to the end of the line, or of those as urgent as
+ * it is, whenever it gets new rows to send. Decodes and prompts are both served from the front, so everyone's turn comes.
  *
  * Decodes: with n sequences answering in G groups a group takes n / G, the remainder in turn, also when more are ready.
  * G is M, the places in the pipe, if a group then still has GROUP_ENOUGH; a smaller one costs a stage as much time as a
@@ -43,7 +43,10 @@ struct sequence {
     uint32_t known, sent; /* rows [0, sent) went into the pipe, rows [sent, known) can go */
     uint32_t pieces;      /* in flight */
     bool decode;          /* the row to send is a token just sampled */
-    struct span *spans;   /* by position, those not sent yet from next_span on */
+    bool leaving;         /* gets no more rows; gone when its pieces are home */
+    bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
+    int priority;
+    struct span *spans;   /* all of its rows, by position; those not sent yet from next_span on */
     uint32_t n_spans, next_span;
 };
 
@@ -65,6 +68,10 @@ struct scheduler {
     uint64_t next_batch, next_request;
     struct sequence *queue; /* requests without a slot: queue[head .. head + n_queue) */
     size_t head, n_queue, queue_room;
+    bool mixed; /* not all that ever waited were equally urgent */
+    int priority; /* of the last that was added, if not mixed */
+    uint32_t *left; /* [left_room]: who left and was not told yet; room for all that are here */
+    size_t n_left, left_room;
 };
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -94,9 +101,11 @@ int scheduler_open(struct scheduler **out, const struct scheduler_limits *limits
     s->slot = calloc(limits->slots, sizeof *s->slot);
     s->order = calloc(limits->slots, sizeof *s->order);
     s->unused = calloc(limits->slots, sizeof *s->unused);
+    s->left = calloc(limits->slots, sizeof *s->left);
+    s->left_room = limits->slots;
     s->place = calloc(limits->in_flight, sizeof *s->place);
     s->moves = calloc((size_t)limits->in_flight * s->moves_most, sizeof *s->moves);
-    if (!s->slot || !s->order || !s->unused || !s->place || !s->moves) {
+    if (!s->slot || !s->order || !s->unused || !s->left || !s->place || !s->moves) {
         scheduler_close(&s);
         return fail(why, E_MEMORY, "no memory for a schedule of %u sequences and %u micro-batches", limits->slots,
                     limits->in_flight);
@@ -116,6 +125,7 @@ void scheduler_close(struct scheduler **scheduler)
     free(s->slot);
     free(s->order);
     free(s->unused);
+    free(s->left);
     free(s->place);
     free(s->moves);
     free(s->queue);
@@ -144,15 +154,12 @@ static int rows_add(struct sequence *q, const struct scheduler_limits *limits, u
                         spans[i].n, limits->rows);
         end = spans[i].first + spans[i].n;
     }
-    if (n_spans) { /* the old ones were all sent: only then are rows added */
-        struct span *copy = malloc(n_spans * sizeof *copy);
-        if (!copy) return fail(why, E_MEMORY, "no memory for %u spans", n_spans);
-        for (uint32_t i = 0; i < n_spans; i++) copy[i] = (struct span){q->known + spans[i].first, spans[i].n};
-        free(q->spans);
-        q->spans = copy;
+    if (n_spans) {
+        struct span *more = realloc(q->spans, (q->n_spans + n_spans) * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %u spans", q->n_spans + n_spans);
+        for (uint32_t i = 0; i < n_spans; i++) more[q->n_spans++] = (struct span){q->known + spans[i].first, spans[i].n};
+        q->spans = more;
     }
-    q->n_spans = n_spans;
-    q->next_span = 0;
     q->known += rows;
     return 0;
 }
@@ -172,19 +179,57 @@ static void line_leave(struct scheduler *s, uint32_t slot)
     s->n_order--;
 }
 
+/* Behind all that are as urgent or more. */
+static void line_enter(struct scheduler *s, uint32_t slot)
+{
+    uint32_t i = s->n_order++;
+    for (; i && s->slot[s->order[i - 1]].priority < s->slot[slot].priority; i--) s->order[i] = s->order[i - 1];
+    s->order[i] = slot;
+}
+
+/* Of those who wait: the most urgent, the first of them. */
+static size_t next_in_queue(const struct scheduler *s)
+{
+    size_t best = 0;
+    for (size_t i = 1; s->mixed && i < s->n_queue; i++)
+        if (s->queue[s->head + i].priority > s->queue[s->head + best].priority) best = i;
+    return best;
+}
+
+static struct sequence queue_take(struct scheduler *s, size_t i)
+{
+    struct sequence *q = s->queue + s->head + i, taken = *q;
+    if (i) memmove(q, q + 1, (s->n_queue - i - 1) * sizeof *q);
+    else s->head++;
+    if (!--s->n_queue) s->head = 0;
+    return taken;
+}
+
 /* Gives free slots to those who wait, so there is never both. */
 static void admit(struct scheduler *s)
 {
     while (s->n_queue && s->n_unused) {
         uint32_t slot = s->unused[--s->n_unused];
-        s->slot[slot] = s->queue[s->head++];
-        s->order[s->n_order++] = slot;
-        if (!--s->n_queue) s->head = 0;
+        s->slot[slot] = queue_take(s, next_in_queue(s));
+        line_enter(s, slot);
     }
+}
+
+/* Whoever is here can leave without anything being allocated. */
+static int left_make_room(struct scheduler *s, struct err *why)
+{
+    const size_t here = s->limits.slots + s->n_queue + 1 + s->n_left;
+    if (here <= s->left_room) return 0;
+    uint32_t *grown = realloc(s->left, 2 * here * sizeof *grown);
+    if (!grown) return fail(why, E_MEMORY, "no memory for a queue of %zu requests", s->n_queue + 1);
+    s->left = grown;
+    s->left_room = 2 * here;
+    return 0;
 }
 
 static int queue_make_room(struct scheduler *s, struct err *why)
 {
+    TRY(left_make_room(s, why));
     if (s->head + s->n_queue < s->queue_room) return 0;
     if (s->head > s->n_queue) { /* more has left than is here: moving is cheaper than growing */
         memcpy(s->queue, s->queue + s->head, s->n_queue * sizeof *s->queue);
@@ -200,14 +245,16 @@ static int queue_make_room(struct scheduler *s, struct err *why)
 }
 
 int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
-                 struct err *why)
+                 int priority, struct err *why)
 {
     if (request < s->next_request)
         return fail(why, E_INTERNAL, "request %u comes after request %llu", request,
                     (unsigned long long)s->next_request - 1);
     TRY(queue_make_room(s, why));
-    struct sequence q = {.request = request};
+    struct sequence q = {.request = request, .priority = priority};
     TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
+    s->mixed |= s->next_request && priority != s->priority;
+    s->priority = priority;
     s->queue[s->head + s->n_queue++] = q;
     s->next_request = (uint64_t)request + 1;
     admit(s);
@@ -218,60 +265,127 @@ int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const st
                   struct err *why)
 {
     struct sequence *q = find_sequence(s, request);
-    if (!q || q->pieces || q->sent < q->known)
+    if (!q || q->pieces || q->leaving || (q->sent < q->known && !q->resting))
         return fail(why, E_INTERNAL, "request %u cannot go on: it is not waiting", request);
     TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
-    q->decode = rows == 1;
+    q->decode = rows == 1 && !q->resting;
+    q->resting = false;
     uint32_t slot = (uint32_t)(q - s->slot);
     line_leave(s, slot);
-    s->order[s->n_order++] = slot;
+    line_enter(s, slot);
     return 0;
 }
 
-static int queue_leave(struct scheduler *s, uint32_t request, struct err *why)
-{
-    for (size_t i = 0; i < s->n_queue; i++) {
-        struct sequence *q = s->queue + s->head + i;
-        if (q->request != request) continue;
-        free(q->spans);
-        memmove(q, q + 1, (s->n_queue - i - 1) * sizeof *q);
-        s->n_queue--;
-        return 0;
-    }
-    return fail(why, E_INTERNAL, "request %u cannot end: it is not here", request);
-}
-
-int schedule_end(struct scheduler *s, uint32_t request, struct err *why)
+void schedule_priority(struct scheduler *s, uint32_t request, int priority)
 {
     struct sequence *q = find_sequence(s, request);
-    if (!q) return queue_leave(s, request, why);
-    if (q->pieces)
-        return fail(why, E_INTERNAL, "request %u cannot end: %u of its pieces are in flight", request, q->pieces);
+    if (!q || q->priority == priority) return;
     uint32_t slot = (uint32_t)(q - s->slot);
+    s->mixed = true;
+    line_leave(s, slot);
+    q->priority = priority;
+    line_enter(s, slot);
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------------------------- */
+
+static void has_left(struct scheduler *s, struct sequence *q)
+{
+    s->left[s->n_left++] = q->request;
     free(q->spans);
+    q->spans = NULL;
+}
+
+static void free_slot(struct scheduler *s, struct sequence *q)
+{
+    uint32_t slot = (uint32_t)(q - s->slot);
+    has_left(s, q);
     line_leave(s, slot);
     *q = (struct sequence){0};
     s->unused[s->n_unused++] = slot;
     admit(s);
-    return 0;
 }
 
-bool schedule_idle(const struct scheduler *s, uint32_t request)
+void schedule_leave(struct scheduler *s, uint32_t request)
 {
-    const struct sequence *q = find_sequence(s, request);
-    return !q || !q->pieces;
+    struct sequence *q = find_sequence(s, request);
+    if (q) {
+        q->leaving = true;
+        if (!q->pieces) free_slot(s, q);
+        return;
+    }
+    for (size_t i = 0; i < s->n_queue; i++) {
+        if (s->queue[s->head + i].request != request) continue;
+        struct sequence gone = queue_take(s, i);
+        has_left(s, &gone);
+        return;
+    }
+}
+
+bool schedule_left(struct scheduler *s, uint32_t *request)
+{
+    if (!s->n_left) return false;
+    *request = s->left[0];
+    memmove(s->left, s->left + 1, --s->n_left * sizeof *s->left);
+    return true;
+}
+
+bool schedule_yield(struct scheduler *s, uint32_t *request)
+{
+    const struct sequence *least_urgent = NULL;
+    if (!s->n_queue || !s->mixed) return false;
+    const int wanted = s->queue[s->head + next_in_queue(s)].priority;
+    for (uint32_t i = 0; i < s->n_order; i++) {
+        const struct sequence *q = &s->slot[s->order[i]];
+        if (q->leaving) return false; /* its slot is about to be free */
+        if (!least_urgent || q->priority < least_urgent->priority ||
+            (q->priority == least_urgent->priority && q->request > least_urgent->request))
+            least_urgent = q;
+    }
+    if (!least_urgent || least_urgent->priority >= wanted) return false;
+    *request = least_urgent->request;
+    return true;
+}
+
+/* One at a time: the line is another afterwards. */
+static bool free_one_that_leaves(struct scheduler *s)
+{
+    for (uint32_t i = 0; i < s->n_order; i++) {
+        if (!s->slot[s->order[i]].leaving) continue;
+        free_slot(s, &s->slot[s->order[i]]);
+        return true;
+    }
+    return false;
+}
+
+void schedule_restart(struct scheduler *s)
+{
+    for (uint32_t i = 0; i < s->limits.in_flight; i++) s->place[i].taken = false;
+    s->in_flight = s->passed_over = 0;
+    for (uint32_t i = s->n_order; i-- > 0;) {
+        struct sequence *q = &s->slot[s->order[i]];
+        q->resting |= q->sent == q->known && !q->pieces;
+        q->sent = q->pieces = q->next_span = 0;
+        q->decode = false;
+    }
+    while (free_one_that_leaves(s)) continue;
 }
 
 /* ---- the next micro-batch --------------------------------------------------------------------------------------- */
 
+static bool has_rows(const struct sequence *q)
+{
+    return q->sent < q->known && !q->leaving && !q->resting;
+}
+
 static bool decode_ready(const struct sequence *q)
 {
-    return q->decode && q->sent < q->known;
+    return q->decode && has_rows(q);
 }
 
 static bool prefill_ready(const struct sequence *q)
 {
-    return !q->decode && q->sent < q->known;
+    return !q->decode && has_rows(q);
 }
 
 /* Everything schedule_next wants to know before it chooses, in one walk. */
@@ -292,7 +406,7 @@ static struct outlook look(const struct scheduler *s)
             if (!o.oldest) o.oldest = q;
             continue;
         }
-        bool under_way = decode_ready(q) || q->pieces;
+        bool under_way = decode_ready(q) || (q->pieces && !q->leaving);
         o.answering += under_way;
         o.talking += under_way && q->decode;
     }
@@ -446,9 +560,12 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
     struct place *p = find_place(s, id);
     if (!p)
         return fail(why, E_WIRE, "a result came for micro-batch %llu, which is not in flight", (unsigned long long)id);
-    for (uint32_t i = 0; i < p->batch.n_moves; i++) s->slot[p->batch.moves[i].slot].pieces--;
     p->taken = false;
     s->in_flight--;
+    for (uint32_t i = 0; i < p->batch.n_moves; i++) {
+        struct sequence *q = &s->slot[p->batch.moves[i].slot];
+        if (!--q->pieces && q->leaving) free_slot(s, q);
+    }
     return 0;
 }
 

@@ -12,7 +12,10 @@
  * answering, small ones otherwise. A sequence has one decode
  * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
  * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
- * busy pipe still admits someone. */
+ * busy pipe still admits someone.
+ *
+ * A request has a priority, the higher the sooner; within one priority the first come is the first served. It decides who
+ * gets a slot, and whose rows go first. */
 #ifndef COORDINATOR_ENGINE_SCHEDULER_H
 #define COORDINATOR_ENGINE_SCHEDULER_H
 
@@ -57,7 +60,7 @@ void scheduler_close(struct scheduler **s);
 /* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that
  * were refused, say). E_USAGE if it can never fit. */
 int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
-                 struct err *why);
+                 int priority, struct err *why);
 
 /* The next micro-batch, if one may enter the pipe now. False: wait for a result, or for a request. */
 bool schedule_next(struct scheduler *s, struct schedule_batch *out);
@@ -65,7 +68,7 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out);
 /* The micro-batch in flight with this number, NULL if there is none: what a result is an answer to. */
 const struct schedule_batch *schedule_find(const struct scheduler *s, uint64_t id);
 
-/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_end; ask
+/* Micro-batch `id` came back. Its requests that wanted a token are now waiting for schedule_more or schedule_leave; ask
  * for the next micro-batch after telling which, so that groups come out even. E_WIRE if it is not in flight. */
 int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
 
@@ -74,10 +77,24 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
 int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                   struct err *why);
 
-/* The request is over: its slot is free. Only while none of its rows are in flight (E_INTERNAL otherwise: use
- * schedule_idle to know). A request that never got a slot may be ended too. */
-int schedule_end(struct scheduler *s, uint32_t request, struct err *why);
-bool schedule_idle(const struct scheduler *s, uint32_t request); /* none of its rows are in flight */
+/* Who takes over a slot that waits, with what it holds, may be more or less urgent. Nothing happens if it is not here. */
+void schedule_priority(struct scheduler *s, uint32_t request, int priority);
+
+/* The request is over, whatever it was doing. It gets no more rows; once its pieces are back from the pipe its slot is free
+ * and schedule_left names it. Never fails; of a request that is not here nothing is heard. */
+void schedule_leave(struct scheduler *s, uint32_t request);
+
+/* One that has left since the last call, each once. False: none. */
+bool schedule_left(struct scheduler *s, uint32_t *request);
+
+/* Should someone give up a slot, so that somebody more urgent can have it? Of the least urgent the newest. Ask until it says
+ * no, and let each leave: who left may be added again, and goes on later from all its rows. */
+bool schedule_yield(struct scheduler *s, uint32_t *request);
+
+/* The workers have forgotten everything: no micro-batch is in flight any more, and every sequence that has rows begins again
+ * with a prompt of all it has. One that waits for schedule_more or schedule_leave goes on waiting; with schedule_more it
+ * begins again too. */
+void schedule_restart(struct scheduler *s);
 
 uint32_t schedule_in_flight(const struct scheduler *s);
 uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */

@@ -78,35 +78,69 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int print_rates(const struct serve_totals *t, const struct request *requests, size_t n, struct err *why)
+/* ---- what the answers took ---- */
+
+struct run_report {
+    double *first; /* [n] seconds to the first token */
+    size_t n, room, lost; /* lost: no memory to keep them */
+};
+
+int run_report_open(struct run_report **out, struct err *why)
 {
-    double *first = malloc((n ? n : 1) * sizeof *first);
-    if (!first) return fail(why, E_MEMORY, "no memory for the report");
-    size_t k = 0;
-    for (size_t i = 0; i < n; i++)
-        if (requests[i].first_ns) first[k++] = seconds(requests[i].added_ns, requests[i].first_ns);
-    qsort(first, k, sizeof *first, by_size);
+    *out = calloc(1, sizeof **out);
+    return *out ? 0 : fail(why, E_MEMORY, "no memory for the report");
+}
+
+void run_report_close(struct run_report **r)
+{
+    if (!*r) return;
+    free((*r)->first);
+    free(*r);
+    *r = NULL;
+}
+
+void run_report_watch(void *user, const struct happened *h)
+{
+    struct run_report *r = user;
+    if (h->what != ASK_SPOKE) return;
+    if (r->n == r->room) {
+        size_t room = r->room ? 2 * r->room : 64;
+        double *more = realloc(r->first, room * sizeof *more);
+        if (!more) {
+            r->lost++;
+            return;
+        }
+        r->first = more;
+        r->room = room;
+    }
+    r->first[r->n++] = seconds(h->asked_ns, h->at_ns);
+}
+
+static void print_rates(struct run_report *r, const struct engine_totals *t)
+{
+    const size_t k = r->n;
+    double *first = r->first;
+    if (k) qsort(first, k, sizeof *first, by_size);
     double prefill = seconds(t->begun_ns, t->last_first_ns), decode = seconds(t->last_first_ns, t->ended_ns);
     double wall = seconds(t->begun_ns, t->ended_ns);
     uint64_t later = t->made > k ? t->made - k : 0;
     fprintf(stderr, " prompt: %llu tokens", (unsigned long long)t->prompt_rows);
     if (prefill > 0) fprintf(stderr, ", %.1f tok/s until the last first token", (double)t->prompt_rows / prefill);
     fprintf(stderr, "\n answer: %llu tokens", (unsigned long long)t->made);
-    if (n == 1 && decode > 0) fprintf(stderr, ", %.1f tok/s after the first", (double)later / decode);
+    if (k == 1 && decode > 0) fprintf(stderr, ", %.1f tok/s after the first", (double)later / decode);
     else if (wall > 0) fprintf(stderr, ", %.1f tok/s over all", (double)t->made / wall);
     if (k) fprintf(stderr, "\n time to first token: %.3f s least, %.3f s median, %.3f s most", first[0], first[k / 2], first[k - 1]);
     fprintf(stderr, "\n");
-    free(first);
-    return 0;
 }
 
-int report_print(struct pipeline *p, const struct server *s, const struct request *requests, size_t n, struct err *why)
+int run_report_print(struct run_report *r, struct pipeline *p, const struct engine *e, struct err *why)
 {
-    struct serve_totals t = serve_totals(s);
+    struct engine_totals t = engine_totals(e);
     TRY(pipeline_reports(p, why));
     print_stages(p, seconds(t.begun_ns, t.ended_ns));
     if (p->encoder) TRY(print_pictures(p, why));
     fprintf(stderr, " %llu micro-batches of %.1f rows in the mean; ready after %.2f s\n", (unsigned long long)t.batches,
             t.batches ? (double)t.rows / (double)t.batches : 0, p->launch_seconds);
-    return print_rates(&t, requests, n, why);
+    print_rates(r, &t);
+    return 0;
 }

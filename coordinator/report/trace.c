@@ -62,59 +62,38 @@ static FILE *event(struct trace *t, const char *phase, const char *kind, uint64_
     return t->to;
 }
 
-void trace_request_begins(struct trace *t, const struct request *r)
+static void ask_came(struct trace *t, const struct happened *h)
 {
-    if (!t) return;
-    FILE *to = event(t, "b", "request", r->key);
-    fprintf(to, "\"rows\": %zu, \"pictures\": [", r->ids.n - r->sent);
-    for (size_t i = 0; i < r->spans.n; i++) fprintf(to, "%s%zu", i ? ", " : "", r->spans.span[i].picture);
+    FILE *to = event(t, "b", "request", h->key);
+    fprintf(to, "\"rows\": %u, \"pictures\": [", h->amount);
+    for (size_t i = 0; i < h->n; i++) fprintf(to, "%s%zu", i ? ", " : "", h->spans[i].picture);
     fprintf(to, "]}}");
 }
 
-static void point(struct trace *t, const struct request *r, const char *what)
+static void batch_sent(struct trace *t, const struct happened *h)
 {
-    if (t) fprintf(event(t, "n", "request", r->key), "\"what\": \"%s\"}}", what);
-}
-
-void trace_request_goes(struct trace *t, const struct request *r)
-{
-    point(t, r, "pictures are there");
-}
-
-void trace_first_token(struct trace *t, const struct request *r)
-{
-    point(t, r, "first token");
-}
-
-void trace_request_ends(struct trace *t, const struct request *r)
-{
-    if (t) fprintf(event(t, "e", "request", r->key), "\"tokens\": %u}}", r->made);
-}
-
-void trace_picture_sent(struct trace *t, uint32_t number, int node)
-{
-    if (t) fprintf(event(t, "b", "picture", number), "\"to\": %d}}", node);
-}
-
-void trace_picture_back(struct trace *t, uint32_t number)
-{
-    if (t) fprintf(event(t, "e", "picture", number), "}}");
-}
-
-void trace_batch_sent(struct trace *t, const struct schedule_batch *b, struct request *const *requests)
-{
-    if (!t) return;
-    FILE *to = event(t, "b", "batch", b->id);
-    fprintf(to, "\"rows\": %u, \"of\": [", b->rows);
-    for (uint32_t i = 0; i < b->n_moves; i++)
-        fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", requests[b->moves[i].request]->key,
-                b->moves[i].position, b->moves[i].rows);
+    FILE *to = event(t, "b", "batch", h->number);
+    fprintf(to, "\"rows\": %u, \"of\": [", h->amount);
+    for (size_t i = 0; i < h->n; i++)
+        fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", h->rows[i].key, h->rows[i].position,
+                h->rows[i].rows);
     fprintf(to, "]}}");
 }
 
-void trace_batch_back(struct trace *t, uint64_t id)
+void trace_watch(void *user, const struct happened *h)
 {
-    if (t) fprintf(event(t, "e", "batch", id), "}}");
+    struct trace *t = user;
+    switch (h->what) {
+    case ASK_CAME: ask_came(t, h); break;
+    case ASK_GOES: fprintf(event(t, "n", "request", h->key), "\"what\": \"pictures are there\"}}"); break;
+    case ASK_SPOKE: fprintf(event(t, "n", "request", h->key), "\"what\": \"first token\"}}"); break;
+    case ASK_ENDED: fprintf(event(t, "e", "request", h->key), "\"tokens\": %u}}", h->amount); break;
+    case BATCH_SENT: batch_sent(t, h); break;
+    case BATCH_BACK: fprintf(event(t, "e", "batch", h->number), "}}"); break;
+    case PICTURE_SENT: fprintf(event(t, "b", "picture", h->number), "\"to\": %u}}", h->amount + 1); break;
+    case PICTURE_BACK: fprintf(event(t, "e", "picture", h->number), "}}"); break;
+    case EPOCH_BEGAN: break;
+    }
 }
 
 /* ---- at the end ---- */
@@ -131,16 +110,15 @@ static void write_moment(struct trace *t, const struct moment *m)
     const struct diary_span *s = &m->span;
     const bool picture = s->what == DIARY_PICTURE;
     const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
-    fprintf(t->to,
-            ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
-            "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
+    fprintf(t->to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
+                        "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
             kind, name, s->number, m->worker + 1, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
             picture ? "layers" : "rows", s->amount);
 }
 
-int trace_finish(struct pipeline *p, struct err *why)
+int trace_finish(struct trace **pt, struct pipeline *p, struct err *why)
 {
-    struct trace *t = p->trace;
+    struct trace *t = *pt;
     struct timeline line;
     if (!t) return 0;
     TRY(timeline_fetch(&line, p, why));
@@ -148,11 +126,10 @@ int trace_finish(struct pipeline *p, struct err *why)
     for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
     fprintf(t->to, "\n]}\n");
     if (line.forgotten)
-        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path,
-                 DIARY_SPANS);
+        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
     timeline_free(&line);
     int code = whole_file_close(&t->file, 0, why);
     free(t);
-    p->trace = NULL;
+    *pt = NULL;
     return code;
 }

@@ -2,13 +2,12 @@
  *
  * Process 0 is the coordinator: requests, pictures and micro-batches from when they leave until they are back, written as
  * they happen. Process k is worker k: what it computed from when to when, fetched at the end. Times are microseconds since
- * the run began. All functions take a NULL trace and do nothing: nobody asked for one. */
+ * the run began. */
 #ifndef COORDINATOR_REPORT_TRACE_H
 #define COORDINATOR_REPORT_TRACE_H
 
 #include "coordinator/cluster/pipeline.h"
-#include "coordinator/engine/request.h"
-#include "coordinator/engine/scheduler.h"
+#include "coordinator/engine/watch.h"
 
 struct trace;
 
@@ -16,16 +15,10 @@ struct trace;
 int trace_open(struct trace **out, const char *path, struct err *why);
 void trace_abandon(struct trace **t); /* a run that failed leaves none */
 
-void trace_request_begins(struct trace *t, const struct request *r);
-void trace_request_goes(struct trace *t, const struct request *r); /* its pictures are there */
-void trace_first_token(struct trace *t, const struct request *r);
-void trace_request_ends(struct trace *t, const struct request *r);
-void trace_picture_sent(struct trace *t, uint32_t number, int node);
-void trace_picture_back(struct trace *t, uint32_t number);
-void trace_batch_sent(struct trace *t, const struct schedule_batch *b, struct request *const *requests); /* by number */
-void trace_batch_back(struct trace *t, uint64_t id);
+/* A watcher of the engine; `user` is the trace. */
+void trace_watch(void *user, const struct happened *what);
 
-/* Fetches what the workers did and closes the file of p->trace, if there is one. Call it while nothing is under way. */
-int trace_finish(struct pipeline *p, struct err *why);
+/* Fetches what the workers did and closes the file. Call it while nothing is under way. NULL is fine: nobody asked for one. */
+int trace_finish(struct trace **t, struct pipeline *p, struct err *why);
 
 #endif

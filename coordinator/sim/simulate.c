@@ -149,7 +149,8 @@ static int come_home(struct run *r, struct err *why)
         if (--c->answer) {
             TRY(schedule_more(r->s, b.moves[i].request, 1, NULL, 0, why));
         } else {
-            TRY(schedule_end(r->s, b.moves[i].request, why));
+            schedule_leave(r->s, b.moves[i].request);
+            for (uint32_t gone; schedule_left(r->s, &gone);) continue;
             r->ended++;
             r->answering--;
         }
@@ -162,7 +163,7 @@ static int play(struct run *r, struct err *why)
     struct schedule_batch b;
     for (;;) {
         while (r->arrived < r->in->requests && r->customer[r->arrived].arrives <= r->now) {
-            TRY(schedule_add(r->s, r->arrived, r->customer[r->arrived].prompt, NULL, 0, why));
+            TRY(schedule_add(r->s, r->arrived, r->customer[r->arrived].prompt, NULL, 0, 0, why));
             r->arrived++;
         }
         while (schedule_next(r->s, &b)) enter(r, &b);

@@ -190,9 +190,10 @@ def bad_pictures():
     refused(3, "cut.jpg", GEMMAPIPE, "embed-image", "--mmproj", ENCODER, "--image", path("cut.jpg"), "--out", path("no"), "--workers", "2", "--quiet")
     refused(3, "cut.jpg", GEMMAPIPE, "logits", *SEES, "--image", path("cut.jpg"), "--out", path("no"), "--here", "2", "hi")
     open(path("asked"), "w").write("hello\n/image %s what?\n" % path("cut.jpg"))
-    refused(3, "cut.jpg", GEMMAPIPE, "run", *SEES, "--workers", "2", "--prompts", path("asked"))
-    refused(2, "--image", GEMMAPIPE, "run", *SEES, "--image", PICTURES[0], "--prompts", path("asked"))
-    refused(2, "--mmproj", GEMMAPIPE, "run", "--model", DEMO, "--quiet", "--prompts", path("asked"))
+    for word, more in (("cut.jpg", [*SEES, "--workers", "2"]), ("--image", [*SEES, "--image", PICTURES[0]]), ("--mmproj", ["--model", DEMO, "--quiet"])):
+        status, out, err = run(GEMMAPIPE, "run", *more, "-n", "4", "--prompts", path("asked"))
+        need(status == 8 and "line 2" in err and word in err, "status %d: %s" % (status, err))
+        need(len(out.splitlines()) == 2 and out.splitlines()[0] and not out.splitlines()[1], "the other prompt was not answered: %r" % out)
     for status, word, more in ((3, "cut.jpg", ["--image", path("cut.jpg")]), (2, "--vision-split", ["--vision-split", "1,1"]),
                                (4, "beside its part of the picture encoder", ["--vision-split", "copies", "--memory", "26M"])):
         with Workers(2) as w: # a run that was begun and failed ends its workers

@@ -18,7 +18,7 @@
 #ifndef WORKER_STAGE_SAMPLER_H
 #define WORKER_STAGE_SAMPLER_H
 
-#include "transport/wire/wire.h"
+#include "transport/wire/sampling.h"
 
 /* Scores of some words: the vocabulary, or a run of it where the head is divided. */
 struct draw {
@@ -32,9 +32,6 @@ struct draw {
     uint64_t request;
     uint32_t position; /* of the row the scores belong to */
 };
-
-/* E_WIRE if a number makes no sense. */
-int sampling_check(const struct sampling *how, struct err *why);
 
 /* Gemma's vocabulary, known by its size, has ids that must not be sampled: the padding from 262144 on and the two
  * that fence a picture. Their scores become -infinity. Other vocabularies are left as they are. */

@@ -56,7 +56,7 @@ static void tell(struct trial *t, uint32_t i, uint32_t rows, bool first)
     struct person *p = &t->people[i];
     struct span spans[SPANS];
     uint32_t n = rows > 1 ? pick_spans(t, rows, spans) : 0;
-    if (first) NEED(schedule_add(t->s, i, rows, spans, n, why));
+    if (first) NEED(schedule_add(t->s, i, rows, spans, n, 0, why));
     else NEED(schedule_more(t->s, i, rows, spans, n, why));
     for (uint32_t k = 0; k < n; k++) p->spans[k] = (struct span){p->known + spans[k].first, spans[k].n};
     p->n_spans = n;
@@ -121,7 +121,7 @@ static void person_goes_on(struct trial *t, uint32_t i)
         tell(t, i, rows, false);
         return;
     }
-    NEED(schedule_end(t->s, i, why));
+    schedule_leave(t->s, i);
     p->ended = true;
     t->n_ended++;
     t->slots_in_use--;
@@ -138,7 +138,7 @@ static void batch_returns(struct trial *t)
         p->back += b.moves[i].rows;
         if (!b.moves[i].want_token) continue;
         p->decode_in_flight = p->token_due = false;
-        CHECK(p->back == p->known && schedule_idle(t->s, b.moves[i].request));
+        CHECK(p->back == p->known);
         person_goes_on(t, b.moves[i].request);
     }
     t->n_flying--;
@@ -206,7 +206,7 @@ static struct scheduler *open_with(uint32_t slots, uint32_t in_flight, uint32_t 
 TEST(a_span_as_long_as_a_batch_gets_in_between_decodes)
 {
     struct scheduler *s = open_with(4, 2, 64);
-    for (uint32_t i = 0; i < 3; i++) NEED(schedule_add(s, i, 4, NULL, 0, why));
+    for (uint32_t i = 0; i < 3; i++) NEED(schedule_add(s, i, 4, NULL, 0, 0, why));
     uint32_t waited = 0;
     bool gone = false, asked = false;
     for (int step = 0; step < 100 && !gone; step++) {
@@ -228,7 +228,7 @@ TEST(a_span_as_long_as_a_batch_gets_in_between_decodes)
             break;
         }
         if (step != 10) continue;
-        NEED(schedule_add(s, 3, 64, &(struct span){0, 64}, 1, why));
+        NEED(schedule_add(s, 3, 64, &(struct span){0, 64}, 1, 0, why));
         asked = true;
     }
     CHECK(gone && waited <= 6, "the span waited for %u micro-batches", waited);
@@ -238,7 +238,7 @@ TEST(a_span_as_long_as_a_batch_gets_in_between_decodes)
 TEST(one_long_prompt_streams_in_many_pieces)
 {
     struct scheduler *s = open_with(2, 4, 128);
-    NEED(schedule_add(s, 0, 1300, NULL, 0, why));
+    NEED(schedule_add(s, 0, 1300, NULL, 0, 0, why));
     struct schedule_batch b;
     for (uint32_t sent = 0, id = 0; id < 4; id++, sent += b.rows)
         CHECK(schedule_next(s, &b) && b.rows >= 32 && b.rows <= 1300 / 20 && b.moves[0].position == sent, "%u rows", b.rows);
@@ -252,17 +252,17 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
         struct scheduler *s;
         struct scheduler_limits l = {2, 3, 128, 4096, 2, threads};
         NEED(scheduler_open(&s, &l, why));
-        NEED(schedule_add(s, 0, 256, NULL, 0, why));
+        NEED(schedule_add(s, 0, 256, NULL, 0, 0, why));
         struct schedule_batch b;
         const bool few = threads == 1 || threads == 2;
         CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 32), "%u threads: %u rows", threads, b.rows);
         scheduler_close(&s);
         NEED(scheduler_open(&s, &l, why));
-        NEED(schedule_add(s, 0, 1024, NULL, 0, why));
+        NEED(schedule_add(s, 0, 1024, NULL, 0, 0, why));
         CHECK(schedule_next(s, &b) && b.rows == (few ? 16 : 64), "%u threads: %u of 1024 rows", threads, b.rows);
         scheduler_close(&s);
         NEED(scheduler_open(&s, &l, why));
-        NEED(schedule_add(s, 0, 700, NULL, 0, why));
+        NEED(schedule_add(s, 0, 700, NULL, 0, 0, why));
         CHECK(schedule_next(s, &b) && b.rows % 16 == 0, "%u threads: %u rows are no whole tiles", threads, b.rows);
         scheduler_close(&s);
     }
@@ -271,7 +271,7 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
 TEST(short_prompts_are_spread_over_an_empty_pipe)
 {
     struct scheduler *s = open_with(8, 4, 512);
-    for (uint32_t i = 0; i < 4; i++) NEED(schedule_add(s, i, 50, NULL, 0, why));
+    for (uint32_t i = 0; i < 4; i++) NEED(schedule_add(s, i, 50, NULL, 0, 0, why));
     struct schedule_batch b;
     uint32_t n = 0, most = 0;
     while (schedule_next(s, &b)) n++, most = b.rows > most ? b.rows : most;
@@ -279,7 +279,7 @@ TEST(short_prompts_are_spread_over_an_empty_pipe)
     scheduler_close(&s);
 
     s = open_with(8, 4, 512); /* too little to divide */
-    NEED(schedule_add(s, 0, 40, NULL, 0, why));
+    NEED(schedule_add(s, 0, 40, NULL, 0, 0, why));
     CHECK(schedule_next(s, &b) && b.rows == 40);
     scheduler_close(&s);
 }
@@ -288,34 +288,128 @@ TEST(a_request_that_can_never_fit_is_refused_with_the_numbers)
 {
     struct scheduler *s = open_with(2, 3, 64);
     struct err no = {0};
-    CHECK(schedule_add(s, 0, 4097, NULL, 0, &no) == E_USAGE && strstr(no.text, "4096") && strstr(no.text, "4097"));
-    CHECK(schedule_add(s, 0, 0, NULL, 0, &no) == E_USAGE);
-    CHECK(schedule_add(s, 0, 100, &(struct span){0, 65}, 1, &no) == E_USAGE && strstr(no.text, "65"));
-    CHECK(schedule_add(s, 0, 100, &(struct span){90, 11}, 1, &no) == E_USAGE);
+    CHECK(schedule_add(s, 0, 4097, NULL, 0, 0, &no) == E_USAGE && strstr(no.text, "4096") && strstr(no.text, "4097"));
+    CHECK(schedule_add(s, 0, 0, NULL, 0, 0, &no) == E_USAGE);
+    CHECK(schedule_add(s, 0, 100, &(struct span){0, 65}, 1, 0, &no) == E_USAGE && strstr(no.text, "65"));
+    CHECK(schedule_add(s, 0, 100, &(struct span){90, 11}, 1, 0, &no) == E_USAGE);
     struct span twice[2] = {{0, 10}, {9, 5}};
-    CHECK(schedule_add(s, 0, 100, twice, 2, &no) == E_USAGE);
-    NEED(schedule_add(s, 0, 4096, NULL, 0, why));
-    CHECK(schedule_add(s, 0, 1, NULL, 0, &no) == E_INTERNAL);
+    CHECK(schedule_add(s, 0, 100, twice, 2, 0, &no) == E_USAGE);
+    NEED(schedule_add(s, 0, 4096, NULL, 0, 0, why));
+    CHECK(schedule_add(s, 0, 1, NULL, 0, 0, &no) == E_INTERNAL);
     scheduler_close(&s);
 }
 
-TEST(what_is_in_flight_can_neither_end_nor_go_on)
+TEST(what_is_in_flight_cannot_go_on_and_leaves_when_it_is_home)
 {
     struct scheduler *s = open_with(1, 3, 64);
     struct err no = {0};
     struct schedule_batch b;
-    NEED(schedule_add(s, 0, 5, NULL, 0, why));
-    NEED(schedule_add(s, 1, 5, NULL, 0, why));
-    NEED(schedule_add(s, 2, 5, NULL, 0, why));
+    uint32_t gone;
+    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
+    NEED(schedule_add(s, 1, 5, NULL, 0, 0, why));
+    NEED(schedule_add(s, 2, 5, NULL, 0, 0, why));
     CHECK(schedule_waiting(s) == 2);
-    CHECK(schedule_next(s, &b) && !schedule_next(s, &b) && !schedule_idle(s, 0));
-    CHECK(schedule_end(s, 0, &no) == E_INTERNAL && schedule_more(s, 0, 1, NULL, 0, &no) == E_INTERNAL);
+    CHECK(schedule_next(s, &b) && !schedule_next(s, &b));
+    CHECK(schedule_more(s, 0, 1, NULL, 0, &no) == E_INTERNAL);
+    schedule_leave(s, 0);
+    CHECK(!schedule_left(s, &gone) && !schedule_next(s, &b), "its piece is on its way");
+    schedule_leave(s, 1); /* never had a slot */
+    CHECK(schedule_left(s, &gone) && gone == 1 && !schedule_left(s, &gone));
+    schedule_leave(s, 1); /* nobody of that name any more */
     CHECK(schedule_done(s, 7, &no) == E_WIRE && strstr(no.text, "7"));
     NEED(schedule_done(s, 0, why));
     CHECK(schedule_done(s, 0, &no) == E_WIRE);
-    CHECK(!schedule_next(s, &b)); /* waits for more or end */
-    NEED(schedule_end(s, 1, why)); /* never had a slot */
-    NEED(schedule_end(s, 0, why));
+    CHECK(schedule_left(s, &gone) && gone == 0 && !schedule_left(s, &gone));
     CHECK(schedule_waiting(s) == 0 && schedule_next(s, &b) && b.moves[0].request == 2 && b.moves[0].start);
+    scheduler_close(&s);
+}
+
+TEST(the_more_urgent_get_slots_and_rows_first_and_equals_in_the_order_they_came)
+{
+    static const int priorities[] = {0, 1, 0, 2, 1};
+    static const uint32_t order[] = {0, 3, 1, 4, 2}; /* the first found a free slot */
+    struct scheduler *s = open_with(1, 1, 64);
+    struct schedule_batch b;
+    for (uint32_t i = 0; i < 5; i++) NEED(schedule_add(s, i, 4, NULL, 0, priorities[i], why));
+    for (uint32_t i = 0; i < 5; i++) {
+        CHECK(schedule_next(s, &b) && b.moves[0].request == order[i], "request %u came as number %u", b.moves[0].request, i);
+        NEED(schedule_done(s, b.id, why));
+        schedule_leave(s, order[i]);
+    }
+    scheduler_close(&s);
+    s = open_with(3, 1, 64);
+    for (uint32_t i = 0; i < 3; i++) NEED(schedule_add(s, i, 4, NULL, 0, (int)i, why));
+    CHECK(schedule_next(s, &b) && b.n_moves == 3 && b.moves[0].request == 2 && b.moves[1].request == 1 && b.moves[2].request == 0);
+    scheduler_close(&s);
+}
+
+TEST(the_newest_of_the_least_urgent_gives_up_its_slot_for_someone_more_urgent)
+{
+    struct scheduler *s = open_with(3, 1, 64);
+    struct schedule_batch b;
+    uint32_t who;
+    NEED(schedule_add(s, 0, 4, NULL, 0, 1, why));
+    NEED(schedule_add(s, 1, 4, NULL, 0, 0, why));
+    NEED(schedule_add(s, 2, 4, NULL, 0, 0, why));
+    CHECK(!schedule_yield(s, &who), "nobody waits");
+    NEED(schedule_add(s, 3, 4, NULL, 0, 0, why));
+    CHECK(!schedule_yield(s, &who), "nobody is more urgent");
+    NEED(schedule_add(s, 4, 4, NULL, 0, 2, why));
+    CHECK(schedule_yield(s, &who) && who == 2, "%u", who);
+    CHECK(schedule_next(s, &b));
+    schedule_leave(s, 2);
+    CHECK(!schedule_yield(s, &who), "one slot is about to be free");
+    NEED(schedule_done(s, b.id, why));
+    CHECK(schedule_next(s, &b) && b.moves[0].request == 4 && b.moves[0].start);
+    scheduler_close(&s);
+}
+
+TEST(after_a_restart_all_begin_again_with_all_they_have_and_pictures_stay_whole)
+{
+    struct scheduler *s = open_with(3, 2, 64);
+    struct schedule_batch b;
+    uint32_t gone;
+    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
+    CHECK(schedule_next(s, &b));
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_more(s, 0, 20, &(struct span){2, 18}, 1, why)); /* a second turn with a picture, positions 7 to 24 */
+    NEED(schedule_add(s, 1, 3, NULL, 0, 0, why));
+    while (schedule_next(s, &b)) continue;
+    schedule_leave(s, 1); /* with a piece in flight */
+    NEED(schedule_add(s, 2, 2, NULL, 0, 0, why));
+    schedule_restart(s);
+    CHECK(schedule_in_flight(s) == 0 && schedule_left(s, &gone) && gone == 1);
+    uint32_t rows = 0, starts = 0;
+    uint64_t ids[8];
+    int n = 0;
+    while (schedule_next(s, &b)) {
+        ids[n++] = b.id;
+        for (uint32_t i = 0; i < b.n_moves; i++) {
+            const struct move *m = &b.moves[i];
+            if (m->request != 0) continue;
+            CHECK(m->position == rows && !(m->position > 7 && m->position < 25) , "a piece begins at %u", m->position);
+            rows += m->rows;
+            starts += m->start;
+            CHECK(m->want_token == (rows == 25));
+        }
+    }
+    CHECK(rows == 25 && starts == 1, "%u rows, %u starts", rows, starts);
+    for (int i = 0; i < n; i++) NEED(schedule_done(s, ids[i], why));
+    NEED(schedule_more(s, 0, 1, NULL, 0, why));
+    CHECK(schedule_next(s, &b) && b.moves[0].position == 25 && b.rows == 1);
+    scheduler_close(&s);
+}
+
+TEST(who_waits_for_its_listener_sends_nothing_after_a_restart_until_it_goes_on)
+{
+    struct scheduler *s = open_with(1, 1, 64);
+    struct schedule_batch b;
+    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
+    CHECK(schedule_next(s, &b));
+    NEED(schedule_done(s, b.id, why)); /* its token is made and not passed on */
+    schedule_restart(s);
+    CHECK(!schedule_next(s, &b), "that token would be drawn twice");
+    NEED(schedule_more(s, 0, 1, NULL, 0, why));
+    CHECK(schedule_next(s, &b) && b.rows == 6 && b.moves[0].start && b.moves[0].want_token);
     scheduler_close(&s);
 }

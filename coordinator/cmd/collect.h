@@ -1,0 +1,16 @@
+/* coordinator/cmd/collect.h — a listener that gathers one answer. */
+#ifndef COORDINATOR_CMD_COLLECT_H
+#define COORDINATOR_CMD_COLLECT_H
+
+#include "coordinator/engine/ask.h"
+
+struct collected {
+    struct ids ids;     /* the tokens, the ending one left out; owned */
+    struct ended ended; /* how FINISH_NOT: not yet */
+    struct err why;     /* of FINISH_FAILED */
+};
+
+struct listener collect_into(struct collected *c); /* *c must stay until it has ended */
+void collected_free(struct collected *c);
+
+#endif

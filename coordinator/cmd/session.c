@@ -1,0 +1,61 @@
+/* coordinator/cmd/session.c — see session.h. */
+#include "coordinator/cmd/session.h"
+
+#include "base/log.h"
+
+#define TURN_MS 1000 /* nothing needs looking at more often */
+
+int session_open(struct session *s, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    s->options = o;
+    TRY(pipeline_open(&s->pipe, wish, mpi, why));
+    const struct model *m = s->pipe->model;
+    if (m) TRY(tokenizer_open(&s->tokens, m->file, m->config.vocab, why));
+    if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
+    return o->report ? run_report_open(&s->report, why) : 0;
+}
+
+int session_launch(struct session *s, const struct capacity *c, struct err *why)
+{
+    struct engine_setup setup = {.pipe = s->pipe, .end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale};
+    TRY(pipeline_launch(s->pipe, c, why));
+    if (s->tokens) {
+        const struct specials special = tokenizer_specials(s->tokens);
+        setup.end_of_turn = special.end_of_turn;
+        setup.eos = special.eos;
+    }
+    TRY(engine_open(&s->engine, &setup, why));
+    if (s->trace) engine_watch(s->engine, trace_watch, s->trace);
+    if (s->report) engine_watch(s->engine, run_report_watch, s->report);
+    return 0;
+}
+
+int session_answer(struct session *s, const char *label, struct err *why)
+{
+    struct progress progress;
+    const uint32_t total = engine_unanswered(s->engine);
+    int code = 0;
+    progress_begin(&progress, label ? label : "", "prompts", total);
+    while (engine_unanswered(s->engine) && !code) {
+        code = engine_turn(s->engine, TURN_MS, why);
+        if (label) progress_at(&progress, total - engine_unanswered(s->engine));
+    }
+    progress_end(&progress);
+    return code;
+}
+
+int session_finish(struct session *s, struct err *why)
+{
+    if (s->report && s->tokens) TRY(run_report_print(s->report, s->pipe, s->engine, why));
+    else if (s->report) TRY(report_pictures(s->pipe, why));
+    return trace_finish(&s->trace, s->pipe, why);
+}
+
+void session_close(struct session *s, const struct err *failure)
+{
+    engine_close(&s->engine);
+    trace_abandon(&s->trace);
+    run_report_close(&s->report);
+    tokenizer_close(&s->tokens);
+    pipeline_close(&s->pipe, failure);
+}

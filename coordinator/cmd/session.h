@@ -1,0 +1,34 @@
+/* coordinator/cmd/session.h — what every command that runs a model opens and closes, in this order: files and workers, then, once
+ * it is known what must be prepared for, the engine with those who watch it. */
+#ifndef COORDINATOR_CMD_SESSION_H
+#define COORDINATOR_CMD_SESSION_H
+
+#include "coordinator/cluster/pipeline.h"
+#include "coordinator/cmd/options.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/report/report.h"
+#include "coordinator/report/trace.h"
+#include "coordinator/text/tokenizer.h"
+
+struct session {
+    const struct options *options;
+    struct pipeline *pipe;
+    struct tokenizer *tokens; /* NULL without a text model */
+    struct engine *engine;    /* NULL before session_launch */
+    struct trace *trace;      /* NULL unless asked for, as the report */
+    struct run_report *report;
+};
+
+/* Start with {0}; session_close cleans up in any case. `mpi`: rank 0's port or NULL; owned from now on. */
+int session_open(struct session *s, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int session_launch(struct session *s, const struct capacity *c, struct err *why);
+
+/* Turns until nothing is unanswered. `label`, if given, is shown with the progress. */
+int session_answer(struct session *s, const char *label, struct err *why);
+
+/* What --report and --trace asked for, when all is answered. */
+int session_finish(struct session *s, struct err *why);
+
+void session_close(struct session *s, const struct err *failure); /* failure: told to the workers; NULL if all went well */
+
+#endif

@@ -1,0 +1,147 @@
+/* coordinator/engine/answers_in.c — what comes back from the workers: tokens, scores, rows of pictures. A RESULT frees its micro-batch
+ * and gives its sequences their next row.
+ *
+ * What a worker sends that was not asked for is its fault, and ends the run. What goes wrong with one ask (no memory for its
+ * next token, a listener that cannot take its scores) is that ask's end and nobody else's. */
+#include "coordinator/engine/live.h"
+
+/* Tokens and scores of sequences that are leaving are not wanted any more, but they were asked for. */
+static struct live *expected(struct engine *e, uint32_t slot)
+{
+    return slot < e->slots ? e->in_slot[slot] : NULL;
+}
+
+static bool ends_answer(const struct engine *e, uint32_t id)
+{
+    return (int32_t)id == e->setup.end_of_turn || (int32_t)id == e->setup.eos;
+}
+
+/* ---- tokens ---- */
+
+/* Its last token was taken by whom it concerns: what next? */
+static void go_on(struct engine *e, struct live *a)
+{
+    struct err why;
+    a->state = a->scheduled ? RUNNING : WAITING;
+    if (a->made >= a->ask.most) live_answered(e, a, FINISH_LENGTH);
+    else if (a->ids.n > e->pipe->plan.capacity.context) live_answered(e, a, FINISH_CONTEXT);
+    else if (a->scheduled && schedule_more(e->scheduler, a->sequence, 1, NULL, 0, &why)) live_leave(e, a, FINISH_FAILED, &why);
+}
+
+void answer_offer_again(struct engine *e, struct live *a)
+{
+    const struct said said = {a->number, a->ids.id[a->ids.n - 1]};
+    if (a->listener.token && !a->listener.token(a->listener.user, &said)) {
+        if (a->state != LEAVING) a->state = FULL; /* a listener may cancel what it is told of */
+        return;
+    }
+    if (a->state != LEAVING) go_on(e, a);
+}
+
+static void first_token(struct engine *e, struct live *a)
+{
+    a->first_ns = e->totals.last_first_ns = clock_now(e->clock);
+    engine_tell(e, ASK_SPOKE, a, 1);
+}
+
+static void token_came(struct engine *e, struct live *a, const struct token *t)
+{
+    struct err why;
+    if (!a->first_ns) first_token(e, a);
+    if (a->ask.want_hash && !a->ask.want_scores) a->fingerprint = hash_fold(a->fingerprint, t->hash);
+    a->made++;
+    e->totals.made++;
+    if (ids_push(&a->ids, t->id, &why)) live_leave(e, a, FINISH_FAILED, &why);
+    else if (!a->ask.run_on && ends_answer(e, t->id)) live_answered(e, a, FINISH_STOP);
+    else answer_offer_again(e, a);
+}
+
+static int take_token(struct engine *e, const struct token *t, struct err *why)
+{
+    struct live *a = expected(e, t->slot);
+    const uint32_t words = e->pipe->model->embedding.rows;
+    if (a && a->state == LEAVING) return 0;
+    if (!a || a->sent != a->ids.n || t->position + 1 != a->sent)
+        return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
+    if (t->id >= words) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
+    token_came(e, a, t);
+    return 0;
+}
+
+/* A token that is missing would be waited for without end. */
+static int check_count(const struct engine *e, const struct result *m, struct err *why)
+{
+    const struct schedule_batch *b = schedule_find(e->scheduler, m->batch);
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token;
+    if (b && m->n_tokens != wanted)
+        return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens, (unsigned long long)m->batch, wanted);
+    return 0;
+}
+
+/* e->result is there. */
+static int took_result(struct engine *e, struct err *why)
+{
+    const struct happened back = {.what = BATCH_BACK, .at_ns = clock_now(e->clock), .number = e->result.batch};
+    TRY(check_count(e, &e->result, why));
+    TRY(schedule_done(e->scheduler, e->result.batch, why));
+    tell_watchers(&e->watchers, &back);
+    for (uint32_t i = 0; i < e->result.n_tokens; i++) TRY(take_token(e, &e->result.tokens[i], why));
+    return 0;
+}
+
+static int take_result(struct engine *e, struct frame *f, struct err *why)
+{
+    TRY(result_read(&e->result, f, why));
+    return took_result(e, why);
+}
+
+static int take_scored(struct engine *e, int worker, struct frame *f, struct err *why)
+{
+    bool done;
+    TRY(divided_head_take(e->head, worker, f, &done, &e->result, why));
+    return done ? took_result(e, why) : 0;
+}
+
+/* ---- scores ---- */
+
+static int take_scores(struct engine *e, struct frame *f, struct err *why)
+{
+    struct logits m;
+    struct err mine;
+    TRY(logits_read(&m, f, why));
+    struct live *a = expected(e, m.slot);
+    if (a && a->state == LEAVING) return 0;
+    if (!a || !a->ask.want_scores || m.position > a->scores_seen || m.n != e->pipe->model->config.vocab)
+        return fail(why, E_WIRE, "%u scores came for slot %u at position %u, where none are awaited", m.n, m.slot, m.position);
+    if (m.position < a->scores_seen) return 0; /* of an ask that had to begin again */
+    a->scores_seen++;
+    a->fingerprint = hash_fold(a->fingerprint, m.hash);
+    if (a->listener.scores && a->listener.scores(a->listener.user, m.position, m.scores, m.n, &mine))
+        live_leave(e, a, FINISH_FAILED, &mine);
+    return 0;
+}
+
+int answer_take(struct engine *e, const struct member *from, struct frame *f, struct err *why)
+{
+    const bool last = e->route && from->worker == route_last(e->route);
+    switch (f->head.type) {
+    case M_SEEN:
+        if (e->pictures) return pictures_take(e->pictures, from->worker, f, why);
+        break;
+    case M_SCORE:
+        if (e->head && last) return divided_head_ask(e->head, f, why);
+        break;
+    case M_SCORED:
+        if (e->head) return take_scored(e, from->worker, f, why);
+        break;
+    case M_RESULT:
+        if (last) return take_result(e, f, why);
+        break;
+    case M_LOGITS:
+        if (last) return take_scores(e, f, why);
+        break;
+    default: break;
+    }
+    return fail(why, E_WIRE, "%s came from %s in the middle of a run", message_name(f->head.type), from->name);
+}

@@ -1,0 +1,64 @@
+/* coordinator/engine/ask.h — what can be asked of the engine, and how it answers.
+ *
+ * Plain data. An ask is copied by engine_ask, so whoever asks may forget it. What becomes of it is told to its listener. */
+#ifndef COORDINATOR_ENGINE_ASK_H
+#define COORDINATOR_ENGINE_ASK_H
+
+#include "coordinator/text/prompt.h"
+#include "transport/wire/wire.h"
+
+enum finish {
+    FINISH_NOT,       /* not yet */
+    FINISH_STOP,      /* the model ended its answer */
+    FINISH_LENGTH,    /* as many tokens as were asked for */
+    FINISH_CONTEXT,   /* the context is full */
+    FINISH_CANCELLED, /* engine_cancel, or the engine was closed */
+    FINISH_LATE,      /* its deadline is over */
+    FINISH_FAILED,    /* a failure of its own, or of the whole run: `why` says which */
+};
+
+struct ask {
+    const uint32_t *ids; /* [n] the whole prompt; of a conversation all of it, earlier answers too */
+    size_t n;
+    const struct picture_span *spans; /* [n_spans] in order; span.picture is a number of pictures.h */
+    size_t n_spans;
+    struct sampling sampling;
+    uint32_t most;         /* tokens of the answer, at most; not 0 */
+    uint64_t key;          /* of its random draws, together with sampling.seed: the same key, the same draws, whatever else runs */
+    uint64_t deadline_ns;  /* of the roster's clock; 0: none */
+    int priority;          /* the higher the sooner */
+    bool run_on;           /* past tokens that end an answer: for measuring */
+    bool want_hash;        /* a fingerprint of all scores it was answered from */
+    bool want_scores;      /* every row's scores, to listener.scores; only with a head that is whole */
+};
+
+struct said { /* one token of an answer; the one that ends it is not told */
+    uint64_t number;
+    uint32_t id;
+};
+
+struct ended {
+    uint64_t number;
+    enum finish how;
+    const struct err *why;  /* of FINISH_FAILED; else NULL */
+    uint32_t prompt_rows;   /* ids asked with */
+    uint32_t reused_rows;   /* of these, rows that a slot held already */
+    uint32_t made;          /* tokens, the ending one included */
+    uint32_t last_id;       /* the last of these */
+    uint64_t fingerprint;   /* if asked */
+    uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
+};
+
+/* None of these may wait. Each may call engine_ask, engine_cancel and engine_resume. */
+struct listener {
+    /* False: full. The engine keeps the token, and the slot, and computes nothing more for this ask until engine_resume, or the
+     * next turn, offers the same token again. NULL: tokens are not of interest. */
+    bool (*token)(void *user, const struct said *said);
+    /* One row's scores [n], in order of positions. A code other than 0 fails this ask with `why`. */
+    int (*scores)(void *user, uint32_t position, const uint8_t *scores, uint32_t n, struct err *why);
+    /* Once, always, last. */
+    void (*finished)(void *user, const struct ended *ended);
+    void *user;
+};
+
+#endif

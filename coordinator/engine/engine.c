@@ -1,0 +1,531 @@
+/* coordinator/engine/engine.c — see engine.h: how asks come, wait, and go. Rows go out in rows_out.c, answers come in in answers_in.c.
+ *
+ * One turn: pictures enter the encoder ─► asks whose pictures are there are scheduled ─► who must give up a slot leaves ─►
+ * rows enter the pipe ─► one event is awaited and dealt with ─► those who have left are told.
+ *
+ * Nothing is freed while a listener speaks with us: a cancelled ask only changes its state, and is told in the turn's last
+ * step. So listeners may ask and cancel as they like.
+ *
+ * Costs: a turn walks over the asks that are alive, a few times. */
+#include "coordinator/engine/live.h"
+
+#include "coordinator/cluster/remedy.h"
+#include "coordinator/engine/embed.h"
+#include "transport/wire/sampling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- opening and closing ---- */
+
+static int send_to_worker(void *user, int worker, struct frame **f, struct err *why)
+{
+    return pipeline_send(user, worker, f, why);
+}
+
+static const char *name_of_worker(void *user, int worker)
+{
+    const struct pipeline *p = user;
+    return p->crew[worker]->name;
+}
+
+static int open_text(struct engine *e, struct err *why)
+{
+    const struct pipeline *p = e->pipe;
+    const struct capacity *c = &p->plan.capacity;
+    struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows, .context = c->context,
+                                      .stages = (uint32_t)plan_stages(&p->plan)};
+    const struct divided_head_setup head = {.plan = &p->plan, .config = &p->model->config, .send = send_to_worker,
+                                            .name = name_of_worker, .user = e->pipe};
+    for (uint32_t i = 0; i < limits.stages; i++)
+        if (p->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)p->offers[i].threads;
+    e->slots = c->sequences;
+    e->route = plan_text_route(&p->plan);
+    e->in_slot = calloc(e->slots, sizeof *e->in_slot);
+    e->kept = calloc(e->slots, sizeof *e->kept);
+    if (!e->in_slot || !e->kept) return fail(why, E_MEMORY, "no memory for %u sequences", e->slots);
+    e->scale = embed_scale(p->model->config.hidden, e->setup.exact_embed_scale);
+    TRY(divided_head_open(&e->head, &head, why));
+    return scheduler_open(&e->scheduler, &limits, why);
+}
+
+int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why)
+{
+    struct engine *e = *out = calloc(1, sizeof *e);
+    if (!e) return fail(why, E_MEMORY, "no memory for the engine");
+    e->setup = *setup;
+    e->pipe = setup->pipe;
+    e->clock = roster_clock(e->pipe->roster);
+    int code = e->pipe->encoder ? pictures_open(&e->pictures, e->pipe, &e->watchers, why) : 0;
+    if (!code && e->pipe->model) code = open_text(e, why);
+    if (code) engine_close(out);
+    return code;
+}
+
+void engine_close(struct engine **pe)
+{
+    struct engine *e = *pe;
+    if (!e) return;
+    while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
+    for (uint32_t i = 0; i < e->slots && e->kept; i++) free(e->kept[i].row_ids);
+    scheduler_close(&e->scheduler);
+    divided_head_close(&e->head);
+    pictures_close(&e->pictures);
+    free(e->in_slot);
+    free(e->kept);
+    free(e);
+    *pe = NULL;
+}
+
+struct pictures *engine_pictures(struct engine *e)
+{
+    return e->pictures;
+}
+
+struct engine_totals engine_totals(const struct engine *e)
+{
+    return e->totals;
+}
+
+uint32_t engine_unanswered(const struct engine *e)
+{
+    return e->n_live;
+}
+
+void engine_watch(struct engine *e, watcher *watch, void *user)
+{
+    struct watchers *w = &e->watchers;
+    if (w->n == WATCHERS_MOST) return;
+    w->watch[w->n] = watch;
+    w->user[w->n++] = user;
+}
+
+void engine_tell(const struct engine *e, enum happening what, const struct live *a, uint32_t amount)
+{
+    const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .key = a->ask.key, .asked_ns = a->asked_ns, .amount = amount,
+                               .spans = a->spans.span, .n = a->spans.n};
+    tell_watchers(&e->watchers, &h);
+}
+
+void engine_wake(struct engine *e)
+{
+    roster_wake(e->pipe->roster);
+}
+
+/* ---- an ask comes ---- */
+
+static int check_length(const struct engine *e, const struct ask *a, struct err *why)
+{
+    const uint32_t context = e->pipe->plan.capacity.context;
+    if (!e->scheduler) return fail(why, E_USAGE, "there is no text model to ask");
+    if (!a->n) return fail(why, E_USAGE, "an empty prompt has nothing to answer");
+    if (!a->most) return fail(why, E_USAGE, "an answer of no tokens was asked for");
+    if (a->n > context)
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu tokens, the context holds %u", a->n, context);
+    return 0;
+}
+
+static int check_spans(const struct engine *e, const struct ask *a, struct err *why)
+{
+    const uint32_t rows = e->pipe->plan.capacity.rows;
+    size_t end = 0;
+    for (size_t i = 0; i < a->n_spans; i++) {
+        const struct picture_span *s = &a->spans[i];
+        if (!e->pictures) return fail(why, E_USAGE, "a prompt with a picture needs a picture encoder");
+        if (s->first < end || s->first >= a->n || !s->n || s->n > a->n - s->first)
+            return fail(why, E_USAGE, "picture %zu of a prompt does not lie within its %zu tokens, behind the one before", i + 1, a->n);
+        if (s->n > rows) return fail(why, E_USAGE, "a picture has %zu rows, a micro-batch holds %u", s->n, rows);
+        end = s->first + s->n;
+    }
+    return 0;
+}
+
+/* Spans are in order. */
+static int check_ids(const struct engine *e, const struct ask *a, struct err *why)
+{
+    const uint32_t vocab = e->pipe->model->embedding.rows;
+    size_t span = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        if (span < a->n_spans && i >= a->spans[span].first) {
+            i = a->spans[span].first + a->spans[span].n - 1;
+            span++;
+        } else if (a->ids[i] >= vocab) {
+            return fail(why, E_USAGE, "token id %u is not in the vocabulary of %u", a->ids[i], vocab);
+        }
+    }
+    return 0;
+}
+
+static int check_sampling(const struct engine *e, const struct ask *a, struct err *why)
+{
+    if (sampling_check(&a->sampling, why)) return why->code = E_USAGE;
+    if (e->head && a->want_scores)
+        return fail(why, E_USAGE, "all scores of a row were asked for, and the output head is divided among workers");
+    if (e->head && !sampling_of_few(&a->sampling))
+        return fail_about(why, ABOUT_SAMPLING, E_USAGE,
+                          "a token is to be drawn from the %u likeliest (0: from all), and the output head is divided among workers, "
+                          "who know of %d", a->sampling.top_k, WIRE_CANDIDATES);
+    return 0;
+}
+
+static int copy_lists(struct live *l, const struct ask *a, struct err *why)
+{
+    for (size_t i = 0; i < a->n; i++) TRY(ids_push(&l->ids, a->ids[i], why));
+    for (size_t i = 0; i < a->n_spans; i++) TRY(picture_spans_add(&l->spans, a->spans[i], why));
+    return 0;
+}
+
+static void live_free(struct live *l)
+{
+    ids_free(&l->ids);
+    picture_spans_free(&l->spans);
+    free(l);
+}
+
+static void live_enter(struct engine *e, struct live *l)
+{
+    l->before = e->last;
+    if (e->last) e->last->after = l;
+    else e->first = l;
+    e->last = l;
+    e->n_live++;
+    for (size_t i = 0; i < l->spans.n; i++) pictures_hold(e->pictures, (uint32_t)l->spans.span[i].picture);
+    e->totals.prompt_rows += l->ids.n;
+    if (!e->totals.begun_ns) e->totals.begun_ns = l->asked_ns;
+    engine_tell(e, ASK_CAME, l, (uint32_t)l->ids.n);
+}
+
+int engine_ask(struct engine *e, const struct ask *ask, const struct listener *listener, uint64_t *number, struct err *why)
+{
+    TRY(check_length(e, ask, why));
+    TRY(check_spans(e, ask, why));
+    TRY(check_ids(e, ask, why));
+    TRY(check_sampling(e, ask, why));
+    struct live *l = calloc(1, sizeof *l);
+    int code = l ? copy_lists(l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
+    if (code) {
+        if (l) live_free(l);
+        return code;
+    }
+    l->number = e->next_number++;
+    l->ask = *ask;
+    l->listener = *listener;
+    l->history = HISTORY_EMPTY;
+    l->asked_ns = clock_now(e->clock);
+    live_enter(e, l);
+    if (number) *number = l->number;
+    return 0;
+}
+
+/* ---- an ask goes ---- */
+
+static void live_unlink(struct engine *e, struct live *a)
+{
+    *(a->before ? &a->before->after : &e->first) = a->after;
+    *(a->after ? &a->after->before : &e->last) = a->before;
+    e->n_live--;
+    for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
+    for (uint32_t i = 0; i < e->slots; i++)
+        if (e->in_slot[i] == a) e->in_slot[i] = NULL;
+}
+
+void live_finish(struct engine *e, struct live *a, enum finish how, const struct err *why)
+{
+    live_unlink(e, a);
+    const struct ended ended = {
+        .number = a->number, .how = how, .why = how == FINISH_FAILED ? why : NULL, .prompt_rows = (uint32_t)a->ids.n - a->made,
+        .reused_rows = a->reused, .made = a->made, .last_id = a->made ? a->ids.id[a->ids.n - 1] : 0, .fingerprint = a->fingerprint,
+        .asked_ns = a->asked_ns, .first_ns = a->first_ns, .done_ns = clock_now(e->clock),
+    };
+    e->totals.ended_ns = ended.done_ns;
+    engine_tell(e, ASK_ENDED, a, a->made);
+    if (a->listener.finished) a->listener.finished(a->listener.user, &ended);
+    live_free(a);
+}
+
+void live_leave(struct engine *e, struct live *a, enum finish how, const struct err *why)
+{
+    if (a->state == LEAVING && a->ending != FINISH_NOT) return;
+    a->state = LEAVING;
+    a->ending = how;
+    if (why && how == FINISH_FAILED) a->why = *why;
+    if (a->scheduled) schedule_leave(e->scheduler, a->sequence);
+}
+
+static struct live *find_number(const struct engine *e, uint64_t number)
+{
+    struct live *a = e->first;
+    while (a && a->number != number) a = a->after;
+    return a;
+}
+
+void engine_cancel(struct engine *e, uint64_t number)
+{
+    struct live *a = find_number(e, number);
+    if (a) live_leave(e, a, FINISH_CANCELLED, NULL);
+}
+
+void engine_resume(struct engine *e, uint64_t number)
+{
+    struct live *a = find_number(e, number);
+    if (a && a->state == FULL) answer_offer_again(e, a);
+}
+
+/* The workers have nothing of it any more: all its rows are a prompt again. */
+static void begin_again(struct live *a)
+{
+    a->sent = a->reused = 0;
+    a->history = HISTORY_EMPTY;
+}
+
+static struct live *find_sequence(const struct engine *e, uint32_t sequence)
+{
+    struct live *a = e->first;
+    while (a && !(a->scheduled && a->sequence == sequence)) a = a->after;
+    return a;
+}
+
+/* Those whose last piece is home, and those who never had one under way. */
+static void tell_leavers(struct engine *e)
+{
+    uint32_t sequence;
+    while (e->scheduler && schedule_left(e->scheduler, &sequence)) {
+        struct live *a = find_sequence(e, sequence);
+        if (!a) continue; /* a slot that was kept */
+        a->scheduled = false;
+        for (uint32_t i = 0; i < e->slots; i++)
+            if (e->in_slot[i] == a) e->in_slot[i] = NULL;
+        begin_again(a);
+        if (a->state == LEAVING && a->ending == FINISH_NOT) a->state = WAITING;
+    }
+    for (struct live *a = e->first, *next; a; a = next) {
+        next = a->after;
+        if (a->state != LEAVING || a->scheduled) continue;
+        live_finish(e, a, a->ending, &a->why);
+        next = e->first; /* the listener may have changed the list */
+    }
+}
+
+static void expire(struct engine *e)
+{
+    const uint64_t now = clock_now(e->clock);
+    for (struct live *a = e->first; a; a = a->after)
+        if (a->ask.deadline_ns && now >= a->ask.deadline_ns) live_leave(e, a, FINISH_LATE, NULL);
+}
+
+/* ---- slots that keep what they hold ---- */
+
+static void kept_forget(struct kept *k)
+{
+    free(k->row_ids);
+    *k = (struct kept){0};
+}
+
+static uint32_t slot_of(const struct engine *e, const struct live *a)
+{
+    for (uint32_t i = 0; i < e->slots; i++)
+        if (e->in_slot[i] == a) return i;
+    return UINT32_MAX;
+}
+
+/* False without memory: then the slot is given up. */
+static bool keep_slot(struct engine *e, const struct live *a, uint32_t slot)
+{
+    struct kept *k = &e->kept[slot];
+    uint32_t *ids = malloc(a->sent * sizeof *ids);
+    if (!ids) return false;
+    for (uint32_t i = 0; i < a->sent; i++) ids[i] = row_id_at(e, a, i);
+    *k = (struct kept){.used = true, .sequence = a->sequence, .row_ids = ids, .rows = a->sent, .history = a->history, .since = e->next_since++};
+    return true;
+}
+
+/* Somebody waits for a slot: the one that was kept longest is given up. */
+static void give_up_kept(struct engine *e)
+{
+    while (schedule_waiting(e->scheduler)) {
+        struct kept *oldest = NULL;
+        for (uint32_t i = 0; i < e->slots; i++)
+            if (e->kept[i].used && (!oldest || e->kept[i].since < oldest->since)) oldest = &e->kept[i];
+        if (!oldest) return;
+        const uint32_t sequence = oldest->sequence;
+        kept_forget(oldest);
+        schedule_leave(e->scheduler, sequence);
+    }
+}
+
+void live_answered(struct engine *e, struct live *a, enum finish how)
+{
+    const uint32_t slot = slot_of(e, a);
+    if (a->scheduled && (slot == UINT32_MAX || !keep_slot(e, a, slot))) schedule_leave(e->scheduler, a->sequence);
+    give_up_kept(e);
+    live_finish(e, a, how, NULL);
+}
+
+/* The kept slot that holds the longest beginning of the ask, and not all of it: a token follows a row. */
+static struct kept *find_beginning(const struct engine *e, const struct live *a)
+{
+    struct kept *best = NULL;
+    if (a->ask.want_scores) return NULL; /* of every row */
+    for (uint32_t s = 0; s < e->slots; s++) {
+        struct kept *k = &e->kept[s];
+        if (!k->used || k->rows >= a->ids.n || (best && k->rows <= best->rows)) continue;
+        uint32_t i = 0;
+        while (i < k->rows && k->row_ids[i] == row_id_at(e, a, i)) i++;
+        const struct picture_span *across = a->spans.n ? span_at(a, k->rows) : NULL;
+        if (i == k->rows && !(across && across->first < k->rows)) best = k;
+    }
+    return best;
+}
+
+/* ---- to the scheduler ---- */
+
+static bool pictures_are_there(const struct engine *e, const struct live *a)
+{
+    for (size_t i = 0; i < a->spans.n; i++)
+        if (!pictures_rows(e->pictures, (uint32_t)a->spans.span[i].picture)) return false;
+    return true;
+}
+
+/* The spans from row `from` on, counted from there: what is a picture must travel in one piece. */
+static int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t *n, struct err *why)
+{
+    *n = 0;
+    *out = calloc(a->spans.n + 1, sizeof **out);
+    if (!*out) return fail(why, E_MEMORY, "no memory for the pictures of a prompt");
+    for (size_t i = 0; i < a->spans.n; i++)
+        if (a->spans.span[i].first >= from)
+            (*out)[(*n)++] = (struct span){(uint32_t)a->spans.span[i].first - from, (uint32_t)a->spans.span[i].n};
+    return 0;
+}
+
+static int go_on_there(struct engine *e, struct live *a, struct kept *k, struct err *why)
+{
+    struct span *spans;
+    uint32_t n;
+    TRY(spans_from(a, k->rows, &spans, &n, why));
+    int code = schedule_more(e->scheduler, k->sequence, (uint32_t)a->ids.n - k->rows, spans, n, why);
+    free(spans);
+    if (code) return code;
+    schedule_priority(e->scheduler, k->sequence, a->ask.priority);
+    a->sequence = k->sequence;
+    a->sent = a->reused = k->rows;
+    a->history = k->history;
+    e->totals.prompt_rows -= k->rows;
+    e->in_slot[k - e->kept] = a;
+    kept_forget(k);
+    return 0;
+}
+
+static int begin_anew(struct engine *e, struct live *a, struct err *why)
+{
+    struct span *spans;
+    uint32_t n;
+    TRY(spans_from(a, 0, &spans, &n, why));
+    a->sequence = e->next_sequence;
+    int code = schedule_add(e->scheduler, a->sequence, (uint32_t)a->ids.n, spans, n, a->ask.priority, why);
+    free(spans);
+    if (code) return code;
+    e->next_sequence++;
+    give_up_kept(e);
+    return 0;
+}
+
+static void schedule(struct engine *e, struct live *a)
+{
+    struct err why;
+    struct kept *k = find_beginning(e, a);
+    engine_tell(e, ASK_GOES, a, 0);
+    if (k ? go_on_there(e, a, k, &why) : begin_anew(e, a, &why)) {
+        live_leave(e, a, FINISH_FAILED, &why);
+        return;
+    }
+    a->scheduled = true;
+    a->state = RUNNING;
+}
+
+static void schedule_waiting_asks(struct engine *e)
+{
+    for (struct live *a = e->first; a; a = a->after)
+        if (a->state == WAITING && pictures_are_there(e, a)) schedule(e, a);
+}
+
+static void yield_slots(struct engine *e)
+{
+    uint32_t sequence;
+    while (e->scheduler && schedule_yield(e->scheduler, &sequence)) {
+        struct live *a = find_sequence(e, sequence);
+        if (a && a->state != FULL) a->state = LEAVING, a->ending = FINISH_NOT;
+        schedule_leave(e->scheduler, sequence);
+    }
+}
+
+void engine_restart(struct engine *e)
+{
+    const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock)};
+    if (e->pictures) pictures_restart(e->pictures);
+    if (e->head) divided_head_restart(e->head);
+    for (uint32_t i = 0; i < e->slots; i++) {
+        if (!e->kept[i].used) continue;
+        schedule_leave(e->scheduler, e->kept[i].sequence);
+        kept_forget(&e->kept[i]);
+    }
+    if (e->scheduler) schedule_restart(e->scheduler);
+    for (struct live *a = e->first; a; a = a->after) begin_again(a);
+    tell_watchers(&e->watchers, &h);
+}
+
+/* ---- a turn ---- */
+
+/* The run is over: everyone is told why. */
+static int end_run(struct engine *e, int code, const struct err *why)
+{
+    while (e->first) live_finish(e, e->first, FINISH_FAILED, why);
+    return code;
+}
+
+static void offer_again(struct engine *e)
+{
+    for (struct live *a = e->first, *next; a; a = next) {
+        next = a->after; /* an answer that ends here takes only itself from the list; what listeners ask comes at its end */
+        if (a->state == FULL) answer_offer_again(e, a);
+    }
+}
+
+static int feed(struct engine *e, struct err *why)
+{
+    expire(e);
+    offer_again(e);
+    tell_leavers(e);
+    if (e->pictures) TRY(pictures_send(e->pictures, why));
+    if (!e->scheduler) return 0;
+    schedule_waiting_asks(e);
+    yield_slots(e);
+    TRY(rows_send(e, why));
+    tell_leavers(e);
+    return 0;
+}
+
+static int take_event(struct engine *e, const struct event *event, struct err *why)
+{
+    TRY(remedy_or_fail(event, why));
+    return event->kind == EVENT_FRAME ? answer_take(e, event->who, event->frame, why) : 0;
+}
+
+int engine_event(struct engine *e, const struct event *event, struct err *why)
+{
+    int code = take_event(e, event, why);
+    if (code) return end_run(e, code, why);
+    tell_leavers(e);
+    return 0;
+}
+
+int engine_turn(struct engine *e, int timeout_ms, struct err *why)
+{
+    struct event event = {0};
+    int code = feed(e, why);
+    if (!code) code = roster_next(e->pipe->roster, &event, timeout_ms, why);
+    if (code) return end_run(e, code, why);
+    code = engine_event(e, &event, why);
+    event_free(&event);
+    return code;
+}

@@ -1,0 +1,77 @@
+/* coordinator/engine/engine.h — keeps a launched pipeline busy with what is asked of it.
+ *
+ *              pictures there         slot, rows sent        token back
+ *   WAITING ──────────────────► RUNNING ◄───────────────────────────────┐
+ *      ▲  │                        │  listener full                      │
+ *      │  │                        ├───────────────► FULL ───── takes it ─┘
+ *      │  │                        │                  │
+ *      │  └── cancel, deadline, ───┴──────────────────┴──► LEAVING ── its last piece is home ──► finished, once
+ *      │      failure                                        │
+ *      └───────────── gave up its slot to someone more urgent┘
+ *                                   end, length, context ──────────────────────────────────────► finished, once
+ *
+ * The engine owns what it is asked: it copies, refuses one ask without troubling the others, and ends one at any moment.
+ * After an answer its slot keeps what it holds as long as nobody else needs it: an ask that begins with exactly those rows
+ * goes on there, so a conversation costs only its new rows.
+ *
+ * Threads: one; only engine_wake may be called from others. No call waits but engine_turn. */
+#ifndef COORDINATOR_ENGINE_ENGINE_H
+#define COORDINATOR_ENGINE_ENGINE_H
+
+#include "coordinator/cluster/pipeline.h"
+#include "coordinator/engine/ask.h"
+#include "coordinator/engine/pictures.h"
+#include "coordinator/engine/watch.h"
+
+struct engine;
+
+struct engine_setup {
+    struct pipeline *pipe;     /* launched */
+    int32_t end_of_turn, eos;  /* ids that end an answer; -1: none */
+    bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
+};
+
+int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why);
+/* Asks that are still alive are told FINISH_CANCELLED. Sets *e to NULL; NULL is fine. */
+void engine_close(struct engine **e);
+
+/* `watch` is told what happens from now on, until the engine is closed; WATCHERS_MOST at most. */
+void engine_watch(struct engine *e, watcher *watch, void *user);
+
+/* The pictures that asks may speak of; NULL without an encoder. */
+struct pictures *engine_pictures(struct engine *e);
+
+/* Refuses (E_USAGE: too long for the context, a sampling that cannot be, an id that is not in the vocabulary, …) this ask
+ * alone. *number, if wanted, names it from now on: never used twice. */
+int engine_ask(struct engine *e, const struct ask *ask, const struct listener *listener, uint64_t *number, struct err *why);
+
+/* At any moment, also from inside a listener. `finished` still comes, once; of an ask that is over nothing happens. */
+void engine_cancel(struct engine *e, uint64_t number);
+
+/* A listener that was full may have room again. The next turn would ask it too. */
+void engine_resume(struct engine *e, uint64_t number);
+
+/* All that may enter the pipe enters; then at most timeout_ms pass until one thing has happened, which is dealt with. An error is
+ * the end of the run: all asks have been told FINISH_FAILED. */
+int engine_turn(struct engine *e, int timeout_ms, struct err *why);
+
+/* Makes a waiting engine_turn return. From any thread. */
+void engine_wake(struct engine *e);
+
+/* What the roster heard, for callers that listen themselves. */
+int engine_event(struct engine *e, const struct event *event, struct err *why);
+
+/* The workers have forgotten what they knew of all sequences: every ask begins again with all its rows, and the answers go on as
+ * if nothing had been. */
+void engine_restart(struct engine *e);
+
+uint32_t engine_unanswered(const struct engine *e); /* asks that are not finished */
+
+struct engine_totals {
+    uint64_t prompt_rows, made;
+    uint64_t begun_ns, last_first_ns, ended_ns; /* first ask; last of the first tokens; last token */
+    uint64_t batches, rows;
+};
+struct engine_totals engine_totals(const struct engine *e);
+
+#endif

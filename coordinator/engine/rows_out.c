@@ -1,0 +1,117 @@
+/* coordinator/engine/rows_out.c — from the scheduler's moves to a WORK frame: segments, row ids, embedding rows and pictures' rows. */
+#include "coordinator/engine/live.h"
+
+#include "coordinator/engine/embed.h"
+
+#include <string.h>
+
+const struct picture_span *span_at(const struct live *a, size_t place)
+{
+    for (size_t i = 0; i < a->spans.n; i++) {
+        const struct picture_span *p = &a->spans.span[i];
+        if (place >= p->first && place < p->first + p->n) return p;
+    }
+    return NULL;
+}
+
+uint32_t row_id_at(const struct engine *e, const struct live *a, uint32_t position)
+{
+    const struct picture_span *p = a->spans.n ? span_at(a, position) : NULL;
+    return p ? pictures_row_id(e->pictures, (uint32_t)p->picture, position - (uint32_t)p->first) : a->ids.id[position];
+}
+
+static struct row row_of(const struct engine *e, const struct live *a, uint32_t position)
+{
+    const struct picture_span *p = a->spans.n ? span_at(a, position) : NULL;
+    return (struct row){.id = row_id_at(e, a, position), .sees = p ? (uint32_t)(p->first + p->n - 1) : position};
+}
+
+static struct segment segment_of(const struct live *a, const struct move *m)
+{
+    uint32_t flags = m->start ? SEG_START : 0u;
+    if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
+    if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
+    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token,
+                            .request = a->ask.key, .history = a->history, .sampling = a->ask.sampling};
+}
+
+/* Whose move it is. One that has just got its slot is looked for by name: it is among the first that are alive. */
+static struct live *mover(struct engine *e, const struct move *m)
+{
+    struct live *a = e->in_slot[m->slot];
+    if (a && a->sequence == m->request) return a;
+    for (a = e->first; a; a = a->after)
+        if (a->scheduled && a->sequence == m->request) break;
+    e->in_slot[m->slot] = a;
+    return a;
+}
+
+static void fill_work(struct engine *e, const struct schedule_batch *b)
+{
+    struct work *w = &e->work;
+    w->batch = b->id;
+    w->n_segments = b->n_moves;
+    w->n_rows = 0;
+    w->dtype = WIRE_F32;
+    w->cols = e->pipe->model->config.hidden;
+    for (uint32_t i = 0; i < b->n_moves; i++) {
+        const struct move *m = &b->moves[i];
+        struct live *a = mover(e, m);
+        w->segments[i] = segment_of(a, m);
+        for (uint32_t k = 0; k < m->rows; k++) {
+            struct row row = row_of(e, a, m->position + k);
+            w->rows[w->n_rows++] = row;
+            a->history = history_after(a->history, row.id);
+        }
+        a->sent = m->position + m->rows;
+    }
+}
+
+/* Embedding rows are scaled, a picture's rows are not: docs/MODEL.md, "Forward pass". */
+static void fill_activations(const struct engine *e, const struct schedule_batch *b, float *out)
+{
+    const struct model *m = e->pipe->model;
+    const size_t hidden = m->config.hidden;
+    for (uint32_t i = 0; i < b->n_moves; i++) {
+        const struct move *v = &b->moves[i];
+        const struct live *a = e->in_slot[v->slot];
+        for (uint32_t k = 0; k < v->rows; k++, out += hidden) {
+            uint32_t at = v->position + k;
+            const struct picture_span *p = a->spans.n ? span_at(a, at) : NULL;
+            if (p) memcpy(out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
+            else embed_rows(&m->embedding, e->scale, &a->ids.id[at], 1, out);
+        }
+    }
+    pipeline_forget_embedding(e->pipe);
+}
+
+static void tell_sent(const struct engine *e, const struct schedule_batch *b)
+{
+    struct happened_rows rows[WIRE_SEGMENTS];
+    if (!e->watchers.n) return;
+    for (uint32_t i = 0; i < b->n_moves; i++)
+        rows[i] = (struct happened_rows){e->in_slot[b->moves[i].slot]->ask.key, b->moves[i].position, b->moves[i].rows};
+    const struct happened h = {.what = BATCH_SENT, .at_ns = clock_now(e->clock), .number = b->id, .amount = b->rows, .rows = rows,
+                               .n = b->n_moves};
+    tell_watchers(&e->watchers, &h);
+}
+
+static int send_batch(struct engine *e, const struct schedule_batch *b, struct err *why)
+{
+    struct work *w = &e->work;
+    struct frame *f = NULL;
+    fill_work(e, b);
+    TRY(work_write(&f, w, why));
+    fill_activations(e, b, (float *)(void *)w->activations);
+    e->totals.batches++;
+    e->totals.rows += w->n_rows;
+    tell_sent(e, b);
+    return pipeline_send(e->pipe, route_first(e->route), &f, why);
+}
+
+int rows_send(struct engine *e, struct err *why)
+{
+    struct schedule_batch b;
+    while (e->scheduler && schedule_next(e->scheduler, &b)) TRY(send_batch(e, &b, why));
+    return 0;
+}

@@ -1,0 +1,52 @@
+/* coordinator/engine/watch.h — what happened, for whoever counts: traces, reports, progress, metrics. The engine knows none of them. */
+#ifndef COORDINATOR_ENGINE_WATCH_H
+#define COORDINATOR_ENGINE_WATCH_H
+
+#include "coordinator/text/prompt.h"
+
+#include <stdint.h>
+
+enum happening {
+    ASK_CAME,     /* number, key, amount: rows; spans */
+    ASK_GOES,     /* number, key: its pictures are there, it waits for a slot or has one */
+    ASK_SPOKE,    /* number, key: its first token */
+    ASK_ENDED,    /* number, key, amount: tokens */
+    BATCH_SENT,   /* number of the micro-batch, amount: rows; moves */
+    BATCH_BACK,   /* number of the micro-batch */
+    PICTURE_SENT, /* number of the picture, amount: worker of the plan it goes to */
+    PICTURE_BACK, /* number of the picture */
+    EPOCH_BEGAN,  /* all begin again */
+};
+
+struct happened_rows { /* of one ask in a micro-batch */
+    uint64_t key;
+    uint32_t position, rows;
+};
+
+struct happened {
+    enum happening what;
+    uint64_t at_ns, number, key;
+    uint64_t asked_ns; /* of ASK_…: when it came */
+    uint32_t amount;
+    const struct picture_span *spans; /* [n] of ASK_CAME */
+    const struct happened_rows *rows; /* [n] of BATCH_SENT */
+    size_t n;
+};
+
+/* May not wait, and may not call the engine. */
+typedef void watcher(void *user, const struct happened *what);
+
+#define WATCHERS_MOST 8
+
+struct watchers {
+    watcher *watch[WATCHERS_MOST];
+    void *user[WATCHERS_MOST];
+    int n;
+};
+
+static inline void tell_watchers(const struct watchers *w, const struct happened *what)
+{
+    for (int i = 0; i < w->n; i++) w->watch[i](w->user[i], what);
+}
+
+#endif
