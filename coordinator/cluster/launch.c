@@ -7,59 +7,22 @@
  *
  * A launch is a consumer of the roster's events: it has no loop of its own and never waits. Between two events it only
  * remembers how far each worker is (struct outgoing). */
-#include "coordinator/cluster/pipeline.h"
+#include "coordinator/cluster/planning.h"
 
 #include "base/log.h"
 #include "base/size_text.h"
-#include "base/threads.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
 #include "partition/file/gguf.h"
 #include "partition/model/part_text.h"
 #include "worker/assign.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ROUTE_EPOCH 1 /* of all routes: none begins anew yet */
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
-
-/* ---- planning ---- */
-
-static bool shares_machine(const struct pipeline *p, int worker)
-{
-    for (int i = 0; i < p->workers; i++)
-        if (i != worker && !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host)) return true;
-    return false;
-}
-
-static int make_offers(struct pipeline *p, struct err *why)
-{
-    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
-    for (int i = 0; i < p->workers; i++) {
-        const struct member *m = p->crew[i];
-        struct worker_offer *o = &p->offers[i];
-        snprintf(o->name, sizeof o->name, "%.120s", m->where);
-        o->shares_machine = !o->memory && shares_machine(p, i);
-        if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
-        if (!p->wish.threads) o->threads = (int)m->hello.threads;
-    }
-    return 0;
-}
-
-static int solve(struct pipeline *p, const struct capacity *wanted, struct err *why)
-{
-    const struct model_shape shape = model_shape(p->model, p->encoder);
-    struct plan_wish wish = p->wish.plan;
-    TRY(make_offers(p, why));
-    wish.capacity = *wanted;
-    wish.together = p->local ? memory_allowed() : 0; /* who shares this machine shares its memory */
-    TRY(plan_make(&p->plan, &shape, p->offers, p->workers, &wish, why));
-    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, p->plan.hash, p->plan.made_from);
-    return 0;
-}
 
 uint64_t pipeline_planned(const struct pipeline *p, int worker)
 {
@@ -278,7 +241,7 @@ static void set_limits(struct pipeline *p)
 static int plan_and_assign(struct launch *l, struct err *why)
 {
     struct pipeline *p = l->pipe;
-    TRY(solve(p, &l->wanted, why));
+    TRY(planning_with_answers(p, &l->wanted, why));
     for (int i = 0; i < p->plan.n_routes; i++)
         TRY(port_route(roster_port(p->roster), pipeline_route(p, &p->plan.route[i]), p->plan.hash, ROUTE_EPOCH, why));
     set_limits(p);

@@ -95,15 +95,28 @@ static int make_crew(struct pipeline *p, struct err *why)
     return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);
 }
 
+static int pipeline_new(struct pipeline **out, const struct cluster_wish *wish, struct err *why)
+{
+    struct pipeline *p = *out = calloc(1, sizeof *p);
+    if (!p) return fail(why, E_MEMORY, "no memory to begin with");
+    p->wish = *wish;
+    return 0;
+}
+
+int pipeline_open_files(struct pipeline **out, const struct cluster_wish *wish, struct err *why)
+{
+    TRY(pipeline_new(out, wish, why));
+    return open_files(*out, why);
+}
+
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    struct pipeline *p = calloc(1, sizeof *p);
-    if (!p) {
+    const int code = pipeline_new(out, wish, why);
+    struct pipeline *p = *out;
+    if (code) {
         port_close(&mpi);
-        return fail(why, E_MEMORY, "no memory to begin with");
+        return code;
     }
-    p->wish = *wish;
-    *out = p;
     if (!mpi) {
         TRY(open_files(p, why));
         TRY(find_workers(p, &mpi, why));

@@ -35,6 +35,9 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
 
+/* The files alone and no worker, for whoever only wants to know what the plan would be (planning.h). */
+int pipeline_open_files(struct pipeline **out, const struct cluster_wish *wish, struct err *why);
+
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int worker);
 

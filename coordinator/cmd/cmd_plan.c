@@ -1,91 +1,142 @@
 /* coordinator/cmd/cmd_plan.c — `gemmapipe plan`: who would get what, from the files' headers alone.
  *
- * It makes its wish as `run` does and asks the same planner, so what it shows is what `run` with these words would do. What
- * only the workers know it takes from what is said of them: an unsaid memory is no limit. Workers that `run` would start
- * here have this machine's cores, shared out; of others one thread each is assumed. */
-#include "partition/file/encoder_file.h"
-#include "partition/file/model_file.h"
+ * It takes the words of `run`, makes the same wish of them, prepares for the same prompts, and asks the same planner: what it
+ * shows is what `run` with these words would do. What it had to assume for that, because nobody said it and no worker was
+ * asked, it says too. */
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/wish.h"
+#include "coordinator/cluster/planning.h"
 #include "partition/plan/plan_json.h"
 
+#include "base/size_text.h"
+#include "base/threads.h"
+
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PLAN_CONTEXT 4096
+#define PLAN_CONTEXT 4096 /* where there is no prompt to measure */
+#define ASSUMED_TEXT 400
 
 struct sketch { /* of a run: all that the plan follows from */
-    struct model *model;
-    struct vision_model *encoder;
+    struct options options; /* completed from the cluster file */
     struct cluster_wish wish;
     struct wish_lists *lists;
-    struct worker_offer *offers;
-    int workers;
+    struct pipeline *pipe; /* without workers */
+    struct foresight foresight;
+    struct plan_files files;
+    char assumed[ASSUMED_MOST][ASSUMED_TEXT];
 };
 
-static int read_sketch(struct sketch *k, struct options *o, struct err *why)
+__attribute__((format(printf, 2, 3))) static void assume(struct sketch *k, const char *format, ...)
 {
+    va_list arguments;
+    if (k->files.n_assumed == ASSUMED_MOST) return;
+    char *line = k->assumed[k->files.n_assumed];
+    va_start(arguments, format);
+    vsnprintf(line, ASSUMED_TEXT, format, arguments);
+    va_end(arguments);
+    k->files.assumed[k->files.n_assumed++] = line;
+}
+
+static const char *plural(int n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* ---- what it is for ---- */
+
+static int open_sketch(struct sketch *k, const struct options *o, struct err *why)
+{
+    k->options = *o;
     TRY(wish_read(&k->wish, &k->lists, o, why));
-    wish_complete(o, k->lists);
-    TRY(model_open(&k->model, o->model, why));
-    if (o->mmproj) TRY(vision_open(&k->encoder, o->mmproj, why));
-    return o->mmproj ? vision_config_fits(&k->encoder->config, k->model->config.hidden, o->mmproj, why) : 0;
+    wish_complete(&k->options, k->lists);
+    return pipeline_open_files(&k->pipe, &k->wish, why);
 }
 
-static int make_offers(struct sketch *k, struct err *why)
+static int make_capacity(struct sketch *k, struct capacity *out, struct err *why)
 {
-    const bool here = !k->wish.n_addresses;
-    const int n = k->workers = wish_workers(&k->wish), threads = here ? wish_threads(&k->wish, n) : 1;
-    k->offers = calloc((size_t)n, sizeof *k->offers);
-    if (!k->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
-    TRY(wish_offers(k->offers, &k->wish, n, why));
-    for (int i = 0; i < n; i++) {
-        struct worker_offer *w = &k->offers[i];
-        if (!w->threads) w->threads = threads;
-        w->shares_machine = here && !w->memory && n > 1;
-        if (!w->name[0]) snprintf(w->name, sizeof w->name, "worker %d", i + 1);
-    }
-    return 0;
-}
-
-static int make_capacity(struct sketch *k, const struct options *o, struct err *why)
-{
-    const struct model_config *c = &k->model->config;
-    struct options asked = *o;
+    const struct model_config *c = &k->pipe->model->config;
+    struct options asked = k->options;
     if (!asked.context) asked.context = PLAN_CONTEXT < c->context ? PLAN_CONTEXT : c->context;
-    return capacity_for(&k->wish.plan.capacity, &asked, c, 0, 0, 1, 0, why);
+    if (!k->options.context) assume(k, "a context of %u positions, as there is no prompt to measure", asked.context);
+    if (!k->options.sequences) assume(k, "one sequence at a time");
+    return capacity_for(out, &asked, c, 0, 0, 1, 0, why);
 }
 
-static void print(const struct sketch *k, const struct options *o, const struct plan *p, const struct model_shape *shape)
+/* ---- what was assumed of the workers ---- */
+
+static void assume_here(struct sketch *k)
 {
-    struct plan_files files = {.model = o->model, .fingerprint = k->model->fingerprint, .layers = k->model->config.layers};
-    if (k->encoder) files.mmproj = o->mmproj, files.encoder = k->encoder->fingerprint;
-    if (o->json) plan_write_json(stdout, p, k->offers, &files);
-    else plan_print(stdout, p, shape, k->offers);
+    const struct pipeline *p = k->pipe;
+    const int n = p->workers, threads = p->offers[0].threads, cores = cores_allowed();
+    char memory[24];
+    show_bytes(memory, memory_allowed());
+    if (!k->wish.threads) assume(k, "%d worker%s on this machine with %d thread%s%s, of its %d core%s", n, plural(n), threads, plural(threads),
+                                 n > 1 ? " each" : "", cores, plural(cores));
+    if (k->foresight.too_small)
+        assume(k, "as much memory as was said, on machines of their own: here it would not fit, %s", k->foresight.lack.text);
+    else
+        assume(k, "%s of memory, which this machine has, for all workers together", memory);
 }
 
-static int plan(struct sketch *k, struct options *o, struct err *why)
+static void assume_elsewhere(struct sketch *k)
 {
-    struct plan p;
-    TRY(read_sketch(k, o, why));
-    TRY(make_offers(k, why));
-    TRY(make_capacity(k, o, why));
-    const struct model_shape shape = model_shape(k->model, k->encoder);
-    TRY(plan_make(&p, &shape, k->offers, k->workers, &k->wish.plan, why));
-    print(k, o, &p, &shape);
-    plan_free(&p);
+    const struct pipeline *p = k->pipe;
+    int threads = 0, memory = 0;
+    for (int i = 0; i < p->workers; i++) {
+        const bool said = k->wish.said && k->wish.said[i].threads;
+        threads += !said && !k->wish.threads;
+        memory += !p->offers[i].memory;
+    }
+    assume(k, "the %d worker%s were not asked", p->workers, plural(p->workers));
+    if (threads) assume(k, "one thread each of %d worker%s, for which none were said", threads, plural(threads));
+    if (memory) assume(k, "no limit of memory of %d worker%s, for which none was said", memory, plural(memory));
+}
+
+static void assume_head(struct sketch *k)
+{
+    if (!k->wish.plan.whole_head) return;
+    assume(k, k->options.whole_head ? "the head in one piece, as asked for" : "the head in one piece, because tokens are drawn from all scores of a row");
+}
+
+/* ---- showing it ---- */
+
+static void print(struct sketch *k)
+{
+    const struct pipeline *p = k->pipe;
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    k->files.model = k->options.model;
+    k->files.fingerprint = p->model->fingerprint;
+    k->files.layers = p->model->config.layers;
+    if (p->encoder) k->files.mmproj = k->options.mmproj, k->files.encoder = p->encoder->fingerprint;
+    if (k->options.json) {
+        plan_write_json(stdout, &p->plan, p->offers, &k->files);
+        return;
+    }
+    plan_print(stdout, &p->plan, &shape, p->offers);
+    for (int i = 0; i < k->files.n_assumed; i++) printf("assumed: %s\n", k->files.assumed[i]);
+}
+
+static int plan(struct sketch *k, const struct options *o, struct err *why)
+{
+    struct capacity wanted;
+    TRY(open_sketch(k, o, why));
+    TRY(make_capacity(k, &wanted, why));
+    TRY(planning_foresees(k->pipe, &wanted, &k->foresight, why));
+    if (k->foresight.here) assume_here(k);
+    else assume_elsewhere(k);
+    assume_head(k);
+    print(k);
     return 0;
 }
 
 int command_plan(const struct options *o, struct err *why)
 {
     struct sketch k = {0};
-    struct options asked = *o;
-    const int code = plan(&k, &asked, why);
-    free(k.offers);
+    const int code = plan(&k, o, why);
+    pipeline_close(&k.pipe, NULL);
     wish_free(&k.lists);
-    vision_close(&k.encoder);
-    model_close(&k.model);
     return code;
 }

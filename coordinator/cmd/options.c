@@ -12,7 +12,7 @@
 #define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT)
-#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_PLAN)
+#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED)
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 enum key {
@@ -37,24 +37,24 @@ static const struct row_of_table table[] = {
     {"image", "FILE", K_IMAGE, CMD_RUN | CMD_LOGITS | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
     {"pan-and-scan", 0, K_PAN, ANSWER | CMD_LOGITS, "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", K_VISION_SPLIT, SEES, "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},
-    {"vision-workers", "N", K_VISION_WORKERS, ANSWER | CMD_LOGITS | CMD_PLAN, "the last N workers are for pictures alone, the others for text"},
+    {"vision-workers", "N", K_VISION_WORKERS, ANSWER | CMD_LOGITS, "the last N workers are for pictures alone, the others for text"},
     {"vision-type", "TYPE", K_VISION_TYPE, SEES, "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
-    {"workers", "N", K_WORKERS, WORKERS | CMD_PLAN, "start N worker processes on this machine"},
+    {"workers", "N", K_WORKERS, WORKERS, "start N worker processes on this machine"},
     {"here", "N", K_HERE, WORKERS, "N stages as threads of this one process"},
-    {"split", "A,B,C", K_SPLIT, WORKERS | CMD_PLAN, "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
-    {"whole-head", 0, K_WHOLE_HEAD, WORKERS | CMD_PLAN, "never divide the output head among workers; --top-k 0 or over 1024 does not either"},
+    {"split", "A,B,C", K_SPLIT, WORKERS, "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
+    {"whole-head", 0, K_WHOLE_HEAD, WORKERS, "never divide the output head among workers; --top-k 0 or over 1024 does not either"},
     {"connect", "A,B,C", K_CONNECT, WORKERS, "use the gemmapipe-workers that listen there, in this order"},
-    {"cluster", "FILE", K_CLUSTER, WORKERS | CMD_PLAN, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
-    {"memory", "SIZES", K_MEMORY, WORKERS | CMD_PLAN, "most memory of each worker, as 2G,1G,512M; one size is for all"},
-    {"threads", "T", K_THREADS, WORKERS | CMD_PLAN, "threads of each worker (default: the cores shared out)"},
+    {"cluster", "FILE", K_CLUSTER, WORKERS, "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
+    {"memory", "SIZES", K_MEMORY, WORKERS, "most memory of each worker, as 2G,1G,512M; one size is for all"},
+    {"threads", "T", K_THREADS, WORKERS, "threads of each worker (default: the cores shared out)"},
     {"pin", 0, K_PIN, WORKERS, "bind each thread of the workers started here to a core of its own"},
     {"send-weights", 0, K_SEND, WORKERS, "stream every worker its share even if it could open the file itself"},
     {"embed-scale", "HOW", K_EMBED, WORKERS, "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", K_WAIT, WORKERS, "how long to wait for workers to answer (default 60)"},
-    {"ctx", "N", K_CTX, PIPELINE | CMD_PLAN, "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
-    {"sequences", "N", K_SEQUENCES, CMD_RUN | CMD_PLAN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
-    {"micro-batch", "N", K_ROWS, WORKERS | CMD_PLAN, "rows of a micro-batch, at most (default 128)"},
-    {"in-flight", "N", K_FLIGHT, WORKERS | CMD_PLAN, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
+    {"ctx", "N", K_CTX, PIPELINE, "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
+    {"sequences", "N", K_SEQUENCES, CMD_RUN, "sequences held at once (default: the prompts, at most 16; plan 1)"},
+    {"micro-batch", "N", K_ROWS, WORKERS, "rows of a micro-batch, at most (default 128)"},
+    {"in-flight", "N", K_FLIGHT, WORKERS, "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
     {"prompts", "FILE", K_PROMPTS, CMD_RUN, "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", K_SYSTEM, ANSWER | CMD_LOGITS, "what to tell the model before the first question"},
     {"raw", 0, K_RAW, CMD_RUN | CMD_LOGITS, "no chat turns: <bos> and the text as it is, to be continued"},
@@ -87,6 +87,12 @@ static const struct row_of_table table[] = {
 };
 #define ROWS (sizeof table / sizeof *table)
 
+/* Whoever asks for a plan asks for that of a run: `plan` takes all that `run` takes. */
+static bool takes(enum command command, const struct row_of_table *row)
+{
+    return row->commands & (int)command || (command == CMD_PLAN && row->commands & CMD_RUN);
+}
+
 struct command_text {
     enum command command;
     const char *name, *usage, *story;
@@ -99,8 +105,8 @@ static const struct command_text commands[] = {
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]", "Writes the rows a picture becomes."},
     {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text", "The ids of a text on one line, without <bos>."},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte."},
-    {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options]",
-     "Shows who would get which layers and the bytes each worker needs; loads nothing."},
+    {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options of run] [\"prompt\"]",
+     "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing."},
     {CMD_BENCH, "bench",
      "gemmapipe bench --model M.gguf [--pp 256] [--tg 16] [--batch 1,8,16] [--reps R] [--json] [options]",
      "Measures prompts, generation, and generation of many sequences at once."},
@@ -139,7 +145,7 @@ static void help_of(enum command command)
         if (commands[i].command == command)
             printf("%s\n\n%s\n%s\n", commands[i].usage, commands[i].story, command == CMD_BENCH ? bench_manual : "");
     for (size_t i = 0; i < ROWS; i++) {
-        if (!(table[i].commands & (int)command)) continue;
+        if (!takes(command, &table[i])) continue;
         char left[64];
         snprintf(left, sizeof left, "%s%s %s", strlen(table[i].name) == 1 ? "-" : "--", table[i].name,
                  table[i].value ? table[i].value : "");
@@ -300,13 +306,13 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->vision_workers && !o->mmproj) return fail(why, E_USAGE, "--vision-workers without --mmproj have nothing to do");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
-    if (command == CMD_PLAN && !o->workers && !o->split && !o->cluster)
-        return fail(why, E_USAGE, "say for how many workers to plan: --workers N, --split A,B,C or --cluster FILE");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
-    if (command == CMD_RUN && o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
+    if (command == CMD_PLAN && (o->prompt || o->prompts_file || o->n_images))
+        return fail(why, E_USAGE, "a plan takes no prompts or pictures yet: --ctx and --sequences say what it is for");
+    if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
         return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");
@@ -322,7 +328,7 @@ int options_read(struct options *o, enum command command, int argc, char **argv,
     struct option longs[ROWS + 1] = {0};
     int n = 0;
     for (size_t i = 0; i < ROWS; i++)
-        if (table[i].commands & (int)command)
+        if (takes(command, &table[i]))
             longs[n++] = (struct option){table[i].name, table[i].value ? required_argument : no_argument, 0, table[i].key};
     opterr = 0;
     optind = 1;
@@ -332,11 +338,11 @@ int options_read(struct options *o, enum command command, int argc, char **argv,
             exit(0);
         }
         const struct row_of_table *row = c == '?' ? 0 : row_of(c);
-        if (!row || !(row->commands & (int)command))
+        if (!row || !takes(command, row))
             return fail(why, E_USAGE, "unknown option or missing value: %s (--help lists them)", argv[optind - 1]);
         TRY(take(o, row, optarg, why));
     }
-    if ((command & (CMD_RUN | CMD_LOGITS)) && optind < argc) o->prompt = argv[optind++];
+    if ((command & (CMD_RUN | CMD_LOGITS | CMD_PLAN)) && optind < argc) o->prompt = argv[optind++];
     if (optind < argc) return fail(why, E_USAGE, "\"%s\" is one word too many; a prompt goes in quotes", argv[optind]);
     return check(o, command, why);
 }

@@ -6,6 +6,7 @@
 #include "coordinator/cluster/timeline.h"
 #include "partition/model/part_text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,6 +39,7 @@ static void print_stages(const struct pipeline *p, double wall)
     fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
     if (wall > 0 && p->workers > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
+    fprintf(stderr, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
 }
 
 static void print_encoder_stage(const struct member *n, struct part s, int stage)

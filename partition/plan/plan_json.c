@@ -58,6 +58,17 @@ static void write_pictures(FILE *to, const struct plan *p, const struct worker_o
     fprintf(to, "]}");
 }
 
+static void write_assumed(FILE *to, const struct plan_files *files)
+{
+    if (!files->n_assumed) return;
+    fprintf(to, " \"assumed\": [");
+    for (int i = 0; i < files->n_assumed; i++) {
+        fprintf(to, "%s\n  ", i ? "," : "");
+        json_print_text(to, files->assumed[i]);
+    }
+    fprintf(to, "],\n");
+}
+
 void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const struct plan_files *files)
 {
     const struct capacity *c = &plan->capacity;
@@ -66,6 +77,7 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
     json_print_text(to, files->model);
     fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"plan\": \"%016" PRIx64 "\", \"made_from\": \"%016" PRIx64 "\",\n",
             show_hash128(hex, files->fingerprint), files->layers, plan->hash, plan->made_from);
+    write_assumed(to, files);
     fprintf(to, " \"context\": %u, \"sequences\": %u, \"rows\": %u, \"in_flight\": %u,\n", c->context, c->sequences, c->rows, c->in_flight);
     write_stages(to, plan, offers);
     if (files->mmproj) write_pictures(to, plan, offers, files);

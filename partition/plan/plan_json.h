@@ -2,6 +2,7 @@
  *
  *   {"model": "M.gguf", "fingerprint": "32 hex digits", "layers": 34,
  *    "plan": "16 hex digits", "made_from": "16 hex digits",
+ *    "assumed": ["3 workers on this machine with 1 thread each, of its 4 cores", …],
  *    "context": 4096, "sequences": 1, "rows": 128, "in_flight": 4,
  *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false, "parts": [0, 5],
  *                "weights": 5, "kv": 5, "total": 15, "milliseconds": 3.5}, …],
@@ -13,12 +14,14 @@
  * "stages" with first, end (one past the last layer) and head or parts is all that a reader needs. "head" is true for all
  * of the head in one stage; "parts" are the sixteenths a stage has of it, from and to one past the last, and stand where
  * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there. The rest is for people
- * and scripts: bytes, the time of the micro-batch that is balanced, and two hashes: of the plan, and of the model, offers and wish it was
- * made from. */
+ * and scripts: bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of the plan, and of the
+ * model, offers and wish it was made from. */
 #ifndef PARTITION_PLAN_PLAN_JSON_H
 #define PARTITION_PLAN_PLAN_JSON_H
 
 #include "partition/plan/plan.h"
+
+#define ASSUMED_MOST 8
 
 struct plan_file {
     int stages;
@@ -33,6 +36,8 @@ struct plan_files { /* what the plan is of */
     const char *model, *mmproj;
     struct hash128 fingerprint, encoder;
     uint32_t layers;
+    const char *assumed[ASSUMED_MOST]; /* what nobody said and the plan follows from too, a sentence's part each */
+    int n_assumed;
 };
 
 void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const struct plan_files *files);

@@ -45,7 +45,7 @@ static void print_stage(FILE *to, const struct plan *plan, int i, const struct w
     snprintf(number, sizeof number, "%d", i + 1);
     snprintf(ms, sizeof ms, "%.*f ms", expected < 0.01 ? 3 : 1, expected * 1e3);
     snprintf(load, sizeof load, "%.0f%%", 100 * expected / slowest(plan));
-    if (offer->memory) show_bytes(limit, offer->memory);
+    if (offer->memory && !offer->shares_machine) show_bytes(limit, offer->memory);
     print_line(to, number, offer->name, show_part(share, h->part[CHAIN_TEXT]), stage_sums(&h->bytes[CHAIN_TEXT]), limit, ms, load);
 }
 
@@ -97,7 +97,7 @@ static void print_hint(FILE *to, const struct plan *plan, const struct model_sha
     if (plan_stages(plan) < 2 || plan_make(&one, &text, &all, 1, &wish, NULL)) return;
     for (int i = 0; i < plan_stages(plan); i++) {
         char total[24];
-        if (offers[i].memory < one.of[0].total) continue;
+        if (offers[i].shares_machine || offers[i].memory < one.of[0].total) continue;
         show_bytes(total, one.of[0].total);
         fprintf(to, "hint: worker %d could hold the whole model (%s); where it fits, whole models side by side answer"
                 " as many as a pipe does, each sooner\n", i + 1, total);
@@ -124,7 +124,7 @@ static void print_text(FILE *to, const struct plan *plan, const struct model_sha
         print_stage(to, plan, i, &offers[i]);
         sum.weights += b.weights, sum.kv += b.kv, sum.buffers += b.buffers;
         sum.runtime += b.runtime, sum.total += b.total, sum.limit += offers[i].memory;
-        all_limited &= offers[i].memory != 0;
+        all_limited &= offers[i].memory && !offers[i].shares_machine;
     }
     if (all_limited) show_bytes(limit, sum.limit);
     print_line(to, "", "sum", "", sum, limit, "", "");

@@ -1,0 +1,90 @@
+/* coordinator/cluster/planning.c — see planning.h. */
+#include "coordinator/cluster/planning.h"
+
+#include "base/log.h"
+#include "base/threads.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* together: bytes that all workers may use in sum, because they are on one machine; 0: they are not. */
+static int make_plan(struct pipeline *p, const struct capacity *wanted, uint64_t together, struct err *why)
+{
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    struct plan_wish wish = p->wish.plan;
+    wish.capacity = *wanted;
+    wish.together = together;
+    TRY(plan_make(&p->plan, &shape, p->offers, p->workers, &wish, why));
+    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, p->plan.hash, p->plan.made_from);
+    return 0;
+}
+
+/* ---- with answers ---- */
+
+static bool shares_machine(const struct pipeline *p, int worker)
+{
+    for (int i = 0; i < p->workers; i++)
+        if (i != worker && !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host)) return true;
+    return false;
+}
+
+int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *m = p->crew[i];
+        struct worker_offer *o = &p->offers[i];
+        snprintf(o->name, sizeof o->name, "%.120s", m->where);
+        o->shares_machine = !o->memory && shares_machine(p, i);
+        if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
+        if (!p->wish.threads) o->threads = (int)m->hello.threads;
+    }
+    return make_plan(p, wanted, p->local ? memory_allowed() : 0, why);
+}
+
+/* ---- foreseen ---- */
+
+static int foresee_offers(struct pipeline *p, bool here, struct err *why)
+{
+    const int threads = here ? wish_threads(&p->wish, p->workers) : 1;
+    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
+    for (int i = 0; i < p->workers; i++) {
+        struct worker_offer *o = &p->offers[i];
+        if (here || !o->threads) o->threads = threads;
+        o->shares_machine = here && !o->memory && p->workers > 1;
+        if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
+    }
+    return 0;
+}
+
+/* As each of them would say when asked. */
+static void limit_to_this_machine(struct pipeline *p, uint64_t memory)
+{
+    for (int i = 0; i < p->workers; i++)
+        if (!p->offers[i].memory || p->offers[i].memory > memory) p->offers[i].memory = memory;
+}
+
+/* A plan for larger machines than this one may be looked at here too. */
+static int foresee_elsewhere(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
+{
+    TRY(foresee_offers(p, true, why));
+    TRY(make_plan(p, wanted, 0, why));
+    out->too_small = true;
+    return 0;
+}
+
+int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
+{
+    const int n = p->workers = wish_workers(&p->wish);
+    *out = (struct foresight){.here = !p->wish.n_addresses};
+    p->offers = calloc((size_t)n, sizeof *p->offers);
+    if (!p->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
+    TRY(foresee_offers(p, out->here, why));
+    if (!out->here) return make_plan(p, wanted, 0, why);
+    limit_to_this_machine(p, memory_allowed());
+    const int code = make_plan(p, wanted, memory_allowed(), &out->lack);
+    if (code == E_MEMORY) return foresee_elsewhere(p, wanted, out, why);
+    if (code) *why = out->lack;
+    return code;
+}

@@ -1,0 +1,26 @@
+/* coordinator/cluster/planning.h — from what is wanted and who is there to the plan, with workers that have answered or before anyone
+ * was asked.
+ *
+ * Both ways ask the same planner (partition/plan/plan.h) with the same wish. They differ only in how it is known what a worker
+ * offers: it has said so, or it is foreseen. Workers that would be started here will have this machine's cores, shared out, and in
+ * sum its memory: that is certain. Of workers that listen elsewhere only what the wish says of them is known; where it says
+ * nothing a worker has one thread and no limit of memory. */
+#ifndef COORDINATOR_CLUSTER_PLANNING_H
+#define COORDINATOR_CLUSTER_PLANNING_H
+
+#include "coordinator/cluster/pipeline.h"
+
+/* Makes p->plan from the answers of p->crew. */
+int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why);
+
+/* What had to be assumed of workers that nobody asked. */
+struct foresight {
+    bool here;      /* they would be started on this machine */
+    bool too_small; /* it has too little memory for that: it was planned as if each had a machine of its own */
+    struct err lack; /* then: what it lacks */
+};
+
+/* Makes p->plan, p->workers and p->offers of a pipeline that was opened without workers. */
+int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why);
+
+#endif
