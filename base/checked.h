@@ -1,4 +1,4 @@
-/* base/checked.h — arithmetic on sizes that came from outside: true if it worked, false if it would have wrapped. */
+/* base/checked.h — arithmetic on sizes that came from outside: false if the result would not fit. */
 #ifndef BASE_CHECKED_H
 #define BASE_CHECKED_H
 

@@ -1,11 +1,11 @@
-/* base/clock.h — time that only moves forward, in nanoseconds since some moment of this machine. */
+/* base/clock.h — time that only moves forward: nanoseconds since some moment in this machine's past. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
 #include <stdint.h>
 
 uint64_t clock_ns(void);
-void sleep_ns(uint64_t ns);
+void sleep_ns(uint64_t ns); /* may return early when a signal comes */
 
 /* A source of time that a test can hold. What must run in a simulation takes one and never asks clock_ns itself. */
 struct clock {

@@ -51,11 +51,12 @@ int cores_read(struct cores *out, const char *text, struct err *why)
     out->n = 0;
     do {
         unsigned long first, last;
-        if (!take_range(&at, &first, &last)) return fail(why, E_USAGE, "\"%.60s\" is no list of cores, as 0-3,8", text);
+        if (!take_range(&at, &first, &last))
+            return fail(why, E_USAGE, "\"%.60s\" is not a list of cores; wanted something like 0-3,8", text);
         for (unsigned long id = first; id <= last; id++) {
             if (holds(out, id)) return fail(why, E_USAGE, "core %lu stands twice in \"%.60s\"", id, text);
             if (!holds(&mine, id))
-                return fail(why, E_USAGE, "core %lu is none of those that may be used here: %.200s", id, cores_text(&mine, range));
+                return fail(why, E_USAGE, "core %lu may not be used here; these may: %.200s", id, cores_text(&mine, range));
             out->id[out->n++] = (uint16_t)id;
         }
     } while (*at);

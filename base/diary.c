@@ -1,14 +1,16 @@
 /* base/diary.c — see diary.h. */
 #include "base/diary.h"
 
+#include <stddef.h>
+
 void diary_add(struct diary *d, struct diary_span s)
 {
     d->span[d->n++ % DIARY_SPANS] = s;
 }
 
-void diary_go_on(struct diary *d, struct diary_span s)
+void diary_extend(struct diary *d, struct diary_span s)
 {
-    struct diary_span *last = d->n ? &d->span[(d->n - 1) % DIARY_SPANS] : 0;
+    struct diary_span *last = d->n ? &d->span[(d->n - 1) % DIARY_SPANS] : NULL;
     if (!last || last->what != s.what || last->number != s.number) {
         diary_add(d, s);
         return;

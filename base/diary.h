@@ -1,7 +1,7 @@
 /* base/diary.h — what was computed from when to when: the last DIARY_SPANS intervals, in order.
  *
  * Kept always, because writing one costs nanoseconds and nobody knows beforehand which run will be asked about. Memory is
- * touched as it fills: 32 bytes an interval, 256 KiB at most. Threads: the caller's affair. */
+ * touched as it fills: 32 bytes an interval, 256 KiB at most. Not safe from several threads: the caller locks. */
 #ifndef BASE_DIARY_H
 #define BASE_DIARY_H
 
@@ -26,10 +26,10 @@ struct diary {
 
 void diary_add(struct diary *d, struct diary_span s);
 
-/* As diary_add, but what goes on with the interval before is joined to it: the same picture, and nothing in between. */
-void diary_go_on(struct diary *d, struct diary_span s);
+/* As diary_add, but an interval of the same picture as the one before, with nothing in between, is joined to it. */
+void diary_extend(struct diary *d, struct diary_span s);
 
-/* Number of the oldest interval that is still held, and the intervals themselves. */
+/* Intervals are numbered from 0 in the order in which they were added. The oldest that is still held, and any from it to n - 1. */
 uint64_t diary_oldest(const struct diary *d);
 const struct diary_span *diary_at(const struct diary *d, uint64_t i);
 

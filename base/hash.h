@@ -15,7 +15,7 @@ struct hash128 {
 uint64_t hash64(const void *bytes, size_t n);
 struct hash128 hash128(const void *bytes, size_t n);
 
-/* The same hash128 of bytes that come in runs. NULL without memory; close frees it and sets it to NULL. */
+/* The same as hash128 of bytes that come in pieces. NULL without memory; close frees it and sets it to NULL. */
 struct hash_stream;
 struct hash_stream *hash_stream_open(void);
 void hash_stream_add(struct hash_stream *s, const void *bytes, size_t n);

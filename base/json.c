@@ -26,7 +26,7 @@ void json_end(struct json *j)
 
 int json_done(const struct json *j)
 {
-    return j->rc;
+    return j->code;
 }
 
 /* ---- saying no ---- */
@@ -45,8 +45,8 @@ int json_fail(struct json *j, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (!j->rc) j->rc = fail(j->why, E_FILE, "%s, line %zu: %s", j->from, line_of(j), text);
-    return j->rc;
+    if (!j->code) j->code = fail(j->why, E_FILE, "%s, line %zu: %s", j->from, line_of(j), text);
+    return j->code;
 }
 
 char *json_plain(char out[64], struct json_text s)
@@ -81,7 +81,7 @@ static char next_char(struct json *j)
 
 enum json_kind json_peek(struct json *j)
 {
-    char c = j->rc ? 0 : next_char(j);
+    char c = j->code ? 0 : next_char(j);
     switch (c) {
     case '{': return JSON_OBJECT;
     case '[': return JSON_ARRAY;
@@ -95,7 +95,7 @@ enum json_kind json_peek(struct json *j)
 
 static int enter(struct json *j, char open, const char *what)
 {
-    if (j->rc) return j->rc;
+    if (j->code) return j->code;
     if (next_char(j) != open) return wanted(j, what);
     if (j->depth == JSON_DEPTH) return json_fail(j, "nested deeper than %d", JSON_DEPTH);
     j->at++;
@@ -117,7 +117,7 @@ int json_array(struct json *j)
 /* To the next member of what is open; false at its end. */
 static bool next_member(struct json *j, char open)
 {
-    if (j->rc) return false;
+    if (j->code) return false;
     bool *first = &j->first[j->depth - 1];
     char close = open == '{' ? '}' : ']', c = next_char(j);
     if (c == close) {
@@ -149,7 +149,7 @@ bool json_item(struct json *j)
 
 int json_finish(struct json *j)
 {
-    if (j->rc) return j->rc;
+    if (j->code) return j->code;
     skip_space(j);
     return j->at == j->end ? 0 : wanted(j, "the end of the text");
 }
@@ -230,7 +230,7 @@ static int unescape(struct json *j, const char *end, struct json_text *out)
     size_t room = (size_t)(end - j->at), n = 0;
     if (room > j->scratch_room) {
         char *grown = realloc(j->scratch, room);
-        if (!grown) return j->rc = fail(j->why, E_MEMORY, "no memory for a string of %s", j->from);
+        if (!grown) return j->code = fail(j->why, E_MEMORY, "no memory for a string of %s", j->from);
         j->scratch = grown, j->scratch_room = room;
     }
     while (j->at < end) {
@@ -245,11 +245,11 @@ static int unescape(struct json *j, const char *end, struct json_text *out)
 int json_string(struct json *j, struct json_text *out)
 {
     bool plain;
-    if (j->rc) return j->rc;
+    if (j->code) return j->code;
     if (next_char(j) != '"') return wanted(j, "a string");
     j->at++;
     const char *end = string_end(j, &plain);
-    if (!end) return j->rc;
+    if (!end) return j->code;
     if (plain) *out = (struct json_text){j->at, (size_t)(end - j->at)};
     else TRY(unescape(j, end, out));
     j->at = end + 1;
@@ -291,7 +291,7 @@ static size_t number_length(const struct json *j, bool *whole)
 
 static int take_number(struct json *j, char out[NUMBER_MOST + 1], bool *whole)
 {
-    if (j->rc) return j->rc;
+    if (j->code) return j->code;
     skip_space(j);
     size_t n = number_length(j, whole);
     if (!n) return wanted(j, "a number");
@@ -342,7 +342,7 @@ static bool word_here(struct json *j, const char *word)
 
 int json_truth(struct json *j, bool *out)
 {
-    if (j->rc) return j->rc;
+    if (j->code) return j->code;
     *out = word_here(j, "true");
     return *out || word_here(j, "false") ? 0 : wanted(j, "true or false");
 }
@@ -371,9 +371,9 @@ int json_skip(struct json *j)
         if (kind == JSON_OBJECT) TRY(json_object(j));
         else if (kind == JSON_ARRAY) TRY(json_array(j));
         else TRY(skip_scalar(j));
-        while (j->depth > floor && !(j->open[j->depth - 1] == '{' ? json_key(j, &key) : json_item(j))) TRY(j->rc);
+        while (j->depth > floor && !(j->open[j->depth - 1] == '{' ? json_key(j, &key) : json_item(j))) TRY(j->code);
     } while (j->depth > floor);
-    return j->rc;
+    return j->code;
 }
 
 /* ---- writing ---- */

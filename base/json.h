@@ -36,7 +36,8 @@ struct json {
     const char *from; /* for sentences */
     char *scratch;
     size_t scratch_room;
-    int depth, rc;
+    int depth;
+    int code; /* the first error; every call returns it */
     char open[JSON_DEPTH];   /* '{' or '[' */
     bool first[JSON_DEPTH];  /* nothing was read in there yet */
     struct err *why;
@@ -45,14 +46,14 @@ struct json {
 void json_begin(struct json *j, const char *text, size_t n, const char *from, struct err *why);
 void json_end(struct json *j); /* frees; may be called twice */
 
-/* What comes next; JSON_NOTHING if it is no value. */
+/* What comes next; JSON_NOTHING if it is not a value. */
 enum json_kind json_peek(struct json *j);
 
 int json_object(struct json *j);
 bool json_key(struct json *j, struct json_text *key); /* false at the closing brace, and after an error */
 int json_array(struct json *j);
 bool json_item(struct json *j);
-int json_done(const struct json *j); /* the error, if the loop ended by one */
+int json_done(const struct json *j); /* after the loop: the error, if one ended it */
 
 int json_string(struct json *j, struct json_text *out);
 int json_u32(struct json *j, uint32_t least, uint32_t most, uint32_t *out);

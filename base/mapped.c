@@ -34,9 +34,9 @@ static int open_and_map(struct mapped *m, const char *path, uint64_t most, struc
 int mapped_open(struct mapped *m, const char *path, uint64_t most, struct err *why)
 {
     *m = (struct mapped){.fd = -1};
-    int rc = open_and_map(m, path, most, why);
-    if (rc) mapped_close(m);
-    return rc;
+    int code = open_and_map(m, path, most, why);
+    if (code) mapped_close(m);
+    return code;
 }
 
 void mapped_close(struct mapped *m)

@@ -4,12 +4,12 @@
 
 #include <stdint.h>
 
-int cores_allowed(void);            /* by the affinity mask and the cgroup's CPU quota; at least 1 */
+int cores_allowed(void); /* by the affinity mask and the cgroup's CPU quota; at least 1 */
 
 /* Call first in main. A thread that waits at an OpenMP barrier spins for milliseconds by default; where stages share
  * cores that starves the thread it waits for (a 4B model took 32 s to load instead of 3). The library reads its settings
- * before main, so this sets them (a spin of some microseconds, then sleep) and starts the program anew, once. Settings of the
- * user's own (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME) are left alone. */
+ * before main, so this sets them (spin for some microseconds, then sleep) and starts the program anew, once. What the user
+ * has set (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME) are left alone. */
 void threads_wait_politely(char *const argv[]);
 
 uint64_t memory_allowed(void);      /* the smaller of installed memory and the cgroup's limit, in bytes */

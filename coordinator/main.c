@@ -54,7 +54,8 @@ static void name_the_log(int node)
 static struct worker_options options_of_rank(const struct options *o, struct mpi_mates mates)
 {
     const int share = cores_allowed() / mates.workers;
-    struct worker_options w = {.threads = o->threads ? o->threads : share > 0 ? share : 1, .no_file = o->send_weights, .named = name_the_log};
+    struct worker_options w = {.no_file = o->send_weights, .named = name_the_log};
+    w.threads = o->threads ? o->threads : share > 0 ? share : 1;
     struct cores all;
     if (!o->pin) return w;
     cores_for(&all, mates.workers * w.threads);

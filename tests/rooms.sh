@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/rooms.sh — who includes whom. Prints the arrows between the rooms and fails on one that points up, on a dependency
-# that comes in by another door than its own, and on two files of one name. `make rooms` runs it, and so do the tests.
+# that comes in by another door than its own, on two files of one name, and where a comment or a page names a file that is
+# not there. `make rooms` runs it, and so do the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -90,6 +91,30 @@ file_names_are_unique() {
     [ -z "$twice" ] || { printf '  two files are called %s\n' "$twice"; return 1; }
 }
 
+# In comments of sources, and in pages that say how the house is; of docs/STYLE.md, the listing of the house.
+files_that_are_named_exist() {
+    local names missing
+    names=$(find . -path ./build -prune -o \( -name '*.[ch]' -o -name '*.inc' \) -printf '%f\n'; awk '{ print $1 }' <<<"$doors")
+    missing=$(
+        { grep -nHE '^[ \t]*/?\*|/\*' "${files[@]}"
+          grep -nH '' README.md docs/DESIGN.md
+          awk '/^## The house/ { on = 1 } on { print FILENAME ":" FNR ":" $0 }' docs/STYLE.md
+        } | awk '
+        NR == FNR { there[$1] = 1; next }
+        {
+            split($0, field, ":"); line = $0; sub(/^[^:]*:[^:]*:/, "", line)
+            if (line ~ /^[ \t]*#[ \t]*include/) next
+            if (field[1] ~ /\.(c|h|inc)$/) sub(/^[^*]*\/?\*/, "", line)
+            while (match(line, /[A-Za-z0-9_][A-Za-z0-9_\/.-]*\.(c|h|inc)/)) {
+                name = substr(line, RSTART, RLENGTH); after = substr(line, RSTART + RLENGTH, 1)
+                line = substr(line, RSTART + RLENGTH)
+                last = name; sub(/.*\//, "", last)
+                if (after !~ /[A-Za-z0-9_(]/ && !(last in there)) print "  " field[1] ":" field[2] ": there is no " name
+            }
+        }' <(echo "$names") -)
+    [ -z "$missing" ] || { echo "$missing"; return 1; }
+}
+
 failed=0
 verdict() { # of the command that just ran: 0 or not
     if [ "$1" -eq 0 ]; then echo "ok $2"; else echo "FAIL $2"; failed=1; fi
@@ -98,4 +123,5 @@ set +e
 arrows_point_down;            verdict $? arrows_point_down
 each_dependency_has_one_door; verdict $? each_dependency_has_one_door
 file_names_are_unique;        verdict $? file_names_are_unique
+files_that_are_named_exist;   verdict $? files_that_are_named_exist
 exit $failed

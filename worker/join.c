@@ -102,8 +102,10 @@ int run_join(struct run *r, bool *dismissed, struct err *why)
     frame_free(f);
     if (code || *dismissed) return code;
     if (r->greet.numeric != worker_numeric())
-        return fail(why, E_USAGE, "the coordinator computes by version %u of the numbers, this worker by version %u, and results would differ: "
-                    "install the same program on both", r->greet.numeric, worker_numeric());
+        return fail(why, E_USAGE,
+                    "the coordinator computes by version %u of the numbers, this worker by version %u, and results would differ: "
+                    "install the same program on both",
+                    r->greet.numeric, worker_numeric());
     TRY(kernels_choose(&r->worker->kernels, why)); /* not before: now there is someone to tell */
     if (r->worker->options.named) r->worker->options.named(r->greet.node);
     return say_hello(r, why);

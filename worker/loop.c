@@ -145,7 +145,8 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
 {
     int code = score_read(&l->score, f, why);
-    if (!code && l->score.dtype != WIRE_F32) code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
+    if (!code && l->score.dtype != WIRE_F32)
+        code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
     if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_scored, l, why);
     l->computed_ns = clock_ns();
     frame_free(f);
@@ -186,7 +187,7 @@ static bool picture_waits(const struct loop *l)
     return l->pictures_in.n || (l->setup->encoder && encoder_busy(l->setup->encoder));
 }
 
-/* Under the lock. Handing over is no computing: the next stage may be at it already. */
+/* Under the lock. Handing rows over does not count as computing: the next stage may be computing with them already. */
 static void account(struct loop *l, enum diary_what what, bool begun, uint64_t start)
 {
     const uint64_t end = l->computed_ns > start ? l->computed_ns : clock_ns();
@@ -207,7 +208,7 @@ static void account(struct loop *l, enum diary_what what, bool begun, uint64_t s
     l->see_ns += end - start;
     l->pictures += !encoder_busy(l->setup->encoder);
     if (begun) diary_add(&l->diary, layer);
-    else diary_go_on(&l->diary, layer);
+    else diary_extend(&l->diary, layer);
 }
 
 static bool something_waits(const struct loop *l)

@@ -20,8 +20,8 @@ static int check_text(const struct run *r, const struct assignment *a, struct er
                     r->config.layers, of->part.back, of->part.back_end);
     if (of->n_types != part_count(CHAIN_TEXT, of->part))
         return fail(why, E_WIRE, "the assignment lists %u tensors, its layers have %zu", of->n_types, part_count(CHAIN_TEXT, of->part));
-    if (!c->rows || c->rows > WIRE_ROWS || !c->sequences || c->sequences > WIRE_SEGMENTS || !c->in_flight || c->in_flight > IN_FLIGHT_MOST ||
-        !c->context || c->context > (1u << 24))
+    if (!c->rows || c->rows > WIRE_ROWS || !c->sequences || c->sequences > WIRE_SEGMENTS || !c->in_flight ||
+        c->in_flight > IN_FLIGHT_MOST || !c->context || c->context > (1u << 24))
         return fail(why, E_WIRE, "the assignment asks for %u rows, %u sequences, %u in flight and a context of %u", c->rows, c->sequences,
                     c->in_flight, c->context);
     if (of->next >= r->greet.nodes)

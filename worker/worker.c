@@ -47,8 +47,9 @@ static int work(struct run *r, struct err *why)
 {
     const struct loop_setup setup = {
         .port = r->port, .stage = r->stage, .part = r->part, .encoder = r->encoder.count ? &r->encoder : NULL, .node = r->greet.node,
-        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden, .in_flight = r->capacity.in_flight, .threads = r->threads,
-        .cores = &r->worker->options.cores, .stop = r->worker->options.stop, .greeting = &r->greeting,
+        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden,
+        .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
+        .greeting = &r->greeting,
     };
     return loop_run(&setup, why);
 }

@@ -210,7 +210,8 @@ static int assign_all(struct launch *l, struct err *why)
     for (int i = 0; i < p->workers; i++) {
         struct outgoing *o = &l->out[i];
         const struct part *part = p->plan.of[i].part;
-        const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]), seen = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
+        const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]);
+        const uint32_t seen = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
         TRY(list_part(p, i, o, text, seen, why));
         if (o->count) TRY(assign(p, i, o->tensors, text, seen, why));
         if (o->count) p->crew[i]->standing = LOADING;
@@ -230,7 +231,8 @@ static void set_limits(struct pipeline *p)
     uint64_t work = c ? work_bytes(WIRE_SEGMENTS, p->plan.capacity.rows, c->hidden, WIRE_F32) : 0;
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
     uint64_t pixels = v ? see_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
-    uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0, seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
+    uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0;
+    uint64_t seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
     const uint64_t sizes[] = {work, scores, pixels, rows, seen, DIARY_PART_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];

@@ -88,7 +88,8 @@ static int make_folder(struct local_workers *c, struct err *why)
 }
 
 /* of: how many threads it has, and which cores they are bound to. */
-static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of, struct err *why)
+static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of,
+                         struct err *why)
 {
     char count[16], cores[CORES_TEXT];
     snprintf(count, sizeof count, "%d", of->threads);
@@ -114,7 +115,8 @@ static struct worker_options child_options(const struct worker_options *how, int
     return of;
 }
 
-int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why)
+int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses,
+                        struct err *why)
 {
     char program[PATH_MAX];
     TRY(worker_program(program, why));
@@ -178,7 +180,8 @@ static int start_threads(struct local_workers *c, struct port **ports, const str
     return code;
 }
 
-int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port, struct err *why)
+int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port,
+                                struct err *why)
 {
     *out = NULL;
     if (n < 1 || n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
@@ -216,9 +219,9 @@ int local_workers_ended(struct local_workers *c, char *how, size_t room)
     return 0;
 }
 
-pid_t local_workers_pid(const struct local_workers *c, int node)
+pid_t local_workers_pid(const struct local_workers *c, int number)
 {
-    return c && node >= 1 && node <= c->n ? c->child[node - 1].pid : 0;
+    return c && number >= 1 && number <= c->n ? c->child[number - 1].pid : 0;
 }
 
 static bool all_ended(struct local_workers *c)
@@ -262,7 +265,7 @@ void local_workers_finish(struct local_workers **pc, int patience_ms)
 {
     struct local_workers *c = *pc;
     if (!c) return;
-    *pc = 0;
+    *pc = NULL;
     wait_for_all(c, patience_ms);
     signal_all(c, SIGTERM);
     wait_for_all(c, 2000);

@@ -1,6 +1,8 @@
-/* coordinator/cluster/local_workers.h — workers the coordinator starts itself: processes of this machine, or threads of this process.
+/* coordinator/cluster/local_workers.h — workers that the coordinator starts itself: processes of this machine, or threads of
+ * this process.
  *
- * Every process started here ends with us: told to stop, else SIGTERM, else SIGKILL, and by the kernel if we are killed. */
+ * Every process started here ends with us: it is told to stop, then gets SIGTERM, then SIGKILL; and if we are killed, the
+ * kernel ends it. */
 #ifndef COORDINATOR_CLUSTER_LOCAL_WORKERS_H
 #define COORDINATOR_CLUSTER_LOCAL_WORKERS_H
 
@@ -13,17 +15,19 @@
 
 struct local_workers;
 
-/* `how` is for each worker, of at least one thread. Its cores are of all of them: each takes the next ones.
- *
- * n gemmapipe-worker processes that listen on sockets in a folder of their own; *addresses points to n addresses. */
-int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses, struct err *why);
+/* n gemmapipe-worker processes that listen on sockets in a folder of their own. *addresses has n addresses, which belong to
+ * *out. `how` is for each of them and names at least one thread; its cores are those of all together, and each worker takes
+ * the next ones. */
+int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses,
+                        struct err *why);
 
-/* n workers as threads; *port is the coordinator's, and the caller closes it. */
-int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port, struct err *why);
+/* The same as threads. *port is the coordinator's, and the caller closes it. */
+int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port,
+                                struct err *why);
 
-/* Which child (1..n) has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
+/* The number (1..n) of a process that has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
 int local_workers_ended(struct local_workers *c, char *how, size_t room);
-pid_t local_workers_pid(const struct local_workers *c, int node);
+pid_t local_workers_pid(const struct local_workers *c, int number); /* 0 for a thread */
 
 /* Waits up to `patience_ms` for all to end by themselves, then makes them. Sets *c to NULL; NULL is fine. */
 void local_workers_finish(struct local_workers **c, int patience_ms);

@@ -45,7 +45,8 @@ static int start_own(struct pipeline *p, struct err *why)
     const int n = wish_workers(w);
     if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
     if (w->model && n - w->plan.vision_workers > STAGES_MOST)
-        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers, STAGES_MOST);
+        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers,
+                    STAGES_MOST);
     struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights};
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
@@ -198,7 +199,8 @@ static int ask_all(struct round *r, struct err *why)
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    struct round r = {.pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
+    struct round r = {
+        .pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
     if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
     int code = ask_all(&r, why);
     free(r.before);

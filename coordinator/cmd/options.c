@@ -32,7 +32,7 @@ struct row_of_table {
 };
 
 static const struct row_of_table table[] = {
-    {"model", "FILE", K_MODEL, ALL & ~CMD_EMBED, "the text model, a GGUF; of a split one the first file"},
+    {"model", "FILE", K_MODEL, ALL & ~CMD_EMBED, "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", K_MMPROJ, SEES, "the picture encoder that belongs to it, a GGUF too"},
     {"image", "FILE", K_IMAGE, CMD_RUN | CMD_LOGITS | CMD_EMBED, "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
     {"pan-and-scan", 0, K_PAN, ANSWER | CMD_LOGITS, "show a long picture whole and in pieces"},

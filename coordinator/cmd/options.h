@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum command { CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128 };
+enum command {
+    CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128,
+};
 
 #define IMAGES_MOST 64 /* --image on one command line */
 #define NUMBERS_MOST 16 /* in a list such as --batch 1,8,16 */

@@ -1,4 +1,4 @@
-/* coordinator/picture/prompt_pictures.c — see album.h. */
+/* coordinator/picture/prompt_pictures.c — see prompt_pictures.h. */
 #include "coordinator/picture/prompt_pictures.h"
 
 #include <stdlib.h>

@@ -110,8 +110,9 @@ static void write_moment(struct trace *t, const struct moment *m)
     const struct diary_span *s = &m->span;
     const bool picture = s->what == DIARY_PICTURE;
     const char *kind = picture ? "picture" : "batch", *name = s->what == DIARY_SCORES ? "scores of batch" : kind;
-    fprintf(t->to, ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
-                        "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
+    fprintf(t->to,
+            ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
+            "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
             kind, name, s->number, m->worker + 1, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
             picture ? "layers" : "rows", s->amount);
 }
@@ -126,7 +127,8 @@ int trace_finish(struct trace **pt, struct pipeline *p, struct err *why)
     for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
     fprintf(t->to, "\n]}\n");
     if (line.forgotten)
-        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path, DIARY_SPANS);
+        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path,
+                 DIARY_SPANS);
     timeline_free(&line);
     int code = whole_file_close(&t->file, 0, why);
     free(t);

@@ -28,45 +28,45 @@ struct symbol {
     uint32_t id;           /* NO_ID: its text is no piece */
 };
 
-struct candidate {
-    uint64_t order;
+struct pair {
+    uint64_t order; /* lowest first */
     uint32_t at; /* the left symbol */
     uint32_t id; /* of the result */
 };
 
-struct merge {
+struct bpe {
     const struct vocabulary *v;
     const char *text;
     struct symbol *symbols;
-    struct candidate *heap;
+    struct pair *heap;
     uint32_t n_symbols, n_heap;
 };
 
-void merge_scratch_free(struct merge_scratch *s)
+void bpe_scratch_free(struct bpe_scratch *s)
 {
     free(s->text);
     free(s->symbols);
     free(s->heap);
-    *s = (struct merge_scratch){0};
+    *s = (struct bpe_scratch){0};
 }
 
 /* ---- the heap --------------------------------------------------------------------------------------------------- */
 
-static bool before(struct candidate a, struct candidate b)
+static bool before(struct pair a, struct pair b)
 {
     return a.order != b.order ? a.order < b.order : a.at < b.at;
 }
 
-static void heap_push(struct merge *m, struct candidate c)
+static void heap_push(struct bpe *m, struct pair c)
 {
     uint32_t i = m->n_heap++;
     for (; i && before(c, m->heap[(i - 1) / 2]); i = (i - 1) / 2) m->heap[i] = m->heap[(i - 1) / 2];
     m->heap[i] = c;
 }
 
-static struct candidate heap_pop(struct merge *m)
+static struct pair heap_pop(struct bpe *m)
 {
-    struct candidate best = m->heap[0], last = m->heap[--m->n_heap];
+    struct pair best = m->heap[0], last = m->heap[--m->n_heap];
     uint32_t i = 0;
     for (uint32_t child; (child = 2 * i + 1) < m->n_heap; i = child) {
         if (child + 1 < m->n_heap && before(m->heap[child + 1], m->heap[child])) child++;
@@ -90,24 +90,25 @@ static uint64_t merge_order(const struct vocabulary *v, uint32_t id, uint32_t le
     return ((uint64_t)id + (1 << 10)) << 8 | (bytes - left_bytes);
 }
 
-static void consider(struct merge *m, uint32_t at)
+/* The symbol at `at` and the next, if their text together is a piece. */
+static void push_pair(struct bpe *m, uint32_t at)
 {
     if (at == NONE || m->symbols[at].next == NONE) return;
     const struct symbol *left = &m->symbols[at];
     uint32_t bytes = left->bytes + m->symbols[left->next].bytes;
     if (bytes > PIECE_MOST) return;
     uint32_t id = vocabulary_find(m->v, m->text + left->start, bytes);
-    if (id != NO_ID) heap_push(m, (struct candidate){merge_order(m->v, id, left->bytes), at, id});
+    if (id != NO_ID) heap_push(m, (struct pair){merge_order(m->v, id, left->bytes), at, id});
 }
 
-static bool is_stale(const struct merge *m, struct candidate c)
+static bool is_stale(const struct bpe *m, struct pair c)
 {
     const struct symbol *left = &m->symbols[c.at];
     if (!left->bytes || left->next == NONE) return true;
     return left->bytes + m->symbols[left->next].bytes != piece_bytes(m->v, c.id);
 }
 
-static void join(struct merge *m, struct candidate c)
+static void join(struct bpe *m, struct pair c)
 {
     struct symbol *left = &m->symbols[c.at], *right = &m->symbols[left->next];
     left->bytes += right->bytes;
@@ -115,13 +116,13 @@ static void join(struct merge *m, struct candidate c)
     left->next = right->next;
     right->bytes = 0;
     if (left->next != NONE) m->symbols[left->next].prev = c.at;
-    consider(m, left->prev);
-    consider(m, c.at);
+    push_pair(m, left->prev);
+    push_pair(m, c.at);
 }
 
 /* ---- a stretch -------------------------------------------------------------------------------------------------- */
 
-static int reserve(struct merge_scratch *s, size_t n, struct err *why)
+static int reserve(struct bpe_scratch *s, size_t n, struct err *why)
 {
     if (n > s->symbols_room) {
         size_t room = n + n / 4 + 64;
@@ -142,7 +143,7 @@ static int reserve(struct merge_scratch *s, size_t n, struct err *why)
 }
 
 /* Spells out the stretch as characters; a byte that is not UTF-8 is one of its own. */
-static void lay_out(struct merge *m, char *text, const char *raw, size_t n)
+static void spell_out(struct bpe *m, char *text, const char *raw, size_t n)
 {
     uint32_t used = 0, code;
     for (size_t i = 0; i < n;) {
@@ -164,7 +165,7 @@ static void lay_out(struct merge *m, char *text, const char *raw, size_t n)
 
 /* A symbol that is no piece goes as its bytes; if the vocabulary lacks one of them, as one "unknown". A space that is
  * no piece goes as the byte it was, not as those of its spelling, or it would come back as U+2581. */
-static int push_symbol(const struct merge *m, const struct symbol *s, struct ids *out, struct err *why)
+static int push_symbol(const struct bpe *m, const struct symbol *s, struct ids *out, struct err *why)
 {
     const char *text = m->text + s->start;
     uint32_t n = s->bytes;
@@ -176,16 +177,16 @@ static int push_symbol(const struct merge *m, const struct symbol *s, struct ids
     return 0;
 }
 
-int merge_stretch(const struct vocabulary *v, struct merge_scratch *s, const char *text, size_t n, struct ids *out,
+int bpe_encode(const struct vocabulary *v, struct bpe_scratch *s, const char *text, size_t n, struct ids *out,
                   struct err *why)
 {
     if (!n) return 0;
     TRY(reserve(s, n, why));
-    struct merge m = {.v = v, .text = s->text, .symbols = s->symbols, .heap = s->heap};
-    lay_out(&m, s->text, text, n);
-    for (uint32_t i = 0; i < m.n_symbols; i++) consider(&m, i);
+    struct bpe m = {.v = v, .text = s->text, .symbols = s->symbols, .heap = s->heap};
+    spell_out(&m, s->text, text, n);
+    for (uint32_t i = 0; i < m.n_symbols; i++) push_pair(&m, i);
     while (m.n_heap) {
-        struct candidate best = heap_pop(&m);
+        struct pair best = heap_pop(&m);
         if (!is_stale(&m, best)) join(&m, best);
     }
     for (uint32_t i = 0; i != NONE; i = m.symbols[i].next) TRY(push_symbol(&m, &m.symbols[i], out, why));

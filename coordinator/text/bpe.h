@@ -6,19 +6,19 @@
 
 #include "coordinator/text/vocabulary.h"
 
-/* What a merge works in. Starts as {0}; grows to what the longest stretch needs; used again for the next. */
-struct merge_scratch {
+/* Memory to work in, used again for the next stretch. Starts as {0}; grows to what the longest one needs. */
+struct bpe_scratch {
     char *text; /* the stretch with its spaces spelled SPACE_MARK */
     size_t text_room;
     struct symbol *symbols;
-    struct candidate *heap;
+    struct pair *heap; /* of pairs that could merge */
     size_t symbols_room;
 };
-void merge_scratch_free(struct merge_scratch *s);
+void bpe_scratch_free(struct bpe_scratch *s);
 
-/* Appends the ids of a stretch that holds no text to be cut out. n <= MERGE_MOST. */
-int merge_stretch(const struct vocabulary *v, struct merge_scratch *s, const char *text, size_t n, struct ids *out,
+/* Appends the ids of a stretch that holds no text to be cut out. n <= BPE_MOST. */
+int bpe_encode(const struct vocabulary *v, struct bpe_scratch *s, const char *text, size_t n, struct ids *out,
                   struct err *why);
-#define MERGE_MOST (1u << 30)
+#define BPE_MOST (1u << 30)
 
 #endif

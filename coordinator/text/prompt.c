@@ -124,7 +124,7 @@ static int check_vocabulary(const struct tokenizer *t, struct err *why)
                                       : "<end_of_turn>");
 }
 
-static int check_sight(const struct tokenizer *t, uint32_t rows, struct err *why)
+static int check_picture_tokens(const struct tokenizer *t, uint32_t rows, struct err *why)
 {
     struct specials s = tokenizer_specials(t);
     if (!rows) return fail(why, E_USAGE, "this model has no vision encoder, so it cannot be shown a picture");
@@ -159,7 +159,7 @@ static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t
 {
     struct ids ids = {0};
     size_t before = out->n, pictures = l->spans->n - first_span;
-    int code = pictures ? check_sight(t, rows, why) : 0;
+    int code = pictures ? check_picture_tokens(t, rows, why) : 0;
     if (!code) code = tokenizer_encode_parts(t, l->part, l->n, &ids, why);
     if (!code) code = put_rows(t, &ids, rows, out, l->spans->span + first_span, pictures, why);
     if (code) out->n = before;
@@ -169,14 +169,14 @@ static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t
 
 static int add_messages(struct part_list *l, const struct chat_message *m, size_t n, struct err *why)
 {
-    const struct content *system = m[0].who == SPEAKER_SYSTEM ? m[0].content : 0;
+    const struct content *system = m[0].who == SPEAKER_SYSTEM ? m[0].content : NULL;
     add_template(l, "<bos>");
     for (size_t i = system ? 1 : 0; i < n; i++) {
         add_template(l, m[i].who == SPEAKER_USER ? "<start_of_turn>user\n" : "<start_of_turn>model\n");
         if (system) {
             add_text(l, system->text, system->n);
             add_template(l, "\n\n");
-            system = 0;
+            system = NULL;
         }
         TRY(add_content(l, m[i].content, m[i].n, true, why));
         add_template(l, "<end_of_turn>\n");

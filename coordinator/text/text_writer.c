@@ -1,4 +1,4 @@
-/* coordinator/text/text_writer.c — see output.h. */
+/* coordinator/text/text_writer.c — see text_writer.h. */
 #include "coordinator/text/text_writer.h"
 
 static void put(struct writer *w, const char *text, size_t n)

@@ -1,4 +1,6 @@
-/* coordinator/text/text_writer.h — tokens -> text on a stream, whole characters only. */
+/* coordinator/text/text_writer.h — tokens -> text on a stream, whole characters only.
+ *
+ * Starts with the first three fields set and the rest {0}. The stream is the caller's; it is flushed after each token. */
 #ifndef COORDINATOR_TEXT_TEXT_WRITER_H
 #define COORDINATOR_TEXT_TEXT_WRITER_H
 

@@ -1,10 +1,10 @@
 /* coordinator/text/tokenizer.c — a text cut into stretches, the stretches into ids; and ids back into text.
  *
- *   "Hi  there\n\n<td>x"   ->   [Hi] [··there] \n\n <td> [x]        [ ] merge.c    the others are ids as they are
+ *   "Hi  there\n\n<td>x"   ->   [Hi] [··there] \n\n <td> [x]        [ ] bpe.c; the others are ids as they are
  *
  * First texts that are ids of their own are cut out, the longest at each place. What lies between is merged, and here a
  * stretch ends before every space too, unless the space follows one or some learned piece goes across such a place (in
- * Gemma 3's vocabulary only one does, ">▁</"). No merge could cross the cut, so no id changes, and the heap of merge.c
+ * Gemma 3's vocabulary only one does, ">▁</"). No merge could cross the cut, so no id changes, and the heap of bpe.c
  * stays as small as a word: English is twice as fast as in one stretch (11.8 against 5.8 MB/s).
  *
  * Which bytes are trusted is a property of the bytes, not of calls: the parts of a prompt are encoded as one text, as
@@ -26,7 +26,7 @@ struct tokenizer {
 
 int tokenizer_from_list(struct tokenizer **out, const struct piece_list *list, struct err *why)
 {
-    *out = 0;
+    *out = NULL;
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t) return fail(why, E_MEMORY, "no memory for the tokenizer");
     int code = vocabulary_build(&t->vocabulary, list, why);
@@ -43,14 +43,14 @@ void tokenizer_close(struct tokenizer **t)
     if (!*t) return;
     vocabulary_free(&(*t)->vocabulary);
     free(*t);
-    *t = 0;
+    *t = NULL;
 }
 
 /* A list of `n` elements of four bytes, or NULL if the file has none. */
 static int read_numbers(const struct gguf *g, const char *key, uint32_t type, uint32_t n, void **out, struct err *why)
 {
     struct gguf_array a;
-    *out = 0;
+    *out = NULL;
     if (!gguf_has(g, key)) return 0;
     TRY(gguf_list(g, key, &a, why));
     bool fits = a.type == type || (type == GGUF_I32 && a.type == GGUF_U32);
@@ -93,7 +93,7 @@ int tokenizer_open(struct tokenizer **out, const struct gguf *g, uint32_t vocab,
 {
     struct gguf_string *pieces = 0;
     void *scores = 0, *types = 0;
-    *out = 0;
+    *out = NULL;
     int code = read_pieces(g, vocab, &pieces, why);
     if (!code) code = check_model(g, vocabulary_is_gemma(pieces, vocab), why);
     if (!code) code = read_numbers(g, "tokenizer.ggml.scores", GGUF_F32, vocab, &scores, why);
@@ -146,7 +146,7 @@ static size_t space_at(const char *s, size_t n)
 }
 
 /* Encodes text without anything to cut out, stretch by stretch. */
-static int encode_plain(const struct vocabulary *v, struct merge_scratch *s, const char *text, size_t n,
+static int encode_plain(const struct vocabulary *v, struct bpe_scratch *s, const char *text, size_t n,
                         struct ids *out, struct err *why)
 {
     size_t from = 0;
@@ -154,13 +154,13 @@ static int encode_plain(const struct vocabulary *v, struct merge_scratch *s, con
     for (size_t i = 0; i < n;) {
         size_t space = space_at(text + i, n - i);
         if (space && !after_space && !v->holds_space_after[(uint8_t)text[i - 1]]) {
-            TRY(merge_stretch(v, s, text + from, i - from, out, why));
+            TRY(bpe_encode(v, s, text + from, i - from, out, why));
             from = i;
         }
         after_space = space > 0;
         i += space ? space : 1;
     }
-    return merge_stretch(v, s, text + from, n - from, out, why);
+    return bpe_encode(v, s, text + from, n - from, out, why);
 }
 
 /* A walk over the parts, to tell which bytes of the whole text are trusted. */
@@ -186,7 +186,7 @@ static size_t trusted_from(struct trust *t, size_t at)
 static int encode_text(const struct vocabulary *v, const char *text, size_t n, struct trust *trust, struct ids *out,
                        struct err *why)
 {
-    struct merge_scratch scratch = {0};
+    struct bpe_scratch scratch = {0};
     size_t from = 0, bytes = 0;
     int code = 0;
     for (size_t i = 0; i < n && !code;) {
@@ -202,7 +202,7 @@ static int encode_text(const struct vocabulary *v, const char *text, size_t n, s
         from = i += bytes;
     }
     if (!code) code = encode_plain(v, &scratch, text + from, n - from, out, why);
-    merge_scratch_free(&scratch);
+    bpe_scratch_free(&scratch);
     return code;
 }
 
@@ -212,8 +212,8 @@ static int join_parts(const struct text_part *parts, size_t n_parts, char **owne
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n_parts; i++)
-        if (!add_ok(total, parts[i].n, &total) || total > MERGE_MOST)
-            return fail(why, E_MEMORY, "the text is longer than %u bytes", MERGE_MOST);
+        if (!add_ok(total, parts[i].n, &total) || total > BPE_MOST)
+            return fail(why, E_MEMORY, "the text is longer than %u bytes", BPE_MOST);
     *n = total;
     *owned = 0;
     *text = n_parts ? parts[0].text : "";

@@ -11,7 +11,7 @@
 /* How many bytes the character at s[0..n) takes, 1 to 4, and its code point; 0 if there is none. */
 size_t utf8_read(const char *s, size_t n, uint32_t *code);
 
-/* True if s[0..n) is the beginning of a character and only its end is missing. */
+/* True if s[0..n) is the beginning of a character and nothing but its end is missing. */
 bool utf8_unfinished(const char *s, size_t n);
 
 /* The text without white space at both ends, as Python's str.strip() and so the chat template's `trim` sees it. */

@@ -4,7 +4,7 @@
  * architecture: each one wanted is there, in its shape, under any of the name styles in use; none is there that is not
  * wanted. A stored lm_head that equals the embeddings is left out, another one becomes output.weight.
  *
- * Memory:  the weights are mapped. Whoever walks them gives pages back with checkpoint_forget, or reads with
+ * Memory:  the weights are mapped. Give pages back with checkpoint_forget after walking over them, or read with
  *          checkpoint_read, which keeps nothing mapped.
  * Threads: read-only after checkpoint_open, so any number may look and read. */
 #ifndef PARTITION_CHECKPOINT_CHECKPOINT_H

@@ -71,7 +71,7 @@ static int text_of_key(struct json *j, const char *wanted, char **out)
         TRY(json_string(j, &text));
         if (memchr(text.text, 0, text.n)) return json_fail(j, "\"%s\" holds a zero character", wanted);
         *out = strndup(text.text, text.n);
-        if (!*out) return j->rc = fail(j->why, E_MEMORY, "no memory for \"%s\" of %s", wanted, j->from);
+        if (!*out) return j->code = fail(j->why, E_MEMORY, "no memory for \"%s\" of %s", wanted, j->from);
     }
     TRY(json_done(j));
     return json_finish(j);

@@ -55,7 +55,7 @@ static int take_name(struct json *j, struct json_text text, char **out)
         if (text.text[i] < 0x21 || text.text[i] > 0x7e)
             return json_fail(j, "the tensor's name \"%s\" holds a byte that is not printable", json_plain(shown, text));
     *out = strndup(text.text, text.n);
-    return *out ? 0 : (j->rc = fail(j->why, E_MEMORY, "no memory for the names in %s", j->from));
+    return *out ? 0 : (j->code = fail(j->why, E_MEMORY, "no memory for the names in %s", j->from));
 }
 
 static int read_dtype(struct json *j, struct safetensor *t)
@@ -151,7 +151,7 @@ static struct safetensor *new_tensor(struct header *h)
     if (s->n_tensors == s->room) {
         size_t room = s->room * 2 + 64;
         struct safetensor *grown = realloc(s->tensors, room * sizeof *grown);
-        if (!grown) return h->json.rc = fail(h->why, E_MEMORY, "no memory for the tensors of %s", h->file->path), NULL;
+        if (!grown) return h->json.code = fail(h->why, E_MEMORY, "no memory for the tensors of %s", h->file->path), NULL;
         s->tensors = grown, s->room = room;
     }
     struct safetensor *t = &s->tensors[s->n_tensors];
@@ -290,7 +290,7 @@ static int shard_number(struct json *j, struct shard_names *shards, struct json_
     TRY(check_shard_name(j, name));
     if (shards->n == MAX_FILES) return json_fail(j, "more than %d shards", MAX_FILES);
     char *copy = strndup(name.text, name.n);
-    if (!copy) return j->rc = fail(j->why, E_MEMORY, "no memory for the shards of %s", j->from);
+    if (!copy) return j->code = fail(j->why, E_MEMORY, "no memory for the shards of %s", j->from);
     *out = shards->n;
     shards->names[shards->n++] = copy;
     return 0;

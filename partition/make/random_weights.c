@@ -1,4 +1,4 @@
-/* partition/make/random_weights.c — see noise.h.
+/* partition/make/random_weights.c — see random_weights.h.
  *
  * A 4B model has 3.9 billion weights and should take seconds, so a block is filled with raw random bits and only its
  * scales are then set, picked from a small table by a random byte that stands in their place already. Uniform quants

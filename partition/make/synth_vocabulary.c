@@ -1,4 +1,4 @@
-/* partition/make/synth_vocabulary.c — see wordlist.h.
+/* partition/make/synth_vocabulary.c — see synth_vocabulary.h.
  *
  * A full vocabulary lies exactly as the published one (docs/MODEL.md, "Vocabulary"): specials, turns, runs of newlines
  * and spaces, HTML tags, bytes, learned pieces in merge order with falling scores, single characters, runs of tabs,

@@ -132,7 +132,8 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
     b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
-    b.scratch = plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
+    b.scratch =
+        plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);

@@ -67,7 +67,7 @@ static void cap(struct squeeze *q, double seconds)
 {
     const uint32_t layers = q->pictures->model->config.layers;
     for (int i = 0; i < q->pictures->workers; i++) {
-        const double n = seconds * offer_power(&q->pictures->offers[i]) / q->layer * (1 + 1e-9);
+        const double n = seconds * picture_power(&q->pictures->offers[i], q->layer) / q->layer * (1 + 1e-9);
         q->cap[i] = n >= layers ? layers : (uint32_t)n;
     }
 }
@@ -168,7 +168,7 @@ static int squeeze(struct squeeze *q, struct part *out, struct err *why)
     struct found best = cut_and_hold(q, out);
     if (isinf(best.text)) return no_room(q, best.room, why);
     if (best.text * BESIDE_SLACK < q->limit) q->limit = best.text * BESIDE_SLACK;
-    for (int i = 0; i < workers; i++) power += offer_power(&q->pictures->offers[i]);
+    for (int i = 0; i < workers; i++) power += picture_power(&q->pictures->offers[i], q->layer);
     double low = q->layer * q->pictures->model->config.layers / power * (1 - 1e-9);
     for (int i = 0; i < HALVINGS && best.pictures > low; i++) {
         const double middle = (low + best.pictures) / 2;

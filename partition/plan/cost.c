@@ -17,14 +17,20 @@ static void add_matrix(struct item_work *w, const struct tensor *t)
     w->macs += (double)t->rows * t->cols * (is_float(t->type) ? FLOAT_MAC_PRICE : 1);
 }
 
+/* Positions that a row looks back at. */
+static double keys_of(const struct model_config *c, uint32_t layer, uint32_t position)
+{
+    const double keys = (double)position + 1;
+    return !layer_is_global(c, layer) && keys > c->window ? c->window : keys;
+}
+
 struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uint32_t position)
 {
     const struct model_config *c = &shape->config;
     struct item_work w = {0};
     for (int r = 0; r < W_LAYER_ROLES; r++)
         if (!role_is_norm((enum role)r)) add_matrix(&w, &shape->layer_tensors[(size_t)layer * W_LAYER_ROLES + r]);
-    double keys = (double)position + 1;
-    if (!layer_is_global(c, layer) && keys > c->window) keys = c->window;
+    const double keys = keys_of(c, layer, position);
     w.kv_bytes = keys * 2 * c->kv_heads * c->head_dim * sizeof(uint16_t);
     w.kv_macs = keys * 2 * c->heads * c->head_dim * FLOAT_MAC_PRICE;
     return w;
@@ -37,18 +43,6 @@ struct item_work head_work(const struct model_shape *shape, struct part s)
     t.rows = part_words(&shape->config, s);
     add_matrix(&w, &t);
     return w;
-}
-
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-double item_seconds(const struct item_work *w, double rows)
-{
-    double weights = larger(w->bytes / NOMINAL_BYTES_PER_SECOND, rows * w->macs / NOMINAL_MACS_PER_SECOND);
-    double kv = larger(w->kv_bytes / NOMINAL_BYTES_PER_SECOND, w->kv_macs / NOMINAL_MACS_PER_SECOND);
-    return weights + rows * kv;
 }
 
 uint32_t decode_rows(const struct capacity *cap)
@@ -64,33 +58,54 @@ uint32_t decode_groups(const struct capacity *cap)
     return groups < cap->in_flight ? groups : cap->in_flight;
 }
 
-static double seconds(const struct model_shape *shape, struct part s, const struct capacity *cap, double rows,
+static double layer_seconds(const struct speed *v, const struct model_shape *shape, uint32_t layer, uint32_t position, double rows)
+{
+    const struct model_config *c = &shape->config;
+    if (v) return curve_seconds(layer_is_global(c, layer) ? &v->global : &v->local, rows) + rows * keys_of(c, layer, position) * v->key;
+    const struct item_work w = layer_work(shape, layer, position);
+    return nominal_seconds(&w, rows);
+}
+
+static double head_seconds(const struct speed *v, const struct model_shape *shape, struct part s, double rows)
+{
+    if (v) return curve_seconds(&v->head_part, rows) * part_words(&shape->config, s) / head_part_words(shape->config.vocab);
+    const struct item_work w = head_work(shape, s);
+    return nominal_seconds(&w, rows);
+}
+
+static double seconds(const struct speed *v, const struct model_shape *shape, struct part s, const struct capacity *cap, double rows,
                       double head_rows)
 {
     double sum = 0;
-    for (uint32_t layer = s.first; layer < s.end; layer++) {
-        struct item_work w = layer_work(shape, layer, cap->context / 2);
-        sum += item_seconds(&w, rows);
-    }
-    if (!part_has_head(s)) return sum;
-    struct item_work w = head_work(shape, s);
-    return sum + item_seconds(&w, head_rows);
+    for (uint32_t layer = s.first; layer < s.end; layer++) sum += layer_seconds(v, shape, layer, cap->context / 2, rows);
+    return part_has_head(s) ? sum + head_seconds(v, shape, s, head_rows) : sum;
 }
 
-double decode_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap)
+double decode_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
-    return seconds(shape, s, cap, decode_rows(cap), decode_rows(cap));
+    return seconds(speed, shape, s, cap, decode_rows(cap), decode_rows(cap));
 }
 
-double prefill_seconds(const struct model_shape *shape, struct part s, const struct capacity *cap)
+double prefill_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
-    return seconds(shape, s, cap, cap->rows, 1);
+    return seconds(speed, shape, s, cap, cap->rows, 1);
+}
+
+static double nominal_power(const struct worker_offer *offer)
+{
+    const double speed = offer->speed > 0 ? offer->speed : 1, power = speed * (offer->threads > 0 ? offer->threads : 1);
+    return power > 1e-6 ? power : 1e-6;
 }
 
 double offer_power(const struct worker_offer *offer)
 {
-    double speed = offer->speed > 0 ? offer->speed : 1, threads = offer->threads > 0 ? offer->threads : 1;
-    return larger(speed * threads, 1e-6);
+    return offer->measured ? 1 : nominal_power(offer);
+}
+
+double picture_power(const struct worker_offer *offer, double layer)
+{
+    const bool measured = offer->measured && offer->measured->picture_layer > 0;
+    return measured ? layer / offer->measured->picture_layer : nominal_power(offer);
 }
 
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
@@ -98,10 +113,10 @@ double lap_seconds(const struct model_shape *shape, const struct part *parts, co
 {
     double layers = 0, head = 0;
     for (int i = 0; i < stages; i++) {
-        const struct part s = parts[i];
-        const double power = offer_power(&offers[i]);
-        layers += decode_seconds(shape, (struct part){s.first, s.end, 0, 0, false}, cap) / power;
-        head = larger(head, decode_seconds(shape, (struct part){0, 0, s.back, s.back_end, false}, cap) / power);
+        const struct part s = parts[i], own = {s.first, s.end, 0, 0, false}, words = {0, 0, s.back, s.back_end, false};
+        const double power = offer_power(&offers[i]), t = decode_seconds(offers[i].measured, shape, words, cap) / power;
+        layers += decode_seconds(offers[i].measured, shape, own, cap) / power;
+        if (t > head) head = t;
     }
     return layers + head;
 }

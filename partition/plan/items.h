@@ -1,6 +1,6 @@
 /* partition/plan/items.h — what the planner places: the text layers in order, and the parts of the head in order.
  *
- * A stage is a run of layers and a run of parts. Times are whole picoseconds on one thread of speed 1, so that sums do not
+ * A stage is a run of layers and a run of parts. Times are whole picoseconds on one nominal thread, or of a worker that was measured, so that sums do not
  * depend on where they began and equal shares have equal times: ties are ties. Each item has two:
  *
  *                   first                           second
@@ -23,20 +23,31 @@ struct times {
     uint64_t part[HEAD_PARTS + 1]; /* of parts 0..p-1 */
 };
 
+struct pace { /* of a worker */
+    struct times first, second;
+};
+
 struct items {
     const struct model_shape *shape;
     const struct capacity *capacity;
+    const struct worker_offer *offers;
+    int workers;
+    struct pace *pace; /* [1 + workers]: of a nominal thread, then of each worker that was measured; others have none */
     uint32_t layers;
     uint32_t parts;         /* of the head that have words: a small vocabulary fills fewer than HEAD_PARTS */
     struct tensor *tensors; /* of all layers, then the head's two */
     struct tensor *list;    /* as many, in which items_bytes puts a share's together */
-    struct times first, second;
 };
 
-int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, struct err *why);
+int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, const struct worker_offer *offers,
+               int workers, struct err *why);
 void items_close(struct items *it);
 
 struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer);
-double items_seconds(const struct times *t, struct part s, const struct worker_offer *offer);
+
+/* Times of a worker, to be divided by its offer_power; and the seconds that follow from them. */
+const struct pace *items_pace(const struct items *it, int worker);
+double items_first(const struct items *it, struct part s, int worker);
+double items_second(const struct items *it, struct part s, int worker);
 
 #endif

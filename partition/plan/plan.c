@@ -155,6 +155,19 @@ static uint64_t fold_wish(uint64_t h, const struct plan_wish *w)
     return h;
 }
 
+static uint64_t fold_curve(uint64_t h, const struct curve *c)
+{
+    h = hash_fold(h, c->n);
+    for (uint32_t i = 0; i < c->n; i++) h = hash_fold(hash_fold(h, double_bits(c->rows[i])), double_bits(c->seconds[i]));
+    return h;
+}
+
+static uint64_t fold_speed(uint64_t h, const struct speed *v)
+{
+    h = fold_curve(fold_curve(fold_curve(h, &v->local), &v->global), &v->head_part);
+    return hash_fold(hash_fold(h, double_bits(v->key)), double_bits(v->picture_layer));
+}
+
 /* Names are left out: they are for people. */
 static uint64_t hash_of_question(const struct making *m)
 {
@@ -163,6 +176,7 @@ static uint64_t hash_of_question(const struct making *m)
         const struct worker_offer *o = &m->offers[i];
         const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine};
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) h = hash_fold(h, numbers[k]);
+        if (o->measured) h = fold_speed(h, o->measured);
     }
     return h;
 }
@@ -194,7 +208,7 @@ static void hold_text(struct making *m, const struct text_job *job, const struct
         struct holding *h = &m->plan->of[i];
         h->part[CHAIN_TEXT] = parts[i];
         h->bytes[CHAIN_TEXT] = items_bytes(&job->items, parts[i], &m->offers[i]);
-        h->expected[CHAIN_TEXT] = items_seconds(&job->items.first, parts[i], &m->offers[i]);
+        h->expected[CHAIN_TEXT] = items_first(&job->items, parts[i], i);
         if (h->bytes[CHAIN_VISION].runtime) { /* it was counted before there was a text; it is there once */
             h->bytes[CHAIN_VISION].total -= h->bytes[CHAIN_VISION].runtime;
             h->bytes[CHAIN_VISION].runtime = 0;
@@ -211,7 +225,7 @@ static int plan_text(struct making *m, struct err *why)
     struct part parts[STAGES_MOST];
     int code = offers_left(m, &offers, why);
     job.offers = offers;
-    if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, why);
+    if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, why);
     if (!code) {
         code = w->cuts ? text_by_hand(parts, &job, w->cuts, w->n_cuts, why) : text_split(parts, &job, why);
         if (!code) hold_text(m, &job, parts);
@@ -284,7 +298,7 @@ static int plan_beside(struct making *m, double limit, struct err *why)
     const struct vision_job pictures = vision_job(m);
     struct text_job job = {.offers = m->offers, .workers = m->stages, .whole_head = m->wish->whole_head};
     struct part parts[STAGES_MOST];
-    TRY(items_open(&job.items, m->shape, &m->plan->capacity, why));
+    TRY(items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, why));
     const int code = text_beside(parts, &job, &pictures, limit, why);
     if (!code) hold_text(m, &job, parts);
     items_close(&job.items);

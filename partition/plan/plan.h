@@ -21,15 +21,17 @@
 #include "base/limits.h"
 #include "partition/model/memory.h"
 #include "partition/model/vision_memory.h"
+#include "partition/plan/speed.h"
 
 #include <stdio.h>
 
 struct worker_offer {
     char name[128];  /* for tables and sentences */
     uint64_t memory; /* bytes it may use; 0: no limit said */
-    double speed;    /* of one thread, relative; 1 (or 0) unless measured */
+    double speed;    /* of one thread, relative to others; 1 (or 0) unless said */
     int threads;     /* 0: not known, planned as 1 */
     bool shares_machine; /* with another worker, and nobody said how its memory is divided */
+    const struct speed *measured; /* how fast it is with this model; NULL: by `speed` and `threads` alone */
 };
 
 /* The models as the planner sees them: bytes and work, no data. */

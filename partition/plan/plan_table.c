@@ -71,7 +71,8 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     for (int i = 0; i < n; i++) {
         parts[i] = plan->of[i].part[CHAIN_TEXT];
         double power = offer_power(&offers[i]);
-        double prompt = prefill_seconds(shape, parts[i], cap) / power, answer = decode_seconds(shape, parts[i], cap) / power;
+        double prompt = prefill_seconds(offers[i].measured, shape, parts[i], cap) / power,
+               answer = decode_seconds(offers[i].measured, shape, parts[i], cap) / power;
         if (answer > t_max) t_max = answer;
         if (prompt > prompt_max) prompt_max = prompt;
     }

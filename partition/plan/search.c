@@ -34,6 +34,7 @@ struct search {
     uint64_t *layer_bytes; /* [layers + 1]: of layers 0..i-1, weights, keys and values */
     uint64_t *other_bytes; /* [workers][COLUMNS][COLUMNS]: all else of a stage with the parts q..p-1 */
     double *power;         /* [workers] */
+    const struct pace **pace; /* [workers] */
 
     bool divided;
     double limit, second_limit; /* of a stage's times: what the programmes before found */
@@ -60,7 +61,7 @@ static uint64_t *other_bytes(const struct search *s, uint32_t worker, uint32_t q
     return &s->other_bytes[((size_t)worker * COLUMNS + q) * COLUMNS + p];
 }
 
-static double stage_time(const struct search *s, const struct times *t, uint32_t worker, struct run r)
+static double time_of(const struct search *s, const struct times *t, uint32_t worker, struct run r)
 {
     return (double)(t->layer[r.i] - t->layer[r.k] + t->part[r.p] - t->part[r.q]) / s->power[worker];
 }
@@ -107,7 +108,8 @@ static double cost_beside(const struct search *s, uint32_t worker, struct run r,
 /* What a stage alone costs by the goal; INFINITY if it may not be. */
 static double stage_cost(const struct search *s, enum goal goal, uint32_t worker, struct run r)
 {
-    const double time = stage_time(s, &s->it->first, worker, r), second = stage_time(s, &s->it->second, worker, r);
+    const struct pace *pace = s->pace[worker];
+    const double time = time_of(s, &pace->first, worker, r), second = time_of(s, &pace->second, worker, r);
     if (time > s->limit || second > s->second_limit || !fits(s, worker, r)) return INFINITY;
     if (goal == BESIDE) return cost_beside(s, worker, r, time);
     return goal == SLOWEST ? time : goal == SECOND ? second : time * time;
@@ -327,13 +329,14 @@ int search_open(struct search **out, const struct items *it, const struct worker
     s->layer_bytes = calloc(s->layers + 1, sizeof *s->layer_bytes);
     s->other_bytes = calloc((size_t)workers * COLUMNS * COLUMNS, sizeof *s->other_bytes);
     s->power = calloc((size_t)workers, sizeof *s->power);
+    s->pace = calloc((size_t)workers, sizeof *s->pace);
     s->best = calloc(cells, sizeof *s->best);
     s->from = calloc(cells, sizeof *s->from);
-    if (!s->layer_bytes || !s->other_bytes || !s->power || !s->best || !s->from) {
+    if (!s->layer_bytes || !s->other_bytes || !s->power || !s->pace || !s->best || !s->from) {
         search_close(out);
         return fail(why, E_MEMORY, "no memory to plan for %d workers", workers);
     }
-    for (int w = 0; w < workers; w++) s->power[w] = offer_power(&offers[w]);
+    for (int w = 0; w < workers; w++) s->power[w] = offer_power(&offers[w]), s->pace[w] = items_pace(it, w);
     count_bytes(s);
     return 0;
 }
@@ -346,6 +349,7 @@ void search_close(struct search **search)
     free(s->layer_bytes);
     free(s->other_bytes);
     free(s->power);
+    free(s->pace);
     free(s->best);
     free(s->from);
     free(s);

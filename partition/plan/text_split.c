@@ -23,7 +23,7 @@ double text_slowest(const struct text_job *job, const struct part *parts)
 {
     double t = 0;
     for (int i = 0; i < job->workers; i++) {
-        const double stage = items_seconds(&job->items.first, parts[i], &job->offers[i]);
+        const double stage = items_first(&job->items, parts[i], i);
         if (stage > t) t = stage;
     }
     return t;
@@ -33,7 +33,7 @@ static double slowest_second(const struct text_job *job, const struct part *part
 {
     double t = 0;
     for (int i = 0; i < job->workers; i++) {
-        const double stage = items_seconds(&job->items.second, parts[i], &job->offers[i]);
+        const double stage = items_second(&job->items, parts[i], i);
         if (stage > t) t = stage;
     }
     return t;

@@ -1,6 +1,6 @@
 /* partition/plan/vision_cost.h — how long a stage of the picture encoder would take for one picture, before it exists.
  *
- * The encoder is bound by arithmetic, so multiply-adds are all that counts; speeds are the nominal ones of cost.h, and as
+ * The encoder is bound by arithmetic, so multiply-adds are all that counts; speeds are the nominal ones of speed.h, and as
  * there only ratios mean something until a worker is measured. Numbers in, numbers out. */
 #ifndef PARTITION_PLAN_VISION_COST_H
 #define PARTITION_PLAN_VISION_COST_H

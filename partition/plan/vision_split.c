@@ -18,16 +18,20 @@ struct room {
     const struct vision_job *job;
     struct tensor *tensors; /* of a whole encoder */
     uint32_t *layers, *caps; /* [workers] */
+    double layer;            /* seconds of a layer on one nominal thread */
 };
 
 static bool room_open(struct room *r, const struct vision_job *job)
 {
-    const struct part all = {0, job->model->config.layers, 0, 1, true};
+    const struct part all = {0, job->model->config.layers, 0, 1, true}, one = {.end = 1};
     *r = (struct room){.job = job};
     r->tensors = calloc(part_count(CHAIN_VISION, all), sizeof *r->tensors);
     r->layers = calloc((size_t)job->workers, sizeof *r->layers);
     r->caps = calloc((size_t)job->workers, sizeof *r->caps);
-    return r->tensors && r->layers && r->caps;
+    if (!r->tensors || !r->layers || !r->caps) return false;
+    vision_part_tensors(job->model, one, r->tensors);
+    r->layer = vision_seconds(&job->model->config, one, r->tensors, job->as);
+    return true;
 }
 
 static void room_close(struct room *r)
@@ -49,6 +53,11 @@ void vision_split_close(struct vision_split *v)
     *v = (struct vision_split){0};
 }
 
+static double power_of(const struct room *r, int worker)
+{
+    return picture_power(&r->job->offers[worker], r->layer);
+}
+
 /* False if the caps leave layers over. */
 static bool spread(const struct room *r)
 {
@@ -59,7 +68,7 @@ static bool spread(const struct room *r)
         int best = -1;
         for (int i = 0; i < job->workers; i++) {
             if (layers[i] >= r->caps[i] || (!layers[i] && used == STAGES_MOST)) continue;
-            if (best < 0 || (layers[i] + 1) * offer_power(&job->offers[best]) < (layers[best] + 1) * offer_power(&job->offers[i])) best = i;
+            if (best < 0 || (layers[i] + 1) * power_of(r, best) < (layers[best] + 1) * power_of(r, i)) best = i;
         }
         if (best < 0) return false;
         used += !layers[best]++;
@@ -93,7 +102,7 @@ static void fill(struct vision_split *v, const struct room *r, bool copies)
         vision_part_tensors(job->model, s->part, r->tensors);
         s->bytes = vision_part_bytes(&job->model->config, s->part, r->tensors, job->as, v->pictures, threads);
         if (!job->text[i].bytes[CHAIN_TEXT].total) vision_bytes_alone(&s->bytes);
-        s->expected = vision_seconds(&job->model->config, s->part, r->tensors, job->as) / offer_power(&job->offers[i]);
+        s->expected = vision_seconds(&job->model->config, s->part, r->tensors, job->as) / power_of(r, i);
     }
 }
 

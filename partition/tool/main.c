@@ -24,7 +24,7 @@ static const char manual[] =
     "\n"
     "  gemmapipe-partition quantize IN OUT.gguf [--mmproj OUT-mmproj.gguf] [options]\n"
     "      IN is the folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.model or\n"
-    "      tokenizer.json), or a GGUF file, text model or picture encoder, of a split one the first. Q4_0 and Q8_0 are\n"
+    "      tokenizer.json), or a GGUF file, text model or picture encoder (of several, the first). Q4_0 and Q8_0 are\n"
     "      byte for byte those of the reference quantiser. Takes 20 to 130 MB of memory by the number of threads,\n"
     "      whatever the model. A file gets its name when it is complete. What is quantised already is copied.\n"
     "      --mmproj FILE     also writes the picture encoder of a folder\n"

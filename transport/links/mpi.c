@@ -231,7 +231,8 @@ static int goodbye(struct mpi_port *m, struct err *why)
         bool got = f != 0;
         frame_free(f);
         if (!there && (code = MPI_Test(&everyone, &there, MPI_STATUS_IGNORE))) return refused(m, "leave", code, why);
-        if (clock_ns() > until) return fail(why, E_LINK, "a rank did not come to the end of the run within %d s", (int)(GOODBYE_NS / 1000000000));
+        if (clock_ns() > until)
+            return fail(why, E_LINK, "a rank did not come to the end of the run within %d s", (int)(GOODBYE_NS / 1000000000));
         if (!any && !got) nap(m, until);
     }
     return 0;
@@ -269,8 +270,8 @@ void mpi_abort(int code)
     _exit(code); /* not reached after an abort */
 }
 
-static const struct kind over_mpi = {.name = "mpi", .fixed = true, .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull, .wake = mpi_wake,
-                                     .sent = mpi_sent, .close = mpi_close};
+static const struct kind over_mpi = {.name = "mpi", .fixed = true, .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull,
+                                     .wake = mpi_wake, .sent = mpi_sent, .close = mpi_close};
 
 static long number_in(const char *variable)
 {

@@ -90,6 +90,7 @@ static void limits_at_first(struct port *p)
 int port_init(struct port *p, const struct kind *kind, const struct link_options *options, int self, int nodes, struct err *why)
 {
     p->kind = kind;
+    p->clock = clock_system();
     p->self = self;
     p->nodes = nodes;
     p->culprit = -1;
@@ -506,14 +507,14 @@ static int lost_notice(struct port *p, struct frame **out, struct err *why)
     return 0;
 }
 
-static uint64_t deadline(int timeout_ms)
+static uint64_t deadline(const struct port *p, int timeout_ms)
 {
-    return timeout_ms < 0 ? NEVER : clock_ns() + (uint64_t)timeout_ms * 1000000;
+    return timeout_ms < 0 ? NEVER : clock_now(p->clock) + (uint64_t)timeout_ms * 1000000;
 }
 
 int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *why)
 {
-    uint64_t until = deadline(timeout_ms);
+    uint64_t until = deadline(p, timeout_ms);
     p->culprit = -1;
     *out = queue_take(&p->inbox);
     while (!*out) {
@@ -523,7 +524,7 @@ int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *wh
         if (*out) break;
         const bool woken = atomic_exchange(&p->woken, false);
         if (woken) p->told_woken = true;
-        if (woken || clock_ns() >= until) return 0;
+        if (woken || clock_now(p->clock) >= until) return 0;
     }
     return 0;
 }
@@ -531,7 +532,7 @@ int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *wh
 /* A wake that comes while we flush is meant for port_recv: it is put back. */
 int port_flush(struct port *p, int timeout_ms, struct err *why)
 {
-    uint64_t until = deadline(timeout_ms);
+    uint64_t until = deadline(p, timeout_ms);
     bool woken = false;
     int code = 0;
     for (;;) {
@@ -540,7 +541,7 @@ int port_flush(struct port *p, int timeout_ms, struct err *why)
         if ((code = p->kind->push(p, why))) break;
         int waits = first_queued(p);
         if (waits < 0 && (!p->kind->sent || p->kind->sent(p))) break;
-        if (clock_ns() >= until) {
+        if (clock_now(p->clock) >= until) {
             code = waits < 0 ? fail(why, E_LINK, "frames handed over were not taken within %d ms", timeout_ms)
                              : fail(why, E_LINK, "%u frames for %s were not taken within %d ms", p->peers[waits]->out.n,
                                     node_name(name, waits), timeout_ms);

@@ -9,6 +9,7 @@
 #ifndef TRANSPORT_LINKS_PORT_H
 #define TRANSPORT_LINKS_PORT_H
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
@@ -57,6 +58,7 @@ struct port_route {
 struct kind;
 struct port {
     const struct kind *kind;
+    const struct clock *clock; /* what timeouts are measured by */
     int self, nodes; /* -1 and 0 while unknown */
     uint64_t run;
     uint32_t epoch;             /* of greetings, for peers first met from now on */

@@ -1,7 +1,8 @@
 /* transport/links/transport.h — one node's door to all the others: frames go out by number, frames come in from anyone.
  *
- * Nodes are numbered: 0 is the coordinator, 1..n are the workers in the order of the plan's stages. Three kinds of
- * door behind one header: threads of one process (here.c), MPI ranks (mpi.c), ZeroMQ sockets (zmq.c).
+ * Nodes are numbered: 0 is the coordinator, 1..n are workers, in no particular order. Three kinds of
+ * door behind one header: threads of one process (here.c), MPI ranks (mpi.c), ZeroMQ sockets (zmq.c). For tests a fourth,
+ * where network and time are invented (sim.h), and one that spoils what comes in by any of these (faulty.h).
  *
  * Promise:   frames from one node to another arrive in order, each once or not at all; a port never looks inside a body.
  * Ownership: port_send takes the frame if it returns 0 (and sets *frame to NULL) and leaves it with the caller if it

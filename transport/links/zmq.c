@@ -307,7 +307,8 @@ static int known_by_name(const struct zmq_port *z, const struct arrival *a)
 {
     for (int k = 0; k < z->room; k++) {
         const struct contact *c = z->contacts[k];
-        if (c && c->identity_bytes && c->identity_bytes == a->identity_bytes && !memcmp(c->identity, a->identity, a->identity_bytes)) return k;
+        if (c && c->identity_bytes && c->identity_bytes == a->identity_bytes && !memcmp(c->identity, a->identity, a->identity_bytes))
+            return k;
     }
     return -1;
 }

@@ -35,7 +35,9 @@ int zmq_files_enough(int peers, struct err *why)
         return fail(why, E_LINK, "connections to %d workers take %llu open files, this process may have %llu: raise the limit (ulimit -n)",
                     peers, (unsigned long long)want, (unsigned long long)may.rlim_max);
     may.rlim_cur = want;
-    return setrlimit(RLIMIT_NOFILE, &may) ? fail_errno(why, E_LINK, "cannot raise the number of open files to %llu", (unsigned long long)want) : 0;
+    return setrlimit(RLIMIT_NOFILE, &may)
+               ? fail_errno(why, E_LINK, "cannot raise the number of open files to %llu", (unsigned long long)want)
+               : 0;
 }
 
 /* ---- sockets ---- */
@@ -130,7 +132,8 @@ int zmq_address_check(const char *address, struct err *why)
     const char *colon = strrchr(address, ':');
     bool tcp = !strncmp(address, "tcp://", 6) && colon > address + 6 && is_port(colon + 1);
     bool ipc = !strncmp(address, "ipc://", 6) && address[6];
-    if (strlen(address) >= WIRE_TEXT) return fail(why, E_LINK, "an address of %zu bytes; at most %d are allowed", strlen(address), WIRE_TEXT - 1);
+    if (strlen(address) >= WIRE_TEXT)
+        return fail(why, E_LINK, "an address of %zu bytes; at most %d are allowed", strlen(address), WIRE_TEXT - 1);
     if (!tcp && !ipc) return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
     return 0;
 }

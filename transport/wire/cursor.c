@@ -147,7 +147,8 @@ int message_write(struct frame **out, enum message type, walker *walk, const voi
     struct cursor c = {.direction = CURSOR_MEASURE, .why = why, .message = message_name(type), .from = "cannot be written"};
     *out = 0;
     walk(&c, (void *)message); /* a walk stores only when it reads, or into pointers the header says it sets */
-    if (!c.code && c.at > FRAME_BODY_MOST) cursor_refuse(&c, "%llu bytes; at most %u are allowed", (unsigned long long)c.at, FRAME_BODY_MOST);
+    if (!c.code && c.at > FRAME_BODY_MOST)
+        cursor_refuse(&c, "%llu bytes; at most %u are allowed", (unsigned long long)c.at, FRAME_BODY_MOST);
     TRY(c.code);
     struct frame *f = frame_new(type, c.at);
     if (!f) return fail(why, E_MEMORY, "no memory for a %s of %llu bytes", c.message, (unsigned long long)c.at);
@@ -168,6 +169,7 @@ int message_read(struct frame *f, enum message type, walker *walk, void *message
     if (f->head.from) snprintf(c.from, sizeof c.from, "from worker %u", f->head.from);
     if (f->head.type != type) cursor_refuse(&c, "wanted, but %s came", message_name(f->head.type));
     if (!c.code) walk(&c, message);
-    if (c.at != c.size) cursor_refuse(&c, "%llu bytes are left over after byte %llu", (unsigned long long)(c.size - c.at), (unsigned long long)c.at);
+    if (c.at != c.size)
+        cursor_refuse(&c, "%llu bytes are left over after byte %llu", (unsigned long long)(c.size - c.at), (unsigned long long)c.at);
     return c.code;
 }

@@ -181,8 +181,8 @@ static int check_head(const struct frame_head *h, const uint8_t *b, const char *
         return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h->type));
     if (message_has_route(h->type) && !h->route) return fail(why, E_WIRE, "%s sent %s on no route", from, message_name(h->type));
     if (!message_has_route(h->type) && (h->route || h->plan))
-        return fail(why, E_WIRE, "%s sent %s on route %u of plan %016llx; it is about the run itself", from, message_name(h->type), h->route,
-                    (unsigned long long)h->plan);
+        return fail(why, E_WIRE, "%s sent %s on route %u of plan %016llx; it is about the run itself", from, message_name(h->type),
+                    h->route, (unsigned long long)h->plan);
     return 0;
 }
 

@@ -66,7 +66,8 @@ static void check_segments(struct cursor *c, const struct work *m)
         else check_segment(c, &m->segments[s], m->rows + rows);
         rows += m->segments[s].rows;
     }
-    if (!c->code && rows != m->n_rows) cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
+    if (!c->code && rows != m->n_rows)
+        cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
 }
 
 static uint64_t dtype_bytes(uint8_t dtype)
@@ -103,8 +104,8 @@ static void walk_score(struct cursor *c, void *message)
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
         if (g->rows != 1 || g->wanted != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH))
-            cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; it must be one row that wants its token", g->slot,
-                          g->rows, g->flags, g->wanted);
+            cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; it must be one row that wants its token",
+                          g->slot, g->rows, g->flags, g->wanted);
         else if (!sampling_of_few(&g->sampling))
             cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
                    WIRE_CANDIDATES);

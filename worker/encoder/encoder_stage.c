@@ -1,4 +1,5 @@
-/* worker/encoder/encoder_stage.c — see encoder_stage.h. The rows of a picture are computed from the frame they came in into the one they leave in. */
+/* worker/encoder/encoder_stage.c — see encoder_stage.h. A picture's rows are computed from the frame they came in into the one
+ * they leave in. */
 #include "worker/encoder/encoder_stage.h"
 
 #include "base/limits.h"
@@ -71,8 +72,8 @@ int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *wh
     const struct vision_config *c = &s->config;
     uint32_t cols = s->part.front ? vision_pixels(c) : c->width;
     if (!s->stage || m.rows != vision_patches(c) || m.cols != cols)
-        return fail(why, E_WIRE, "picture %llu came as %u rows of %u values; this worker takes %u of %u", (unsigned long long)m.picture, m.rows,
-                    m.cols, s->stage ? vision_patches(c) : 0, cols);
+        return fail(why, E_WIRE, "picture %llu came as %u rows of %u values; this worker takes %u of %u", (unsigned long long)m.picture,
+                    m.rows, m.cols, s->stage ? vision_patches(c) : 0, cols);
     struct see reply = {.picture = m.picture, .rows = part_has_back(s->part) ? vision_tokens(c) : m.rows,
                         .cols = part_has_back(s->part) ? c->hidden : c->width};
     TRY(see_write(&s->out, part_has_back(s->part) ? M_SEEN : M_SEE, &reply, why));

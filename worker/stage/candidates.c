@@ -1,4 +1,4 @@
-/* worker/stage/candidates.c — see answer.h and worker.h. */
+/* worker/stage/candidates.c — see candidates.h and worker.h. */
 #include "worker/stage/candidates.h"
 
 #include "partition/model/weights.h"

@@ -3,7 +3,7 @@
  * Only rows that somebody asked about are scored: the last of a segment that wants a token, all of one that wants its
  * scores. LOGIT_ROWS at a time, so that a megabyte a row stays a few megabytes.
  * A head is whole or divided by words. The whole one picks tokens and hands out scores. One that has some parts only says
- * of each row what the coordinator needs to pick: see struct scored, and answer.h for why the bits are the same.
+ * of each row what the coordinator needs to pick: see struct scored, and candidates.h for why the bits are the same.
  * A segment that wants all scores folds their hashes in order, from 0, and its token carries that. */
 #ifndef WORKER_STAGE_HEAD_H
 #define WORKER_STAGE_HEAD_H

@@ -1,7 +1,7 @@
 /* worker/stage/stage.h — one stage: rows in, layers first..end-1, rows or tokens out. No link in sight.
  *
- * Life: stage_open (takes all memory but that of weights held already, touches it) -> stage_load for every piece of its weights -> stage_run for every
- * micro-batch. After stage_open nothing is allocated.
+ * Life: stage_open (takes all memory but that of weights held already, touches it) -> stage_load for every piece of its weights ->
+ * stage_run for every micro-batch. After stage_open nothing is allocated.
  * Threads: one caller. stage_run opens one OpenMP region of `threads`; nothing about the result depends on them. */
 #ifndef WORKER_STAGE_STAGE_H
 #define WORKER_STAGE_STAGE_H
@@ -51,8 +51,8 @@ typedef int (*scored_sink)(void *user, const struct scored *row, struct err *why
 /* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
  * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place; it may be
  * stage_rows. With the whole head and a `result`, tokens go there (one for each segment that wants one, in order);
- * at the end of a pipe whose head is divided `result` is NULL, and stage_wanted and stage_score follow. E_WORKER if scores are not finite; then, and when the sink fails, the stage is
- * of no more use. */
+ * at the end of a pipe whose head is divided `result` is NULL, and stage_wanted and stage_score follow. E_WORKER if scores are not finite;
+ * then, and when the sink fails, the stage is of no more use. */
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why);
 

@@ -74,7 +74,8 @@ static void fails_at_every_call(bool nameless, int reason)
         CHECK(harmless || (strstr(why.text, path) && strstr(why.text, which == DISK_RESERVE ? "the disk has" : strerror(reason))),
               "call %d, kind %d: %s", n, which, why.text);
     }
-    CHECK(done && seen[DISK_APPEND] && seen[DISK_SYNC] && seen[DISK_RENAME] && seen[DISK_CLOSE] && seen[DISK_SYNC_FOLDER] && seen[DISK_RESERVE]);
+    CHECK(done && seen[DISK_APPEND] && seen[DISK_SYNC] && seen[DISK_RENAME] && seen[DISK_CLOSE] && seen[DISK_SYNC_FOLDER] &&
+          seen[DISK_RESERVE]);
     CHECK(seen[DISK_CREATE] == !nameless);
     folder_path(&folder, "out.partial");
     folder_end(&folder);

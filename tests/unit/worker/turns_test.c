@@ -43,11 +43,11 @@ TEST(a_diary_holds_the_last_intervals)
 TEST(layers_of_a_picture_are_one_interval_unless_rows_came_between)
 {
     struct diary *d = calloc(1, sizeof *d);
-    diary_go_on(d, (struct diary_span){10, 20, 7, 1, DIARY_PICTURE});
-    diary_go_on(d, (struct diary_span){20, 30, 7, 1, DIARY_PICTURE});
+    diary_extend(d, (struct diary_span){10, 20, 7, 1, DIARY_PICTURE});
+    diary_extend(d, (struct diary_span){20, 30, 7, 1, DIARY_PICTURE});
     diary_add(d, (struct diary_span){30, 31, 7, 64, DIARY_ROWS});
-    diary_go_on(d, (struct diary_span){31, 41, 7, 1, DIARY_PICTURE});
-    diary_go_on(d, (struct diary_span){41, 51, 8, 1, DIARY_PICTURE});
+    diary_extend(d, (struct diary_span){31, 41, 7, 1, DIARY_PICTURE});
+    diary_extend(d, (struct diary_span){41, 51, 8, 1, DIARY_PICTURE});
     CHECK(d->n == 4, "%llu intervals", (unsigned long long)d->n);
     CHECK(d->span[0].begin_ns == 10 && d->span[0].end_ns == 30 && d->span[0].amount == 2);
     CHECK(d->span[2].begin_ns == 31 && d->span[2].amount == 1 && d->span[3].number == 8);

@@ -1,0 +1,47 @@
+/* partition/plan/speed.h — how fast a worker is: seconds for so many rows at once.
+ *
+ * Measured, it is a few curves of the worker as it is, with all its threads. Until a worker is measured the nominal speeds of
+ * one thread stand in: a roofline over bytes to read and multiply-adds to do, of which only ratios mean something. Threads
+ * count in full there, which flatters machines with many cores on few memory channels; `speed` of an offer corrects that.
+ * Everyone who wants to know how long something takes asks here; what it consists of is in cost.h and vision_cost.h. Numbers
+ * in, numbers out. */
+#ifndef PARTITION_PLAN_SPEED_H
+#define PARTITION_PLAN_SPEED_H
+
+#include <stdint.h>
+
+#define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
+#define NOMINAL_MACS_PER_SECOND 150e9 /* int8 multiply-adds of one thread */
+#define FLOAT_MAC_PRICE 4.0           /* int8 multiply-adds in the time of one of F16, BF16 or F32 weights */
+#define NOMINAL_HOP_SECONDS 200e-6    /* a message to another worker and one back, over a usual network */
+
+#define CURVE_POINTS 8
+
+/* Seconds by rows. Rows ascend; between two points the line is straight, before the first it is level, and behind the last it goes
+ * on as it came. */
+struct curve {
+    uint32_t n; /* points, at least one */
+    double rows[CURVE_POINTS], seconds[CURVE_POINTS];
+};
+double curve_seconds(const struct curve *c, double rows);
+
+/* What was measured of one worker and one model. */
+struct speed {
+    struct curve local, global; /* a layer of the text, without looking back */
+    double key;                 /* seconds for a row of a layer to look at one position */
+    struct curve head_part;     /* one of the head's HEAD_PARTS */
+    double picture_layer;       /* seconds of a layer of the encoder for one picture */
+};
+
+/* One item on one nominal thread. */
+struct item_work {
+    double bytes;    /* of weights, read once per micro-batch */
+    double macs;     /* multiply-adds per row */
+    double kv_bytes; /* of keys and values read per row, none for the head */
+    double kv_macs;  /* with them, per row */
+};
+/* Weights are read once and multiplied for each row, so that takes the larger of the two; keys and values are read for every row
+ * anew and are added. */
+double nominal_seconds(const struct item_work *w, double rows);
+
+#endif

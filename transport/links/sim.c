@@ -1,0 +1,450 @@
+/* transport/links/sim.c — see sim.h.
+ *
+ * All that will happen lies in one heap, ordered by time and, within a moment, by when it was put there: so the same seed gives
+ * the same order. pull of the driven port takes the next thing out, sets the clock to its time and does it, until there is a
+ * frame for the driven port or its time is over. */
+#include "transport/links/sim.h"
+
+#include "transport/links/port.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BEGIN_NS 1000000000ull /* not 0, which elsewhere means "never" */
+#define NOBODY (-1)
+
+struct happening {
+    uint64_t at_ns, order;
+    enum { ARRIVES, LEAVES, CLOSES, CALLS } what;
+    int from, to;        /* processes; LEAVES: `to` is a node */
+    struct frame *frame; /* ARRIVES, LEAVES */
+    void (*call)(void *user);
+    void *user;
+};
+
+struct sim_port {
+    struct port port; /* first, so that a port of this kind is a struct sim_port */
+    struct sim *sim;
+    int number;       /* of its process */
+    int *process;     /* [room]: who is behind a node's number; NOBODY: no connection */
+    int room;
+    struct queue inbox;
+};
+
+struct process {
+    struct sim_port *port; /* NULL: closed */
+    sim_on_frame *on_frame; /* NULL: the driven one */
+    void *user;
+    bool ended, hangs;
+    struct err why;
+    uint64_t busy_until_ns;
+    uint64_t *last_ns; /* [n_last]: when the last frame to each process arrives */
+    int n_last;
+};
+
+struct sim {
+    struct sim_links links;
+    struct clock clock;
+    uint64_t now_ns, order, random;
+    struct happening *heap; /* [n], room heap_room */
+    size_t n, heap_room;
+    struct process **process; /* [n_processes]; 0 is the driven one. They stay where they are */
+    int n_processes;
+};
+
+static struct sim_port *sim_of(const struct port *p)
+{
+    return (struct sim_port *)p;
+}
+
+/* ---- what will happen ---- */
+
+static bool sooner(const struct happening *a, const struct happening *b)
+{
+    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
+}
+
+static int heap_put(struct sim *s, struct happening h, struct err *why)
+{
+    if (s->n == s->heap_room) {
+        size_t room = s->heap_room ? 2 * s->heap_room : 64;
+        struct happening *more = realloc(s->heap, room * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for what happens in a simulation");
+        s->heap = more;
+        s->heap_room = room;
+    }
+    h.order = s->order++;
+    size_t at = s->n++;
+    for (size_t up; at && (up = (at - 1) / 2, sooner(&h, &s->heap[up])); at = up) s->heap[at] = s->heap[up];
+    s->heap[at] = h;
+    return 0;
+}
+
+static struct happening heap_take(struct sim *s)
+{
+    struct happening first = s->heap[0], last = s->heap[--s->n];
+    size_t at = 0;
+    for (size_t down = 1; down < s->n; down = 2 * at + 1) {
+        if (down + 1 < s->n && sooner(&s->heap[down + 1], &s->heap[down])) down++;
+        if (!sooner(&s->heap[down], &last)) break;
+        s->heap[at] = s->heap[down];
+        at = down;
+    }
+    if (s->n) s->heap[at] = last;
+    return first;
+}
+
+/* splitmix64 */
+static uint64_t draw(struct sim *s)
+{
+    uint64_t z = s->random += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+/* When something that leaves now arrives: never before what left before it. */
+static int arrival_ns(struct sim *s, int from, int to, uint64_t bytes, uint64_t *at, struct err *why)
+{
+    struct process *p = s->process[from];
+    if (to >= p->n_last) {
+        uint64_t *more = realloc(p->last_ns, (size_t)s->n_processes * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %d processes", s->n_processes);
+        memset(more + p->n_last, 0, (size_t)(s->n_processes - p->n_last) * sizeof *more);
+        p->last_ns = more;
+        p->n_last = s->n_processes;
+    }
+    *at = s->now_ns + s->links.delay_ns + (s->links.jitter_ns ? draw(s) % (s->links.jitter_ns + 1) : 0);
+    if (s->links.bytes_per_second > 0) *at += (uint64_t)((double)bytes / s->links.bytes_per_second * 1e9);
+    if (*at < p->last_ns[to]) *at = p->last_ns[to];
+    p->last_ns[to] = *at;
+    return 0;
+}
+
+/* ---- who is connected with whom ---- */
+
+static int connect_node(struct sim_port *p, int node, int process, struct err *why)
+{
+    if (node >= p->room) {
+        int *more = realloc(p->process, ((size_t)node + 1) * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for connections with %d nodes", node + 1);
+        for (int k = p->room; k <= node; k++) more[k] = NOBODY;
+        p->process = more;
+        p->room = node + 1;
+    }
+    p->process[node] = process;
+    return 0;
+}
+
+static bool is_connected(const struct sim_port *p, int process)
+{
+    for (int k = 0; k < p->room; k++)
+        if (p->process[k] == process) return true;
+    return false;
+}
+
+/* `about` closes its connection with `to`, which hears of it after all that was sent to it. */
+static void close_connection(struct sim *s, int about, int to)
+{
+    struct happening h = {.what = CLOSES, .from = about, .to = to};
+    if (arrival_ns(s, about, to, 0, &h.at_ns, NULL)) return;
+    (void)heap_put(s, h, NULL);
+}
+
+static void close_connections(struct sim *s, int number)
+{
+    const struct sim_port *mine = s->process[number]->port;
+    for (int k = 0; k < s->n_processes; k++) {
+        const struct process *other = s->process[k];
+        if (k == number || other->ended || !other->port) continue;
+        if (is_connected(other->port, number) || (mine && is_connected(mine, k))) close_connection(s, number, k);
+    }
+}
+
+void sim_end(struct sim *s, int number)
+{
+    struct process *p = s->process[number];
+    if (p->ended) return;
+    p->ended = true;
+    close_connections(s, number);
+}
+
+void sim_hang(struct sim *s, int number)
+{
+    s->process[number]->hangs = true;
+}
+
+bool sim_is_alive(const struct sim *s, int number)
+{
+    return !s->process[number]->ended;
+}
+
+const struct err *sim_why(const struct sim *s, int number)
+{
+    return &s->process[number]->why;
+}
+
+/* ---- what happens ---- */
+
+/* All frames that lie there, one after the other. */
+static void process_runs(struct sim *s, int number)
+{
+    struct process *p = s->process[number];
+    int code = 0;
+    while (!code && !p->ended && p->port) {
+        struct frame *f = NULL;
+        code = port_recv(&p->port->port, &f, 0, &p->why);
+        if (!code && !f) return;
+        if (!code) code = p->on_frame(p->user, &p->port->port, &f, &p->why);
+        frame_free(f);
+    }
+    if (!code) return;
+    p->why.code = code;
+    sim_end(s, number);
+}
+
+/* As over real links: who was not greeted yet hears nothing but a greeting. */
+static bool is_taken(const struct process *p, const struct frame_head *h)
+{
+    if (p->ended || p->hangs || !p->port || h->from >= p->port->port.room) return false;
+    return p->port->port.self >= 0 || (h->from == 0 && h->type == M_GREET);
+}
+
+static void arrives(struct sim *s, struct happening *h)
+{
+    struct process *p = s->process[h->to];
+    if (!is_taken(p, &h->frame->head) || connect_node(p->port, h->frame->head.from, h->from, NULL)) return frame_free(h->frame);
+    queue_put(&p->port->inbox, h->frame);
+    if (p->on_frame) process_runs(s, h->to);
+}
+
+static void leaves(struct sim *s, struct happening *h)
+{
+    struct process *p = s->process[h->from];
+    struct err ignored;
+    if (!p->ended && !p->hangs && p->port) (void)port_send(&p->port->port, h->to, &h->frame, &ignored);
+    frame_free(h->frame);
+}
+
+static void closes(struct sim *s, const struct happening *h)
+{
+    struct process *p = s->process[h->to];
+    if (p->ended || p->hangs || !p->port) return;
+    for (int k = 0; k < p->port->room; k++) {
+        if (p->port->process[k] != h->from) continue;
+        p->port->process[k] = NOBODY;
+        port_lost(&p->port->port, k);
+    }
+    if (p->on_frame) process_runs(s, h->to);
+}
+
+static void happen(struct sim *s)
+{
+    struct happening h = heap_take(s);
+    if (h.at_ns > s->now_ns) s->now_ns = h.at_ns;
+    switch (h.what) {
+    case ARRIVES: arrives(s, &h); break;
+    case LEAVES: leaves(s, &h); break;
+    case CLOSES: closes(s, &h); break;
+    case CALLS: h.call(h.user); break;
+    }
+}
+
+int sim_at(struct sim *s, uint64_t at_ns, void (*what)(void *user), void *user, struct err *why)
+{
+    return heap_put(s, (struct happening){.at_ns = at_ns, .what = CALLS, .call = what, .user = user}, why);
+}
+
+int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute_ns, struct err *why)
+{
+    struct sim_port *p = sim_of(port);
+    struct process *me = p->sim->process[p->number];
+    const uint64_t now = p->sim->now_ns, begin = me->busy_until_ns > now ? me->busy_until_ns : now;
+    me->busy_until_ns = begin + compute_ns;
+    int code = heap_put(p->sim, (struct happening){.at_ns = me->busy_until_ns, .what = LEAVES, .from = p->number, .to = to, .frame = *f}, why);
+    if (code) frame_free(*f);
+    *f = NULL;
+    return code;
+}
+
+/* ---- the kind ---- */
+
+static bool sim_reachable(const struct port *port, int to)
+{
+    const struct sim_port *p = sim_of(port);
+    return to >= 0 && to < p->room && p->process[to] != NOBODY;
+}
+
+static int sim_push(struct port *port, struct err *why)
+{
+    struct sim_port *p = sim_of(port);
+    for (int k = 0; k < p->room; k++) {
+        struct peer *peer = peer_of(port, k);
+        while (peer && peer->out.n && p->process[k] != NOBODY) {
+            struct frame *f = peer->out.first;
+            struct happening h = {.what = ARRIVES, .from = p->number, .to = p->process[k], .frame = f};
+            TRY(arrival_ns(p->sim, h.from, h.to, FRAME_HEAD_BYTES + f->head.body_bytes, &h.at_ns, why));
+            TRY(heap_put(p->sim, h, why));
+            (void)queue_take(&peer->out);
+        }
+    }
+    return 0;
+}
+
+static int sim_pull(struct port *port, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
+{
+    struct sim_port *p = sim_of(port);
+    struct sim *s = p->sim;
+    const bool driven = !s->process[p->number]->on_frame;
+    while (driven && !p->inbox.n && !port->untold && !atomic_load(&port->woken)) {
+        if (!s->n && until == NEVER) return fail(why, E_INTERNAL, "nothing will happen in this simulation any more, and somebody waits for it");
+        if (!s->n || s->heap[0].at_ns > until) {
+            if (until > s->now_ns) s->now_ns = until;
+            return 0;
+        }
+        happen(s);
+    }
+    *out = queue_take(&p->inbox);
+    if (!*out) return 0;
+    *n = FRAME_HEAD_BYTES + (*out)->head.body_bytes;
+    *from = (*out)->head.from;
+    return 0;
+}
+
+static void sim_wake(struct port *port)
+{
+    (void)port; /* nobody sleeps: the next look sees it */
+}
+
+static int sim_reach(struct port *port, int node, const char *address, struct err *why)
+{
+    struct sim_port *p = sim_of(port);
+    int number, used = 0;
+    if (sscanf(address, "sim:%d%n", &number, &used) != 1 || address[used] || number < 1 || number >= p->sim->n_processes)
+        return fail(why, E_LINK, "'%s' is no address of this simulation", address);
+    port_returned(port, node);
+    return connect_node(p, node, number, why);
+}
+
+static void sim_part(struct port *port, int node)
+{
+    struct sim_port *p = sim_of(port);
+    if (!sim_reachable(port, node)) return;
+    close_connection(p->sim, p->number, p->process[node]);
+    p->process[node] = NOBODY;
+}
+
+static int sim_again(struct port *port, struct err *why)
+{
+    struct sim_port *p = sim_of(port);
+    if (!p->number) return fail(why, E_LINK, "only a worker listens again");
+    close_connections(p->sim, p->number);
+    for (int k = 0; k < p->room; k++) p->process[k] = NOBODY;
+    queue_clear(&p->inbox);
+    port_forget(port);
+    port->self = -1;
+    port->nodes = 0;
+    return 0;
+}
+
+static void sim_close_port(struct port *port)
+{
+    struct sim_port *p = sim_of(port);
+    struct process *me = p->sim->process[p->number];
+    (void)sim_push(port, NULL);
+    sim_end(p->sim, p->number);
+    me->port = NULL;
+    queue_clear(&p->inbox);
+    free(p->process);
+    port_free(port);
+}
+
+static const struct kind simulated = {.name = "sim", .outlives = true, .by_address = true, .reachable = sim_reachable, .push = sim_push,
+                                      .pull = sim_pull, .wake = sim_wake, .reach = sim_reach, .part = sim_part, .again = sim_again,
+                                      .close = sim_close_port};
+
+/* ---- a world ---- */
+
+static uint64_t sim_now(void *user)
+{
+    return ((struct sim *)user)->now_ns;
+}
+
+const struct clock *sim_clock(const struct sim *s)
+{
+    return &s->clock;
+}
+
+/* Process `number`, the next; its port knows its node at once only if it is driven. */
+static int process_new(struct sim *s, sim_on_frame *on_frame, void *user, struct err *why)
+{
+    struct process **more = realloc(s->process, ((size_t)s->n_processes + 1) * sizeof *more);
+    if (more) s->process = more;
+    struct process *p = more ? calloc(1, sizeof *p) : NULL;
+    struct sim_port *port = p ? calloc(1, sizeof *port) : NULL;
+    if (!port) {
+        free(p);
+        return fail(why, E_MEMORY, "no memory for a process");
+    }
+    *port = (struct sim_port){.sim = s, .number = s->n_processes};
+    *p = (struct process){.port = port, .on_frame = on_frame, .user = user};
+    const bool driven = !on_frame;
+    int code = port_init(&port->port, &simulated, NULL, driven ? 0 : -1, driven ? 1 : 0, why);
+    port->port.clock = &s->clock;
+    if (code) {
+        port_free(&port->port);
+        free(p);
+        return code;
+    }
+    s->process[s->n_processes++] = p;
+    return 0;
+}
+
+int sim_open(struct sim **out, const struct sim_links *links, struct err *why)
+{
+    struct sim *s = *out = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for a simulation");
+    s->links = *links;
+    s->random = links->seed;
+    s->now_ns = BEGIN_NS;
+    s->clock = (struct clock){sim_now, s};
+    int code = process_new(s, NULL, NULL, why);
+    if (code) sim_close(out);
+    return code;
+}
+
+int sim_port(struct sim *s, struct port **out, struct err *why)
+{
+    *out = NULL;
+    if (!s->process[0]->port) return fail(why, E_INTERNAL, "the driven port of this simulation was closed already");
+    *out = &s->process[0]->port->port;
+    return 0;
+}
+
+int sim_process(struct sim *s, sim_on_frame *on_frame, void *user, char address[SIM_ADDRESS], int *number, struct err *why)
+{
+    *number = s->n_processes;
+    snprintf(address, SIM_ADDRESS, "sim:%d", *number);
+    return process_new(s, on_frame, user, why);
+}
+
+void sim_close(struct sim **ps)
+{
+    struct sim *s = *ps;
+    *ps = NULL;
+    if (!s) return;
+    for (int i = 0; i < s->n_processes; i++) {
+        struct process *p = s->process[i];
+        struct port *port = p->port ? &p->port->port : NULL;
+        port_close(&port);
+    }
+    for (size_t i = 0; i < s->n; i++) frame_free(s->heap[i].frame);
+    for (int i = 0; i < s->n_processes; i++) {
+        free(s->process[i]->last_ns);
+        free(s->process[i]);
+    }
+    free(s->process);
+    free(s->heap);
+    free(s);
+}
