@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the readers of checkpoints: a few sound files each, and one for each known way such files have broken a reader.
+"""Writes the seeds of the readers of checkpoints, plans and cluster files: a few sound files each, and one for each known way such files have broken a reader.
 
 make_checkpoint_seeds.py [DIRECTORY]      the files in the repository came from here; run it again after a change.
 Files whose name begins with "sound" must be accepted, all others refused: tests/fuzz/corpus.h holds the readers to it.
@@ -279,4 +279,39 @@ def plans():
     p("nested_deep", '{"stages":' + "[" * 4000)
 
 
-safetensors(), config(), tokenizer_json(), tokenizer_model(), plans()
+# ---- cluster files ----
+
+def clusters():
+    p = lambda name, data: put("cluster_file_fuzz", name, data if isinstance(data, (str, bytes)) else json.dumps(data))
+    worker = lambda i=2, **k: dict(address="tcp://10.0.0.%d:7001" % i) | k
+    cluster = lambda *workers, **k: dict(workers=list(workers)) | k
+    p("sound", cluster(worker(2, memory="2G", threads=4, speed=0.5), worker(3, name="attic", memory=800000000), context=4096, sequences=4, wait=60))
+    p("sound_bare", cluster(worker()))
+    p("sound_by_hand", cluster(worker(2, layers=12, head=9), worker(3, layers=14, head=7)))
+    p("sound_head_of_the_last", cluster(worker(2, layers=12), worker(3, layers=14)))
+    p("sound_a_thousand", cluster(*[dict(address="tcp://node-%d:7001" % i) for i in range(1000)]))
+    p("one_more_than_a_thousand", cluster(*[dict(address="tcp://node-%d:7001" % i) for i in range(1001)]))
+    p("nothing", "")
+    p("no_workers", {})
+    p("workers_empty", cluster())
+    p("workers_twice", '{"workers":[{"address":"tcp://a:1"}],"workers":[{"address":"tcp://a:1"}]}')
+    p("a_word_after_the_end", '{"workers":[{"address":"tcp://a:1"}]} x')
+    p("a_zero_byte", b'{"workers":[{"address":"tcp://a:1"}]}\0')
+    p("a_zero_byte_in_an_address", '{"workers":[{"address":"tcp://a\\u0000b:1"}]}')
+    p("an_escape_sequence_in_an_address", '{"workers":[{"address":"tcp://a\\u001b[2J:1"}]}')
+    p("address_too_long", cluster(dict(address="tcp://" + "a" * 300 + ":1")))
+    p("the_same_address_twice", cluster(worker(), worker()))
+    p("memory_wraps", cluster(worker(memory="99999999999999999999G")))
+    p("memory_negative", cluster(worker(memory=-1)))
+    p("threads_beyond_all", cluster(worker(threads=2**33)))
+    p("speed_infinite", '{"workers":[{"address":"tcp://a:1","speed":1e999}]}')
+    p("speed_zero", cluster(worker(speed=0)))
+    p("layers_of_some", cluster(worker(2, layers=12), worker(3)))
+    p("head_without_layers", cluster(worker(2, head=16)))
+    p("head_of_seventeen_parts", cluster(worker(2, layers=12, head=10), worker(3, layers=14, head=7)))
+    p("head_wraps", cluster(worker(2, layers=12, head=2**32 - 1), worker(3, layers=14, head=17)))
+    p("a_misspelt_key", cluster(worker(memroy="2G")))
+    p("nested_deep", '{"workers":' + "[" * 4000)
+
+
+safetensors(), config(), tokenizer_json(), tokenizer_model(), plans(), clusters()
