@@ -147,15 +147,15 @@ static int same_bytes(const struct checkpoint *c, const struct checkpoint_tensor
 {
     *same = a->type == b->type && a->bytes == b->bytes;
     uint8_t *buffer = malloc(2 * COMPARE_BYTES);
-    int rc = buffer ? 0 : fail(why, E_MEMORY, "no memory to compare %s with the embeddings", b->name);
-    for (uint64_t at = 0; !rc && *same && at < b->bytes; at += COMPARE_BYTES) {
+    int code = buffer ? 0 : fail(why, E_MEMORY, "no memory to compare %s with the embeddings", b->name);
+    for (uint64_t at = 0; !code && *same && at < b->bytes; at += COMPARE_BYTES) {
         size_t n = b->bytes - at < COMPARE_BYTES ? (size_t)(b->bytes - at) : COMPARE_BYTES;
-        rc = mapped_read(safetensors_file(c->files, a->file), a->offset + at, buffer, n, why);
-        if (!rc) rc = mapped_read(safetensors_file(c->files, b->file), b->offset + at, buffer + COMPARE_BYTES, n, why);
-        if (!rc) *same = !memcmp(buffer, buffer + COMPARE_BYTES, n);
+        code = mapped_read(safetensors_file(c->files, a->file), a->offset + at, buffer, n, why);
+        if (!code) code = mapped_read(safetensors_file(c->files, b->file), b->offset + at, buffer + COMPARE_BYTES, n, why);
+        if (!code) *same = !memcmp(buffer, buffer + COMPARE_BYTES, n);
     }
     free(buffer);
-    return rc;
+    return code;
 }
 
 /* A head stored although it is the embeddings is left out, as published files have it. */
@@ -180,12 +180,12 @@ static int bind_text_part(struct checkpoint *c, const char *prefix, struct err *
     size_t n = part_count(CHAIN_TEXT, all);
     struct tensor *shapes = calloc(n, sizeof *shapes);
     c->parts[CHAIN_TEXT].tensors = calloc(n + 1, sizeof *c->parts->tensors); /* and the embeddings */
-    int rc = shapes && c->parts[CHAIN_TEXT].tensors ? 0 : fail(why, E_MEMORY, "no memory for the tensors of %s", c->dir);
-    if (!rc) text_part_shape(&c->config.text, all, shapes);
-    if (!rc) rc = bind_text(c, &shapes[n - 1], prefix, why);
-    for (size_t i = 0; i < n - 1 && !rc; i++) rc = bind_text(c, &shapes[i], prefix, why);
+    int code = shapes && c->parts[CHAIN_TEXT].tensors ? 0 : fail(why, E_MEMORY, "no memory for the tensors of %s", c->dir);
+    if (!code) text_part_shape(&c->config.text, all, shapes);
+    if (!code) code = bind_text(c, &shapes[n - 1], prefix, why);
+    for (size_t i = 0; i < n - 1 && !code; i++) code = bind_text(c, &shapes[i], prefix, why);
     free(shapes);
-    return rc ? rc : bind_head(c, why);
+    return code ? code : bind_head(c, why);
 }
 
 /* ---- vision ---- */
@@ -292,22 +292,22 @@ static int open_checkpoint(struct checkpoint *c, const char *dir, struct err *wh
 {
     c->dir = strdup(dir);
     char *config = path_in(dir, "config.json");
-    int rc = !c->dir || !config ? fail(why, E_MEMORY, "no memory to open %s", dir)
+    int code = !c->dir || !config ? fail(why, E_MEMORY, "no memory to open %s", dir)
              : !is_folder(dir)  ? fail(why, E_FILE, "%s is not a folder; wanted a checkpoint's", dir)
              : !is_file(config) ? fail(why, E_FILE, "%s has no config.json; wanted a checkpoint's folder", dir)
                                 : hf_config_read(&c->config, config, why);
     free(config);
-    if (!rc) rc = safetensors_open(&c->files, dir, why);
-    return rc ? rc : bind_all(c, why);
+    if (!code) code = safetensors_open(&c->files, dir, why);
+    return code ? code : bind_all(c, why);
 }
 
 int checkpoint_open(struct checkpoint **out, const char *dir, struct err *why)
 {
     *out = calloc(1, sizeof **out);
     if (!*out) return fail(why, E_MEMORY, "no memory to open %s", dir);
-    int rc = open_checkpoint(*out, dir, why);
-    if (rc) checkpoint_close(out);
-    return rc;
+    int code = open_checkpoint(*out, dir, why);
+    if (code) checkpoint_close(out);
+    return code;
 }
 
 void checkpoint_close(struct checkpoint **checkpoint)

@@ -51,9 +51,9 @@ static int open_small(const struct checkpoint *c, const char *name, struct mappe
     char *path = path_in(c->dir, name);
     if (!path) return fail(why, E_MEMORY, "no memory to open %s in %s", name, c->dir);
     *there = is_file(path);
-    int rc = *there ? mapped_open(m, path, MAX_SMALL, why) : 0;
+    int code = *there ? mapped_open(m, path, MAX_SMALL, why) : 0;
     free(path);
-    return rc;
+    return code;
 }
 
 /* The text under `key` at the top of a JSON file, as a copy; NULL if file, key or text is not there. A list of named
@@ -86,11 +86,11 @@ static int read_key(const struct checkpoint *c, const char *name, const char *ke
     TRY(open_small(c, name, &m, &there, why));
     if (!there) return 0;
     json_begin(&j, (const char *)m.data, m.bytes, m.path, why);
-    int rc = text_of_key(&j, key, out);
+    int code = text_of_key(&j, key, out);
     json_end(&j);
     mapped_close(&m);
-    if (rc) free(*out), *out = NULL;
-    return rc;
+    if (code) free(*out), *out = NULL;
+    return code;
 }
 
 /* The value of "key: value" in the front matter of the model card: between its first two lines of dashes. */
@@ -140,11 +140,11 @@ static int put_general(const struct checkpoint *c, struct gguf_out *o, const cha
     TRY(read_key(c, "config.json", "_name_or_path", &source, why));
     bool repository = source && is_repository(source);
     const char *slash = repository ? strchr(source, '/') : NULL;
-    int rc = read_card(c, "license", licence, why);
-    if (!rc) rc = read_card(c, "base_model", base, why);
+    int code = read_card(c, "license", licence, why);
+    if (!code) code = read_card(c, "base_model", base, why);
     name_of_folder(c, name);
     if (repository) snprintf(name, sizeof name, "%s", slash + 1);
-    if (!rc) {
+    if (!code) {
         bool google = repository && !strncmp(source, "google/gemma-3", 14);
         gguf_put_text(o, "general.architecture", architecture);
         gguf_put_text(o, "general.type", type);
@@ -157,7 +157,7 @@ static int put_general(const struct checkpoint *c, struct gguf_out *o, const cha
         gguf_put_u32(o, "general.quantization_version", 2);
     }
     free(source);
-    return rc;
+    return code;
 }
 
 /* ---- the text model ---- */
@@ -188,16 +188,16 @@ int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct
     char *model = path_in(c->dir, "tokenizer.model"), *json = path_in(c->dir, "tokenizer.json");
     const char *from = model && is_file(model) ? model : json;
     *out = (struct token_list){0};
-    int rc;
-    if (!model || !json) rc = fail(why, E_MEMORY, "no memory to open the tokenizer of %s", c->dir);
-    else if (from == model) rc = tokens_from_model(out, model, why);
-    else if (is_file(json)) rc = tokens_from_json(out, json, why);
-    else rc = fail(why, E_FILE, "%s has neither tokenizer.model nor tokenizer.json; download one of them", c->dir);
-    if (!rc) rc = tokens_settle(out, c->config.text.vocab, from, why);
-    if (rc) tokens_free(out);
+    int code;
+    if (!model || !json) code = fail(why, E_MEMORY, "no memory to open the tokenizer of %s", c->dir);
+    else if (from == model) code = tokens_from_model(out, model, why);
+    else if (is_file(json)) code = tokens_from_json(out, json, why);
+    else code = fail(why, E_FILE, "%s has neither tokenizer.model nor tokenizer.json; download one of them", c->dir);
+    if (!code) code = tokens_settle(out, c->config.text.vocab, from, why);
+    if (code) tokens_free(out);
     free(model);
     free(json);
-    return rc;
+    return code;
 }
 
 int checkpoint_check_tokenizer(const struct checkpoint *c, struct err *why)

@@ -361,18 +361,18 @@ int hf_config_parse(struct hf_config *out, const char *text, size_t n, const cha
                      .eos = -1, .bos = -1, .pad = -1, .image_start = -1, .image_end = -1, .image_soft = -1};
     struct json j;
     json_begin(&j, text, n, from, why);
-    int rc = read_root(&j, &r);
+    int code = read_root(&j, &r);
     json_end(&j);
-    return rc ? rc : settle(out, &r, from, why);
+    return code ? code : settle(out, &r, from, why);
 }
 
 int hf_config_read(struct hf_config *out, const char *path, struct err *why)
 {
     struct mapped m;
     TRY(mapped_open(&m, path, MAX_FILE, why));
-    int rc = hf_config_parse(out, (const char *)m.data, m.bytes, path, why);
+    int code = hf_config_parse(out, (const char *)m.data, m.bytes, path, why);
     mapped_close(&m);
-    return rc;
+    return code;
 }
 
 /* ---- bounds ---- */

@@ -244,7 +244,7 @@ static int walk(struct tokenizer_json *t, const char *part, int (*read)(struct t
 static void type_tokens(struct tokenizer_json *t)
 {
     for (uint32_t id = 0; id < t->out->n; id++) {
-        struct token *token = &t->out->token[id];
+        struct token_entry *token = &t->out->token[id];
         if (token->n == TOKEN_ABSENT) continue;
         if (token->type == TOKEN_NORMAL && byte_token(text_of(t, id), token->n) >= 0) token->type = TOKEN_BYTE;
         if (*t->unknown_text && token_is(t->out, id, t->unknown_text)) token->type = TOKEN_UNKNOWN;
@@ -254,7 +254,7 @@ static void type_tokens(struct tokenizer_json *t)
 static void rank_the_rest(struct tokenizer_json *t)
 {
     for (uint32_t id = 0; id < t->out->n; id++) {
-        struct token *token = &t->out->token[id];
+        struct token_entry *token = &t->out->token[id];
         if (token->n == TOKEN_ABSENT || token->type != TOKEN_NORMAL || t->has_rank[id]) continue;
         token->score = -(float)t->ranked++;
     }
@@ -278,12 +278,12 @@ int tokens_parse_json(struct token_list *out, const char *text, size_t n, const 
     struct tokenizer_json t = {.out = out};
     *out = (struct token_list){0};
     json_begin(&t.j, text, n, from, why);
-    int rc = read_all(&t);
+    int code = read_all(&t);
     json_end(&t.j);
     free(t.slots);
     free(t.has_rank);
-    if (rc) tokens_free(out);
-    return rc;
+    if (code) tokens_free(out);
+    return code;
 }
 
 int tokens_from_json(struct token_list *out, const char *path, struct err *why)
@@ -291,7 +291,7 @@ int tokens_from_json(struct token_list *out, const char *path, struct err *why)
     struct mapped m;
     *out = (struct token_list){0};
     TRY(mapped_open(&m, path, MAX_FILE, why));
-    int rc = tokens_parse_json(out, (const char *)m.data, m.bytes, path, why);
+    int code = tokens_parse_json(out, (const char *)m.data, m.bytes, path, why);
     mapped_close(&m);
-    return rc;
+    return code;
 }

@@ -127,9 +127,9 @@ static int read_model(struct proto p, struct token_list *out)
 int tokens_parse_model(struct token_list *out, const uint8_t *bytes, size_t n, const char *from, struct err *why)
 {
     *out = (struct token_list){0};
-    int rc = read_model((struct proto){bytes, bytes + n, from, why}, out);
-    if (rc) tokens_free(out);
-    return rc;
+    int code = read_model((struct proto){bytes, bytes + n, from, why}, out);
+    if (code) tokens_free(out);
+    return code;
 }
 
 int tokens_from_model(struct token_list *out, const char *path, struct err *why)
@@ -137,7 +137,7 @@ int tokens_from_model(struct token_list *out, const char *path, struct err *why)
     struct mapped m;
     *out = (struct token_list){0};
     TRY(mapped_open(&m, path, MAX_FILE, why));
-    int rc = tokens_parse_model(out, m.data, m.bytes, path, why);
+    int code = tokens_parse_model(out, m.data, m.bytes, path, why);
     mapped_close(&m);
-    return rc;
+    return code;
 }

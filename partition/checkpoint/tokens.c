@@ -20,15 +20,15 @@ static int grow(struct token_list *l, uint32_t n, const char *from, struct err *
     if (n > TOKENS_MOST) return fail(why, E_FILE, "%s has token %u; %u are the most", from, n - 1, TOKENS_MOST);
     if (n > l->room) {
         uint32_t room = n + l->room / 2 + 1024;
-        struct token *grown = realloc(l->token, room * sizeof *grown);
+        struct token_entry *grown = realloc(l->token, room * sizeof *grown);
         if (!grown) return fail(why, E_MEMORY, "no memory for the %u tokens of %s", n, from);
         l->token = grown, l->room = room;
     }
-    for (; l->n < n; l->n++) l->token[l->n] = (struct token){.n = TOKEN_ABSENT};
+    for (; l->n < n; l->n++) l->token[l->n] = (struct token_entry){.n = TOKEN_ABSENT};
     return 0;
 }
 
-static int put_text(struct token_list *l, struct token *t, const char *text, size_t n, const char *from,
+static int put_text(struct token_list *l, struct token_entry *t, const char *text, size_t n, const char *from,
                     struct err *why)
 {
     if (n > TOKEN_BYTES_MOST)
@@ -52,7 +52,7 @@ int tokens_set(struct token_list *l, uint32_t id, const char *text, size_t n, fl
 {
     if (id >= TOKENS_MOST) return fail(why, E_FILE, "%s has token %u; %u are the most", from, id, TOKENS_MOST);
     if (id >= l->n) TRY(grow(l, id + 1, from, why));
-    struct token *t = &l->token[id];
+    struct token_entry *t = &l->token[id];
     if (t->n != TOKEN_ABSENT) return fail(why, E_FILE, "%s has two tokens of id %u", from, id);
     TRY(put_text(l, t, text, n, from, why));
     t->score = score;
@@ -139,7 +139,7 @@ static bool is_added(uint32_t id)
 }
 
 /* User-defined tokens are matched in raw text, so their spaces are spaces. Never longer than it was. */
-static void spell_spaces(struct token_list *l, struct token *t)
+static void spell_spaces(struct token_list *l, struct token_entry *t)
 {
     char *p = l->text + t->start;
     uint32_t n = 0;
@@ -154,7 +154,7 @@ static void spell_spaces(struct token_list *l, struct token *t)
 static void settle_gemma(struct token_list *l)
 {
     for (uint32_t id = 0; id < l->n; id++) {
-        struct token *t = &l->token[id];
+        struct token_entry *t = &l->token[id];
         t->type = gemma_token_type(id);
         if (is_added(id) && id <= GEMMA_IMAGE_SOFT) t->score = ADDED_SCORE;
         if (t->type == TOKEN_USER) spell_spaces(l, t);
@@ -227,16 +227,16 @@ static int read_gguf(struct token_list *out, const struct gguf *g, struct err *w
 int tokens_from_gguf(struct token_list *out, const struct gguf *g, struct err *why)
 {
     *out = (struct token_list){0};
-    int rc = read_gguf(out, g, why);
-    if (rc) tokens_free(out);
-    return rc;
+    int code = read_gguf(out, g, why);
+    if (code) tokens_free(out);
+    return code;
 }
 
 void tokens_put(const struct token_list *l, struct gguf_out *o)
 {
     struct bytes texts = {0}, scores = {0}, types = {0};
     for (uint32_t id = 0; id < l->n; id++) {
-        const struct token *t = &l->token[id];
+        const struct token_entry *t = &l->token[id];
         uint32_t bits;
         memcpy(&bits, &t->score, 4);
         bytes_put_text(&texts, l->text + t->start, t->n);

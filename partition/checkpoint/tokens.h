@@ -14,7 +14,7 @@
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
 
-struct token {
+struct token_entry {
     uint32_t start, n; /* in `text`; n is TOKEN_ABSENT where an id has no token */
     float score;
     int32_t type;
@@ -22,7 +22,7 @@ struct token {
 #define TOKEN_ABSENT UINT32_MAX
 
 struct token_list {
-    struct token *token;
+    struct token_entry *token;
     uint32_t n, room;
     char *text;
     size_t text_n, text_room;

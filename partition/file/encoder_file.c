@@ -110,10 +110,10 @@ int vision_open(struct vision_model **out, const char *path, struct err *why)
     *out = NULL;
     struct vision_model *m = calloc(1, sizeof *m);
     if (!m) return fail(why, E_MEMORY, "no memory to open %s", path);
-    int rc = open_encoder(m, path, why);
-    if (rc) vision_close(&m);
+    int code = open_encoder(m, path, why);
+    if (code) vision_close(&m);
     *out = m;
-    return rc;
+    return code;
 }
 
 void vision_close(struct vision_model **model)

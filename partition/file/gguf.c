@@ -38,9 +38,9 @@ static int open_piece(struct gguf *g, uint64_t number, uint64_t count, struct er
     if (!path) return fail(why, E_MEMORY, "no memory to open the pieces of %s", first);
     memcpy(path, first, stem);
     snprintf(path + stem, size - stem, "-%05u-of-%05u.gguf", (unsigned)number + 1, (unsigned)count);
-    int rc = gguf_file_open(&g->files[number], path, (uint32_t)number, why);
+    int code = gguf_file_open(&g->files[number], path, (uint32_t)number, why);
     free(path);
-    if (rc) return rc;
+    if (code) return code;
     g->n_files++;
 
     const struct gguf_file *f = &g->files[number];
@@ -127,10 +127,10 @@ int gguf_open(struct gguf **out, const char *path, struct err *why)
     *out = NULL;
     struct gguf *g = calloc(1, sizeof *g);
     if (!g) return fail(why, E_MEMORY, "no memory to open %s", path);
-    int rc = open_all(g, path, why);
-    if (rc) gguf_close(&g);
+    int code = open_all(g, path, why);
+    if (code) gguf_close(&g);
     *out = g;
-    return rc;
+    return code;
 }
 
 void gguf_close(struct gguf **file)

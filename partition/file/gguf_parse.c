@@ -287,17 +287,17 @@ static int by_offset(const void *a, const void *b)
 static int check_overlap(const struct gguf_file *f, struct err *why)
 {
     const struct gguf_tensor **order = malloc((f->n_tensors + 1) * sizeof *order);
-    int rc = 0;
+    int code = 0;
     if (!order) return fail(why, E_MEMORY, "no memory to sort the tensors of %s", f->path);
     for (size_t i = 0; i < f->n_tensors; i++) order[i] = &f->tensors[i];
     qsort(order, f->n_tensors, sizeof *order, by_offset);
-    for (size_t i = 1; i < f->n_tensors && !rc; i++)
+    for (size_t i = 1; i < f->n_tensors && !code; i++)
         if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
-            rc = fail(why, E_FILE, "%s is damaged: tensor %s ends at byte %" PRIu64 " and %s begins at %" PRIu64,
+            code = fail(why, E_FILE, "%s is damaged: tensor %s ends at byte %" PRIu64 " and %s begins at %" PRIu64,
                       f->path, order[i - 1]->name, order[i - 1]->offset + order[i - 1]->bytes, order[i]->name,
                       order[i]->offset);
     free(order);
-    return rc;
+    return code;
 }
 
 /* Offsets in the file count from the first aligned byte after the descriptions; from here on they count from byte 0. */
@@ -329,19 +329,19 @@ static int map_file(struct gguf_file *f, struct err *why)
     struct stat st;
     int fd = open(f->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_errno(why, E_FILE, "cannot open %s", f->path);
-    int rc = 0;
-    if (fstat(fd, &st)) rc = fail_errno(why, E_FILE, "cannot look at %s", f->path);
-    else if (!S_ISREG(st.st_mode)) rc = fail(why, E_FILE, "%s is not a file; wanted a GGUF model file", f->path);
+    int code = 0;
+    if (fstat(fd, &st)) code = fail_errno(why, E_FILE, "cannot look at %s", f->path);
+    else if (!S_ISREG(st.st_mode)) code = fail(why, E_FILE, "%s is not a file; wanted a GGUF model file", f->path);
     else if (st.st_size < 24)
-        rc = fail(why, E_FILE, "%s is cut short: it has %lld bytes, the smallest GGUF file has 24", f->path,
+        code = fail(why, E_FILE, "%s is cut short: it has %lld bytes, the smallest GGUF file has 24", f->path,
                   (long long)st.st_size);
     else {
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) rc = fail_errno(why, E_FILE, "cannot map %s", f->path);
+        if (map == MAP_FAILED) code = fail_errno(why, E_FILE, "cannot map %s", f->path);
         else f->map = map, f->bytes = (uint64_t)st.st_size;
     }
     close(fd);
-    return rc;
+    return code;
 }
 
 static int walk_header(struct walk *w, uint64_t *tensors, uint64_t *keys)
@@ -378,9 +378,9 @@ int gguf_file_open(struct gguf_file *f, const char *path, uint32_t number, struc
 {
     memset(f, 0, sizeof *f);
     f->path = strdup(path);
-    int rc = f->path ? walk_file(f, number, why) : fail(why, E_MEMORY, "no memory to open %s", path);
-    if (rc) gguf_file_close(f);
-    return rc;
+    int code = f->path ? walk_file(f, number, why) : fail(why, E_MEMORY, "no memory to open %s", path);
+    if (code) gguf_file_close(f);
+    return code;
 }
 
 void gguf_file_close(struct gguf_file *f)

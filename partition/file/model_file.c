@@ -91,10 +91,10 @@ int model_open(struct model **out, const char *path, struct err *why)
     *out = NULL;
     struct model *m = calloc(1, sizeof *m);
     if (!m) return fail(why, E_MEMORY, "no memory to open %s", path);
-    int rc = open_model(m, path, why);
-    if (rc) model_close(&m);
+    int code = open_model(m, path, why);
+    if (code) model_close(&m);
     *out = m;
-    return rc;
+    return code;
 }
 
 void model_close(struct model **model)

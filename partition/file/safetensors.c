@@ -197,20 +197,20 @@ static int check_packed(const struct header *h, size_t first, struct err *why)
     if (!sorted) return fail(why, E_MEMORY, "no memory for the tensors of %s", h->file->path);
     for (size_t i = 0; i < n; i++) sorted[i] = &s->tensors[first + i];
     qsort(sorted, n, sizeof *sorted, by_offset);
-    int rc = 0;
-    for (size_t i = 0; i < n && !rc; i++) {
+    int code = 0;
+    for (size_t i = 0; i < n && !code; i++) {
         if (sorted[i]->offset != at)
-            rc = fail(why, E_FILE, "%s is damaged: the tensor %s begins at byte %" PRIu64 " of the data, %s %" PRIu64,
+            code = fail(why, E_FILE, "%s is damaged: the tensor %s begins at byte %" PRIu64 " of the data, %s %" PRIu64,
                       h->file->path, sorted[i]->name, sorted[i]->offset - h->data,
                       sorted[i]->offset < at ? "inside another that ends at" : "and the one before it ends at",
                       at - h->data);
         at = sorted[i]->offset + sorted[i]->bytes;
     }
-    if (!rc && at != h->file->bytes)
-        rc = fail(why, E_FILE, "%s is damaged: its tensors end at byte %" PRIu64 " and the file has %" PRIu64,
+    if (!code && at != h->file->bytes)
+        code = fail(why, E_FILE, "%s is damaged: its tensors end at byte %" PRIu64 " and the file has %" PRIu64,
                   h->file->path, at, h->file->bytes);
     free(sorted);
-    return rc;
+    return code;
 }
 
 /* The file was opened last. */
@@ -230,11 +230,11 @@ static int read_file(struct safetensors *s, struct err *why)
         return fail(why, E_FILE, "%s has a header of %" PRIu64 " bytes; %llu are allowed", m->path, n, MAX_HEADER);
     struct header h = {.s = s, .file = m, .data = 8 + n, .why = why};
     json_begin(&h.json, (const char *)m->data + 8, n, m->path, why);
-    int rc = read_header(&h);
+    int code = read_header(&h);
     json_end(&h.json);
-    if (!rc) rc = check_packed(&h, first, why);
+    if (!code) code = check_packed(&h, first, why);
     mapped_forget(m->data, n + 8);
-    return rc;
+    return code;
 }
 
 /* ---- files together ---- */
@@ -307,15 +307,15 @@ static int walk_map(struct json *j, struct shard_names *shards, const struct saf
         uint32_t shard = 0;
         if (++n > MAX_TENSORS) return json_fail(j, "weight_map names more than %d tensors", MAX_TENSORS);
         TRY(take_name(j, name, &copy));
-        int rc = json_string(j, &file);
-        if (!rc) rc = shard_number(j, shards, file, &shard);
-        if (!rc && s->n_files) {
+        int code = json_string(j, &file);
+        if (!code) code = shard_number(j, shards, file, &shard);
+        if (!code && s->n_files) {
             const struct safetensor *t = safetensors_find(s, copy);
             if (!t || t->file != shard)
-                rc = json_fail(j, "the tensor %s is not in %s, where the index has it", copy, shards->names[shard]);
+                code = json_fail(j, "the tensor %s is not in %s, where the index has it", copy, shards->names[shard]);
         }
         free(copy);
-        TRY(rc);
+        TRY(code);
     }
     return json_done(j);
 }
@@ -324,18 +324,18 @@ static int walk_index(const struct mapped *m, struct shard_names *shards, const 
 {
     struct json j;
     struct json_text key;
-    int maps = 0, rc = 0;
+    int maps = 0, code = 0;
     json_begin(&j, (const char *)m->data, m->bytes, m->path, why);
     json_object(&j);
-    while (!rc && json_key(&j, &key)) {
+    while (!code && json_key(&j, &key)) {
         bool map = json_is(key, "weight_map");
         maps += map;
-        rc = map ? walk_map(&j, shards, s) : json_skip(&j);
+        code = map ? walk_map(&j, shards, s) : json_skip(&j);
     }
-    if (!rc) rc = json_finish(&j);
-    if (!rc && maps != 1) rc = json_fail(&j, "wanted one \"weight_map\", found %d", maps);
+    if (!code) code = json_finish(&j);
+    if (!code && maps != 1) code = json_fail(&j, "wanted one \"weight_map\", found %d", maps);
     json_end(&j);
-    return rc;
+    return code;
 }
 
 static int open_shards(struct safetensors *s, const char *dir, const struct mapped *index, struct shard_names *shards,
@@ -347,11 +347,11 @@ static int open_shards(struct safetensors *s, const char *dir, const struct mapp
         char *path = path_in(dir, shards->names[i]);
         struct err inner;
         if (!path) return fail(why, E_MEMORY, "no memory to open the shards of %s", dir);
-        int rc = !is_file(path) ? fail(&inner, E_FILE, "%s names the shard %s, which is not there; download it too",
+        int code = !is_file(path) ? fail(&inner, E_FILE, "%s names the shard %s, which is not there; download it too",
                                        index->path, shards->names[i])
                                 : add_file(s, path, &inner);
         free(path);
-        if (rc) return fail(why, rc, "%s", inner.text);
+        if (code) return fail(why, code, "%s", inner.text);
     }
     TRY(index_names(s, why));
     return walk_index(index, shards, s, why);
@@ -368,10 +368,10 @@ static int new_set(struct safetensors **out, const char *path, struct err *why)
 int safetensors_open_file(struct safetensors **out, const char *path, struct err *why)
 {
     TRY(new_set(out, path, why));
-    int rc = add_file(*out, path, why);
-    if (!rc) rc = index_names(*out, why);
-    if (rc) safetensors_close(out);
-    return rc;
+    int code = add_file(*out, path, why);
+    if (!code) code = index_names(*out, why);
+    if (code) safetensors_close(out);
+    return code;
 }
 
 int safetensors_open_index(struct safetensors **out, const char *dir, const char *index_path, struct err *why)
@@ -380,30 +380,30 @@ int safetensors_open_index(struct safetensors **out, const char *dir, const char
     struct shard_names shards = {.n = 0};
     *out = NULL;
     TRY(mapped_open(&index, index_path, MAX_INDEX, why));
-    int rc = new_set(out, dir, why);
-    if (!rc) rc = open_shards(*out, dir, &index, &shards, why);
+    int code = new_set(out, dir, why);
+    if (!code) code = open_shards(*out, dir, &index, &shards, why);
     for (uint32_t i = 0; i < shards.n; i++) free(shards.names[i]);
     mapped_close(&index);
-    if (rc) safetensors_close(out);
-    return rc;
+    if (code) safetensors_close(out);
+    return code;
 }
 
 int safetensors_open(struct safetensors **out, const char *dir, struct err *why)
 {
     char *one = path_in(dir, "model.safetensors"), *index = path_in(dir, "model.safetensors.index.json");
     char *pickle = path_in(dir, "pytorch_model.bin");
-    int rc;
+    int code;
     *out = NULL;
-    if (!one || !index || !pickle) rc = fail(why, E_MEMORY, "no memory to open %s", dir);
-    else if (is_file(one)) rc = safetensors_open_file(out, one, why);
-    else if (is_file(index)) rc = safetensors_open_index(out, dir, index, why);
+    if (!one || !index || !pickle) code = fail(why, E_MEMORY, "no memory to open %s", dir);
+    else if (is_file(one)) code = safetensors_open_file(out, one, why);
+    else if (is_file(index)) code = safetensors_open_index(out, dir, index, why);
     else
-        rc = fail(why, E_FILE, "%s has neither model.safetensors nor model.safetensors.index.json%s", dir,
+        code = fail(why, E_FILE, "%s has neither model.safetensors nor model.safetensors.index.json%s", dir,
                   is_file(pickle) ? "; pytorch_model.bin is not read: get the safetensors" : "");
     free(one);
     free(index);
     free(pickle);
-    return rc;
+    return code;
 }
 
 void safetensors_close(struct safetensors **set)

@@ -72,11 +72,11 @@ int shard_write(const struct model *m, struct part s, const char *path, struct e
     struct tensor *tensors = calloc(part_count(CHAIN_TEXT, s) + 1, sizeof *tensors);
     if (!tensors) return fail(why, E_MEMORY, "no memory for the tensors of %s", path);
     text_part_tensors(m, s, tensors);
-    int rc = gguf_out_open(&o, path, why);
-    if (!rc) rc = write_share(m, s, tensors, o, why);
+    int code = gguf_out_open(&o, path, why);
+    if (!code) code = write_share(m, s, tensors, o, why);
     gguf_out_close(&o);
     free(tensors);
-    return rc;
+    return code;
 }
 
 /* ---- reading ---- */

@@ -31,15 +31,15 @@
 #define MOST_VALUES (1u << 20) /* of a piece */
 #define CHUNK 4096             /* values that stay in cache; whole blocks of any kind */
 
-struct piece {
+struct chunk {
     size_t tensor;
     uint64_t first, values; /* of the tensor's values */
 };
 
-struct slot {
+struct chunk_slot {
     uint8_t *out;
     bool done;
-    int rc;
+    int code;
     struct err why;
     struct conversion_error error;
 };
@@ -49,12 +49,12 @@ struct shop {
     struct quantizer q;
     int *fds;
     uint64_t piece_values;
-    struct slot *slots;
+    struct chunk_slot *slots;
     uint64_t n_slots;
 
     pthread_mutex_t lock; /* of all below, and of `done` */
     pthread_cond_t changed;
-    struct piece next;
+    struct chunk next;
     uint64_t claimed, written; /* pieces */
     bool stop;
 };
@@ -83,7 +83,7 @@ uint64_t conversion_bytes(const struct conversion *c)
 }
 
 /* The piece at the cursor, which then stands behind it. False at the end. */
-static bool next_piece(const struct shop *s, struct piece *cursor, struct piece *out)
+static bool next_piece(const struct shop *s, struct chunk *cursor, struct chunk *out)
 {
     while (cursor->tensor < s->job->count) {
         uint64_t left = values_of(&s->job->list[cursor->tensor]) - cursor->first;
@@ -91,7 +91,7 @@ static bool next_piece(const struct shop *s, struct piece *cursor, struct piece 
         out->values = left < s->piece_values ? left : s->piece_values;
         cursor->first += out->values;
         if (left) return true;
-        *cursor = (struct piece){.tensor = cursor->tensor + 1};
+        *cursor = (struct chunk){.tensor = cursor->tensor + 1};
     }
     return false;
 }
@@ -146,8 +146,8 @@ static bool is_copied(const struct conversion *c)
 }
 
 /* From the bytes read to the bytes of the slot; a copy is already there, and only looked at. */
-static int make_values(const struct shop *s, const struct conversion *c, const struct piece *p, const uint8_t *in,
-                       struct slot *slot, struct err *why)
+static int make_values(const struct shop *s, const struct conversion *c, const struct chunk *p, const uint8_t *in,
+                       struct chunk_slot *slot, struct err *why)
 {
     float x[CHUNK];
     for (uint64_t at = 0; at < p->values; at += CHUNK) {
@@ -163,7 +163,7 @@ static int make_values(const struct shop *s, const struct conversion *c, const s
     return 0;
 }
 
-static int make_piece(const struct shop *s, const struct piece *p, uint8_t *in, struct slot *slot, struct err *why)
+static int make_piece(const struct shop *s, const struct chunk *p, uint8_t *in, struct chunk_slot *slot, struct err *why)
 {
     const struct conversion *c = &s->job->list[p->tensor];
     uint64_t at = c->offset + bytes_of(c->from_type, p->first), bytes = bytes_of(c->from_type, p->values);
@@ -176,9 +176,9 @@ static int make_piece(const struct shop *s, const struct piece *p, uint8_t *in, 
 
 /* ---- the ring ---- */
 
-static struct slot *claim(struct shop *s, struct piece *p)
+static struct chunk_slot *claim(struct shop *s, struct chunk *p)
 {
-    struct slot *slot = NULL;
+    struct chunk_slot *slot = NULL;
     pthread_mutex_lock(&s->lock);
     while (!s->stop && s->claimed - s->written == s->n_slots) pthread_cond_wait(&s->changed, &s->lock);
     if (!s->stop && next_piece(s, &s->next, p)) slot = &s->slots[s->claimed++ % s->n_slots];
@@ -186,7 +186,7 @@ static struct slot *claim(struct shop *s, struct piece *p)
     return slot;
 }
 
-static void hand_over(struct shop *s, struct slot *slot)
+static void hand_over(struct shop *s, struct chunk_slot *slot)
 {
     pthread_mutex_lock(&s->lock);
     slot->done = true;
@@ -198,23 +198,23 @@ static void *work(void *shop)
 {
     struct shop *s = shop;
     uint8_t *in = malloc(s->piece_values * 4);
-    struct piece p;
-    for (struct slot *slot; (slot = claim(s, &p)); hand_over(s, slot)) {
+    struct chunk p;
+    for (struct chunk_slot *slot; (slot = claim(s, &p)); hand_over(s, slot)) {
         slot->error = (struct conversion_error){0};
-        slot->rc = in ? make_piece(s, &p, in, slot, &slot->why) : fail(&slot->why, E_MEMORY, "no memory to convert");
+        slot->code = in ? make_piece(s, &p, in, slot, &slot->why) : fail(&slot->why, E_MEMORY, "no memory to convert");
     }
     free(in);
     return NULL;
 }
 
-static void wait_for(struct shop *s, const struct slot *slot)
+static void wait_for(struct shop *s, const struct chunk_slot *slot)
 {
     pthread_mutex_lock(&s->lock);
     while (!slot->done) pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
 }
 
-static void give_back(struct shop *s, struct slot *slot)
+static void give_back(struct shop *s, struct chunk_slot *slot)
 {
     pthread_mutex_lock(&s->lock);
     slot->done = false;
@@ -234,18 +234,18 @@ static int check_interrupted(const sigset_t *held, struct err *why)
 static int write_pieces(struct shop *s, struct gguf_out *o, const sigset_t *held, struct err *why)
 {
     struct progress progress;
-    struct piece cursor = {0}, p;
+    struct chunk cursor = {0}, p;
     uint64_t total = 0, done = 0;
     for (size_t i = 0; i < s->job->count; i++) total += conversion_bytes_from(&s->job->list[i]);
     progress_begin(&progress, s->job->label, "B", total);
-    int rc = 0;
-    for (uint64_t i = 0; !rc && next_piece(s, &cursor, &p); i++) {
-        struct slot *slot = &s->slots[i % s->n_slots];
+    int code = 0;
+    for (uint64_t i = 0; !code && next_piece(s, &cursor, &p); i++) {
+        struct chunk_slot *slot = &s->slots[i % s->n_slots];
         const struct conversion *c = &s->job->list[p.tensor];
         wait_for(s, slot);
-        if (slot->rc) rc = fail(why, slot->rc, "%s", slot->why.text);
-        if (!rc) rc = gguf_out_data(o, slot->out, (size_t)bytes_of(c->type, p.values), why);
-        if (!rc) rc = check_interrupted(held, why);
+        if (slot->code) code = fail(why, slot->code, "%s", slot->why.text);
+        if (!code) code = gguf_out_data(o, slot->out, (size_t)bytes_of(c->type, p.values), why);
+        if (!code) code = check_interrupted(held, why);
         if (s->job->error) {
             s->job->error[p.tensor].signal += slot->error.signal;
             s->job->error[p.tensor].noise += slot->error.noise;
@@ -254,7 +254,7 @@ static int write_pieces(struct shop *s, struct gguf_out *o, const sigset_t *held
         progress_at(&progress, done += bytes_of(c->from_type, p.values));
     }
     progress_end(&progress);
-    return rc;
+    return code;
 }
 
 /* ---- the shop ---- */
@@ -312,7 +312,7 @@ static int run_shop(struct shop *s, struct gguf_out *o, int threads, struct err 
     pthread_cond_init(&s->changed, NULL);
     hold_signals(&held, &before);
     while (started < threads && !pthread_create(&worker[started], NULL, work, s)) started++;
-    int rc = started ? write_pieces(s, o, &held, why) : fail(why, E_MEMORY, "no thread can be started");
+    int code = started ? write_pieces(s, o, &held, why) : fail(why, E_MEMORY, "no thread can be started");
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_broadcast(&s->changed);
@@ -321,7 +321,7 @@ static int run_shop(struct shop *s, struct gguf_out *o, int threads, struct err 
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
-    return rc;
+    return code;
 }
 
 static int check_conversion(const struct convert *job, const struct conversion *c, struct err *why)
@@ -347,10 +347,10 @@ int convert_write(struct gguf_out *o, const struct convert *job, struct err *why
         gguf_put_tensor(o, c->name, c->type, c->n_dims, c->dims);
         if (job->error) job->error[i] = (struct conversion_error){0};
     }
-    int rc = gguf_out_begin(o, why);
-    if (!rc) rc = open_files(&s, why);
-    if (!rc) rc = open_slots(&s, (uint64_t)threads, why);
-    if (!rc) rc = run_shop(&s, o, threads, why);
+    int code = gguf_out_begin(o, why);
+    if (!code) code = open_files(&s, why);
+    if (!code) code = open_slots(&s, (uint64_t)threads, why);
+    if (!code) code = run_shop(&s, o, threads, why);
     close_shop(&s);
-    return rc;
+    return code;
 }

@@ -146,12 +146,12 @@ static int write_file(FILE *report, const struct quantize_job *job, const struct
     uint64_t started = clock_ns();
     struct gguf_out *o;
     TRY(gguf_out_open(&o, m->path, why));
-    int rc = keys(source, part, file_type(m), o, why);
-    if (!rc) rc = convert_write(o, &how, why);
-    if (!rc) rc = gguf_out_finish(o, why);
+    int code = keys(source, part, file_type(m), o, why);
+    if (!code) code = convert_write(o, &how, why);
+    if (!code) code = gguf_out_finish(o, why);
     gguf_out_close(&o);
-    if (!rc) quantize_report(report, m->path, &how, (double)(clock_ns() - started) / 1e9);
-    return rc;
+    if (!code) quantize_report(report, m->path, &how, (double)(clock_ns() - started) / 1e9);
+    return code;
 }
 
 static int from_gguf(FILE *report, const struct quantize_job *job, struct err *why)
@@ -163,12 +163,12 @@ static int from_gguf(FILE *report, const struct quantize_job *job, struct err *w
         return fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s is a file of one part; a picture encoder beside it comes only from a folder",
                           job->in);
     TRY(gguf_open(&g, job->in, why));
-    int rc = part_of_gguf(g, &part, why);
-    if (!rc) rc = list_gguf(&m, job, g, part, why);
-    if (!rc) rc = write_file(report, job, &m, g, part, gguf_keys, why);
+    int code = part_of_gguf(g, &part, why);
+    if (!code) code = list_gguf(&m, job, g, part, why);
+    if (!code) code = write_file(report, job, &m, g, part, gguf_keys, why);
     made_close(&m);
     gguf_close(&g);
-    return rc;
+    return code;
 }
 
 static int from_folder(FILE *report, const struct quantize_job *job, struct err *why)
@@ -177,18 +177,18 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
     struct made text = {0}, vision = {0};
     TRY(checkpoint_open(&c, job->in, why));
     bool has = checkpoint_has_vision(c);
-    int rc = 0;
+    int code = 0;
     if (job->mmproj && !has)
-        rc = fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s has no picture encoder to write", job->in);
+        code = fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s has no picture encoder to write", job->in);
     if (!job->mmproj && has) log_info("%s has a picture encoder too, and no file to write it to was named", job->in);
-    if (!rc) rc = list_folder(&text, job, c, CHAIN_TEXT, why);
-    if (!rc && job->mmproj) rc = list_folder(&vision, job, c, CHAIN_VISION, why);
-    if (!rc) rc = write_file(report, job, &text, c, CHAIN_TEXT, folder_keys, why);
-    if (!rc && job->mmproj) rc = write_file(report, job, &vision, c, CHAIN_VISION, folder_keys, why);
+    if (!code) code = list_folder(&text, job, c, CHAIN_TEXT, why);
+    if (!code && job->mmproj) code = list_folder(&vision, job, c, CHAIN_VISION, why);
+    if (!code) code = write_file(report, job, &text, c, CHAIN_TEXT, folder_keys, why);
+    if (!code && job->mmproj) code = write_file(report, job, &vision, c, CHAIN_VISION, folder_keys, why);
     made_close(&text);
     made_close(&vision);
     checkpoint_close(&c);
-    return rc;
+    return code;
 }
 
 int quantize_model(FILE *report, const struct quantize_job *job, struct err *why)

@@ -165,19 +165,19 @@ static int write_data(struct gguf_out *o, const struct synth *s, const struct na
     uint8_t *piece = malloc(PIECE);
     struct progress p;
     uint64_t done = 0;
-    int rc = noise && piece ? gguf_out_begin(o, why) : fail(why, E_MEMORY, "no memory to make weights");
-    if (!rc) {
+    int code = noise && piece ? gguf_out_begin(o, why) : fail(why, E_MEMORY, "no memory to make weights");
+    if (!code) {
         noise_init(noise);
         progress_begin(&p, "writing weights", "B", gguf_out_total(o));
-        for (size_t i = 0; i < n && !rc; i++) {
+        for (size_t i = 0; i < n && !code; i++) {
             noise_seed(noise, s->seed, list[i].name);
-            rc = write_tensor(o, &list[i], noise, piece, &done, &p, why);
+            code = write_tensor(o, &list[i], noise, piece, &done, &p, why);
         }
         progress_end(&p);
     }
     free(noise);
     free(piece);
-    return rc;
+    return code;
 }
 
 /* ---- the whole ---- */
@@ -203,10 +203,10 @@ static int write_file(const struct synth *s, const struct wordlist *v, const str
         uint64_t dims[2] = {list[i].t.cols, list[i].t.rows};
         gguf_put_tensor(o, list[i].name, list[i].t.type, role_is_norm(list[i].t.role) ? 1 : 2, dims);
     }
-    int rc = write_data(o, s, list, n, why);
-    if (!rc) rc = gguf_out_finish(o, why);
+    int code = write_data(o, s, list, n, why);
+    if (!code) code = gguf_out_finish(o, why);
     gguf_out_close(&o);
-    return rc;
+    return code;
 }
 
 int synth_write(const struct synth *s, const char *path, struct err *why)
@@ -215,13 +215,13 @@ int synth_write(const struct synth *s, const char *path, struct err *why)
     TRY(s->tokenizer ? wordlist_copy(&v, s->tokenizer, why) : wordlist_invent(&v, s->vocab, why));
     struct model_config c = config_of(s, v.count);
     size_t n = 0;
-    int rc = config_check(&c, "the model asked for", why);
-    if (rc && why) rc = why->code = E_USAGE; /* here the numbers came from a person, not from a file */
-    struct named *list = rc ? NULL : list_tensors(s, &c, &n);
-    if (!rc && !list) rc = fail(why, E_MEMORY, "no memory for the tensors of %u layers", c.layers);
-    if (!rc) rc = check_blocks(list, n, why);
-    if (!rc) rc = write_file(s, &v, list, n, path, why);
+    int code = config_check(&c, "the model asked for", why);
+    if (code && why) code = why->code = E_USAGE; /* here the numbers came from a person, not from a file */
+    struct named *list = code ? NULL : list_tensors(s, &c, &n);
+    if (!code && !list) code = fail(why, E_MEMORY, "no memory for the tensors of %u layers", c.layers);
+    if (!code) code = check_blocks(list, n, why);
+    if (!code) code = write_file(s, &v, list, n, path, why);
     free(list);
     wordlist_free(&v);
-    return rc;
+    return code;
 }

@@ -219,10 +219,10 @@ int wordlist_copy(struct wordlist *v, const char *path, struct err *why)
     struct gguf *g;
     *v = (struct wordlist){.bos = 2, .eos = 1, .unknown = 3, .padding = 0};
     TRY(gguf_open(&g, path, why));
-    int rc = copy_from(v, g, why);
+    int code = copy_from(v, g, why);
     gguf_close(&g);
-    if (rc) wordlist_free(v);
-    return rc ? rc : finish(v, why);
+    if (code) wordlist_free(v);
+    return code ? code : finish(v, why);
 }
 
 void wordlist_free(struct wordlist *v)

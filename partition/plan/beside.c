@@ -48,13 +48,16 @@ static int weigh(struct squeeze *q, struct err *why)
 {
     const struct vision_job *v = q->pictures;
     const uint32_t layers = v->model->config.layers;
-    const struct part all = {0, layers, 0, 1, true}, one = {0, 1, 0, 0, false}, first = {0, 1, 0, 0, true}, last = {layers - 1, layers, 0, 1, false};
+    const struct part all = {0, layers, 0, 1, true}, one = {0, 1, 0, 0, false};
+    const struct part first = {0, 1, 0, 0, true}, last = {layers - 1, layers, 0, 1, false};
     q->list = calloc(part_count(CHAIN_VISION, all), sizeof *q->list);
     q->other = calloc((size_t)v->workers, sizeof *q->other);
     q->most = calloc((size_t)v->workers, sizeof *q->most);
     q->cap = calloc((size_t)v->workers, sizeof *q->cap);
-    if (!q->list || !q->other || !q->most || !q->cap) return fail(why, E_MEMORY, "no memory to plan text and pictures for %d workers", v->workers);
-    const uint64_t layer = bytes_of(q, one, 1, 1).weights, ends = bytes_of(q, first, layers + 1, 1).total + bytes_of(q, last, layers + 1, 1).total;
+    if (!q->list || !q->other || !q->most || !q->cap)
+        return fail(why, E_MEMORY, "no memory to plan text and pictures for %d workers", v->workers);
+    const uint64_t layer = bytes_of(q, one, 1, 1).weights;
+    const uint64_t ends = bytes_of(q, first, layers + 1, 1).total + bytes_of(q, last, layers + 1, 1).total;
     q->ends = (uint32_t)((ends - 2 * bytes_of(q, one, layers + 1, 1).total) / layer) + 1;
     q->wanted = (struct encoder_room){.layer_bytes = layer, .other_bytes = q->other, .most = q->most};
     bytes_of(q, one, 1, 1);
@@ -153,10 +156,10 @@ static struct found cut_and_hold(struct squeeze *q, struct part *out)
 static int no_room(const struct squeeze *q, uint32_t room, struct err *why)
 {
     const uint32_t layers = q->pictures->model->config.layers;
-    char can[64] = "not for what stands before and behind them";
-    if (room < layers) snprintf(can, sizeof can, "for %u at most", room);
-    return fail_about(why, ABOUT_MEMORY, E_MEMORY, "the workers have no memory for the picture encoder's %u layers beside the text: there is room %s",
-                      layers, can);
+    char can[64] = "what stands before and behind them has no room";
+    if (room < layers) snprintf(can, sizeof can, "there is room for %u at most", room);
+    return fail_about(why, q->pictures->as == VISION_Q8_0 ? ABOUT_MEMORY : ABOUT_VISION_TYPE, E_MEMORY,
+                      "the workers have no memory for the picture encoder's %u layers beside the text: %s", layers, can);
 }
 
 static int squeeze(struct squeeze *q, struct part *out, struct err *why)

@@ -1,7 +1,7 @@
 /* partition/plan/items.h — what the planner places: the text layers in order, and the parts of the head in order.
  *
- * A stage is a run of layers and a run of parts. Times are whole picoseconds on one nominal thread, or of a worker that was measured, so that sums do not
- * depend on where they began and equal shares have equal times: ties are ties. Each item has two:
+ * A stage is a run of layers and a run of parts. Times are whole picoseconds on one nominal thread, or of a worker that was
+ * measured, so that sums do not depend on where they began and equal parts have equal times: ties are ties. Each item has two:
  *
  *                   first                           second
  *   sequences       a group of tokens               a micro-batch of prompt rows through the layers; parts take none

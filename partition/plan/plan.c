@@ -376,10 +376,13 @@ static int check_wish(const struct making *m, struct err *why)
 {
     const int apart = m->wish->vision_workers;
     if (m->workers < 1) return fail(why, E_USAGE, "a plan needs at least one worker");
-    if (m->workers > WORKERS_MOST) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", m->workers, WORKERS_MOST);
-    if (apart < 0 || apart > m->workers) return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers cannot be set apart for pictures", apart, m->workers);
+    if (m->workers > WORKERS_MOST)
+        return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", m->workers, WORKERS_MOST);
+    if (apart < 0 || apart > m->workers)
+        return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers cannot be set apart for pictures", apart, m->workers);
     if (m->shape->config.layers && apart == m->workers)
-        return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text", apart, m->workers);
+        return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
+                          apart, m->workers);
     return 0;
 }
 
@@ -396,7 +399,8 @@ static int make(struct making *m, struct err *why)
 {
     struct plan *p = m->plan;
     TRY(check_wish(m, why));
-    *p = (struct plan){.workers = m->workers, .capacity = complete(m), .vision_type = m->wish->vision_type, .made_from = hash_of_question(m)};
+    *p = (struct plan){.workers = m->workers, .capacity = complete(m), .vision_type = m->wish->vision_type};
+    p->made_from = hash_of_question(m);
     p->of = calloc((size_t)m->workers, sizeof *p->of);
     p->route = calloc((size_t)m->workers + 1, sizeof *p->route);
     if (!p->of || !p->route) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
@@ -411,7 +415,8 @@ static int make(struct making *m, struct err *why)
 int plan_make(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
               const struct plan_wish *wish, struct err *why)
 {
-    struct making m = {.plan = out, .shape = shape, .offers = offers, .wish = wish, .workers = workers, .stages = workers - wish->vision_workers};
+    struct making m = {.plan = out, .shape = shape, .offers = offers, .wish = wish, .workers = workers,
+                       .stages = workers - wish->vision_workers};
     *out = (struct plan){0};
     const int code = make(&m, why);
     if (code) plan_free(out);

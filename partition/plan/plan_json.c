@@ -181,18 +181,18 @@ int plan_parse_json(struct plan_file *out, const char *text, size_t n, const cha
     struct json j;
     memset(out, 0, sizeof *out);
     json_begin(&j, text, n, from, why);
-    int rc = read_plan(&j, out);
+    int code = read_plan(&j, out);
     json_end(&j);
-    return rc;
+    return code;
 }
 
 int plan_read_json(struct plan_file *out, const char *path, struct err *why)
 {
     struct mapped m;
     TRY(mapped_open(&m, path, MAX_FILE, why));
-    int rc = plan_parse_json(out, (const char *)m.data, m.bytes, path, why);
+    int code = plan_parse_json(out, (const char *)m.data, m.bytes, path, why);
     mapped_close(&m);
-    return rc;
+    return code;
 }
 
 int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why)

@@ -13,9 +13,9 @@
  *
  * "stages" with first, end (one past the last layer) and head or parts is all that a reader needs. "head" is true for all
  * of the head in one stage; "parts" are the sixteenths a stage has of it, from and to one past the last, and stand where
- * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there. The rest is for people
- * and scripts: bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of the plan, and of the
- * model, offers and wish it was made from. */
+ * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there.
+ * The rest is for people and scripts: bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of
+ * the plan, and of the model, offers and wish it was made from. */
 #ifndef PARTITION_PLAN_PLAN_JSON_H
 #define PARTITION_PLAN_PLAN_JSON_H
 

@@ -147,21 +147,22 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
     char weights[24], rest[24], total[24], part[64];
     const int used = seeing(p);
     uint64_t sum = 0;
-    fprintf(to, "pictures: %s %d of %d workers, %s%u in flight%s\n", p->copies ? "the whole encoder on each of" : "the encoder's layers split over",
-            used, p->workers, p->copies ? "pictures in turn, " : "", p->copies ? p->pictures * (uint32_t)used : p->pictures,
+    fprintf(to, "pictures: %s %d of %d workers, %s%u in flight%s\n",
+            p->copies ? "the whole encoder on each of" : "the encoder's layers split over", used, p->workers, p->copies ? "pictures in turn, " : "", p->copies ? p->pictures * (uint32_t)used : p->pictures,
             p->vision_type == VISION_Q8_0 ? ", layers kept as q8_0" : "");
     for (int i = 0; i < p->workers; i++) {
         const struct part_bytes *b = &p->of[i].bytes[CHAIN_VISION];
         const struct part s = p->of[i].part[CHAIN_VISION];
         if (part_is_empty(s)) continue;
-        snprintf(part, sizeof part, "%slayers %u-%u%s", s.front ? "patches, " : "", s.first, s.end - 1, part_has_back(s) ? ", projector" : "");
+        snprintf(part, sizeof part, "%slayers %u-%u%s", s.front ? "patches, " : "", s.first, s.end - 1,
+                 part_has_back(s) ? ", projector" : "");
         fprintf(to, "%4d  %-22.22s  %s: weights %s, buffers %s, together %s more; %.3g s a picture\n", i + 1, offers[i].name, part,
                 show_bytes(weights, b->weights), show_bytes(rest, b->scratch + b->frames + b->runtime), show_bytes(total, b->total),
                 p->of[i].expected[CHAIN_VISION]);
         sum += b->total;
     }
-    fprintf(to, "      sum %s; a picture alone %.3g s, many %.3g a second (nominal speeds; travel time not counted)\n", show_bytes(total, sum),
-            plan_picture_alone(p), plan_picture_rate(p));
+    fprintf(to, "      sum %s; a picture alone %.3g s, many %.3g a second (nominal speeds; travel time not counted)\n",
+            show_bytes(total, sum), plan_picture_alone(p), plan_picture_rate(p));
     fprintf(to, "      why %s: %s\n", p->copies ? "copies" : "split", p->why);
 }
 

@@ -107,7 +107,8 @@ int plan_read_split(const char *text, struct cut **cuts, int *workers, struct er
 
 static int fail_sight(const char *text, struct err *why)
 {
-    return fail(why, E_USAGE, "\"%.60s\" is no split of the encoder: wanted layers of each worker as 9,9,9, or all,0,all, or the word copies, "
+    return fail(why, E_USAGE,
+                "\"%.60s\" is no split of the encoder: wanted layers of each worker as 9,9,9, or all,0,all, or the word copies, "
                 "or layers", text);
 }
 

@@ -47,7 +47,7 @@ struct search {
 enum goal { SLOWEST, SECOND, EVENEST, BESIDE };
 
 /* Layers k..i-1 and parts q..p-1. */
-struct run {
+struct stretch {
     uint32_t k, i, q, p;
 };
 
@@ -61,19 +61,19 @@ static uint64_t *other_bytes(const struct search *s, uint32_t worker, uint32_t q
     return &s->other_bytes[((size_t)worker * COLUMNS + q) * COLUMNS + p];
 }
 
-static double time_of(const struct search *s, const struct times *t, uint32_t worker, struct run r)
+static double time_of(const struct search *s, const struct times *t, uint32_t worker, struct stretch r)
 {
     return (double)(t->layer[r.i] - t->layer[r.k] + t->part[r.p] - t->part[r.q]) / s->power[worker];
 }
 
-static bool fits(const struct search *s, uint32_t worker, struct run r)
+static bool fits(const struct search *s, uint32_t worker, struct stretch r)
 {
     const uint64_t memory = s->offers[worker].memory;
     return !memory || s->layer_bytes[r.i] - s->layer_bytes[r.k] + *other_bytes(s, worker, r.q, r.p) <= memory;
 }
 
 /* The share of a run. Behind the last part with words come those without, which go with it. */
-static struct part share_of(const struct search *s, struct run r)
+static struct part share_of(const struct search *s, struct stretch r)
 {
     struct part share = {.first = r.k, .end = r.i};
     if (r.q < r.p) share.back = r.q, share.back_end = r.p == s->parts ? HEAD_PARTS : r.p;
@@ -88,7 +88,7 @@ static double larger(double a, double b)
 }
 
 /* Layers of the encoder that have room beside a stage. */
-static uint32_t room_beside(const struct search *s, uint32_t worker, struct run r)
+static uint32_t room_beside(const struct search *s, uint32_t worker, struct stretch r)
 {
     const struct encoder_room *e = s->wanted;
     const uint64_t memory = s->offers[worker].memory, text = s->layer_bytes[r.i] - s->layer_bytes[r.k] + *other_bytes(s, worker, r.q, r.p);
@@ -99,14 +99,14 @@ static uint32_t room_beside(const struct search *s, uint32_t worker, struct run 
 }
 
 /* Grows with the stage, as the others do. */
-static double cost_beside(const struct search *s, uint32_t worker, struct run r, double time)
+static double cost_beside(const struct search *s, uint32_t worker, struct stretch r, double time)
 {
     const double without = s->wanted->most[worker] - room_beside(s, worker, r);
     return isinf(s->weight) ? without : time * time + s->weight * without;
 }
 
 /* What a stage alone costs by the goal; INFINITY if it may not be. */
-static double stage_cost(const struct search *s, enum goal goal, uint32_t worker, struct run r)
+static double stage_cost(const struct search *s, enum goal goal, uint32_t worker, struct stretch r)
 {
     const struct pace *pace = s->pace[worker];
     const double time = time_of(s, &pace->first, worker, r), second = time_of(s, &pace->second, worker, r);
@@ -126,9 +126,9 @@ static void reach(struct search *s, enum goal goal, uint32_t j, uint32_t i, uint
     double best = INFINITY;
     uint32_t from = 0;
     for (uint32_t k = last ? i : i - 1; k + 1 >= j; k--) {
-        if (stage_cost(s, goal, j - 1, (struct run){k, i, p, p}) >= best) break;
+        if (stage_cost(s, goal, j - 1, (struct stretch){k, i, p, p}) >= best) break;
         for (uint32_t q = p;; q -= step) {
-            const struct run r = {k, i, q, p};
+            const struct stretch r = {k, i, q, p};
             const double cost = stage_cost(s, goal, j - 1, r), before = s->best[cell(s, j - 1, k, q)];
             if (cost >= best) break; /* and it only gets larger */
             const double all = sums ? before + cost : larger(before, cost);
@@ -166,7 +166,7 @@ static bool limit_slowest(struct search *s, bool divided, double slack)
 /* The split that the last programme found. */
 static void take_split(const struct search *s, struct part *shares)
 {
-    struct run r = {.i = s->layers, .p = s->parts};
+    struct stretch r = {.i = s->layers, .p = s->parts};
     for (uint32_t j = s->workers; j; j--) {
         const uint32_t from = s->from[cell(s, j, r.i, r.p)];
         r.k = from / COLUMNS, r.q = from % COLUMNS;
@@ -225,7 +225,7 @@ static uint32_t room_of(const struct search *s, const struct part *shares)
     for (uint32_t w = 0; w < s->workers; w++) {
         const struct part p = shares[w];
         const uint32_t end = p.back_end == HEAD_PARTS ? s->parts : p.back_end;
-        sum += room_beside(s, w, (struct run){p.first, p.end, part_has_back(p) ? p.back : 0, part_has_back(p) ? end : 0});
+        sum += room_beside(s, w, (struct stretch){p.first, p.end, part_has_back(p) ? p.back : 0, part_has_back(p) ? end : 0});
     }
     return sum;
 }
@@ -279,7 +279,7 @@ bool search_beside(struct search *s, bool divided, const struct encoder_room *wa
 /* Layers first; parts into the room where not one more layer fits. */
 void search_fill_up(const struct search *s, bool divided, struct part *shares)
 {
-    struct run r = {0, 0, 0, 0};
+    struct stretch r = {0, 0, 0, 0};
     for (uint32_t w = 0; w < s->workers; w++) {
         const uint32_t after = s->workers - 1 - w;
         r.k = r.i, r.q = r.p;
@@ -287,11 +287,11 @@ void search_fill_up(const struct search *s, bool divided, struct part *shares)
         else {
             const uint32_t latest = s->layers - (after - 1);
             for (r.i++; r.i < latest; r.i++) {
-                const struct run more = {r.k, r.i + 1, r.q, r.q};
+                const struct stretch more = {r.k, r.i + 1, r.q, r.q};
                 if (!fits(s, w, more)) break;
             }
             for (; divided && r.p + (r.i == s->layers) < s->parts; r.p++) { /* the last worker needs something */
-                const struct run more = {r.k, r.i, r.q, r.p + 1};
+                const struct stretch more = {r.k, r.i, r.q, r.p + 1};
                 if (!fits(s, w, more)) break;
             }
         }
@@ -315,7 +315,7 @@ static void count_bytes(struct search *s)
     for (uint32_t w = 0; w < s->workers; w++)
         for (uint32_t q = 0; q <= s->parts; q++)
             for (uint32_t p = q; p <= s->parts; p++) {
-                const struct part other = share_of(s, (struct run){0, 0, q, p});
+                const struct part other = share_of(s, (struct stretch){0, 0, q, p});
                 *other_bytes(s, w, q, p) = at_most(items_bytes(s->it, other, &s->offers[w]).total, OTHER_BYTES_MOST);
             }
 }

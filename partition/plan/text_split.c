@@ -204,7 +204,8 @@ int plan_read_cuts(struct part *out, const struct model_config *c, const struct 
 int text_by_hand(struct part *out, const struct text_job *job, const struct cut *cuts, int n, struct err *why)
 {
     TRY(check_workers(job, why));
-    if (n != job->workers) return fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, there are %d for the text", n, job->workers);
+    if (n != job->workers)
+        return fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, there are %d for the text", n, job->workers);
     TRY(plan_read_cuts(out, &job->items.shape->config, cuts, n, why));
     for (int i = 0; i < n - 1; i++)
         if (job->whole_head && part_has_head(out[i]))

@@ -96,7 +96,7 @@ static void fill(struct vision_split *v, const struct room *r, bool copies)
     }
     v->pictures = copies ? COPY_IN_FLIGHT : (uint32_t)v->used + 1;
     for (int i = 0; i < job->workers; i++) {
-        struct sight *s = &v->of[i];
+        struct vision_holding *s = &v->of[i];
         const int threads = job->offers[i].threads > 0 ? job->offers[i].threads : 1;
         if (part_is_empty(s->part)) continue;
         vision_part_tensors(job->model, s->part, r->tensors);
@@ -132,9 +132,9 @@ static int check_memory(const struct vision_split *v, const struct vision_job *j
     uint64_t lack;
     const int worst = over(v, job, &lack);
     if (worst < 0) return 0;
-    const struct sight *s = &v->of[worst];
-    return fail(why, E_MEMORY, "worker %d may use %s; with its text layers, %u layers of the picture encoder (%s) are %s too much", worst + 1,
-                show_bytes(limit, job->offers[worst].memory), s->part.end - s->part.first, show_bytes(want, s->bytes.total),
+    const struct vision_holding *s = &v->of[worst];
+    return fail(why, E_MEMORY, "worker %d may use %s; with its text layers, %u layers of the picture encoder (%s) are %s too much",
+                worst + 1, show_bytes(limit, job->offers[worst].memory), s->part.end - s->part.first, show_bytes(want, s->bytes.total),
                 show_bytes(missing, lack));
 }
 
@@ -251,7 +251,7 @@ static int choose(struct vision_split *v, struct vision_split *copies, const str
         say_why(v, copies, job, whole, can);
     }
     if (!take) return 0;
-    struct sight *of = v->of;
+    struct vision_holding *of = v->of;
     v->of = copies->of, copies->of = of;
     v->copies = true, v->used = copies->used, v->pictures = copies->pictures;
     return 0;
@@ -272,7 +272,8 @@ static int by_hand(struct vision_split *v, const struct room *r, const struct vi
     uint64_t sum = 0;
     int whole = 0;
     if (wish->workers != r->job->workers)
-        return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder names %d workers, there are %d", wish->workers, r->job->workers);
+        return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder names %d workers, there are %d",
+                          wish->workers, r->job->workers);
     for (int i = 0; i < wish->workers; i++) {
         if (wish->layers[i] == WHOLE_ENCODER) whole++;
         else sum += wish->layers[i];
@@ -280,14 +281,16 @@ static int by_hand(struct vision_split *v, const struct room *r, const struct vi
     }
     if (whole && sum)
         return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE,
-                          "the split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, or layers of each",
+                          "the split gives some workers all of the encoder and others %llu layers of it: wanted all or 0, or "
+                          "layers of each",
                           (unsigned long long)sum);
     if (!whole && sum != all)
         return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split places %llu layers, the picture encoder has %u",
                           (unsigned long long)sum, all);
     fill(v, r, whole > 0);
     if (whole || v->used <= STAGES_MOST) return 0;
-    return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder has %d stages, at most %d are possible", v->used, STAGES_MOST);
+    return fail_about(why, ABOUT_VISION_SPLIT, E_USAGE, "the split of the picture encoder has %d stages, at most %d are possible",
+                      v->used, STAGES_MOST);
 }
 
 static int make(struct vision_split *v, const struct room *r, const struct vision_wish *wish, struct err *why)

@@ -23,7 +23,7 @@ struct vision_job {
     int first; /* those before see nothing, unless told by hand */
 };
 
-struct sight { /* one worker's part of the encoder; empty: it sees nothing */
+struct vision_holding { /* one worker's part of the encoder; empty: it sees nothing */
     struct part part;
     struct part_bytes bytes;
     double expected; /* seconds for a picture */
@@ -33,7 +33,7 @@ struct vision_split {
     bool copies;
     int used;           /* workers with layers */
     uint32_t pictures;  /* in flight at one of them, at most: used + 1, or COPY_IN_FLIGHT */
-    struct sight *of;   /* [workers] */
+    struct vision_holding *of;   /* [workers] */
     char why[160];
 };
 

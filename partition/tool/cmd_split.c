@@ -24,7 +24,7 @@
 
 #define PIECE (1u << 20)
 
-struct split {
+struct split_job {
     const char *model_path, *folder, *plan_path, *layers;
     struct model *model;
     struct plan_file plan;
@@ -35,7 +35,7 @@ struct split {
 
 /* ---- who gets what ---- */
 
-static int shares_of_list(struct split *s, struct err *why)
+static int shares_of_list(struct split_job *s, struct err *why)
 {
     struct cut *cuts;
     int code = plan_read_split(s->layers, &cuts, &s->plan.stages, why);
@@ -46,7 +46,7 @@ static int shares_of_list(struct split *s, struct err *why)
     return code;
 }
 
-static int shares_of_plan(struct split *s, struct err *why)
+static int shares_of_plan(struct split_job *s, struct err *why)
 {
     const struct hash128 *mine = &s->model->fingerprint, *its = &s->plan.fingerprint;
     TRY(plan_read_json(&s->plan, s->plan_path, why));
@@ -61,7 +61,7 @@ static int shares_of_plan(struct split *s, struct err *why)
 }
 
 /* "gemma" of "/models/gemma-00001-of-00003.gguf": what the shards' names begin with. */
-static int name_shards(struct split *s, struct err *why)
+static int name_shards(struct split_job *s, struct err *why)
 {
     const char *slash = strrchr(s->model_path, '/'), *stem = slash ? slash + 1 : s->model_path;
     size_t n = strlen(stem);
@@ -95,7 +95,7 @@ static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, str
     return code;
 }
 
-static int write_shards(struct split *s, struct err *why)
+static int write_shards(struct split_job *s, struct err *why)
 {
     char share[64], size[24];
     for (int i = 0; i < s->plan.stages; i++) {
@@ -112,7 +112,7 @@ static int write_shards(struct split *s, struct err *why)
     return 0;
 }
 
-static void print_manifest(FILE *to, const struct split *s)
+static void print_manifest(FILE *to, const struct split_job *s)
 {
     char hex[33];
     fprintf(to, "{\"model\": ");
@@ -131,7 +131,7 @@ static void print_manifest(FILE *to, const struct split *s)
     fprintf(to, "]}\n");
 }
 
-static int write_manifest(const struct split *s, struct err *why)
+static int write_manifest(const struct split_job *s, struct err *why)
 {
     struct whole_file *f = NULL;
     char *path = path_in(s->folder, "manifest.json");
@@ -143,7 +143,7 @@ static int write_manifest(const struct split *s, struct err *why)
     return code;
 }
 
-static int split(struct split *s, struct err *why)
+static int split(struct split_job *s, struct err *why)
 {
     TRY(model_open(&s->model, s->model_path, why));
     TRY(s->layers ? shares_of_list(s, why) : shares_of_plan(s, why));
@@ -156,7 +156,7 @@ static int split(struct split *s, struct err *why)
 
 /* ---- words ---- */
 
-static int read_words(struct words *w, struct split *s, struct err *why)
+static int read_words(struct words *w, struct split_job *s, struct err *why)
 {
     const struct {
         const char *option;
@@ -182,7 +182,7 @@ static int read_words(struct words *w, struct split *s, struct err *why)
 
 int cmd_split(struct words *w, struct err *why)
 {
-    struct split *s = calloc(1, sizeof *s);
+    struct split_job *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory to begin with");
     int code = read_words(w, s, why);
     if (!code) code = split(s, why);

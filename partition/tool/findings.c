@@ -170,9 +170,9 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
         snprintf(f->verdict, sizeof f->verdict, "%s", no.text);
         return no.code == E_MEMORY ? fail(why, E_MEMORY, "%s", no.text) : 0;
     }
-    int rc = look_at_model(f, m, context, why);
+    int code = look_at_model(f, m, context, why);
     model_close(&m);
-    return rc;
+    return code;
 }
 
 /* ---- a folder ---- */

@@ -139,9 +139,9 @@ int inspect_file(FILE *to, const char *path, const struct inspect *how, struct e
     struct checkpoint *c;
     struct findings *f = malloc(sizeof *f);
     if (!f) return fail(why, E_MEMORY, "no memory to look at %s", path);
-    int rc = findings_of(f, path, how->context, &g, &c, why);
-    if (!rc && how->json) print_json(to, f, how->tensors ? g : NULL, how->tensors ? c : NULL);
-    if (!rc && !how->json) {
+    int code = findings_of(f, path, how->context, &g, &c, why);
+    if (!code && how->json) print_json(to, f, how->tensors ? g : NULL, how->tensors ? c : NULL);
+    if (!code && !how->json) {
         print_findings(to, f);
         if (how->keys && g) print_keys(to, g);
         if (how->tensors && g) print_gguf_tensors(to, g);
@@ -150,5 +150,5 @@ int inspect_file(FILE *to, const char *path, const struct inspect *how, struct e
     gguf_close(&g);
     checkpoint_close(&c);
     free(f);
-    return rc;
+    return code;
 }

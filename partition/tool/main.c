@@ -159,23 +159,23 @@ int main(int argc, char **argv)
 {
     struct words w = {.at = 2, .count = argc, .word = argv};
     struct err why = {0};
-    int rc;
+    int code;
     log_open("gemmapipe-partition", LOG_INFO);
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(manual, stdout);
             return 0;
         }
-    if (argc < 2) rc = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
-    else if (!strcmp(argv[1], "inspect")) rc = run_inspect(&w, &why);
-    else if (!strcmp(argv[1], "synth")) rc = run_synth(&w, &why);
-    else if (!strcmp(argv[1], "quantize")) rc = cmd_quantize(&w, &why);
-    else if (!strcmp(argv[1], "split")) rc = cmd_split(&w, &why);
+    if (argc < 2) code = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
+    else if (!strcmp(argv[1], "inspect")) code = run_inspect(&w, &why);
+    else if (!strcmp(argv[1], "synth")) code = run_synth(&w, &why);
+    else if (!strcmp(argv[1], "quantize")) code = cmd_quantize(&w, &why);
+    else if (!strcmp(argv[1], "split")) code = cmd_split(&w, &why);
     else
-        rc = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize, split and synth, see --help",
+        code = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize, split and synth, see --help",
                   argv[1]);
-    if (!rc) return 0;
+    if (!code) return 0;
     advise_tool(&why);
     log_error("%s", why.text);
-    return rc;
+    return code;
 }

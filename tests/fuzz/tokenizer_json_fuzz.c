@@ -10,7 +10,7 @@ static bool look(const uint8_t *bytes, size_t n)
     struct token_list l;
     if (tokens_parse_json(&l, (const char *)bytes, n, "tokenizer.json", NULL)) return false;
     for (uint32_t id = 0; id < l.n; id++) {
-        const struct token *t = &l.token[id];
+        const struct token_entry *t = &l.token[id];
         if (t->n != TOKEN_ABSENT && (size_t)t->start + t->n > l.text_n) abort();
     }
     tokens_settle(&l, l.n + 3, "tokenizer.json", NULL);

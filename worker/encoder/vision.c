@@ -50,7 +50,7 @@ struct vision_stage {
     uint32_t piece; /* rows; values are stored VISION_ROWS at a time always */
     size_t room_each;
     float *x, *tokens;
-    struct sight sight;
+    struct patch_attention sight;
     struct hand *hands; /* [threads] */
     const atomic_bool *stop;
     uint32_t done; /* layers the picture has behind it */
@@ -98,7 +98,7 @@ static void rows_before(const struct vision_stage *s, struct hand *h, const stru
     multiply(s, h, h->wide, ld, &w[V_Q]);
     multiply(s, h, h->wide + width, ld, &w[V_K]);
     multiply(s, h, h->wide + 2 * (size_t)width, ld, &w[V_V]);
-    sight_store(&s->sight, first, n, h->wide, w[V_Q_BIAS].floats, w[V_K_BIAS].floats, w[V_V_BIAS].floats);
+    patch_attention_store(&s->sight, first, n, h->wide, w[V_Q_BIAS].floats, w[V_K_BIAS].floats, w[V_V_BIAS].floats);
 }
 
 static void rows_after(const struct vision_stage *s, struct hand *h, const struct weight *w, uint32_t first,
@@ -179,7 +179,7 @@ static void pass_layer(const struct vision_stage *s, const struct weight *w)
     for (uint32_t first = 0; first < patches; first += s->piece) {
         uint64_t since = cpu_ns();
         uint32_t n = rows_of_piece(s, first, patches);
-        sight_look(&s->sight, first, n, h->narrow, h->attend);
+        patch_attention_look(&s->sight, first, n, h->narrow, h->attend);
         lap(h, ATTENTION, &since);
         rows_after(s, h, w, first, n);
         lap(h, AFTER, &since);
@@ -284,7 +284,7 @@ static void scratch_cut(struct vision_stage *s)
     s->x = (float *)at, at += b.stream;
     /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
     memset(at, 0, b.queries + b.keys + b.values);
-    sight_init(&s->sight, c, &s->kernels, at, at + b.queries, at + b.queries + b.keys);
+    patch_attention_init(&s->sight, c, &s->kernels, at, at + b.queries, at + b.queries + b.keys);
     at += b.queries + b.keys + b.values;
     s->tokens = (float *)at, at += b.tokens;
     s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);

@@ -12,30 +12,30 @@
 
 #define INTO_POWERS_OF_TWO 0x1.715476p+0f /* 1 / ln 2 */
 
-static size_t key_places(const struct sight *s)
+static size_t key_places(const struct patch_attention *s)
 {
     return round_up(s->patches, PANEL_ROWS);
 }
 
-static size_t pieces(const struct sight *s)
+static size_t pieces(const struct patch_attention *s)
 {
     return (s->patches + SHORT_KEYS - 1) / SHORT_KEYS;
 }
 
-static size_t value_places(const struct sight *s)
+static size_t value_places(const struct patch_attention *s)
 {
     return round_up(s->patches, 2);
 }
 
-static size_t even_dim(const struct sight *s)
+static size_t even_dim(const struct patch_attention *s)
 {
     return round_up(s->dim, 2);
 }
 
-void sight_init(struct sight *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
-                void *values)
+void patch_attention_init(struct patch_attention *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
+                          void *values)
 {
-    *s = (struct sight){.k = k, .patches = vision_patches(c), .width = c->width, .heads = c->heads,
+    *s = (struct patch_attention){.k = k, .patches = vision_patches(c), .width = c->width, .heads = c->heads,
                         .dim = vision_head_dim(c), .query_scales = queries, .key_scales = keys, .value_scales = values};
     s->scale = (float)(1.0 / sqrt((double)s->dim)) * INTO_POWERS_OF_TWO;
     s->queries = (int16_t *)(s->query_scales + round_up((size_t)s->patches * s->heads, PANEL_ROWS));
@@ -49,7 +49,7 @@ static void add_bias(float *x, const float *bias, size_t n)
 }
 
 /* A key that is not a number spoils its value, so that nobody overlooks it. */
-static void store_row(const struct sight *s, const float *q, const float *k, float *v, uint32_t row)
+static void store_row(const struct patch_attention *s, const float *q, const float *k, float *v, uint32_t row)
 {
     const size_t pairs = even_dim(s) / 2;
     int16_t *keys = s->keys + ((size_t)(row / SHORT_LINE) * pairs * SHORT_LINE + row % SHORT_LINE) * 2;
@@ -65,7 +65,7 @@ static void store_row(const struct sight *s, const float *q, const float *k, flo
     }
 }
 
-static void store_values(const struct sight *s, const float *v, size_t ldv, uint32_t first, uint32_t n)
+static void store_values(const struct patch_attention *s, const float *v, size_t ldv, uint32_t first, uint32_t n)
 {
     for (uint32_t r = 0; r < n; r += SHORT_KEYS)
         for (uint32_t h = 0; h < s->heads; h++)
@@ -74,7 +74,7 @@ static void store_values(const struct sight *s, const float *v, size_t ldv, uint
                                 v + r * ldv + (size_t)h * s->dim, ldv, n - r < SHORT_KEYS ? n - r : SHORT_KEYS, s->dim);
 }
 
-static void look(const struct sight *s, uint32_t first, uint32_t n, uint32_t head, float *out, void *scratch)
+static void look(const struct patch_attention *s, uint32_t first, uint32_t n, uint32_t head, float *out, void *scratch)
 {
     const size_t at = (size_t)first * s->heads + head;
     struct vision_attend t = {
@@ -88,8 +88,8 @@ static void look(const struct sight *s, uint32_t first, uint32_t n, uint32_t hea
     s->k->vision_attend(&t);
 }
 
-void sight_store(const struct sight *s, uint32_t first, uint32_t n, float *qkv, const float *q_bias, const float *k_bias,
-                 const float *v_bias)
+void patch_attention_store(const struct patch_attention *s, uint32_t first, uint32_t n, float *qkv, const float *q_bias,
+                           const float *k_bias, const float *v_bias)
 {
     const size_t ld = 3 * (size_t)s->width;
     for (uint32_t r = 0; r < n; r++) {
@@ -102,7 +102,7 @@ void sight_store(const struct sight *s, uint32_t first, uint32_t n, float *qkv, 
     store_values(s, qkv + 2 * (size_t)s->width, ld, first, n);
 }
 
-void sight_look(const struct sight *s, uint32_t first, uint32_t n, float *out, void *scratch)
+void patch_attention_look(const struct patch_attention *s, uint32_t first, uint32_t n, float *out, void *scratch)
 {
     for (uint32_t head = 0; head < s->heads; head++) look(s, first, n, head, out + (size_t)head * s->dim, scratch);
 }

@@ -8,7 +8,7 @@
 #include "partition/model/vision_memory.h"
 #include "worker/kernels/kernels.h"
 
-struct sight {
+struct patch_attention {
     const struct kernels *k;
     uint32_t patches, width, heads, dim;
     float scale; /* of attention, and from e to powers of two */
@@ -17,15 +17,15 @@ struct sight {
 };
 
 /* The three pieces of memory are as large as vision_scratch says. */
-void sight_init(struct sight *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
-                void *values);
+void patch_attention_init(struct patch_attention *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
+                          void *values);
 
 /* Rows first..first+n-1: qkv [n, 3 width] are queries, keys and values without their biases; it is spoiled. `first` is a
  * multiple of SHORT_KEYS, and so is n unless the picture ends there. */
-void sight_store(const struct sight *s, uint32_t first, uint32_t n, float *qkv, const float *q_bias, const float *k_bias,
-                 const float *v_bias);
+void patch_attention_store(const struct patch_attention *s, uint32_t first, uint32_t n, float *qkv, const float *q_bias,
+                           const float *k_bias, const float *v_bias);
 
 /* out [n, width]: what these rows see in all rows. */
-void sight_look(const struct sight *s, uint32_t first, uint32_t n, float *out, void *scratch);
+void patch_attention_look(const struct patch_attention *s, uint32_t first, uint32_t n, float *out, void *scratch);
 
 #endif

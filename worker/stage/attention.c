@@ -9,7 +9,7 @@
 
 static void norm_and_turn(const struct attention *a, float *x, const float *g, uint32_t row)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const uint32_t d = b->config->head_dim;
     const size_t at = (size_t)row * (d / 2);
     b->k->norm(x, x, g, d, b->config->norm_epsilon);
@@ -18,7 +18,7 @@ static void norm_and_turn(const struct attention *a, float *x, const float *g, u
 
 static void store(const struct attention *a, const float *k, const float *v, uint32_t row, uint32_t head)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const uint32_t d = b->config->head_dim, position = b->places[row].position;
     const uint32_t n_pages = b->kv->layer[a->index].n_pages;
     uint16_t *page = kv_slot(b->kv, a->index, b->places[row].slot)[position / KV_PAGE % n_pages], key[KEY_PIECE];
@@ -34,7 +34,7 @@ static void store(const struct attention *a, const float *k, const float *v, uin
 
 void attention_store(const struct attention *a, const float *q_norm, const float *k_norm)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const struct model_config *c = b->config;
     const size_t ld = qkv_width(c);
     const uint32_t heads = c->heads + c->kv_heads;
@@ -50,7 +50,7 @@ void attention_store(const struct attention *a, const float *q_norm, const float
 
 static struct attend_row sees_of(const struct attention *a, uint32_t row)
 {
-    const struct place *p = &a->b->places[row];
+    const struct row_place *p = &a->b->places[row];
     const uint32_t window = a->b->config->window; /* it counts the row itself */
     return (struct attend_row){!a->global && p->position >= window ? p->position - window + 1 : 0, p->sees};
 }
@@ -58,7 +58,7 @@ static struct attend_row sees_of(const struct attention *a, uint32_t row)
 /* Rows from `row` on, of one sequence, over one key/value head: what attend wants but for how many and what they see. */
 static struct attend task_of(const struct attention *a, uint32_t row, uint32_t kv_head)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const struct model_config *c = b->config;
     const uint32_t heads = c->heads / c->kv_heads;
     const size_t ldq = qkv_width(c), ldo = heads_width(c), first = (size_t)kv_head * heads * c->head_dim;
@@ -96,7 +96,7 @@ static void look(const struct attention *a, uint32_t row, uint32_t end, uint32_t
 /* Too few rows and heads for all threads: they share out the spans of each, and then join them. */
 static void look_by_spans(const struct attention *a)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const struct model_config *c = b->config;
     const uint32_t pairs = b->n * c->kv_heads;
     const size_t each = (size_t)(c->heads / c->kv_heads) * ATTEND_SPANS * attend_part(c->head_dim);
@@ -122,7 +122,7 @@ static void look_by_spans(const struct attention *a)
 /* Tasks of one head and as many rows as leave each thread a few. The last rows, which see most, go first. */
 void attention_look(const struct attention *a)
 {
-    const struct bench *b = a->b;
+    const struct workbench *b = a->b;
     const uint32_t heads = b->config->kv_heads, wanted = (uint32_t)b->threads * TASKS_EACH;
     if (b->n * heads <= attend_shared(b->threads)) {
         look_by_spans(a);

@@ -8,7 +8,7 @@
 #include "worker/stage/text.h"
 
 struct attention {
-    const struct bench *b; /* wide holds [n, q + k + v] */
+    const struct workbench *b; /* wide holds [n, q + k + v] */
     uint32_t index;        /* of the layer in the stage */
     bool global;
 };

@@ -145,7 +145,7 @@ static void report_token(const struct head *h, uint32_t first, uint32_t i, struc
 }
 
 /* narrow [n, hidden] = norm of the wanted rows, ready for the matrix. */
-static void norm_wanted(const struct head *h, const struct bench *b, const float *x, uint32_t first, struct acts *a)
+static void norm_wanted(const struct head *h, const struct workbench *b, const float *x, uint32_t first, struct acts *a)
 {
     const size_t hidden = h->config->hidden;
 #pragma omp for schedule(static) nowait
@@ -158,7 +158,7 @@ static void norm_wanted(const struct head *h, const struct bench *b, const float
 }
 
 /* Sums and, where somebody wants them, hashes of each row's parts. */
-static void sum_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, const struct head_call *call)
+static void sum_rows(struct head *h, const struct workbench *b, uint32_t first, uint32_t n, const struct head_call *call)
 {
     const uint32_t each = head_part_words(h->config->vocab);
 #pragma omp for schedule(dynamic) nowait
@@ -175,7 +175,7 @@ static void sum_rows(struct head *h, const struct bench *b, uint32_t first, uint
 }
 
 /* Rows go to all threads but where their order counts. */
-static void answer_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, uint64_t *folded,
+static void answer_rows(struct head *h, const struct workbench *b, uint32_t first, uint32_t n, uint64_t *folded,
                         const struct head_call *call)
 {
     uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->words;
@@ -192,7 +192,7 @@ static void answer_rows(struct head *h, const struct bench *b, uint32_t first, u
 }
 
 /* The same of a head in parts. */
-static void say_rows(struct head *h, const struct bench *b, uint32_t first, uint32_t n, const struct head_call *call)
+static void say_rows(struct head *h, const struct workbench *b, uint32_t first, uint32_t n, const struct head_call *call)
 {
     uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->words;
 #pragma omp for schedule(static) nowait
@@ -203,7 +203,7 @@ static void say_rows(struct head *h, const struct bench *b, uint32_t first, uint
     meet(b);
 }
 
-void head_answer(struct head *h, const struct bench *b, const float *x, const struct head_call *call)
+void head_answer(struct head *h, const struct workbench *b, const float *x, const struct head_call *call)
 {
     uint64_t folded = 0;
     for (uint32_t first = 0; first < h->n_wanted && !h->code; first += LOGIT_ROWS) {

@@ -49,6 +49,6 @@ int head_ask(struct head *h, const struct head_call *call);
 
 /* By all threads: scores them, gives scores or says to the sink and tokens to the result, in order. Sinks are called by the
  * region's first thread only, which is the one that opened it. Afterwards h->code says how it went. */
-void head_answer(struct head *h, const struct bench *b, const float *x, const struct head_call *call);
+void head_answer(struct head *h, const struct workbench *b, const float *x, const struct head_call *call);
 
 #endif

@@ -27,8 +27,8 @@ struct stage {
     struct held_weights *own; /* NULL: the weights are somebody else's */
     struct kv kv;
     struct sequences sequences;
-    struct place *places; /* [capacity.rows] */
-    struct bench bench;
+    struct row_place *places; /* [capacity.rows] */
+    struct workbench bench;
     struct head head;
     float *rows; /* stage_rows */
     struct barrier barrier;
@@ -39,10 +39,10 @@ struct stage {
 /* Cuts scratch as scratch_bytes says; returns what is the head's. */
 static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int threads)
 {
-    struct bench *b = &s->bench;
+    struct workbench *b = &s->bench;
     const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
     uint8_t *at = s->regions[SCRATCH].at;
-    *b = (struct bench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places,
+    *b = (struct workbench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places,
                         .barrier = &s->barrier};
     s->rows = (float *)at, at += cut->stream;
     b->wide = (float *)at, at += cut->rows_a;
@@ -184,12 +184,12 @@ int stage_loaded(const struct stage *s, struct err *why)
     return part_weights_loaded(&s->weights, why);
 }
 
-static void places_set(struct place *p, const struct work *w)
+static void places_set(struct row_place *p, const struct work *w)
 {
     const struct row *row = w->rows;
     for (uint32_t i = 0; i < w->n_segments; i++)
         for (uint32_t r = 0; r < w->segments[i].rows; r++, row++, p++)
-            *p = (struct place){w->segments[i].slot, w->segments[i].position + r, row->sees};
+            *p = (struct row_place){w->segments[i].slot, w->segments[i].position + r, row->sees};
 }
 
 static bool stopped(const struct stage *s)
@@ -200,7 +200,7 @@ static bool stopped(const struct stage *s)
 /* The stage's part of the forward pass, run by every thread of the region. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 {
-    const struct bench *b = &s->bench;
+    const struct workbench *b = &s->bench;
     if (s->kv.layers) text_angles(b);
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
         text_layer(b, group_weights(&s->weights, i), i, s->share.first + i, x);
@@ -233,7 +233,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     if (answers) TRY(head_ask(&s->head, &call));
     sequences_advance(&s->sequences, w);
     places_set(s->places, w);
-    bench_set_rows(&s->bench, w->n_rows);
+    workbench_set_rows(&s->bench, w->n_rows);
     if (result) result->batch = w->batch, result->n_tokens = 0;
     if (w->n_rows == 0) return 0;
     run_region(s, x, &call);

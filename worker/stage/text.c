@@ -13,7 +13,7 @@
 #define PIECES_PER_THREAD 4 /* more evens out better, fewer give the kernel longer runs */
 #define PIECE_MOST 64       /* panels: a head's eighth would keep the last thread busy for milliseconds */
 
-static uint32_t panels_per_piece(const struct bench *b, uint32_t panels)
+static uint32_t panels_per_piece(const struct workbench *b, uint32_t panels)
 {
     uint32_t n = panels / (uint32_t)(b->threads * PIECES_PER_THREAD);
     n = n < PIECE_MOST ? n : PIECE_MOST;
@@ -25,12 +25,12 @@ static uint32_t panel_count(const struct weight *w)
     return (w->is.rows + PANEL_ROWS - 1) / PANEL_ROWS;
 }
 
-void meet(const struct bench *b)
+void meet(const struct workbench *b)
 {
     barrier_wait(b->barrier, (uint32_t)omp_get_num_threads());
 }
 
-void bench_set_rows(struct bench *b, uint32_t n)
+void workbench_set_rows(struct workbench *b, uint32_t n)
 {
     const struct model_config *c = b->config;
     b->n = n;
@@ -39,7 +39,7 @@ void bench_set_rows(struct bench *b, uint32_t n)
     acts_shape(&b->of_ffn, n, c->ffn, b->wide, c->ffn);
 }
 
-void text_angles(const struct bench *b)
+void text_angles(const struct workbench *b)
 {
     const struct model_config *c = b->config;
     const size_t half = c->head_dim / 2;
@@ -53,7 +53,7 @@ void text_angles(const struct bench *b)
 }
 
 /* narrow = norm(x), ready for a matrix; quantised if one of them wants that. */
-static void norm_rows(const struct bench *b, const float *x, const float *g, bool quantise)
+static void norm_rows(const struct workbench *b, const float *x, const float *g, bool quantise)
 {
     const size_t hidden = b->config->hidden;
     struct acts a = b->of_hidden;
@@ -67,7 +67,7 @@ static void norm_rows(const struct bench *b, const float *x, const float *g, boo
 
 /* x += norm(y). Does not wait: the loop that follows is cut over rows in the same way, so each thread goes on with
  * rows that it has just finished itself. */
-static void norm_back(const struct bench *b, float *x, const float *y, const float *g)
+static void norm_back(const struct workbench *b, float *x, const float *y, const float *g)
 {
     const size_t hidden = b->config->hidden;
 #pragma omp for schedule(static) nowait
@@ -75,7 +75,7 @@ static void norm_back(const struct bench *b, float *x, const float *y, const flo
         b->k->norm_add(x + r * hidden, y + r * hidden, g, b->config->hidden, b->config->norm_epsilon);
 }
 
-static void quantise_heads(const struct bench *b, bool quantise)
+static void quantise_heads(const struct workbench *b, bool quantise)
 {
     struct acts a = b->of_heads;
     if (!quantise) return;
@@ -84,7 +84,7 @@ static void quantise_heads(const struct bench *b, bool quantise)
     meet(b);
 }
 
-void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
+void multiply(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
 {
     uint32_t panels = panel_count(w), piece = panels_per_piece(b, panels);
 #pragma omp for schedule(dynamic) nowait
@@ -92,14 +92,14 @@ void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *
         b->k->matmul(y + p * PANEL_ROWS, ldy, &w->panels, a, p, panels - p < piece ? panels - p : piece);
 }
 
-static void multiply_wait(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
+static void multiply_wait(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
 {
     multiply(b, y, ldy, w, a);
     meet(b);
 }
 
 /* Panels first..first+n-1 of both, from the matrices to what the next one wants. */
-static void gate_up_piece(const struct bench *b, const struct weight *gate, const struct weight *up, uint32_t first, uint32_t n,
+static void gate_up_piece(const struct workbench *b, const struct weight *gate, const struct weight *up, uint32_t first, uint32_t n,
                           bool quantise)
 {
     const uint32_t ffn = b->config->ffn, column = first * PANEL_ROWS, ld = n * PANEL_ROWS;
@@ -117,7 +117,7 @@ static void gate_up_piece(const struct bench *b, const struct weight *gate, cons
 
 /* of_ffn = gelu(gate) * up. As many columns at a time as leave the rows of both in the thread's cache: written to memory
  * and read again, they cost a twentieth of a prompt (docs/SPEED.md 17). */
-static void gate_up(const struct bench *b, const struct weight *gate, const struct weight *up, bool quantise)
+static void gate_up(const struct workbench *b, const struct weight *gate, const struct weight *up, bool quantise)
 {
     const uint32_t panels = panel_count(gate), some = gate_columns(b->n) / PANEL_ROWS;
     const uint32_t piece = (panels_per_piece(b, panels) + 1) / 2 * 2; /* 32 columns are quantised together */
@@ -129,7 +129,7 @@ static void gate_up(const struct bench *b, const struct weight *gate, const stru
     meet(b);
 }
 
-static void query_key_value(const struct bench *b, const struct weight *w)
+static void query_key_value(const struct workbench *b, const struct weight *w)
 {
     const uint32_t q = heads_width(b->config), kv = kv_width(b->config), ld = q + 2 * kv;
     multiply(b, b->wide, ld, &w[W_Q], &b->of_hidden);
@@ -138,7 +138,7 @@ static void query_key_value(const struct bench *b, const struct weight *w)
 }
 
 /* Gemma 3 norms on the way in and again on the way back. `narrow` and `wide` are b's. */
-void text_layer(const struct bench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x)
+void text_layer(const struct workbench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x)
 {
     const bool in = weight_is_integer(&w[W_Q]) || weight_is_integer(&w[W_K]) || weight_is_integer(&w[W_V]);
     const bool in_ffn = weight_is_integer(&w[W_GATE]) || weight_is_integer(&w[W_UP]);

@@ -3,7 +3,7 @@
  * Threads: every function here is called by all threads of one OpenMP region (or by one thread outside of any), with
  *          the same arguments. They share the loops inside; each ends with all work done and seen by all, unless it
  *          says otherwise. Who did which part never changes a bit: see worker/kernels/kernels.h.
- * Memory:  nothing is allocated; `struct bench` points into the stage's scratch. */
+ * Memory:  nothing is allocated; `struct workbench` points into the stage's scratch. */
 #ifndef WORKER_STAGE_TEXT_H
 #define WORKER_STAGE_TEXT_H
 
@@ -12,18 +12,18 @@
 #include "worker/weights/weight.h"
 
 /* One row of the micro-batch: whose it is, where it stands, how far it may look. */
-struct place {
+struct row_place {
     uint32_t slot, position, sees;
 };
 
 /* The workbench of one micro-batch. `wide` and `narrow` take turns: what one step writes, the next one reads. */
-struct bench {
+struct workbench {
     const struct model_config *config;
     const struct kernels *k;
     struct kv *kv;
     int threads;
     uint32_t n; /* rows */
-    const struct place *places;
+    const struct row_place *places;
     float *wide;             /* [n, q + k + v], [n, hidden], [n, ffn]       */
     float *narrow;           /* [n, hidden], [n, heads * head_dim]          */
     struct acts of_hidden;   /* narrow [n, hidden], ready for matmul        */
@@ -38,7 +38,7 @@ struct bench {
 };
 
 /* Returns when all threads of the region are here. Loops are shared out by OpenMP, but nobody waits at its barriers. */
-void meet(const struct bench *b);
+void meet(const struct workbench *b);
 
 /* Columns of q, k, v side by side in `wide`. */
 static inline uint32_t heads_width(const struct model_config *c)
@@ -55,16 +55,16 @@ static inline uint32_t qkv_width(const struct model_config *c)
 }
 
 /* Says how many rows are in use: by one thread, before the region. */
-void bench_set_rows(struct bench *b, uint32_t n);
+void workbench_set_rows(struct workbench *b, uint32_t n);
 
 /* cos and sin for every row's position, once for all layers of the stage. */
-void text_angles(const struct bench *b);
+void text_angles(const struct workbench *b);
 
 /* Layer `index` of the stage, `layer` of the model; w its W_LAYER_ROLES weights. x [n, hidden] is updated in place, and a
  * thread returns when its own rows of x are: the next layer may follow at once, anything else must meet first. */
-void text_layer(const struct bench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x);
+void text_layer(const struct workbench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x);
 
 /* y = acts times the matrix. Returns without waiting for the others: a barrier or a waiting loop must follow. */
-void multiply(const struct bench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a);
+void multiply(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a);
 
 #endif

@@ -8,7 +8,7 @@
 
 static bool same_token(const struct token_list *a, const struct token_list *b, uint32_t id)
 {
-    const struct token *x = &a->token[id], *y = &b->token[id];
+    const struct token_entry *x = &a->token[id], *y = &b->token[id];
     return x->type == y->type && x->score == y->score && x->n == y->n &&
            !memcmp(a->text + x->start, b->text + y->start, x->n);
 }
@@ -79,7 +79,7 @@ TEST(types_of_gemmas_vocabulary_follow_from_the_ids)
     NEED(tokens_settle(&l, 262208, "test", why));
     CHECK(l.n == 262208);
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        const struct token *t = &l.token[wanted[i].id];
+        const struct token_entry *t = &l.token[wanted[i].id];
         CHECK(t->type == wanted[i].type && t->score == wanted[i].score, "token %u: type %d, score %g", wanted[i].id,
               t->type, (double)t->score);
     }

@@ -16,7 +16,8 @@ static struct model_shape demo(void)
 {
     struct err why = {0};
     if (!text && model_open(&text, "models/demo/demo-q4_0.gguf", &why)) check_failed(__FILE__, __LINE__, "model_open", "%s", why.text);
-    if (!encoder && vision_open(&encoder, "models/demo/demo-mmproj-f16.gguf", &why)) check_failed(__FILE__, __LINE__, "vision_open", "%s", why.text);
+    if (!encoder && vision_open(&encoder, "models/demo/demo-mmproj-f16.gguf", &why))
+        check_failed(__FILE__, __LINE__, "vision_open", "%s", why.text);
     return model_shape(text, encoder);
 }
 
@@ -108,7 +109,8 @@ TEST(workers_set_apart_have_no_text_and_the_others_do_not_see)
     offers_even(o, 5, 0);
     NEED(plan_make(&p, &m, o, 5, &w, why));
     check_plan(&p, &m, o);
-    for (int i = 0; i < 5; i++) CHECK(part_is_empty(p.of[i].part[CHAIN_TEXT]) == (i > 2) && part_is_empty(p.of[i].part[CHAIN_VISION]) == (i < 3));
+    for (int i = 0; i < 5; i++)
+        CHECK(part_is_empty(p.of[i].part[CHAIN_TEXT]) == (i > 2) && part_is_empty(p.of[i].part[CHAIN_VISION]) == (i < 3));
     plan_free(&p);
     for (int apart = 5; apart < 7; apart++) {
         w.vision_workers = apart;
@@ -175,7 +177,8 @@ TEST(text_and_pictures_share_a_memory_that_is_just_enough)
     int moved = 0, refused = 0, free_choice = 0;
     for (int round = 0; round < 400; round++) {
         struct worker_offer o[3];
-        struct plan_wish w = {.capacity = {256 + dice(512), 1 + dice(4), 16 + dice(64), 0}, .whole_head = true, .vision = {.how = VISION_LAYERS}};
+        struct plan_wish w = {.capacity = {256 + dice(512), 1 + dice(4), 16 + dice(64), 0}, .whole_head = true,
+                              .vision = {.how = VISION_LAYERS}};
         struct model_shape text_only = m;
         struct plan p, alone;
         struct err no = {0};
@@ -203,7 +206,8 @@ TEST(text_and_pictures_share_a_memory_that_is_just_enough)
         plan_free(&alone);
         plan_free(&p);
     }
-    CHECK(moved > 20 && refused > 20 && free_choice > 100, "%d moved, %d were refused, %d had room: the test tests little", moved, refused, free_choice);
+    CHECK(moved > 20 && refused > 20 && free_choice > 100, "%d moved, %d were refused, %d had room: the test tests little", moved,
+          refused, free_choice);
 }
 
 /* Two workers are fast and have room for the text alone; without moving it all pictures would be seen by the slow one. */
@@ -235,7 +239,8 @@ TEST(text_moves_a_little_where_pictures_gain_much)
 static struct tensor encoder_layers[27 * V_LAYER_ROLES];
 static struct vision_model real_encoder(void)
 {
-    struct vision_model v = {.config = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560,
+    struct vision_model v = {.config = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4,
+                                        .hidden = 2560,
                                         .norm_epsilon = 1e-6f}, .layer_tensors = encoder_layers};
     for (uint32_t i = 0; i < 27 * V_LAYER_ROLES; i++) {
         encoder_layers[i] = vision_tensor(&v.config, i % V_LAYER_ROLES, i / V_LAYER_ROLES);
@@ -316,7 +321,8 @@ TEST(a_plan_with_pictures_is_json)
     const enum vision_how ways[] = {VISION_LAYERS, VISION_COPIES};
     for (int i = 0; i < 2; i++) {
         const struct plan_wish w = {.capacity = few, .vision = {.how = ways[i]}};
-        const struct plan_files files = {.model = "model.gguf", .mmproj = "an \"encoder\".gguf", .encoder = encoder->fingerprint, .layers = 8};
+        const struct plan_files files = {.model = "model.gguf", .mmproj = "an \"encoder\".gguf", .encoder = encoder->fingerprint,
+                                         .layers = 8};
         struct plan p;
         struct plan_file read;
         char *at = NULL;

@@ -131,7 +131,7 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
 TEST(two_workers_of_a_4b_model_halve_its_head)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[2] = {{.name = "a", .memory = 0, .speed = 1, .threads = 4}, {.name = "b", .memory = 0, .speed = 1, .threads = 4}};
+    struct worker_offer o[2] = {{.name = "a", .threads = 4}, {.name = "b", .threads = 4}};
     for (uint32_t sequences = 1; sequences <= 16; sequences *= 4) {
         struct capacity cap = {4096, sequences, 256, 3};
         PLAN p = {0};
@@ -165,13 +165,15 @@ TEST(no_worker_needs_room_for_the_whole_head)
 TEST(an_answer_alone_waits_for_the_largest_part_only)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[2] = {{.name = "a", .memory = 0, .speed = 1, .threads = 1}, {.name = "b", .memory = 0, .speed = 1, .threads = 2}};
+    struct worker_offer o[2] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 2}};
     const struct capacity alone = {4096, 1, 256, 3};
     PLAN p = {0};
     NEED(solve_cuts(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
     const struct part parts[] = {p.of[0].part[CHAIN_TEXT], p.of[1].part[CHAIN_TEXT]};
-    const double layers = decode_seconds(NULL, &m, (struct part){0, 17, 0, 0, false}, &alone) + decode_seconds(NULL, &m, (struct part){17, 34, 0, 0, false}, &alone) / 2;
-    const double six = decode_seconds(NULL, &m, (struct part){0, 0, 0, 6, false}, &alone), ten = decode_seconds(NULL, &m, (struct part){0, 0, 6, 16, false}, &alone) / 2;
+    const double first = decode_seconds(NULL, &m, (struct part){0, 17, 0, 0, false}, &alone);
+    const double layers = first + decode_seconds(NULL, &m, (struct part){17, 34, 0, 0, false}, &alone) / 2;
+    const double six = decode_seconds(NULL, &m, (struct part){0, 0, 0, 6, false}, &alone);
+    const double ten = decode_seconds(NULL, &m, (struct part){0, 0, 6, 16, false}, &alone) / 2;
     CHECK(six > ten && fabs(lap_seconds(&m, parts, o, 2, &alone) / (layers + six) - 1) < 1e-9, "%g", lap_seconds(&m, parts, o, 2, &alone));
 }
 
@@ -181,7 +183,7 @@ TEST(what_a_whole_head_can_have_too_is_no_reason_to_divide)
     struct model_config c = small(14);
     c.ffn = 384, c.window = 128, c.pattern = 8, c.vocab = 1024;
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
-    struct worker_offer o[3] = {{.name = "a", .memory = 0, .speed = 1, .threads = 1}, {.name = "b", .memory = 0, .speed = 1, .threads = 1}, {.name = "c", .memory = 0, .speed = 1, .threads = 1}};
+    struct worker_offer o[3] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 1}, {.name = "c", .threads = 1}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4}, why));
     check_whole(&p, &c);
@@ -192,7 +194,7 @@ TEST(a_faster_prompt_is_not_paid_by_every_token)
     struct model_config c = small(8);
     c.hidden = 128, c.ffn = 384, c.head_dim = 32, c.pattern = 6, c.vocab = 1024;
     struct model_shape m = invent(c, T_Q4_0, T_Q8_0);
-    struct worker_offer o[2] = {{.name = "a", .memory = 0, .speed = 1, .threads = 1}, {.name = "b", .memory = 0, .speed = 1, .threads = 1}};
+    struct worker_offer o[2] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 1}};
     for (uint32_t sequences = 2; sequences <= 16; sequences++)
         for (uint32_t context = 240; context <= 330; context += 2) {
             PLAN p = {0};
@@ -204,7 +206,7 @@ TEST(a_faster_prompt_is_not_paid_by_every_token)
 TEST(a_head_that_is_small_or_alone_stays_whole)
 {
     struct model_shape m = invent(small(9), T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{.name = "a", .memory = 0, .speed = 1, .threads = 1}, {.name = "b", .memory = 0, .speed = 1, .threads = 1}, {.name = "c", .memory = 0, .speed = 1, .threads = 1}};
+    struct worker_offer o[3] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 1}, {.name = "c", .threads = 1}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &m.config);
@@ -282,7 +284,8 @@ TEST(a_divided_plan_is_read_as_it_was_written)
 {
     struct model_shape m = invent(small(6), T_Q4_0, T_Q4_0);
     struct worker_offer o[3] = {0};
-    const struct cut cuts[][3] = {{{3, 5}, {3, 0}, {0, 11}}, {{2, 0}, {2, 0}, {2, 16}}, {{2, 16}, {2, 0}, {2, 0}}, {{2, 1}, {2, 8}, {2, 7}}};
+    const struct cut cuts[][3] = {{{3, 5}, {3, 0}, {0, 11}}, {{2, 0}, {2, 0}, {2, 16}}, {{2, 16}, {2, 0}, {2, 0}},
+                                  {{2, 1}, {2, 8}, {2, 7}}};
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
         PLAN p = {0};
         struct plan_file back;

@@ -73,7 +73,7 @@ TEST(no_split_is_better_than_the_planners)
 TEST(a_4b_model_with_a_whole_q6_head_on_three_workers)
 {
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{.name = "a", .memory = 0, .speed = 1, .threads = 4}, {.name = "b", .memory = 0, .speed = 1, .threads = 4}, {.name = "c", .memory = 0, .speed = 1, .threads = 4}};
+    struct worker_offer o[3] = {{.name = "a", .threads = 4}, {.name = "b", .threads = 4}, {.name = "c", .threads = 4}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &usual, why));
     check_whole(&p, &gemma_4b);
@@ -91,7 +91,7 @@ TEST(a_4b_model_with_a_whole_q6_head_on_three_workers)
 TEST(one_sequence_alone_is_planned_by_its_prompt)
 {
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[2] = {{.name = "a", .memory = 0, .speed = 1, .threads = 4}, {.name = "b", .memory = 0, .speed = 1, .threads = 4}};
+    struct worker_offer o[2] = {{.name = "a", .threads = 4}, {.name = "b", .threads = 4}};
     struct capacity cap = usual;
     PLAN many = {0}, one = {0};
     NEED(solve(&many, &m, o, 2, &cap, why));
@@ -107,7 +107,7 @@ TEST(equal_layers_are_dealt_evenly_and_the_first_get_the_rest)
     c.window = 0;
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.config.vocab = m.head.rows = 1; /* weighs nothing */
-    struct worker_offer o[3] = {{.name = "a", .memory = 0, .speed = 1, .threads = 1}, {.name = "b", .memory = 0, .speed = 1, .threads = 1}, {.name = "c", .memory = 0, .speed = 1, .threads = 1}};
+    struct worker_offer o[3] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 1}, {.name = "c", .threads = 1}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &usual, why));
     CHECK(p.of[0].part[CHAIN_TEXT].end == 12 && p.of[1].part[CHAIN_TEXT].end == 23, "%u,%u", p.of[0].part[CHAIN_TEXT].end,
@@ -120,7 +120,7 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
     c.window = 0; /* all layers alike */
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     m.config.vocab = m.head.rows = 1;
-    struct worker_offer o[2] = {{.name = "slow", .memory = 0, .speed = 1, .threads = 1}, {.name = "fast", .memory = 0, .speed = 1, .threads = 2}};
+    struct worker_offer o[2] = {{.name = "slow", .threads = 1}, {.name = "fast", .threads = 2}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 2, &usual, why));
     CHECK(p.of[0].part[CHAIN_TEXT].end == 10, "%u layers", p.of[0].part[CHAIN_TEXT].end);
@@ -132,7 +132,8 @@ TEST(a_worker_twice_as_fast_gets_twice_the_work)
 TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{.name = "a", .memory = 700ull << 20, .speed = 1, .threads = 4}, {.name = "b", .memory = 0, .speed = 1, .threads = 4}, {.name = "c", .memory = 0, .speed = 1, .threads = 4}};
+    struct worker_offer o[3] = {{.name = "a", .memory = 700ull << 20, .threads = 4}, {.name = "b", .threads = 4},
+                                {.name = "c", .threads = 4}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &usual, why));
     CHECK(p.of[0].bytes[CHAIN_TEXT].total <= 700ull << 20 && p.of[0].part[CHAIN_TEXT].end >= 4 && p.of[0].part[CHAIN_TEXT].end < 14);
@@ -141,7 +142,8 @@ TEST(a_small_worker_gets_what_fits_and_the_others_the_rest)
 TEST(a_refusal_names_the_worker_and_the_missing_bytes)
 {
     struct model_shape m = invent_whole(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{.name = "ant", .memory = 600ull << 20, .speed = 1, .threads = 4}, {.name = "bee", .memory = 600ull << 20, .speed = 1, .threads = 4}, {.name = "cat", .memory = 1ull << 30, .speed = 1, .threads = 4}};
+    struct worker_offer o[3] = {{.name = "ant", .memory = 600ull << 20, .threads = 4},
+                                {.name = "bee", .memory = 600ull << 20, .threads = 4}, {.name = "cat", .memory = 1ull << 30, .threads = 4}};
     PLAN p = {0};
     struct err no = {0};
     CHECK(solve(&p, &m, o, 3, &usual, &no) == E_MEMORY);
@@ -263,7 +265,8 @@ TEST(lists_of_sizes_and_splits)
 TEST(the_table_shows_every_worker_and_the_sum)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    struct worker_offer o[3] = {{.name = "ant", .memory = 6ull << 30, .speed = 1, .threads = 4}, {.name = "bee", .memory = 2ull << 30, .speed = 1, .threads = 4}, {.name = "cat", .memory = 2ull << 30, .speed = 0.5, .threads = 8}};
+    struct worker_offer o[3] = {{.name = "ant", .memory = 6ull << 30, .threads = 4}, {.name = "bee", .memory = 2ull << 30, .threads = 4},
+                                {.name = "cat", .memory = 2ull << 30, .speed = 0.5, .threads = 8}};
     PLAN p = {0};
     NEED(solve(&p, &m, o, 3, &usual, why));
     char *text = NULL;

@@ -46,7 +46,8 @@ TEST(measured_as_fast_as_nominal_is_planned_the_same)
         NEED(solve(&measured, &m, o, 3, &cases[k], why));
         for (int i = 0; i < 3; i++) {
             CHECK(part_same(nominal.of[i].part[CHAIN_TEXT], measured.of[i].part[CHAIN_TEXT]), "case %zu, worker %d", k, i + 1);
-            CHECK(fabs(nominal.of[i].expected[CHAIN_TEXT] / measured.of[i].expected[CHAIN_TEXT] - 1) < 1e-3, "case %zu, worker %d: %g and %g", k,
+            CHECK(fabs(nominal.of[i].expected[CHAIN_TEXT] / measured.of[i].expected[CHAIN_TEXT] - 1) < 1e-3,
+                  "case %zu, worker %d: %g and %g", k,
                   i + 1, nominal.of[i].expected[CHAIN_TEXT], measured.of[i].expected[CHAIN_TEXT]);
         }
         CHECK(nominal.made_from != measured.made_from, "what was measured is part of the question");

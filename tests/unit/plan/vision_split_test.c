@@ -45,7 +45,8 @@ static int split(struct vision_split *v, const struct vision_model *m, const str
     return vision_split_open(v, &job, wish, why);
 }
 
-static int make(struct vision_split *v, const struct vision_model *m, const struct worker_offer *o, int n, const char *text, struct err *why)
+static int make(struct vision_split *v, const struct vision_model *m, const struct worker_offer *o, int n, const char *text,
+                struct err *why)
 {
     struct vision_wish wish;
     TRY(vision_wish_read(&wish, text, why));
@@ -60,7 +61,7 @@ static void check_whole(const struct vision_split *p, int workers, uint32_t laye
     uint32_t at = 0;
     int used = 0;
     for (int i = 0; i < workers; i++) {
-        const struct sight *s = &p->of[i];
+        const struct vision_holding *s = &p->of[i];
         if (part_is_empty(s->part)) continue;
         used++;
         CHECK(s->bytes.total > 0 && s->expected > 0);
@@ -186,7 +187,8 @@ TEST(a_split_of_the_encoder_can_be_said)
     NEED(make(&p, m, o, 3, "0,1,3", why));
     check_whole(&p, 3, 4);
     CHECK(!p.copies && p.used == 2 && part_is_empty(p.of[0].part));
-    const char *bad[] = {"", ",", "4", "4,0", "4,0,0,0", "1,1,1", "all", "all,0,1", "all,all", "all,0,", "copy", "al,l,0", "4,0,-0", "4, 0,0",
+    const char *bad[] = {"", ",", "4", "4,0", "4,0,0,0", "1,1,1", "all", "all,0,1", "all,all", "all,0,", "copy", "al,l,0", "4,0,-0",
+                         "4, 0,0",
                          "4,0,0 ", "99999999999,0,0", "4294967300,0,0", "ALL,0,0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err why = {0};
