@@ -5,7 +5,7 @@
 #include "coordinator/engine/engine.h"
 #include "partition/plan/plan_text.h"
 #include "tests/support/check.h"
-#include "transport/links/port.h"
+#include "transport/links/faulty.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -412,26 +412,16 @@ TEST(asks_that_are_alive_when_the_engine_closes_are_told_once)
 
 /* ---- a last stage that answers less than it was asked ---- */
 
-static const struct kind *honest;
-
-static int pull_without_tokens(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
+static int without_tokens(void *user, struct frame **f, struct err *why)
 {
     struct result m;
     struct frame *cut = NULL;
-    TRY(honest->pull(p, out, n, from, until, why));
-    if (!*out) return 0;
-    TRY(frame_open(*out, *n, FRAME_BODY_MOST, "the last stage", why));
-    if ((*out)->head.type != M_RESULT) return 0;
-    TRY(result_read(&m, *out, why));
+    (void)user;
+    TRY(result_read(&m, *f, why));
     m.n_tokens = 0;
     TRY(result_write(&cut, &m, why));
-    const uint64_t bytes = cut->head.body_bytes;
-    cut->head = (*out)->head;
-    cut->head.body_bytes = bytes;
-    frame_seal(cut);
-    frame_free(*out);
-    *out = cut;
-    *n = FRAME_HEAD_BYTES + bytes;
+    frame_free(*f);
+    *f = cut;
     return 0;
 }
 
@@ -441,13 +431,10 @@ TEST(a_result_that_lacks_a_token_ends_the_run_and_everyone_is_told)
     struct asked a[QUESTIONS];
     struct err e = {0};
     NEED(room_open(&r, &(struct case_of){2, 64, 3, 2, NULL}, 128, why));
-    honest = roster_port(r.pipe->roster)->kind;
-    struct kind lying = *honest;
-    lying.pull = pull_without_tokens;
-    roster_port(r.pipe->roster)->kind = &lying;
+    const struct fault_wish lie = {.what = FAULT_CHANGE, .type = M_RESULT, .change = without_tokens};
+    NEED(port_make_faulty(roster_port(r.pipe->roster), &lie, why));
     NEED(ask_all(&r, a, why));
     CHECK(answer_all(&r, &e) == E_WIRE && strstr(e.text, "0 tokens came back with micro-batch 0, which wants 1"), "%s", e.text);
-    roster_port(r.pipe->roster)->kind = honest;
     for (size_t q = 0; q < QUESTIONS; q++) {
         CHECK(a[q].finished == 1 && a[q].answer.ended.how == FINISH_FAILED && !strcmp(a[q].answer.why.text, e.text), "%s", a[q].answer.why.text);
         asked_free(&a[q]);
