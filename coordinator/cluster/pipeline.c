@@ -149,7 +149,7 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
 void pipeline_forget_embedding(const struct pipeline *p)
 {
     const struct tensor *e = &p->model->embedding;
-    gguf_forget(p->model->file, e->data, e->rows * block_row_bytes(e->type, e->cols));
+    if (p->model->file) gguf_forget(p->model->file, e->data, e->rows * block_row_bytes(e->type, e->cols));
 }
 
 bool pipeline_computes(const struct pipeline *p, int worker)
