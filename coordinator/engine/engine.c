@@ -328,10 +328,11 @@ static uint32_t slot_of(const struct engine *e, const struct live *a)
     return UINT32_MAX;
 }
 
-/* False without memory: then the slot is given up. */
+/* False if the slot holds nothing (its ask ended after a restart, before it went on), or without memory: then it is given up. */
 static bool keep_slot(struct engine *e, const struct live *a, uint32_t slot)
 {
     struct kept *k = &e->kept[slot];
+    if (!a->sent) return false;
     uint32_t *ids = malloc(a->sent * sizeof *ids);
     if (!ids) return false;
     for (uint32_t i = 0; i < a->sent; i++) ids[i] = row_id_at(e, a, i);

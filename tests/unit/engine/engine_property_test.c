@@ -1,0 +1,422 @@
+/* tests/unit/engine/engine_property_test.c — whatever is asked, cancelled, held, woken, made urgent, restarted or lost, in whatever order: each ask
+ * is finished once, its tokens are those of a quiet run, and in the end nothing is left over.
+ *
+ * The engine, the scheduler and the roster are the real ones; workers, network and time are drawn (transport/links/sim.h). A worker
+ * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage
+ * does. The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
+ * of turn shows at once as another token. SEEDS=N runs N of them, SEED=S that one alone. */
+#include "coordinator/engine/live.h"
+#include "tests/support/check.h"
+#include "transport/links/sim.h"
+
+#include <stdlib.h>
+
+#define SEEDS 2000
+#define WORKERS 3
+#define VOCAB 32
+#define HIDDEN 4
+#define EOS 1
+#define ASKS 24
+#define TURNS_MOST 20000
+
+#define PLAN_HASH 77
+#define MS 1000000ull
+
+/* ---- dice ---- */
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 33, x *= 0xff51afd7ed558ccdull, x ^= x >> 33, x *= 0xc4ceb9fe1a85ec53ull;
+    return x ^ x >> 33;
+}
+
+static uint32_t dice(uint64_t *state, uint32_t n)
+{
+    *state += 0x9e3779b97f4a7c15ull;
+    return (uint32_t)((mix(*state) >> 32) * n >> 32);
+}
+
+/* The model: what follows a row whose history is this. */
+static uint32_t token_after(uint64_t history, uint64_t key, uint32_t position)
+{
+    return (uint32_t)(mix(history ^ mix(key + 0x1234567ull * position)) % VOCAB);
+}
+
+/* ---- workers ---- */
+
+struct slot {
+    uint64_t history;
+    uint32_t rows;
+    bool used;
+};
+
+struct world;
+struct simulated { /* worker */
+    struct world *world;
+    struct port *port;
+    int index, number; /* from 0; of the simulation */
+    uint64_t busy_until_ns;
+    char address[SIM_ADDRESS];
+    struct slot *slot;
+};
+
+/* What a worker is computing; after a restart nobody wants it, as a worker that is greeted again drops what it has before it. */
+struct computing {
+    struct simulated *worker;
+    struct frame *frame;
+    int to;
+    uint32_t epoch;
+};
+
+struct world {
+    struct sim *sim;
+    struct simulated worker[WORKERS];
+    int workers;
+    uint32_t slots, epoch;
+    struct pipeline pipe;
+    struct model model;
+    struct holding holding[WORKERS];
+    struct member *crew[WORKERS];
+    struct worker_offer offers[WORKERS];
+    struct route route;
+    float embedding[VOCAB * HIDDEN];
+    struct engine *engine;
+    uint64_t dice;
+    struct work work;     /* the one a worker has before it */
+    struct result result;
+};
+
+static int answer_greeting(struct simulated *w, struct port *port, struct err *why)
+{
+    const struct hello hello = {.build = "b", .host = "h", .isa = "sim", .threads = 1, .numeric = worker_numeric()};
+    struct frame *f = NULL;
+    w->port = port;
+    TRY(port_route(port, 1, PLAN_HASH, w->world->epoch, why));
+    if (w->index + 1 < w->world->workers) TRY(port_reach(port, w->index + 2, w->world->worker[w->index + 1].address, why));
+    TRY(hello_write(&f, &hello, why));
+    return sim_send_later(port, 0, &f, 0, why);
+}
+
+static void computed(void *user)
+{
+    struct computing *c = user;
+    struct simulated *w = c->worker;
+    if (c->epoch == w->world->epoch && sim_is_alive(w->world->sim, w->number)) (void)port_send(w->port, c->to, &c->frame, NULL);
+    frame_free(c->frame);
+    free(c);
+}
+
+/* After what it computes already. */
+static int send_computed(struct simulated *w, int to, struct frame **f, uint64_t takes_ns, struct err *why)
+{
+    struct computing *c = malloc(sizeof *c);
+    const uint64_t now = clock_now(sim_clock(w->world->sim));
+    if (!c) return fail(why, E_MEMORY, "no memory");
+    *c = (struct computing){w, *f, to, w->world->epoch};
+    *f = NULL;
+    w->busy_until_ns = (w->busy_until_ns > now ? w->busy_until_ns : now) + takes_ns;
+    return sim_at(w->world->sim, w->busy_until_ns, computed, c, why);
+}
+
+static int compute_segment(struct simulated *w, const struct segment *g, const struct row *row, struct result *result, struct err *why)
+{
+    struct slot *s = &w->slot[g->slot];
+    if (g->slot >= w->world->slots) return fail(why, E_WIRE, "slot %u", g->slot);
+    if (g->flags & SEG_START) *s = (struct slot){.history = HISTORY_EMPTY, .used = true};
+    if (!s->used || s->rows != g->position || s->history != g->history)
+        return fail(why, E_WIRE, "worker %d: slot %u holds %u rows, position %u came", w->index, g->slot, s->rows, g->position);
+    for (uint32_t i = 0; i < g->rows; i++) s->history = history_after(s->history, row[i].id);
+    s->rows += g->rows;
+    if (g->wanted)
+        result->tokens[result->n_tokens++] = (struct token){.slot = g->slot, .position = s->rows - 1,
+                                                            .id = token_after(s->history, g->request, s->rows - 1)};
+    return 0;
+}
+
+static int compute(struct simulated *w, struct frame **f, struct err *why)
+{
+    struct world *world = w->world;
+    struct work *m = &world->work;
+    struct result *result = &world->result;
+    const uint64_t takes = MS / 10 * (1 + dice(&world->dice, 30));
+    uint32_t at = 0;
+    TRY(work_read(m, *f, why));
+    *result = (struct result){.batch = m->batch};
+    for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
+        TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
+    if (w->index + 1 < world->workers) return send_computed(w, w->index + 2, f, takes, why);
+    struct frame *reply = NULL;
+    TRY(result_write(&reply, result, why));
+    reply->head.route = 1;
+    return send_computed(w, 0, &reply, takes, why);
+}
+
+static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)
+{
+    struct simulated *w = user;
+    switch ((*f)->head.type) {
+    case M_GREET: return answer_greeting(w, port, why);
+    case M_WORK: return compute(w, f, why);
+    case M_PING: (*f)->head.type = M_PONG; return sim_send_later(port, 0, f, 0, why);
+    default: return 0;
+    }
+}
+
+/* ---- a world ---- */
+
+static void describe_model(struct world *w)
+{
+    for (int i = 0; i < VOCAB * HIDDEN; i++) w->embedding[i] = (float)i;
+    w->model.config = (struct model_config){.layers = WORKERS, .hidden = HIDDEN, .vocab = VOCAB};
+    w->model.embedding = (struct tensor){.type = T_F32, .rows = VOCAB, .cols = HIDDEN, .data = (const uint8_t *)w->embedding};
+}
+
+static void describe_plan(struct world *w)
+{
+    struct plan *p = &w->pipe.plan;
+    w->slots = 1 + dice(&w->dice, 4);
+    for (int i = 0; i < w->workers; i++) {
+        const bool last = i + 1 == w->workers;
+        w->holding[i].part[CHAIN_TEXT] = (struct part){(uint32_t)i, (uint32_t)i + 1, 0, last ? HEAD_PARTS : 0, false};
+        w->route.worker[w->route.n++] = (uint16_t)i;
+        w->offers[i].threads = 1;
+    }
+    *p = (struct plan){.workers = w->workers, .of = w->holding, .n_routes = 1, .route = &w->route, .hash = PLAN_HASH,
+                       .capacity = {.context = 96, .sequences = w->slots, .rows = 2 + dice(&w->dice, 15),
+                                    .in_flight = 1 + dice(&w->dice, 4)}};
+}
+
+static int hire(struct world *w, struct err *why)
+{
+    struct port *home = roster_port(w->pipe.roster);
+    for (int i = 0; i < w->workers; i++) {
+        struct simulated *s = &w->worker[i];
+        int node;
+        *s = (struct simulated){.world = w, .index = i, .slot = calloc(w->slots, sizeof *s->slot)};
+        TRY(sim_process(w->sim, worker_hears, s, s->address, &s->number, why));
+        TRY(port_invite(home, s->address, &node, why));
+        TRY(roster_add(w->pipe.roster, s->address, why));
+    }
+    TRY(roster_greet(w->pipe.roster, why));
+    for (int joined = 0; joined < w->workers;) {
+        struct event e;
+        TRY(roster_next(w->pipe.roster, &e, 1000, why));
+        if (e.kind == EVENT_JOINED) {
+            joined++;
+            e.who->worker = e.who->node - 1;
+            e.who->standing = READY;
+            w->crew[e.who->worker] = e.who;
+        }
+        event_free(&e);
+        if (e.kind == EVENT_LOST) return *why = e.why, e.why.code;
+    }
+    return port_route(home, 1, PLAN_HASH, w->epoch, why);
+}
+
+static int world_open(struct world *w, uint64_t seed, struct err *why)
+{
+    const struct sim_links links = {.seed = seed, .delay_ns = MS / 5, .jitter_ns = 2 * MS};
+    struct port *home;
+    *w = (struct world){.dice = mix(seed), .epoch = 1, .pipe.crew = w->crew, .pipe.offers = w->offers};
+    w->workers = w->pipe.workers = 1 + (int)dice(&w->dice, WORKERS);
+    w->pipe.model = &w->model;
+    describe_model(w);
+    describe_plan(w);
+    TRY(sim_open(&w->sim, &links, why));
+    TRY(sim_port(w->sim, &home, why));
+    TRY(roster_open(&w->pipe.roster, home, sim_clock(w->sim), why));
+    TRY(hire(w, why));
+    const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = EOS};
+    return engine_open(&w->engine, &setup, why);
+}
+
+static void world_close(struct world *w)
+{
+    engine_close(&w->engine);
+    roster_close(&w->pipe.roster);
+    sim_close(&w->sim);
+    for (int i = 0; i < w->workers; i++) free(w->worker[i].slot);
+}
+
+/* The route begins anew: what is under way is of an old epoch and comes to nothing. */
+static int restart(struct world *w, struct err *why)
+{
+    w->epoch++;
+    TRY(port_route(roster_port(w->pipe.roster), 1, PLAN_HASH, w->epoch, why));
+    for (int i = 0; i < w->workers; i++) {
+        TRY(port_route(w->worker[i].port, 1, PLAN_HASH, w->epoch, why));
+        memset(w->worker[i].slot, 0, w->slots * sizeof *w->worker[i].slot);
+    }
+    engine_restart(w->engine);
+    return 0;
+}
+
+/* ---- asks ---- */
+
+struct asked {
+    struct world *world;
+    uint32_t ids[96], n, most, made[96], n_made;
+    uint64_t key, number;
+    int finished;
+    bool asked, cancelled, grumpy, told_late; /* grumpy: its listener is often full */
+    enum finish how;
+};
+
+static bool hear(void *user, const struct said *said)
+{
+    struct asked *a = user;
+    a->told_late |= a->finished > 0;
+    if (a->grumpy && dice(&a->world->dice, 3)) return false;
+    a->made[a->n_made++] = said->id;
+    if (dice(&a->world->dice, 60) == 0) engine_cancel(a->world->engine, said->number), a->cancelled = true;
+    return true;
+}
+
+static void hear_end(void *user, const struct ended *ended)
+{
+    struct asked *a = user;
+    a->finished++;
+    a->how = ended->how;
+}
+
+/* A prompt of its own, or one that goes on where an earlier answer ended. */
+static void draw_prompt(struct world *w, struct asked *a, const struct asked *earlier)
+{
+    uint32_t rows = 1 + dice(&w->dice, 30);
+    if (earlier && earlier->finished && earlier->n + earlier->n_made + 8 < 80) {
+        memcpy(a->ids, earlier->ids, earlier->n * sizeof *a->ids);
+        memcpy(a->ids + earlier->n, earlier->made, earlier->n_made * sizeof *a->ids);
+        a->n = earlier->n + earlier->n_made;
+        rows = 1 + dice(&w->dice, 8);
+    }
+    for (uint32_t i = 0; i < rows; i++) a->ids[a->n++] = dice(&w->dice, VOCAB);
+    a->most = 1 + dice(&w->dice, 12);
+}
+
+static int ask(struct world *w, struct asked *a, uint64_t key, const struct asked *earlier, struct err *why)
+{
+    const struct listener l = {hear, NULL, hear_end, a};
+    *a = (struct asked){.world = w, .key = key, .asked = true, .grumpy = dice(&w->dice, 4) == 0};
+    draw_prompt(w, a, earlier);
+    const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = key, .priority = (int)dice(&w->dice, 3),
+                            .deadline_ns = dice(&w->dice, 40) ? 0 : clock_now(sim_clock(w->sim)) + 30 * MS,
+                            .sampling = {.repeat_penalty = 1}};
+    return engine_ask(w->engine, &ask, &l, &a->number, why);
+}
+
+/* What a quiet run says: the model itself, row after row. */
+static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
+{
+    uint64_t history = HISTORY_EMPTY;
+    uint32_t n = 0, position = 0;
+    for (; position < a->n; position++) history = history_after(history, a->ids[position]);
+    for (*ended = false; n < a->most && a->n + n <= 96; position++) {
+        const uint32_t id = token_after(history, a->key, position - 1);
+        if (id == EOS) {
+            *ended = true;
+            break;
+        }
+        out[n++] = id;
+        history = history_after(history, id);
+    }
+    return n;
+}
+
+static bool is_right(const struct asked *a)
+{
+    uint32_t want[96];
+    bool ended;
+    const uint32_t n = quiet_answer(a, want, &ended);
+    const bool whole = a->how == FINISH_STOP || a->how == FINISH_LENGTH || a->how == FINISH_CONTEXT;
+    if (a->finished != 1 || a->told_late || a->n_made > n || memcmp(a->made, want, a->n_made * sizeof *want)) return false;
+    return !whole || (a->n_made == n && (a->how == FINISH_STOP) == ended);
+}
+
+/* ---- a history ---- */
+
+static int one_turn(struct world *w, struct asked *asks, uint32_t *n, bool *lost, struct err *why)
+{
+    switch (dice(&w->dice, 12)) {
+    case 0:
+    case 1:
+    case 2: /* somebody asks */
+        if (*n == ASKS) break;
+        TRY(ask(w, &asks[*n], 1000 + *n, *n && dice(&w->dice, 2) ? &asks[dice(&w->dice, *n)] : NULL, why));
+        ++*n;
+        break;
+    case 3: /* somebody cancels, perhaps what is over */
+        if (!*n || dice(&w->dice, 3)) break;
+        {
+            struct asked *a = &asks[dice(&w->dice, *n)];
+            a->cancelled = true;
+            engine_cancel(w->engine, a->number);
+        }
+        break;
+    case 4: engine_wake(w->engine); break;
+    case 5:
+        if (dice(&w->dice, 10) == 0) TRY(restart(w, why));
+        break;
+    case 6:
+        if (*n) engine_resume(w->engine, asks[dice(&w->dice, *n)].number);
+        break;
+    case 7:
+        if (*lost && dice(&w->dice, 25) == 0) sim_end(w->sim, w->worker[dice(&w->dice, (uint32_t)w->workers)].number);
+        break;
+    default: break;
+    }
+    return engine_turn(w->engine, 1 + (int)dice(&w->dice, 4), why);
+}
+
+static bool nothing_is_left(const struct world *w)
+{
+    const struct engine *e = w->engine;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < e->slots; i++) {
+        if (e->in_slot[i]) return false;
+        kept += e->kept[i].used;
+    }
+    for (uint32_t i = 0; i < e->slots; i++)
+        if (e->kept[i].used) schedule_leave(e->scheduler, e->kept[i].sequence);
+    uint32_t gone, left = 0;
+    while (schedule_left(e->scheduler, &gone)) left++;
+    return !e->first && !schedule_in_flight(e->scheduler) && !schedule_waiting(e->scheduler) && left == kept;
+}
+
+/* 0: it held; else says why not. */
+static int live_through(uint64_t seed, struct err *why)
+{
+    static struct world w;
+    struct asked asks[ASKS];
+    uint32_t n = 0;
+    int turns = 0, code = world_open(&w, seed, why);
+    bool losses = seed % 10 == 0;
+    if (code) return code;
+    while (!code && turns++ < 400) code = one_turn(&w, asks, &n, &losses, why);
+    while (!code && engine_unanswered(w.engine) && turns++ < TURNS_MOST) code = engine_turn(w.engine, 50, why);
+    const bool lost = code == E_WORKER && losses;
+    if (lost) code = 0;
+    if (!code && turns >= TURNS_MOST) code = fail(why, E_INTERNAL, "%u asks are never answered", engine_unanswered(w.engine));
+    if (!code && !lost && !nothing_is_left(&w)) code = fail(why, E_INTERNAL, "something is left over");
+    for (uint32_t i = 0; i < n && !code; i++) {
+        const struct asked *a = &asks[i];
+        if (!is_right(a)) code = fail(why, E_INTERNAL, "ask %u: finished %d times as %d with %u tokens", i, a->finished, a->how, a->n_made);
+        else if (a->how == FINISH_CANCELLED && !a->cancelled) code = fail(why, E_INTERNAL, "ask %u was cancelled by nobody", i);
+        else if (a->how == FINISH_FAILED && !lost) code = fail(why, E_INTERNAL, "ask %u failed alone", i);
+    }
+    for (int i = 0; i < w.workers && code == E_WORKER; i++)
+        if (sim_why(w.sim, w.worker[i].number)->code) *why = *sim_why(w.sim, w.worker[i].number);
+    world_close(&w);
+    return code;
+}
+
+TEST(whatever_happens_in_whatever_order_each_ask_ends_once_and_says_what_a_quiet_run_says)
+{
+    const char *some = getenv("SEEDS"), *one = getenv("SEED");
+    const uint64_t first = one ? strtoull(one, NULL, 10) : 0, end = one ? first + 1 : some ? strtoull(some, NULL, 10) : SEEDS;
+    for (uint64_t seed = first; seed < end; seed++) {
+        struct err e = {0};
+        const int code = live_through(seed, &e);
+        CHECK(code == 0, "seed %llu: %s", (unsigned long long)seed, e.text);
+        if (code) break;
+    }
+}
