@@ -5,9 +5,15 @@
 #include "coordinator/cmd/options.h"
 #include "partition/model/memory.h"
 
-/* `rows`: the longest prompt; `whole`: rows of it that cannot be parted (a picture's), 0 if any can; `most`: tokens it may be answered
- * with; `sequences`: how many prompts there are. E_USAGE if the context asked for, or the model's own, is too small. */
-int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, uint64_t rows,
-                 uint64_t most, uint32_t sequences, uint32_t whole, struct err *why);
+/* What will be asked for at most. */
+struct load {
+    uint64_t prompt;  /* tokens of the longest prompt */
+    uint64_t answer;  /* tokens it may be answered with */
+    uint32_t prompts; /* how many there are */
+    uint32_t whole;   /* rows of a prompt that cannot be parted, a picture's; 0: any can */
+};
+
+/* E_USAGE if the context asked for, or the model's own, is too small, or more is asked for than the model was trained for. */
+int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, const struct load *load, struct err *why);
 
 #endif

@@ -45,7 +45,7 @@ static int prepare(struct session *s, const struct bench *b, struct err *why)
     struct options asked = *s->options;
     asked.context = bench_context(b);
     asked.sequences = bench_sequences(b);
-    TRY(capacity_for(&c, &asked, &s->pipe->model->config, 1, 1, 1, 0, why));
+    TRY(capacity_for(&c, &asked, &s->pipe->model->config, &(struct load){.prompt = 1, .answer = 1, .prompts = 1}, why));
     return session_launch(s, &c, why);
 }
 

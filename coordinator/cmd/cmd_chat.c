@@ -254,7 +254,7 @@ static int prepare(struct chat *c, struct err *why)
     const struct model_config *config = &s->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
-    TRY(capacity_for(&capacity, &asked, config, 0, 0, 1, question_picture_rows(s), why));
+    TRY(capacity_for(&capacity, &asked, config, &(struct load){.prompts = 1, .whole = question_picture_rows(s)}, why));
     if (s->pipe->encoder) c->album = (struct album){.side = s->pipe->encoder->config.image, .pan_and_scan = s->options->pan_and_scan};
     c->in.room = LINE_MOST;
     c->in.text = malloc(c->in.room);

@@ -91,7 +91,7 @@ static int launch(struct scoring_job *j, struct err *why)
     struct session *s = &j->session;
     const uint32_t whole = j->album.n ? question_picture_rows(s) : 1;
     struct capacity c;
-    TRY(capacity_for(&c, s->options, &s->pipe->model->config, j->ids.n, 0, 1, whole, why));
+    TRY(capacity_for(&c, s->options, &s->pipe->model->config, &(struct load){.prompt = j->ids.n, .prompts = 1, .whole = whole}, why));
     uint32_t most = SCORES_IN_FLIGHT / (s->pipe->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;

@@ -3,8 +3,10 @@
  * It takes the words of `run`, makes the same wish of them, prepares for the same prompts, and asks the same planner: what it
  * shows is what `run` with these words would do. What it had to assume for that, because nobody said it and no worker was
  * asked, it says too. */
+#include "coordinator/cmd/ask_options.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
+#include "coordinator/cmd/prompts.h"
 #include "coordinator/cmd/wish.h"
 #include "coordinator/cluster/planning.h"
 #include "partition/plan/plan_json.h"
@@ -23,7 +25,8 @@ struct sketch { /* of a run: all that the plan follows from */
     struct options options; /* completed from the cluster file */
     struct cluster_wish wish;
     struct wish_lists *lists;
-    struct pipeline *pipe; /* without workers */
+    struct session session; /* without workers and engine */
+    struct prompts prompts;
     struct foresight foresight;
     struct plan_files files;
     char assumed[ASSUMED_MOST][ASSUMED_TEXT];
@@ -52,24 +55,47 @@ static int open_sketch(struct sketch *k, const struct options *o, struct err *wh
     k->options = *o;
     TRY(wish_read(&k->wish, &k->lists, o, why));
     wish_complete(&k->options, k->lists);
-    return pipeline_open_files(&k->pipe, &k->wish, why);
+    return session_open_files(&k->session, &k->options, &k->wish, why);
 }
 
-static int make_capacity(struct sketch *k, struct capacity *out, struct err *why)
+/* For any prompt. */
+static int capacity_unprompted(struct sketch *k, struct capacity *out, struct err *why)
 {
-    const struct model_config *c = &k->pipe->model->config;
+    const struct model_config *c = &k->session.pipe->model->config;
     struct options asked = k->options;
     if (!asked.context) asked.context = PLAN_CONTEXT < c->context ? PLAN_CONTEXT : c->context;
     if (!k->options.context) assume(k, "a context of %u positions, as there is no prompt to measure", asked.context);
     if (!k->options.sequences) assume(k, "one sequence at a time");
-    return capacity_for(out, &asked, c, 0, 0, 1, 0, why);
+    const struct load load = {.prompts = 1, .whole = k->options.n_images ? question_picture_rows(&k->session) : 0};
+    return capacity_for(out, &asked, c, &load, why);
+}
+
+/* As `run` does. */
+static int capacity_prompted(struct sketch *k, struct capacity *out, struct err *why)
+{
+    const struct prompts *p = &k->prompts;
+    TRY(prompts_read(&k->prompts, &k->session, why));
+    TRY(prompts_capacity(out, p, &k->session, why));
+    const unsigned long long longest = prompts_longest(p, &k->session);
+    const bool trained = longest + k->options.most > out->context;
+    if (!k->options.context)
+        assume(k, "a context of %u positions: %llu tokens of the longest prompt and %u of its answer%s", out->context, longest, k->options.most,
+               trained ? ", but the model was trained for no more" : "");
+    if (!k->options.sequences) assume(k, "%u sequence%s at a time, of %zu prompt%s", out->sequences, plural((int)out->sequences), p->n, plural((int)p->n));
+    return 0;
+}
+
+static int make_capacity(struct sketch *k, struct capacity *out, struct err *why)
+{
+    const struct options *o = &k->options;
+    return o->prompt || o->prompts_file ? capacity_prompted(k, out, why) : capacity_unprompted(k, out, why);
 }
 
 /* ---- what was assumed of the workers ---- */
 
 static void assume_here(struct sketch *k)
 {
-    const struct pipeline *p = k->pipe;
+    const struct pipeline *p = k->session.pipe;
     const int n = p->workers, threads = p->offers[0].threads, cores = cores_allowed();
     char memory[24];
     show_bytes(memory, memory_allowed());
@@ -83,7 +109,7 @@ static void assume_here(struct sketch *k)
 
 static void assume_elsewhere(struct sketch *k)
 {
-    const struct pipeline *p = k->pipe;
+    const struct pipeline *p = k->session.pipe;
     int threads = 0, memory = 0;
     for (int i = 0; i < p->workers; i++) {
         const bool said = k->wish.said && k->wish.said[i].threads;
@@ -105,7 +131,7 @@ static void assume_head(struct sketch *k)
 
 static void print(struct sketch *k)
 {
-    const struct pipeline *p = k->pipe;
+    const struct pipeline *p = k->session.pipe;
     const struct model_shape shape = model_shape(p->model, p->encoder);
     k->files.model = k->options.model;
     k->files.fingerprint = p->model->fingerprint;
@@ -124,7 +150,7 @@ static int plan(struct sketch *k, const struct options *o, struct err *why)
     struct capacity wanted;
     TRY(open_sketch(k, o, why));
     TRY(make_capacity(k, &wanted, why));
-    TRY(planning_foresees(k->pipe, &wanted, &k->foresight, why));
+    TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
     if (k->foresight.here) assume_here(k);
     else assume_elsewhere(k);
     assume_head(k);
@@ -136,7 +162,8 @@ int command_plan(const struct options *o, struct err *why)
 {
     struct sketch k = {0};
     const int code = plan(&k, o, why);
-    pipeline_close(&k.pipe, NULL);
+    prompts_free(&k.prompts);
+    session_close(&k.session, NULL);
     wish_free(&k.lists);
     return code;
 }

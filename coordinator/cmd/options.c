@@ -310,8 +310,6 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
-    if (command == CMD_PLAN && (o->prompt || o->prompts_file || o->n_images))
-        return fail(why, E_USAGE, "a plan takes no prompts or pictures yet: --ctx and --sequences say what it is for");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
         return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");

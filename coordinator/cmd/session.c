@@ -5,12 +5,24 @@
 
 #define TURN_MS 1000 /* nothing needs looking at more often */
 
+static int open_tokens(struct session *s, struct err *why)
+{
+    const struct model *m = s->pipe->model;
+    return m ? tokenizer_open(&s->tokens, m->file, m->config.vocab, why) : 0;
+}
+
+int session_open_files(struct session *s, const struct options *o, const struct cluster_wish *wish, struct err *why)
+{
+    s->options = o;
+    TRY(pipeline_open_files(&s->pipe, wish, why));
+    return o->prompt || o->prompts_file ? open_tokens(s, why) : 0;
+}
+
 int session_open(struct session *s, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     s->options = o;
     TRY(pipeline_open(&s->pipe, wish, mpi, why));
-    const struct model *m = s->pipe->model;
-    if (m) TRY(tokenizer_open(&s->tokens, m->file, m->config.vocab, why));
+    TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
     return o->report ? run_report_open(&s->report, why) : 0;
 }

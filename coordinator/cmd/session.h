@@ -21,6 +21,8 @@ struct session {
 
 /* Start with {0}; session_close cleans up in any case. `mpi`: rank 0's port or NULL; owned from now on. */
 int session_open(struct session *s, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+/* The files alone, for who only wants to know the plan; `tokens` only if there is a prompt to read. */
+int session_open_files(struct session *s, const struct options *o, const struct cluster_wish *wish, struct err *why);
 int session_launch(struct session *s, const struct capacity *c, struct err *why);
 
 /* Turns until nothing is unanswered. `label`, if given, is shown with the progress. */

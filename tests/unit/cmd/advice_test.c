@@ -28,7 +28,7 @@ TEST(a_prompt_over_the_context_gets_advice_only_where_it_helps)
     struct options o = {.context = 10};
     struct capacity room;
     struct err why = {0};
-    CHECK(capacity_for(&room, &o, &c, 11, 1, 1, 1, &why) == E_USAGE && why.about == ABOUT_CONTEXT, "%s", why.text);
+    CHECK(capacity_for(&room, &o, &c, &(struct load){.prompt = 11, .answer = 1, .prompts = 1}, &why) == E_USAGE && why.about == ABOUT_CONTEXT, "%s", why.text);
     o.context = 0;
-    CHECK(capacity_for(&room, &o, &c, 101, 1, 1, 1, &why) == E_USAGE && why.about == ABOUT_NOTHING, "%s", why.text);
+    CHECK(capacity_for(&room, &o, &c, &(struct load){.prompt = 101, .answer = 1, .prompts = 1}, &why) == E_USAGE && why.about == ABOUT_NOTHING, "%s", why.text);
 }

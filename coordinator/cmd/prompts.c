@@ -1,0 +1,121 @@
+/* coordinator/cmd/prompts.c — see prompts.h. */
+#include "coordinator/cmd/prompts.h"
+
+#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/capacity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void prompts_free(struct prompts *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        ids_free(&p->of[i].ids);
+        picture_spans_free(&p->of[i].spans);
+    }
+    free(p->of);
+    free(p->text);
+    album_close(&p->album);
+    *p = (struct prompts){0};
+}
+
+#define PROMPTS_MOST (256u << 20)
+
+static int read_all(const char *path, char **out, size_t *n, struct err *why)
+{
+    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    if (!f) return fail_errno(why, E_FILE, "cannot open %s", path);
+    size_t room = 1 << 16, k = 0;
+    char *text = malloc(room);
+    int code = text ? 0 : fail(why, E_MEMORY, "no memory for the prompts");
+    while (!code) {
+        k += fread(text + k, 1, room - k, f);
+        if (k < room) break;
+        if (room >= PROMPTS_MOST) {
+            code = fail(why, E_FILE, "%s is larger than %u MiB", path, PROMPTS_MOST >> 20);
+            break;
+        }
+        char *more = realloc(text, room *= 2);
+        if (!more) code = fail(why, E_MEMORY, "no memory for the prompts");
+        else text = more;
+    }
+    if (!code && ferror(f)) code = fail_errno(why, E_FILE, "cannot read %s", path);
+    if (f != stdin) fclose(f);
+    if (code) {
+        free(text);
+        return code;
+    }
+    *out = text;
+    *n = k;
+    return 0;
+}
+
+static int encode(struct prompts *p, const struct session *s, struct prompt *one, const char *text, size_t n, struct err *why)
+{
+    struct question q = {text, n, 0, s->options->n_images};
+    if (s->options->prompts_file) TRY(question_pictures(&q, &p->album, s, why));
+    one->page = q.page;
+    return question_encode(&q, &p->album, s, &one->ids, &one->spans, why);
+}
+
+static int add_prompt(struct prompts *p, const struct session *s, size_t line, const char *text, size_t n, struct err *why)
+{
+    if (p->n == p->room) {
+        size_t room = p->room ? 2 * p->room : 16;
+        struct prompt *more = realloc(p->of, room * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory for %zu prompts", room);
+        p->of = more;
+        p->room = room;
+    }
+    struct prompt *one = &p->of[p->n++];
+    *one = (struct prompt){.line = line};
+    const int code = encode(p, s, one, text, n, &one->refused);
+    if (!code || s->options->prompts_file) return 0;
+    *why = one->refused;
+    return code;
+}
+
+static int read_lines(struct prompts *p, const struct session *s, size_t n, struct err *why)
+{
+    size_t line = 0;
+    for (char *at = p->text, *end = p->text + n; at < end;) {
+        char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end;
+        size_t k = (size_t)(stop - at);
+        if (k && at[k - 1] == '\r') k--;
+        line++;
+        if (k) TRY(add_prompt(p, s, line, at, k, why));
+        at = stop + 1;
+    }
+    return p->n ? 0 : fail(why, E_USAGE, "%s holds no prompt", s->options->prompts_file);
+}
+
+int prompts_read(struct prompts *p, const struct session *s, struct err *why)
+{
+    const struct options *o = s->options;
+    size_t n = 0;
+    TRY(question_album(&p->album, s, why));
+    if (o->prompt) return add_prompt(p, s, 1, o->prompt, strlen(o->prompt), why);
+    TRY(read_all(o->prompts_file, &p->text, &n, why));
+    return read_lines(p, s, n, why);
+}
+
+/* Those that cannot fit are refused when they are asked. */
+uint64_t prompts_longest(const struct prompts *p, const struct session *s)
+{
+    const struct options *o = s->options;
+    const uint32_t trained = s->pipe->model->config.context, most = o->context ? o->context : trained;
+    uint64_t longest = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const uint64_t n = p->of[i].ids.n;
+        if (n > longest && (n <= most || o->prompt)) longest = n;
+    }
+    return longest;
+}
+
+int prompts_capacity(struct capacity *out, const struct prompts *p, const struct session *s, struct err *why)
+{
+    const struct load load = {.prompt = prompts_longest(p, s), .answer = s->options->most, .prompts = (uint32_t)p->n,
+                              .whole = p->album.n ? question_picture_rows(s) : 0};
+    return capacity_for(out, s->options, &s->pipe->model->config, &load, why);
+}
