@@ -60,7 +60,8 @@ TEST(one_worker_more_than_allowed_is_a_sentence)
     struct err no = {0};
     CHECK(port_open_here(ports, WORKERS_MOST + 2, &no) == E_USAGE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
     struct frame *f = NULL;
-    CHECK(greet_write(&f, &(struct greet){1, WORKERS_MOST + 2, 1, RUN}, &no) == E_WIRE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
+    const struct greet one_more = {1, WORKERS_MOST + 2, 1, RUN};
+    CHECK(greet_write(&f, &one_more, &no) == E_WIRE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
 }
 
 /* Nobody listens; the connections are there all the same, and try again in silence. */

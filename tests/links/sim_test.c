@@ -324,7 +324,8 @@ TEST(a_faulty_port_loses_damages_cuts_and_doubles_what_it_is_told_to)
     static const struct {
         enum fault_what what;
         const char *says; /* NULL: nobody notices */
-    } cases[] = {{FAULT_LOSE, "number 2 came, 1 was next"}, {FAULT_DAMAGE, "was damaged on the way"}, {FAULT_CUT, "its head says 500"}, {FAULT_DOUBLE, NULL}};
+    } cases[] = {{FAULT_LOSE, "number 2 came, 1 was next"}, {FAULT_DAMAGE, "was damaged on the way"}, {FAULT_CUT, "its head says 500"},
+                 {FAULT_DOUBLE, NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         EVERY_KIND(kind)
         {
@@ -359,7 +360,8 @@ TEST(a_faulty_port_changes_what_a_peer_says_and_may_be_faulty_twice)
         struct cluster c;
         struct frame *f = NULL;
         int byte = 77;
-        NEED(harmed(&c, kind, (struct fault_wish){.what = FAULT_CHANGE, .type = M_WORK, .skip = 1, .change = say_something_else, .user = &byte}, why));
+        const struct fault_wish other = {.what = FAULT_CHANGE, .type = M_WORK, .skip = 1, .change = say_something_else, .user = &byte};
+        NEED(harmed(&c, kind, other, why));
         NEED(port_make_faulty(c.ports[1], &(struct fault_wish){.what = FAULT_DOUBLE}, why));
         NEED(await(c.ports[1], &f, M_WORK, 0, why));
         CHECK(frame_body(f)[0] == 77 && frame_body(f)[499] == 77, "%s", kind_names[kind]);

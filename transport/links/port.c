@@ -421,7 +421,8 @@ static int adopt(struct port *p, struct frame *f, struct err *why)
     if (f->head.type != M_GREET || f->head.from != 0) return 0;
     TRY(greet_read(&m, f, why));
     if (m.node != f->head.to || (p->kind->fixed && m.nodes != p->nodes))
-        return fail(why, E_WIRE, "the coordinator greets node %u of %u with a frame for node %u of %d", m.node, m.nodes, f->head.to, p->nodes);
+        return fail(why, E_WIRE, "the coordinator greets node %u of %u with a frame for node %u of %d", m.node, m.nodes, f->head.to,
+                    p->nodes);
     if (!m.run || m.run != f->head.run)
         return fail(why, E_WIRE, "the coordinator greets for run %016llx with a frame of run %016llx", (unsigned long long)m.run,
                     (unsigned long long)f->head.run);
@@ -440,7 +441,8 @@ static int weigh(struct port *p, struct frame *f, int from, enum verdict *verdic
     char name[32];
     node_name(name, from);
     if (h->from != from || (p->self >= 0 && h->to != p->self) || h->type == M_CREDIT)
-        return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to, p->self);
+        return fail(why, E_WIRE, "%s sent %s from node %u to node %u; this is node %d", name, message_name(h->type), h->from, h->to,
+                    p->self);
     *verdict = port_fits(p, from, h);
     if (*verdict != GAP) return 0;
     const struct lane *lane = lane_of(peer_of(p, from), h->route);

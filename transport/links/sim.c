@@ -262,7 +262,8 @@ int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute
     struct process *me = p->sim->process[p->number];
     const uint64_t now = p->sim->now_ns, begin = me->busy_until_ns > now ? me->busy_until_ns : now;
     me->busy_until_ns = begin + compute_ns;
-    int code = heap_put(p->sim, (struct happening){.at_ns = me->busy_until_ns, .what = LEAVES, .from = p->number, .to = to, .frame = *f}, why);
+    const struct happening h = {.at_ns = me->busy_until_ns, .what = LEAVES, .from = p->number, .to = to, .frame = *f};
+    int code = heap_put(p->sim, h, why);
     if (code) frame_free(*f);
     *f = NULL;
     return code;
@@ -298,7 +299,8 @@ static int sim_pull(struct port *port, struct frame **out, size_t *n, int *from,
     struct sim *s = p->sim;
     const bool driven = !s->process[p->number]->on_frame;
     while (driven && !p->inbox.n && !port->untold && !atomic_load(&port->woken)) {
-        if (!s->n && until == NEVER) return fail(why, E_INTERNAL, "nothing will happen in this simulation any more, and somebody waits for it");
+        if (!s->n && until == NEVER)
+            return fail(why, E_INTERNAL, "nothing will happen in this simulation any more, and somebody waits for it");
         if (!s->n || s->heap[0].at_ns > until) {
             if (until > s->now_ns) s->now_ns = until;
             return 0;

@@ -1,0 +1,134 @@
+/* tests/unit/cluster/roster_sim_test.c — the roster on a simulated link: members that end, hang or are slow at any moment, leases
+ * of a minute that take none. */
+#include "coordinator/cluster/roster.h"
+#include "tests/support/check.h"
+#include "transport/links/sim.h"
+#include "worker/worker.h"
+
+#include <stdlib.h>
+
+#define MEMBERS 5
+#define MS 1000000ull
+
+struct world {
+    struct sim *sim;
+    struct roster *roster;
+    int number[MEMBERS + 1]; /* of each node's process */
+    int victim;
+    int joined[MEMBERS + 1], lost[MEMBERS + 1], woken;
+};
+
+/* Answers what the coordinator asks, as a worker does. */
+static int member_hears(void *user, struct port *port, struct frame **f, struct err *why)
+{
+    struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .numeric = worker_numeric(), .threads = 1};
+    struct frame *out = NULL;
+    (void)user;
+    switch ((*f)->head.type) {
+    case M_GREET: TRY(hello_write(&out, &hello, why)); break;
+    case M_PING:
+        out = *f;
+        *f = NULL;
+        out->head.type = M_PONG;
+        break;
+    default: return 0;
+    }
+    return sim_send_later(port, 0, &out, 3 * MS, why);
+}
+
+static int begin(struct world *w, uint64_t seed, struct err *why)
+{
+    const struct sim_links links = {.seed = seed, .delay_ns = MS, .jitter_ns = 40 * MS};
+    struct port *port;
+    *w = (struct world){.victim = 1 + (int)(seed % MEMBERS)};
+    TRY(sim_open(&w->sim, &links, why));
+    TRY(sim_port(w->sim, &port, why));
+    TRY(roster_open(&w->roster, port, sim_clock(w->sim), why));
+    for (int k = 1; k <= MEMBERS; k++) {
+        char address[SIM_ADDRESS];
+        int node;
+        TRY(sim_process(w->sim, member_hears, w, address, &w->number[k], why));
+        TRY(port_invite(port, address, &node, why));
+        TRY(roster_add(w->roster, address, why));
+    }
+    return roster_greet(w->roster, why);
+}
+
+static void end(struct world *w)
+{
+    roster_close(&w->roster);
+    sim_close(&w->sim);
+}
+
+/* Listens for so long, in the time of the world, and counts. */
+static int listen_for(struct world *w, uint64_t ms, struct err *why)
+{
+    const uint64_t until = clock_now(sim_clock(w->sim)) + ms * MS;
+    while (clock_now(sim_clock(w->sim)) < until) {
+        struct event e;
+        TRY(roster_next(w->roster, &e, 100, why));
+        if (e.kind == EVENT_JOINED) w->joined[e.who->node]++;
+        if (e.kind == EVENT_LOST) w->lost[e.who->node]++;
+        if (e.kind == EVENT_FRAME) return fail(why, E_INTERNAL, "%s came", message_name(e.frame->head.type));
+        w->woken += e.kind == EVENT_WOKEN;
+        event_free(&e);
+    }
+    return 0;
+}
+
+static void victim_ends(void *user)
+{
+    struct world *w = user;
+    sim_end(w->sim, w->number[w->victim]);
+}
+
+/* Who ends before it has answered the greeting never was there: the launch waits for it, and says so. */
+TEST(a_member_that_ends_at_any_moment_is_one_loss_and_the_others_stay)
+{
+    int losses = 0;
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        struct world w;
+        NEED(begin(&w, seed, why));
+        NEED(sim_at(w.sim, clock_now(sim_clock(w.sim)) + seed * 7 * MS, victim_ends, &w, why)); /* up to 2.8 s: greetings, pings */
+        NEED(listen_for(&w, 30000, why));
+        for (int k = 1; k <= MEMBERS; k++)
+            CHECK(k == w.victim ? w.lost[k] == w.joined[k] && w.joined[k] <= 1 : w.joined[k] == 1 && !w.lost[k],
+                  "seed %llu, worker %d: joined %d, lost %d", (unsigned long long)seed, k, w.joined[k], w.lost[k]);
+        losses += w.lost[w.victim];
+        end(&w);
+    }
+    CHECK(losses > 350, "%d losses", losses);
+}
+
+TEST(a_member_that_falls_silent_is_lost_when_its_lease_is_over_and_no_sooner)
+{
+    struct world w;
+    NEED(begin(&w, 2, why));
+    NEED(listen_for(&w, 5000, why));
+    sim_hang(w.sim, w.number[w.victim]);
+    NEED(listen_for(&w, 58000, why));
+    CHECK(!w.lost[w.victim]);
+    NEED(listen_for(&w, 3000, why));
+    CHECK(w.lost[w.victim] == 1);
+    NEED(listen_for(&w, 3600 * 1000, why)); /* an hour later it is still one */
+    for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == (k == w.victim), "worker %d", k);
+    end(&w);
+}
+
+static void wake(void *roster)
+{
+    roster_wake(roster);
+}
+
+TEST(wakes_are_events_at_their_moments)
+{
+    struct world w;
+    NEED(begin(&w, 3, why));
+    NEED(listen_for(&w, 1000, why));
+    for (uint64_t i = 1; i <= 10; i++) NEED(sim_at(w.sim, clock_now(sim_clock(w.sim)) + i * 333 * MS, wake, w.roster, why));
+    NEED(listen_for(&w, 1500, why));
+    CHECK(w.woken == 4, "%d", w.woken);
+    NEED(listen_for(&w, 5000, why));
+    CHECK(w.woken == 10, "%d", w.woken);
+    end(&w);
+}
