@@ -164,7 +164,8 @@ static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err
 /* One turn of a sequence: what it has so far, to be answered with `most` tokens. */
 static int ask(struct runner *r, struct sequence *q, uint32_t most, struct err *why)
 {
-    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true, .sampling = {.repeat_penalty = 1}};
+    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true,
+                            .sampling = {.repeat_penalty = 1}};
     const struct listener l = collect_into(&q->answer);
     collected_free(&q->answer);
     q->answer = (struct collected){0};

@@ -2,7 +2,7 @@
  * finds that a slot holds its beginning, so a turn costs only its own tokens. When the context is full the oldest turns are
  * forgotten and the rest is read anew. A line "/image FILE" puts a picture in front of the next question. */
 #include "coordinator/cmd/advice.h"
-#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/stream.h"
@@ -30,7 +30,7 @@ struct remembered { /* one turn: its pictures stand before its text */
     enum speaker who;
     char *text; /* owned */
     size_t n;
-    size_t page, pages; /* of the album */
+    size_t first_picture, pictures; /* the first of its pictures, and how many */
 };
 
 struct chat {
@@ -40,8 +40,8 @@ struct chat {
     bool ended; /* the last answer brought its <end_of_turn>, which is among the ids */
     struct remembered *turns;
     size_t n_turns, first; /* turns before `first` are forgotten */
-    struct album album;
-    size_t shown;          /* pages of it that belong to turns; those after wait for the next question */
+    struct prompt_pictures pictures;
+    size_t shown;          /* pictures of it that belong to turns; those after wait for the next question */
     uint64_t questions;
     struct line_reader in;
 };
@@ -101,9 +101,9 @@ static int remember(struct chat *c, enum speaker who, const char *text, size_t n
     }
     memcpy(copy, text, n);
     copy[n] = 0;
-    size_t pages = who == SPEAKER_USER ? c->album.n - c->shown : 0;
-    c->turns[c->n_turns++] = (struct remembered){who, copy, n, c->shown, pages};
-    c->shown += pages;
+    size_t pictures = who == SPEAKER_USER ? c->pictures.n - c->shown : 0;
+    c->turns[c->n_turns++] = (struct remembered){who, copy, n, c->shown, pictures};
+    c->shown += pictures;
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int remember(struct chat *c, enum speaker who, const char *text, size_t n
 static size_t contents(const struct chat *c, const struct remembered *t, struct content *parts)
 {
     size_t n = 0;
-    for (size_t i = 0; i < t->pages; i++) parts[n++] = album_content(&c->album, t->page + i);
+    for (size_t i = 0; i < t->pictures; i++) parts[n++] = prompt_pictures_content(&c->pictures, t->first_picture + i);
     parts[n++] = (struct content){.text = t->text, .n = t->n};
     return n;
 }
@@ -136,7 +136,7 @@ static int render(struct chat *c, struct err *why)
 {
     size_t n = 0, parts = 0, turns = c->n_turns - c->first;
     struct chat_message *messages = calloc(turns + 1, sizeof *messages);
-    struct content *content = calloc(turns + c->album.n + 1, sizeof *content);
+    struct content *content = calloc(turns + c->pictures.n + 1, sizeof *content);
     if (!messages || !content) {
         free(messages);
         free(content);
@@ -152,7 +152,7 @@ static int render(struct chat *c, struct err *why)
         messages[n++] = (struct chat_message){c->turns[i].who, &content[parts], k};
         parts += k;
     }
-    int code = prompt_messages(c->session.tokens, messages, n, question_picture_rows(&c->session), &c->ids, &c->spans, why);
+    int code = prompt_messages(c->session.tokens, messages, n, typed_prompt_picture_rows(&c->session), &c->ids, &c->spans, why);
     free(messages);
     free(content);
     return code;
@@ -180,7 +180,7 @@ static int begin_again(struct chat *c, struct err *why)
         if (c->ids.n + answer_room(c) <= context_of(c) || c->first + 2 >= c->n_turns) break;
     }
     if (!c->spans.n) return 0;
-    return album_give(&c->album, engine_pictures(c->session.engine), c->turns[c->first].page, &c->spans, 0, why);
+    return prompt_pictures_give(&c->pictures, engine_pictures(c->session.engine), c->turns[c->first].first_picture, &c->spans, 0, why);
 }
 
 /* Appends the new turn to what the workers hold, or begins again where it does not fit. */
@@ -188,13 +188,14 @@ static int go_on(struct chat *c, struct err *why)
 {
     const struct remembered *t = &c->turns[c->n_turns - 1];
     const size_t before = c->spans.n;
-    struct content *parts = calloc(t->pages + 1, sizeof *parts);
+    struct content *parts = calloc(t->pictures + 1, sizeof *parts);
     if (!parts) return fail(why, E_MEMORY, "no memory for a turn");
     struct chat_message user = {SPEAKER_USER, parts, contents(c, t, parts)};
-    int code = prompt_next_message(c->session.tokens, c->ended, &user, question_picture_rows(&c->session), &c->ids, &c->spans, why);
+    int code = prompt_next_message(c->session.tokens, c->ended, &user, typed_prompt_picture_rows(&c->session), &c->ids, &c->spans, why);
     free(parts);
     if (code) return code;
-    if (c->spans.n > before) TRY(album_give(&c->album, engine_pictures(c->session.engine), t->page, &c->spans, before, why));
+    if (c->spans.n > before)
+        TRY(prompt_pictures_give(&c->pictures, engine_pictures(c->session.engine), t->first_picture, &c->spans, before, why));
     if (c->ids.n + c->session.options->most / 4 <= context_of(c)) return 0;
     log_info("the conversation no longer fits the context of %u: its oldest turns are forgotten", context_of(c));
     c->first += 2;
@@ -229,7 +230,7 @@ static int show(struct chat *c, const char *name, struct err *why)
     struct err no = {0};
     while (*name == ' ') name++;
     if (!c->session.pipe->encoder) return fail(why, E_USAGE, "a picture needs its encoder: start with --mmproj FILE.gguf");
-    if (!album_add(&c->album, name, &no)) return 0;
+    if (!prompt_pictures_add(&c->pictures, name, &no)) return 0;
     show_error(&no); /* a misspelt name does not end a conversation */
     return 0;
 }
@@ -254,8 +255,9 @@ static int prepare(struct chat *c, struct err *why)
     const struct model_config *config = &s->pipe->model->config;
     struct capacity capacity;
     if (!asked.context) asked.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
-    TRY(capacity_for(&capacity, &asked, config, &(struct load){.prompts = 1, .whole = question_picture_rows(s)}, why));
-    if (s->pipe->encoder) c->album = (struct album){.side = s->pipe->encoder->config.image, .pan_and_scan = s->options->pan_and_scan};
+    TRY(capacity_for(&capacity, &asked, config, &(struct load){.prompts = 1, .whole = typed_prompt_picture_rows(s)}, why));
+    if (s->pipe->encoder) c->pictures.side = s->pipe->encoder->config.image;
+    c->pictures.pan_and_scan = s->options->pan_and_scan;
     c->in.room = LINE_MOST;
     c->in.text = malloc(c->in.room);
     if (!c->in.text) return fail(why, E_MEMORY, "no memory for a line");
@@ -269,9 +271,9 @@ int command_chat(const struct options *o, const struct cluster_wish *wish, struc
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
     if (!code) code = session_finish(&c.session, why);
-    if (c.session.engine) album_take_back(&c.album, engine_pictures(c.session.engine));
+    if (c.session.engine) prompt_pictures_take_back(&c.pictures, engine_pictures(c.session.engine));
     session_close(&c.session, code ? why : NULL);
-    album_close(&c.album);
+    prompt_pictures_close(&c.pictures);
     picture_spans_free(&c.spans);
     ids_free(&c.ids);
     for (size_t i = 0; i < c.n_turns; i++) free(c.turns[i].text);

@@ -15,12 +15,12 @@ static int write_rows(struct session *s, uint32_t picture, uint32_t rows, struct
     return whole_file_close(&f, code, why);
 }
 
-static int look(struct session *s, struct album *a, struct err *why)
+static int look(struct session *s, struct prompt_pictures *all, struct err *why)
 {
     struct pictures *pictures = engine_pictures(s->engine);
     struct picture_span span = {.n = vision_tokens(&s->pipe->encoder->config)};
     struct picture_spans spans = {.span = &span, .n = 1};
-    TRY(album_give(a, pictures, 0, &spans, 0, why));
+    TRY(prompt_pictures_give(all, pictures, 0, &spans, 0, why));
     while (pictures_underway(pictures)) TRY(engine_turn(s->engine, TURN_MS, why));
     TRY(write_rows(s, (uint32_t)span.picture, (uint32_t)span.n, why));
     return session_finish(s, why);
@@ -29,15 +29,15 @@ static int look(struct session *s, struct album *a, struct err *why)
 int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct session s = {0};
-    struct album a = {0};
+    struct prompt_pictures all = {0};
     const struct capacity none = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1};
     int code = session_open(&s, o, wish, mpi, why);
-    if (!code) a.side = s.pipe->encoder->config.image;
-    if (!code) code = album_add(&a, o->images[0], why);
+    if (!code) all.side = s.pipe->encoder->config.image;
+    if (!code) code = prompt_pictures_add(&all, o->images[0], why);
     if (!code) code = session_launch(&s, &none, why);
-    if (!code) code = look(&s, &a, why);
-    if (s.engine) album_take_back(&a, engine_pictures(s.engine));
-    album_close(&a);
+    if (!code) code = look(&s, &all, why);
+    if (s.engine) prompt_pictures_take_back(&all, engine_pictures(s.engine));
+    prompt_pictures_close(&all);
     session_close(&s, code ? why : NULL);
     return code;
 }

@@ -3,7 +3,7 @@
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "base/whole_file.h"
-#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/cmd/collect.h"
 #include "coordinator/engine/give_pictures.h"
 
@@ -34,18 +34,18 @@ struct scoring_job {
     struct session session;
     struct ids ids;
     struct picture_spans spans;
-    struct album album;
+    struct prompt_pictures pictures;
     struct whole_file *file;
     struct collected answer;
 };
 
-/* Where a run of <image_soft_token> stands the next picture of the album goes, whole or crop, in their order. */
+/* Where a run of <image_soft_token> stands the next picture goes, whole or crop, in their order. */
 static int place_pictures(struct scoring_job *j, struct err *why)
 {
-    const struct album *a = &j->album;
-    const uint32_t rows = question_picture_rows(&j->session);
+    const struct prompt_pictures *all = &j->pictures;
+    const uint32_t rows = typed_prompt_picture_rows(&j->session);
     const int32_t soft = tokenizer_specials(j->session.tokens).image_soft;
-    size_t page = 0;
+    size_t picture = 0;
     uint32_t crop = 0;
     for (size_t i = 0, end; soft >= 0 && i < j->ids.n; i = end) {
         for (end = i; end < j->ids.n && j->ids.id[end] == (uint32_t)soft;) end++;
@@ -54,22 +54,22 @@ static int place_pictures(struct scoring_job *j, struct err *why)
             continue;
         }
         if (end - i != rows) return fail(why, E_USAGE, "a picture has %u rows, --ids leaves %zu places at %zu", rows, end - i, i);
-        if (page == a->n) return fail(why, E_USAGE, "--ids has places for more pictures than --image names");
-        TRY(picture_spans_add(&j->spans, (struct picture_span){i, rows, page, crop}, why));
-        bool last = crop == a->page[page].crops;
-        page += last;
+        if (picture == all->n) return fail(why, E_USAGE, "--ids has places for more pictures than --image names");
+        TRY(picture_spans_add(&j->spans, (struct picture_span){i, rows, picture, crop}, why));
+        bool last = crop == all->of[picture].crops;
+        picture += last;
         crop = last ? 0 : crop + 1;
     }
-    return page == a->n && !crop ? 0 : fail(why, E_USAGE, "--ids has places for %zu of the %zu pictures", page, a->n);
+    return picture == all->n && !crop ? 0 : fail(why, E_USAGE, "--ids has places for %zu of the %zu pictures", picture, all->n);
 }
 
 static int encode(struct scoring_job *j, struct err *why)
 {
     const struct options *o = j->session.options;
-    const struct question q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pages = j->album.n};
-    if (o->prompt) return question_encode(&q, &j->album, &j->session, &j->ids, &j->spans, why);
+    const struct typed_prompt q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pictures = j->pictures.n};
+    if (o->prompt) return typed_prompt_encode(&q, &j->pictures, &j->session, &j->ids, &j->spans, why);
     TRY(read_ids(o->ids, &j->ids, why));
-    return j->album.n ? place_pictures(j, why) : 0;
+    return j->pictures.n ? place_pictures(j, why) : 0;
 }
 
 static int write_row(void *user, uint32_t position, const uint8_t *scores, uint32_t n, struct err *why)
@@ -89,7 +89,7 @@ static void take_end(void *user, const struct ended *ended)
 static int launch(struct scoring_job *j, struct err *why)
 {
     struct session *s = &j->session;
-    const uint32_t whole = j->album.n ? question_picture_rows(s) : 1;
+    const uint32_t whole = j->pictures.n ? typed_prompt_picture_rows(s) : 1;
     struct capacity c;
     TRY(capacity_for(&c, s->options, &s->pipe->model->config, &(struct load){.prompt = j->ids.n, .prompts = 1, .whole = whole}, why));
     uint32_t most = SCORES_IN_FLIGHT / (s->pipe->model->config.vocab * (uint32_t)sizeof(float));
@@ -103,7 +103,7 @@ static int score(struct scoring_job *j, struct err *why)
 {
     struct session *s = &j->session;
     const struct listener l = {.scores = write_row, .finished = take_end, .user = j};
-    if (j->album.n) TRY(album_give(&j->album, engine_pictures(s->engine), 0, &j->spans, 0, why));
+    if (j->pictures.n) TRY(prompt_pictures_give(&j->pictures, engine_pictures(s->engine), 0, &j->spans, 0, why));
     const struct ask ask = {.ids = j->ids.id, .n = j->ids.n, .spans = j->spans.span, .n_spans = j->spans.n, .most = 1, .run_on = true,
                             .want_scores = true, .sampling = {.repeat_penalty = 1}};
     TRY(engine_ask(s->engine, &ask, &l, NULL, why));
@@ -127,13 +127,13 @@ int command_logits(const struct options *o, const struct cluster_wish *wish, str
 {
     struct scoring_job j = {0};
     int code = session_open(&j.session, o, wish, mpi, why);
-    if (!code) code = question_album(&j.album, &j.session, why);
+    if (!code) code = typed_prompt_images(&j.pictures, &j.session, why);
     if (!code) code = encode(&j, why);
     if (!code) code = compute_to_file(&j, why);
     if (!code && o->fingerprint) printf("fingerprint %016" PRIx64 "\n", j.answer.ended.fingerprint);
-    if (j.session.engine) album_take_back(&j.album, engine_pictures(j.session.engine));
+    if (j.session.engine) prompt_pictures_take_back(&j.pictures, engine_pictures(j.session.engine));
     session_close(&j.session, code ? why : NULL);
-    album_close(&j.album);
+    prompt_pictures_close(&j.pictures);
     collected_free(&j.answer);
     picture_spans_free(&j.spans);
     ids_free(&j.ids);

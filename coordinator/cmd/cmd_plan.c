@@ -3,7 +3,7 @@
  * It takes the words of `run`, makes the same wish of them, prepares for the same prompts, and asks the same planner: what it
  * shows is what `run` with these words would do. What it had to assume for that, because nobody said it and no worker was
  * asked, it says too. */
-#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/prompts.h"
@@ -43,7 +43,7 @@ __attribute__((format(printf, 2, 3))) static void assume(struct sketch *k, const
     k->files.assumed[k->files.n_assumed++] = line;
 }
 
-static const char *plural(int n)
+static const char *plural(size_t n)
 {
     return n == 1 ? "" : "s";
 }
@@ -66,7 +66,7 @@ static int capacity_unprompted(struct sketch *k, struct capacity *out, struct er
     if (!asked.context) asked.context = PLAN_CONTEXT < c->context ? PLAN_CONTEXT : c->context;
     if (!k->options.context) assume(k, "a context of %u positions, as there is no prompt to measure", asked.context);
     if (!k->options.sequences) assume(k, "one sequence at a time");
-    const struct load load = {.prompts = 1, .whole = k->options.n_images ? question_picture_rows(&k->session) : 0};
+    const struct load load = {.prompts = 1, .whole = k->options.n_images ? typed_prompt_picture_rows(&k->session) : 0};
     return capacity_for(out, &asked, c, &load, why);
 }
 
@@ -77,11 +77,12 @@ static int capacity_prompted(struct sketch *k, struct capacity *out, struct err 
     TRY(prompts_read(&k->prompts, &k->session, why));
     TRY(prompts_capacity(out, p, &k->session, why));
     const unsigned long long longest = prompts_longest(p, &k->session);
-    const bool trained = longest + k->options.most > out->context;
+    const uint32_t answer = k->options.most;
     if (!k->options.context)
-        assume(k, "a context of %u positions: %llu tokens of the longest prompt and %u of its answer%s", out->context, longest, k->options.most,
-               trained ? ", but the model was trained for no more" : "");
-    if (!k->options.sequences) assume(k, "%u sequence%s at a time, of %zu prompt%s", out->sequences, plural((int)out->sequences), p->n, plural((int)p->n));
+        assume(k, "a context of %u positions: %llu tokens of the longest prompt and %u of its answer%s", out->context, longest, answer,
+               longest + answer > out->context ? ", but the model was trained for no more" : "");
+    if (!k->options.sequences)
+        assume(k, "%u sequence%s at a time, of %zu prompt%s", out->sequences, plural(out->sequences), p->n, plural(p->n));
     return 0;
 }
 
@@ -96,11 +97,12 @@ static int make_capacity(struct sketch *k, struct capacity *out, struct err *why
 static void assume_here(struct sketch *k)
 {
     const struct pipeline *p = k->session.pipe;
-    const int n = p->workers, threads = p->offers[0].threads, cores = cores_allowed();
+    const size_t n = (size_t)p->workers, threads = (size_t)p->offers[0].threads, cores = (size_t)cores_allowed();
     char memory[24];
     show_bytes(memory, memory_allowed());
-    if (!k->wish.threads) assume(k, "%d worker%s on this machine with %d thread%s%s, of its %d core%s", n, plural(n), threads, plural(threads),
-                                 n > 1 ? " each" : "", cores, plural(cores));
+    if (!k->wish.threads)
+        assume(k, "%zu worker%s on this machine with %zu thread%s%s, of its %zu core%s", n, plural(n), threads, plural(threads),
+               n > 1 ? " each" : "", cores, plural(cores));
     if (k->foresight.too_small)
         assume(k, "as much memory as was said, on machines of their own: here it would not fit, %s", k->foresight.lack.text);
     else
@@ -110,21 +112,21 @@ static void assume_here(struct sketch *k)
 static void assume_elsewhere(struct sketch *k)
 {
     const struct pipeline *p = k->session.pipe;
-    int threads = 0, memory = 0;
+    size_t threads = 0, memory = 0;
     for (int i = 0; i < p->workers; i++) {
         const bool said = k->wish.said && k->wish.said[i].threads;
         threads += !said && !k->wish.threads;
         memory += !p->offers[i].memory;
     }
-    assume(k, "the %d worker%s were not asked", p->workers, plural(p->workers));
-    if (threads) assume(k, "one thread each of %d worker%s, for which none were said", threads, plural(threads));
-    if (memory) assume(k, "no limit of memory of %d worker%s, for which none was said", memory, plural(memory));
+    assume(k, "what was said of %d worker%s, none of which was asked", p->workers, plural((size_t)p->workers));
+    if (threads) assume(k, "one thread each of %zu worker%s, of whose threads nothing was said", threads, plural(threads));
+    if (memory) assume(k, "no limit of memory of %zu worker%s, of whose memory nothing was said", memory, plural(memory));
 }
 
 static void assume_head(struct sketch *k)
 {
     if (!k->wish.plan.whole_head) return;
-    assume(k, k->options.whole_head ? "the head in one piece, as asked for" : "the head in one piece, because tokens are drawn from all scores of a row");
+    assume(k, "the head in one piece, %s", k->options.whole_head ? "as asked for" : "because tokens are drawn from all scores of a row");
 }
 
 /* ---- showing it ---- */

@@ -22,7 +22,7 @@ static void job_free(struct job *j)
 {
     for (size_t i = 0; i < j->prompts.n && j->answer; i++) collected_free(&j->answer[i]);
     free(j->answer);
-    if (j->session.engine) album_take_back(&j->prompts.album, engine_pictures(j->session.engine));
+    if (j->session.engine) prompt_pictures_take_back(&j->prompts.pictures, engine_pictures(j->session.engine));
     prompts_free(&j->prompts);
 }
 
@@ -58,8 +58,8 @@ static struct ask ask_of(const struct job *j, size_t i)
 static int give_pictures(struct job *j, size_t i, struct err *why)
 {
     struct prompt *p = &j->prompts.of[i];
-    struct album *a = &j->prompts.album;
-    return a->n ? album_give(a, engine_pictures(j->session.engine), p->page, &p->spans, 0, why) : 0;
+    struct prompt_pictures *all = &j->prompts.pictures;
+    return all->n ? prompt_pictures_give(all, engine_pictures(j->session.engine), p->first_picture, &p->spans, 0, why) : 0;
 }
 
 static int answer_one(struct job *j, struct err *why)

@@ -1,7 +1,7 @@
 /* coordinator/cmd/prompts.c — see prompts.h. */
 #include "coordinator/cmd/prompts.h"
 
-#include "coordinator/cmd/ask_options.h"
+#include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/cmd/capacity.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ void prompts_free(struct prompts *p)
     }
     free(p->of);
     free(p->text);
-    album_close(&p->album);
+    prompt_pictures_close(&p->pictures);
     *p = (struct prompts){0};
 }
 
@@ -52,10 +52,10 @@ static int read_all(const char *path, char **out, size_t *n, struct err *why)
 
 static int encode(struct prompts *p, const struct session *s, struct prompt *one, const char *text, size_t n, struct err *why)
 {
-    struct question q = {text, n, 0, s->options->n_images};
-    if (s->options->prompts_file) TRY(question_pictures(&q, &p->album, s, why));
-    one->page = q.page;
-    return question_encode(&q, &p->album, s, &one->ids, &one->spans, why);
+    struct typed_prompt q = {text, n, 0, s->options->n_images};
+    if (s->options->prompts_file) TRY(typed_prompt_take_images(&q, &p->pictures, s, why));
+    one->first_picture = q.first_picture;
+    return typed_prompt_encode(&q, &p->pictures, s, &one->ids, &one->spans, why);
 }
 
 static int add_prompt(struct prompts *p, const struct session *s, size_t line, const char *text, size_t n, struct err *why)
@@ -94,7 +94,7 @@ int prompts_read(struct prompts *p, const struct session *s, struct err *why)
 {
     const struct options *o = s->options;
     size_t n = 0;
-    TRY(question_album(&p->album, s, why));
+    TRY(typed_prompt_images(&p->pictures, s, why));
     if (o->prompt) return add_prompt(p, s, 1, o->prompt, strlen(o->prompt), why);
     TRY(read_all(o->prompts_file, &p->text, &n, why));
     return read_lines(p, s, n, why);
@@ -116,6 +116,6 @@ uint64_t prompts_longest(const struct prompts *p, const struct session *s)
 int prompts_capacity(struct capacity *out, const struct prompts *p, const struct session *s, struct err *why)
 {
     const struct load load = {.prompt = prompts_longest(p, s), .answer = s->options->most, .prompts = (uint32_t)p->n,
-                              .whole = p->album.n ? question_picture_rows(s) : 0};
+                              .whole = p->pictures.n ? typed_prompt_picture_rows(s) : 0};
     return capacity_for(out, s->options, &s->pipe->model->config, &load, why);
 }

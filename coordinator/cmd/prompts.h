@@ -11,16 +11,16 @@
 struct prompt {
     struct ids ids;
     struct picture_spans spans;
-    size_t page;        /* where its pictures begin in the album */
-    size_t line;        /* of the file, from 1 */
-    struct err refused; /* code 0: it can be asked */
+    size_t first_picture; /* where its pictures begin among all */
+    size_t line;          /* of the file, from 1 */
+    struct err refused;   /* code 0: it can be asked */
 };
 
 struct prompts {
     struct prompt *of; /* [n] */
     size_t n, room;
     char *text; /* of --prompts */
-    struct album album; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
+    struct prompt_pictures pictures; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
 };
 
 /* Reads what the options name. A line of --prompts that cannot be asked is refused alone; a single prompt that cannot is an error.

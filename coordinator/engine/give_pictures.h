@@ -9,13 +9,14 @@
 #include "coordinator/text/prompt.h"
 
 /* The picture as a part of a prompt. */
-struct content album_content(const struct album *a, size_t page);
+struct content prompt_pictures_content(const struct prompt_pictures *all, size_t picture);
 
-/* Gives the engine what it does not have yet. The spans from `from` on, whose pictures count from page `first` of the album, get its
- * numbers. The album holds a reference to each until album_take_back. */
-int album_give(struct album *a, struct pictures *ps, size_t first, struct picture_spans *spans, size_t from, struct err *why);
+/* Gives the engine what it does not have yet. The spans from `from` on, which count their pictures from `first`, get the engine's
+ * numbers instead. A reference to each stays with `all` until prompt_pictures_take_back. */
+int prompt_pictures_give(struct prompt_pictures *all, struct pictures *ps, size_t first, struct picture_spans *spans, size_t from,
+                         struct err *why);
 
 /* Gives the references back; what asks still hold stays. `ps` NULL: nothing was given. */
-void album_take_back(struct album *a, struct pictures *ps);
+void prompt_pictures_take_back(struct prompt_pictures *all, struct pictures *ps);
 
 #endif

@@ -3,38 +3,38 @@
 
 #include <stdlib.h>
 
-static int cut(struct album_page *page, const struct image *picture, const struct album *a, struct err *why)
+static int cut(struct prompt_picture *one, const struct image *picture, const struct prompt_pictures *all, struct err *why)
 {
     struct image_box crops[IMAGE_CROPS_MOST];
-    page->crops = a->pan_and_scan ? (uint32_t)image_crops(picture->width, picture->height, crops) : 0;
-    TRY(image_resize(&page->squares[0], picture, image_whole(picture), a->side, a->side, why));
-    for (uint32_t i = 0; i < page->crops; i++) TRY(image_resize(&page->squares[i + 1], picture, crops[i], a->side, a->side, why));
+    one->crops = all->pan_and_scan ? (uint32_t)image_crops(picture->width, picture->height, crops) : 0;
+    TRY(image_resize(&one->squares[0], picture, image_whole(picture), all->side, all->side, why));
+    for (uint32_t i = 0; i < one->crops; i++) TRY(image_resize(&one->squares[i + 1], picture, crops[i], all->side, all->side, why));
     return 0;
 }
 
-int album_add(struct album *a, const char *name, struct err *why)
+int prompt_pictures_add(struct prompt_pictures *all, const char *name, struct err *why)
 {
-    if (a->n == a->room) {
-        size_t room = a->room ? 2 * a->room : 4;
-        struct album_page *more = realloc(a->page, room * sizeof *more);
+    if (all->n == all->room) {
+        size_t room = all->room ? 2 * all->room : 4;
+        struct prompt_picture *more = realloc(all->of, room * sizeof *more);
         if (!more) return fail(why, E_MEMORY, "no memory for another picture");
-        a->page = more;
-        a->room = room;
+        all->of = more;
+        all->room = room;
     }
     struct image picture = {0};
-    struct album_page page = {0};
+    struct prompt_picture one = {0};
     TRY(image_open(&picture, name, NULL, why));
-    int code = cut(&page, &picture, a, why);
+    int code = cut(&one, &picture, all, why);
     image_free(&picture);
-    for (int i = 0; code && i <= IMAGE_CROPS_MOST; i++) image_free(&page.squares[i]);
-    if (!code) a->page[a->n++] = page;
+    for (int i = 0; code && i <= IMAGE_CROPS_MOST; i++) image_free(&one.squares[i]);
+    if (!code) all->of[all->n++] = one;
     return code;
 }
 
-void album_close(struct album *a)
+void prompt_pictures_close(struct prompt_pictures *all)
 {
-    for (size_t i = 0; i < a->n; i++)
-        for (uint32_t k = 0; k <= a->page[i].crops; k++) image_free(&a->page[i].squares[k]);
-    free(a->page);
-    *a = (struct album){0};
+    for (size_t i = 0; i < all->n; i++)
+        for (uint32_t k = 0; k <= all->of[i].crops; k++) image_free(&all->of[i].squares[k]);
+    free(all->of);
+    *all = (struct prompt_pictures){0};
 }

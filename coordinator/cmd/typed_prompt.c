@@ -1,66 +1,66 @@
-/* coordinator/cmd/ask_options.c — see ask_options.h. */
-#include "coordinator/cmd/ask_options.h"
+/* coordinator/cmd/typed_prompt.c — see typed_prompt.h. */
+#include "coordinator/cmd/typed_prompt.h"
 
 #include "coordinator/engine/give_pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-uint32_t question_picture_rows(const struct session *s)
+uint32_t typed_prompt_picture_rows(const struct session *s)
 {
     return s->pipe->encoder ? vision_tokens(&s->pipe->encoder->config) : 0;
 }
 
-int question_album(struct album *out, const struct session *s, struct err *why)
+int typed_prompt_images(struct prompt_pictures *out, const struct session *s, struct err *why)
 {
     const struct pipeline *p = s->pipe;
     const struct options *o = s->options;
-    *out = (struct album){0};
+    *out = (struct prompt_pictures){0};
     if (!p->encoder) return 0;
     out->side = p->encoder->config.image;
     out->pan_and_scan = o->pan_and_scan;
-    for (uint32_t i = 0; i < o->n_images; i++) TRY(album_add(out, o->images[i], why));
+    for (uint32_t i = 0; i < o->n_images; i++) TRY(prompt_pictures_add(out, o->images[i], why));
     return 0;
 }
 
 #define WORD "/image "
 #define NAME_MOST 4096
 
-int question_pictures(struct question *q, struct album *a, const struct session *s, struct err *why)
+int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all, const struct session *s, struct err *why)
 {
     const struct pipeline *p = s->pipe;
     const struct options *o = s->options;
     char name[NAME_MOST];
     const size_t word = strlen(WORD);
-    if (q->n <= word || memcmp(q->text, WORD, word)) return 0;
+    if (t->n <= word || memcmp(t->text, WORD, word)) return 0;
     if (!p->encoder) return fail(why, E_USAGE, "a prompt begins with %sand needs the encoder: --mmproj FILE.gguf", WORD);
     if (o->n_images) return fail(why, E_USAGE, "a prompt begins with %sbeside --image, which shows all prompts the same pictures", WORD);
-    q->page = a->n;
-    while (q->n > word && !memcmp(q->text, WORD, word)) {
-        const char *from = q->text + word, *end = q->text + q->n, *stop = memchr(from, ' ', (size_t)(end - from));
+    t->first_picture = all->n;
+    while (t->n > word && !memcmp(t->text, WORD, word)) {
+        const char *from = t->text + word, *end = t->text + t->n, *stop = memchr(from, ' ', (size_t)(end - from));
         size_t n = (size_t)((stop ? stop : end) - from);
         if (n >= sizeof name) return fail(why, E_USAGE, "the name of a picture is longer than %d bytes", NAME_MOST - 1);
-        if (a->n == IMAGES_MOST) return fail(why, E_USAGE, "the prompts name more than %d pictures", IMAGES_MOST);
+        if (all->n == IMAGES_MOST) return fail(why, E_USAGE, "the prompts name more than %d pictures", IMAGES_MOST);
         memcpy(name, from, n);
         name[n] = 0;
-        TRY(album_add(a, name, why));
-        q->text = stop ? stop + 1 : end;
-        q->n = (size_t)(end - q->text);
+        TRY(prompt_pictures_add(all, name, why));
+        t->text = stop ? stop + 1 : end;
+        t->n = (size_t)(end - t->text);
     }
-    q->pages = a->n - q->page;
+    t->pictures = all->n - t->first_picture;
     return 0;
 }
 
-int question_encode(const struct question *q, const struct album *a, const struct session *s, struct ids *ids, struct picture_spans *spans,
-                    struct err *why)
+int typed_prompt_encode(const struct typed_prompt *t, const struct prompt_pictures *all, const struct session *s, struct ids *ids,
+                        struct picture_spans *spans, struct err *why)
 {
     struct content content[IMAGES_MOST + 1], system = {0};
     struct chat_message messages[2];
     const struct options *o = s->options;
-    const uint32_t rows = question_picture_rows(s);
+    const uint32_t rows = typed_prompt_picture_rows(s);
     size_t k = 0, parts = 0;
-    for (size_t i = 0; i < q->pages; i++) content[parts++] = album_content(a, q->page + i);
-    content[parts++] = (struct content){.text = q->text, .n = q->n};
+    for (size_t i = 0; i < t->pictures; i++) content[parts++] = prompt_pictures_content(all, t->first_picture + i);
+    content[parts++] = (struct content){.text = t->text, .n = t->n};
     if (o->raw) return prompt_raw_content(s->tokens, content, parts, rows, ids, spans, why);
     if (o->system) {
         system = (struct content){.text = o->system, .n = strlen(o->system)};

@@ -1,0 +1,28 @@
+/* coordinator/cmd/typed_prompt.h — one prompt as it was typed, pictures, a text, perhaps a system's word, to token ids. */
+#ifndef COORDINATOR_CMD_TYPED_PROMPT_H
+#define COORDINATOR_CMD_TYPED_PROMPT_H
+
+#include "coordinator/picture/prompt_pictures.h"
+#include "coordinator/cmd/session.h"
+
+struct typed_prompt {
+    const char *text;
+    size_t n;
+    size_t first_picture, pictures; /* its pictures, which stand before the text: the first, and how many */
+};
+
+/* The pictures of --image, cut to the size of this session's encoder; none without an encoder. */
+int typed_prompt_images(struct prompt_pictures *out, const struct session *s, struct err *why);
+
+/* Takes "/image FILE" off the beginning of a prompt, as often as it stands there, and adds the pictures to `all`.
+ * E_USAGE where there can be none: without an encoder, or beside --image. */
+int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all, const struct session *s, struct err *why);
+
+/* Fills ids and spans; what --raw and --system say is heeded. */
+int typed_prompt_encode(const struct typed_prompt *t, const struct prompt_pictures *all, const struct session *s, struct ids *ids,
+                        struct picture_spans *spans, struct err *why);
+
+/* Rows of a picture in a prompt; 0 without an encoder. */
+uint32_t typed_prompt_picture_rows(const struct session *s);
+
+#endif
