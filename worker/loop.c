@@ -3,7 +3,7 @@
  *   port thread      in-trays     compute thread      out-tray     port thread
  *   port_recv  --->  [SCORE…] --> stage_score    -->  [frames…] --> port_send
  *              --->  [WORK…]  --> stage_run
- *              --->  [SEE…]   --> encoder_step
+ *              --->  [PICTURE…]   --> encoder_step
  *
  * Where the head is divided, the last stage sends the rows that want a token home, for the others that have a part of it,
  * and goes on with its own part at once. Rows to be scored come first everywhere: they are the older ones.
@@ -47,7 +47,7 @@ struct loop {
     atomic_bool stopping;
     bool failed;
     struct err failure;
-    uint64_t busy_ns, wait_ns, send_ns, see_ns, batches, rows, pictures, last_batch;
+    uint64_t busy_ns, wait_ns, send_ns, picture_ns, batches, rows, pictures, last_batch;
     uint64_t computed_ns; /* when the last computing ended */
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
@@ -85,7 +85,7 @@ static void tray_empty(struct tray *t)
 
 static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
 {
-    const bool picture = f->head.type == M_SEE || f->head.type == M_SEEN;
+    const bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
     f->head.route = l->setup->route[picture ? CHAIN_VISION : CHAIN_TEXT];
     pthread_mutex_lock(&l->lock);
     while (l->out.n >= OUT_FULL && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
@@ -205,7 +205,7 @@ static void account(struct loop *l, enum diary_what what, bool begun, uint64_t s
         return;
     }
     struct diary_span layer = {start, end, l->setup->encoder->picture, 1, DIARY_PICTURE};
-    l->see_ns += end - start;
+    l->picture_ns += end - start;
     l->pictures += !encoder_busy(l->setup->encoder);
     if (begun) diary_add(&l->diary, layer);
     else diary_extend(&l->diary, layer);
@@ -278,7 +278,7 @@ static int send_report(struct loop *l, struct err *why)
     struct report r = {
         .busy_ns = l->busy_ns, .wait_ns = l->wait_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
         .peak_resident = peak_resident_bytes(), .frames_in = c.frames_in, .frames_out = c.frames_out,
-        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .see_ns = l->see_ns,
+        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .picture_ns = l->picture_ns,
     };
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
@@ -323,7 +323,7 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
     const unsigned type = (*f)->head.type;
-    const bool picture = type == M_SEE;
+    const bool picture = type == M_PICTURE;
     if (picture ? !s->encoder : !s->stage)
         return fail(why, E_WIRE, "%s came, and this worker has no layers for it", message_name(type));
     const uint16_t route = s->route[picture ? CHAIN_VISION : CHAIN_TEXT];
@@ -347,7 +347,7 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     switch ((*f)->head.type) {
     case M_WORK:
     case M_SCORE:
-    case M_SEE: return take_work(l, f, why);
+    case M_PICTURE: return take_work(l, f, why);
     case M_PING: return answer_ping(l, *f, why);
     case M_REPORT_ASK: return send_report(l, why);
     case M_DIARY_ASK: return send_diary(l, *f, why);

@@ -57,7 +57,7 @@ static void fill_chain(const struct pipeline *p, int worker, const struct route 
 }
 
 /* `tensors`: of the text's part, then of the encoder's; `types` has room for them. */
-static void fill_assignment(const struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t seen,
+static void fill_assignment(const struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t vision,
                             struct assignment *a, uint8_t *types)
 {
     struct chain_assignment *t = &a->of[CHAIN_TEXT], *v = &a->of[CHAIN_VISION];
@@ -70,25 +70,25 @@ static void fill_assignment(const struct pipeline *p, int worker, const struct t
         tell_path(p, p->wish.model, t->path);
         fill_chain(p, worker, plan_text_route(&p->plan), t, types, tensors, text);
     }
-    if (seen) {
+    if (vision) {
         a->vision = p->encoder->config;
         a->vision_as = (uint8_t)p->plan.vision_type;
         a->pictures_in_flight = p->plan.pictures;
         v->part = p->plan.of[worker].part[CHAIN_VISION];
         v->fingerprint = p->encoder->fingerprint;
         tell_path(p, p->wish.mmproj, v->path);
-        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + text, tensors + text, seen);
+        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + text, tensors + text, vision);
     }
 }
 
-static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t seen, struct err *why)
+static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t vision, struct err *why)
 {
-    uint8_t *types = malloc(text + seen);
+    uint8_t *types = malloc(text + vision);
     struct assignment *a = calloc(1, sizeof *a);
     struct frame *f = NULL;
-    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", text + seen);
+    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", text + vision);
     if (!code) {
-        fill_assignment(p, worker, tensors, text, seen, a, types);
+        fill_assignment(p, worker, tensors, text, vision, a, types);
         code = assignment_write(&f, a, why);
     }
     free(types);
@@ -193,13 +193,13 @@ static int take_frame(struct launch *l, struct member *m, struct frame *f, struc
 }
 
 /* The text's tensors, then the encoder's: the order in which PIECE numbers them. */
-static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t text, uint32_t seen, struct err *why)
+static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t text, uint32_t vision, struct err *why)
 {
-    o->count = text + seen;
+    o->count = text + vision;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
     if (text) text_part_tensors(p->model, p->plan.of[worker].part[CHAIN_TEXT], o->tensors);
-    if (seen) vision_part_tensors(p->encoder, p->plan.of[worker].part[CHAIN_VISION], o->tensors + text);
+    if (vision) vision_part_tensors(p->encoder, p->plan.of[worker].part[CHAIN_VISION], o->tensors + text);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -214,9 +214,9 @@ static int assign_all(struct launch *l, struct err *why)
         struct outgoing *o = &l->out[i];
         const struct part *part = p->plan.of[i].part;
         const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]);
-        const uint32_t seen = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
-        TRY(list_part(p, i, o, text, seen, why));
-        if (o->count) TRY(assign(p, i, o->tensors, text, seen, why));
+        const uint32_t vision = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
+        TRY(list_part(p, i, o, text, vision, why));
+        if (o->count) TRY(assign(p, i, o->tensors, text, vision, why));
         if (o->count) p->crew[i]->standing = LOADING;
         else l->ready++; /* more workers than layers of the encoder, and no text */
         total += delivery_total(o->tensors, o->count);
@@ -233,10 +233,10 @@ static void set_limits(struct pipeline *p)
     uint64_t most = delivery_largest(c, v) + 4096;
     uint64_t work = c ? work_bytes(WIRE_SEGMENTS, p->plan.capacity.rows, c->hidden, WIRE_F32) : 0;
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
-    uint64_t pixels = v ? see_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
-    uint64_t rows = v ? see_bytes((uint64_t)vision_patches(v) * v->width) : 0;
-    uint64_t seen = v ? see_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
-    const uint64_t sizes[] = {work, scores, pixels, rows, seen, DIARY_PART_BYTES};
+    uint64_t pixels = v ? picture_values_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
+    uint64_t rows = v ? picture_values_bytes((uint64_t)vision_patches(v) * v->width) : 0;
+    uint64_t made = v ? picture_values_bytes((uint64_t)vision_tokens(v) * v->hidden) : 0;
+    const uint64_t sizes[] = {work, scores, pixels, rows, made, DIARY_PART_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
     port_limits(roster_port(p->roster), most, 4096);

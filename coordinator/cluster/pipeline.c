@@ -142,7 +142,7 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
 {
     const unsigned type = (*f)->head.type;
     if (message_has_route(type))
-        (*f)->head.route = pipeline_route(p, type == M_SEE ? plan_picture_route(&p->plan, worker) : plan_text_route(&p->plan));
+        (*f)->head.route = pipeline_route(p, type == M_PICTURE ? plan_picture_route(&p->plan, worker) : plan_text_route(&p->plan));
     return roster_send(p->roster, p->crew[worker], f, why);
 }
 

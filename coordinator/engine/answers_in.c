@@ -126,7 +126,7 @@ int answer_take(struct engine *e, const struct member *from, struct frame *f, st
 {
     const bool last = e->route && from->worker == route_last(e->route);
     switch (f->head.type) {
-    case M_SEEN:
+    case M_PICTURE_ROWS:
         if (e->pictures) return pictures_take(e->pictures, from->worker, f, why);
         break;
     case M_SCORE:

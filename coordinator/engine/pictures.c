@@ -157,7 +157,8 @@ static uint32_t next_picture(const struct pictures *ps)
 {
     uint32_t next = UINT32_MAX;
     for (uint32_t i = 0; i < ps->n; i++)
-        if (ps->picture[i].pixels.rgb && !ps->picture[i].sent && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked)) next = i;
+        if (ps->picture[i].pixels.rgb && !ps->picture[i].sent && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked))
+            next = i;
     return next;
 }
 
@@ -171,9 +172,9 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
 {
     struct picture *p = &ps->picture[number];
     const struct vision_config *c = &ps->pipe->encoder->config;
-    struct see m = {.picture = number, .rows = vision_patches(c), .cols = vision_pixels(c)};
+    struct picture_values m = {.picture = number, .rows = vision_patches(c), .cols = vision_pixels(c)};
     struct frame *f = 0;
-    TRY(see_write(&f, M_SEE, &m, why));
+    TRY(picture_values_write(&f, M_PICTURE, &m, why));
     int code = image_patches((float *)(void *)m.values, &p->pixels, c->patch, why);
     if (code) {
         frame_free(f);
@@ -198,14 +199,14 @@ int pictures_send(struct pictures *ps, struct err *why)
     return 0;
 }
 
-int pictures_take(struct pictures *ps, int from, struct frame *seen, struct err *why)
+int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err *why)
 {
     const struct vision_config *c = &ps->pipe->encoder->config;
     const struct plan *plan = &ps->pipe->plan;
-    struct see m;
-    TRY(see_read(&m, seen, why));
-    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows && part_has_back(plan->of[from].part[CHAIN_VISION]) &&
-                   (!plan->copies || from == ps->picture[m.picture].to);
+    struct picture_values m;
+    TRY(picture_values_read(&m, frame, why));
+    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows &&
+                   part_has_back(plan->of[from].part[CHAIN_VISION]) && (!plan->copies || from == ps->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
         return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,
                     m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);

@@ -26,7 +26,7 @@ void pictures_release(struct pictures *ps, uint32_t number);
 
 /* Sends what may enter the encoder now. */
 int pictures_send(struct pictures *ps, struct err *why);
-int pictures_take(struct pictures *ps, int worker, struct frame *seen, struct err *why); /* M_SEEN, from this worker of the plan */
+int pictures_take(struct pictures *ps, int worker, struct frame *frame, struct err *why); /* M_PICTURE_ROWS, from this worker of the plan */
 
 /* The workers have forgotten what was under way: it goes out again. */
 void pictures_restart(struct pictures *ps);

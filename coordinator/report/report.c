@@ -46,7 +46,7 @@ static void print_encoder_stage(const struct member *n, struct part s, int stage
 {
     char part[64];
     fprintf(stderr, " %5d  %-24s %9llu  %9.2f  %15.1f\n", stage, show_vision_part(part, s), (unsigned long long)n->report.pictures,
-            (double)n->report.see_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.see_ns / (double)n->report.busy_ns : 0);
+            (double)n->report.picture_ns / 1e9, n->report.busy_ns ? 100 * (double)n->report.picture_ns / (double)n->report.busy_ns : 0);
 }
 
 static int print_pictures(struct pipeline *p, struct err *why)

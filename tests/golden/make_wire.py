@@ -29,10 +29,10 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - SEE SEEN DIARY_ASK DIARY SCORE SCORED".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED".split())}
 
 
-ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED SEE SEEN".split()
+ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
 
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
@@ -104,8 +104,8 @@ FRAMES = [
     frame("STOP"),
     frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
     frame("ASSIGN", assign(False)),
-    frame("SEE", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
-    frame("SEEN", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
+    frame("PICTURE", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
+    frame("PICTURE_ROWS", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("DIARY_ASK", struct.pack("<Q", 1234567)),
     frame("DIARY", struct.pack("<QQQI4x", 99, 7, 9, 2) + struct.pack("<QQQII", 10, 20, 3, 128, 0) + struct.pack("<QQQII", 21, 40, 5, 9, 1)),
     frame("SCORE", struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 1, 1, 5, 0)

@@ -91,11 +91,11 @@ static inline struct frame *sample_result(void)
     return result_write(&f, &m, 0) ? 0 : f;
 }
 
-static inline struct frame *sample_see(enum message type)
+static inline struct frame *sample_picture(enum message type)
 {
-    struct see m = {.picture = 31, .rows = 3, .cols = 2};
+    struct picture_values m = {.picture = 31, .rows = 3, .cols = 2};
     struct frame *f = 0;
-    if (see_write(&f, type, &m, 0)) return 0;
+    if (picture_values_write(&f, type, &m, 0)) return 0;
     for (int i = 0; i < 24; i++) m.values[i] = (uint8_t)i;
     return f;
 }
@@ -161,8 +161,8 @@ static inline struct frame *sample_message(int i)
     case 15: empty_write(&f, M_STOP, 0); break;
     case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
     case 17: return sample_assign(false);
-    case 18: return sample_see(M_SEE);
-    case 19: return sample_see(M_SEEN);
+    case 18: return sample_picture(M_PICTURE);
+    case 19: return sample_picture(M_PICTURE_ROWS);
     case 20: diary_ask_write(&f, &(struct diary_ask){1234567}, 0); break;
     case 21: return sample_diary();
     case 22: return sample_score();
@@ -183,7 +183,7 @@ union sample {
     struct greet greet;
     struct hello hello;
     struct assignment assignment;
-    struct see see;
+    struct picture_values picture;
     struct acceptance acceptance;
     struct piece piece;
     struct ready ready;
@@ -205,7 +205,7 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_GREET: return greet_read(&m->greet, f, why);
     case M_HELLO: return hello_read(&m->hello, f, why);
     case M_ASSIGN: return assignment_read(&m->assignment, f, why);
-    case M_SEE: case M_SEEN: return see_read(&m->see, f, why);
+    case M_PICTURE: case M_PICTURE_ROWS: return picture_values_read(&m->picture, f, why);
     case M_ACCEPT: return acceptance_read(&m->acceptance, f, why);
     case M_PIECE: return piece_read(&m->piece, f, why);
     case M_READY: return ready_read(&m->ready, f, why);
@@ -230,7 +230,7 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_GREET: return greet_write(out, &m->greet, why);
     case M_HELLO: return hello_write(out, &m->hello, why);
     case M_ASSIGN: return assignment_write(out, &m->assignment, why);
-    case M_SEE: case M_SEEN: return see_write(out, type, &m->see, why);
+    case M_PICTURE: case M_PICTURE_ROWS: return picture_values_write(out, type, &m->picture, why);
     case M_ACCEPT: return acceptance_write(out, &m->acceptance, why);
     case M_PIECE: return piece_write(out, &m->piece, why);
     case M_READY: return ready_write(out, &m->ready, why);
@@ -262,8 +262,8 @@ static inline int sample_copy(struct frame **out, struct frame *f, struct err *w
     union sample *m = malloc(sizeof *m);
     memset(m, 0xa5, sizeof *m);
     int code = sample_read_into(m, f, why);
-    bool see = f->head.type == M_SEE || f->head.type == M_SEEN;
-    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : see ? m->see.values : 0;
+    bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
+    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : picture ? m->picture.values : 0;
     if (!code) code = sample_write(out, f->head.type, m, why);
     size_t n = !rows ? 0 : (size_t)(frame_body(f) + f->head.body_bytes - rows);
     if (!code && rows) memcpy(frame_body(*out) + (rows - frame_body(f)), rows, n);

@@ -1,13 +1,13 @@
-/* transport/wire/encoder.c — pictures on their way through the encoder: SEE, SEEN. See wire.h. */
+/* transport/wire/encoder.c — pictures on their way through the encoder: PICTURE, PICTURE_ROWS. See wire.h. */
 #include "transport/wire/wire.h"
 
 #include "transport/wire/cursor.h"
 
-#define SEE_FIXED_BYTES 16
+#define PICTURE_FIXED_BYTES 16
 
-static void walk_see(struct cursor *c, void *message)
+static void walk_picture_values(struct cursor *c, void *message)
 {
-    struct see *m = message;
+    struct picture_values *m = message;
     walk_u64(c, &m->picture);
     walk_u32(c, &m->rows);
     walk_u32(c, &m->cols);
@@ -16,19 +16,19 @@ static void walk_see(struct cursor *c, void *message)
     if (!c->code) walk_room(c, &m->values, values * 4);
 }
 
-uint64_t see_bytes(uint64_t floats)
+uint64_t picture_values_bytes(uint64_t floats)
 {
-    return SEE_FIXED_BYTES + floats * 4;
+    return PICTURE_FIXED_BYTES + floats * 4;
 }
 
 
 
-int see_write(struct frame **out, enum message type, struct see *m, struct err *why)
+int picture_values_write(struct frame **out, enum message type, struct picture_values *m, struct err *why)
 {
-    return message_write(out, type, walk_see, m, why);
+    return message_write(out, type, walk_picture_values, m, why);
 }
 
-int see_read(struct see *m, struct frame *f, struct err *why)
+int picture_values_read(struct picture_values *m, struct frame *f, struct err *why)
 {
-    return message_read(f, f->head.type == M_SEEN ? M_SEEN : M_SEE, walk_see, m, why);
+    return message_read(f, f->head.type == M_PICTURE_ROWS ? M_PICTURE_ROWS : M_PICTURE, walk_picture_values, m, why);
 }

@@ -101,7 +101,7 @@ const char *message_name(unsigned type)
         [M_PIECE_ACK] = "PIECE_ACK", [M_READY] = "READY", [M_WORK] = "WORK", [M_RESULT] = "RESULT",
         [M_LOGITS] = "LOGITS", [M_PING] = "PING", [M_PONG] = "PONG", [M_REPORT_ASK] = "REPORT_ASK",
         [M_REPORT] = "REPORT", [M_STOP] = "STOP", [M_FAULT] = "FAULT", [M_CREDIT] = "CREDIT", [M_LOST] = "LOST",
-        [M_SEE] = "SEE", [M_SEEN] = "SEEN",
+        [M_PICTURE] = "PICTURE", [M_PICTURE_ROWS] = "PICTURE_ROWS",
         [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
         [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED"};
     return type < M_COUNT && names[type] ? names[type] : "unknown";
@@ -115,8 +115,8 @@ bool message_has_route(unsigned type)
     case M_SCORED:
     case M_RESULT:
     case M_LOGITS:
-    case M_SEE:
-    case M_SEEN: return true;
+    case M_PICTURE:
+    case M_PICTURE_ROWS: return true;
     default: return false;
     }
 }

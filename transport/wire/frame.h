@@ -34,8 +34,8 @@ enum message {
     M_FAULT,     /* either way: cannot go on, and why                    */
     M_CREDIT,    /* inside a port only: frees places in the sender's window */
     M_LOST,      /* made by a port, never on the wire: this peer is gone */
-    M_SEE = 20,  /* a picture on its way through the encoder, stage to stage */
-    M_SEEN,      /* last stage of the encoder -> coordinator: the picture's rows */
+    M_PICTURE = 20,  /* a picture on its way through the encoder, stage to stage */
+    M_PICTURE_ROWS,      /* last stage of the encoder -> coordinator: the picture's rows */
     M_DIARY_ASK, /* coordinator -> worker: what did you compute when */
     M_DIARY,     /* worker -> coordinator: that, and what its clock says */
     M_SCORE,     /* last stage -> coordinator -> who has a part of the head: these rows want a token */

@@ -157,8 +157,8 @@ struct scored {
     struct candidate candidates[WIRE_CANDIDATES];
 };
 
-/* A picture: M_SEE on its way, M_SEEN as the rows it became. */
-struct see {
+/* A picture: M_PICTURE on its way, M_PICTURE_ROWS as the rows it became. */
+struct picture_values {
     uint64_t picture;    /* the coordinator's number for it */
     uint32_t rows, cols; /* what they are follows from the stage that gets it: patches, or rows of the encoder */
     uint8_t *values;     /* f32 [rows, cols], aligned to 8 */
@@ -175,7 +175,7 @@ struct report {
     uint64_t batches, rows;
     uint64_t peak_resident;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
-    uint64_t pictures, see_ns; /* through this stage; computing them, a part of busy_ns */
+    uint64_t pictures, picture_ns; /* through this stage; computing them, a part of busy_ns */
 };
 
 #define WIRE_SPANS 512 /* of one DIARY, at most */
@@ -204,8 +204,9 @@ int greet_write(struct frame **out, const struct greet *m, struct err *why);
 int greet_read(struct greet *m, struct frame *f, struct err *why);
 int hello_write(struct frame **out, const struct hello *m, struct err *why);
 int hello_read(struct hello *m, struct frame *f, struct err *why);
-int see_write(struct frame **out, enum message type, struct see *m, struct err *why); /* room is left, m->values is set to it */
-int see_read(struct see *m, struct frame *f, struct err *why);                       /* either type */
+/* Either type. Writing leaves room and sets m->values to it. */
+int picture_values_write(struct frame **out, enum message type, struct picture_values *m, struct err *why);
+int picture_values_read(struct picture_values *m, struct frame *f, struct err *why);
 int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes NULL: room is left, m->bytes is set to it */
 int piece_read(struct piece *m, struct frame *f, struct err *why);
 int ready_write(struct frame **out, const struct ready *m, struct err *why);
@@ -235,7 +236,7 @@ int fault_read(struct fault *m, struct frame *f, struct err *why);
 int empty_write(struct frame **out, enum message type, struct err *why);
 
 #define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
-uint64_t see_bytes(uint64_t floats); /* of the body */
+uint64_t picture_values_bytes(uint64_t floats); /* of the body */
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
 
 #endif

@@ -61,22 +61,22 @@ uint64_t encoder_largest(const struct encoder_stage *s)
 {
     if (!s->count) return 0;
     uint64_t in = vision_floats_in(&s->config, s->part), out = vision_floats_out(&s->config, s->part);
-    return see_bytes(in > out ? in : out);
+    return picture_values_bytes(in > out ? in : out);
 }
 
 int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *why)
 {
-    struct see m;
+    struct picture_values m;
     s->in = picture;
-    TRY(see_read(&m, picture, why));
+    TRY(picture_values_read(&m, picture, why));
     const struct vision_config *c = &s->config;
     uint32_t cols = s->part.front ? vision_pixels(c) : c->width;
     if (!s->stage || m.rows != vision_patches(c) || m.cols != cols)
         return fail(why, E_WIRE, "picture %llu came as %u rows of %u values; this worker takes %u of %u", (unsigned long long)m.picture,
                     m.rows, m.cols, s->stage ? vision_patches(c) : 0, cols);
-    struct see reply = {.picture = m.picture, .rows = part_has_back(s->part) ? vision_tokens(c) : m.rows,
+    struct picture_values reply = {.picture = m.picture, .rows = part_has_back(s->part) ? vision_tokens(c) : m.rows,
                         .cols = part_has_back(s->part) ? c->hidden : c->width};
-    TRY(see_write(&s->out, part_has_back(s->part) ? M_SEEN : M_SEE, &reply, why));
+    TRY(picture_values_write(&s->out, part_has_back(s->part) ? M_PICTURE_ROWS : M_PICTURE, &reply, why));
     s->picture = m.picture;
     s->from = (const float *)(void *)m.values;
     s->to = (float *)(void *)reply.values;

@@ -247,7 +247,7 @@ static void head_refused(enum message type, uint16_t route, uint64_t plan, const
 TEST(a_head_with_a_route_that_does_not_belong_is_refused)
 {
     head_refused(M_WORK, 0, 0, "sent WORK on no route");
-    head_refused(M_SEEN, 0, 9, "sent SEEN on no route");
+    head_refused(M_PICTURE_ROWS, 0, 9, "sent PICTURE_ROWS on no route");
     head_refused(M_PING, 3, 0, "sent PING on route 3");
     head_refused(M_GREET, 0, 9, "sent GREET on route 0 of plan 0000000000000009");
     head_refused(M_PROBE, 0, 0, "unknown type 26");
