@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -37,8 +37,10 @@ static int open_text(struct engine *e, struct err *why)
                                       .stages = (uint32_t)plan_stages(&p->plan)};
     const struct divided_head_setup head = {.plan = &p->plan, .config = &p->model->config, .send = send_to_worker,
                                             .name = name_of_worker, .user = e->pipe};
-    for (uint32_t i = 0; i < limits.stages; i++)
-        if (p->offers[i].threads > (int)limits.threads) limits.threads = (uint32_t)p->offers[i].threads;
+    for (uint32_t i = 0; i < limits.stages; i++) {
+        const uint32_t quarters = piece_quarters(p->offers[i].measured, p->offers[i].threads);
+        if (quarters > limits.piece_quarters) limits.piece_quarters = quarters;
+    }
     e->slots = c->sequences;
     e->route = plan_text_route(&p->plan);
     e->in_slot = calloc(e->slots, sizeof *e->in_slot);

@@ -10,9 +10,8 @@
  * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good.
  *
  * Prompts: n rows in pieces of p pass S stages in (n / p + S - 1) (c + p), where c is what a piece costs whatever its
- * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)). One or two threads take
- * no longer for a row of 16 than for one of 128 (docs/SPEED.md 28); more of them have to wait for memory sooner, how soon
- * was not measured. Among answers the rows that wait are divided over all places and a piece stays small: everyone else waits
+ * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)); how much c is follows from
+ * how fast the stages are (partition/plan/speed.h). Among answers the rows that wait are divided over all places and a piece stays small: everyone else waits
  * behind it at every stage, so one large piece is a hole that travels. With four stages of 10 ms + 0.5 ms a row and 200
  * mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88 (tests/unit/sim/simulate_test.c), and the
  * first token comes sooner, not later. No piece is cut smaller than piece_least though: below that a stage reads all
@@ -30,7 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW_THREADS 2 /* of a stage */
+#define PIECE_QUARTERS 16 /* unless more is known */
 #define PIECE_TILE 16 /* rows that matmul takes at a time: pieces of 18 gained nothing over 32 (docs/SPEED.md 19) */
 #define GROUP_ENOUGH 16
 #define PIECE_AMONG_ANSWERS 64
@@ -450,20 +449,15 @@ static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const st
     }
 }
 
-static bool few_threads(const struct scheduler_limits *l)
+static uint32_t piece_quarters(const struct scheduler_limits *l)
 {
-    return l->threads && l->threads <= FEW_THREADS;
+    return l->piece_quarters ? l->piece_quarters : PIECE_QUARTERS;
 }
 
+/* In whole tiles, and at least eight times what it costs: no more than a ninth of the time goes into reading weights again. */
 static uint32_t piece_least(const struct scheduler_limits *l)
 {
-    return few_threads(l) ? 16 : 32;
-}
-
-/* What a piece costs a stage beside its rows, in quarters of a row (docs/SPEED.md 11, 19, 28). */
-static uint64_t piece_cost(const struct scheduler_limits *l)
-{
-    return few_threads(l) ? 1 : 16;
+    return (2 * piece_quarters(l) + PIECE_TILE - 1) / PIECE_TILE * PIECE_TILE;
 }
 
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
@@ -486,7 +480,7 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
 {
     const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
     if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
-    const uint64_t squared = rows * piece_cost(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
+    const uint64_t squared = rows * piece_quarters(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
     uint64_t piece = piece_least(l); /* to the nearest whole tiles */
     while (piece < l->rows && (piece + half) * (piece + half) < squared) piece += PIECE_TILE;
     return piece < l->rows ? piece : l->rows;

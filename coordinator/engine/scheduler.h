@@ -32,7 +32,7 @@ struct scheduler_limits {
     uint32_t rows;      /* of a micro-batch, at most (spans that cannot be cut must fit too) */
     uint32_t context;   /* positions of a slot */
     uint32_t stages;    /* of the pipe; 0: in_flight - 1, and decodes are divided over all micro-batches */
-    uint32_t threads;   /* of the stage that has most; 0: nobody knows */
+    uint32_t piece_quarters; /* what a piece costs a stage beside its rows, in quarters of a row (partition/plan/speed.h); 0: not known */
 };
 
 /* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come

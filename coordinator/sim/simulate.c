@@ -67,12 +67,11 @@ static int check(const struct simulation *in, struct err *why)
         return fail(why, E_USAGE, "a simulation needs requests, with prompts and answers of at least one row");
     if (!(in->jitter >= 0 && in->jitter <= 1))
         return fail(why, E_USAGE, "jitter must be from 0 to 1, not %g", in->jitter);
-    if (!(in->hop >= 0) || !(in->arrivals >= 0))
+    if (!(in->hop.delay >= 0) || !(in->row_bytes >= 0) || !(in->arrivals >= 0))
         return fail(why, E_USAGE, "travel times and arrivals cannot be negative");
     for (int i = 0; i < in->stages; i++) {
-        const struct sim_stage *t = &in->stage[i];
-        if (!(t->fixed >= 0 && t->per_row >= 0 && t->per_token >= 0 && t->fixed + t->per_row > 0))
-            return fail(why, E_USAGE, "stage %d of the simulation takes no time", i + 1);
+        const double row = curve_seconds(&in->stage[i].rows, 1);
+        if (!(row > 0 && row < INFINITY)) return fail(why, E_USAGE, "stage %d of the simulation takes no time", i + 1);
     }
     return 0;
 }
@@ -103,14 +102,16 @@ static void enter(struct run *r, const struct schedule_batch *b)
 {
     uint32_t tokens = 0;
     for (uint32_t i = 0; i < b->n_moves; i++) tokens += b->moves[i].want_token;
-    double at = r->now + r->in->hop;
+    const double bytes = r->in->row_bytes * b->rows;
+    double at = r->now + hop_seconds(&r->in->hop, bytes);
     for (int i = 0; i < r->in->stages; i++) {
         const struct sim_stage *t = &r->in->stage[i];
-        double takes = (t->fixed + t->per_row * b->rows + t->per_token * tokens) * jitter(r);
+        const double head = tokens && t->tokens.n ? curve_seconds(&t->tokens, tokens) : 0;
+        const double takes = (curve_seconds(&t->rows, b->rows) + head) * jitter(r);
         if (r->free_at[i] > at) at = r->free_at[i];
         r->free_at[i] = at += takes;
         r->busy[i] += takes;
-        at += r->in->hop;
+        at += hop_seconds(&r->in->hop, i + 1 < r->in->stages ? bytes : 0); /* home come only tokens */
     }
     r->home[b->id % r->in->limits.in_flight] = at;
     r->next_out = b->id + 1;

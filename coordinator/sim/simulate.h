@@ -1,6 +1,6 @@
 /* coordinator/sim/simulate.h — the scheduler on an invented cluster: what a pipe would do, told in milliseconds.
  *
- * Stages take a + b * rows seconds with jitter, travel takes time, requests come at once or one after another. The very
+ * Stages take as long as their curves say, with jitter, travel takes time, requests come at once or one after another. The very
  * code that schedules real links is driven here, so its habits (even groups, full pipes, no one forgotten) can be seen
  * and tested on clusters nobody has. Seeded: the same numbers in, the same numbers out. */
 #ifndef COORDINATOR_SIM_SIMULATE_H
@@ -9,17 +9,18 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "coordinator/engine/scheduler.h"
+#include "partition/plan/speed.h"
 
 struct sim_stage {
-    double fixed;     /* seconds per micro-batch: reading the weights */
-    double per_row;   /* seconds per row */
-    double per_token; /* seconds per row that wants a token: the head, on the last stage */
+    struct curve rows;   /* seconds of a micro-batch by its rows */
+    struct curve tokens; /* by the rows that want a token, the head; empty: it has none of it */
 };
 
 struct simulation {
     struct sim_stage stage[STAGES_MOST];
     int stages;
-    double hop;    /* seconds from node to node, the way there and the way home included */
+    struct hop hop;   /* from node to node, the way there and the way home included */
+    double row_bytes; /* that a row travels with */
     double jitter; /* coefficient of variation of stage times (gamma distributed), 0 to 1; 0: none */
     struct scheduler_limits limits;
     uint32_t requests;

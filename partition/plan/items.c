@@ -1,7 +1,7 @@
 /* partition/plan/items.c — layers and parts of the head, with prefix sums of their times. */
 #include "partition/plan/items.h"
 
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  *
  * Several sequences keep all stages busy, so the slowest stage decides, and then how fast a prompt streams through; of the
  * head that needs one row of the last micro-batch only. The tokens of one sequence pass all layers wherever they are, so
- * its prompt decides (cost.h, prompts_decide); but all workers read their parts of the head for a token at once, so then
+ * its prompt decides (text_cost.h, prompts_decide); but all workers read their parts of the head for a token at once, so then
  * the largest of these counts. */
 #ifndef PARTITION_PLAN_ITEMS_H
 #define PARTITION_PLAN_ITEMS_H

@@ -73,7 +73,7 @@ struct holding {
     struct part part[CHAINS];
     struct part_bytes bytes[CHAINS];
     uint64_t total;          /* bytes of both */
-    double expected[CHAINS]; /* seconds: of the micro-batch that is balanced (cost.h), and of a picture */
+    double expected[CHAINS]; /* seconds: of the micro-batch that is balanced (text_cost.h), and of a picture */
 };
 
 /* The way of rows through the workers. A worker's number says nothing about its place: the text may pass workers 0, 1, 2 and

@@ -1,7 +1,7 @@
 /* partition/plan/plan_table.c — the plan as a table: what `gemmapipe plan` prints before a byte is loaded. */
 #include "base/size_text.h"
 #include "partition/model/part_text.h"
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 #include "partition/plan/plan.h"
 
 #include <stdlib.h>

@@ -15,7 +15,7 @@
  * any number of workers. */
 #include "partition/plan/search.h"
 
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * Measured, it is a few curves of the worker as it is, with all its threads. Until a worker is measured the nominal speeds of
  * one thread stand in: a roofline over bytes to read and multiply-adds to do, of which only ratios mean something. Threads
  * count in full there, which flatters machines with many cores on few memory channels; `speed` of an offer corrects that.
- * Everyone who wants to know how long something takes asks here; what it consists of is in cost.h and vision_cost.h. Numbers
- * in, numbers out. */
+ * Everyone who wants to know how long something takes asks here; what it consists of is in text_cost.h and vision_cost.h. The
+ * planner, the scheduler (piece_quarters) and the simulator take the same curves. Numbers in, numbers out. */
 #ifndef PARTITION_PLAN_SPEED_H
 #define PARTITION_PLAN_SPEED_H
 
@@ -13,8 +13,6 @@
 #define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
 #define NOMINAL_MACS_PER_SECOND 150e9 /* int8 multiply-adds of one thread */
 #define FLOAT_MAC_PRICE 4.0           /* int8 multiply-adds in the time of one of F16, BF16 or F32 weights */
-#define NOMINAL_HOP_SECONDS 200e-6    /* a message to another worker and one back, over a usual network */
-
 #define CURVE_POINTS 8
 
 /* Seconds by rows. Rows ascend; between two points the line is straight, before the first it is level, and behind the last it goes
@@ -24,6 +22,7 @@ struct curve {
     double rows[CURVE_POINTS], seconds[CURVE_POINTS];
 };
 double curve_seconds(const struct curve *c, double rows);
+struct curve curve_line(double fixed, double per_row); /* fixed + per_row * rows */
 
 /* What was measured of one worker and one model. */
 struct speed {
@@ -32,6 +31,19 @@ struct speed {
     struct curve head_part;     /* one of the head's HEAD_PARTS */
     double picture_layer;       /* seconds of a layer of the encoder for one picture */
 };
+
+/* What a piece of a prompt costs a stage beside its rows, as reading the weights once more, in quarters of the time of a row.
+ * Measured, it is where the curve of a layer would meet 0 rows. `measured` NULL: as was found for stages of so many threads
+ * (docs/SPEED.md 11, 19, 28), 0 threads: nobody knows how many. */
+uint32_t piece_quarters(const struct speed *measured, int threads);
+
+/* The way from one worker to another. */
+struct hop {
+    double delay;            /* seconds of a message, however short */
+    double bytes_per_second; /* beside that; 0: not known, bytes take no time */
+};
+double hop_seconds(const struct hop *h, double bytes);
+#define NOMINAL_HOP ((struct hop){.delay = 100e-6}) /* of a usual network, until it is measured */
 
 /* One item on one nominal thread. */
 struct item_work {

@@ -9,7 +9,7 @@
 #include "base/checked.h"
 #include "base/size_text.h"
 #include "partition/model/part_text.h"
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 #include "partition/plan/plan_text.h"
 
 #include <string.h>
@@ -39,9 +39,15 @@ static double slowest_second(const struct text_job *job, const struct part *part
     return t;
 }
 
+static double message_and_answer(void)
+{
+    const struct hop hop = NOMINAL_HOP;
+    return 2 * hop_seconds(&hop, 0);
+}
+
 static bool gains(double before, double after, double share)
 {
-    return before - after >= share * before && before - after >= NOMINAL_HOP_SECONDS;
+    return before - after >= share * before && before - after >= message_and_answer();
 }
 
 static double lap(const struct text_job *job, const struct part *parts)
@@ -64,7 +70,7 @@ static bool worth_dividing(struct search *s, const struct text_job *job, const s
     if (gains(before, after, FIRST_GAIN)) return true;
     if (after > before * SEARCH_SLACK) return false;
     if (prompts_decide(job->items.capacity)) return gains(lap(job, whole), lap(job, divided), SECOND_GAIN);
-    if (pace(job, divided, NOMINAL_HOP_SECONDS) > pace(job, whole, 0) * SEARCH_SLACK) return false;
+    if (pace(job, divided, message_and_answer()) > pace(job, whole, 0) * SEARCH_SLACK) return false;
     return gains(search_whole_second(s), slowest_second(job, divided), SECOND_GAIN);
 }
 

@@ -2,7 +2,7 @@
  * pooled rows. Attention multiplies each patch's query and weights with all keys and values. */
 #include "partition/plan/vision_cost.h"
 
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 
 static double price(uint32_t type)
 {
@@ -23,4 +23,10 @@ double vision_seconds(const struct vision_config *c, struct part s, const struct
         macs += rows * t->rows * t->cols * price(vision_kept(t, as).type);
     }
     return macs / NOMINAL_MACS_PER_SECOND;
+}
+
+double picture_power(const struct worker_offer *offer, double layer)
+{
+    const bool measured = offer->measured && offer->measured->picture_layer > 0;
+    return measured ? layer / offer->measured->picture_layer : nominal_power(offer);
 }

@@ -5,10 +5,13 @@
 #ifndef PARTITION_PLAN_VISION_COST_H
 #define PARTITION_PLAN_VISION_COST_H
 
-#include "partition/model/vision_weights.h"
+#include "partition/plan/plan.h"
 
 /* Seconds on one thread of speed 1. `tensors`: of the share, as vision_part_tensors lists them. */
 double vision_seconds(const struct vision_config *c, struct part s, const struct tensor *tensors,
                       enum vision_type as);
+
+/* How many nominal threads a worker is worth for the encoder, of which a layer takes one of these so many seconds. */
+double picture_power(const struct worker_offer *offer, double layer);
 
 #endif

@@ -1,5 +1,6 @@
 /* tests/unit/engine/scheduler_test.c — the scheduler against invented requests: nothing lost, nothing twice. */
 #include "coordinator/engine/scheduler.h"
+#include "partition/plan/speed.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -250,7 +251,7 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
 {
     for (uint32_t threads = 0; threads < 5; threads++) {
         struct scheduler *s;
-        struct scheduler_limits l = {2, 3, 128, 4096, 2, threads};
+        struct scheduler_limits l = {2, 3, 128, 4096, 2, piece_quarters(NULL, (int)threads)};
         NEED(scheduler_open(&s, &l, why));
         NEED(schedule_add(s, 0, 256, NULL, 0, 0, why));
         struct schedule_batch b;

@@ -1,5 +1,5 @@
 /* tests/unit/plan/plan_head_test.c — the head in parts: the planner against every division there is, by hand, written and read. */
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 #include "tests/support/plan_shapes.h"
 
 #include <math.h>

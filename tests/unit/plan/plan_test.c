@@ -1,6 +1,6 @@
 /* tests/unit/plan/plan_test.c — the planner against every split there is, against memory caps, and on real shapes. */
 #include "partition/model/part_text.h"
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 #include "partition/plan/plan_text.h"
 #include "tests/support/plan_shapes.h"
 

@@ -1,5 +1,5 @@
 /* tests/unit/plan/speed_test.c — curves, and plans for workers that were measured. */
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 #include "tests/support/plan_shapes.h"
 
 #include <math.h>
@@ -11,6 +11,47 @@ TEST(a_curve_is_level_before_its_first_point_and_goes_on_behind_its_last)
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         CHECK(fabs(curve_seconds(&c, at[i][0]) - at[i][1]) < 1e-12, "%g rows: %g", at[i][0], curve_seconds(&c, at[i][0]));
     CHECK(curve_seconds(&one, 0) == 7 && curve_seconds(&one, 100) == 7);
+}
+
+TEST(what_a_piece_costs_follows_from_the_curve_of_a_layer)
+{
+    struct speed v = {0};
+    for (int threads = 0; threads < 5; threads++)
+        CHECK(piece_quarters(NULL, threads) == (threads == 1 || threads == 2 ? 1 : 16), "%d threads: %u", threads, piece_quarters(NULL, threads));
+    const struct { double fixed, row; uint32_t quarters; } known[] = {
+        {0.004, 0.001, 16}, {0.001, 0.004, 1}, {0, 0.001, 1}, {0.01, 0.001, 40}, {0.01, 0, 512}, {1000, 0.001, 512},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        v.local = curve_line(known[i].fixed, known[i].row);
+        CHECK(piece_quarters(&v, 1) == known[i].quarters, "%g and %g a row: %u quarters", known[i].fixed, known[i].row, piece_quarters(&v, 1));
+    }
+    v.local.n = 1; /* one point tells nothing about pieces */
+    CHECK(piece_quarters(&v, 8) == 16);
+}
+
+TEST(bytes_take_time_where_it_is_known_how_much)
+{
+    const struct hop network = {0.001, 1e6}, nominal = NOMINAL_HOP;
+    CHECK(fabs(hop_seconds(&network, 5000) - 0.006) < 1e-12);
+    CHECK(hop_seconds(&nominal, 0) > 0 && hop_seconds(&nominal, 1e9) == hop_seconds(&nominal, 0));
+}
+
+/* A stage's two curves are the very times that are planned with. */
+TEST(the_curves_of_a_stage_meet_what_was_planned)
+{
+    const struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    const struct worker_offer o = {.threads = 2};
+    const struct part all = {20, 34, 0, 16, false}, none = {0, 20, 0, 0, false};
+    struct curve rows, tokens;
+    for (uint32_t sequences = 1; sequences <= 512; sequences *= 2) { /* a group of each of the curve's lengths */
+        const struct capacity cap = {4096, sequences, 512, 1};
+        stage_curves(&rows, &tokens, &m, all, &o, &cap);
+        const double planned = decode_seconds(NULL, &m, all, &cap) / 2, curve = curve_seconds(&rows, sequences) + curve_seconds(&tokens, sequences);
+        const bool point = sequences <= 32 || sequences == 128 || sequences == 512;
+        CHECK(fabs(curve / planned - 1) < (point ? 1e-9 : 0.1), "%u rows: %g s, planned %g s", sequences, curve, planned);
+    }
+    stage_curves(&rows, &tokens, &m, none, &o, &usual);
+    CHECK(rows.n && !tokens.n);
 }
 
 /* As if it had been measured and found to be as fast as so many nominal threads. */

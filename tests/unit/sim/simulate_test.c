@@ -1,6 +1,7 @@
 /* tests/unit/sim/simulate_test.c — what the scheduler makes of invented clusters: full pipes, even groups, no holes. */
 #include "coordinator/sim/simulate.h"
-#include "tests/support/check.h"
+#include "partition/plan/text_cost.h"
+#include "tests/support/plan_shapes.h"
 
 #include <math.h>
 
@@ -10,17 +11,18 @@ static struct simulation ring(int stages, uint32_t in_flight, double jitter)
     struct simulation in = {.stages = stages, .jitter = jitter, .seed = 7, .requests = 4 * in_flight, .prompt_least = 1,
                             .prompt_most = 1, .answer_least = 1500, .answer_most = 1500,
                             .limits = {4 * in_flight, in_flight, 256, 4096, 0}};
-    for (int i = 0; i < stages; i++) in.stage[i].fixed = 0.01;
+    for (int i = 0; i < stages; i++) in.stage[i].rows = curve_line(0.01, 0);
     return in;
 }
 
 /* Memory-bound stages with a price per row and a head on the last; prompts and answers of many lengths. */
 static struct simulation mixed(uint32_t prompt_most, double arrivals)
 {
-    struct simulation in = {.stages = 4, .jitter = 0.1, .hop = 0.0005, .seed = 3, .requests = 200, .prompt_least = 20,
+    struct simulation in = {.stages = 4, .jitter = 0.1, .hop = {0.0005, 0}, .seed = 3, .requests = 200, .prompt_least = 20,
                             .prompt_most = prompt_most, .answer_least = 10, .answer_most = 200, .arrivals = arrivals,
                             .limits = {16, 5, 256, 2000, false}};
-    for (int i = 0; i < 4; i++) in.stage[i] = (struct sim_stage){0.01, 0.0005, i == 3 ? 0.003 : 0};
+    for (int i = 0; i < 4; i++) in.stage[i].rows = curve_line(0.01, 0.0005);
+    in.stage[3].tokens = curve_line(0, 0.003);
     return in;
 }
 
@@ -106,19 +108,42 @@ TEST(prompts_among_answers_leave_no_holes)
 TEST(a_long_prompt_streams_through_the_stages)
 {
     struct simulation in = mixed(0, 0);
-    in.jitter = in.hop = 0;
-    in.stage[3].per_token = 0;
+    in.jitter = in.hop.delay = 0;
+    in.stage[3].tokens.n = 0;
     in.requests = 1, in.prompt_least = in.prompt_most = 1920, in.answer_least = in.answer_most = 1;
     in.limits.rows = 128;
     for (int cost = 1; cost <= 4; cost *= 2) { /* as much as 2, 4 and 8 rows */
         struct sim_report r;
         double best = INFINITY;
-        for (int i = 0; i < 4; i++) in.stage[i].fixed = 0.001 * cost;
+        for (int i = 0; i < 4; i++) in.stage[i].rows = curve_line(0.001 * cost, 0.0005);
         NEED(simulate(&r, &in, why));
         for (int p = 8; p <= 128; p++) best = fmin(best, (ceil(1920.0 / p) + 3) * (0.001 * cost + 0.0005 * p));
         CHECK(r.seconds < 1.1 * best, "%d ms a piece: %.4f s, the best is %.4f s", cost, r.seconds, best);
         CHECK(r.tokens == 1 && r.rows == 1920);
     }
+}
+
+/* Planner, scheduler and simulator see one and the same cluster: what was planned as the slowest stage sets the pace. */
+TEST(a_planned_relay_runs_as_fast_as_planned)
+{
+    const struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    const struct worker_offer o[3] = {{.threads = 1}, {.threads = 2}, {.threads = 1}};
+    const struct capacity cap = {1024, 64, 128, 4};
+    struct simulation in = {.stages = 3, .seed = 5, .requests = 64, .prompt_least = 1, .prompt_most = 1, .answer_least = 800,
+                            .answer_most = 800, .limits = {64, 4, 128, 1024, 3, piece_quarters(NULL, 2)}};
+    struct sim_report r;
+    PLAN p = {0};
+    double slowest = 0;
+    NEED(solve(&p, &m, o, 3, &cap, why));
+    for (int i = 0; i < 3; i++) {
+        const double t = p.of[i].expected[CHAIN_TEXT];
+        if (t > slowest) slowest = t;
+        stage_curves(&in.stage[i].rows, &in.stage[i].tokens, &m, p.of[i].part[CHAIN_TEXT], &o[i], &p.capacity);
+    }
+    NEED(simulate(&r, &in, why));
+    const double planned = decode_rows(&cap) / slowest;
+    CHECK(r.tokens_per_second > 0.93 * planned && r.tokens_per_second < 1.05 * planned, "%.1f tokens a second, planned %.1f", r.tokens_per_second,
+          planned);
 }
 
 TEST(the_same_numbers_give_the_same_run)
@@ -146,7 +171,7 @@ TEST(an_impossible_cluster_is_refused)
     CHECK(simulate(&r, &in, &no) == E_USAGE && strstr(no.text, "jitter"));
     in = ring(2, 2, NAN);
     CHECK(simulate(&r, &in, &no) == E_USAGE);
-    in = ring(2, 2, 0), in.stage[1].fixed = 0;
+    in = ring(2, 2, 0), in.stage[1].rows = curve_line(0, 0);
     CHECK(simulate(&r, &in, &no) == E_USAGE && strstr(no.text, "stage 2"));
     in = ring(2, 2, 0), in.prompt_most = in.prompt_least = 5000;
     CHECK(simulate(&r, &in, &no) == E_USAGE && strstr(no.text, "4096"), "%s", no.text);

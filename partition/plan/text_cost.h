@@ -1,11 +1,11 @@
-/* partition/plan/cost.h — how long a stage of the text would take, before it exists.
+/* partition/plan/text_cost.h — how long a stage of the text would take, before it exists.
  *
  * A stage that runs b rows reads its weights once and multiplies them b times, so its time is the larger of the two;
  * keys and values are read for every row anew and are added. Small groups are bound by memory, prompts by arithmetic;
  * the head weighs much in the first (a 4B head is read like 13 layers) and nearly nothing in the second, where only
  * the last row of a prompt needs it. speed.h says how fast a worker does either. Numbers in, numbers out. */
-#ifndef PARTITION_PLAN_COST_H
-#define PARTITION_PLAN_COST_H
+#ifndef PARTITION_PLAN_TEXT_COST_H
+#define PARTITION_PLAN_TEXT_COST_H
 
 #include "partition/plan/plan.h"
 
@@ -27,6 +27,11 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap);
 
+/* A stage as two curves: seconds for so many rows through its layers, half-way through the context, and for so many rows that want
+ * a token through its part of the head; that one is empty where it has none. */
+void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
+                  const struct worker_offer *offer, const struct capacity *cap);
+
 /* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
  * as the slowest stage lets them. The tokens of a sequence alone pass one stage after the other and take the sum, however
  * the layers are cut: then its prompt, which streams through all stages, decides. */
@@ -38,7 +43,6 @@ static inline bool prompts_decide(const struct capacity *cap)
 /* How many nominal threads a worker is worth: speed * threads, at least a sliver. 1 for one that was measured: that is of all
  * its threads. */
 double offer_power(const struct worker_offer *offer);
-/* The same for the encoder, of which a layer takes a nominal thread so many seconds. */
-double picture_power(const struct worker_offer *offer, double layer);
+double nominal_power(const struct worker_offer *offer); /* the same, measured or not */
 
 #endif

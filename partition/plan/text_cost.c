@@ -1,8 +1,8 @@
-/* partition/plan/cost.c — bytes and multiply-adds of layers and the head, and the seconds they stand for.
+/* partition/plan/text_cost.c — bytes and multiply-adds of layers and the head, and the seconds they stand for.
  *
  * Bytes are those of the panels a worker really reads, not those of the file. Norms, rotations and the like are a few rows of
  * floats per layer and are left out: the same share of every layer. */
-#include "partition/plan/cost.h"
+#include "partition/plan/text_cost.h"
 
 #include "partition/format/panels.h"
 
@@ -91,7 +91,7 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
     return seconds(speed, shape, s, cap, cap->rows, 1);
 }
 
-static double nominal_power(const struct worker_offer *offer)
+double nominal_power(const struct worker_offer *offer)
 {
     const double speed = offer->speed > 0 ? offer->speed : 1, power = speed * (offer->threads > 0 ? offer->threads : 1);
     return power > 1e-6 ? power : 1e-6;
@@ -102,10 +102,20 @@ double offer_power(const struct worker_offer *offer)
     return offer->measured ? 1 : nominal_power(offer);
 }
 
-double picture_power(const struct worker_offer *offer, double layer)
+void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
+                  const struct worker_offer *offer, const struct capacity *cap)
 {
-    const bool measured = offer->measured && offer->measured->picture_layer > 0;
-    return measured ? layer / offer->measured->picture_layer : nominal_power(offer);
+    static const double at[CURVE_POINTS] = {1, 2, 4, 8, 16, 32, 128, 512};
+    const struct part layers = {s.first, s.end, 0, 0, false}, words = {0, 0, s.back, s.back_end, false};
+    const double power = offer_power(offer);
+    *rows = *tokens = (struct curve){0};
+    for (uint32_t i = 0; i < CURVE_POINTS; i++) {
+        rows->rows[i] = tokens->rows[i] = at[i];
+        rows->seconds[i] = seconds(offer->measured, shape, layers, cap, at[i], 0) / power;
+        if (part_has_head(s)) tokens->seconds[i] = seconds(offer->measured, shape, words, cap, 0, at[i]) / power;
+    }
+    rows->n = CURVE_POINTS;
+    tokens->n = part_has_head(s) ? CURVE_POINTS : 0;
 }
 
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
