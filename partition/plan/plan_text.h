@@ -16,7 +16,4 @@ int plan_read_sizes(const char *text, uint64_t **sizes, int *count, struct err *
 /* "layers", "copies", "9,9,0,9" or "all,0,all"; NULL chooses. The list is out->layers. E_USAGE. */
 int vision_wish_read(struct vision_wish *out, const char *text, struct err *why);
 
-/* The parts of cuts: cuts[i] for worker i; the sums must be all. E_USAGE says what is placed twice, or not at all. */
-int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why);
-
 #endif

@@ -189,7 +189,8 @@ static int check_parts(const struct cut *cuts, int workers, struct err *why)
     return 0;
 }
 
-int plan_read_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
+/* The sums must be all. */
+static int parts_of_cuts(struct part *out, const struct model_config *c, const struct cut *cuts, int workers, struct err *why)
 {
     uint32_t layer = 0, part = 0;
     TRY(check_layers(c, cuts, workers, why));
@@ -212,7 +213,7 @@ int text_by_hand(struct part *out, const struct text_job *job, const struct cut 
     TRY(check_workers(job, why));
     if (n != job->workers)
         return fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, there are %d for the text", n, job->workers);
-    TRY(plan_read_cuts(out, &job->items.shape->config, cuts, n, why));
+    TRY(parts_of_cuts(out, &job->items.shape->config, cuts, n, why));
     for (int i = 0; i < n - 1; i++)
         if (job->whole_head && part_has_head(out[i]))
             return fail(why, E_USAGE,

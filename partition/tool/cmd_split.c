@@ -35,13 +35,26 @@ struct split_job {
 
 /* ---- who gets what ---- */
 
+/* The planner says whether these cuts can be, as it does for a run. What memory the workers have is not known here. */
+static int plan_cuts(struct split_job *s, const struct cut *cuts, int n, struct err *why)
+{
+    const struct plan_wish wish = {.cuts = cuts, .n_cuts = n, .capacity = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1}};
+    const struct model_shape shape = model_shape(s->model, NULL);
+    struct worker_offer *offers = calloc((size_t)n, sizeof *offers);
+    struct plan plan = {0};
+    const int code = offers ? plan_make(&plan, &shape, offers, n, &wish, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", n);
+    for (int i = 0; i < plan_stages(&plan); i++) s->plan.share[i] = plan.of[i].part[CHAIN_TEXT];
+    s->plan.stages = plan_stages(&plan);
+    plan_free(&plan);
+    free(offers);
+    return code;
+}
+
 static int shares_of_list(struct split_job *s, struct err *why)
 {
     struct cut *cuts;
-    int code = plan_read_split(s->layers, &cuts, &s->plan.stages, why);
-    if (!code && s->plan.stages > STAGES_MOST)
-        code = fail_about(why, ABOUT_SPLIT, E_USAGE, "the split names %d workers, at most %d are possible", s->plan.stages, STAGES_MOST);
-    if (!code) code = plan_read_cuts(s->plan.share, &s->model->config, cuts, s->plan.stages, why);
+    int n, code = plan_read_split(s->layers, &cuts, &n, why);
+    if (!code) code = plan_cuts(s, cuts, n, why);
     free(cuts);
     return code;
 }
