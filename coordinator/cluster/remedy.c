@@ -10,6 +10,7 @@ enum remedy remedy_of(const struct event *what, struct err *why)
     case EVENT_NONE:
     case EVENT_FRAME:
     case EVENT_JOINED:
+    case EVENT_REPORT:
     case EVENT_WOKEN: break;
     }
     return REMEDY_NONE;

@@ -272,6 +272,7 @@ static void take_report(struct roster *r, struct member *m, struct event *out)
 {
     if (report_read(&m->report, out->frame, &out->why)) return broke_the_protocol(r, m, out);
     m->reports++;
+    out->kind = EVENT_REPORT;
 }
 
 /* Turns the frame in *out into the event that it is; EVENT_NONE if it is dealt with. */

@@ -10,7 +10,7 @@
  *                            └─── FAULT: it says itself that it cannot go on ──────────────────────────────► LOST
  *
  * roster_next is the only receive loop of the coordinator. Frames, losses, faults, wakes and Ctrl-C come out of it as
- * events, in the order they happened. Pings, their answers and reports of counters are dealt with in here. What is to be
+ * events, in the order they happened. Pings and their answers are dealt with in here. What is to be
  * done about a loss is decided elsewhere (remedy.h): the roster only notices.
  *
  * Time comes from the clock it was opened with, so a simulation can drive it.
@@ -47,6 +47,7 @@ enum event_kind {
     EVENT_JOINED,      /* `who` answered the greeting */
     EVENT_LOST,        /* `who` is gone, or broke the protocol; `why` says how. Once for each member */
     EVENT_FAULT,       /* `who` cannot go on and says `why`; it counts as lost from now on */
+    EVENT_REPORT,      /* the counters of `who` came: who->report */
     EVENT_WOKEN,       /* roster_wake was called */
     EVENT_INTERRUPTED, /* Ctrl-C or SIGTERM; comes every time until the process ends */
 };

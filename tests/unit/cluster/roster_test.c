@@ -229,7 +229,7 @@ TEST(silence_longer_than_the_lease_is_a_loss_unless_we_did_not_listen_ourselves)
     end(&s);
 }
 
-TEST(pongs_and_reports_are_dealt_with_and_are_no_events)
+TEST(pongs_are_dealt_with_and_reports_are_events_at_once)
 {
     struct stage_of_test s;
     struct event e;
@@ -240,7 +240,10 @@ TEST(pongs_and_reports_are_dealt_with_and_are_no_events)
     NEED(say(&s, 1, f, why));
     NEED(report_write(&f, &(struct report){.batches = 77}, why));
     NEED(say(&s, 1, f, why));
-    CHECK(next(&s, &e) == EVENT_NONE && roster_member(s.roster, 1)->report.batches == 77 && roster_member(s.roster, 1)->reports == 1);
+    struct err no = {0};
+    const uint64_t then = clock_ns();
+    CHECK(!roster_next(s.roster, &e, 60000, &no) && e.kind == EVENT_REPORT && e.who == roster_member(s.roster, 1), "%s", no.text);
+    CHECK(e.who->report.batches == 77 && e.who->reports == 1 && !e.frame && clock_ns() - then < 1000000000, "who waits for it waits no longer");
     end(&s);
 }
 
