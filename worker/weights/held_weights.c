@@ -133,24 +133,60 @@ static int make_room(struct held_weights *h, struct err *why)
     return 0;
 }
 
-static int add_group(struct held_weights *h, const struct wanted_part *w, const struct tensor *t, uint32_t n, int threads,
-                     struct held_group **out, struct err *why)
+/* Without memory yet. */
+static int add_group(struct held_weights *h, const struct wanted_part *w, const struct tensor *t, uint32_t n, struct held_group **out,
+                     struct err *why)
 {
     TRY(make_room(h, why));
     struct held_group *g = calloc(1, sizeof *g);
     if (!g) return fail(why, E_MEMORY, "no memory for a layer");
     *g = (struct held_group){.model = w->model, .chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n};
     g->weight = calloc(n, sizeof *g->weight);
-    uint64_t bytes = 0, at = 0;
-    for (uint32_t i = 0; i < n; i++) bytes += weight_bytes(&t[i], w->as);
-    int code = g->weight ? region_open(&g->memory, bytes, "weights", threads, why) : fail(why, E_MEMORY, "no memory for %u tensors", n);
-    if (code) return group_free(g), code;
-    for (uint32_t i = 0; i < n; i++) {
-        weight_place(&g->weight[i], &t[i], w->as, g->memory.at + at);
-        at += weight_bytes(&t[i], w->as);
-    }
+    if (!g->weight) return group_free(g), fail(why, E_MEMORY, "no memory for %u tensors", n);
+    for (uint32_t i = 0; i < n; i++) g->weight[i].is = t[i];
     h->group[h->n++] = *out = g;
     return 0;
+}
+
+static uint64_t group_bytes(const struct held_group *g)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < g->n; i++) bytes += weight_bytes(&g->weight[i].is, g->as);
+    return bytes;
+}
+
+static void place_weights(struct held_group *g)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct tensor is = g->weight[i].is;
+        weight_place(&g->weight[i], &is, g->as, g->memory.at + at);
+        at += weight_bytes(&is, g->as);
+    }
+}
+
+/* Memory for the groups from `first` on, all at once: region.h says why. */
+static int take_memory(struct held_weights *h, uint32_t first, int threads, struct err *why)
+{
+    const uint32_t n = h->n - first;
+    struct region *memory = calloc(n + 1, sizeof *memory);
+    uint64_t *bytes = calloc(n + 1, sizeof *bytes);
+    int code = memory && bytes ? 0 : fail(why, E_MEMORY, "no memory for a list of layers");
+    for (uint32_t i = 0; i < n && !code; i++) bytes[i] = group_bytes(h->group[first + i]);
+    if (!code) code = regions_open(memory, n, bytes, "weights", threads, why);
+    for (uint32_t i = 0; i < n && !code; i++) {
+        h->group[first + i]->memory = memory[i];
+        place_weights(h->group[first + i]);
+    }
+    free(memory);
+    free(bytes);
+    return code;
+}
+
+/* Those that have got no memory. */
+static void forget_from(struct held_weights *h, uint32_t first)
+{
+    while (h->n > first) group_free(h->group[--h->n]);
 }
 
 /* What a run that failed left half loaded begins anew. */
@@ -160,7 +196,7 @@ static void begin_anew_unless_whole(struct held_group *g)
         if (!weight_is_whole(&g->weight[i])) g->weight[i].rows_in = 0;
 }
 
-static int take_part(struct held_weights *h, const struct wanted_part *w, int threads, struct part_weights *out, struct err *why)
+static int take_part(struct held_weights *h, const struct wanted_part *w, struct part_weights *out, struct err *why)
 {
     *out = (struct part_weights){.n = w->n, .group = calloc(count_groups(w) + 1, sizeof *out->group)};
     if (!out->group) return fail(why, E_MEMORY, "no memory for a list of layers");
@@ -169,7 +205,7 @@ static int take_part(struct held_weights *h, const struct wanted_part *w, int th
         struct held_group **g = &out->group[out->n_groups];
         *g = find(h, w, w->tensors + i, n);
         if (*g) begin_anew_unless_whole(*g);
-        else TRY(add_group(h, w, w->tensors + i, n, threads, g, why));
+        else TRY(add_group(h, w, w->tensors + i, n, g, why));
         out->n_groups++;
     }
     return 0;
@@ -181,8 +217,11 @@ int held_take(struct held_weights *h, const struct wanted_part *wanted, int n_wa
     int code = 0;
     mark_asked(h, wanted, n_wanted);
     give_back_the_rest(h);
+    const uint32_t kept = h->n;
     for (int i = 0; i < n_wanted; i++) out[i] = (struct part_weights){0};
-    for (int i = 0; i < n_wanted && !code; i++) code = take_part(h, &wanted[i], threads, &out[i], why);
+    for (int i = 0; i < n_wanted && !code; i++) code = take_part(h, &wanted[i], &out[i], why);
+    if (!code) code = take_memory(h, kept, threads, why);
+    if (code) forget_from(h, kept);
     for (int i = 0; i < n_wanted && code; i++) part_weights_close(&out[i]);
     return code;
 }

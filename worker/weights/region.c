@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PIECE (64ull << 20) /* a multiple of every page size in use */
+#define HUGE (2ull << 20)   /* of a large page, where it matters */
 
 /* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). Returns errno. */
 static int touch_piece(uint8_t *at, uint64_t bytes)
@@ -35,23 +36,58 @@ static int touch(const struct region *r, int threads, const char *what, struct e
     return fail_errno(why, E_MEMORY, "the machine has no %llu bytes for %s", (unsigned long long)r->bytes, what);
 }
 
+static uint64_t page(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+    return (bytes + page() - 1) / page() * page();
+}
+
+/* From a multiple of HUGE on where that matters, so that as many large pages fit in as can. NULL if it cannot be had. */
+static uint8_t *take(uint64_t bytes)
+{
+    const uint64_t more = bytes >= HUGE ? HUGE : 0;
+    uint8_t *at = mmap(NULL, bytes + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return NULL;
+    const uint64_t before = more ? (HUGE - (uintptr_t)at % HUGE) % HUGE : 0;
+    if (before) munmap(at, before);
+    if (more > before) munmap(at + before + bytes, more - before);
+    (void)madvise(at + before, bytes, MADV_HUGEPAGE); /* a kernel without them is fine too */
+    return at + before;
+}
+
+int regions_open(struct region *r, uint32_t n, const uint64_t *bytes, const char *what, int threads, struct err *why)
+{
+    const uint64_t most = memory_allowed();
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        r[i] = (struct region){0};
+        sum = bytes[i] > most || sum > most ? UINT64_MAX : sum + whole_pages(bytes[i]);
+    }
+    if (sum == 0) return 0;
+    if (sum > most)
+        return fail(why, E_MEMORY, "this stage needs %llu bytes for %s; the machine gives this process %llu in all",
+                    (unsigned long long)(n == 1 ? *bytes : sum), what, (unsigned long long)most);
+    struct region all = {take(sum), sum};
+    if (!all.at) return fail_errno(why, E_MEMORY, "the machine refuses %llu bytes for %s", (unsigned long long)sum, what);
+    const int code = touch(&all, threads, what, why);
+    if (code) return region_close(&all), code;
+    uint8_t *at = all.at;
+    for (uint32_t i = 0; i < n; at += whole_pages(bytes[i++]))
+        if (bytes[i]) r[i] = (struct region){at, bytes[i]};
+    return 0;
+}
+
 int region_open(struct region *r, uint64_t bytes, const char *what, int threads, struct err *why)
 {
-    *r = (struct region){0};
-    if (bytes == 0) return 0;
-    if (bytes > memory_allowed())
-        return fail(why, E_MEMORY, "this stage needs %llu bytes for %s; the machine gives this process %llu in all",
-                    (unsigned long long)bytes, what, (unsigned long long)memory_allowed());
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        return fail_errno(why, E_MEMORY, "the machine refuses %llu bytes for %s", (unsigned long long)bytes, what);
-    *r = (struct region){at, bytes};
-    (void)madvise(at, bytes, MADV_HUGEPAGE); /* fewer TLB misses; a kernel without them is fine too */
-    return touch(r, threads, what, why);
+    return regions_open(r, 1, &bytes, what, threads, why);
 }
 
 void region_close(struct region *r)
 {
-    if (r->at) munmap(r->at, r->bytes);
+    if (r->at) munmap(r->at, whole_pages(r->bytes));
     *r = (struct region){0};
 }
