@@ -121,7 +121,7 @@ demo:
 test:
 	@B=$(B) SAN=$(SAN) tests/run $(T)
 
-## make san        every test under address and undefined; links and serve loop under thread
+## make san        every test under address and undefined; links and the engine under thread
 san:
 	@tests/san $(T)
 
