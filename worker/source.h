@@ -1,7 +1,7 @@
 /* worker/source.h — where a stage's weights come from: a shard, the coordinator's own file, or the coordinator.
  *
- * A file is used only if it is of the same model (by fingerprint) and has every tensor of the share in the shape and
- * number format assigned. Otherwise there is no source, and the share is sent. */
+ * A file is used only if it is of the same model (by fingerprint) and has every tensor of the part in the shape and
+ * number format assigned. Otherwise there is no source, and the part is sent. */
 #ifndef WORKER_SOURCE_H
 #define WORKER_SOURCE_H
 
@@ -20,7 +20,7 @@ struct wanted {
     struct part share;
     struct hash128 fingerprint;
     const char *path; /* of the model on the coordinator's host; NULL or "": do not look */
-    struct tensor *tensors; /* of the share, shapes and types set; data is set if a source is found */
+    struct tensor *tensors; /* of the part, shapes and types set; data is set if a source is found */
     uint32_t count;
 };
 

@@ -1,7 +1,7 @@
 /* worker/turns.h — rows or a picture: what a stage that has both computes next.
  *
  * A layer of a picture takes a second where a micro-batch of tokens takes milliseconds, and everyone who is answering
- * waits for that micro-batch. So rows pass pictures, between two layers of one too. But not for ever: a picture gets its
+ * waits for that micro-batch. So rows pass pictures, also between two layers of the same picture. But not for ever: a picture gets its
  * next layer when rows have had as much time as its last layer took, so while both wait each has half of the stage.
  * Which comes first changes no result. Times in, a choice out. */
 #ifndef WORKER_TURNS_H

@@ -1,5 +1,5 @@
-/* worker/worker.h — a worker's life: greeted, assigned a part, loaded, at work, dismissed. All that others see of this room but
- * worker/assign.h.
+/* worker/worker.h — a worker's life: greeted, assigned a part, loaded, at work, dismissed. Others see this header
+ * and worker/assign.h of this room, and nothing else.
  *
  *   idle --GREET--> HELLO --ASSIGN--> ACCEPT --(PIECE, or its own file)--> READY --WORK--> … --STOP--> idle
  *

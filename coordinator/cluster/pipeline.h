@@ -29,8 +29,8 @@ struct pipeline {
     double launch_seconds;
 };
 
-/* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. The wish may be
- * completed (whole_head) until the launch. */
+/* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. What the
+ * wish leaves open (whole_head) may still be set, in p->wish.plan, until the launch. */
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
@@ -41,7 +41,7 @@ int pipeline_open_files(struct pipeline **out, const struct cluster_wish *wish, 
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int worker);
 
-/* False for a worker that got nothing: more of them than layers of the encoder, and no text. It hears STOP at the end. */
+/* False for a worker that got nothing, as when more workers see pictures than the encoder has layers. It hears STOP at the end. */
 bool pipeline_computes(const struct pipeline *p, int worker);
 
 /* The wire's number of a route of the plan. */
@@ -56,7 +56,7 @@ void pipeline_forget_embedding(const struct pipeline *p);
 /* Whether all workers are processes or threads started by this one. */
 bool pipeline_is_one_process(const struct pipeline *p);
 
-/* Asks every worker for its counters and waits for them: crew[]->report. While nothing else is under way. */
+/* Asks every worker for its counters and waits until they are in crew[]->report. Call it while nothing is under way. */
 int pipeline_reports(struct pipeline *p, struct err *why);
 
 #endif

@@ -10,8 +10,8 @@
  *                            └─── FAULT: it says itself that it cannot go on ──────────────────────────────► LOST
  *
  * roster_next is the only receive loop of the coordinator. Frames, losses, faults, wakes and Ctrl-C come out of it as
- * events, in the order they happened. Pings and their answers are dealt with in here. What is to be
- * done about a loss is decided elsewhere (remedy.h): the roster only notices.
+ * events, in the order they happened. Pings and their answers are dealt with in here. What is to be done about a loss is
+ * decided elsewhere (remedy.h): the roster only notices.
  *
  * Time comes from the clock it was opened with, so a simulation can drive it.
  * Threads: one, but for roster_wake. */

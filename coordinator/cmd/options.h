@@ -31,7 +31,7 @@ struct options {
     int workers, here; /* local processes; threads of this process. 0: not asked */
     int threads;       /* of a worker; 0: its share of the cores */
     bool pin;          /* the threads of workers started here, each to a core of its own */
-    bool send_weights; /* stream the shares even to workers that could open the file */
+    bool send_weights; /* stream the parts even to workers that could open the file */
     bool exact_embed_scale;
     int wait; /* seconds for workers to answer; 0: not asked */
 

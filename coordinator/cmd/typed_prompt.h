@@ -1,4 +1,4 @@
-/* coordinator/cmd/typed_prompt.h — one prompt as it was typed, pictures, a text, perhaps a system's word, to token ids. */
+/* coordinator/cmd/typed_prompt.h — from one prompt as it was typed (pictures, a text, perhaps a system text before it) to token ids. */
 #ifndef COORDINATOR_CMD_TYPED_PROMPT_H
 #define COORDINATOR_CMD_TYPED_PROMPT_H
 

@@ -2,7 +2,7 @@
  *
  * A picture is known by its pixels: the same picture asked about twice, in one conversation or by several prompts, goes
  * through the encoder once. Rows that nobody holds are kept for a while (PICTURES_KEPT), then forgotten.
- * Threads: the serve loop's. */
+ * Threads: one, the engine's. */
 #ifndef COORDINATOR_ENGINE_PICTURES_H
 #define COORDINATOR_ENGINE_PICTURES_H
 

@@ -1,4 +1,4 @@
-/* coordinator/engine/scheduler.h — which rows travel next. Pure: no socket, clock, file or weight; the serve loop drives it
+/* coordinator/engine/scheduler.h — which rows travel next. Pure: no socket, clock, file or weight; the engine drives it
  * with real links, simulate.c with invented ones.
  *
  *             time ->
@@ -8,11 +8,14 @@
  *
  * M = stages + 1 micro-batches in flight by default; none waits for another. Decodes first, split evenly over as many
  * micro-batches as there are stages, or over all M if that leaves each with plenty (the remainder in turn; a sequence is
- * not tied to a group), then prefill pieces, oldest request first: as many as keep the pipe full when nobody is
- * answering, small ones otherwise. A sequence has one decode
- * in flight at most; pieces of one prompt may follow each other down the pipe without waiting. A span that must not be
- * cut (a picture) goes whole. A prompt that was passed over DECODES_PER_PREFILL times in a row goes first once, so a
- * busy pipe still admits someone.
+ * not tied to a group), then pieces of prompts, oldest request first: as many as keep the pipe full when nobody is
+ * answering, small ones otherwise. A sequence has one decode in flight at most; pieces of one prompt may follow each other
+ * down the pipe without waiting. A span that must not be cut (a picture) goes whole. A prompt that was passed over
+ * DECODES_PER_PREFILL times in a row goes first once, so a busy pipe still admits someone.
+ *
+ * A request is one sequence of rows, which has a slot or waits for one, under a number that the caller gives. It is not the
+ * engine's ask: an ask that gave up its slot comes back as a new request, and one that continues what a slot has kept takes
+ * over that slot's request (live.h, `sequence`).
  *
  * A request has a priority, the higher the sooner; within one priority the first come is the first served. It decides who
  * gets a slot, and whose rows go first. */

@@ -1,7 +1,7 @@
 /* coordinator/picture/prompt_pictures.h — the pictures of a command line or a conversation: read, and cut to the encoder's size.
  *
  * They are read before any worker is needed, so a damaged file is said at once. A prompt names them by their place
- * here; the engine gives them numbers of its own (engine/give_pictures.h). */
+ * here; the engine gives them numbers of its own (coordinator/engine/give_pictures.h). */
 #ifndef COORDINATOR_PICTURE_PROMPT_PICTURES_H
 #define COORDINATOR_PICTURE_PROMPT_PICTURES_H
 

@@ -51,7 +51,7 @@ const char *gguf_path(const struct gguf *g, int file);
 uint64_t gguf_bytes(const struct gguf *g, int file);
 
 /* What makes this model this model: a hash over all metadata and tensor descriptions, and over the first and last
- * 4096 bytes of every tensor. Two files with the same fingerprint serve the same share. */
+ * 4096 bytes of every tensor. Either of two files with the same fingerprint may serve for the other. */
 struct hash128 gguf_fingerprint(const struct gguf *g);
 
 size_t gguf_tensor_count(const struct gguf *g);

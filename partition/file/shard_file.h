@@ -1,7 +1,7 @@
-/* partition/file/shard_file.h — a worker's share of a model as a GGUF file of its own, made by `split`, read by `--shard`.
+/* partition/file/shard_file.h — a worker's part of a model as a GGUF file of its own, made by `split`, read by `--shard`.
  *
- * It has the model's architecture keys, the share's tensors, and a label: the fingerprint of the whole model, which layers
- * are inside and which parts of the head, and the size of the vocabulary, by which parts are words. Tokens are left out:
+ * It has the model's architecture keys, the part's tensors, and a label: the fingerprint of the whole model, which layers
+ * are inside and which parts of the head, and the size of the vocabulary, from which it follows which words those are. Tokens are left out:
  * workers never see text. The head is called output.weight even where the model uses its embedding table; the coordinator
  * keeps that table in the model file. Of a head in parts output.weight has the rows of its words. */
 #ifndef PARTITION_FILE_SHARD_FILE_H
@@ -23,7 +23,7 @@ struct shard_label {
     uint32_t vocab;
 };
 
-/* Writes the share `s` of `m` to `path`. */
+/* Writes the part `s` of `m` to `path`. */
 int shard_write(const struct model *m, struct part s, const char *path, struct err *why);
 
 bool is_shard(const struct gguf *g);
@@ -32,7 +32,7 @@ int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *
 /* True if every layer of `wanted`, and every part of the head, is inside `have`. */
 bool share_within(struct part wanted, struct part have);
 
-/* Points t[i].data of the tensors of the share `wanted`, whose shapes and types are set, into the shard of this label;
+/* Points t[i].data of the tensors of the part `wanted`, whose shapes and types are set, into the shard of this label;
  * E_FILE if one is not there or of another shape or type. */
 int shard_tensors(const struct gguf *g, const struct shard_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why);

@@ -8,7 +8,7 @@
  * instructions, and give the same bytes.
  *
  * Values must be finite and within quantize_limit: a scale is an F16, and beyond it a block would decode to infinities.
- * Whoever reads a file asks quantize_within first; here nothing is checked. Threads: no state, any number at once. */
+ * Whoever reads a file asks `within` first; here nothing is checked. Threads: no state, any number at once. */
 #ifndef PARTITION_FORMAT_QUANTIZE_H
 #define PARTITION_FORMAT_QUANTIZE_H
 

@@ -23,8 +23,7 @@ struct model_config {
 };
 
 /* Bounds that every use relies on: nothing zero, head_dim even and <= 512, heads a multiple of kv_heads, every product
- * used for a size far from wrapping. Workers check what the wire brought with the same words. `from` names the source.
- */
+ * used for a size far from wrapping. Workers check what the wire brought with the same words. `from` names the source. */
 int config_check(const struct model_config *c, const char *from, struct err *why);
 
 /* What follows from the sizes, as GGUF files leave it unsaid. */

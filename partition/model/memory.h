@@ -20,7 +20,7 @@ struct capacity {
     uint32_t in_flight; /* micro-batches, at most */
 };
 
-/* `types` is the share's tensors as text_part_shape lists them, with their types filled in. */
+/* `tensors`: the part's, as text_part_shape lists them, with their types filled in. */
 struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads);
 
@@ -29,12 +29,12 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap);
 uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
 
-/* Scratch, split as the stage carves it up; the sum is stage_bytes.scratch. All in bytes, each rounded up to 64. */
+/* Scratch, split as the stage carves it up; the sum is part_bytes.scratch. All in bytes, each rounded up to 64. */
 struct scratch_bytes {
     uint64_t stream;  /* residual rows, f32 [rows, hidden] */
-    uint64_t rows_a;  /* branch results, f32 [rows, max(hidden, q + 2 kv, ffn)] */
-    uint64_t rows_b;  /* second operand, f32 [rows, max(hidden, heads * head_dim)] */
-    uint64_t acts;    /* the second operand as matmul wants it: act_bytes */
+    uint64_t rows_a;  /* the workbench's `wide`, f32 [rows, max(hidden, q + 2 kv, ffn)] */
+    uint64_t rows_b;  /* the workbench's `narrow`, f32 [rows, max(hidden, heads * head_dim)] */
+    uint64_t acts;    /* `narrow` as matmul wants it: act_bytes */
     uint64_t ffn;     /* the ffn's rows as matmul wants them: act_bytes of [rows, ffn] */
     uint64_t gate;    /* for each thread f32 [2][gate_floats(rows)] */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */

@@ -10,7 +10,7 @@
 
 #define VISION_ROWS 128 /* of a picture, that one thread takes through a layer at a time */
 
-/* `tensors` is the share's tensors as vision_part_shape lists them, with their types filled in. */
+/* `tensors`: the part's, as vision_part_shape lists them, with their types filled in. */
 struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s,
                                  const struct tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads);

@@ -70,7 +70,7 @@ struct tensor vision_tensor(const struct vision_config *c, enum vision_role role
                                   .cols = size_of(c, roles[role].cols)};
 }
 
-/* ---- shares ---- */
+/* ---- parts ---- */
 
 void vision_part_shape(const struct vision_config *c, struct part s, struct tensor *out)
 {

@@ -1,4 +1,4 @@
-/* partition/model/vision_weights.h — the picture encoder as named, checked tensors, and a stage's share of them.
+/* partition/model/vision_weights.h — the picture encoder as named, checked tensors, and a worker's part of them.
  *
  * As partition/model/weights.h does for the text model: every tensor has a role, its shape follows from the config, and a file
  * holds exactly these tensors (439 in the real one) or is refused. Older files call the two matrices of the ffn the

@@ -1,7 +1,7 @@
 /* partition/model/weights.c — which tensors a Gemma 3 has.
  *
  * One table says it all: name, and rows and columns in terms of the config. Everything else (opening a file, describing
- * a share to a worker that has none) reads the table, so file and wire cannot disagree about a shape. */
+ * a part to a worker that has no file) reads the table, so file and wire cannot disagree about a shape. */
 #include "partition/model/weights.h"
 
 #include <inttypes.h>
@@ -62,7 +62,7 @@ struct tensor text_tensor(const struct model_config *c, enum role role, uint32_t
                            .rows = size_of(c, roles[role].rows), .cols = size_of(c, roles[role].cols)};
 }
 
-/* ---- shares ---- */
+/* ---- parts ---- */
 
 void text_part_shape(const struct model_config *c, struct part s, struct tensor *out)
 {

@@ -1,4 +1,4 @@
-/* partition/model/weights.h — the model as named, checked tensors, and a stage's share of them.
+/* partition/model/weights.h — the model as named, checked tensors, and a worker's part of them.
  *
  * Every tensor of the architecture has a role. Its shape follows from the config, so a file, or the wire, only says
  * the number format. A model file must hold exactly the architecture's tensors: one missing, one unknown or one of
@@ -72,7 +72,7 @@ static inline uint32_t part_head_parts(const struct model_config *c, struct part
     return part_has_head(s) ? (part_words(c, s) - 1) / head_part_words(c->vocab) + 1 : 0;
 }
 
-/* False for a share that cannot be: it has nothing, too much, or a part without words. */
+/* False for a part that cannot be: it has nothing, too much, or sixteenths of the head without words. */
 static inline bool text_part_possible(const struct model_config *c, struct part s)
 {
     const bool layers = s.first <= s.end && s.end <= c->layers;

@@ -36,7 +36,7 @@ struct items {
     uint32_t layers;
     uint32_t parts;         /* of the head that have words: a small vocabulary fills fewer than HEAD_PARTS */
     struct tensor *tensors; /* of all layers, then the head's two */
-    struct tensor *list;    /* as many, in which items_bytes puts a share's together */
+    struct tensor *list;    /* as many, in which items_bytes puts a part's together */
 };
 
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, const struct worker_offer *offers,

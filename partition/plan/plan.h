@@ -109,7 +109,7 @@ int plan_stages(const struct plan *p);                    /* workers of the text
 const struct route *plan_text_route(const struct plan *p); /* NULL: no text */
 const struct route *plan_picture_route(const struct plan *p, int worker); /* the one through this worker; NULL: it does not see */
 
-/* Where rows go from this worker on: a worker, or -1: the coordinator. NULL is a route that ends here. */
+/* The worker that rows go to after this one; -1: none, they go to the coordinator. So it is for `r` NULL too. */
 int route_after(const struct route *r, int worker);
 static inline int route_first(const struct route *r)
 {

@@ -72,7 +72,7 @@ static bool fits(const struct search *s, uint32_t worker, struct stretch r)
     return !memory || s->layer_bytes[r.i] - s->layer_bytes[r.k] + *other_bytes(s, worker, r.q, r.p) <= memory;
 }
 
-/* The share of a run. Behind the last part with words come those without, which go with it. */
+/* What a run is as a part of the model. Behind the last part with words come those without, which go with it. */
 static struct part share_of(const struct search *s, struct stretch r)
 {
     struct part share = {.first = r.k, .end = r.i};

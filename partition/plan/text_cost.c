@@ -1,7 +1,7 @@
 /* partition/plan/text_cost.c — bytes and multiply-adds of layers and the head, and the seconds they stand for.
  *
  * Bytes are those of the panels a worker really reads, not those of the file. Norms, rotations and the like are a few rows of
- * floats per layer and are left out: the same share of every layer. */
+ * floats per layer and are left out: they weigh the same in every layer. */
 #include "partition/plan/text_cost.h"
 
 #include "partition/format/panels.h"

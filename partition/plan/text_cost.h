@@ -11,7 +11,7 @@
 
 /* `position` is that of the rows: how much there is to look back at. */
 struct item_work layer_work(const struct model_shape *shape, uint32_t layer, uint32_t position);
-struct item_work head_work(const struct model_shape *shape, struct part s); /* of the parts that the share has */
+struct item_work head_work(const struct model_shape *shape, struct part s); /* of the sixteenths of the head that it has */
 
 /* Rows of a decode micro-batch when all sequences answer: the scheduler's even group. */
 uint32_t decode_rows(const struct capacity *cap);

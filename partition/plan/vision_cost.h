@@ -7,7 +7,7 @@
 
 #include "partition/plan/plan.h"
 
-/* Seconds on one thread of speed 1. `tensors`: of the share, as vision_part_tensors lists them. */
+/* Seconds on one thread of speed 1. `tensors`: of the part, as vision_part_tensors lists them. */
 double vision_seconds(const struct vision_config *c, struct part s, const struct tensor *tensors,
                       enum vision_type as);
 

@@ -1,6 +1,6 @@
-/* partition/tool/cmd_split.c — see cmd_split.h: each worker's share of a model as a file to carry to that worker.
+/* partition/tool/cmd_split.c — see cmd_split.h: each worker's part of a model as a file to carry to that worker.
  *
- * A run needs no such files: shares are streamed to workers that have none. They serve where the network is slow or
+ * A run needs no such files: parts are streamed to workers that have none. They serve where the network is slow or
  * metered, or where workers start often. Each shard knows its model; the manifest has a hash of every shard, so that
  * whoever carries them can tell that they arrived whole. It is written last: with it, all are there. */
 #include "partition/file/model_file.h"

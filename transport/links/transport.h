@@ -1,10 +1,10 @@
 /* transport/links/transport.h — one node's door to all the others: frames go out by number, frames come in from anyone.
  *
- * Nodes are numbered: 0 is the coordinator, 1..n are workers, in no particular order. Three kinds of
- * door behind one header: threads of one process (here.c), MPI ranks (mpi.c), ZeroMQ sockets (zmq.c). For tests a fourth,
- * where network and time are invented (sim.h), and one that spoils what comes in by any of these (faulty.h).
+ * Nodes are numbered: 0 is the coordinator, 1..n are workers, in no particular order. There are three kinds of door behind one
+ * header: threads of one process (here.c), MPI ranks (mpi.c), ZeroMQ sockets (zmq.c). For tests there is a fourth, where network
+ * and time are invented (sim.h), and one that spoils what comes in by any of these (faulty.h).
  *
- * Promise:   frames from one node to another arrive in order, each once or not at all; a port never looks inside a body.
+ * Promise:   frames from one node to another arrive in order, each once or not at all; a port looks inside no body but that of GREET.
  * Ownership: port_send takes the frame if it returns 0 (and sets *frame to NULL) and leaves it with the caller if it
  *            does not. A frame that port_recv hands out belongs to the caller: frame_free, or send it on.
  * Threads:   one thread uses a port. Only port_wake may be called from another, to make a waiting port_recv return.

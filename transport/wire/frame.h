@@ -18,7 +18,7 @@
 enum message {
     M_HELLO = 1, /* worker -> coordinator: who I am and what I have      */
     M_GREET,     /* coordinator -> worker, first of all: your node number and the run; answered by M_HELLO */
-    M_ASSIGN,    /* coordinator -> worker: your stage                    */
+    M_ASSIGN,    /* coordinator -> worker: your parts                    */
     M_ACCEPT,    /* worker -> coordinator: fits; I need the weights, or have them */
     M_PIECE,     /* coordinator -> worker: rows of a tensor              */
     M_PIECE_ACK, /* worker -> coordinator: packed; send the next         */

@@ -1,4 +1,4 @@
-/* transport/wire/sampling.h — can a token be drawn in this way? Asked by who takes a request, and again by the worker that draws. */
+/* transport/wire/sampling.h — can a token be drawn in this way? Asked by the engine when it takes an ask, and again by the worker that draws. */
 #ifndef TRANSPORT_WIRE_SAMPLING_H
 #define TRANSPORT_WIRE_SAMPLING_H
 

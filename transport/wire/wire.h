@@ -39,7 +39,7 @@ struct hello {
 };
 
 struct piece {
-    uint32_t tensor, first_row, rows; /* index into the share's tensors */
+    uint32_t tensor, first_row, rows; /* index into the part's tensors */
     uint64_t hash;                    /* hash64 of the bytes */
     uint64_t n;
     uint8_t *bytes;
@@ -86,7 +86,7 @@ struct segment {
     uint32_t rows;
     uint32_t flags;
     uint32_t wanted;  /* how many of the last rows want a token: 0 or 1 */
-    uint64_t request; /* keys the random numbers */
+    uint64_t request; /* the ask's key: with seed and position it decides the draw */
     uint64_t history; /* hash of all tokens before these */
     struct sampling sampling;
 };
@@ -147,7 +147,7 @@ static inline bool candidate_better(const struct candidate *a, const struct cand
     return a->score > b->score || (a->score == b->score && a->id < b->id);
 }
 
-/* A row's share of scores, where the head is divided. What is not here cannot become the token. */
+/* What one worker's parts of a divided head say of a row. A word that is not among the candidates of any cannot become the token. */
 struct scored {
     uint64_t batch;
     uint32_t slot, position;
@@ -197,8 +197,8 @@ struct fault {
     char text[600];
 };
 
-/* Writing: makes a frame (E_WIRE only if a count is over its limit). Reading: E_WIRE with a sentence. The big two take
- * a caller's struct because they do not fit a stack well. WORK is written with room for the activations, to be filled in
+/* Writing: makes a frame (E_WIRE only if a count is over its limit). Reading: E_WIRE with a sentence. struct work
+ * and struct scored are large: keep them off the stack. WORK is written with room for the activations, to be filled in
  * by the caller through w->activations, so rows are never copied twice. */
 int greet_write(struct frame **out, const struct greet *m, struct err *why);
 int greet_read(struct greet *m, struct frame *f, struct err *why);

@@ -31,7 +31,7 @@ void vision_stage_close(struct vision_stage **s); /* sets *s to NULL; NULL is fi
 
 struct part_bytes vision_stage_memory(const struct vision_stage *s); /* what it took: weights and scratch as planned */
 
-/* File rows of tensor `index` of the share, block_row_bytes each (the caller has seen that there are so many bytes).
+/* File rows of tensor `index` of the part, block_row_bytes each (the caller has seen that there are so many bytes).
  * Rows come in order per tensor, and in multiples of 16 but for a tensor's last; E_WIRE if they do not fit. */
 int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
                       struct err *why);

@@ -1,7 +1,7 @@
 /* worker/encoder/vision_attention.h — what the rows of a picture show each other: queries, keys and values of one layer.
  *
- * Filled piece by piece, then looked at piece by piece; between the two everyone waits. As short integers (kernels.h). Owns
- * nothing. */
+ * Filled piece by piece, then looked at piece by piece; between the two everyone waits. They are kept as short integers
+ * (kernels.h). Owns nothing. */
 #ifndef WORKER_ENCODER_VISION_ATTENTION_H
 #define WORKER_ENCODER_VISION_ATTENTION_H
 

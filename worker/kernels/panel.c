@@ -1,9 +1,8 @@
 /* worker/kernels/panel.c — file rows into panels, and where activations lie.
  *
- * Packing happens once, when a worker takes its share: every block of the file is taken apart into plain integers
+ * Packing happens once, when a worker takes its part: every block of the file is taken apart into plain integers
  * (block_split), and those are put where the sixteen lanes want them (place). Nothing is rounded: a packed weight is
- * the file's weight, q, d and m apart. Callers share rows among threads (docs/SPEED.md 26: what it
- * costs).
+ * the file's weight, q, d and m apart. Callers share rows among threads (docs/SPEED.md 26: what it costs).
  *
  * Activations lie in tiles of up to ACT_TILE rows, block by block, so that a tile is read from front to back while one
  * panel is. A few rows get a tile of their own height: one row's blocks lie side by side. */

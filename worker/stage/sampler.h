@@ -13,8 +13,8 @@
  * Equal scores are ordered by id, the lower first. Sums are in double, in an order that depends on the scores alone,
  * exp is the kernels' own: the same scores give the same id on every machine.
  *
- * Random numbers are counted, not streamed: the draw after position p of request r under seed s is a hash of the three
- * (base/hash.h), so neither other requests nor a lost worker nor a replay shifts it. */
+ * Random numbers are counted, not streamed: the draw after position p of the ask with key r under seed s is a hash of the three
+ * (base/hash.h), so neither other asks nor a lost worker nor a replay shifts it. The wire calls the key `request`. */
 #ifndef WORKER_STAGE_SAMPLER_H
 #define WORKER_STAGE_SAMPLER_H
 

@@ -33,7 +33,7 @@ struct stage {
     float *rows; /* stage_rows */
     struct barrier barrier;
     const atomic_bool *stop;
-    _Atomic uint32_t last; /* layer of the share after which the region ends: the first thread says so a layer ahead */
+    _Atomic uint32_t last; /* layer of the part after which the region ends: the first thread says so a layer ahead */
 };
 
 /* Cuts scratch as scratch_bytes says; returns what is the head's. */

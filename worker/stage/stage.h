@@ -31,7 +31,7 @@ struct part_bytes stage_memory(const struct stage *s); /* what it took: equals t
 /* Where the caller may put the rows of a micro-batch: f32 [capacity.rows, hidden], counted in the plan's scratch. */
 float *stage_rows(struct stage *s);
 
-/* File rows of tensor `index` of the share, block_row_bytes each (the caller has seen that there are so many bytes).
+/* File rows of tensor `index` of the part, block_row_bytes each (the caller has seen that there are so many bytes).
  * Rows come in order per tensor, and in multiples of 16 but for a tensor's last; E_WIRE if they do not fit. */
 int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why);
 /* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
@@ -51,8 +51,8 @@ typedef int (*scored_sink)(void *user, const struct scored *row, struct err *why
 /* Checks every segment against what this stage holds (slot, position, history: E_WIRE if it does not fit, and then
  * nothing was changed), then runs. x [n_rows, hidden] f32 is the residual stream, updated in place; it may be
  * stage_rows. With the whole head and a `result`, tokens go there (one for each segment that wants one, in order);
- * at the end of a pipe whose head is divided `result` is NULL, and stage_wanted and stage_score follow. E_WORKER if scores are not finite;
- * then, and when the sink fails, the stage is of no more use. */
+ * at the end of a pipe whose head is divided `result` is NULL, and stage_wanted and stage_score follow. E_WORKER if scores
+ * are not finite; then, and when the sink fails, the stage is of no more use. */
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why);
 
