@@ -1,8 +1,8 @@
-/* coordinator/report/trace.h — a run as a file of trace events, to be looked at in a browser's trace viewer (Perfetto, chrome://tracing).
+/* coordinator/report/trace.h — a run as a file of trace events for a browser's viewer (Perfetto, chrome://tracing).
  *
  * Process 0 is the coordinator: asks (called "request" in the file) from when they come until they end, pictures and
- * micro-batches from when they leave until they are back, written as they happen. Process k is worker k: what it computed from when to when, fetched at the end. Times are microseconds since
- * the run began. */
+ * micro-batches from when they leave until they are back, written as they happen. Process k is worker k: what it computed
+ * from when to when, fetched at the end. Times are microseconds since the run began. */
 #ifndef COORDINATOR_REPORT_TRACE_H
 #define COORDINATOR_REPORT_TRACE_H
 

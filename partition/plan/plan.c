@@ -305,7 +305,7 @@ static int plan_beside(struct making *m, double limit, struct err *why)
     return code ? code : plan_vision(m, &m->wish->vision, why);
 }
 
-/* Seconds of the encoder's slowest stage, had the workers memory without end. */
+/* Seconds of the encoder's slowest stage if memory were no limit. */
 static double slowest_without_limits(const struct making *m)
 {
     struct worker_offer *offers = calloc((size_t)m->workers, sizeof *offers);

@@ -54,7 +54,7 @@ enum vision_how { VISION_CHOOSE, VISION_LAYERS, VISION_COPIES, VISION_BY_HAND };
 struct vision_wish {
     enum vision_how how;
     int workers;      /* by hand: so many are named */
-    uint32_t *layers; /* by hand: [workers]; 0: sees nothing; WHOLE_ENCODER: has a copy */
+    uint32_t *layers; /* by hand: [workers]; 0: none of the encoder ("it sees nothing"); WHOLE_ENCODER: a copy */
 };
 
 struct plan_wish {

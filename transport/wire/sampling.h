@@ -1,4 +1,5 @@
-/* transport/wire/sampling.h — can a token be drawn in this way? Asked by the engine when it takes an ask, and again by the worker that draws. */
+/* transport/wire/sampling.h — can a token be drawn in this way? The engine checks it when it takes an ask, and the worker that
+ * draws checks it again. */
 #ifndef TRANSPORT_WIRE_SAMPLING_H
 #define TRANSPORT_WIRE_SAMPLING_H
 

@@ -1,5 +1,5 @@
-/* tests/unit/engine/engine_property_test.c — whatever is asked, cancelled, held, woken, made urgent, restarted or lost, in whatever order: each ask
- * is finished once, its tokens are those of a quiet run, and in the end nothing is left over.
+/* tests/unit/engine/engine_property_test.c — whatever is asked, cancelled, held, woken, made urgent, restarted or lost, in
+ * whatever order: each ask is finished once, its tokens are those of a quiet run, and in the end nothing is left over.
  *
  * The engine, the scheduler and the roster are the real ones; workers, network and time are drawn (transport/links/sim.h). A worker
  * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage

@@ -1,4 +1,4 @@
-/* tests/unit/file/model_file_test.c — a model file has exactly the tensors of the architecture, and a share is some of them. */
+/* tests/unit/file/model_file_test.c — a model file has exactly the tensors of the architecture, and a part is some of them. */
 #define _GNU_SOURCE
 #include "partition/file/model_file.h"
 #include "partition/make/synth.h"
