@@ -1,4 +1,4 @@
-/* coordinator/engine/engine.c — see engine.h: how asks come, wait, and go. Rows go out in rows_out.c, answers come in in answers_in.c.
+/* coordinator/engine/engine.c — see engine.h: how asks come, wait, and go. rows_out.c sends rows, answers_in.c takes what comes back.
  *
  * One turn: pictures enter the encoder ─► asks whose pictures are there are scheduled ─► who must give up a slot leaves ─►
  * rows enter the pipe ─► one event is awaited and dealt with ─► those who have left are told.

@@ -14,8 +14,9 @@
  * how fast the stages are (partition/plan/speed.h). While others answer, the rows that wait are divided over all places and a
  * piece stays small: everyone else waits behind it at every stage, so one large piece is a hole that travels. With four stages
  * of 10 ms + 0.5 ms a row and 200 mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88
- * (tests/unit/sim/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than piece_least though: below that a stage reads all
- * its weights for next to nothing, and a rest below half of that travels with the piece before it.
+ * (tests/unit/sim/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than piece_least
+ * though: below that a stage reads all its weights for next to nothing, and a rest below half of that travels with the piece
+ * before it.
  *
  * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
  * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.

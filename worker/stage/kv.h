@@ -5,9 +5,9 @@
  * One head's keys of a page lie together, because attention reads them so, and in panels of 16 positions, one lane each,
  * so that it needs no sums across a vector: a new key touches head_dim places, once, and is read thousands of times. A slot
  * has all its pages from the start: a plan promises `sequences` of `context` positions each, and a pool shared between slots
- * could break that promise in the middle of an answer. A local layer holds a ring: position p goes where
- * p - KV_PAGE * pages was, which no row of this micro-batch or a later one can see any more. Nothing is cleared when a slot starts anew; positions a
- * sequence has not written are never looked at. */
+ * could break that promise in the middle of an answer. A local layer holds a ring: position p goes where p - KV_PAGE * pages
+ * was, which no row of this micro-batch or a later one can see any more. Nothing is cleared when a slot starts anew; positions
+ * a sequence has not written are never looked at. */
 #ifndef WORKER_STAGE_KV_H
 #define WORKER_STAGE_KV_H
 
