@@ -61,6 +61,16 @@ arrows_point_down() {
     }' <(echo "$arrows") "${files[@]}"
 }
 
+# The table itself: a circle in it would let two sub-rooms become one.
+the_table_has_no_circle() {
+    local loop
+    loop=$(awk -F: 'NF > 1 {
+        gsub(/[ \t]/, "", $1)
+        n = split($2, to, " ")
+        for (i = 1; i <= n; i++) print $1, to[i]
+    }' <<<"$arrows" | tsort 2>&1 >/dev/null) || { printf '  a circle: %s\n' "$(tr '\n' ' ' <<<"${loop//tsort: /}")"; return 1; }
+}
+
 # header                  files that may include it, as a pattern
 doors='
 mpi.h           transport/links/mpi\.c
@@ -121,6 +131,7 @@ verdict() { # of the command that just ran: 0 or not
 }
 set +e
 arrows_point_down;            verdict $? arrows_point_down
+the_table_has_no_circle;      verdict $? the_table_has_no_circle
 each_dependency_has_one_door; verdict $? each_dependency_has_one_door
 file_names_are_unique;        verdict $? file_names_are_unique
 files_that_are_named_exist;   verdict $? files_that_are_named_exist
