@@ -40,7 +40,6 @@ static int keep_turning(struct session *session, struct stream *s, uint64_t numb
     while (s->collected->ended.how == FINISH_NOT || !stdout_ring_empty(s->ring)) {
         TRY(engine_turn(session->engine, stdout_ring_empty(s->ring) ? TURN_MS : SLOW_MS, why));
         if (!stdout_ring_flush(s->ring)) engine_cancel(session->engine, number);
-        else if (!stdout_ring_full(s->ring)) engine_resume(session->engine, number);
     }
     return 0;
 }

@@ -22,17 +22,17 @@ static bool ends_answer(const struct engine *e, uint32_t id)
 static void go_on(struct engine *e, struct live *a)
 {
     struct err why;
-    a->state = a->scheduled ? RUNNING : WAITING;
+    if (a->state == FULL) live_to(e, a, a->scheduled ? RUNNING : WAITING);
     if (a->made >= a->ask.most) live_answered(e, a, FINISH_LENGTH);
     else if (a->ids.n > e->pipe->plan.capacity.context) live_answered(e, a, FINISH_CONTEXT);
-    else if (a->scheduled && schedule_more(e->scheduler, a->sequence, 1, NULL, 0, &why)) live_leave(e, a, FINISH_FAILED, &why);
+    else if (a->scheduled && schedule_more(e->scheduler, a->number, 1, NULL, 0, &why)) live_leave(e, a, FINISH_FAILED, &why);
 }
 
 void answer_offer_again(struct engine *e, struct live *a)
 {
     const struct said said = {a->number, a->ids.id[a->ids.n - 1]};
     if (a->listener.token && !a->listener.token(a->listener.user, &said)) {
-        if (a->state != LEAVING) a->state = FULL; /* a listener may cancel what it is told of */
+        if (a->state != LEAVING) live_to(e, a, FULL); /* a listener may cancel what it is told of */
         return;
     }
     if (a->state != LEAVING) go_on(e, a);
@@ -75,7 +75,8 @@ static int check_count(const struct engine *e, const struct result *m, struct er
     uint32_t wanted = 0;
     for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token;
     if (b && m->n_tokens != wanted)
-        return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens, (unsigned long long)m->batch, wanted);
+        return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens,
+                    (unsigned long long)m->batch, wanted);
     return 0;
 }
 

@@ -49,10 +49,10 @@ struct ended {
     uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
 };
 
-/* None of these may wait. Each may call engine_ask, engine_cancel and engine_resume. */
+/* None of these may wait. Each may call engine_ask and engine_cancel. */
 struct listener {
-    /* False: full. The engine keeps the token, and the slot, and computes nothing more for this ask until engine_resume, or the
-     * next turn, offers the same token again. NULL: tokens are not of interest. */
+    /* False: full. The engine keeps the token, and the slot, and computes nothing more for this ask; every turn offers the same
+     * token again (engine_wake makes a waiting turn end). NULL: tokens are not of interest. */
     bool (*token)(void *user, const struct said *said);
     /* One row's scores [n], in order of positions. A code other than 0 fails this ask with `why`. */
     int (*scores)(void *user, uint32_t position, const uint8_t *scores, uint32_t n, struct err *why);

@@ -6,7 +6,7 @@
  * Nothing is freed while a listener speaks with us: a cancelled ask only changes its state, and is told in the turn's last
  * step. So listeners may ask and cancel as they like.
  *
- * Costs: a turn walks over the asks that are alive, a few times. */
+ * Costs: a turn walks over the slots, a few times, and not over those who wait for one. */
 #include "coordinator/engine/live.h"
 
 #include "coordinator/cluster/remedy.h"
@@ -58,6 +58,7 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     e->setup = *setup;
     e->pipe = setup->pipe;
     e->clock = roster_clock(e->pipe->roster);
+    e->deadline_ns = UINT64_MAX;
     int code = e->pipe->encoder ? pictures_open(&e->pictures, e->pipe, &e->watchers, why) : 0;
     if (!code && e->pipe->model) code = open_text(e, why);
     if (code) engine_close(out);
@@ -68,6 +69,7 @@ void engine_close(struct engine **pe)
 {
     struct engine *e = *pe;
     if (!e) return;
+    fail(&e->over, E_INTERNAL, "the engine is being closed");
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
     for (uint32_t i = 0; i < e->slots && e->kept; i++) free(e->kept[i].row_ids);
     scheduler_close(&e->scheduler);
@@ -104,8 +106,8 @@ void engine_watch(struct engine *e, watcher *watch, void *user)
 
 void engine_tell(const struct engine *e, enum happening what, const struct live *a, uint32_t amount)
 {
-    const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .key = a->ask.key, .asked_ns = a->asked_ns, .amount = amount,
-                               .spans = a->spans.span, .n = a->spans.n};
+    const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .key = a->ask.key, .asked_ns = a->asked_ns,
+                               .amount = amount, .spans = a->spans.span, .n = a->spans.n};
     tell_watchers(&e->watchers, &h);
 }
 
@@ -177,21 +179,11 @@ static int copy_lists(struct live *l, const struct ask *a, struct err *why)
     return 0;
 }
 
-static void live_free(struct live *l)
+static void come(struct engine *e, struct live *l)
 {
-    ids_free(&l->ids);
-    picture_spans_free(&l->spans);
-    free(l);
-}
-
-static void live_enter(struct engine *e, struct live *l)
-{
-    l->before = e->last;
-    if (e->last) e->last->after = l;
-    else e->first = l;
-    e->last = l;
-    e->n_live++;
+    live_enter(e, l);
     for (size_t i = 0; i < l->spans.n; i++) pictures_hold(e->pictures, (uint32_t)l->spans.span[i].picture);
+    if (l->ask.deadline_ns && l->ask.deadline_ns < e->deadline_ns) e->deadline_ns = l->ask.deadline_ns;
     e->totals.prompt_rows += l->ids.n;
     if (!e->totals.begun_ns) e->totals.begun_ns = l->asked_ns;
     engine_tell(e, ASK_CAME, l, (uint32_t)l->ids.n);
@@ -199,6 +191,7 @@ static void live_enter(struct engine *e, struct live *l)
 
 int engine_ask(struct engine *e, const struct ask *ask, const struct listener *listener, uint64_t *number, struct err *why)
 {
+    if (e->over.code) return *why = e->over, why->code;
     TRY(check_length(e, ask, why));
     TRY(check_spans(e, ask, why));
     TRY(check_ids(e, ask, why));
@@ -214,19 +207,15 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     l->listener = *listener;
     l->history = HISTORY_EMPTY;
     l->asked_ns = clock_now(e->clock);
-    live_enter(e, l);
+    come(e, l);
     if (number) *number = l->number;
     return 0;
 }
 
 /* ---- an ask goes ---- */
 
-static void live_unlink(struct engine *e, struct live *a)
+static void leave_slot(struct engine *e, const struct live *a)
 {
-    *(a->before ? &a->before->after : &e->first) = a->after;
-    *(a->after ? &a->after->before : &e->last) = a->before;
-    e->n_live--;
-    for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
     for (uint32_t i = 0; i < e->slots; i++)
         if (e->in_slot[i] == a) e->in_slot[i] = NULL;
 }
@@ -234,12 +223,15 @@ static void live_unlink(struct engine *e, struct live *a)
 void live_finish(struct engine *e, struct live *a, enum finish how, const struct err *why)
 {
     live_unlink(e, a);
+    leave_slot(e, a);
+    for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
     const struct ended ended = {
         .number = a->number, .how = how, .why = how == FINISH_FAILED ? why : NULL, .prompt_rows = (uint32_t)a->ids.n - a->made,
         .reused_rows = a->reused, .made = a->made, .last_id = a->made ? a->ids.id[a->ids.n - 1] : 0, .fingerprint = a->fingerprint,
         .asked_ns = a->asked_ns, .first_ns = a->first_ns, .done_ns = clock_now(e->clock),
     };
     e->totals.ended_ns = ended.done_ns;
+    e->told = true;
     engine_tell(e, ASK_ENDED, a, a->made);
     if (a->listener.finished) a->listener.finished(a->listener.user, &ended);
     live_free(a);
@@ -248,29 +240,16 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
 void live_leave(struct engine *e, struct live *a, enum finish how, const struct err *why)
 {
     if (a->state == LEAVING && a->ending != FINISH_NOT) return;
-    a->state = LEAVING;
+    live_to(e, a, LEAVING);
     a->ending = how;
     if (why && how == FINISH_FAILED) a->why = *why;
-    if (a->scheduled) schedule_leave(e->scheduler, a->sequence);
-}
-
-static struct live *find_number(const struct engine *e, uint64_t number)
-{
-    struct live *a = e->first;
-    while (a && a->number != number) a = a->after;
-    return a;
+    if (a->scheduled) schedule_leave(e->scheduler, a->number);
 }
 
 void engine_cancel(struct engine *e, uint64_t number)
 {
-    struct live *a = find_number(e, number);
+    struct live *a = live_find(e, number);
     if (a) live_leave(e, a, FINISH_CANCELLED, NULL);
-}
-
-void engine_resume(struct engine *e, uint64_t number)
-{
-    struct live *a = find_number(e, number);
-    if (a && a->state == FULL) answer_offer_again(e, a);
 }
 
 /* The workers have nothing of it any more: all its rows are a prompt again. */
@@ -280,39 +259,46 @@ static void begin_again(struct live *a)
     a->history = HISTORY_EMPTY;
 }
 
-static struct live *find_sequence(const struct engine *e, uint32_t sequence)
+/* It has no slot any more. Who gave it up to somebody more urgent waits for another. */
+static void has_left(struct engine *e, struct live *a)
 {
-    struct live *a = e->first;
-    while (a && !(a->scheduled && a->sequence == sequence)) a = a->after;
-    return a;
+    a->scheduled = false;
+    leave_slot(e, a);
+    begin_again(a);
+    if (a->state == LEAVING && a->ending == FINISH_NOT) live_to(e, a, WAITING);
 }
 
 /* Those whose last piece is home, and those who never had one under way. */
 static void tell_leavers(struct engine *e)
 {
-    uint32_t sequence;
-    while (e->scheduler && schedule_left(e->scheduler, &sequence)) {
-        struct live *a = find_sequence(e, sequence);
-        if (!a) continue; /* a slot that was kept */
-        a->scheduled = false;
-        for (uint32_t i = 0; i < e->slots; i++)
-            if (e->in_slot[i] == a) e->in_slot[i] = NULL;
-        begin_again(a);
-        if (a->state == LEAVING && a->ending == FINISH_NOT) a->state = WAITING;
+    uint64_t number;
+    while (e->scheduler && schedule_left(e->scheduler, &number)) {
+        struct live *a = live_find_in(e, LEAVING, number);
+        if (!a) a = live_find_in(e, FULL, number);
+        if (a) has_left(e, a); /* else it was kept, and its ask is over */
     }
-    for (struct live *a = e->first, *next; a; a = next) {
-        next = a->after;
-        if (a->state != LEAVING || a->scheduled) continue;
-        live_finish(e, a, a->ending, &a->why);
-        next = e->first; /* the listener may have changed the list */
+    for (struct live *a = e->in[LEAVING].first; a;) {
+        struct live *next = a->next;
+        if (!a->scheduled) {
+            live_finish(e, a, a->ending, &a->why);
+            next = e->in[LEAVING].first; /* the listener may have changed the list */
+        }
+        a = next;
     }
 }
 
+/* The next deadline is looked for only when one is over. */
 static void expire(struct engine *e)
 {
     const uint64_t now = clock_now(e->clock);
-    for (struct live *a = e->first; a; a = a->after)
-        if (a->ask.deadline_ns && now >= a->ask.deadline_ns) live_leave(e, a, FINISH_LATE, NULL);
+    if (now < e->deadline_ns) return;
+    e->deadline_ns = UINT64_MAX;
+    for (struct live *a = e->first; a; a = a->after) {
+        const uint64_t deadline = a->ask.deadline_ns;
+        if (!deadline) continue;
+        if (now >= deadline) live_leave(e, a, FINISH_LATE, NULL);
+        else if (deadline < e->deadline_ns) e->deadline_ns = deadline;
+    }
 }
 
 /* ---- slots that keep what they hold ---- */
@@ -338,7 +324,7 @@ static bool keep_slot(struct engine *e, const struct live *a, uint32_t slot)
     uint32_t *ids = malloc(a->sent * sizeof *ids);
     if (!ids) return false;
     for (uint32_t i = 0; i < a->sent; i++) ids[i] = row_id_at(e, a, i);
-    *k = (struct kept){.used = true, .sequence = a->sequence, .row_ids = ids, .rows = a->sent, .history = a->history, .since = e->next_since++};
+    *k = (struct kept){.used = true, .number = a->number, .row_ids = ids, .rows = a->sent, .history = a->history, .since = e->next_since++};
     return true;
 }
 
@@ -350,16 +336,15 @@ static void give_up_kept(struct engine *e)
         for (uint32_t i = 0; i < e->slots; i++)
             if (e->kept[i].used && (!oldest || e->kept[i].since < oldest->since)) oldest = &e->kept[i];
         if (!oldest) return;
-        const uint32_t sequence = oldest->sequence;
+        schedule_leave(e->scheduler, oldest->number);
         kept_forget(oldest);
-        schedule_leave(e->scheduler, sequence);
     }
 }
 
 void live_answered(struct engine *e, struct live *a, enum finish how)
 {
     const uint32_t slot = slot_of(e, a);
-    if (a->scheduled && (slot == UINT32_MAX || !keep_slot(e, a, slot))) schedule_leave(e->scheduler, a->sequence);
+    if (a->scheduled && (slot == UINT32_MAX || !keep_slot(e, a, slot))) schedule_leave(e->scheduler, a->number);
     give_up_kept(e);
     live_finish(e, a, how, NULL);
 }
@@ -406,11 +391,10 @@ static int go_on_there(struct engine *e, struct live *a, struct kept *k, struct 
     struct span *spans;
     uint32_t n;
     TRY(spans_from(a, k->rows, &spans, &n, why));
-    int code = schedule_more(e->scheduler, k->sequence, (uint32_t)a->ids.n - k->rows, spans, n, why);
+    int code = schedule_more(e->scheduler, k->number, (uint32_t)a->ids.n - k->rows, spans, n, why);
     free(spans);
     if (code) return code;
-    schedule_priority(e->scheduler, k->sequence, a->ask.priority);
-    a->sequence = k->sequence;
+    schedule_hand_over(e->scheduler, k->number, a->number, a->ask.priority);
     a->sent = a->reused = k->rows;
     a->history = k->history;
     e->totals.prompt_rows -= k->rows;
@@ -424,13 +408,10 @@ static int begin_anew(struct engine *e, struct live *a, struct err *why)
     struct span *spans;
     uint32_t n;
     TRY(spans_from(a, 0, &spans, &n, why));
-    a->sequence = e->next_sequence;
-    int code = schedule_add(e->scheduler, a->sequence, (uint32_t)a->ids.n, spans, n, a->ask.priority, why);
+    int code = schedule_add(e->scheduler, a->number, (uint32_t)a->ids.n, spans, n, a->ask.priority, why);
     free(spans);
-    if (code) return code;
-    e->next_sequence++;
-    give_up_kept(e);
-    return 0;
+    if (!code) give_up_kept(e);
+    return code;
 }
 
 static void schedule(struct engine *e, struct live *a)
@@ -443,22 +424,27 @@ static void schedule(struct engine *e, struct live *a)
         return;
     }
     a->scheduled = true;
-    a->state = RUNNING;
+    live_to(e, a, RUNNING);
 }
 
 static void schedule_waiting_asks(struct engine *e)
 {
-    for (struct live *a = e->first; a; a = a->after)
-        if (a->state == WAITING && pictures_are_there(e, a)) schedule(e, a);
+    for (struct live *a = e->in[WAITING].first, *next; a; a = next) {
+        next = a->next;
+        if (pictures_are_there(e, a)) schedule(e, a);
+    }
 }
 
 static void yield_slots(struct engine *e)
 {
-    uint32_t sequence;
-    while (e->scheduler && schedule_yield(e->scheduler, &sequence)) {
-        struct live *a = find_sequence(e, sequence);
-        if (a && a->state != FULL) a->state = LEAVING, a->ending = FINISH_NOT;
-        schedule_leave(e->scheduler, sequence);
+    uint64_t number;
+    while (schedule_yield(e->scheduler, &number)) {
+        struct live *a = live_find_in(e, RUNNING, number);
+        if (a) {
+            live_to(e, a, LEAVING);
+            a->ending = FINISH_NOT;
+        } /* else it is full, and stays so */
+        schedule_leave(e->scheduler, number);
     }
 }
 
@@ -469,7 +455,7 @@ void engine_restart(struct engine *e)
     if (e->head) divided_head_restart(e->head);
     for (uint32_t i = 0; i < e->slots; i++) {
         if (!e->kept[i].used) continue;
-        schedule_leave(e->scheduler, e->kept[i].sequence);
+        schedule_leave(e->scheduler, e->kept[i].number);
         kept_forget(&e->kept[i]);
     }
     if (e->scheduler) schedule_restart(e->scheduler);
@@ -482,16 +468,25 @@ void engine_restart(struct engine *e)
 /* The run is over: everyone is told why. */
 static int end_run(struct engine *e, int code, const struct err *why)
 {
+    e->over = *why;
+    e->over.code = code;
     while (e->first) live_finish(e, e->first, FINISH_FAILED, why);
     return code;
 }
 
+/* Each once: who is still full goes to the end of the list. */
 static void offer_again(struct engine *e)
 {
-    for (struct live *a = e->first, *next; a; a = next) {
-        next = a->after; /* an answer that ends here takes only itself from the list; what listeners ask comes at its end */
-        if (a->state == FULL) answer_offer_again(e, a);
-    }
+    const struct live_list *full = &e->in[FULL];
+    for (uint32_t n = full->n; n && full->first; n--) answer_offer_again(e, full->first);
+}
+
+/* No longer than until the next deadline; not at all if an end was told, which the caller may wait for. */
+static int turn_ms(const struct engine *e, int timeout_ms)
+{
+    const uint64_t now = clock_now(e->clock), left_ns = e->deadline_ns > now ? e->deadline_ns - now : 0;
+    if (e->told) return 0;
+    return timeout_ms > 0 && left_ns / 1000000 < (uint64_t)timeout_ms ? (int)(left_ns / 1000000) + 1 : timeout_ms;
 }
 
 static int feed(struct engine *e, struct err *why)
@@ -525,8 +520,10 @@ int engine_event(struct engine *e, const struct event *event, struct err *why)
 int engine_turn(struct engine *e, int timeout_ms, struct err *why)
 {
     struct event event = {0};
+    if (e->over.code) return *why = e->over, why->code;
+    e->told = false;
     int code = feed(e, why);
-    if (!code) code = roster_next(e->pipe->roster, &event, timeout_ms, why);
+    if (!code) code = roster_next(e->pipe->roster, &event, turn_ms(e, timeout_ms), why);
     if (code) return end_run(e, code, why);
     code = engine_event(e, &event, why);
     event_free(&event);

@@ -48,11 +48,9 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
 /* At any moment, also from inside a listener. `finished` still comes, once; of an ask that is over nothing happens. */
 void engine_cancel(struct engine *e, uint64_t number);
 
-/* A listener that was full may have room again. The next turn would ask it too. */
-void engine_resume(struct engine *e, uint64_t number);
-
-/* All that may enter the pipe enters; then at most timeout_ms pass until one thing has happened, which is dealt with. An error is
- * the end of the run: all asks have been told FINISH_FAILED. */
+/* Listeners that were full are offered their token again, and all that may enter the pipe enters; then at most timeout_ms pass until
+ * one thing has happened, which is dealt with. An error is the end of the run: all asks have been told FINISH_FAILED, and whoever
+ * asks or turns again is told the same. */
 int engine_turn(struct engine *e, int timeout_ms, struct err *why);
 
 /* Makes a waiting engine_turn return. From any thread. */

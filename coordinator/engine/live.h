@@ -7,19 +7,19 @@
 #include "coordinator/engine/scheduler.h"
 
 /* The states of engine.h's drawing. */
-enum live_state { WAITING, RUNNING, FULL, LEAVING };
+enum live_state { WAITING, RUNNING, FULL, LEAVING, LIVE_STATES };
 
 /* An ask that is not finished. */
 struct live {
     struct live *before, *after; /* all of them, in the order they came */
+    struct live *previous, *next; /* in its state, in the order they entered it */
     uint64_t number;
     struct ask ask; /* its ids and spans are the lists below */
     struct listener listener;
     enum live_state state;
     struct ids ids; /* the prompt, then the tokens made */
     struct picture_spans spans;
-    uint32_t sequence;   /* the scheduler's name for it */
-    bool scheduled;      /* the scheduler knows it */
+    bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
     uint64_t history;    /* of these */
     uint32_t made, reused;
@@ -33,10 +33,15 @@ struct live {
 /* What a slot still holds after its answer. */
 struct kept {
     bool used;
-    uint32_t sequence;
+    uint64_t number;     /* of the ask that was answered: the scheduler's name for what is here */
     uint32_t *row_ids;   /* [rows], as they went over the wire */
     uint32_t rows;
     uint64_t history, since; /* since: the lower the longer ago */
+};
+
+struct live_list {
+    struct live *first, *last;
+    uint32_t n;
 };
 
 struct engine {
@@ -49,17 +54,28 @@ struct engine {
     const struct route *route;   /* of the text */
     struct live *first, *last;   /* all that are alive */
     uint32_t n_live;
+    struct live_list in[LIVE_STATES];
+    uint64_t deadline_ns;        /* none is over before */
+    struct err over;             /* code other than 0: the run is over, nothing is asked any more */
+    bool told;                   /* of an end, in this turn */
     struct live **in_slot;       /* [slots]; NULL: nobody, or kept */
     struct kept *kept;           /* [slots] */
     uint32_t slots;
     uint64_t next_number, next_since;
-    uint32_t next_sequence;
     float scale; /* of embedding rows */
     struct watchers watchers;
     struct engine_totals totals;
     struct work work;
     struct result result;
 };
+
+/* live.c: who is alive, by number and by state */
+void live_enter(struct engine *e, struct live *a);
+void live_unlink(struct engine *e, struct live *a); /* it is the caller's again: live_free */
+void live_free(struct live *a);
+void live_to(struct engine *e, struct live *a, enum live_state state);              /* the last of that state, also if it was in it */
+struct live *live_find(const struct engine *e, uint64_t number);                    /* NULL: it is over */
+struct live *live_find_in(const struct engine *e, enum live_state state, uint64_t number);
 
 /* engine.c */
 void live_finish(struct engine *e, struct live *a, enum finish how, const struct err *why); /* tells, and frees it */

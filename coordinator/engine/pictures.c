@@ -220,8 +220,8 @@ int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err
     bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows &&
                    part_has_back(plan->of[from].part[CHAIN_VISION]) && (!plan->copies || from == ps->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
-        return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited", (unsigned long long)m.picture,
-                    m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);
+        return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited",
+                    (unsigned long long)m.picture, m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);
     size_t bytes = (size_t)m.rows * m.cols * sizeof(float);
     float *rows = malloc(bytes);
     if (!rows) return fail(why, E_MEMORY, "no memory for the %zu bytes of a picture's rows", bytes);

@@ -35,14 +35,11 @@ static struct segment segment_of(const struct live *a, const struct move *m)
                             .request = a->ask.key, .history = a->history, .sampling = a->ask.sampling};
 }
 
-/* Whose move it is. One that has just got its slot is looked for by name: it is among the first that are alive. */
+/* Whose move it is. One that has just got its slot is looked for by number: it is among the first that run. */
 static struct live *mover(struct engine *e, const struct move *m)
 {
     struct live *a = e->in_slot[m->slot];
-    if (a && a->sequence == m->request) return a;
-    for (a = e->first; a; a = a->after)
-        if (a->scheduled && a->sequence == m->request) break;
-    e->in_slot[m->slot] = a;
+    if (!a || a->number != m->request) a = e->in_slot[m->slot] = live_find_in(e, RUNNING, m->request);
     return a;
 }
 

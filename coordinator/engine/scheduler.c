@@ -39,7 +39,7 @@
 #define SLOTS_MOST 65536u
 
 struct sequence {
-    uint32_t request;
+    uint64_t request;
     uint32_t known, sent; /* rows [0, sent) went into the pipe, rows [sent, known) can go */
     uint32_t pieces;      /* in flight */
     bool decode;          /* the row to send is a token just sampled */
@@ -65,12 +65,10 @@ struct scheduler {
     struct move *moves;  /* [limits.in_flight][moves_most] */
     uint32_t moves_most, in_flight;
     uint32_t passed_over; /* micro-batches that left without the prompt that is first in line */
-    uint64_t next_batch, next_request;
-    struct sequence *queue; /* requests without a slot: queue[head .. head + n_queue) */
+    uint64_t next_batch;
+    struct sequence *queue; /* requests without a slot, who is next first: queue[head .. head + n_queue) */
     size_t head, n_queue, queue_room;
-    bool mixed; /* not all that ever waited were equally urgent */
-    int priority; /* of the last that was added, if not mixed */
-    uint32_t *left; /* [left_room]: who left and was not told yet; room for all that are here */
+    uint64_t *left; /* [left_room]: who left and was not told yet; room for all that are here */
     size_t n_left, left_room;
 };
 
@@ -139,19 +137,19 @@ void scheduler_close(struct scheduler **scheduler)
 static int rows_add(struct sequence *q, const struct scheduler_limits *limits, uint32_t rows, const struct span *spans,
                     uint32_t n_spans, struct err *why)
 {
-    if (!rows) return fail(why, E_USAGE, "request %u has no rows", q->request);
+    if (!rows) return fail(why, E_USAGE, "request %llu has no rows", (unsigned long long)q->request);
     if (rows > limits->context - q->known)
-        return fail(why, E_USAGE, "request %u wants %u positions after %u, but the context holds %u", q->request, rows,
-                    q->known, limits->context);
+        return fail(why, E_USAGE, "request %llu wants %u positions after %u, but the context holds %u",
+                    (unsigned long long)q->request, rows, q->known, limits->context);
     uint32_t end = 0;
     for (uint32_t i = 0; i < n_spans; i++) {
         if (spans[i].first < end || spans[i].first >= rows || !spans[i].n || spans[i].n > rows - spans[i].first)
             return fail(why, E_USAGE,
-                        "request %u: rows %u+%u that belong together do not lie in order within its %u rows",
-                        q->request, spans[i].first, spans[i].n, rows);
+                        "request %llu: rows %u+%u that belong together do not lie in order within its %u rows",
+                        (unsigned long long)q->request, spans[i].first, spans[i].n, rows);
         if (spans[i].n > limits->rows)
-            return fail(why, E_USAGE, "request %u: %u rows belong together, but a micro-batch holds %u", q->request,
-                        spans[i].n, limits->rows);
+            return fail(why, E_USAGE, "request %llu: %u rows belong together, but a micro-batch holds %u",
+                        (unsigned long long)q->request, spans[i].n, limits->rows);
         end = spans[i].first + spans[i].n;
     }
     if (n_spans) {
@@ -164,7 +162,7 @@ static int rows_add(struct sequence *q, const struct scheduler_limits *limits, u
     return 0;
 }
 
-static struct sequence *find_sequence(const struct scheduler *s, uint32_t request)
+static struct sequence *find_sequence(const struct scheduler *s, uint64_t request)
 {
     for (uint32_t i = 0; i < s->n_order; i++)
         if (s->slot[s->order[i]].request == request) return &s->slot[s->order[i]];
@@ -187,13 +185,17 @@ static void line_enter(struct scheduler *s, uint32_t slot)
     s->order[i] = slot;
 }
 
-/* Of those who wait: the most urgent, the first of them. */
-static size_t next_in_queue(const struct scheduler *s)
+static bool goes_before(const struct sequence *a, const struct sequence *b)
 {
-    size_t best = 0;
-    for (size_t i = 1; s->mixed && i < s->n_queue; i++)
-        if (s->queue[s->head + i].priority > s->queue[s->head + best].priority) best = i;
-    return best;
+    return a->priority != b->priority ? a->priority > b->priority : a->request < b->request;
+}
+
+/* There is room. Mostly the end is its place. */
+static void queue_put(struct scheduler *s, const struct sequence *q)
+{
+    struct sequence *at = s->queue + s->head + s->n_queue++;
+    for (; at > s->queue + s->head && goes_before(q, at - 1); at--) *at = at[-1];
+    *at = *q;
 }
 
 static struct sequence queue_take(struct scheduler *s, size_t i)
@@ -210,7 +212,7 @@ static void admit(struct scheduler *s)
 {
     while (s->n_queue && s->n_unused) {
         uint32_t slot = s->unused[--s->n_unused];
-        s->slot[slot] = queue_take(s, next_in_queue(s));
+        s->slot[slot] = queue_take(s, 0);
         line_enter(s, slot);
     }
 }
@@ -220,7 +222,7 @@ static int left_make_room(struct scheduler *s, struct err *why)
 {
     const size_t here = s->limits.slots + s->n_queue + 1 + s->n_left;
     if (here <= s->left_room) return 0;
-    uint32_t *grown = realloc(s->left, 2 * here * sizeof *grown);
+    uint64_t *grown = realloc(s->left, 2 * here * sizeof *grown);
     if (!grown) return fail(why, E_MEMORY, "no memory for a queue of %zu requests", s->n_queue + 1);
     s->left = grown;
     s->left_room = 2 * here;
@@ -244,29 +246,24 @@ static int queue_make_room(struct scheduler *s, struct err *why)
     return 0;
 }
 
-int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  int priority, struct err *why)
 {
-    if (request < s->next_request)
-        return fail(why, E_INTERNAL, "request %u comes after request %llu", request,
-                    (unsigned long long)s->next_request - 1);
-    TRY(queue_make_room(s, why));
     struct sequence q = {.request = request, .priority = priority};
+    if (find_sequence(s, request)) return fail(why, E_INTERNAL, "request %llu is here already", (unsigned long long)request);
+    TRY(queue_make_room(s, why));
     TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
-    s->mixed |= s->next_request && priority != s->priority;
-    s->priority = priority;
-    s->queue[s->head + s->n_queue++] = q;
-    s->next_request = (uint64_t)request + 1;
+    queue_put(s, &q);
     admit(s);
     return 0;
 }
 
-int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                   struct err *why)
 {
     struct sequence *q = find_sequence(s, request);
     if (!q || q->pieces || q->leaving || (q->sent < q->known && !q->resting))
-        return fail(why, E_INTERNAL, "request %u cannot go on: it is not waiting", request);
+        return fail(why, E_INTERNAL, "request %llu cannot go on: it is not waiting", (unsigned long long)request);
     TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
     q->decode = rows == 1 && !q->resting;
     q->resting = false;
@@ -276,12 +273,13 @@ int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const st
     return 0;
 }
 
-void schedule_priority(struct scheduler *s, uint32_t request, int priority)
+void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int priority)
 {
     struct sequence *q = find_sequence(s, request);
-    if (!q || q->priority == priority) return;
+    if (!q) return;
+    q->request = to;
+    if (q->priority == priority) return;
     uint32_t slot = (uint32_t)(q - s->slot);
-    s->mixed = true;
     line_leave(s, slot);
     q->priority = priority;
     line_enter(s, slot);
@@ -306,7 +304,7 @@ static void free_slot(struct scheduler *s, struct sequence *q)
     admit(s);
 }
 
-void schedule_leave(struct scheduler *s, uint32_t request)
+void schedule_leave(struct scheduler *s, uint64_t request)
 {
     struct sequence *q = find_sequence(s, request);
     if (q) {
@@ -322,27 +320,24 @@ void schedule_leave(struct scheduler *s, uint32_t request)
     }
 }
 
-bool schedule_left(struct scheduler *s, uint32_t *request)
+bool schedule_left(struct scheduler *s, uint64_t *request)
 {
     if (!s->n_left) return false;
-    *request = s->left[0];
-    memmove(s->left, s->left + 1, --s->n_left * sizeof *s->left);
+    *request = s->left[--s->n_left];
     return true;
 }
 
-bool schedule_yield(struct scheduler *s, uint32_t *request)
+/* The line is ordered by urgency, as the queue is. */
+bool schedule_yield(const struct scheduler *s, uint64_t *request)
 {
-    const struct sequence *least_urgent = NULL;
-    if (!s->n_queue || !s->mixed) return false;
-    const int wanted = s->queue[s->head + next_in_queue(s)].priority;
+    if (!s->n_queue || !s->n_order) return false;
+    const struct sequence *least_urgent = &s->slot[s->order[s->n_order - 1]];
+    if (least_urgent->priority >= s->queue[s->head].priority) return false;
     for (uint32_t i = 0; i < s->n_order; i++) {
         const struct sequence *q = &s->slot[s->order[i]];
         if (q->leaving) return false; /* its slot is about to be free */
-        if (!least_urgent || q->priority < least_urgent->priority ||
-            (q->priority == least_urgent->priority && q->request > least_urgent->request))
-            least_urgent = q;
+        if (goes_before(least_urgent, q)) least_urgent = q;
     }
-    if (!least_urgent || least_urgent->priority >= wanted) return false;
     *request = least_urgent->request;
     return true;
 }

@@ -13,9 +13,8 @@
  * down the pipe without waiting. A span that must not be cut (a picture) goes whole. A prompt that was passed over
  * DECODES_PER_PREFILL times in a row goes first once, so a busy pipe still admits someone.
  *
- * A request is one sequence of rows, which has a slot or waits for one, under a number that the caller gives. It is not the
- * engine's ask: an ask that gave up its slot comes back as a new request, and one that continues what a slot has kept takes
- * over that slot's request (live.h, `sequence`).
+ * A request is one sequence of rows, which has a slot or waits for one, under a number that the caller gives: the lower, the
+ * earlier it came. Who gave up its slot comes back under its old number, and so in its old place among those who wait.
  *
  * A request has a priority, the higher the sooner; within one priority the first come is the first served. It decides who
  * gets a slot, and whose rows go first. */
@@ -45,8 +44,8 @@ struct span {
 };
 
 struct move { /* part of a micro-batch: rows of one request */
-    uint32_t request, slot;
-    uint32_t position, rows;
+    uint64_t request;
+    uint32_t slot, position, rows;
     bool start;      /* the slot begins a new sequence */
     bool want_token; /* last row of what is known: sample after it */
 };                   /* a request has one move in a micro-batch at most */
@@ -60,9 +59,8 @@ struct schedule_batch {
 int  scheduler_open(struct scheduler **out, const struct scheduler_limits *limits, struct err *why);
 void scheduler_close(struct scheduler **s);
 
-/* A request with `rows` prompt rows. Its number is the caller's: 0, 1, 2, … ascending, gaps allowed (of requests that
- * were refused, say). E_USAGE if it can never fit. */
-int schedule_add(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+/* A request with `rows` prompt rows. E_USAGE if it can never fit, E_INTERNAL if one with a slot has its number. */
+int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  int priority, struct err *why);
 
 /* The next micro-batch, if one may enter the pipe now. False: wait for a result, or for a request. */
@@ -77,22 +75,23 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
 
 /* The request goes on with `rows` more rows: 1 for the token just sampled, more for the next turn of a chat. E_USAGE if
  * they go over the context, E_INTERNAL while it is not waiting. */
-int schedule_more(struct scheduler *s, uint32_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                   struct err *why);
 
-/* Who takes over a slot that waits, with what it holds, may be more or less urgent. Nothing happens if it is not here. */
-void schedule_priority(struct scheduler *s, uint32_t request, int priority);
+/* `request`, which has a slot, is called `to` from now on, and is as urgent as that: another takes over the slot with all it
+ * holds. Nothing happens if it has none. */
+void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int priority);
 
 /* The request is over, whatever it was doing. It gets no more rows; once its pieces are back from the pipe its slot is free
  * and schedule_left names it. Never fails; of a request that is not here nothing is heard. */
-void schedule_leave(struct scheduler *s, uint32_t request);
+void schedule_leave(struct scheduler *s, uint64_t request);
 
 /* One that has left since the last call, each once. False: none. */
-bool schedule_left(struct scheduler *s, uint32_t *request);
+bool schedule_left(struct scheduler *s, uint64_t *request);
 
 /* Should someone give up a slot, so that somebody more urgent can have it? Of the least urgent the newest. Ask until it says
  * no, and let each leave: who left may be added again, and goes on later from all its rows. */
-bool schedule_yield(struct scheduler *s, uint32_t *request);
+bool schedule_yield(const struct scheduler *s, uint64_t *request);
 
 /* The workers have forgotten everything: no micro-batch is in flight any more, and every sequence that has rows begins again
  * with a prompt of all it has. One that waits for schedule_more or schedule_leave goes on waiting; with schedule_more it

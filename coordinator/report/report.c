@@ -23,7 +23,8 @@ static double percent(uint64_t part, double whole_seconds)
 static void print_stages(const struct pipeline *p, double wall)
 {
     double busy_sum = 0;
-    fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB  micro-batches\n");
+    fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB"
+                    "  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
         const struct part text = p->plan.of[i].part[CHAIN_TEXT];
@@ -38,7 +39,8 @@ static void print_stages(const struct pipeline *p, double wall)
     }
     fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
-    if (wall > 0 && p->workers > 0) fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
+    if (wall > 0 && p->workers > 0)
+        fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
     fprintf(stderr, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
 }
 

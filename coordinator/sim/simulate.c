@@ -151,7 +151,7 @@ static int come_home(struct run *r, struct err *why)
             TRY(schedule_more(r->s, b.moves[i].request, 1, NULL, 0, why));
         } else {
             schedule_leave(r->s, b.moves[i].request);
-            for (uint32_t gone; schedule_left(r->s, &gone);) continue;
+            for (uint64_t gone; schedule_left(r->s, &gone);) continue;
             r->ended++;
             r->answering--;
         }

@@ -51,6 +51,7 @@ struct slot {
 };
 
 struct world;
+struct asked;
 struct simulated { /* worker */
     struct world *world;
     struct port *port;
@@ -62,6 +63,7 @@ struct simulated { /* worker */
 
 /* What a worker is computing; after a restart nobody wants it, as a worker that is greeted again drops what it has before it. */
 struct computing {
+    struct computing *next; /* all of a world, the newest first */
     struct simulated *worker;
     struct frame *frame;
     int to;
@@ -81,6 +83,9 @@ struct world {
     struct route route;
     float embedding[VOCAB * HIDDEN];
     struct engine *engine;
+    struct asked *asks; /* [ASKS] */
+    uint32_t n_asks;
+    struct computing *computing;
     uint64_t dice;
     struct work work;     /* the one a worker has before it */
     struct result result;
@@ -101,6 +106,9 @@ static void computed(void *user)
 {
     struct computing *c = user;
     struct simulated *w = c->worker;
+    struct computing **at = &w->world->computing;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
     if (c->epoch == w->world->epoch && sim_is_alive(w->world->sim, w->number)) (void)port_send(w->port, c->to, &c->frame, NULL);
     frame_free(c->frame);
     free(c);
@@ -112,7 +120,8 @@ static int send_computed(struct simulated *w, int to, struct frame **f, uint64_t
     struct computing *c = malloc(sizeof *c);
     const uint64_t now = clock_now(sim_clock(w->world->sim));
     if (!c) return fail(why, E_MEMORY, "no memory");
-    *c = (struct computing){w, *f, to, w->world->epoch};
+    *c = (struct computing){w->world->computing, w, *f, to, w->world->epoch};
+    w->world->computing = c;
     *f = NULL;
     w->busy_until_ns = (w->busy_until_ns > now ? w->busy_until_ns : now) + takes_ns;
     return sim_at(w->world->sim, w->busy_until_ns, computed, c, why);
@@ -235,6 +244,11 @@ static void world_close(struct world *w)
     engine_close(&w->engine);
     roster_close(&w->pipe.roster);
     sim_close(&w->sim);
+    for (struct computing *c; (c = w->computing);) { /* what nobody waited for */
+        w->computing = c->next;
+        frame_free(c->frame);
+        free(c);
+    }
     for (int i = 0; i < w->workers; i++) free(w->worker[i].slot);
 }
 
@@ -258,9 +272,22 @@ struct asked {
     uint32_t ids[96], n, most, made[96], n_made;
     uint64_t key, number;
     int finished;
-    bool asked, cancelled, grumpy, told_late; /* grumpy: its listener is often full */
+    bool cancelled, grumpy, told_late; /* grumpy: its listener is often full */
     enum finish how;
 };
+
+static int ask_somebody(struct world *w, struct err *why);
+
+/* What listeners do beside listening. Refused when the run is over. */
+static void meddle(struct world *w)
+{
+    struct err no;
+    if (w->n_asks < ASKS && dice(&w->dice, 40) == 0) (void)ask_somebody(w, &no);
+    if (dice(&w->dice, 60)) return;
+    struct asked *other = &w->asks[dice(&w->dice, w->n_asks)];
+    other->cancelled = true;
+    engine_cancel(w->engine, other->number);
+}
 
 static bool hear(void *user, const struct said *said)
 {
@@ -269,6 +296,7 @@ static bool hear(void *user, const struct said *said)
     if (a->grumpy && dice(&a->world->dice, 3)) return false;
     a->made[a->n_made++] = said->id;
     if (dice(&a->world->dice, 60) == 0) engine_cancel(a->world->engine, said->number), a->cancelled = true;
+    meddle(a->world);
     return true;
 }
 
@@ -277,6 +305,7 @@ static void hear_end(void *user, const struct ended *ended)
     struct asked *a = user;
     a->finished++;
     a->how = ended->how;
+    meddle(a->world);
 }
 
 /* A prompt of its own, or one that goes on where an earlier answer ended. */
@@ -293,15 +322,19 @@ static void draw_prompt(struct world *w, struct asked *a, const struct asked *ea
     a->most = 1 + dice(&w->dice, 12);
 }
 
-static int ask(struct world *w, struct asked *a, uint64_t key, const struct asked *earlier, struct err *why)
+static int ask_somebody(struct world *w, struct err *why)
 {
+    struct asked *a = &w->asks[w->n_asks];
+    const struct asked *earlier = w->n_asks && dice(&w->dice, 2) ? &w->asks[dice(&w->dice, w->n_asks)] : NULL;
     const struct listener l = {hear, NULL, hear_end, a};
-    *a = (struct asked){.world = w, .key = key, .asked = true, .grumpy = dice(&w->dice, 4) == 0};
+    *a = (struct asked){.world = w, .key = 1000 + w->n_asks, .grumpy = dice(&w->dice, 4) == 0};
     draw_prompt(w, a, earlier);
-    const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = key, .priority = (int)dice(&w->dice, 3),
+    const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = a->key, .priority = (int)dice(&w->dice, 3),
                             .deadline_ns = dice(&w->dice, 40) ? 0 : clock_now(sim_clock(w->sim)) + 30 * MS,
                             .sampling = {.repeat_penalty = 1}};
-    return engine_ask(w->engine, &ask, &l, &a->number, why);
+    TRY(engine_ask(w->engine, &ask, &l, &a->number, why));
+    w->n_asks++;
+    return 0;
 }
 
 /* What a quiet run says: the model itself, row after row. */
@@ -334,20 +367,18 @@ static bool is_right(const struct asked *a)
 
 /* ---- a history ---- */
 
-static int one_turn(struct world *w, struct asked *asks, uint32_t *n, bool *lost, struct err *why)
+static int one_turn(struct world *w, bool losses, struct err *why)
 {
     switch (dice(&w->dice, 12)) {
     case 0:
     case 1:
     case 2: /* somebody asks */
-        if (*n == ASKS) break;
-        TRY(ask(w, &asks[*n], 1000 + *n, *n && dice(&w->dice, 2) ? &asks[dice(&w->dice, *n)] : NULL, why));
-        ++*n;
+        if (w->n_asks < ASKS) TRY(ask_somebody(w, why));
         break;
     case 3: /* somebody cancels, perhaps what is over */
-        if (!*n || dice(&w->dice, 3)) break;
+        if (!w->n_asks || dice(&w->dice, 3)) break;
         {
-            struct asked *a = &asks[dice(&w->dice, *n)];
+            struct asked *a = &w->asks[dice(&w->dice, w->n_asks)];
             a->cancelled = true;
             engine_cancel(w->engine, a->number);
         }
@@ -357,10 +388,7 @@ static int one_turn(struct world *w, struct asked *asks, uint32_t *n, bool *lost
         if (dice(&w->dice, 10) == 0) TRY(restart(w, why));
         break;
     case 6:
-        if (*n) engine_resume(w->engine, asks[dice(&w->dice, *n)].number);
-        break;
-    case 7:
-        if (*lost && dice(&w->dice, 25) == 0) sim_end(w->sim, w->worker[dice(&w->dice, (uint32_t)w->workers)].number);
+        if (losses && dice(&w->dice, 25) == 0) sim_end(w->sim, w->worker[dice(&w->dice, (uint32_t)w->workers)].number);
         break;
     default: break;
     }
@@ -376,8 +404,9 @@ static bool nothing_is_left(const struct world *w)
         kept += e->kept[i].used;
     }
     for (uint32_t i = 0; i < e->slots; i++)
-        if (e->kept[i].used) schedule_leave(e->scheduler, e->kept[i].sequence);
-    uint32_t gone, left = 0;
+        if (e->kept[i].used) schedule_leave(e->scheduler, e->kept[i].number);
+    uint64_t gone;
+    uint32_t left = 0;
     while (schedule_left(e->scheduler, &gone)) left++;
     return !e->first && !schedule_in_flight(e->scheduler) && !schedule_waiting(e->scheduler) && left == kept;
 }
@@ -386,18 +415,18 @@ static bool nothing_is_left(const struct world *w)
 static int live_through(uint64_t seed, struct err *why)
 {
     static struct world w;
-    struct asked asks[ASKS];
-    uint32_t n = 0;
+    static struct asked asks[ASKS];
+    const bool losses = seed % 10 == 0;
     int turns = 0, code = world_open(&w, seed, why);
-    bool losses = seed % 10 == 0;
     if (code) return code;
-    while (!code && turns++ < 400) code = one_turn(&w, asks, &n, &losses, why);
+    w.asks = asks;
+    while (!code && turns++ < 400) code = one_turn(&w, losses, why);
     while (!code && engine_unanswered(w.engine) && turns++ < TURNS_MOST) code = engine_turn(w.engine, 50, why);
     const bool lost = code == E_WORKER && losses;
     if (lost) code = 0;
     if (!code && turns >= TURNS_MOST) code = fail(why, E_INTERNAL, "%u asks are never answered", engine_unanswered(w.engine));
     if (!code && !lost && !nothing_is_left(&w)) code = fail(why, E_INTERNAL, "something is left over");
-    for (uint32_t i = 0; i < n && !code; i++) {
+    for (uint32_t i = 0; i < w.n_asks && !code; i++) {
         const struct asked *a = &asks[i];
         if (!is_right(a)) code = fail(why, E_INTERNAL, "ask %u: finished %d times as %d with %u tokens", i, a->finished, a->how, a->n_made);
         else if (a->how == FINISH_CANCELLED && !a->cancelled) code = fail(why, E_INTERNAL, "ask %u was cancelled by nobody", i);

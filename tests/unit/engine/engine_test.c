@@ -160,8 +160,9 @@ static void check_quiet(const struct asked *a, size_t question)
 
 TEST(a_relay_of_threads_answers_and_its_shape_changes_no_score)
 {
-    static const struct case_of cases[] = {{1, 64, 2, 1, 0}, {1, 16, 1, 5, 0}, {3, 16, 4, 5, 0}, {3, 5, 7, 2, 0}, {5, 1, 6, 3, 0}, {2, 64, 3, 5, 0},
-                                           {2, 64, 3, 5, "4+8,4+8"}, {3, 16, 4, 3, "2+3,5+0,1+13"}, {2, 7, 5, 1, "3+16,5"}};
+    static const struct case_of cases[] = {{1, 64, 2, 1, 0}, {1, 16, 1, 5, 0}, {3, 16, 4, 5, 0}, {3, 5, 7, 2, 0},
+                                           {5, 1, 6, 3, 0}, {2, 64, 3, 5, 0}, {2, 64, 3, 5, "4+8,4+8"}, {3, 16, 4, 3, "2+3,5+0,1+13"},
+                                           {2, 7, 5, 1, "3+16,5"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct asked a[QUESTIONS];
         struct room r;
@@ -223,7 +224,8 @@ TEST(what_cannot_be_asked_is_refused_alone)
     uint32_t many[65] = {0};
     ask = plain(&bad, 1);
     ask.ids = many, ask.n = 65;
-    CHECK(say(&r, &bad, &ask, &no) == E_USAGE && strstr(no.text, "65 tokens, the context holds 64") && no.about == ABOUT_CONTEXT, "%s", no.text);
+    CHECK(say(&r, &bad, &ask, &no) == E_USAGE && strstr(no.text, "65 tokens, the context holds 64") && no.about == ABOUT_CONTEXT,
+          "%s", no.text);
     many[3] = 4000000;
     ask.n = 5;
     CHECK(say(&r, &bad, &ask, &no) == E_USAGE && strstr(no.text, "4000000"), "%s", no.text);
@@ -293,9 +295,25 @@ TEST(a_listener_that_is_full_holds_its_own_ask_alone_and_loses_nothing)
     for (int i = 0; i < 20; i++) NEED(engine_turn(r.engine, 1, why));
     CHECK(engine_totals(r.engine).rows == rows, "rows are computed for a listener that is full");
     a[2].room = UINT32_MAX;
-    engine_resume(r.engine, a[2].number);
     NEED(answer_all(&r, why));
     for (size_t q = 0; q < QUESTIONS; q++) check_quiet(&a[q], q), asked_free(&a[q]);
+    room_close(&r);
+}
+
+TEST(a_turn_waits_no_longer_than_the_next_deadline)
+{
+    struct room r;
+    struct asked a;
+    NEED(room_open(&r, &two, 128, why));
+    NEED(prompt_of(&r, &a, 2, why));
+    a.room = 0; /* nothing will happen but the end of its time */
+    struct ask ask = plain(&a, 2);
+    const uint64_t start = clock_ns();
+    ask.deadline_ns = start + 300000000;
+    NEED(say(&r, &a, &ask, why));
+    while (!a.finished) NEED(engine_turn(r.engine, 20000, why));
+    CHECK(a.answer.ended.how == FINISH_LATE && clock_ns() - start < 10000000000ull, "it ended as %d", a.answer.ended.how);
+    asked_free(&a);
     room_close(&r);
 }
 
@@ -411,6 +429,40 @@ TEST(asks_that_are_alive_when_the_engine_closes_are_told_once)
     }
 }
 
+/* Asks again, as soon as its ask is over. */
+struct insistent {
+    struct engine *engine;
+    struct asked *asked;
+    int tries, refused;
+    struct err no;
+};
+
+static void ask_again(void *user, const struct ended *ended)
+{
+    struct insistent *p = user;
+    const struct ask ask = plain(p->asked, 0);
+    const struct listener l = {.finished = ask_again, .user = p};
+    (void)ended;
+    if (p->tries++ == 10) return; /* it would go on for ever */
+    if (engine_ask(p->engine, &ask, &l, NULL, &p->no)) p->refused++;
+}
+
+TEST(who_asks_again_while_the_engine_closes_is_refused)
+{
+    struct room r;
+    struct asked a;
+    NEED(room_open(&r, &two, 128, why));
+    NEED(prompt_of(&r, &a, 0, why));
+    struct insistent p = {.engine = r.engine, .asked = &a};
+    const struct ask ask = plain(&a, 0);
+    const struct listener l = {.finished = ask_again, .user = &p};
+    NEED(engine_ask(r.engine, &ask, &l, NULL, why));
+    NEED(engine_turn(r.engine, 1, why));
+    room_close(&r);
+    CHECK(p.tries == 1 && p.refused == 1, "asked %d times, refused %d", p.tries, p.refused);
+    asked_free(&a);
+}
+
 /* ---- a last stage that answers less than it was asked ---- */
 
 static int without_tokens(void *user, struct frame **f, struct err *why)
@@ -436,8 +488,13 @@ TEST(a_result_that_lacks_a_token_ends_the_run_and_everyone_is_told)
     NEED(port_make_faulty(roster_port(r.pipe->roster), &lie, why));
     NEED(ask_all(&r, a, why));
     CHECK(answer_all(&r, &e) == E_WIRE && strstr(e.text, "0 tokens came back with micro-batch 0, which wants 1"), "%s", e.text);
+    struct err again = {0};
+    const struct ask late = plain(&a[0], 0);
+    CHECK(engine_ask(r.engine, &late, &(struct listener){0}, NULL, &again) == E_WIRE && !strcmp(again.text, e.text), "%s", again.text);
+    CHECK(engine_turn(r.engine, 0, &again) == E_WIRE);
     for (size_t q = 0; q < QUESTIONS; q++) {
-        CHECK(a[q].finished == 1 && a[q].answer.ended.how == FINISH_FAILED && !strcmp(a[q].answer.why.text, e.text), "%s", a[q].answer.why.text);
+        CHECK(a[q].finished == 1 && a[q].answer.ended.how == FINISH_FAILED && !strcmp(a[q].answer.why.text, e.text),
+              "%s", a[q].answer.why.text);
         asked_free(&a[q]);
     }
     room_close(&r);

@@ -68,7 +68,7 @@ static void tell(struct trial *t, uint32_t i, uint32_t rows, bool first)
 static void check_move(struct trial *t, const struct move *m)
 {
     struct person *p = &t->people[m->request];
-    CHECK(m->rows > 0 && m->position == p->sent, "request %u: rows from %u, wanted %u", m->request, m->position,
+    CHECK(m->rows > 0 && m->position == p->sent, "request %llu: rows from %u, wanted %u", (unsigned long long)m->request, m->position,
           p->sent);
     CHECK(m->start == (p->sent == 0));
     if (m->start) p->slot = m->slot, t->slots_in_use++;
@@ -77,13 +77,14 @@ static void check_move(struct trial *t, const struct move *m)
         const struct person *o = &t->people[i];
         CHECK(o == p || o->ended || !o->sent || o->slot != m->slot, "slot %u has two owners", m->slot);
     }
-    CHECK(!p->decode_in_flight, "request %u has two decodes in flight", m->request);
+    CHECK(!p->decode_in_flight, "request %llu has two decodes in flight", (unsigned long long)m->request);
     p->sent += m->rows;
     CHECK(p->sent <= p->known);
     CHECK(m->want_token == (p->sent == p->known));
     for (uint32_t k = 0; k < p->n_spans; k++) {
         uint32_t first = p->spans[k].first, end = first + p->spans[k].n;
-        CHECK(p->sent <= first || p->sent >= end, "request %u: span %u..%u cut at %u", m->request, first, end, p->sent);
+        CHECK(p->sent <= first || p->sent >= end, "request %llu: span %u..%u cut at %u", (unsigned long long)m->request, first, end,
+              p->sent);
     }
     if (m->want_token) p->decode_in_flight = p->token_due = true;
     p->since = 0;
@@ -305,7 +306,7 @@ TEST(what_is_in_flight_cannot_go_on_and_leaves_when_it_is_home)
     struct scheduler *s = open_with(1, 3, 64);
     struct err no = {0};
     struct schedule_batch b;
-    uint32_t gone;
+    uint64_t gone;
     NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
     NEED(schedule_add(s, 1, 5, NULL, 0, 0, why));
     NEED(schedule_add(s, 2, 5, NULL, 0, 0, why));
@@ -333,7 +334,8 @@ TEST(the_more_urgent_get_slots_and_rows_first_and_equals_in_the_order_they_came)
     struct schedule_batch b;
     for (uint32_t i = 0; i < 5; i++) NEED(schedule_add(s, i, 4, NULL, 0, priorities[i], why));
     for (uint32_t i = 0; i < 5; i++) {
-        CHECK(schedule_next(s, &b) && b.moves[0].request == order[i], "request %u came as number %u", b.moves[0].request, i);
+        CHECK(schedule_next(s, &b) && b.moves[0].request == order[i], "request %llu came as number %u",
+              (unsigned long long)b.moves[0].request, i);
         NEED(schedule_done(s, b.id, why));
         schedule_leave(s, order[i]);
     }
@@ -348,7 +350,7 @@ TEST(the_newest_of_the_least_urgent_gives_up_its_slot_for_someone_more_urgent)
 {
     struct scheduler *s = open_with(3, 1, 64);
     struct schedule_batch b;
-    uint32_t who;
+    uint64_t who;
     NEED(schedule_add(s, 0, 4, NULL, 0, 1, why));
     NEED(schedule_add(s, 1, 4, NULL, 0, 0, why));
     NEED(schedule_add(s, 2, 4, NULL, 0, 0, why));
@@ -356,7 +358,7 @@ TEST(the_newest_of_the_least_urgent_gives_up_its_slot_for_someone_more_urgent)
     NEED(schedule_add(s, 3, 4, NULL, 0, 0, why));
     CHECK(!schedule_yield(s, &who), "nobody is more urgent");
     NEED(schedule_add(s, 4, 4, NULL, 0, 2, why));
-    CHECK(schedule_yield(s, &who) && who == 2, "%u", who);
+    CHECK(schedule_yield(s, &who) && who == 2, "%llu", (unsigned long long)who);
     CHECK(schedule_next(s, &b));
     schedule_leave(s, 2);
     CHECK(!schedule_yield(s, &who), "one slot is about to be free");
@@ -365,11 +367,50 @@ TEST(the_newest_of_the_least_urgent_gives_up_its_slot_for_someone_more_urgent)
     scheduler_close(&s);
 }
 
+TEST(who_gave_up_a_slot_comes_back_before_those_who_came_later)
+{
+    struct scheduler *s = open_with(1, 1, 64);
+    struct schedule_batch b;
+    uint64_t who;
+    for (uint64_t i = 0; i < 3; i++) NEED(schedule_add(s, i, 4, NULL, 0, 0, why));
+    NEED(schedule_add(s, 3, 4, NULL, 0, 1, why));
+    CHECK(schedule_yield(s, &who) && who == 0, "%llu", (unsigned long long)who);
+    schedule_leave(s, 0);
+    CHECK(schedule_left(s, &who) && who == 0 && !schedule_yield(s, &who));
+    NEED(schedule_add(s, 0, 6, NULL, 0, 0, why));
+    static const uint64_t order[] = {3, 0, 1, 2};
+    for (int i = 0; i < 4; i++) {
+        CHECK(schedule_next(s, &b) && b.moves[0].request == order[i], "request %llu came", (unsigned long long)b.moves[0].request);
+        NEED(schedule_done(s, b.id, why));
+        schedule_leave(s, order[i]);
+    }
+    scheduler_close(&s);
+}
+
+TEST(a_slot_is_handed_over_with_all_it_holds)
+{
+    struct scheduler *s = open_with(2, 2, 64);
+    struct schedule_batch b;
+    uint64_t who;
+    NEED(schedule_add(s, 0, 4, NULL, 0, 0, why));
+    NEED(schedule_add(s, 1, 4, NULL, 0, 1, why));
+    CHECK(schedule_next(s, &b) && b.n_moves == 2);
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_more(s, 0, 3, NULL, 0, why));
+    schedule_hand_over(s, 0, 7000000000, 2);
+    NEED(schedule_more(s, 1, 3, NULL, 0, why));
+    CHECK(schedule_next(s, &b) && b.moves[0].request == 7000000000 && b.moves[0].position == 4 && b.moves[0].slot == 0);
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_add(s, 2, 3, NULL, 0, 2, why));
+    CHECK(schedule_yield(s, &who) && who == 1, "the other is as urgent as who waits");
+    scheduler_close(&s);
+}
+
 TEST(after_a_restart_all_begin_again_with_all_they_have_and_pictures_stay_whole)
 {
     struct scheduler *s = open_with(3, 2, 64);
     struct schedule_batch b;
-    uint32_t gone;
+    uint64_t gone;
     NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
     CHECK(schedule_next(s, &b));
     NEED(schedule_done(s, b.id, why));
