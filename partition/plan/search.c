@@ -262,14 +262,17 @@ static void take_even_beside(struct search *s, double limit, struct part *shares
 
 bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room)
 {
+    const double most = limit * PICOSECONDS;
     s->wanted = wanted;
     *room = 0;
-    if (!limit_slowest(s, divided, 1)) return false;
+    if (!limit_slowest(s, divided, 1) || s->limit > most) return false;
     double low = s->limit, high = low * (1 + 1e-9);
-    while (room_within(s, high) < wanted->layers) {
-        *room = room_within(s, limit);
-        if (high >= limit || *room < wanted->layers) return false;
-        low = high, high = 2 * high < limit ? 2 * high : limit;
+    if (room_within(s, high) < wanted->layers) {
+        *room = room_within(s, most);
+        if (*room < wanted->layers) return false;
+        do {
+            low = high, high = 2 * high < most ? 2 * high : most;
+        } while (room_within(s, high) < wanted->layers);
     }
     if (low < high / (1 + 1e-6)) high = least_limit(s, low, high);
     take_even_beside(s, high, shares);

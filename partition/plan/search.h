@@ -31,8 +31,8 @@ struct encoder_room {
 };
 
 /* The text so that its stages leave that room: the slowest stage as fast as can be under this condition, to a hundredth, and of
- * such splits an even one. No stage takes longer than `limit` seconds (INFINITY: any time). False if there is none; then, and
- * only then, *room says for how many layers of the encoder there can be room at most. */
+ * such splits an even one. No stage takes longer than `limit` seconds (INFINITY: any time). False if there is none; *room then
+ * says for how many layers of the encoder there can be room at most. */
 bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room);
 
 /* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
