@@ -15,6 +15,11 @@ struct hash128 {
 uint64_t hash64(const void *bytes, size_t n);
 struct hash128 hash128(const void *bytes, size_t n);
 
+static inline bool hash128_same(struct hash128 a, struct hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
 /* The same as hash128 of bytes that come in pieces. NULL without memory; close frees it and sets it to NULL. */
 struct hash_stream;
 struct hash_stream *hash_stream_open(void);

@@ -95,7 +95,7 @@ static struct vision_model *open_same_encoder(const struct run *r)
     struct vision_model *v = NULL;
     struct err why = {0};
     if (r->worker->options.no_file || !r->path[CHAIN_VISION][0] || vision_open(&v, r->path[CHAIN_VISION], &why)) return NULL;
-    if (v->fingerprint.low == wanted.low && v->fingerprint.high == wanted.high) return v;
+    if (hash128_same(v->fingerprint, wanted)) return v;
     log_warn("%s here is not the coordinator's file of that name; asking for its layers instead", r->path[CHAIN_VISION]);
     vision_close(&v);
     return NULL;

@@ -13,7 +13,7 @@ struct loop_setup {
     struct stage *stage;  /* NULL: this worker only has layers of the picture encoder */
     struct encoder_stage *encoder; /* NULL: it has none of those */
     uint16_t route[CHAINS]; /* the wire's numbers of the routes of both chains */
-    int node, next;     /* this node; where the stream goes: 0 for the last stage */
+    int next;           /* node to which the stream goes: 0 for the last stage */
     struct part part; /* of the text */
     uint32_t hidden;    /* columns of the stream */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */

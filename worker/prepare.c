@@ -32,15 +32,8 @@ static int check_text(const struct run *r, const struct assignment *a, struct er
 static int take_types(struct run *r, const uint8_t *types, struct err *why)
 {
     text_part_shape(&r->config, r->part, r->tensors);
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct tensor *t = &r->tensors[i];
-        t->type = types[i];
-        bool fits = block_info(t->type) && block_row_bytes(t->type, t->cols) && (!role_is_norm(t->role) || t->type == T_F32);
-        if (!fits)
-            return fail(why, E_WIRE, "the assignment gives %s of layer %u type %u, which cannot hold rows of %u", role_name(t->role),
-                        t->layer, t->type, t->cols);
-    }
-    return 0;
+    for (uint32_t i = 0; i < r->count; i++) r->tensors[i].type = types[i];
+    return text_part_check(&r->config, r->part, r->tensors, why);
 }
 
 static int take_text(struct run *r, const struct assignment *a, struct err *why)

@@ -9,18 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same(struct hash128 a, struct hash128 b)
-{
-    return a.low == b.low && a.high == b.high;
-}
-
 static int open_shard(struct gguf **g, const struct wanted *w, const char *path, struct err *why)
 {
     struct shard_label label;
     char have[64], want[64];
     TRY(gguf_open(g, path, why));
     TRY(shard_label_read(&label, *g, why));
-    if (!same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
+    if (!hash128_same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
     if (!share_within(w->share, label.share))
         return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_part(have, label.share),
                     show_part(want, w->share));
@@ -33,7 +28,7 @@ static struct model *open_same_file(const struct wanted *w)
     struct model *model = 0;
     struct err why = {0};
     if (!w->path || !*w->path || model_open(&model, w->path, &why)) return 0;
-    if (same(model->fingerprint, w->fingerprint)) return model;
+    if (hash128_same(model->fingerprint, w->fingerprint)) return model;
     log_warn("%s here is not the coordinator's file of that name; asking for the share instead", w->path);
     model_close(&model);
     return 0;

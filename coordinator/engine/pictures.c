@@ -112,7 +112,7 @@ int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, st
     }
     struct hash128 h = hash128(square->rgb, (size_t)3 * side * side);
     uint32_t i = 0;
-    while (i < ps->n && (is_free(&ps->picture[i]) || ps->picture[i].hash.low != h.low || ps->picture[i].hash.high != h.high)) i++;
+    while (i < ps->n && (is_free(&ps->picture[i]) || !hash128_same(ps->picture[i].hash, h))) i++;
     if (i < ps->n) {
         image_free(square);
     } else {

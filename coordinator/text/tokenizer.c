@@ -83,7 +83,7 @@ static int check_model(const struct gguf *g, bool is_gemma, struct err *why)
 {
     struct gguf_string model;
     TRY(gguf_text(g, "tokenizer.ggml.model", &model, why));
-    bool llama = model.n == 5 && !memcmp(model.text, "llama", 5), gpt2 = model.n == 4 && !memcmp(model.text, "gpt2", 4);
+    bool llama = gguf_text_is(model, "llama"), gpt2 = gguf_text_is(model, "gpt2");
     if (llama || (gpt2 && is_gemma)) return 0;
     return fail(why, E_FILE, "%s: the tokenizer is of kind \"%.*s\"; only \"llama\" (SentencePiece) is known",
                 gguf_path(g, 0), (int)(model.n < 40 ? model.n : 40), model.text);

@@ -35,16 +35,11 @@ struct builder { /* what only grows while building */
     size_t cuts_room;
 };
 
-static bool text_is(struct gguf_string s, const char *text)
-{
-    return s.n == strlen(text) && memcmp(s.text, text, s.n) == 0;
-}
-
 bool vocabulary_is_gemma(const struct gguf_string *pieces, uint32_t n)
 {
-    return n >= GEMMA_IMAGE_SOFT && text_is(pieces[0], "<pad>") && text_is(pieces[GEMMA_START_OF_TURN], "<start_of_turn>") &&
-           text_is(pieces[GEMMA_END_OF_TURN], "<end_of_turn>") && text_is(pieces[GEMMA_NEWLINES], "\n") &&
-           text_is(pieces[GEMMA_BYTES], "<0x00>") && text_is(pieces[GEMMA_IMAGE_START], "<start_of_image>");
+    return n >= GEMMA_IMAGE_SOFT && gguf_text_is(pieces[0], "<pad>") && gguf_text_is(pieces[GEMMA_START_OF_TURN], "<start_of_turn>") &&
+           gguf_text_is(pieces[GEMMA_END_OF_TURN], "<end_of_turn>") && gguf_text_is(pieces[GEMMA_NEWLINES], "\n") &&
+           gguf_text_is(pieces[GEMMA_BYTES], "<0x00>") && gguf_text_is(pieces[GEMMA_IMAGE_START], "<start_of_image>");
 }
 
 /* ---- classes ---------------------------------------------------------------------------------------------------- */
@@ -142,7 +137,7 @@ static int32_t *special_named(struct specials *s, struct gguf_string text)
         {"<image_soft_token>", &s->image_soft},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (text_is(text, names[i].name)) return names[i].id;
+        if (gguf_text_is(text, names[i].name)) return names[i].id;
     return 0;
 }
 

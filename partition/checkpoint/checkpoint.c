@@ -126,11 +126,11 @@ static int bind(struct checkpoint *c, enum chain part, const char *name, const c
 
 static int bind_text(struct checkpoint *c, const struct tensor *t, const char *prefix, struct err *why)
 {
-    char name[64], source[128];
+    char name[ROLE_NAME_ROOM], source[128];
     bool norm = role_is_norm(t->role);
     uint64_t shape[2] = {t->rows, t->cols};
     if (t->role < W_LAYER_ROLES) {
-        snprintf(name, sizeof name, "blk.%u.%s.weight", t->layer, role_name(t->role));
+        role_tensor_name(name, t->role, t->layer);
         snprintf(source, sizeof source, "%slayers.%u.%s.weight", prefix, t->layer, layer_names[t->role]);
     } else {
         snprintf(name, sizeof name, "%s.weight", norm ? "output_norm" : "token_embd");
@@ -329,11 +329,6 @@ void checkpoint_close(struct checkpoint **checkpoint)
 const struct hf_config *checkpoint_config(const struct checkpoint *c)
 {
     return &c->config;
-}
-
-const char *checkpoint_dir(const struct checkpoint *c)
-{
-    return c->dir;
 }
 
 bool checkpoint_has_vision(const struct checkpoint *c)

@@ -45,7 +45,6 @@ int checkpoint_open(struct checkpoint **out, const char *dir, struct err *why);
 void checkpoint_close(struct checkpoint **c); /* sets *c to NULL; NULL is fine */
 
 const struct hf_config *checkpoint_config(const struct checkpoint *c);
-const char *checkpoint_dir(const struct checkpoint *c);
 bool checkpoint_has_vision(const struct checkpoint *c); /* the tensors, not only the config */
 
 /* Tensors of one part in the order they have in the GGUF file: embedding, layers, norm, head. */

@@ -6,6 +6,7 @@
 #include "partition/checkpoint/checkpoint_inside.h"
 #include "base/json.h"
 #include "partition/checkpoint/tokens.h"
+#include "partition/file/model_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -162,26 +163,6 @@ static int put_general(const struct checkpoint *c, struct gguf_out *o, const cha
 
 /* ---- the text model ---- */
 
-static void put_text_sizes(const struct model_config *c, struct gguf_out *o)
-{
-    gguf_put_u32(o, "gemma3.context_length", c->context);
-    gguf_put_u32(o, "gemma3.embedding_length", c->hidden);
-    gguf_put_u32(o, "gemma3.block_count", c->layers);
-    gguf_put_u32(o, "gemma3.feed_forward_length", c->ffn);
-    gguf_put_u32(o, "gemma3.attention.head_count", c->heads);
-    gguf_put_u32(o, "gemma3.attention.head_count_kv", c->kv_heads);
-    gguf_put_u32(o, "gemma3.attention.key_length", c->head_dim);
-    gguf_put_u32(o, "gemma3.attention.value_length", c->head_dim);
-    gguf_put_f32(o, "gemma3.attention.layer_norm_rms_epsilon", c->norm_epsilon);
-    gguf_put_u32(o, "gemma3.attention.sliding_window", c->window);
-    if (c->pattern != 6) gguf_put_u32(o, "gemma3.attention.sliding_window_pattern", c->pattern);
-    gguf_put_f32(o, "gemma3.rope.freq_base", c->rope_base_global);
-    gguf_put_f32(o, "gemma3.rope.freq_base_swa", c->rope_base_local);
-    if (c->rope_factor == 1) return;
-    gguf_put_text(o, "gemma3.rope.scaling.type", "linear");
-    gguf_put_f32(o, "gemma3.rope.scaling.factor", c->rope_factor);
-}
-
 /* tokenizer.model says more (scores) and is a third the size; tokenizer.json serves where it is missing. */
 int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct err *why)
 {
@@ -252,7 +233,7 @@ static int put_text_part(const struct checkpoint *c, struct gguf_out *o, uint32_
 {
     struct token_list tokens;
     TRY(put_general(c, o, "gemma3", "model", file_type, why));
-    put_text_sizes(&c->config.text, o);
+    config_write(&c->config.text, o, true);
     TRY(checkpoint_tokens(c, &tokens, why));
     put_tokenizer(c, o, &tokens);
     tokens_free(&tokens);

@@ -11,43 +11,21 @@
 
 #define USUAL_POOL 4
 
-static bool text_is(struct gguf_string s, const char *word)
-{
-    return s.n == strlen(word) && !memcmp(s.text, word, s.n);
-}
-
-/* Foreign text as it may be shown. */
-static void shown(char out[40], struct gguf_string s)
-{
-    size_t n = s.n < 39 ? s.n : 39;
-    for (size_t i = 0; i < n; i++) out[i] = s.text[i] > 0x20 && s.text[i] < 0x7f ? s.text[i] : '?';
-    out[n] = 0;
-}
-
-static int read_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *why)
-{
-    uint64_t v;
-    TRY(gguf_u64(g, key, &v, why));
-    if (v > UINT32_MAX) return fail(why, E_FILE, "%s: %s is %" PRIu64 ", which is absurd", gguf_path(g, 0), key, v);
-    *out = (uint32_t)v;
-    return 0;
-}
-
 static int check_architecture(const struct gguf *g, struct err *why)
 {
     struct gguf_string arch, projector;
-    char name[40];
+    char name[GGUF_SHOWN];
     TRY(gguf_text(g, "general.architecture", &arch, why));
-    shown(name, arch);
-    if (text_is(arch, "gemma3"))
+    gguf_show_text(name, arch);
+    if (gguf_text_is(arch, "gemma3"))
         return fail(why, E_FILE, "%s holds a text model; wanted its picture encoder, the mmproj file", gguf_path(g, 0));
-    if (!text_is(arch, "clip"))
+    if (!gguf_text_is(arch, "clip"))
         return fail(why, E_FILE, "%s is of architecture \"%s\"; a picture encoder says \"clip\"", gguf_path(g, 0), name);
     if (!gguf_has(g, "clip.projector_type"))
         return fail(why, E_FILE, "%s does not say for which model it is (clip.projector_type)", gguf_path(g, 0));
     TRY(gguf_text(g, "clip.projector_type", &projector, why));
-    shown(name, projector);
-    if (!text_is(projector, "gemma3"))
+    gguf_show_text(name, projector);
+    if (!gguf_text_is(projector, "gemma3"))
         return fail(why, E_FILE, "%s is a picture encoder for \"%s\"; wanted one for gemma3", gguf_path(g, 0), name);
     return 0;
 }
@@ -99,9 +77,9 @@ int vision_config_read(struct vision_config *out, const struct gguf *g, struct e
     };
     TRY(check_architecture(g, why));
     TRY(check_flags(g, why));
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(read_u32(g, sizes[i].key, sizes[i].to, why));
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(gguf_u32(g, sizes[i].key, sizes[i].to, why));
     if (gguf_has(g, "clip.vision.projector.scale_factor"))
-        TRY(read_u32(g, "clip.vision.projector.scale_factor", &c.pool, why));
+        TRY(gguf_u32(g, "clip.vision.projector.scale_factor", &c.pool, why));
     TRY(gguf_f32(g, "clip.vision.attention.layer_norm_epsilon", &c.norm_epsilon, why));
     TRY(read_three(g, "clip.vision.image_mean", c.mean, why));
     TRY(read_three(g, "clip.vision.image_std", c.deviation, why));

@@ -62,10 +62,16 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /
  * Integers of any width are accepted where they fit. */
 bool gguf_has(const struct gguf *g, const char *key);
 int gguf_u64(const struct gguf *g, const char *key, uint64_t *out, struct err *why);
+int gguf_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *why); /* more is refused as absurd */
 int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *why);
 int gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *why);
 int gguf_text(const struct gguf *g, const char *key, struct gguf_string *out, struct err *why);
 int gguf_list(const struct gguf *g, const char *key, struct gguf_array *out, struct err *why);
+
+bool gguf_text_is(struct gguf_string s, const char *word);
+/* Foreign text as it may be shown: no spaces, nothing a terminal would obey, the beginning of it. Returns `out`. */
+#define GGUF_SHOWN 40
+const char *gguf_show_text(char out[GGUF_SHOWN], struct gguf_string s);
 
 /* Walks the strings of an array: start with *cursor = array->data. All lengths were checked by gguf_open. */
 struct gguf_string gguf_next_string(const uint8_t **cursor);

@@ -71,6 +71,15 @@ int gguf_u64(const struct gguf *g, const char *key, uint64_t *out, struct err *w
     return gguf_key_u64(&g->files[0], k, out, why);
 }
 
+int gguf_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *why)
+{
+    uint64_t v;
+    TRY(gguf_u64(g, key, &v, why));
+    if (v > UINT32_MAX) return fail(why, E_FILE, "%s: %s is %" PRIu64 ", which is absurd", g->files[0].path, key, v);
+    *out = (uint32_t)v;
+    return 0;
+}
+
 int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *why)
 {
     const struct gguf_key *k;
@@ -100,6 +109,19 @@ int gguf_text(const struct gguf *g, const char *key, struct gguf_string *out, st
     const uint8_t *cursor = k->value;
     *out = gguf_next_string(&cursor);
     return 0;
+}
+
+bool gguf_text_is(struct gguf_string s, const char *word)
+{
+    return s.n == strlen(word) && !memcmp(s.text, word, s.n);
+}
+
+const char *gguf_show_text(char out[GGUF_SHOWN], struct gguf_string s)
+{
+    const size_t n = s.n < GGUF_SHOWN - 1 ? s.n : GGUF_SHOWN - 1;
+    for (size_t i = 0; i < n; i++) out[i] = s.text[i] > 0x20 && s.text[i] < 0x7f ? s.text[i] : '?';
+    out[n] = 0;
+    return out;
 }
 
 int gguf_list(const struct gguf *g, const char *key, struct gguf_array *out, struct err *why)

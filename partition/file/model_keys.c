@@ -6,6 +6,8 @@
  * run wrong. */
 #include "partition/file/model_file.h"
 
+#include "partition/file/gguf_write.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,33 +15,18 @@
 #define LOCAL_ROPE_BASE 10000.0f
 #define USUAL_PATTERN 6
 
-static int read_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *why)
-{
-    uint64_t v;
-    TRY(gguf_u64(g, key, &v, why));
-    if (v > UINT32_MAX) return fail(why, E_FILE, "%s: %s is %" PRIu64 ", which is absurd", gguf_path(g, 0), key, v);
-    *out = (uint32_t)v;
-    return 0;
-}
-
-static bool text_is(struct gguf_string s, const char *word)
-{
-    return s.n == strlen(word) && !memcmp(s.text, word, s.n);
-}
-
 static int check_architecture(const struct gguf *g, struct err *why)
 {
     struct gguf_string arch;
     TRY(gguf_text(g, "general.architecture", &arch, why));
-    if (text_is(arch, "gemma3")) return 0;
-    if (text_is(arch, "clip"))
+    if (gguf_text_is(arch, "gemma3")) return 0;
+    if (gguf_text_is(arch, "clip"))
         return fail(why, E_FILE,
                     "%s holds the picture encoder of a model (an mmproj file); give the text model's file as the model",
                     gguf_path(g, 0));
-    char name[40] = "";
-    for (size_t i = 0; i < arch.n && i < sizeof name - 1; i++)
-        name[i] = arch.text[i] > 0x20 && arch.text[i] < 0x7f ? arch.text[i] : '?';
-    return fail(why, E_FILE, "%s is a model of architecture \"%s\"; gemmapipe runs gemma3 only", gguf_path(g, 0), name);
+    char name[GGUF_SHOWN];
+    return fail(why, E_FILE, "%s is a model of architecture \"%s\"; gemmapipe runs gemma3 only", gguf_path(g, 0),
+                gguf_show_text(name, arch));
 }
 
 /* Ollama's converter puts text and vision into one file under names of its own and leaves out the RoPE scaling. */
@@ -107,7 +94,7 @@ static int read_pattern(struct model_config *c, const struct gguf *g, struct err
         uint32_t t;
         if (!strcmp(gguf_key_at(g, i, &t, NULL, 0), key)) type = t;
     }
-    return type == GGUF_ARRAY ? pattern_of_list(c, g, why) : read_u32(g, key, &c->pattern, why);
+    return type == GGUF_ARRAY ? pattern_of_list(c, g, why) : gguf_u32(g, key, &c->pattern, why);
 }
 
 static int read_rope(struct model_config *c, const struct gguf *g, struct err *why)
@@ -120,8 +107,8 @@ static int read_rope(struct model_config *c, const struct gguf *g, struct err *w
 
     c->rope_factor = 1;
     if (gguf_has(g, "gemma3.rope.scaling.type")) TRY(gguf_text(g, "gemma3.rope.scaling.type", &scaling, why));
-    if (text_is(scaling, "none")) return 0;
-    if (scaling.n && !text_is(scaling, "linear"))
+    if (gguf_text_is(scaling, "none")) return 0;
+    if (scaling.n && !gguf_text_is(scaling, "linear"))
         return fail(why, E_FILE, "%s: gemma3.rope.scaling.type is \"%.*s\", wanted linear or none", gguf_path(g, 0),
                     scaling.n < 20 ? (int)scaling.n : 20, scaling.text);
     if (scaling.n || gguf_has(g, "gemma3.rope.scaling.factor"))
@@ -144,12 +131,12 @@ static int read_sizes(struct model_config *c, const struct gguf *g, struct err *
         {"gemma3.attention.sliding_window", &c->window},
         {"gemma3.context_length", &c->context},
     };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(read_u32(g, sizes[i].key, sizes[i].to, why));
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(gguf_u32(g, sizes[i].key, sizes[i].to, why));
 
     static const char *const same[] = {"gemma3.attention.value_length", "gemma3.rope.dimension_count"};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         uint32_t v = c->head_dim;
-        if (gguf_has(g, same[i])) TRY(read_u32(g, same[i], &v, why));
+        if (gguf_has(g, same[i])) TRY(gguf_u32(g, same[i], &v, why));
         if (v != c->head_dim)
             return fail(why, E_FILE, "%s: %s is %u and gemma3.attention.key_length is %u; wanted the same",
                         gguf_path(g, 0), same[i], v, c->head_dim);
@@ -186,7 +173,7 @@ static int read_vocabulary(struct model_config *c, const struct gguf *g, struct 
         TRY(check_count(g, "tokenizer.ggml.token_type", GGUF_I32, c->vocab, why));
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         uint32_t id = 0;
-        if (gguf_has(g, ids[i])) TRY(read_u32(g, ids[i], &id, why));
+        if (gguf_has(g, ids[i])) TRY(gguf_u32(g, ids[i], &id, why));
         if (id >= c->vocab)
             return fail(why, E_FILE, "%s: %s is %u, the vocabulary ends at %u", gguf_path(g, 0), ids[i], id,
                         c->vocab - 1);
@@ -209,4 +196,24 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
     TRY(config_check(&c, gguf_path(g, 0), why));
     *out = c;
     return 0;
+}
+
+void config_write(const struct model_config *c, struct gguf_out *o, bool local_base)
+{
+    gguf_put_u32(o, "gemma3.context_length", c->context);
+    gguf_put_u32(o, "gemma3.embedding_length", c->hidden);
+    gguf_put_u32(o, "gemma3.block_count", c->layers);
+    gguf_put_u32(o, "gemma3.feed_forward_length", c->ffn);
+    gguf_put_u32(o, "gemma3.attention.head_count", c->heads);
+    gguf_put_u32(o, "gemma3.attention.head_count_kv", c->kv_heads);
+    gguf_put_u32(o, "gemma3.attention.key_length", c->head_dim);
+    gguf_put_u32(o, "gemma3.attention.value_length", c->head_dim);
+    gguf_put_f32(o, "gemma3.attention.layer_norm_rms_epsilon", c->norm_epsilon);
+    gguf_put_u32(o, "gemma3.attention.sliding_window", c->window);
+    if (c->pattern != USUAL_PATTERN) gguf_put_u32(o, "gemma3.attention.sliding_window_pattern", c->pattern);
+    gguf_put_f32(o, "gemma3.rope.freq_base", c->rope_base_global);
+    if (local_base) gguf_put_f32(o, "gemma3.rope.freq_base_swa", c->rope_base_local);
+    if (c->rope_factor == 1) return;
+    gguf_put_text(o, "gemma3.rope.scaling.type", "linear");
+    gguf_put_f32(o, "gemma3.rope.scaling.factor", c->rope_factor);
 }

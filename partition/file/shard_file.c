@@ -10,7 +10,6 @@
 
 #define PIECE (1u << 20)
 #define LAYERS_MOST 65536
-#define VOCAB_MOST (1u << 24)
 
 bool share_within(struct part wanted, struct part have)
 {
@@ -105,7 +104,7 @@ int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *
     if (part > back_end || back_end > HEAD_PARTS)
         return fail(why, E_FILE, "%s says it holds parts %" PRIu64 " to %" PRIu64 " of the %d of the head", gguf_path(g, 0),
                     part, back_end, HEAD_PARTS);
-    if (!vocab || vocab > VOCAB_MOST)
+    if (!vocab || vocab > MODEL_VOCAB_MOST)
         return fail(why, E_FILE, "%s says its model has a vocabulary of %" PRIu64, gguf_path(g, 0), vocab);
     out->share = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end, false};
     out->vocab = (uint32_t)vocab;

@@ -93,7 +93,7 @@ static int part_of_gguf(const struct gguf *g, enum chain *part, struct err *why)
     struct gguf_string what;
     struct model_config config;
     TRY(gguf_text(g, "general.architecture", &what, why));
-    *part = what.n == 4 && !memcmp(what.text, "clip", 4) ? CHAIN_VISION : CHAIN_TEXT;
+    *part = gguf_text_is(what, "clip") ? CHAIN_VISION : CHAIN_TEXT;
     return *part == CHAIN_TEXT ? config_read(&config, g, why) : 0;
 }
 

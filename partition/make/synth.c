@@ -53,7 +53,7 @@ int synth_type(const char *name, uint32_t *out, struct err *why)
 
 /* ---- metadata ---- */
 
-static void put_sizes(struct gguf_out *o, const struct synth *s)
+static void put_sizes(struct gguf_out *o, const struct synth *s, const struct model_config *c)
 {
     char name[64];
     snprintf(name, sizeof name, "synthetic gemma3 %s, seed %llu", s->size, (unsigned long long)s->seed);
@@ -62,20 +62,7 @@ static void put_sizes(struct gguf_out *o, const struct synth *s)
     gguf_put_text(o, "general.name", name);
     gguf_put_u32(o, "general.file_type", gguf_file_type(s->matrix));
     gguf_put_u32(o, "general.quantization_version", 2);
-    gguf_put_u32(o, "gemma3.context_length", s->context);
-    gguf_put_u32(o, "gemma3.embedding_length", s->hidden);
-    gguf_put_u32(o, "gemma3.block_count", s->layers);
-    gguf_put_u32(o, "gemma3.feed_forward_length", s->ffn);
-    gguf_put_u32(o, "gemma3.attention.head_count", s->heads);
-    gguf_put_u32(o, "gemma3.attention.head_count_kv", s->kv_heads);
-    gguf_put_u32(o, "gemma3.attention.key_length", s->head_dim);
-    gguf_put_u32(o, "gemma3.attention.value_length", s->head_dim);
-    gguf_put_f32(o, "gemma3.attention.layer_norm_rms_epsilon", 1e-6f);
-    gguf_put_u32(o, "gemma3.attention.sliding_window", s->window);
-    gguf_put_f32(o, "gemma3.rope.freq_base", 1e6f);
-    if (s->rope_factor == 1) return;
-    gguf_put_text(o, "gemma3.rope.scaling.type", "linear");
-    gguf_put_f32(o, "gemma3.rope.scaling.factor", s->rope_factor);
+    config_write(c, o, false);
 }
 
 static void put_vocabulary(struct gguf_out *o, const struct wordlist *v)
@@ -97,7 +84,7 @@ static void put_vocabulary(struct gguf_out *o, const struct wordlist *v)
 /* ---- tensors ---- */
 
 struct named {
-    char name[80];
+    char name[ROLE_NAME_ROOM];
     struct tensor t;
 };
 
@@ -119,7 +106,7 @@ static struct named *list_tensors(const struct synth *s, const struct model_conf
     for (size_t i = 0; i < n - 2; i++, at++) {
         list[at].t = shapes[i];
         if (!role_is_norm(shapes[i].role)) list[at].t.type = s->matrix;
-        snprintf(list[at].name, sizeof list[at].name, "blk.%u.%s.weight", shapes[i].layer, role_name(shapes[i].role));
+        role_tensor_name(list[at].name, shapes[i].role, shapes[i].layer);
     }
     list[at++] = (struct named){"output_norm.weight", shapes[n - 2]};
     if (s->untied) {
@@ -192,12 +179,12 @@ static struct model_config config_of(const struct synth *s, uint32_t vocab)
     };
 }
 
-static int write_file(const struct synth *s, const struct wordlist *v, const struct named *list, size_t n,
+static int write_file(const struct synth *s, const struct model_config *c, const struct wordlist *v, const struct named *list, size_t n,
                       const char *path, struct err *why)
 {
     struct gguf_out *o;
     TRY(gguf_out_open(&o, path, why));
-    put_sizes(o, s);
+    put_sizes(o, s, c);
     put_vocabulary(o, v);
     for (size_t i = 0; i < n; i++) {
         uint64_t dims[2] = {list[i].t.cols, list[i].t.rows};
@@ -220,7 +207,7 @@ int synth_write(const struct synth *s, const char *path, struct err *why)
     struct named *list = code ? NULL : list_tensors(s, &c, &n);
     if (!code && !list) code = fail(why, E_MEMORY, "no memory for the tensors of %u layers", c.layers);
     if (!code) code = check_blocks(list, n, why);
-    if (!code) code = write_file(s, &v, list, n, path, why);
+    if (!code) code = write_file(s, &c, &v, list, n, path, why);
     free(list);
     wordlist_free(&v);
     return code;

@@ -11,6 +11,7 @@
 
 #include "base/half.h"
 #include "partition/file/gguf.h"
+#include "partition/model/config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -202,7 +203,7 @@ static int copy_from(struct wordlist *v, const struct gguf *g, struct err *why)
     TRY(gguf_list(g, "tokenizer.ggml.scores", &scores, why));
     TRY(gguf_list(g, "tokenizer.ggml.token_type", &types, why));
     if (tokens.type != GGUF_STRING || scores.type != GGUF_F32 || types.type != GGUF_I32 || tokens.count < 4 ||
-        tokens.count > 1u << 24 || scores.count != tokens.count || types.count != tokens.count)
+        tokens.count > MODEL_VOCAB_MOST || scores.count != tokens.count || types.count != tokens.count)
         return fail(why, E_FILE, "%s has no vocabulary with as many texts as scores and types", gguf_path(g, 0));
     v->count = (uint32_t)tokens.count;
     put_list(&v->tokens, &tokens);

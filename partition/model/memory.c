@@ -115,7 +115,7 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct part s, 
     return b;
 }
 
-static uint64_t tensor_bytes(const struct tensor *t)
+uint64_t text_tensor_bytes(const struct tensor *t)
 {
     if (role_is_norm(t->role)) return floats(times(t->rows, t->cols));
     return panels_bytes(t->type, t->rows, t->cols);
@@ -125,7 +125,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
                                const struct capacity *cap, int threads)
 {
     struct part_bytes b = {.runtime = RUNTIME_BYTES};
-    for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, tensor_bytes(&tensors[i]));
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
     uint64_t pages = 0;
     for (uint32_t layer = s.first; layer < s.end; layer++) pages = plus(pages, kv_pages(c, layer, cap));

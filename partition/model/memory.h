@@ -20,6 +20,9 @@ struct capacity {
     uint32_t in_flight; /* micro-batches, at most */
 };
 
+/* Bytes of one tensor in a worker's memory, a multiple of 64. */
+uint64_t text_tensor_bytes(const struct tensor *t);
+
 /* `tensors`: the part's, as text_part_shape lists them, with their types filled in. */
 struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads);

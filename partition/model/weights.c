@@ -4,7 +4,6 @@
  * a part to a worker that has no file) reads the table, so file and wire cannot disagree about a shape. */
 #include "partition/model/weights.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -99,9 +99,7 @@ static bool holds(const struct squeeze *q, const struct part *parts, double *slo
     job.text = q->beside;
     for (int i = 0; i < job.workers; i++) q->beside[i].bytes[CHAIN_TEXT] = items_bytes(&q->text->items, parts[i], &q->text->offers[i]);
     const bool good = !vision_split_open(&v, &job, &layers, NULL);
-    *slowest = 0;
-    for (int i = 0; i < job.workers && good; i++)
-        if (v.of[i].expected > *slowest) *slowest = v.of[i].expected;
+    *slowest = good ? vision_split_slowest(&v, job.workers) : 0;
     vision_split_close(&v);
     return good;
 }

@@ -63,24 +63,18 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
                     "%u, %u, %u and %u",
                     capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
     struct items it = {.shape = shape, .capacity = capacity, .layers = layers, .offers = offers, .workers = workers};
-    const size_t in_layers = (size_t)layers * W_LAYER_ROLES;
-    it.tensors = malloc((in_layers + 2) * sizeof *it.tensors);
-    it.list = malloc((in_layers + 2) * sizeof *it.list);
+    it.list = malloc(((size_t)layers * W_LAYER_ROLES + 2) * sizeof *it.list);
     it.parts = part_head_parts(&shape->config, (struct part){.back_end = HEAD_PARTS});
-    if (!it.tensors || !it.list || !take_all_times(&it)) {
+    if (!it.list || !take_all_times(&it)) {
         items_close(&it);
         return fail(why, E_MEMORY, "no memory to plan %u layers", layers);
     }
-    memcpy(it.tensors, shape->layer_tensors, in_layers * sizeof *it.tensors);
-    it.tensors[in_layers] = shape->output_norm;
-    it.tensors[in_layers + 1] = shape->head;
     *out = it;
     return 0;
 }
 
 void items_close(struct items *it)
 {
-    free(it->tensors);
     free(it->list);
     for (int i = 0; it->pace && i <= it->workers; i++) {
         free(it->pace[i].first.layer);
@@ -93,10 +87,11 @@ void items_close(struct items *it)
 struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer)
 {
     const struct model_config *c = &it->shape->config;
-    const size_t in_share = (size_t)(s.end - s.first) * W_LAYER_ROLES, in_layers = (size_t)it->layers * W_LAYER_ROLES;
-    memcpy(it->list, it->tensors + (size_t)s.first * W_LAYER_ROLES, in_share * sizeof *it->list);
-    memcpy(it->list + in_share, it->tensors + in_layers, 2 * sizeof *it->list);
-    it->list[in_share + 1].rows = part_words(c, s);
+    const size_t in_part = (size_t)(s.end - s.first) * W_LAYER_ROLES;
+    memcpy(it->list, it->shape->layer_tensors + (size_t)s.first * W_LAYER_ROLES, in_part * sizeof *it->list);
+    it->list[in_part] = it->shape->output_norm;
+    it->list[in_part + 1] = it->shape->head;
+    it->list[in_part + 1].rows = part_words(c, s);
     return text_part_bytes(c, s, it->list, it->capacity, offer->threads > 0 ? offer->threads : 1);
 }
 

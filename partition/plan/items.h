@@ -35,8 +35,7 @@ struct items {
     struct pace *pace; /* [1 + workers]: of a nominal thread, then of each worker that was measured; others have none */
     uint32_t layers;
     uint32_t parts;         /* of the head that have words: a small vocabulary fills fewer than HEAD_PARTS */
-    struct tensor *tensors; /* of all layers, then the head's two */
-    struct tensor *list;    /* as many, in which items_bytes puts a part's together */
+    struct tensor *list;    /* room for all layers and the head, in which items_bytes puts a part's tensors together */
 };
 
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, const struct worker_offer *offers,

@@ -284,7 +284,7 @@ static int check_together(const struct making *m, struct err *why)
 }
 
 /* Seconds of the slowest stage of a chain. */
-static double slowest(const struct plan *p, enum chain chain)
+double plan_slowest(const struct plan *p, enum chain chain)
 {
     double t = 0;
     for (int i = 0; i < p->workers; i++)
@@ -315,11 +315,7 @@ static double slowest_without_limits(const struct making *m)
     double t = INFINITY;
     for (int i = 0; offers && i < m->workers; i++) offers[i] = m->offers[i], offers[i].memory = 0;
     job.offers = offers;
-    if (offers && !vision_split_open(&v, &job, &layers, NULL)) {
-        t = 0;
-        for (int i = 0; i < m->workers; i++)
-            if (v.of[i].expected > t) t = v.of[i].expected;
-    }
+    if (offers && !vision_split_open(&v, &job, &layers, NULL)) t = vision_split_slowest(&v, m->workers);
     vision_split_close(&v);
     free(offers);
     return t;
@@ -329,12 +325,12 @@ static double slowest_without_limits(const struct making *m)
 static int help_pictures(struct making *m, struct err *why)
 {
     struct plan *p = m->plan, before = *p;
-    const double was = slowest(p, CHAIN_VISION);
+    const double was = plan_slowest(p, CHAIN_VISION);
     if (p->copies || was <= slowest_without_limits(m) * BESIDE_GAIN) return 0;
     before.of = malloc((size_t)m->workers * sizeof *before.of);
     if (!before.of) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
     memcpy(before.of, p->of, (size_t)m->workers * sizeof *before.of);
-    const bool helped = !plan_beside(m, slowest(p, CHAIN_TEXT) * BESIDE_SLACK, NULL) && slowest(p, CHAIN_VISION) * BESIDE_GAIN < was;
+    const bool helped = !plan_beside(m, plan_slowest(p, CHAIN_TEXT) * BESIDE_SLACK, NULL) && plan_slowest(p, CHAIN_VISION) * BESIDE_GAIN < was;
     struct holding *loser = helped ? before.of : p->of;
     if (!helped) *p = before;
     free(loser);
@@ -445,11 +441,9 @@ double plan_picture_alone(const struct plan *p)
 
 double plan_picture_rate(const struct plan *p)
 {
-    double together = 0, slowest = 0;
-    for (int i = 0; i < p->workers; i++) {
-        const double t = p->of[i].expected[CHAIN_VISION];
-        if (t > 0) together += 1 / t;
-        if (t > slowest) slowest = t;
-    }
-    return p->copies ? together : 1 / slowest;
+    double together = 0;
+    if (!p->copies) return 1 / plan_slowest(p, CHAIN_VISION);
+    for (int i = 0; i < p->workers; i++)
+        if (p->of[i].expected[CHAIN_VISION] > 0) together += 1 / p->of[i].expected[CHAIN_VISION];
+    return together;
 }

@@ -120,6 +120,9 @@ static inline int route_last(const struct route *r)
     return r->worker[r->n - 1];
 }
 
+/* Seconds of the slowest stage of this chain, by the nominal speeds or those measured. */
+double plan_slowest(const struct plan *p, enum chain chain);
+
 /* Of pictures, in seconds by the nominal speeds: one that is alone, and so many a second when there are many. */
 double plan_picture_alone(const struct plan *p);
 double plan_picture_rate(const struct plan *p);

@@ -24,14 +24,6 @@ static void print_line(FILE *to, const char *number, const char *who, const char
             show_bytes(r, b.runtime), show_bytes(t, b.total), limit, ms, load);
 }
 
-static double slowest(const struct plan *plan)
-{
-    double t = 0;
-    for (int i = 0; i < plan_stages(plan); i++)
-        if (plan->of[i].expected[CHAIN_TEXT] > t) t = plan->of[i].expected[CHAIN_TEXT];
-    return t;
-}
-
 static struct sums stage_sums(const struct part_bytes *b)
 {
     return (struct sums){b->weights, b->kv, b->scratch + b->frames, b->runtime, b->total, 0};
@@ -44,7 +36,7 @@ static void print_stage(FILE *to, const struct plan *plan, int i, const struct w
     char number[12], share[64], limit[24] = "-", ms[24], load[24];
     snprintf(number, sizeof number, "%d", i + 1);
     snprintf(ms, sizeof ms, "%.*f ms", expected < 0.01 ? 3 : 1, expected * 1e3);
-    snprintf(load, sizeof load, "%.0f%%", 100 * expected / slowest(plan));
+    snprintf(load, sizeof load, "%.0f%%", 100 * expected / plan_slowest(plan, CHAIN_TEXT));
     if (offer->memory && !offer->shares_machine) show_bytes(limit, offer->memory);
     print_line(to, number, offer->name, show_part(share, h->part[CHAIN_TEXT]), stage_sums(&h->bytes[CHAIN_TEXT]), limit, ms, load);
 }

@@ -205,15 +205,21 @@ static bool copies_with_room(struct vision_split *v, const struct room *r, uint6
 }
 
 /* Pictures a second when there are many. */
+double vision_split_slowest(const struct vision_split *v, int workers)
+{
+    double t = 0;
+    for (int i = 0; i < workers; i++)
+        if (v->of[i].expected > t) t = v->of[i].expected;
+    return t;
+}
+
 static double rate(const struct vision_split *v, const struct vision_job *job)
 {
-    double together = 0, slowest = 0;
-    for (int i = 0; i < job->workers; i++) {
-        const double t = v->of[i].expected;
-        if (t > 0) together += 1 / t;
-        if (t > slowest) slowest = t;
-    }
-    return v->copies ? together : 1 / slowest;
+    double together = 0;
+    if (!v->copies) return 1 / vision_split_slowest(v, job->workers);
+    for (int i = 0; i < job->workers; i++)
+        if (v->of[i].expected > 0) together += 1 / v->of[i].expected;
+    return together;
 }
 
 static void say_why(struct vision_split *v, const struct vision_split *copies, const struct vision_job *job, uint64_t whole, bool can)

@@ -42,4 +42,6 @@ struct vision_split {
 int vision_split_open(struct vision_split *out, const struct vision_job *job, const struct vision_wish *wish, struct err *why);
 void vision_split_close(struct vision_split *v);
 
+double vision_split_slowest(const struct vision_split *v, int workers); /* seconds of the stage that takes longest */
+
 #endif

@@ -61,9 +61,8 @@ static int shares_of_list(struct split_job *s, struct err *why)
 
 static int shares_of_plan(struct split_job *s, struct err *why)
 {
-    const struct hash128 *mine = &s->model->fingerprint, *its = &s->plan.fingerprint;
     TRY(plan_read_json(&s->plan, s->plan_path, why));
-    if (s->plan.has_fingerprint && (its->low != mine->low || its->high != mine->high))
+    if (s->plan.has_fingerprint && !hash128_same(s->plan.fingerprint, s->model->fingerprint))
         return fail(why, E_USAGE, "%s was made for another model than %s; make it again", s->plan_path, s->model_path);
     TRY(plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why));
     for (int i = 0; i < s->plan.stages; i++)

@@ -122,7 +122,7 @@ static int check_vision(struct findings *f, const struct gguf *g, struct err *wh
 {
     struct gguf_string projector;
     TRY(gguf_text(g, "clip.projector_type", &projector, why));
-    if (projector.n != 6 || memcmp(projector.text, "gemma3", 6))
+    if (!gguf_text_is(projector, "gemma3"))
         return fail(why, E_FILE, "%s is the picture encoder of another model, not of Gemma 3", gguf_path(g, 0));
     TRY(read_vision(f, g, why));
     size_t wanted = 16ul * f->vision.layers + 7;

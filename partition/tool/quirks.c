@@ -40,7 +40,7 @@ static int look_at_keys(struct findings *f, const struct gguf *g, struct err *wh
     bool space = false;
     if (gguf_has(g, "tokenizer.ggml.model")) {
         TRY(gguf_text(g, "tokenizer.ggml.model", &s, why));
-        if (s.n != 5 || memcmp(s.text, "llama", 5))
+        if (!gguf_text_is(s, "llama"))
             quirk(f, "tokenizer.ggml.model is not \"llama\": it was converted without tokenizer.model; read the same");
     }
     if (gguf_has(g, "tokenizer.ggml.add_space_prefix"))

@@ -56,6 +56,7 @@ def encoder_within(*way):
     status, _, err = run(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--prompts", path("pictures"), "-n", "2", "--report", *way)
     need(status == 0, err)
     rows, coordinator = table(err)
+    need(len(rows) == 2, "no table of two stages in: %s" % err)
     for planned, measured in rows:
         need(measured <= planned * (1 + SLACK) + 8 and measured >= planned * (1 - SLACK) - FIXED, "planned %.1f MiB, measured %.1f" % (planned, measured))
     return "planned/measured MiB %s, coordinator %.0f" % (" ".join("%.0f/%.0f" % r for r in rows), coordinator)

@@ -48,13 +48,6 @@ void held_close(struct held_weights **ph)
     free(h);
 }
 
-uint64_t held_bytes(const struct held_weights *h)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < h->n; i++) sum += h->group[i]->memory.bytes;
-    return sum;
-}
-
 /* ---- groups of a list of tensors ---- */
 
 static uint32_t layer_of(const struct tensor *t)
@@ -80,7 +73,7 @@ static uint32_t count_groups(const struct wanted_part *w)
 
 static bool is_group(const struct held_group *g, const struct wanted_part *w, const struct tensor *t, uint32_t n)
 {
-    if (g->model.low != w->model.low || g->model.high != w->model.high || g->chain != w->chain || g->as != w->as) return false;
+    if (!hash128_same(g->model, w->model) || g->chain != w->chain || g->as != w->as) return false;
     if (g->layer != layer_of(t) || g->n != n) return false;
     for (uint32_t i = 0; i < n; i++) {
         const struct tensor *have = &g->weight[i].is;

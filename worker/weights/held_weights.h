@@ -39,8 +39,6 @@ void held_close(struct held_weights **h); /* gives all memory back */
 int held_take(struct held_weights *h, const struct wanted_part *wanted, int n_wanted, int threads, struct part_weights *out,
               struct err *why);
 
-uint64_t held_bytes(const struct held_weights *h);
-
 void part_weights_close(struct part_weights *p);
 
 /* Tensor number `index` of the part. */

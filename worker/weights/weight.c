@@ -23,8 +23,7 @@ static struct vision_kept kept_as(const struct tensor *t, enum vision_type as)
 
 uint64_t weight_bytes(const struct tensor *t, enum vision_type as)
 {
-    const struct vision_kept k = kept_as(t, as);
-    return is_floats(t) ? round_up((uint64_t)k.rows * k.cols * sizeof(float), 64) : panels_bytes(k.type, k.rows, k.cols);
+    return t->chain == CHAIN_TEXT ? text_tensor_bytes(t) : vision_tensor_bytes(t, as);
 }
 
 void weight_place(struct weight *w, const struct tensor *t, enum vision_type as, uint8_t *memory)
