@@ -328,7 +328,6 @@ int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct er
     }
     free(l.out);
     if (code) return code;
-    p->launched = true;
     p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
     say_ready(p);
     return 0;

@@ -21,7 +21,7 @@
 
 struct local_worker {
     pid_t pid; /* 0: a thread, or ended and reaped */
-    bool ended;
+    bool ended, told; /* told: by local_workers_ended */
     int status;
     pthread_t thread;
     bool threaded;
@@ -210,7 +210,8 @@ int local_workers_ended(struct local_workers *c, char *how, size_t room)
     for (int i = 0; i < c->n; i++) {
         struct local_worker *child = &c->child[i];
         look(child);
-        if (child->pid <= 0 || !child->ended) continue;
+        if (child->pid <= 0 || !child->ended || child->told) continue;
+        child->told = true;
         int s = child->status;
         if (WIFSIGNALED(s)) snprintf(how, room, "was ended by signal %d (%s)", WTERMSIG(s), strsignal(WTERMSIG(s)));
         else snprintf(how, room, "ended by itself with status %d", WEXITSTATUS(s));
@@ -251,7 +252,9 @@ static void join_threads(struct local_workers *c, int patience_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += patience_ms / 1000;
+    const long ns = until.tv_nsec + patience_ms % 1000 * 1000000l;
+    until.tv_sec += patience_ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
     for (int i = 0; i < c->n; i++) {
         struct local_worker *child = &c->child[i];
         if (child->threaded && !pthread_timedjoin_np(child->thread, NULL, &until)) child->threaded = false;

@@ -25,7 +25,7 @@ int local_workers_start(struct local_workers **out, int n, const struct worker_o
 int local_workers_start_threads(struct local_workers **out, int n, const struct worker_options *how, struct port **port,
                                 struct err *why);
 
-/* The number (1..n) of a process that has ended, and how ("was ended by signal 9 (Killed)"); 0 if all live. */
+/* The number (1..n) of a process that has ended, each once, and how ("was ended by signal 9 (Killed)"); 0: no other has. */
 int local_workers_ended(struct local_workers *c, char *how, size_t room);
 pid_t local_workers_pid(const struct local_workers *c, int number); /* 0 for a thread */
 

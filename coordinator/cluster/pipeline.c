@@ -87,7 +87,6 @@ static int open_files(struct pipeline *p, struct err *why)
 static int make_crew(struct pipeline *p, struct err *why)
 {
     const int n = p->workers = roster_size(p->roster);
-    if (n > WORKERS_MOST) return fail(why, E_USAGE, "there are %d workers, at most %d can be planned for", n, WORKERS_MOST);
     if (p->wish.plan.vision_workers >= n)
         return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
                           p->wish.plan.vision_workers, n);
@@ -179,7 +178,7 @@ static int wait_for_reports(void *user, struct event *e, struct err *why)
     TRY(remedy_or_fail(e, why));
     if (e->kind == EVENT_FRAME)
         return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
-    return clock_ns() > r->end_ns ? fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS) : 0;
+    return clock_now(roster_clock(r->pipe->roster)) > r->end_ns ? fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS) : 0;
 }
 
 static int ask_all(struct round *r, struct err *why)
@@ -200,7 +199,7 @@ static int ask_all(struct round *r, struct err *why)
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
     struct round r = {
-        .pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_ns() + REPORT_SECONDS * 1000000000ull};
+        .pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull};
     if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
     int code = ask_all(&r, why);
     free(r.before);

@@ -25,7 +25,6 @@ struct pipeline {
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
     struct worker_offer *offers; /* [workers] */
     struct plan plan; /* once launched */
-    bool launched;
     double launch_seconds;
 };
 
@@ -53,7 +52,7 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
 /* Pages of the embedding table that were read are given back: this process holds no part of the model. */
 void pipeline_forget_embedding(const struct pipeline *p);
 
-/* Whether all workers are processes or threads started by this one. */
+/* Whether all workers are threads of this process. */
 bool pipeline_is_one_process(const struct pipeline *p);
 
 /* Asks every worker for its counters and waits until they are in crew[]->report. Call it while nothing is under way. */

@@ -71,13 +71,14 @@ int roster_add(struct roster *r, const char *address, struct err *why)
         r->member = more;
         r->room = room;
     }
-    struct member *m = calloc(1, sizeof *m);
+    struct member *m;
+    if (strlen(address) >= sizeof m->address)
+        return fail(why, E_USAGE, "the address of worker %d is longer than %zu bytes", r->n + 1, sizeof m->address - 1);
+    m = calloc(1, sizeof *m);
     if (!m) return fail(why, E_MEMORY, "no memory for another worker");
     m->node = r->n + 1;
     m->worker = -1;
     r->member[r->n++] = m;
-    if (strlen(address) >= sizeof m->address)
-        return fail(why, E_USAGE, "the address of worker %d is longer than %zu bytes", m->node, sizeof m->address - 1);
     strcpy(m->address, address);
     if (*address) snprintf(m->name, sizeof m->name, "worker %d at %.150s", m->node, address);
     else snprintf(m->name, sizeof m->name, "worker %d", m->node);
@@ -107,11 +108,6 @@ struct port *roster_port(const struct roster *r)
 const struct clock *roster_clock(const struct roster *r)
 {
     return r->clock;
-}
-
-uint64_t roster_run(const struct roster *r)
-{
-    return r->run;
 }
 
 void roster_wake(struct roster *r)
@@ -174,11 +170,13 @@ static void lose(struct roster *r, struct member *m, struct event *out)
 static bool child_ended(struct roster *r, struct event *out)
 {
     char how[100];
-    int node = r->local ? local_workers_ended(r->local, how, sizeof how) : 0;
-    if (!node || roster_member(r, node)->standing == LOST) return false;
-    fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)local_workers_pid(r->local, node), how);
-    lose(r, roster_member(r, node), out);
-    return true;
+    for (int node; r->local && (node = local_workers_ended(r->local, how, sizeof how));) {
+        if (roster_member(r, node)->standing == LOST) continue;
+        fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)local_workers_pid(r->local, node), how);
+        lose(r, roster_member(r, node), out);
+        return true;
+    }
+    return false;
 }
 
 static bool reason_stays_away(struct roster *r, uint64_t now, struct event *out)

@@ -78,7 +78,6 @@ const struct clock *roster_clock(const struct roster *r);
 
 /* Greets all members for a new run. Each that answers comes as EVENT_JOINED. */
 int roster_greet(struct roster *r, struct err *why);
-uint64_t roster_run(const struct roster *r);
 
 /* Takes the frame in any case. A member that cannot be reached is no error here: it comes as EVENT_LOST. */
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why);

@@ -21,6 +21,7 @@ struct exchange {
 struct awaited { /* one part of one worker's diary */
     const struct member *from;
     struct diary_part *part;
+    const struct clock *clock;
     uint64_t end_ns;
     bool came;
 };
@@ -35,7 +36,7 @@ static int take_part(void *user, struct event *e, struct err *why)
     struct awaited *a = user;
     TRY(remedy_or_fail(e, why));
     if (e->kind != EVENT_FRAME)
-        return clock_ns() > a->end_ns ? fail(why, E_WORKER, "%s did not send its diary", a->from->name) : 0;
+        return clock_now(a->clock) > a->end_ns ? fail(why, E_WORKER, "%s did not send its diary", a->from->name) : 0;
     if (e->frame->head.type != M_DIARY || e->who != a->from)
         return fail(why, E_WIRE, "%s came from %s where the DIARY of %s was expected", message_name(e->frame->head.type), e->who->name,
                     a->from->name);
@@ -45,7 +46,8 @@ static int take_part(void *user, struct event *e, struct err *why)
 
 static int await_part(struct pipeline *p, int worker, struct diary_part *part, struct err *why)
 {
-    struct awaited a = {.from = p->crew[worker], .part = part, .end_ns = clock_ns() + PATIENCE_NS};
+    const struct clock *clock = roster_clock(p->roster);
+    struct awaited a = {.from = p->crew[worker], .part = part, .clock = clock, .end_ns = clock_now(clock) + PATIENCE_NS};
     const struct consumer c = {take_part, part_came, &a};
     return roster_until(p->roster, &c, 1000, why);
 }

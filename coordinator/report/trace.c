@@ -54,17 +54,17 @@ static double microseconds(const struct trace *t, uint64_t ns)
 /* ---- as it happens ---- */
 
 /* Leaves the event open for its arguments; close it with "}}". */
-static FILE *event(struct trace *t, const char *phase, const char *kind, uint64_t id)
+static FILE *event(struct trace *t, const struct happened *h, const char *phase, const char *kind, uint64_t id)
 {
     fprintf(t->to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
                         ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
-            phase, kind, kind, id, id, microseconds(t, clock_ns()));
+            phase, kind, kind, id, id, microseconds(t, h->at_ns));
     return t->to;
 }
 
 static void ask_came(struct trace *t, const struct happened *h)
 {
-    FILE *to = event(t, "b", "request", h->key);
+    FILE *to = event(t, h, "b", "request", h->key);
     fprintf(to, "\"rows\": %u, \"pictures\": [", h->amount);
     for (size_t i = 0; i < h->n; i++) fprintf(to, "%s%zu", i ? ", " : "", h->spans[i].picture);
     fprintf(to, "]}}");
@@ -72,7 +72,7 @@ static void ask_came(struct trace *t, const struct happened *h)
 
 static void batch_sent(struct trace *t, const struct happened *h)
 {
-    FILE *to = event(t, "b", "batch", h->number);
+    FILE *to = event(t, h, "b", "batch", h->number);
     fprintf(to, "\"rows\": %u, \"of\": [", h->amount);
     for (size_t i = 0; i < h->n; i++)
         fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", h->rows[i].key, h->rows[i].position,
@@ -85,13 +85,13 @@ void trace_watch(void *user, const struct happened *h)
     struct trace *t = user;
     switch (h->what) {
     case ASK_CAME: ask_came(t, h); break;
-    case ASK_GOES: fprintf(event(t, "n", "request", h->key), "\"what\": \"pictures are there\"}}"); break;
-    case ASK_SPOKE: fprintf(event(t, "n", "request", h->key), "\"what\": \"first token\"}}"); break;
-    case ASK_ENDED: fprintf(event(t, "e", "request", h->key), "\"tokens\": %u}}", h->amount); break;
+    case ASK_GOES: fprintf(event(t, h, "n", "request", h->key), "\"what\": \"pictures are there\"}}"); break;
+    case ASK_SPOKE: fprintf(event(t, h, "n", "request", h->key), "\"what\": \"first token\"}}"); break;
+    case ASK_ENDED: fprintf(event(t, h, "e", "request", h->key), "\"tokens\": %u}}", h->amount); break;
     case BATCH_SENT: batch_sent(t, h); break;
-    case BATCH_BACK: fprintf(event(t, "e", "batch", h->number), "}}"); break;
-    case PICTURE_SENT: fprintf(event(t, "b", "picture", h->number), "\"to\": %u}}", h->amount + 1); break;
-    case PICTURE_BACK: fprintf(event(t, "e", "picture", h->number), "}}"); break;
+    case BATCH_BACK: fprintf(event(t, h, "e", "batch", h->number), "}}"); break;
+    case PICTURE_SENT: fprintf(event(t, h, "b", "picture", h->number), "\"to\": %u}}", h->amount + 1); break;
+    case PICTURE_BACK: fprintf(event(t, h, "e", "picture", h->number), "}}"); break;
     case EPOCH_BEGAN: break;
     }
 }

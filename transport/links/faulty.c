@@ -2,6 +2,7 @@
  * over, and close, which gives it back. */
 #include "transport/links/faulty.h"
 
+#include "base/little_endian.h"
 #include "transport/links/port.h"
 
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static struct faulty *faulty_of(const struct port *p)
 
 static bool is_meant(struct faulty *y, const struct frame *f, size_t n)
 {
-    const unsigned type = n < FRAME_HEAD_BYTES ? 0 : f->bytes[FRAME_TYPE_AT] | (unsigned)f->bytes[FRAME_TYPE_AT + 1] << 8;
+    const unsigned type = n < FRAME_HEAD_BYTES ? 0 : le16(f->bytes + FRAME_TYPE_AT);
     if (y->wish.type && type != y->wish.type) return false;
     if (y->seen++ < y->wish.skip || (y->wish.times && y->harmed >= y->wish.times)) return false;
     y->harmed++;

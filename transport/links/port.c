@@ -111,6 +111,8 @@ void port_forget(struct port *p)
     forget_peers(p);
     port_run(p, 0, 0);
     limits_at_first(p);
+    p->self = -1;
+    p->nodes = 0;
 }
 
 void port_free(struct port *p)

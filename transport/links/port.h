@@ -100,7 +100,7 @@ struct kind {
 int port_init(struct port *p, const struct kind *kind, const struct link_options *options, int self, int nodes, struct err *why);
 int port_grow(struct port *p, int nodes, struct err *why);
 void port_free(struct port *p);   /* what port_init and the rest of port.c allocated, and the port itself */
-void port_forget(struct port *p); /* the run and all peers; counters stay */
+void port_forget(struct port *p); /* the run, all peers, and who we are; counters stay */
 
 /* What is known of a node; NULL if nothing is. peer_made makes it first if need be: NULL if there is no memory for it. */
 static inline struct peer *peer_of(const struct port *p, int node)

@@ -345,8 +345,6 @@ static int sim_again(struct port *port, struct err *why)
     for (int k = 0; k < p->room; k++) p->process[k] = NOBODY;
     queue_clear(&p->inbox);
     port_forget(port);
-    port->self = -1;
-    port->nodes = 0;
     return 0;
 }
 

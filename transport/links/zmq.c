@@ -21,6 +21,7 @@
 #include "transport/links/zmq_sockets.h"
 
 #include "base/clock.h"
+#include "base/little_endian.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -184,7 +185,7 @@ static void send_credit(struct zmq_port *z, int node)
     f->head.epoch = z->port.peers[node] ? z->port.peers[node]->epoch : z->port.epoch;
     f->head.from = (uint16_t)z->port.self;
     f->head.to = (uint16_t)node;
-    for (int i = 0; i < CREDIT_BODY; i++) frame_body(f)[i] = (uint8_t)(c->owed >> (8 * i));
+    put_le(frame_body(f), c->owed, CREDIT_BODY);
     frame_seal(f);
     c->owed = 0;
     c->credited = true;
@@ -380,8 +381,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
 static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err *why)
 {
     struct contact *c = z->contacts[node];
-    uint64_t places = 0;
-    for (int i = 0; i < CREDIT_BODY; i++) places |= (uint64_t)frame_body(f)[i] << (8 * i);
+    const uint64_t places = le_of(frame_body(f), CREDIT_BODY);
     if (places > PORT_WINDOW) {
         char name[32];
         port_shun(&z->port, node);
@@ -510,8 +510,6 @@ static int zmq_again(struct port *p, struct err *why)
         contact_end(z, k, c->heard && !c->gone ? GOODBYE_MS : 0);
     }
     port_forget(p);
-    p->self = -1;
-    p->nodes = 0;
     return 0;
 }
 

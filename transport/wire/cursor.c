@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/half.h"
+#include "base/little_endian.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,15 +34,11 @@ static uint8_t *step(struct cursor *c, uint64_t n)
     return place;
 }
 
-static uint64_t walk_number(struct cursor *c, uint64_t value, int bytes)
+static uint64_t walk_number(struct cursor *c, uint64_t value, unsigned bytes)
 {
-    uint8_t *p = step(c, (uint64_t)bytes);
-    if (c->direction == CURSOR_READ) {
-        value = 0;
-        for (int i = 0; p && i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
-    } else {
-        for (int i = 0; p && i < bytes; i++) p[i] = (uint8_t)(value >> (8 * i));
-    }
+    uint8_t *p = step(c, bytes);
+    if (c->direction == CURSOR_READ) return p ? le_of(p, bytes) : 0;
+    if (p) put_le(p, value, bytes);
     return value;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/hash.h"
+#include "base/little_endian.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -121,54 +122,42 @@ bool message_has_route(unsigned type)
     }
 }
 
-static void put(uint8_t *p, uint64_t value, int bytes)
-{
-    for (int i = 0; i < bytes; i++) p[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *p, int bytes)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
-    return value;
-}
-
 void frame_seal(struct frame *f)
 {
     struct frame_head *h = &f->head;
     h->body_crc = crc32c(0, frame_body(f), h->body_bytes);
-    put(f->bytes + AT_MAGIC, FRAME_MAGIC, 4);
-    put(f->bytes + AT_VERSION, h->version, 2);
-    put(f->bytes + AT_TYPE, h->type, 2);
-    put(f->bytes + AT_RUN, h->run, 8);
-    put(f->bytes + AT_PLAN, h->plan, 8);
-    put(f->bytes + AT_EPOCH, h->epoch, 4);
-    put(f->bytes + AT_SEQUENCE, h->sequence, 4);
-    put(f->bytes + AT_FROM, h->from, 2);
-    put(f->bytes + AT_TO, h->to, 2);
-    put(f->bytes + AT_ROUTE, h->route, 2);
-    put(f->bytes + AT_ZERO_1, 0, 2);
-    put(f->bytes + AT_BODY_BYTES, h->body_bytes, 8);
-    put(f->bytes + AT_BODY_CRC, h->body_crc, 4);
-    put(f->bytes + AT_ZERO_2, 0, 8);
+    put_le(f->bytes + AT_MAGIC, FRAME_MAGIC, 4);
+    put_le(f->bytes + AT_VERSION, h->version, 2);
+    put_le(f->bytes + AT_TYPE, h->type, 2);
+    put_le(f->bytes + AT_RUN, h->run, 8);
+    put_le(f->bytes + AT_PLAN, h->plan, 8);
+    put_le(f->bytes + AT_EPOCH, h->epoch, 4);
+    put_le(f->bytes + AT_SEQUENCE, h->sequence, 4);
+    put_le(f->bytes + AT_FROM, h->from, 2);
+    put_le(f->bytes + AT_TO, h->to, 2);
+    put_le(f->bytes + AT_ROUTE, h->route, 2);
+    put_le(f->bytes + AT_ZERO_1, 0, 2);
+    put_le(f->bytes + AT_BODY_BYTES, h->body_bytes, 8);
+    put_le(f->bytes + AT_BODY_CRC, h->body_crc, 4);
+    put_le(f->bytes + AT_ZERO_2, 0, 8);
     h->head_crc = crc32c(0, f->bytes, AT_HEAD_CRC);
-    put(f->bytes + AT_HEAD_CRC, h->head_crc, 4);
+    put_le(f->bytes + AT_HEAD_CRC, h->head_crc, 4);
 }
 
 static void read_head(struct frame_head *h, const uint8_t *b)
 {
-    h->version = (uint16_t)get(b + AT_VERSION, 2);
-    h->type = (uint16_t)get(b + AT_TYPE, 2);
-    h->run = get(b + AT_RUN, 8);
-    h->plan = get(b + AT_PLAN, 8);
-    h->epoch = (uint32_t)get(b + AT_EPOCH, 4);
-    h->sequence = (uint32_t)get(b + AT_SEQUENCE, 4);
-    h->from = (uint16_t)get(b + AT_FROM, 2);
-    h->to = (uint16_t)get(b + AT_TO, 2);
-    h->route = (uint16_t)get(b + AT_ROUTE, 2);
-    h->body_bytes = get(b + AT_BODY_BYTES, 8);
-    h->body_crc = (uint32_t)get(b + AT_BODY_CRC, 4);
-    h->head_crc = (uint32_t)get(b + AT_HEAD_CRC, 4);
+    h->version = (uint16_t)le_of(b + AT_VERSION, 2);
+    h->type = (uint16_t)le_of(b + AT_TYPE, 2);
+    h->run = le_of(b + AT_RUN, 8);
+    h->plan = le_of(b + AT_PLAN, 8);
+    h->epoch = (uint32_t)le_of(b + AT_EPOCH, 4);
+    h->sequence = (uint32_t)le_of(b + AT_SEQUENCE, 4);
+    h->from = (uint16_t)le_of(b + AT_FROM, 2);
+    h->to = (uint16_t)le_of(b + AT_TO, 2);
+    h->route = (uint16_t)le_of(b + AT_ROUTE, 2);
+    h->body_bytes = le_of(b + AT_BODY_BYTES, 8);
+    h->body_crc = (uint32_t)le_of(b + AT_BODY_CRC, 4);
+    h->head_crc = (uint32_t)le_of(b + AT_HEAD_CRC, 4);
 }
 
 /* What the head says of itself, once its CRC says that it is what was sent. */
@@ -177,7 +166,7 @@ static int check_head(const struct frame_head *h, const uint8_t *b, const char *
     /* 19 was a message of version 1; PROBE and PROBED are for a later program. */
     const bool known = h->type >= 1 && h->type < M_COUNT && h->type != M_LOST && h->type != M_LOST + 1 && h->type < M_PROBE;
     if (!known) return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h->type);
-    if (get(b + AT_ZERO_1, 2) || get(b + AT_ZERO_2, 8))
+    if (le_of(b + AT_ZERO_1, 2) || le_of(b + AT_ZERO_2, 8))
         return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h->type));
     if (message_has_route(h->type) && !h->route) return fail(why, E_WIRE, "%s sent %s on no route", from, message_name(h->type));
     if (!message_has_route(h->type) && (h->route || h->plan))
@@ -190,12 +179,12 @@ int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, s
 {
     const uint8_t *b = f->bytes;
     if (n < FRAME_HEAD_BYTES) return fail(why, E_WIRE, "%s sent %zu bytes; a frame has at least %d", from, n, FRAME_HEAD_BYTES);
-    if (get(b + AT_MAGIC, 4) != FRAME_MAGIC)
+    if (le_of(b + AT_MAGIC, 4) != FRAME_MAGIC)
         return fail(why, E_WIRE, "%s does not speak this protocol: its frame starts with %08x, not with %08x", from,
-                    (unsigned)get(b + AT_MAGIC, 4), FRAME_MAGIC);
-    if (get(b + AT_VERSION, 2) != FRAME_VERSION)
+                    (unsigned)le_of(b + AT_MAGIC, 4), FRAME_MAGIC);
+    if (le_of(b + AT_VERSION, 2) != FRAME_VERSION)
         return fail(why, E_WIRE, "%s speaks version %u of the protocol, this program version %d; install the same on both",
-                    from, (unsigned)get(b + AT_VERSION, 2), FRAME_VERSION);
+                    from, (unsigned)le_of(b + AT_VERSION, 2), FRAME_VERSION);
     struct frame_head h;
     read_head(&h, b);
     uint32_t crc = crc32c(0, b, AT_HEAD_CRC);
