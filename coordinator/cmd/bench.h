@@ -24,7 +24,7 @@ struct bench_test {
     uint64_t batches, rows;                   /* micro-batches sent, rows in them */
     uint64_t wire_bytes;                      /* from process to process, or thread to thread, heads included */
     double first_seconds; /* median over sequences and repetitions: from asking to the first token; prompts only */
-    struct bench_stage stage[STAGES_MOST]; /* by worker */
+    struct bench_stage stage[STAGES_MOST]; /* by worker: all are stages, as there are no pictures */
 };
 
 struct bench {

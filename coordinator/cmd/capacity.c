@@ -4,16 +4,21 @@
 #define DEFAULT_ROWS 128    /* of a micro-batch: past the knee of the kernels, short enough to fill a pipe: docs/SPEED.md */
 #define MOST_SEQUENCES 16   /* unless --sequences says more */
 
+int capacity_holds(const struct options *o, const struct model_config *c, uint64_t prompt, struct err *why)
+{
+    const uint32_t most = o->context ? o->context : c->context;
+    if (prompt <= most) return 0;
+    return fail_about(why, o->context ? ABOUT_CONTEXT : ABOUT_NOTHING, E_USAGE, "the prompt has %llu tokens, the context holds %u%s",
+                      (unsigned long long)prompt, most, o->context ? "" : ": the model was trained for no more");
+}
+
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, const struct load *load, struct err *why)
 {
     if (o->context && o->context > c->context)
         return fail(why, E_USAGE, "a context of %u is more than the %u positions this model was trained for", o->context, c->context);
+    TRY(capacity_holds(o, c, load->prompt, why));
     uint64_t context = o->context ? o->context : load->prompt + load->answer;
     if (context > c->context) context = c->context;
-    if (load->prompt > context)
-        return fail_about(why, o->context ? ABOUT_CONTEXT : ABOUT_NOTHING, E_USAGE, "the prompt has %llu tokens, the context holds %llu%s",
-                          (unsigned long long)load->prompt, (unsigned long long)context,
-                          o->context ? "" : ": the model was trained for no more");
     uint32_t wanted = o->sequences ? o->sequences : load->prompts < MOST_SEQUENCES ? load->prompts : MOST_SEQUENCES;
     *out = (struct capacity){
         .context = (uint32_t)context,

@@ -13,6 +13,9 @@ struct load {
     uint32_t whole;   /* rows of a prompt that cannot be parted, a picture's; 0: any can */
 };
 
+/* Can a prompt of so many tokens be asked at all? E_USAGE says why not: the context asked for, or the model's own, is too small. */
+int capacity_holds(const struct options *o, const struct model_config *c, uint64_t prompt, struct err *why);
+
 /* E_USAGE if the context asked for, or the model's own, is too small, or more is asked for than the model was trained for. */
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, const struct load *load, struct err *why);
 

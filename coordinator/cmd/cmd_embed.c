@@ -4,8 +4,6 @@
 #include "coordinator/cmd/session.h"
 #include "coordinator/engine/give_pictures.h"
 
-#define TURN_MS 1000
-
 static int write_rows(struct session *s, uint32_t picture, uint32_t rows, struct err *why)
 {
     struct whole_file *f;

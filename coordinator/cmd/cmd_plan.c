@@ -76,7 +76,7 @@ static int capacity_prompted(struct sketch *k, struct capacity *out, struct err 
     const struct prompts *p = &k->prompts;
     TRY(prompts_read(&k->prompts, &k->session, why));
     TRY(prompts_capacity(out, p, &k->session, why));
-    const unsigned long long longest = prompts_longest(p, &k->session);
+    const unsigned long long longest = prompts_longest(p);
     const uint32_t answer = k->options.most;
     if (!k->options.context)
         assume(k, "a context of %u positions: %llu tokens of the longest prompt and %u of its answer%s", out->context, longest, answer,

@@ -55,7 +55,8 @@ static int encode(struct prompts *p, const struct session *s, struct prompt *one
     struct typed_prompt q = {text, n, 0, s->options->n_images};
     if (s->options->prompts_file) TRY(typed_prompt_take_images(&q, &p->pictures, s, why));
     one->first_picture = q.first_picture;
-    return typed_prompt_encode(&q, &p->pictures, s, &one->ids, &one->spans, why);
+    TRY(typed_prompt_encode(&q, &p->pictures, s, &one->ids, &one->spans, why));
+    return capacity_holds(s->options, &s->pipe->model->config, one->ids.n, why);
 }
 
 static int add_prompt(struct prompts *p, const struct session *s, size_t line, const char *text, size_t n, struct err *why)
@@ -100,22 +101,17 @@ int prompts_read(struct prompts *p, const struct session *s, struct err *why)
     return read_lines(p, s, n, why);
 }
 
-/* Those that cannot fit are refused when they are asked. */
-uint64_t prompts_longest(const struct prompts *p, const struct session *s)
+uint64_t prompts_longest(const struct prompts *p)
 {
-    const struct options *o = s->options;
-    const uint32_t trained = s->pipe->model->config.context, most = o->context ? o->context : trained;
     uint64_t longest = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        const uint64_t n = p->of[i].ids.n;
-        if (n > longest && (n <= most || o->prompt)) longest = n;
-    }
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->of[i].refused.code && p->of[i].ids.n > longest) longest = p->of[i].ids.n;
     return longest;
 }
 
 int prompts_capacity(struct capacity *out, const struct prompts *p, const struct session *s, struct err *why)
 {
-    const struct load load = {.prompt = prompts_longest(p, s), .answer = s->options->most, .prompts = (uint32_t)p->n,
+    const struct load load = {.prompt = prompts_longest(p), .answer = s->options->most, .prompts = (uint32_t)p->n,
                               .whole = p->pictures.n ? typed_prompt_picture_rows(s) : 0};
     return capacity_for(out, s->options, &s->pipe->model->config, &load, why);
 }

@@ -31,7 +31,7 @@ void prompts_free(struct prompts *p);
 /* What workers must be prepared for to answer them. E_USAGE if a context was asked for that is too small, or too large for the model. */
 int prompts_capacity(struct capacity *out, const struct prompts *p, const struct session *s, struct err *why);
 
-/* Tokens of the longest prompt that can fit at all. */
-uint64_t prompts_longest(const struct prompts *p, const struct session *s);
+/* Tokens of the longest prompt that is not refused. */
+uint64_t prompts_longest(const struct prompts *p);
 
 #endif

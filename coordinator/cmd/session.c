@@ -3,8 +3,6 @@
 
 #include "base/log.h"
 
-#define TURN_MS 1000 /* nothing needs looking at more often */
-
 static int open_tokens(struct session *s, struct err *why)
 {
     const struct model *m = s->pipe->model;

@@ -10,6 +10,8 @@
 #include "coordinator/report/trace.h"
 #include "coordinator/text/tokenizer.h"
 
+#define TURN_MS 1000 /* of an engine_turn: nothing needs looking at more often */
+
 struct session {
     const struct options *options;
     struct pipeline *pipe;

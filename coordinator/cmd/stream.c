@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #define SLOW_MS 20 /* between two looks at a reader that does not take all */
-#define TURN_MS 1000
 
 struct stream {
     struct collected *collected;

@@ -194,6 +194,10 @@ def bad_pictures():
         status, out, err = run(GEMMAPIPE, "run", *more, "-n", "4", "--prompts", path("asked"))
         need(status == 8 and "line 2" in err and word in err, "status %d: %s" % (status, err))
         need(len(out.splitlines()) == 2 and out.splitlines()[0] and not out.splitlines()[1], "the other prompt was not answered: %r" % out)
+    open(path("asked"), "w").write("hello\n%s\n" % ("a b c " * 1000))
+    for word, more in (("trained for no more", []), ("--ctx raises it", ["--ctx", "64"])):
+        status, out, err = run(GEMMAPIPE, "run", "--model", DEMO, "-n", "4", *more, "--prompts", path("asked"))
+        need(status == 8 and "line 2" in err and word in err and err.count("--ctx") == word.count("--ctx"), "status %d: %s" % (status, err))
     for status, word, more in ((3, "cut.jpg", ["--image", path("cut.jpg")]), (2, "--vision-split", ["--vision-split", "1,1"]),
                                (4, "beside its part of the picture encoder", ["--vision-split", "copies", "--memory", "26M"])):
         with Workers(2) as w: # a run that was begun and failed ends its workers
