@@ -120,10 +120,32 @@ def logits_and_run_agree(model):
     need(os.path.getsize(path("a.f32")) == 6 * 512 * 4, "the file has %d bytes" % os.path.getsize(path("a.f32")))
 
 
+def demo_answers_are_golden():
+    """The numbers of today are those of yesterday, or NUMERIC_VERSION is another."""
+    seeing = ["--mmproj", "models/demo/demo-mmproj-f16.gguf", "--image", "models/demo/picture.png"]
+    rows = [line.rstrip("\n").split("\t") for line in open("tests/golden/fingerprints.txt") if not line.startswith("#")]
+    need(len(rows) >= 3, "the golden file has %d lines" % len(rows))
+    for (want, picture, options, prompt), isa in itertools.product(rows, instruction_sets()):
+        out = good(GEMMAPIPE, "run", "--model", "models/demo/demo-q4_0.gguf", *(seeing if picture == "yes" else []), *options.split(),
+                   "--workers", "2", "--fingerprint", "--quiet", prompt, env={"GEMMAPIPE_ISA": isa})
+        need(fingerprints(out)[0] == want, "%s, %s: %s instead of %s" % (prompt, isa, fingerprints(out)[0], want))
+
+
+def more_workers_than_ranks_once_could_be():
+    """65 workers behind one communicator, a layer each, and the head divided."""
+    deep = synth("deep.gguf", "--size", "tiny", "--layers", "65", "--seed", 3)
+    command = ["run", "--model", deep, "--raw", "--temp", "0", "-n", "2", "--ctx", "32", "--threads", "1", "--fingerprint", "--quiet", "abc"]
+    want = fingerprints(good(GEMMAPIPE, *command))
+    got = fingerprints(good(*mpirun(66), GEMMAPIPE, *command))
+    need(got == want, "%s instead of %s" % (got, want))
+
+
 model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
 claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, DRAWN) if FULL else same_draws(m), model)
 claim("cutting_by_hand_changes_nothing", cut_by_hand, model)
 claim("weights_that_were_sent_are_the_weights_of_the_file", sent_weights_are_the_same, model)
 claim("logits_do_not_depend_on_the_workers", logits_and_run_agree, model)
+claim("the_demo_gives_its_golden_fingerprints", demo_answers_are_golden)
+claim("sixty_five_workers_give_what_one_gives", more_workers_than_ranks_once_could_be)
 finish()
