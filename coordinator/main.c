@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/standard_streams.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "coordinator/cmd/advice.h"
@@ -126,6 +127,7 @@ static bool someone_else_speaks(void)
 
 int main(int argc, char **argv)
 {
+    standard_streams_begin();
     threads_wait_politely(argv);
     struct err why = {0};
     struct options o;

@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/size_text.h"
+#include "base/standard_streams.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "partition/plan/plan_text.h"
@@ -139,6 +140,7 @@ static int serve(struct arguments *a, struct err *why)
 
 int main(int argc, char **argv)
 {
+    standard_streams_begin();
     threads_wait_politely(argv);
     struct arguments a = {.worker = {.stop = interrupt_flag(), .named = name_the_log}};
     struct err why = {0};

@@ -2,6 +2,7 @@
  *
  * Only words become calls here; the work is in inspect.c, cmd_quantize.c, cmd_split.c and synth.c. */
 #include "base/log.h"
+#include "base/standard_streams.h"
 #include "partition/tool/cmd_quantize.h"
 #include "partition/tool/cmd_split.h"
 #include "partition/tool/inspect.h"
@@ -157,6 +158,7 @@ static int run_synth(struct words *w, struct err *why)
 
 int main(int argc, char **argv)
 {
+    standard_streams_begin();
     struct words w = {.at = 2, .count = argc, .word = argv};
     struct err why = {0};
     int code;
