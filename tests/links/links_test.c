@@ -496,6 +496,34 @@ TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
     }
 }
 
+/* The first was killed while the worker computed. The second one's greeting may lie at the door before the worker has read of
+ * that loss, or after; in either case before it listens again. */
+TEST(a_coordinator_that_comes_before_the_last_one_is_forgotten_is_served_next)
+{
+    for (int read_loss_first = 0; read_loss_first < 2; read_loss_first++) EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c, next = {.nodes = 2};
+        struct frame *f = 0;
+        NEED(open_and_greet(&c, kind, 2, why));
+        port_close(&c.ports[0]);
+        if (read_loss_first) NEED(await_and_free(c.ports[1], M_LOST, 0, why));
+        strcpy(next.addresses[1], c.addresses[1]);
+        NEED(open_coordinator(&next, why));
+        port_run(next.ports[0], RUN + 1, 1);
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1}, why));
+        NEED(port_send(next.ports[0], 1, &f, why));
+        NEED(port_recv(next.ports[0], &f, 150, why)); /* by now the greeting lies at the worker's door */
+        if (!read_loss_first) NEED(await_and_free(c.ports[1], M_LOST, 0, why));
+        CHECK(port_recv(c.ports[1], &f, 20, NULL) == 0 && !f, "%s: a greeting in the middle of a run", kind_names[kind]);
+        NEED(port_listen_again(c.ports[1], why));
+        NEED(await_and_free(c.ports[1], M_GREET, 0, why));
+        NEED(send_empty(c.ports[1], 0, M_PONG, why));
+        NEED(await_and_free(next.ports[0], M_PONG, 1, why));
+        port_close(&next.ports[0]);
+        cluster_close(&c);
+    }
+}
+
 TEST(a_worker_serves_one_run_after_another)
 {
     EVERY_ZMQ_KIND(kind)

@@ -55,6 +55,14 @@ struct contact {
     char address[WIRE_TEXT];
 };
 
+struct arrival {
+    struct frame *frame; /* NULL: nothing, or not what a node sends */
+    size_t n;
+    uint8_t identity[IDENTITY_BYTES];
+    size_t identity_bytes;
+    int fd;
+};
+
 struct zmq_port {
     struct port port; /* first, so that a port of this kind is a struct zmq_port */
     void *context, *router, *router_monitor;
@@ -63,6 +71,7 @@ struct zmq_port {
     int room;
     zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
+    struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet */
     bool fd_open[FDS];    /* accepted and not closed, as far as the monitor has told */
 };
 
@@ -271,14 +280,6 @@ static struct frame *frame_of(struct zmq_port *z, zmq_msg_t *m)
     return f;
 }
 
-struct arrival {
-    struct frame *frame; /* NULL: nothing, or not what a node sends */
-    size_t n;
-    uint8_t identity[IDENTITY_BYTES];
-    size_t identity_bytes;
-    int fd;
-};
-
 /* One message of a socket. False if there is none. */
 static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
 {
@@ -347,6 +348,21 @@ static void first_heard(struct contact *c)
     c->greeting = NULL;
 }
 
+static bool still_connected(const struct zmq_port *z, const struct arrival *a)
+{
+    return a->fd < 0 || a->fd >= FDS || z->fd_open[a->fd];
+}
+
+/* Our coordinator is gone, and the run it leaves behind not yet over: it was started anew, say, faster than we could take
+ * notice. A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
+static void keep_early(struct zmq_port *z, struct arrival *a)
+{
+    if (z->early.frame && still_connected(z, &z->early)) return tell_busy(z, a);
+    frame_free(z->early.frame);
+    z->early = *a;
+    a->frame = NULL;
+}
+
 /* The first frame on a connection: the node it is from, if it may be that node; else -1. */
 static int introduce(struct zmq_port *z, struct arrival *a)
 {
@@ -365,8 +381,9 @@ static int introduce(struct zmq_port *z, struct arrival *a)
         if (greets && run != z->greeted_run) tell_busy(z, a);
         return -1;
     }
+    if (greets && p->self >= 0 && run != z->greeted_run) return keep_early(z, a), -1;
     if (p->self < 0 ? !greets : h->to != p->self) return -1;
-    if (port_fits(p, h->from, h) != FITS || (a->fd >= 0 && a->fd < FDS && !z->fd_open[a->fd])) return -1;
+    if (port_fits(p, h->from, h) != FITS || !still_connected(z, a)) return -1;
     if (c && c->gone) contact_end(z, h->from, 0);
     if (contact_made(z, h->from, &c, &why)) return log_warn("%s", why.text), -1;
     if (greets) z->greeted_run = run;
@@ -411,6 +428,12 @@ static int settle(struct zmq_port *z, int node, struct arrival *a, struct err *w
  * the ROUTER's. */
 static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
 {
+    if (z->early.frame && z->port.self < 0) {
+        *a = z->early;
+        z->early.frame = NULL;
+        *node = -1;
+        return true;
+    }
     for (int i = 0; i <= z->room; i++) {
         int k = z->turn % (z->room + 1);
         void *socket = k == z->room ? z->router : z->contacts[k] ? z->contacts[k]->dealer : NULL;
@@ -526,6 +549,7 @@ static void zmq_close_port(struct port *p)
     zmq_socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
     if (z->context) while (zmq_ctx_term(z->context) && errno == EINTR) continue;
     if (z->wake_fd >= 0) close(z->wake_fd);
+    frame_free(z->early.frame);
     free(z->contacts);
     free(z->items);
     port_free(p);
