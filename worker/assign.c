@@ -111,6 +111,8 @@ static void walk_acceptance(struct cursor *c, void *message)
     walk_u64(c, &m->bytes.total);
     walk_count(c, &m->n, UINT32_MAX, 1, "tensors");
     walk_bytes(c, &m->have, m->n);
+    for (uint32_t i = 0; i < m->n && !c->code; i++)
+        if (m->have && m->have[i] > 1) cursor_refuse(c, "%u for tensor %u, where 1 is \"I have it\" and 0 \"send it\"", m->have[i], i);
 }
 
 int assignment_write(struct frame **out, const struct assignment *m, struct err *why)

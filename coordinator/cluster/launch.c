@@ -158,7 +158,7 @@ static int take_accept(struct launch *l, struct member *m, struct frame *f, stru
     o->delivery.have = o->have;
     o->sending = true;
     uint32_t have = 0;
-    for (uint32_t i = 0; i < o->count; i++) have += o->have[i] != 0;
+    for (uint32_t i = 0; i < o->count; i++) have += o->have[i];
     log_debug("%s has %u of its %u tensors", m->name, have, o->count);
     return 0;
 }

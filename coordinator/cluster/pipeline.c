@@ -21,11 +21,7 @@ static int dial(struct pipeline *p, const char *const *addresses, int n, struct 
     struct port *port = NULL;
     TRY(port_open_dial(&port, NULL, why));
     TRY(roster_open(&p->roster, port, clock_system(), why));
-    for (int i = 0; i < n; i++) {
-        int node;
-        TRY(port_invite(port, addresses[i], &node, why));
-        TRY(roster_add(p->roster, addresses[i], why));
-    }
+    for (int i = 0; i < n; i++) TRY(roster_add(p->roster, addresses[i], why));
     return 0;
 }
 

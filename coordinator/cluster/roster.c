@@ -80,6 +80,9 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     m->worker = -1;
     r->member[r->n++] = m;
     strcpy(m->address, address);
+    int node = m->node;
+    if (*address) TRY(port_invite(r->port, address, &node, why));
+    if (node != m->node) return fail(why, E_INTERNAL, "worker %d is node %d of the port", m->node, node);
     if (*address) snprintf(m->name, sizeof m->name, "worker %d at %.150s", m->node, address);
     else snprintf(m->name, sizeof m->name, "worker %d", m->node);
     return 0;

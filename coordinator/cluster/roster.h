@@ -65,7 +65,8 @@ struct roster;
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why);
 void roster_close(struct roster **r); /* closes the port; what is queued is dropped. Sets *r to NULL; NULL is fine */
 
-/* One more member, the next node. `address`: empty where the port has none. E_USAGE if it is too long or there are too many. */
+/* One more member, the next node, invited at `address`; empty where the port needs none. E_USAGE if there are too many, or what
+ * port_invite says. */
 int roster_add(struct roster *r, const char *address, struct err *why);
 
 /* Processes started here: member i is child i. The roster notices when one ends; it does not own them. */

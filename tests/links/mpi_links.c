@@ -1,5 +1,5 @@
 /* tests/links/mpi_links.c — the claims about links where the nodes are MPI ranks. Run by mpi_links.sh under mpirun; rank 0
- * prints. An argument names what to do other than the claims: idle SECONDS, lonely, killed. */
+ * prints. An argument names what to do other than the claims: idle SECONDS, killed, oversized. */
 #include "tests/links/links.h"
 #include "transport/links/port.h"
 
@@ -209,6 +209,27 @@ static int killed(struct err *why)
     return 0;
 }
 
+/* Rank 1 believes in a larger limit than rank 0. MPI keeps the message, so there is no orderly end afterwards. */
+static int oversized(struct err *why)
+{
+    struct frame *f = NULL;
+    struct err no = {0};
+    char no_addresses[16][100] = {""};
+    port_limits(port, coordinates() ? 4999 : MAX_BODY, MAX_QUEUED);
+    TRY(greet_role(port, port_nodes(port), RUN, no_addresses, why));
+    if (!coordinates()) {
+        f = marked_frame(1, 0, 5000);
+        TRY(port_send(port, 0, &f, why));
+        TRY(port_recv(port, &f, PATIENCE_MS, why)); /* until rank 0 ends the job */
+        return 0;
+    }
+    const int code = port_recv(port, &f, PATIENCE_MS, &no), culprit = port_culprit(port);
+    printf("code %d, culprit %d, then %d: %s\n", code, culprit, send_empty(port, 1, M_STOP, NULL), no.text);
+    fflush(stdout);
+    mpi_abort(E_WIRE);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct err failure = {0};
@@ -220,6 +241,7 @@ int main(int argc, char **argv)
     if (!code && !strcmp(what, "many")) many();
     if (!code && !strcmp(what, "idle")) code = idle(argc > 2 ? atof(argv[2]) : 3, &failure);
     if (!code && !strcmp(what, "killed")) code = killed(&failure);
+    if (!code && !strcmp(what, "oversized")) code = oversized(&failure);
     if (code) fprintf(stderr, "%s\n", failure.text);
     if (code && port) mpi_abort(code);
     port_close(&port);

@@ -29,6 +29,10 @@ said=$(ranks 1 claims 2>&1)
 [[ $? -ne 0 && "$said" == *"mpirun -n 4"* ]]
 verdict one_rank_alone_is_told_what_to_type $? "$said"
 
+said=$(ranks 2 oversized 2>&1)
+[[ "$said" == *"code 6, culprit 1, then 5: worker 1 sent 5064 bytes"* ]]
+verdict an_oversized_frame_is_blamed_on_the_rank_that_sent_it $? "$said"
+
 start=$SECONDS
 said=$(ranks 3 killed 2>&1)
 [[ $? -ne 0 && $((SECONDS - start)) -lt 15 ]]

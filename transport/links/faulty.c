@@ -6,7 +6,6 @@
 #include "transport/links/port.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct faulty {
     struct kind kind; /* first, so that the kind of a faulty port is a struct faulty */
@@ -30,15 +29,6 @@ static bool is_meant(struct faulty *y, const struct frame *f, size_t n)
     if (y->seen++ < y->wish.skip || (y->wish.times && y->harmed >= y->wish.times)) return false;
     y->harmed++;
     return true;
-}
-
-static struct frame *copy_of(const struct frame *f, size_t n)
-{
-    struct frame *copy = frame_new(f->head.type, n - FRAME_HEAD_BYTES);
-    if (!copy) return NULL;
-    copy->head = f->head;
-    memcpy(copy->bytes, f->bytes, n);
-    return copy;
 }
 
 /* The frame is opened for whoever changes it, and sealed as if the peer had meant it. */
@@ -67,7 +57,7 @@ static int harm(struct faulty *y, struct frame **f, size_t *n, int from, struct 
     case FAULT_DAMAGE: (*f)->bytes[*n - 1] ^= 4; break;
     case FAULT_CUT: --*n; break;
     case FAULT_DOUBLE:
-        y->again = copy_of(*f, *n);
+        y->again = frame_copy(*f);
         y->again_n = *n;
         y->again_from = from;
         break;

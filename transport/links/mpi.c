@@ -129,8 +129,8 @@ static bool mpi_sent(const struct port *p)
 
 /* ---- coming in ---- */
 
-/* Starts receiving the next message, if there is one and a place for it. */
-static int take_in(struct mpi_port *m, bool *any, struct err *why)
+/* Starts receiving the next message, if there is one and a place for it. *from is set if the sender broke the rules. */
+static int take_in(struct mpi_port *m, bool *any, int *from, struct err *why)
 {
     MPI_Message message;
     MPI_Status status;
@@ -144,8 +144,8 @@ static int take_in(struct mpi_port *m, bool *any, struct err *why)
     if (n < FRAME_HEAD_BYTES || (uint64_t)n - FRAME_HEAD_BYTES > m->port.max_body) {
         char name[32];
         m->broken = true; /* the message stays where it is: nothing this size is taken in */
-        port_shun(&m->port, status.MPI_SOURCE);
-        return fail(why, E_WIRE, "%s sent %d bytes; a frame has %d to %llu", node_name(name, status.MPI_SOURCE), n, FRAME_HEAD_BYTES,
+        *from = status.MPI_SOURCE;
+        return fail(why, E_WIRE, "%s sent %d bytes; a frame has %d to %llu", node_name(name, *from), n, FRAME_HEAD_BYTES,
                     (unsigned long long)(FRAME_HEAD_BYTES + m->port.max_body));
     }
     struct frame *f = frame_new(0, (size_t)n - FRAME_HEAD_BYTES);
@@ -197,7 +197,7 @@ static int mpi_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
 {
     struct mpi_port *m = mpi_of(p);
     bool any;
-    TRY(take_in(m, &any, why));
+    TRY(take_in(m, &any, from, why));
     TRY(oldest(m, out, n, from, why));
     if (!*out && !any && !atomic_load(&p->woken)) nap(m, until);
     return 0;
@@ -226,7 +226,7 @@ static int goodbye(struct mpi_port *m, struct err *why)
         int from;
         bool any;
         TRY(complete_sends(m, why));
-        TRY(take_in(m, &any, why));
+        TRY(take_in(m, &any, &from, why));
         TRY(oldest(m, &f, &n, &from, why));
         bool got = f != 0;
         frame_free(f);

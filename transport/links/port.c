@@ -285,14 +285,6 @@ void port_returned(struct port *p, int node)
     peer->lost = peer->untold = false;
 }
 
-void port_shun(struct port *p, int node)
-{
-    struct peer *peer = peer_made(p, node);
-    if (!peer) return;
-    peer->lost = true;
-    queue_clear(&peer->out);
-}
-
 /* ---- numbers ---- */
 
 static uint32_t number_next(const struct numbering *n, uint64_t run, uint32_t epoch)
@@ -478,18 +470,25 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
     return 0;
 }
 
+/* The peer broke the rules, which is being said: nothing is taken from it or sent to it any more. */
+static void shun(struct port *p, int node)
+{
+    struct peer *peer = peer_made(p, node);
+    if (!peer) return;
+    peer->lost = true;
+    queue_clear(&peer->out);
+}
+
 static int take(struct port *p, struct frame **out, uint64_t until, struct err *why)
 {
     size_t n = 0;
     int from = -1;
     *out = 0;
     int code = p->kind->pull(p, out, &n, &from, p->untold ? 0 : until, why); /* a loss to tell does not wait for a frame */
-    if (code) p->culprit = from;
-    if (code || !*out) return code;
-    code = judge(p, out, n, from, why);
+    if (!code && *out) code = judge(p, out, n, from, why);
     if (!code) return 0;
     p->culprit = from;
-    port_shun(p, from);
+    if (from >= 0) shun(p, from);
     frame_free(*out);
     *out = 0;
     return code;

@@ -86,7 +86,8 @@ struct kind {
     /* Moves queued frames on as far as the peers allow; never waits. */
     int (*push)(struct port *p, struct err *why);
     /* One raw frame of *n bytes and the node at the other end of the connection it came by; or *out NULL when woken, when
-     * `until` (clock_ns) has passed, when a peer was lost, or when there may be something new to push. */
+     * `until` (clock_ns) has passed, when a peer was lost, or when there may be something new to push. An error with *from
+     * set is that peer's doing: it is not listened to any more. *from is -1 before. */
     int (*pull)(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why);
     void (*wake)(struct port *p);       /* from any thread; port->woken is set already */
     bool (*sent)(const struct port *p); /* nothing handed over is still on its way out; NULL: always so */
@@ -125,9 +126,6 @@ void port_lost(struct port *p, int node);
 
 /* It connected anew before anyone was told: it is not lost any more. */
 void port_returned(struct port *p, int node);
-
-/* The peer broke the rules, which was said: nothing is taken from it or sent to it any more. */
-void port_shun(struct port *p, int node);
 
 /* "worker 2", "the coordinator": for sentences. */
 const char *node_name(char out[32], int node);

@@ -176,15 +176,6 @@ static void hand_over(struct zmq_port *z, int node, struct frame *f)
     c->gone = true;
 }
 
-static struct frame *copy_of(const struct frame *f)
-{
-    struct frame *copy = frame_new(f->head.type, f->head.body_bytes);
-    if (!copy) return 0;
-    copy->head = f->head;
-    memcpy(copy->bytes, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes);
-    return copy;
-}
-
 static void send_credit(struct zmq_port *z, int node)
 {
     struct contact *c = z->contacts[node];
@@ -219,7 +210,7 @@ static int zmq_push(struct port *p, struct err *why)
         while (peer && peer->out.n && c->credit && !c->gone) {
             struct frame *f = queue_take(&peer->out);
             c->credit--;
-            if (c->dealer && !c->heard && !c->greeting) c->greeting = copy_of(f);
+            if (c->dealer && !c->heard && !c->greeting) c->greeting = frame_copy(f);
             hand_over(z, k, f);
         }
     }
@@ -252,7 +243,7 @@ static void watch_dealer(struct zmq_port *z, int k)
     while (zmq_next_event(c->monitor, &event, &value)) {
         if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
-        struct frame *again = copy_of(c->greeting);
+        struct frame *again = frame_copy(c->greeting);
         c->greet_again = false;
         if (again) hand_over(z, k, again);
     }
@@ -401,7 +392,6 @@ static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err
     const uint64_t places = le_of(frame_body(f), CREDIT_BODY);
     if (places > PORT_WINDOW) {
         char name[32];
-        port_shun(&z->port, node);
         return fail(why, E_WIRE, "%s gives back %llu places of a window of %d", node_name(name, node), (unsigned long long)places,
                     PORT_WINDOW);
     }

@@ -77,6 +77,15 @@ struct frame *frame_new(enum message type, size_t body_bytes)
     return f;
 }
 
+struct frame *frame_copy(const struct frame *f)
+{
+    struct frame *copy = frame_new(f->head.type, f->head.body_bytes);
+    if (!copy) return NULL;
+    copy->head = f->head;
+    memcpy(copy->bytes, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes);
+    return copy;
+}
+
 void frame_free(struct frame *f)
 {
     if (!f) return;

@@ -68,6 +68,7 @@ struct frame {
 /* A frame with room for `body_bytes`, contents undefined, at an address that is a multiple of 64; NULL if memory cannot
  * be had. Freed frames of a fitting size are used again (a small pool, any thread). */
 struct frame *frame_new(enum message type, size_t body_bytes);
+struct frame *frame_copy(const struct frame *f); /* head and body, as far as head.body_bytes says; NULL the same */
 void frame_free(struct frame *f);
 static inline uint8_t *frame_body(struct frame *f)
 {

@@ -46,9 +46,7 @@ static int begin(struct world *w, uint64_t seed, struct err *why)
     TRY(roster_open(&w->roster, port, sim_clock(w->sim), why));
     for (int k = 1; k <= MEMBERS; k++) {
         char address[SIM_ADDRESS];
-        int node;
         TRY(sim_process(w->sim, member_hears, w, address, &w->number[k], why));
-        TRY(port_invite(port, address, &node, why));
         TRY(roster_add(w->roster, address, why));
     }
     return roster_greet(w->roster, why);

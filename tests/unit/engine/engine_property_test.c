@@ -197,13 +197,10 @@ static void describe_plan(struct world *w)
 
 static int hire(struct world *w, struct err *why)
 {
-    struct port *home = roster_port(w->pipe.roster);
     for (int i = 0; i < w->workers; i++) {
         struct simulated *s = &w->worker[i];
-        int node;
         *s = (struct simulated){.world = w, .index = i, .slot = calloc(w->slots, sizeof *s->slot)};
         TRY(sim_process(w->sim, worker_hears, s, s->address, &s->number, why));
-        TRY(port_invite(home, s->address, &node, why));
         TRY(roster_add(w->pipe.roster, s->address, why));
     }
     TRY(roster_greet(w->pipe.roster, why));
@@ -219,7 +216,7 @@ static int hire(struct world *w, struct err *why)
         event_free(&e);
         if (e.kind == EVENT_LOST) return *why = e.why, e.why.code;
     }
-    return port_route(home, 1, PLAN_HASH, w->epoch, why);
+    return port_route(roster_port(w->pipe.roster), 1, PLAN_HASH, w->epoch, why);
 }
 
 static int world_open(struct world *w, uint64_t seed, struct err *why)

@@ -205,6 +205,19 @@ TEST(a_greeting_of_a_later_epoch_is_taken_at_any_moment_and_nothing_is_lost)
     close_bench(&b);
 }
 
+TEST(an_acceptance_says_yes_or_no_of_a_tensor_and_nothing_else)
+{
+    uint8_t have[3] = {1, 0, 1};
+    struct acceptance yes = {.n = 3, .have = have};
+    struct frame *f = NULL;
+    struct err no = {0};
+    NEED(acceptance_write(&f, &yes, why));
+    NEED(acceptance_read(&yes, f, why));
+    yes.have[1] = 2; /* in the frame */
+    CHECK(acceptance_read(&yes, f, &no) == E_WIRE && strstr(no.text, "2 for tensor 1"), "%s", no.text);
+    frame_free(f);
+}
+
 /* The coordinator leaves, complains, or talks nonsense, in every state. */
 static int break_a_run(struct bench_of_one *b, int how, struct err *why)
 {
