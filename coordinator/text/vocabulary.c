@@ -100,10 +100,26 @@ static enum piece_kind gemma_kind(uint32_t id)
     return PIECE_RESERVED;
 }
 
+/* Padding has no text that anybody types. A token that somebody added behind the published ones does. */
+static bool is_padding(const struct piece_list *list, uint32_t id)
+{
+    if (id <= GEMMA_IMAGE_SOFT) return false;
+    struct gguf_string s = list->pieces[id];
+    return !list->types || list->types[id] == 5 || (s.n >= 4 && !memcmp(s.text, "[PAD", 4));
+}
+
+/* Reserved, and given a text by whoever trained the model further: it goes by its type. */
+static bool is_user_defined(const struct piece_list *list, uint32_t id)
+{
+    if (id <= GEMMA_MULTIMODAL || id == GEMMA_IMAGE_SOFT || !gemma_is_reserved(id) || is_padding(list, id)) return false;
+    struct gguf_string s = list->pieces[id];
+    return list->types && list->types[id] == 4 && !(s.n >= 7 && !memcmp(s.text, "<unused", 7));
+}
+
 static int classify_gemma(struct vocabulary *v, const struct piece_list *list, struct err *why)
 {
     TRY(check_gemma_ranges(list, why));
-    for (uint32_t id = 0; id < v->pieces; id++) v->kind[id] = (uint8_t)gemma_kind(id);
+    for (uint32_t id = 0; id < v->pieces; id++) v->kind[id] = is_user_defined(list, id) ? PIECE_CUT : (uint8_t)gemma_kind(id);
     for (uint32_t b = 0; b < 256; b++) v->byte_id[b] = GEMMA_BYTES + b;
     v->specials = (struct specials){
         .bos = GEMMA_BOS,
@@ -256,7 +272,7 @@ static int add_cuts(struct builder *b, struct err *why)
     struct vocabulary *v = b->v;
     for (uint32_t id = 0; id < v->pieces; id++) {
         bool spaces = v->is_gemma && id >= GEMMA_SPACES && id < GEMMA_TAGS;
-        bool padding = v->is_gemma && id > GEMMA_IMAGE_SOFT;
+        bool padding = v->is_gemma && is_padding(b->list, id);
         bool cut = spaces || (v->kind[id] != PIECE_LEARNED && v->kind[id] != PIECE_BYTE && !padding);
         if (!cut) continue;
         TRY(add_cut(b, id, v->start[id], piece_bytes(v, id), why));

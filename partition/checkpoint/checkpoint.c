@@ -319,6 +319,7 @@ void checkpoint_close(struct checkpoint **checkpoint)
     for (size_t i = 0; i < c->n_remarks; i++) free(c->remarks[i]);
     free(c->parts[CHAIN_TEXT].tensors);
     free(c->parts[CHAIN_VISION].tensors);
+    tokens_free(&c->tokens);
     free(c->used);
     free(c->dir);
     free(c);

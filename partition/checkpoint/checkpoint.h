@@ -1,6 +1,6 @@
 /* partition/checkpoint/checkpoint.h — a Hugging Face folder of Gemma 3, seen as the tensors of the GGUF files it becomes.
  *
- * Opening reads config.json, the safetensors headers and the tokenizer's presence, and holds the tensors against the
+ * Opening reads config.json and the safetensors headers, and holds the tensors against the
  * architecture: each one wanted is there, in its shape, under any of the name styles in use; none is there that is not
  * wanted. A stored lm_head that equals the embeddings is left out, another one becomes output.weight.
  *
@@ -61,16 +61,16 @@ int checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *
 /* Mapped pages wholly inside stop counting as ours. */
 void checkpoint_forget(const struct checkpoint *c, const void *from, size_t bytes);
 
-/* All metadata of one part into `o`: general.* (general.file_type is `file_type`), sizes, and for the text the
- * tokenizer, from tokenizer.model or else tokenizer.json, and the chat template. E_FILE if the tokenizer is missing or
- * damaged. */
+/* The tokens, fitted to the rows of the embeddings; which file gave what becomes remarks. E_FILE if there are none, or
+ * they are damaged, or more than rows. Not thread-safe. */
+int checkpoint_read_tokens(struct checkpoint *c, struct err *why);
+
+/* All metadata of one part into `o`: general.* (general.file_type is `file_type`), sizes, and for the text the tokens,
+ * which checkpoint_read_tokens has read, and the chat template. */
 int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum chain part, uint32_t file_type,
                             struct err *why);
 
-/* Whether the tokenizer is there and fits the embeddings: what checkpoint_put_metadata would find. */
-int checkpoint_check_tokenizer(const struct checkpoint *c, struct err *why);
-
-/* What a person should know about this folder: one line at a time, i from 0, until false. For `inspect`. */
+/* What a person should know about this folder: one line at a time, i from 0, until false. For `inspect` and `quantize`. */
 bool checkpoint_remark(const struct checkpoint *c, size_t i, char *out, size_t room);
 
 #endif

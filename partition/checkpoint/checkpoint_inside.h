@@ -3,6 +3,8 @@
 #define PARTITION_CHECKPOINT_CHECKPOINT_INSIDE_H
 
 #include "partition/checkpoint/checkpoint.h"
+#include "base/mapped.h"
+#include "partition/checkpoint/tokens.h"
 #include "partition/file/safetensors.h"
 #include "partition/model/weights.h"
 
@@ -21,11 +23,11 @@ struct checkpoint {
     struct checkpoint_part parts[2];
     char *remarks[16];
     size_t n_remarks;
+    struct token_list tokens;
 };
 
-struct token_list;
-/* The tokenizer, settled to the rows of the embeddings. */
-int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct err *why);
+/* A file of the folder, if it is there: *there says so, and then it is for the caller to close. */
+int checkpoint_small(const struct checkpoint *c, const char *name, struct mapped *m, bool *there, struct err *why);
 
 void checkpoint_note(struct checkpoint *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

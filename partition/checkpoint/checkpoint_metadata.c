@@ -5,7 +5,6 @@
  * says nothing: a licence is not guessed. */
 #include "partition/checkpoint/checkpoint_inside.h"
 #include "base/json.h"
-#include "partition/checkpoint/tokens.h"
 #include "partition/file/model_file.h"
 
 #include <math.h>
@@ -46,8 +45,7 @@ static const char gemma_template[] =
 
 /* ---- small files of the folder ---- */
 
-/* A file of the folder, if it is there: *there says so, and then it is for the caller to close. */
-static int open_small(const struct checkpoint *c, const char *name, struct mapped *m, bool *there, struct err *why)
+int checkpoint_small(const struct checkpoint *c, const char *name, struct mapped *m, bool *there, struct err *why)
 {
     char *path = path_in(c->dir, name);
     if (!path) return fail(why, E_MEMORY, "no memory to open %s in %s", name, c->dir);
@@ -84,7 +82,7 @@ static int read_key(const struct checkpoint *c, const char *name, const char *ke
     struct json j;
     bool there;
     *out = NULL;
-    TRY(open_small(c, name, &m, &there, why));
+    TRY(checkpoint_small(c, name, &m, &there, why));
     if (!there) return 0;
     json_begin(&j, (const char *)m.data, m.bytes, m.path, why);
     int code = text_of_key(&j, key, out);
@@ -101,7 +99,7 @@ static int read_card(const struct checkpoint *c, const char *key, char out[128],
     bool there;
     size_t n = strlen(key);
     *out = 0;
-    TRY(open_small(c, "README.md", &m, &there, why));
+    TRY(checkpoint_small(c, "README.md", &m, &there, why));
     if (!there) return 0;
     const char *at = (const char *)m.data, *end = at + m.bytes;
     bool card = m.bytes > 4 && !memcmp(at, "---\n", 4);
@@ -163,32 +161,6 @@ static int put_general(const struct checkpoint *c, struct gguf_out *o, const cha
 
 /* ---- the text model ---- */
 
-/* tokenizer.model says more (scores) and is a third the size; tokenizer.json serves where it is missing. */
-int checkpoint_tokens(const struct checkpoint *c, struct token_list *out, struct err *why)
-{
-    char *model = path_in(c->dir, "tokenizer.model"), *json = path_in(c->dir, "tokenizer.json");
-    const char *from = model && is_file(model) ? model : json;
-    *out = (struct token_list){0};
-    int code;
-    if (!model || !json) code = fail(why, E_MEMORY, "no memory to open the tokenizer of %s", c->dir);
-    else if (from == model) code = tokens_from_model(out, model, why);
-    else if (is_file(json)) code = tokens_from_json(out, json, why);
-    else code = fail(why, E_FILE, "%s has neither tokenizer.model nor tokenizer.json; download one of them", c->dir);
-    if (!code) code = tokens_settle(out, c->config.text.vocab, from, why);
-    if (code) tokens_free(out);
-    free(model);
-    free(json);
-    return code;
-}
-
-int checkpoint_check_tokenizer(const struct checkpoint *c, struct err *why)
-{
-    struct token_list tokens;
-    TRY(checkpoint_tokens(c, &tokens, why));
-    tokens_free(&tokens);
-    return 0;
-}
-
 static void put_id(struct gguf_out *o, const char *key, const struct token_list *l, const char *text, int64_t said)
 {
     int64_t id = tokens_find(l, text);
@@ -215,7 +187,7 @@ static int put_template(const struct checkpoint *c, struct gguf_out *o, struct e
     char *text;
     struct mapped m;
     bool there;
-    TRY(open_small(c, "chat_template.jinja", &m, &there, why));
+    TRY(checkpoint_small(c, "chat_template.jinja", &m, &there, why));
     if (there) {
         text = strndup((const char *)m.data, m.bytes);
         mapped_close(&m);
@@ -231,12 +203,10 @@ static int put_template(const struct checkpoint *c, struct gguf_out *o, struct e
 
 static int put_text_part(const struct checkpoint *c, struct gguf_out *o, uint32_t file_type, struct err *why)
 {
-    struct token_list tokens;
+    if (!c->tokens.n) return fail(why, E_INTERNAL, "the tokens of %s are not read yet", c->dir);
     TRY(put_general(c, o, "gemma3", "model", file_type, why));
     config_write(&c->config.text, o, true);
-    TRY(checkpoint_tokens(c, &tokens, why));
-    put_tokenizer(c, o, &tokens);
-    tokens_free(&tokens);
+    put_tokenizer(c, o, &c->tokens);
     return put_template(c, o, why);
 }
 

@@ -8,7 +8,7 @@
  * is read in place; what is built is the token list and a table of hashes. */
 #include "base/json.h"
 #include "base/mapped.h"
-#include "partition/checkpoint/tokens.h"
+#include "partition/checkpoint/added_tokens.h"
 #include "partition/model/byte_token.h"
 
 #include "base/hash.h"
@@ -74,6 +74,7 @@ static int read_vocab(struct tokenizer_json *t)
     while (json_key(j, &text)) { /* the text lives in the file or the scratch; reading a number leaves both alone */
         TRY(json_u32(j, 0, TOKENS_MOST - 1, &id));
         TRY(tokens_set(t->out, id, text.text, text.n, 0, TOKEN_NORMAL, j->from, j->why));
+        t->out->token[id].source = SOURCE_VOCABULARY;
     }
     return json_done(j);
 }
@@ -128,57 +129,9 @@ static int read_merges(struct tokenizer_json *t)
 
 /* ---- added_tokens ---- */
 
-struct added {
-    bool special;
-    uint32_t id;
-    bool has_id, has_text;
-    size_t n;
-    char text[TOKEN_BYTES_MOST];
-};
-
-static int read_added(struct json *j, struct added *a)
-{
-    struct json_text key, text;
-    a->special = a->has_id = a->has_text = false;
-    TRY(json_object(j));
-    while (json_key(j, &key)) {
-        a->has_id |= json_is(key, "id");
-        if (json_is(key, "id")) TRY(json_u32(j, 0, TOKENS_MOST - 1, &a->id));
-        else if (json_is(key, "special")) TRY(json_truth(j, &a->special));
-        else if (json_is(key, "content")) {
-            TRY(json_string(j, &text));
-            if (text.n > sizeof a->text) return json_fail(j, "an added token of %zu bytes", text.n);
-            memcpy(a->text, text.text, text.n);
-            a->n = text.n;
-            a->has_text = true;
-        } else TRY(json_skip(j));
-    }
-    TRY(json_done(j));
-    return a->has_id && a->has_text ? 0 : json_fail(j, "an added token lacks its id or its content");
-}
-
-/* An added token may be in the table too, under the same id; then only its type is news. */
-static int add_token(struct tokenizer_json *t, const struct added *a)
-{
-    struct json *j = &t->j;
-    int32_t type = a->special ? TOKEN_CONTROL : TOKEN_USER;
-    bool there = a->id < t->out->n && t->out->token[a->id].n != TOKEN_ABSENT;
-    if (!there) return tokens_set(t->out, a->id, a->text, a->n, 0, type, j->from, j->why);
-    if (t->out->token[a->id].n != a->n || memcmp(text_of(t, a->id), a->text, a->n))
-        return json_fail(j, "the added token %u has another text in the vocabulary", a->id);
-    t->out->token[a->id].type = type;
-    return 0;
-}
-
 static int read_added_tokens(struct tokenizer_json *t)
 {
-    struct added a = {0};
-    TRY(json_array(&t->j));
-    while (json_item(&t->j)) {
-        TRY(read_added(&t->j, &a));
-        TRY(add_token(t, &a));
-    }
-    return json_done(&t->j);
+    return added_tokens_list(&t->j, t->out);
 }
 
 /* ---- the file ---- */

@@ -57,6 +57,7 @@ int tokens_set(struct token_list *l, uint32_t id, const char *text, size_t n, fl
     TRY(put_text(l, t, text, n, from, why));
     t->score = score;
     t->type = type;
+    t->source = SOURCE_MODEL;
     return 0;
 }
 
@@ -64,6 +65,26 @@ int tokens_add(struct token_list *l, const char *text, size_t n, float score, in
                struct err *why)
 {
     return tokens_set(l, l->n, text, n, score, type, from, why);
+}
+
+int tokens_name(struct token_list *l, uint32_t id, const char *text, size_t n, enum token_type type, enum token_source source,
+                const char *from, struct err *why)
+{
+    bool there = id < l->n && l->token[id].n != TOKEN_ABSENT;
+    bool same = there && l->token[id].n == n && !memcmp(l->text + l->token[id].start, text, n);
+    uint8_t before = there ? l->token[id].source : SOURCE_MODEL;
+    if (there && !same && before == source) return fail(why, E_FILE, "%s has two tokens of id %u", from, id);
+    if (!same) {
+        uint32_t *count = !there ? &l->changes.added : before < source ? &l->changes.renamed : &l->changes.overruled;
+        ++*count;
+        l->changes.example = id;
+    }
+    if (before > source) return 0;
+    if (there && !same) l->token[id].n = TOKEN_ABSENT;
+    if (!same) TRY(tokens_set(l, id, text, n, 0, (int32_t)type, from, why));
+    l->token[id].type = (int32_t)type;
+    l->token[id].source = source;
+    return 0;
 }
 
 void tokens_free(struct token_list *l)
@@ -88,6 +109,32 @@ int64_t tokens_find(const struct token_list *l, const char *text)
     return -1;
 }
 
+/* In place; returns the new length, which is never more. */
+static uint32_t spell_spaces(char *text, uint32_t bytes)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < bytes;) {
+        bool mark = bytes - i >= 3 && !memcmp(text + i, SPACE_MARK, 3);
+        text[n++] = mark ? ' ' : text[i];
+        i += mark ? 3 : 1;
+    }
+    return n;
+}
+
+static uint32_t spelled_out(const struct token_list *l, uint32_t id, char out[TOKEN_BYTES_MOST])
+{
+    if (id >= l->n || l->token[id].n == TOKEN_ABSENT) return TOKEN_ABSENT;
+    memcpy(out, l->text + l->token[id].start, l->token[id].n);
+    return spell_spaces(out, l->token[id].n);
+}
+
+bool tokens_same_text(const struct token_list *a, const struct token_list *b, uint32_t id)
+{
+    char one[TOKEN_BYTES_MOST], other[TOKEN_BYTES_MOST];
+    uint32_t n = spelled_out(a, id, one);
+    return n == spelled_out(b, id, other) && (n == TOKEN_ABSENT || !memcmp(one, other, n));
+}
+
 bool tokens_are_gemma(const struct token_list *l)
 {
     return l->n >= GEMMA_TOKENS && token_is(l, 0, "<pad>") && token_is(l, GEMMA_START_OF_TURN, "<start_of_turn>") &&
@@ -97,7 +144,7 @@ bool tokens_are_gemma(const struct token_list *l)
 
 int32_t gemma_token_type(uint32_t id)
 {
-    if (id == 5) return TOKEN_USER;
+    if (id == GEMMA_MULTIMODAL) return TOKEN_USER;
     if (id < GEMMA_NEWLINES) return TOKEN_CONTROL;
     if (id < GEMMA_BYTES) return TOKEN_USER;
     if (id < GEMMA_LEARNED) return TOKEN_BYTE;
@@ -110,8 +157,7 @@ int32_t gemma_token_type(uint32_t id)
 static bool same_nature(uint32_t id, int32_t type)
 {
     int32_t wanted = gemma_token_type(id);
-    bool reserved = id == 4 || id == 5 || (id > 5 && id < 105) || id > GEMMA_IMAGE_START + 1;
-    return type == wanted || reserved || (id == 3 && type == TOKEN_UNKNOWN);
+    return type == wanted || gemma_is_reserved(id) || (id == GEMMA_UNKNOWN && type == TOKEN_UNKNOWN);
 }
 
 uint32_t tokens_wrong_types(const struct token_list *l, uint32_t *example)
@@ -138,26 +184,24 @@ static bool is_added(uint32_t id)
     return id < GEMMA_BYTES || id >= GEMMA_TABS;
 }
 
-/* User-defined tokens are matched in raw text, so their spaces are spaces. Never longer than it was. */
-static void spell_spaces(struct token_list *l, struct token_entry *t)
+/* Reserved for whoever trains the model further, and taken: a text of their own, as an added token. */
+static bool is_their_own(const struct token_list *l, uint32_t id)
 {
-    char *p = l->text + t->start;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < t->n;) {
-        bool mark = t->n - i >= 3 && !memcmp(p + i, SPACE_MARK, 3);
-        p[n++] = mark ? ' ' : p[i];
-        i += mark ? 3 : 1;
-    }
-    t->n = n;
+    const struct token_entry *t = &l->token[id];
+    bool published = (t->n >= 7 && !memcmp(l->text + t->start, "<unused", 7)) || token_is(l, id, "<mask>") ||
+                     token_is(l, id, "[multimodal]") || token_is(l, id, "<image_soft_token>");
+    return gemma_is_reserved(id) && !published && (t->type == TOKEN_USER || t->type == TOKEN_CONTROL);
 }
 
+/* User-defined tokens are matched in raw text, so their spaces are spaces. */
 static void settle_gemma(struct token_list *l)
 {
     for (uint32_t id = 0; id < l->n; id++) {
         struct token_entry *t = &l->token[id];
-        t->type = gemma_token_type(id);
-        if (is_added(id) && id <= GEMMA_IMAGE_SOFT) t->score = ADDED_SCORE;
-        if (t->type == TOKEN_USER) spell_spaces(l, t);
+        bool own = is_their_own(l, id);
+        if (!own) t->type = gemma_token_type(id);
+        if (own || (is_added(id) && id <= GEMMA_IMAGE_SOFT)) t->score = ADDED_SCORE;
+        if (t->type == TOKEN_USER) t->n = spell_spaces(l->text + t->start, t->n);
     }
 }
 
@@ -178,9 +222,12 @@ int tokens_settle(struct token_list *l, uint32_t rows, const char *from, struct 
     bool gemma = tokens_are_gemma(l);
     /* tokenizer.json has the image's token also where the weights have no row for it. */
     if (gemma && l->n == rows + 1 && rows == GEMMA_IMAGE_SOFT) l->n--;
-    if (l->n > rows)
-        return fail(why, E_FILE, "%s has %u tokens and the embeddings have %u rows; they do not belong together", from,
-                    l->n, rows);
+    if (l->n > rows) {
+        uint32_t id = rows;
+        while (l->token[id].n == TOKEN_ABSENT) id++; /* the last one is there: it made the list so long */
+        return fail(why, E_FILE, "%s has %u tokens and the embeddings have %u rows: %u, \"%.*s\", has none; they do not belong together",
+                    from, l->n, rows, id, (int)l->token[id].n, l->text + l->token[id].start);
+    }
     TRY(grow(l, rows, from, why));
     TRY(pad(l, gemma, from, why));
     if (gemma) settle_gemma(l);

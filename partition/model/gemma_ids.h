@@ -9,6 +9,8 @@ enum {
     GEMMA_EOS = 1,
     GEMMA_BOS = 2,
     GEMMA_UNKNOWN = 3,
+    GEMMA_MASK = 4,
+    GEMMA_MULTIMODAL = 5,
     GEMMA_START_OF_TURN = 105,
     GEMMA_END_OF_TURN = 106,
     GEMMA_NEWLINES = 107,   /* runs of 1..31 */
@@ -24,5 +26,11 @@ enum {
     GEMMA_IMAGE_SOFT = 262144, /* the next one; what follows it is padding */
     GEMMA_LONGEST_RUN = 31,
 };
+
+/* No published text holds one. Whoever trains the model further may give them a meaning. */
+static inline int gemma_is_reserved(unsigned id)
+{
+    return (id >= GEMMA_MASK && id < GEMMA_START_OF_TURN) || id > GEMMA_IMAGE_END;
+}
 
 #endif

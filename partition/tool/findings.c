@@ -221,10 +221,11 @@ static int look_at_folder(struct findings *f, const char *path, uint32_t context
     snprintf(f->architecture, sizeof f->architecture, "gemma3");
     look_at_tensors(f, *c, CHAIN_TEXT);
     look_at_tensors(f, *c, CHAIN_VISION);
+    struct err no;
+    int unfit = checkpoint_read_tokens(*c, &no);
     for (size_t i = 0; f->n_quirks < QUIRKS_MOST && checkpoint_remark(*c, i, f->quirks[f->n_quirks], 300); i++)
         f->n_quirks++;
-    struct err no;
-    if (checkpoint_check_tokenizer(*c, &no)) {
+    if (unfit) {
         snprintf(f->verdict, sizeof f->verdict, "%s", no.text);
         return 0;
     }

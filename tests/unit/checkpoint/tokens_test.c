@@ -1,5 +1,7 @@
 /* tests/unit/checkpoint/tokens_test.c — one vocabulary from three sources, and Gemma 3's own by its ids. */
 #include "partition/checkpoint/tokens.h"
+
+#include "partition/checkpoint/added_tokens.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -139,4 +141,73 @@ TEST(a_small_file_cannot_ask_for_much_memory)
     struct err why = {0};
     CHECK(tokens_parse_json(&l, text, sizeof text - 1, "test", &why) == E_FILE, "%s", why.text);
     CHECK(strstr(why.text, "1048576"), "%s", why.text);
+}
+
+static void is_called(const struct token_list *l, uint32_t id, const char *text, int32_t type)
+{
+    CHECK(token_is(l, id, text) && l->token[id].type == type, "token %u is \"%.*s\" of type %d", id, (int)l->token[id].n,
+          l->text + l->token[id].start, l->token[id].type);
+}
+
+static int added(struct token_list *l, const char *text, int (*read)(struct json *, struct token_list *), struct err *why)
+{
+    struct json j;
+    l->changes = (struct token_changes){0};
+    json_begin(&j, text, strlen(text), "test", why);
+    int code = read(&j, l);
+    json_end(&j);
+    return code;
+}
+
+static const char beside[] = "{\"<a>\":6,\"<b>\":7,\"<c>\":262145}";
+static const char config[] = "{\"added_tokens_decoder\":{\"7\":{\"content\":\"<call>\",\"special\":true},\"9\":{\"content\":\"<d>\"}}}";
+
+TEST(tokens_that_somebody_renamed_or_added_prevail_over_the_model)
+{
+    struct token_list l;
+    NEED(gemma(&l, why));
+    NEED(added(&l, beside, added_tokens_file, why));
+    CHECK(l.changes.added == 1 && l.changes.renamed == 2 && l.changes.example == 262145);
+    NEED(added(&l, config, added_tokens_config, why));
+    CHECK(l.changes.added == 0 && l.changes.renamed == 2 && l.changes.overruled == 0);
+    NEED(tokens_settle(&l, 262208, "test", why));
+    is_called(&l, 6, "<a>", TOKEN_USER);
+    is_called(&l, 7, "<call>", TOKEN_CONTROL);
+    is_called(&l, 8, "t8", TOKEN_CONTROL);
+    is_called(&l, 262145, "<c>", TOKEN_USER);
+    is_called(&l, 262146, "[PAD262146]", TOKEN_UNUSED);
+    tokens_free(&l);
+}
+
+TEST(tokenizer_json_prevails_over_what_stands_beside_it)
+{
+    static const char text[] = "{\"model\":{\"vocab\":{\"a\":5,\"b\":6,\"c\":7},\"merges\":[]},"
+                               "\"added_tokens\":[{\"id\":5,\"content\":\"<x>\",\"special\":true}]}";
+    struct token_list l;
+    NEED(tokens_parse_json(&l, text, sizeof text - 1, "test", why));
+    CHECK(l.changes.renamed == 1 && l.changes.example == 5);
+    NEED(added(&l, config, added_tokens_config, why));
+    CHECK(l.changes.added == 1 && l.changes.renamed == 0 && l.changes.overruled == 1);
+    is_called(&l, 5, "<x>", TOKEN_CONTROL);
+    is_called(&l, 7, "c", TOKEN_NORMAL);
+    is_called(&l, 9, "<d>", TOKEN_USER);
+    tokens_free(&l);
+}
+
+TEST(one_file_that_gives_an_id_two_texts_is_refused)
+{
+    struct token_list l = {0};
+    struct err no = {0};
+    CHECK(added(&l, "{\"<a>\":6,\"<b>\":6}", added_tokens_file, &no) == E_FILE && strstr(no.text, "two tokens of id 6"), "%s", no.text);
+    tokens_free(&l);
+}
+
+TEST(a_token_without_a_row_is_named)
+{
+    struct token_list l;
+    struct err no = {0};
+    NEED(gemma(&l, why));
+    NEED(added(&l, "{\"<c>\":262146}", added_tokens_file, why));
+    CHECK(tokens_settle(&l, GEMMA_TOKENS, "test", &no) == E_FILE && strstr(no.text, "262146, \"<c>\", has none"), "%s", no.text);
+    tokens_free(&l);
 }
