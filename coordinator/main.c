@@ -13,35 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-static const struct {
-    const char *name;
-    enum command command;
-} words[] = {
-    {"run", CMD_RUN},           {"chat", CMD_CHAT},         {"logits", CMD_LOGITS},
-    {"tokenize", CMD_TOKENIZE}, {"detokenize", CMD_DETOKENIZE}, {"plan", CMD_PLAN},
-    {"embed-image", CMD_EMBED}, {"bench", CMD_BENCH},
-};
-
-static int find_command(const char *word, enum command *out, struct err *why)
-{
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcmp(word, words[i].name)) {
-            *out = words[i].command;
-            return 0;
-        }
-    return fail(why, E_USAGE, "\"%s\" is not a command (gemmapipe --help lists them)", word);
-}
-
-/* A seed nobody chose is drawn here, before any worker needs it, and shown so that the answer can be had again. */
-static void choose_seed(struct options *o)
-{
-    if (o->sampling.seed != UINT64_MAX) return;
-    if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
-    o->sampling.seed >>= 32;
-    if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
-}
 
 static void name_the_log(int node)
 {
@@ -100,7 +71,7 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
         code = work_as_rank(&port, o, why);
     } else if (!code) {
         interrupt_catch();
-        choose_seed(o);
+        if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
         wish_complete(o, lists);
         code = coordinate(command, o, &wish, port, why);
     }
@@ -145,8 +116,7 @@ int main(int argc, char **argv)
         puts("gemmapipe " GEMMAPIPE_VERSION);
         return 0;
     }
-    int code = find_command(argv[1], &command, &why);
-    if (!code) code = options_read(&o, command, argc - 1, argv + 1, &why);
+    int code = options_read(&o, &command, argc, argv, &why);
     if (code) {
         if (!someone_else_speaks()) show_error(&why);
         return code;

@@ -1,5 +1,6 @@
 /* worker/main.c — the program gemmapipe-worker: listens, serves one coordinator after another. */
 #define _GNU_SOURCE
+#include "base/arguments.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -11,7 +12,6 @@
 #include "transport/links/transport.h"
 #include "worker/worker.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static const char help[] =
+static const char manual[] =
     "gemmapipe-worker — holds some layers of a Gemma 3 model and computes them for a coordinator.\n"
     "\n"
     "  gemmapipe-worker --listen tcp://ADDRESS:PORT [options]\n"
@@ -28,70 +28,63 @@ static const char help[] =
     "assigned, answers, and waits for the next run. It needs no model file: its share is sent to it, unless it can open\n"
     "the coordinator's file under the same path itself.\n"
     "\n"
-    "  --listen ADDRESS   tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket\n"
-    "  --threads N        threads to compute with (default: what the coordinator says, else all cores allowed)\n"
-    "  --pin CORES        bind each thread to one of these cores, as 0-3,8 (lscpu has the numbers); without --threads as many\n"
-    "                     threads as cores. On several sockets: a worker for each, with that one's cores\n"
-    "  --memory SIZE      most memory to take, as 2G or 512M (default: what the machine or its cgroup has)\n"
-    "  --no-file          never open the model file here, have the share sent\n"
-    "  --shard FILE       take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
-    "                     the layers assigned; else it is sent\n"
-    "  --once             end after one run\n"
-    "  --quiet            say nothing but errors\n"
-    "  --help, --version\n"
-    "\n"
     "There is no encryption yet: listen on loopback or on a network you trust.\n"
     "\n"
     "A run that fails (the coordinator or another worker was lost, a peer broke the protocol) is said on stderr, and the\n"
     "worker waits for the next one. It keeps the layers it has: a run that wants the same is ready at once.\n"
     "\n"
     "Exit status: 0 ended by a signal; 2 command line; 5 address cannot be used. With --once: 0 the run was ended in order;\n"
-    "4 memory; 6 a peer broke the protocol; 7 the run failed elsewhere.\n";
+    "4 memory; 6 a peer broke the protocol; 7 the run failed elsewhere.\n"
+    "\n";
 
-struct arguments {
+struct words { /* of the command line */
     const char *listen;
     struct worker_options worker;
-    bool once, quiet, child;
+    bool once, quiet, child, help, version;
 };
 
-static int read_count(const char *name, const char *text, int least, int *out, struct err *why)
+static int take_cores(void *into, const struct argument *a, const char *value, struct err *why)
 {
-    char *end;
-    long n = strtol(text, &end, 10);
-    if (*end || end == text || n < least || n > 1024)
-        return fail(why, E_USAGE, "%s wants a number from %d to 1024, not \"%s\"", name, least, text);
-    *out = (int)n;
-    return 0;
+    return cores_read(argument_to(into, a), value, why);
 }
 
-static int read_arguments(struct arguments *a, int argc, char **argv, struct err *why)
+static int take_memory(void *into, const struct argument *a, const char *value, struct err *why)
 {
-    static const struct option options[] = {
-        {"listen", 1, 0, 'l'}, {"threads", 1, 0, 't'}, {"memory", 1, 0, 'm'},  {"no-file", 0, 0, 'f'}, {"once", 0, 0, 'o'},
-        {"shard", 1, 0, 's'},  {"pin", 1, 0, 'p'},
-        {"quiet", 0, 0, 'q'},  {"help", 0, 0, 'h'},    {"version", 0, 0, 'v'}, {"child", 0, 0, 'c'},   {0, 0, 0, 0},
-    };
-    opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "h", options, 0)) != -1;) {
-        switch (c) {
-        case 'l': a->listen = optarg; break;
-        case 't': TRY(read_count("--threads", optarg, 1, &a->worker.threads, why)); break;
-        case 'p': TRY(cores_read(&a->worker.cores, optarg, why)); break;
-        case 'm': TRY(read_size(optarg, &a->worker.memory, why)); break;
-        case 'f': a->worker.no_file = true; break;
-        case 's': a->worker.shard = optarg; break;
-        case 'o': a->once = true; break;
-        case 'q': a->quiet = true; break;
-        case 'c': a->child = true; break; /* started by a coordinator: lives no longer than it */
-        case 'h': fputs(help, stdout); exit(0);
-        case 'v': puts("gemmapipe-worker " GEMMAPIPE_VERSION); exit(0);
-        default: return fail(why, E_USAGE, "unknown option or missing value: %s (--help lists them)", argv[optind - 1]);
-        }
+    return read_size(value, argument_to(into, a), why);
+}
+
+#define INTO struct words
+static const struct argument table[] = {
+    {"listen", "ADDRESS", 0, TEXT(listen), "tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket"},
+    {"threads", "N", 0, WHOLE(worker.threads, 1, 1024), "threads to compute with (default: what the coordinator says, else all cores allowed)"},
+    {"pin", "CORES", 0, OWN(worker.cores, take_cores),
+     "bind each thread to one of these cores, as 0-3,8 (lscpu has the numbers); without --threads as many\n"
+     "                           threads as cores. On several sockets: a worker for each, with that one's cores"},
+    {"memory", "SIZE", 0, OWN(worker.memory, take_memory), "most memory to take, as 2G or 512M (default: what the machine or its cgroup has)"},
+    {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the share sent"},
+    {"shard", "FILE", 0, TEXT(worker.shard),
+     "take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
+     "                           the layers assigned; else it is sent"},
+    {"once", NULL, 0, FLAG(once), "end after one run"},
+    {"quiet", NULL, 0, FLAG(quiet), "say nothing but errors"},
+    {"help", NULL, 0, FLAG(help), "this text"},
+    {"h", NULL, 0, FLAG(help), NULL},
+    {"version", NULL, 0, FLAG(version), "which one this is"},
+    {"child", NULL, 0, FLAG(child), NULL}, /* started by a coordinator: lives no longer than it */
+};
+
+static int read_words(struct words *w, int argc, char **argv, struct err *why)
+{
+    const struct arguments of = ARGUMENTS("gemmapipe-worker", table);
+    TRY(arguments_read(&of, w, argc - 1, argv + 1, why));
+    if (w->version) puts("gemmapipe-worker " GEMMAPIPE_VERSION);
+    if (w->help) {
+        fputs(manual, stdout);
+        arguments_help(&of, stdout);
     }
-    if (optind < argc) return fail(why, E_USAGE, "\"%s\" is not an option (--help lists them)", argv[optind]);
-    if (!a->worker.threads) a->worker.threads = a->worker.cores.n;
-    if (!a->listen) return fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
-    return 0;
+    if (w->help || w->version) exit(0);
+    if (!w->worker.threads) w->worker.threads = w->worker.cores.n;
+    return w->listen ? 0 : fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
 }
 
 /* A worker that the coordinator started leaves Ctrl-C to it, and ends with it even if it is killed. */
@@ -110,7 +103,7 @@ static void name_the_log(int node)
 }
 
 /* One run after another; one that failed is said, and the next may come. */
-static int serve_runs(struct arguments *a, struct worker *w, struct port *port, struct err *why)
+static int serve_runs(struct words *a, struct worker *w, struct port *port, struct err *why)
 {
     for (;;) {
         int code = worker_serve(w, port, why);
@@ -123,7 +116,7 @@ static int serve_runs(struct arguments *a, struct worker *w, struct port *port, 
     }
 }
 
-static int serve(struct arguments *a, struct err *why)
+static int serve(struct words *a, struct err *why)
 {
     struct port *port = NULL;
     struct worker *w = NULL;
@@ -142,10 +135,10 @@ int main(int argc, char **argv)
 {
     standard_streams_begin();
     threads_wait_politely(argv);
-    struct arguments a = {.worker = {.stop = interrupt_flag(), .named = name_the_log}};
+    struct words a = {.worker = {.stop = interrupt_flag(), .named = name_the_log}};
     struct err why = {0};
     log_open("worker", LOG_INFO);
-    int code = read_arguments(&a, argc, argv, &why);
+    int code = read_words(&a, argc, argv, &why);
     if (!code) {
         log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
         interrupt_catch();

@@ -48,7 +48,7 @@ struct options {
     struct sampling sampling;
 
     /* what to show */
-    bool report, fingerprint, quiet, verbose;
+    bool report, fingerprint, quiet, verbose, help;
     const char *trace; /* a file */
     bool json; /* plan, bench */
 
@@ -61,8 +61,9 @@ struct options {
     bool special;
 };
 
-/* Defaults first, then the command line. E_USAGE with a sentence. --help prints the manual of the command and exits. */
-int options_read(struct options *o, enum command command, int argc, char **argv, struct err *why);
+/* Defaults first, the seed drawn, then the command line, where argv[1] is the command. E_USAGE with a sentence. --help prints the
+ * manual of the command and exits. */
+int options_read(struct options *o, enum command *command, int argc, char **argv, struct err *why);
 void options_help(FILE *to); /* the whole program's */
 
 #endif

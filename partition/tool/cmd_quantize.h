@@ -2,8 +2,8 @@
 #ifndef PARTITION_TOOL_CMD_QUANTIZE_H
 #define PARTITION_TOOL_CMD_QUANTIZE_H
 
-#include "partition/tool/arguments.h"
+#include "base/error.h"
 
-int cmd_quantize(struct words *w, struct err *why);
+int cmd_quantize(int argc, char **argv, struct err *why);
 
 #endif

@@ -6,6 +6,7 @@
 #include "partition/file/model_file.h"
 #include "partition/tool/cmd_split.h"
 
+#include "base/arguments.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/json.h"
@@ -168,23 +169,17 @@ static int split(struct split_job *s, struct err *why)
 
 /* ---- words ---- */
 
-static int read_words(struct words *w, struct split_job *s, struct err *why)
+#define INTO struct split_job
+static const struct argument table[] = {
+    {"plan", "FILE", 0, TEXT(plan_path), NULL},
+    {"layers", "A,B,C", 0, TEXT(layers), NULL},
+    {"o", "FOLDER", 0, TEXT(folder), NULL},
+    {NULL, NULL, 0, TEXT(model_path), NULL},
+};
+
+static int read_words(struct split_job *s, int argc, char **argv, struct err *why)
 {
-    const struct {
-        const char *option;
-        const char **to;
-    } options[] = {{"--plan", &s->plan_path}, {"--layers", &s->layers}, {"-o", &s->folder}};
-    while (w->at < w->count) {
-        bool took = false;
-        for (size_t i = 0; i < sizeof options / sizeof *options && !took; i++) {
-            const char *value;
-            TRY(take_value(w, options[i].option, &value, why));
-            if (value) *options[i].to = value, took = true;
-        }
-        if (took) continue;
-        if (s->model_path || *w->word[w->at] == '-') return unknown_word(w, "split", why);
-        s->model_path = w->word[w->at++];
-    }
+    TRY(arguments_read(&ARGUMENTS("split", table), s, argc, argv, why));
     if (!s->model_path || !s->folder)
         return fail(why, E_USAGE, "split wants a model and a folder: split MODEL.gguf --layers 12,11,11 -o FOLDER");
     if (!s->plan_path == !s->layers)
@@ -192,11 +187,11 @@ static int read_words(struct words *w, struct split_job *s, struct err *why)
     return 0;
 }
 
-int cmd_split(struct words *w, struct err *why)
+int cmd_split(int argc, char **argv, struct err *why)
 {
     struct split_job *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory to begin with");
-    int code = read_words(w, s, why);
+    int code = read_words(s, argc, argv, why);
     if (!code) code = split(s, why);
     model_close(&s->model);
     free(s);

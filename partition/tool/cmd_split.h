@@ -2,8 +2,8 @@
 #ifndef PARTITION_TOOL_CMD_SPLIT_H
 #define PARTITION_TOOL_CMD_SPLIT_H
 
-#include "partition/tool/arguments.h"
+#include "base/error.h"
 
-int cmd_split(struct words *w, struct err *why);
+int cmd_split(int argc, char **argv, struct err *why);
 
 #endif

@@ -1,13 +1,13 @@
 /* partition/tool/main.c — the program gemmapipe-partition: looks at model files and makes them.
  *
  * Only words become calls here; the work is in inspect.c, cmd_quantize.c, cmd_split.c and synth.c. */
+#include "base/arguments.h"
 #include "base/log.h"
 #include "base/standard_streams.h"
 #include "partition/tool/cmd_quantize.h"
 #include "partition/tool/cmd_split.h"
 #include "partition/tool/inspect.h"
 #include "partition/make/synth.h"
-#include "partition/tool/arguments.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,97 +69,92 @@ static const char manual[] =
 
 /* ---- inspect ---- */
 
-static int run_inspect(struct words *w, struct err *why)
+struct inspect_words {
+    struct inspect how;
+    const char *path;
+};
+#define INTO struct inspect_words
+static const struct argument inspect_table[] = {
+    {"ctx", "N", 0, WHOLE(how.context, 0, UINT32_MAX), NULL},
+    {"tensors", NULL, 0, FLAG(how.tensors), NULL},
+    {"keys", NULL, 0, FLAG(how.keys), NULL},
+    {"json", NULL, 0, FLAG(how.json), NULL},
+    {NULL, NULL, 0, TEXT(path), NULL},
+};
+
+static int run_inspect(int argc, char **argv, struct err *why)
 {
-    struct inspect how = {.context = 4096};
-    const char *path = NULL, *value;
-    while (w->at < w->count) {
-        uint64_t n;
-        TRY(take_value(w, "--ctx", &value, why));
-        if (value) {
-            TRY(read_number("--ctx", value, UINT32_MAX, &n, why));
-            how.context = (uint32_t)n;
-        } else if (!strcmp(w->word[w->at], "--tensors")) how.tensors = true, w->at++;
-        else if (!strcmp(w->word[w->at], "--keys")) how.keys = true, w->at++;
-        else if (!strcmp(w->word[w->at], "--json")) how.json = true, w->at++;
-        else if (!path && *w->word[w->at] != '-') path = w->word[w->at++];
-        else return unknown_word(w, "inspect", why);
-    }
-    if (!path) return fail(why, E_USAGE, "inspect wants a file or a folder; see gemmapipe-partition --help");
-    return inspect_file(stdout, path, &how, why);
+    struct inspect_words w = {.how = {.context = 4096}};
+    TRY(arguments_read(&ARGUMENTS("inspect", inspect_table), &w, argc, argv, why));
+    if (!w.path) return fail(why, E_USAGE, "inspect wants a file or a folder; see gemmapipe-partition --help");
+    return inspect_file(stdout, w.path, &w.how, why);
 }
 
 /* ---- synth ---- */
 
-/* A number or a format of the model, by option. True in *took if the current word was one. */
-static int take_shape(struct words *w, struct synth *s, bool *took, struct err *why)
+struct synth_words {
+    struct synth shape;
+    const char *size, *path;
+};
+
+static int take_format(void *into, const struct argument *a, const char *value, struct err *why)
 {
-    const struct {
-        const char *option;
-        uint32_t *to;
-    } numbers[] = {
-        {"--layers", &s->layers}, {"--hidden", &s->hidden},     {"--ffn", &s->ffn},
-        {"--heads", &s->heads},   {"--kv-heads", &s->kv_heads}, {"--head-dim", &s->head_dim},
-        {"--window", &s->window}, {"--ctx", &s->context},       {"--vocab", &s->vocab},
-    }, formats[] = {{"--embd", &s->embedding}, {"--matrix", &s->matrix}, {"--head", &s->head}};
-    const char *value;
-    uint64_t n;
-    *took = true;
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        TRY(take_value(w, numbers[i].option, &value, why));
-        if (!value) continue;
-        TRY(read_number(numbers[i].option, value, UINT32_MAX, &n, why));
-        *numbers[i].to = (uint32_t)n;
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        TRY(take_value(w, formats[i].option, &value, why));
-        if (!value) continue;
-        s->untied |= formats[i].to == &s->head;
-        return synth_type(value, formats[i].to, why);
-    }
-    *took = false;
-    return 0;
+    struct synth *s = &((struct synth_words *)into)->shape;
+    uint32_t *format = argument_to(into, a);
+    s->untied |= format == &s->head;
+    return synth_type(value, format, why);
 }
 
-/* The size first, wherever it stands: all else changes it. */
-static int take_size(struct words *w, struct synth *s, struct err *why)
+#undef INTO
+#define INTO struct synth_words
+static const struct argument synth_table[] = {
+    {"size", "SIZE", 0, TEXT(size), NULL},
+    {"tokenizer", "FILE", 0, TEXT(shape.tokenizer), NULL},
+    {"seed", "N", 0, WHOLE(shape.seed, 0, UINT64_MAX), NULL},
+    {"layers", "N", 0, WHOLE(shape.layers, 0, UINT32_MAX), NULL},
+    {"hidden", "N", 0, WHOLE(shape.hidden, 0, UINT32_MAX), NULL},
+    {"ffn", "N", 0, WHOLE(shape.ffn, 0, UINT32_MAX), NULL},
+    {"heads", "N", 0, WHOLE(shape.heads, 0, UINT32_MAX), NULL},
+    {"kv-heads", "N", 0, WHOLE(shape.kv_heads, 0, UINT32_MAX), NULL},
+    {"head-dim", "N", 0, WHOLE(shape.head_dim, 0, UINT32_MAX), NULL},
+    {"window", "N", 0, WHOLE(shape.window, 0, UINT32_MAX), NULL},
+    {"ctx", "N", 0, WHOLE(shape.context, 0, UINT32_MAX), NULL},
+    {"vocab", "N", 0, WHOLE(shape.vocab, 0, UINT32_MAX), NULL},
+    {"embd", "FORMAT", 0, OWN(shape.embedding, take_format), NULL},
+    {"matrix", "FORMAT", 0, OWN(shape.matrix, take_format), NULL},
+    {"head", "FORMAT", 0, OWN(shape.head, take_format), NULL},
+    {NULL, NULL, 0, TEXT(path), NULL},
+};
+
+/* Read twice: the size, wherever it stands, brings all that the other words change. */
+static int run_synth(int argc, char **argv, struct err *why)
 {
-    const char *size = "tiny";
-    for (int i = w->at; i < w->count; i++)
-        if (!strcmp(w->word[i], "--size") && i + 1 < w->count) size = w->word[i + 1];
-    return synth_size(s, size, why);
+    struct synth_words w = {.size = "tiny"};
+    const struct arguments of = ARGUMENTS("synth", synth_table);
+    TRY(arguments_read(&of, &w, argc, argv, why));
+    TRY(synth_size(&w.shape, w.size, why));
+    if (!w.path) return fail(why, E_USAGE, "synth wants the name of the file to write; see gemmapipe-partition --help");
+    w.path = NULL;
+    TRY(arguments_read(&of, &w, argc, argv, why));
+    return synth_write(&w.shape, w.path, why);
 }
 
-static int run_synth(struct words *w, struct err *why)
+/* What changes the quantity that a sentence is about. */
+static const char *advice_about(enum about about)
 {
-    struct synth s;
-    const char *path = NULL, *value;
-    TRY(take_size(w, &s, why));
-    while (w->at < w->count) {
-        bool took;
-        TRY(take_shape(w, &s, &took, why));
-        if (took) continue;
-        TRY(take_value(w, "--size", &value, why));
-        if (value) continue;
-        TRY(take_value(w, "--tokenizer", &value, why));
-        if (value) {
-            s.tokenizer = value;
-            continue;
-        }
-        TRY(take_value(w, "--seed", &value, why));
-        if (value) TRY(read_number("--seed", value, UINT64_MAX, &s.seed, why));
-        else if (!path && *w->word[w->at] != '-') path = w->word[w->at++];
-        else return unknown_word(w, "synth", why);
+    switch (about) {
+    case ABOUT_SPLIT: return "; --layers says how many each gets";
+    case ABOUT_PLAN_FILE: return "; gemmapipe plan --json writes such a file";
+    case ABOUT_ENCODER_OUT: return "; --mmproj names the file of the picture encoder, which is written from a folder that has one";
+    case ABOUT_TEXT_FORMAT: return "; take the unquantised model, leave out --type to keep such tensors, or say --requantize";
+    case ABOUT_VISION_FORMAT: return "; take the unquantised model, leave out --vision to keep such tensors, or say --requantize";
+    default: return "";
     }
-    if (!path) return fail(why, E_USAGE, "synth wants the name of the file to write; see gemmapipe-partition --help");
-    return synth_write(&s, path, why);
 }
 
 int main(int argc, char **argv)
 {
     standard_streams_begin();
-    struct words w = {.at = 2, .count = argc, .word = argv};
     struct err why = {0};
     int code;
     log_open("gemmapipe-partition", LOG_INFO);
@@ -169,15 +164,15 @@ int main(int argc, char **argv)
             return 0;
         }
     if (argc < 2) code = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
-    else if (!strcmp(argv[1], "inspect")) code = run_inspect(&w, &why);
-    else if (!strcmp(argv[1], "synth")) code = run_synth(&w, &why);
-    else if (!strcmp(argv[1], "quantize")) code = cmd_quantize(&w, &why);
-    else if (!strcmp(argv[1], "split")) code = cmd_split(&w, &why);
+    else if (!strcmp(argv[1], "inspect")) code = run_inspect(argc - 2, argv + 2, &why);
+    else if (!strcmp(argv[1], "synth")) code = run_synth(argc - 2, argv + 2, &why);
+    else if (!strcmp(argv[1], "quantize")) code = cmd_quantize(argc - 2, argv + 2, &why);
+    else if (!strcmp(argv[1], "split")) code = cmd_split(argc - 2, argv + 2, &why);
     else
         code = fail(&why, E_USAGE, "no verb is called \"%s\"; there are inspect, quantize, split and synth, see --help",
                   argv[1]);
     if (!code) return 0;
-    advise_tool(&why);
+    err_add(&why, advice_about(why.about));
     log_error("%s", why.text);
     return code;
 }

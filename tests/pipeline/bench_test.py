@@ -86,7 +86,7 @@ def table():
 
 def bad_words():
     for text, more in (("--batch", ["--batch", "3,x"]), ("nothing to measure", ["--tg", "0", "--pp", "0"]), ("positions", ["--pp", "1000000"]),
-                       ("--reps", ["--reps", "0"]), ("--batch", ["--batch", "0"]), ("unknown option", ["--temp", "1"])):
+                       ("--reps", ["--reps", "0"]), ("--batch", ["--batch", "0"]), ("not one of bench", ["--temp", "1"])):
         status, out, err = run(GEMMAPIPE, *BENCH, *more)
         need(status == 2 and text in err and len(err.strip().splitlines()) == 1 and not out, "%s: %d %s" % (more, status, err))
 
