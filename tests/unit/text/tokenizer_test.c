@@ -3,7 +3,6 @@
 #define _GNU_SOURCE /* memmem */
 #include "coordinator/text/tokenizer.h"
 
-#include "base/clock.h"
 #include "coordinator/text/vocabulary.h"
 #include "tests/support/check.h"
 
@@ -191,7 +190,7 @@ TEST(without_byte_tokens_the_unknown_stands_in)
     tokenizer_close(&t);
 }
 
-/* The heap's promise. A scan of all pairs after each merge would take hours here. */
+/* The heap's promise. A scan of all pairs after each merge would take hours here, and the suite's limit would end it. */
 TEST(a_long_stretch_takes_n_log_n)
 {
     static struct invented v;
@@ -203,11 +202,8 @@ TEST(a_long_stretch_takes_n_log_n)
     add(&v, "ab", NORMAL, -1), add(&v, "abab", NORMAL, -2), add(&v, "abababab", NORMAL, -3);
     for (size_t i = 0; i < n; i++) text[i] = "ab"[i % 2];
     NEED(open_invented(&t, &v, why));
-    uint64_t start = clock_ns();
     NEED(tokenizer_encode(t, text, n, false, &ids, why));
-    double seconds = (double)(clock_ns() - start) / 1e9;
     CHECK(ids.n == n / 8, "%zu", ids.n);
-    CHECK(seconds < 20, "%.1f s", seconds);
     ids_free(&ids);
     tokenizer_close(&t);
     free(text);
