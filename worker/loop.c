@@ -1,18 +1,37 @@
 /* worker/loop.c — the two threads of a stage at work.
  *
- *   port thread      in-trays     compute thread      out-tray     port thread
- *   port_recv  --->  [SCORE…] --> stage_score    -->  [frames…] --> port_send
- *              --->  [WORK…]  --> stage_run
- *              --->  [PICTURE…]   --> encoder_step
+ *   port thread        in-trays        compute thread      out-tray       port thread
+ *   port_recv ──────► [SCORE…]   ───► stage_score  ─────► [frames…] ───► port_send
+ *             ──────► [WORK…]    ───► stage_run
+ *             ──────► [PICTURE…] ───► encoder_step
  *
- * Where the head is divided, the last stage sends the rows that want a token home, for the others that have a part of it,
- * and goes on with its own part at once. Rows to be scored come first everywhere: they are the older ones.
+ * One turn of the port thread (run_port):
  *
- * A WORK frame is computed in place: its activations are the residual stream, and the same buffer goes on to the next
- * stage. A picture is computed a layer at a time, and rows may go in between: turns.h. The in-trays cannot overflow: no
- * more than in_flight micro-batches, or pictures, exist, and one that claims to be another is refused. The out-tray holds
- * rows of scores when they are asked for; the compute thread waits while it is full, so a slow reader slows the stage and
- * does not fill the memory. */
+ *   told to stop? ─► empty the out-tray ─► did the compute thread fail? ─► port_recv, half a second at most ─► handle the frame
+ *
+ * It never computes, so pings are answered while a layer takes seconds. The compute thread wakes it when something is in the
+ * out-tray. How the work ends, and who ends it:
+ *
+ *               STOP: 0 ◄──┐                        ┌──► 3 s after a link with another worker broke, if nobody ended the run
+ *     FAULT, from the ◄────┤                        ├──► the compute thread failed, or a frame came that may not come
+ *   coordinator: E_WORKER  │                        │
+ *   later GREET: begin ◄───┴──────── WORKING ───────┴──► 30 s without a word of the coordinator, or its connection closed
+ *   again (run.h)                       │
+ *                                       └──► *stop: E_INTERRUPTED
+ *
+ * On the left the coordinator decides; on the right it does not know yet, so worker.c tells it why. Whichever it is, `stopping` then
+ * ends the compute thread, also in the middle of a layer (stage_heed), and what lies in the trays is dropped.
+ *
+ * A turn of the compute thread: what_next chooses, `compute` does it, `account` writes down how long it took. Rows to be scored come
+ * first: they are the older ones. A picture is computed a layer at a time, and rows may go in between: turns.h. A WORK frame
+ * is computed in place: its activations are the residual stream, and the same buffer goes on to the next stage. Where the head is
+ * divided, the last stage sends the rows that want a token home, for the others that have a part of it, and goes on with its own
+ * part at once.
+ *
+ * One lock guards trays, counters and the diary; nothing is computed, sent or awaited while it is held. The in-trays cannot overflow:
+ * no more than in_flight micro-batches, or pictures, exist, and one that claims to be another is refused. The out-tray holds rows of
+ * scores when they are asked for; the compute thread waits while it is full, so a slow reader slows the stage and does not fill the
+ * memory. */
 #include "worker/loop.h"
 
 #include "worker/run.h"
@@ -30,6 +49,7 @@
 
 #define OUT_FULL 16 /* frames; the compute thread waits from here on */
 #define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
+#define HEARSAY_NS 3000000000ull /* for the coordinator to end the run by itself, when a neighbour is gone */
 
 struct tray {
     struct frame *frame[TRAY];
@@ -55,6 +75,8 @@ struct loop {
     uint32_t score_at[WIRE_SEGMENTS]; /* where they stand in `work` */
     struct diary diary;
     struct diary_part part; /* of it, on its way out */
+    int lost;         /* the first worker whose connection with this one broke; 0: none did */
+    uint64_t lost_ns; /* when that was seen */
 };
 
 static bool tray_put(struct tray *t, struct frame *f, int to)
@@ -340,6 +362,21 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
     return 0;
 }
 
+static void neighbour_lost(struct loop *l, int node)
+{
+    if (l->lost) return;
+    l->lost = node;
+    l->lost_ns = clock_ns();
+}
+
+/* A neighbour that died is the coordinator's to name: it knows more of it, and ends the run within moments. If the run still goes on
+ * after that, only the link between us two is broken, which nobody else can see. */
+static int check_neighbours(const struct loop *l, uint64_t now, struct err *why)
+{
+    if (!l->lost || now - l->lost_ns < HEARSAY_NS) return 0;
+    return fail(why, E_WORKER, "its connection with worker %d broke", l->lost);
+}
+
 /* *over: the coordinator said M_STOP. */
 static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
 {
@@ -361,7 +398,8 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
         return fail(why, E_WORKER, "the coordinator ended the run: %s", fault.text);
     case M_LOST:
         if ((*f)->head.from == 0) return fail(why, E_WORKER, "the coordinator is gone; the run is over");
-        return 0; /* a neighbour: the coordinator sees it too and says what to do */
+        neighbour_lost(l, (*f)->head.from);
+        return 0;
     default:
         return fail(why, E_WIRE, "%s came from node %u in the middle of a run", message_name((*f)->head.type),
                     (*f)->head.from);
@@ -382,8 +420,8 @@ static int send_out(struct loop *l, struct err *why)
         sent = true;
         int code = port_send(l->setup->port, to, &f, why);
         if (code) frame_free(f);
-        /* A neighbour that is gone: the coordinator sees it too, and its word names the one at fault. */
-        if (code && !(code == E_LINK && to != 0)) return code;
+        if (code == E_LINK && to != 0) neighbour_lost(l, to);
+        else if (code) return code;
     }
     if (sent) l->send_ns += clock_ns() - start;
     return 0;
@@ -405,6 +443,8 @@ static int run_port(struct loop *l, struct err *why)
         struct frame *f = 0;
         TRY(port_recv(s->port, &f, 500, why));
         uint64_t now = clock_ns();
+        int code = check_neighbours(l, now, why);
+        if (code) return frame_free(f), code;
         if (!f) {
             if (now - heard > COORDINATOR_LEASE_NS)
                 return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over",
@@ -413,7 +453,7 @@ static int run_port(struct loop *l, struct err *why)
         }
         if (f->head.from == 0) heard = now;
         bool over = false;
-        int code = handle(l, &f, &over, why);
+        code = handle(l, &f, &over, why);
         frame_free(f);
         if (code || over) return code;
     }

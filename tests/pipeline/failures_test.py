@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -149,6 +151,52 @@ def remote_worker_killed():
         need(s == 7 and "worker 2" in e, "worker %d ended with %d: %s" % (i + 1, s, e))
 
 
+class Cable:
+    """Passes what comes on to a port of this machine, a connection after another, until the one of this number is cut."""
+
+    def __init__(self, to):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.to, self.ends = to, []
+        threading.Thread(target=self.take, daemon=True).start()
+
+    def take(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.to))
+            self.ends.append((near, far))
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def pass_on(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+
+    def cut(self, number):
+        self.listener.close()
+        for end in self.ends[number]:
+            end.shutdown(socket.SHUT_RDWR)
+
+
+def link_between_workers_cut():
+    """All processes live, and the coordinator reaches each of them."""
+    with Workers(2) as w:
+        cable = Cable(int(w.addresses[1].rsplit(":", 1)[1]))
+        p = generation("--connect", "%s,%s" % (w.addresses[0], cable.address))
+        cable.cut(1)
+        status, _, err = wait(p, 20, "a run with a broken link between two workers")
+        need(status == 7 and "worker 1" in err and "worker 2" in err and "connection" in err, "status %d: %s" % (status, err))
+        need(len(err.strip().splitlines()) == 1, "more than one sentence: %s" % err)
+        good(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", *w.connect, "hi")
+
+
 def worker_killed_while_loading():
     big = synth("wide.gguf", "--size", "tiny", "--hidden", "1024", "--ffn", "8192", "--seed", "5")
     w = Workers(2, "--no-file")
@@ -267,6 +315,7 @@ claim("mpirun_says_a_bad_model_once", mpi_bad_model)
 claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
 claim("a_frozen_worker_ends_the_run_by_name", worker_frozen)
 claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)
+claim("a_broken_link_between_two_workers_ends_the_run_and_names_both", link_between_workers_cut)
 claim("a_worker_killed_while_loading_ends_the_run", worker_killed_while_loading)
 claim("a_worker_gone_before_loading_ends_the_run", worker_gone_before_loading)
 claim("workers_end_with_a_killed_coordinator", coordinator_killed)

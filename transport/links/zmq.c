@@ -14,7 +14,8 @@
  *           the receiver gives places: PORT_WINDOW at first, and CREDIT returns those it has read.
  * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
  *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
- *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again.
+ *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again; a worker's
+ *           next stage that is not heard at all is lost after a while.
  * Secrecy:  none yet; on loopback and in trusted networks only. zmq_socket_open is where CURVE keys will be set.
  * Costs:    each look asks every connection of ours, so a coordinator of 1,000 workers takes about a millisecond a look. */
 #include "transport/links/port.h"
@@ -37,6 +38,7 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
+#define UNHEARD_NS 20000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
 /* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
  * and of another that way. Frames go out on ours if there is one. CREDIT goes back where the frames came from. */
@@ -51,6 +53,7 @@ struct contact {
     bool heard;           /* anything at all came from it */
     bool gone;            /* a connection broken; lost once what it had sent is read */
     struct frame *greeting; /* a copy of the first frame, until the peer is heard */
+    uint64_t greeted_ns;  /* when that went out */
     bool greet_again;     /* the connection broke before that */
     char address[WIRE_TEXT];
 };
@@ -127,6 +130,7 @@ static int connect_to(struct zmq_port *z, int node, const char *address, struct 
     TRY(zmq_files_enough(++z->dialled, why));
     TRY(contact_made(z, node, &c, why));
     int code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
+    if (!code && z->port.self > 0) zmq_socket_between_workers(c->dealer);
     if (!code && zmq_connect(c->dealer, address)) code = fail(why, E_LINK, "cannot connect to %s: %s", address, zmq_strerror(errno));
     if (code) return contact_end(z, node, 0), code;
     snprintf(c->address, sizeof c->address, "%s", address);
@@ -210,7 +214,10 @@ static int zmq_push(struct port *p, struct err *why)
         while (peer && peer->out.n && c->credit && !c->gone) {
             struct frame *f = queue_take(&peer->out);
             c->credit--;
-            if (c->dealer && !c->heard && !c->greeting) c->greeting = frame_copy(f);
+            if (c->dealer && !c->heard && !c->greeting) {
+                c->greeting = frame_copy(f);
+                c->greeted_ns = clock_ns();
+            }
             hand_over(z, k, f);
         }
     }
@@ -247,6 +254,8 @@ static void watch_dealer(struct zmq_port *z, int k)
         c->greet_again = false;
         if (again) hand_over(z, k, again);
     }
+    /* How long workers may take to answer at first is for the coordinator to say. */
+    if (c->greeting && z->port.self > 0 && clock_ns() - c->greeted_ns > UNHEARD_NS) c->gone = true;
 }
 
 /* Peers whose connection broke and of whom nothing is left to read. */

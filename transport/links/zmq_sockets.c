@@ -97,6 +97,11 @@ int zmq_socket_open(void *context, int type, const char *address, void **out, vo
     return 0;
 }
 
+void zmq_socket_between_workers(void *dealer)
+{
+    set(dealer, ZMQ_HEARTBEAT_TIMEOUT, 15000);
+}
+
 void zmq_socket_close(void **socket, void **monitor, int linger_ms)
 {
     if (!*socket) return;

@@ -16,6 +16,9 @@ int zmq_files_enough(int peers, struct err *why);
 /* A socket of this type (ZMQ_ROUTER, ZMQ_DEALER) and the pair that tells what happens to its connections. `address` is for
  * sentences, and to see whether it is one of IPv6. CURVE keys will be set here, before any bind or connect. */
 int zmq_socket_open(void *context, int type, const char *address, void **out, void **monitor, struct err *why);
+/* Before the connect, of a DEALER from a worker to the next. No pings of the application's go between the two, so only libzmq's
+ * can tell that a connection swallows what is sent; longer than the coordinator takes to notice a process that hangs. */
+void zmq_socket_between_workers(void *dealer);
 void zmq_socket_close(void **socket, void **monitor, int linger_ms); /* sets both to NULL; NULL is fine */
 
 /* What happened to a connection: ZMQ_EVENT_…, and a number that goes with it. False: nothing new. */
