@@ -63,5 +63,6 @@ int read_size(const char *text, uint64_t *bytes, struct err *why)
                     "\"%.40s\" is not a size; wanted something like 2G, 1.5GiB, 512M or a number of bytes", text);
     if (!mul_ok(whole, one, &scaled) || !add_ok(scaled, part, bytes) || *bytes > 1ull << 60)
         return fail(why, E_USAGE, "\"%.40s\" is more memory than there is", text);
+    if (!*bytes) return fail(why, E_USAGE, "\"%.40s\" is a size of nothing; wanted something like 2G or 512M", text);
     return 0;
 }

@@ -2,43 +2,26 @@
 #define _GNU_SOURCE
 #include "base/threads.h"
 
+#include "base/cgroup.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int cgroup_cores(void)
-{
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (!f) return 0;
-    char quota[32];
-    long period = 0;
-    int n = fscanf(f, "%31s %ld", quota, &period);
-    fclose(f);
-    long q = 0;
-    if (n != 2 || period <= 0 || sscanf(quota, "%ld", &q) != 1 || q <= 0) return 0;
-    return (int)((q + period - 1) / period);
-}
-
 int cores_allowed(void)
 {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    int limit = cgroup_cores();
-    if (limit > 0 && limit < n) n = limit;
-    return n > 0 ? n : 1;
+    const int mine = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    const uint64_t limit = cgroup_limits("").cores;
+    return limit < (uint64_t)mine ? (int)limit : mine;
 }
 
 uint64_t memory_allowed(void)
 {
-    uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
-    if (!f) return installed;
-    unsigned long long limit = 0;
-    int n = fscanf(f, "%llu", &limit);
-    fclose(f);
-    return n == 1 && limit > 0 && limit < installed ? limit : installed;
+    const uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), limit = cgroup_limits("").memory;
+    return limit < installed ? limit : installed;
 }
 
 void threads_wait_politely(char *const argv[])

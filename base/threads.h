@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-int cores_allowed(void); /* by the affinity mask and the cgroup's CPU quota; at least 1 */
+int cores_allowed(void); /* by the affinity mask and the CPU quotas of control groups (cgroup.h); at least 1 */
 
 /* Call first in main. A thread that waits at an OpenMP barrier spins for milliseconds by default; where stages share
  * cores that starves the thread it waits for (a 4B model took 32 s to load instead of 3). The library reads its settings
@@ -12,7 +12,7 @@ int cores_allowed(void); /* by the affinity mask and the cgroup's CPU quota; at 
  * has set (OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME) are left alone. */
 void threads_wait_politely(char *const argv[]);
 
-uint64_t memory_allowed(void);      /* the smaller of installed memory and the cgroup's limit, in bytes */
+uint64_t memory_allowed(void);      /* the smaller of installed memory and what control groups allow, in bytes */
 uint64_t peak_resident_bytes(void); /* VmHWM of this process */
 uint64_t resident_bytes(void);      /* VmRSS of this process */
 

@@ -101,7 +101,7 @@ static int read_memory(struct reading *r, const cJSON *v)
 {
     uint64_t *out = &r->c->offers[r->worker].memory;
     if (cJSON_IsString(v) && !read_size(v->valuestring, out, NULL)) return 0;
-    if (cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 0x1p53 &&
+    if (cJSON_IsNumber(v) && v->valuedouble > 0 && v->valuedouble <= 0x1p53 &&
         v->valuedouble == floor(v->valuedouble)) {
         *out = (uint64_t)v->valuedouble;
         return 0;

@@ -15,12 +15,16 @@
 
 /* ---- opening ---- */
 
-/* Opens the port to these workers and lists them as members. */
-static int dial(struct pipeline *p, const char *const *addresses, int n, struct err *why)
+/* A port to workers that are reached by address; none is yet. */
+static int open_roster(struct pipeline *p, struct err *why)
 {
     struct port *port = NULL;
     TRY(port_open_dial(&port, NULL, why));
-    TRY(roster_open(&p->roster, port, clock_system(), why));
+    return roster_open(&p->roster, port, clock_system(), why);
+}
+
+static int invite(struct pipeline *p, const char *const *addresses, int n, struct err *why)
+{
     for (int i = 0; i < n; i++) TRY(roster_add(p->roster, addresses[i], why));
     return 0;
 }
@@ -47,9 +51,10 @@ static int start_own(struct pipeline *p, struct err *why)
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
     struct port *port = NULL;
-    if (processes) {
+    if (processes) { /* what forbids us to talk to them forbids it to them: it is said once, before they are there */
+        TRY(open_roster(p, why));
         TRY(local_workers_start(&p->local, n, &how, &addresses, why));
-        TRY(dial(p, addresses, n, why));
+        TRY(invite(p, addresses, n, why));
     } else {
         TRY(local_workers_start_threads(&p->local, n, &how, &port, why));
         TRY(know_all(p, port, why));
@@ -69,7 +74,9 @@ static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
             return fail_about(why, ABOUT_WORKERS, E_USAGE, "under mpirun the ranks are the workers, and others were asked for too");
         return 0;
     }
-    return w->n_addresses ? dial(p, w->addresses, w->n_addresses, why) : start_own(p, why);
+    if (!w->n_addresses) return start_own(p, why);
+    TRY(open_roster(p, why));
+    return invite(p, w->addresses, w->n_addresses, why);
 }
 
 static int open_files(struct pipeline *p, struct err *why)

@@ -59,7 +59,9 @@ def bad_words():
     for split, words in (("3+8,4+7", "15 sixteenths of the head, wanted all 16"), ("3+8,4+", "3+8,4+"), ("3+16,0+0", "7"), ("3,0+16,4", "worker 2 no layer")):
         refused(2, words, GEMMAPIPE, "run", "--model", MODEL, "--split", split, "hi")
     refused(2, "--listen", WORKER)
-    refused(2, "not a size", WORKER, "--listen", "tcp://127.0.0.1:1", "--memory", "lots")
+    for size, words in (("lots", "not a size"), ("0", "nothing"), ("0M", "nothing")):
+        refused(2, words, WORKER, "--listen", "tcp://127.0.0.1:1", "--memory", size)
+        refused(2, words, GEMMAPIPE, "run", "--model", MODEL, "--workers", "2", "--memory", size, "hi")
 
 
 def divided_heads_have_not_all_scores():
@@ -77,6 +79,14 @@ def too_long():
 def too_little_memory():
     refused(4, "MiB", GEMMAPIPE, "run", "--model", MODEL, "--workers", "2", "--memory", "1M", "hi")
     refused(4, "", GEMMAPIPE, "plan", "--model", MODEL, "--workers", "2", "--memory", "1M")
+
+
+def few_files():
+    """libzmq would abort."""
+    few = ["sh", "-c", "ulimit -n 6; exec \"$@\"", "sh"]
+    for way in (["--workers", "2"], ["--connect", "tcp://127.0.0.1:1"]):
+        refused(5, "ulimit -n", *few, GEMMAPIPE, "run", "--model", MODEL, *way, "hi")
+    refused(5, "ulimit -n", *few, WORKER, "--listen", "tcp://127.0.0.1:%d" % free_ports(1)[0])
 
 
 def no_such_kernels():
@@ -307,6 +317,7 @@ claim("wrong_words_get_one_sentence", bad_words)
 claim("who_wants_all_scores_is_not_given_a_divided_head", divided_heads_have_not_all_scores)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)
 claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
+claim("too_few_open_files_are_said_before_any_is_missing", few_files)
 claim("kernels_that_are_not_there_are_named", no_such_kernels)
 claim("no_worker_listening_is_said_within_the_limit", nobody_listens)
 claim("a_port_in_use_is_said", port_in_use)

@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_FOLDER_H
 #define TESTS_SUPPORT_FOLDER_H
 
+#include <fts.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FOLDER_FILES 16
-
 struct folder {
     char path[64];
-    char names[FOLDER_FILES][128];
-    int n;
 };
 
 static inline struct folder folder_new(void)
@@ -24,14 +21,15 @@ static inline struct folder folder_new(void)
     return f;
 }
 
-/* The path of `name` in it, in a buffer that the next call reuses; the file is removed with the folder. */
+/* The path of `name` in it, in a buffer that the next call reuses. Folders on the way there are made. */
 static inline const char *folder_path(struct folder *f, const char *name)
 {
     static char path[256];
     snprintf(path, sizeof path, "%s/%s", f->path, name);
-    for (int i = 0; i < f->n; i++)
-        if (!strcmp(f->names[i], name)) return path;
-    if (f->n < FOLDER_FILES) snprintf(f->names[f->n++], sizeof f->names[0], "%s", name);
+    for (char *p = path + strlen(f->path) + 1; (p = strchr(p, '/')); *p++ = '/') {
+        *p = 0;
+        mkdir(path, 0700);
+    }
     return path;
 }
 
@@ -63,12 +61,11 @@ static inline void folder_put_safetensors(struct folder *f, const char *name, co
 
 static inline void folder_end(struct folder *f)
 {
-    char path[256];
-    for (int i = 0; i < f->n; i++) {
-        snprintf(path, sizeof path, "%s/%s", f->path, f->names[i]);
-        unlink(path);
-    }
-    rmdir(f->path);
+    char *const top[] = {f->path, NULL};
+    FTS *walk = f->path[0] ? fts_open(top, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    for (FTSENT *e; walk && (e = fts_read(walk));)
+        if (e->fts_info != FTS_D) remove(e->fts_path);
+    if (walk) fts_close(walk);
 }
 
 #endif

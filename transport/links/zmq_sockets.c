@@ -18,26 +18,27 @@
 
 /* ---- how many ---- */
 
-int zmq_context_new(void **context, struct err *why)
-{
-    *context = zmq_ctx_new();
-    if (!*context) return fail_errno(why, E_INTERNAL, "cannot prepare ZeroMQ");
-    zmq_ctx_set(*context, ZMQ_MAX_SOCKETS, FILES_OF_PEER * (WORKERS_MOST + 1));
-    return 0;
-}
-
 int zmq_files_enough(int peers, struct err *why)
 {
     const rlim_t want = (rlim_t)peers * FILES_OF_PEER + FILES_OTHERWISE;
     struct rlimit may;
     if (getrlimit(RLIMIT_NOFILE, &may) || may.rlim_cur >= want) return 0;
     if (may.rlim_max < want)
-        return fail(why, E_LINK, "connections to %d workers take %llu open files, this process may have %llu: raise the limit (ulimit -n)",
-                    peers, (unsigned long long)want, (unsigned long long)may.rlim_max);
+        return fail(why, E_LINK, "connections to other processes take %llu open files, this process may have %llu: raise the limit (ulimit -n)",
+                    (unsigned long long)want, (unsigned long long)may.rlim_max);
     may.rlim_cur = want;
     return setrlimit(RLIMIT_NOFILE, &may)
                ? fail_errno(why, E_LINK, "cannot raise the number of open files to %llu", (unsigned long long)want)
                : 0;
+}
+
+int zmq_context_new(void **context, struct err *why)
+{
+    TRY(zmq_files_enough(1, why));
+    *context = zmq_ctx_new();
+    if (!*context) return fail_errno(why, E_INTERNAL, "cannot prepare ZeroMQ");
+    zmq_ctx_set(*context, ZMQ_MAX_SOCKETS, FILES_OF_PEER * (WORKERS_MOST + 1));
+    return 0;
 }
 
 /* ---- sockets ---- */

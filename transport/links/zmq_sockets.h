@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A context for `peers` connections made by us. libzmq ends the process when it runs out of files, so they are counted
- * before: E_LINK if this process may not open so many. NULL in *context if it fails. */
-int zmq_context_new(void **context, struct err *why);
+/* libzmq ends the process when it runs out of files, so they are counted before anything is made: E_LINK if this process may not
+ * open as many as connections to so many peers take. A context is for one at least. NULL in *context if it fails. */
 int zmq_files_enough(int peers, struct err *why);
+int zmq_context_new(void **context, struct err *why);
 
 /* A socket of this type (ZMQ_ROUTER, ZMQ_DEALER) and the pair that tells what happens to its connections. `address` is for
  * sentences, and to see whether it is one of IPv6. CURVE keys will be set here, before any bind or connect. */

@@ -16,49 +16,19 @@ static const struct machine usual = {{"0-1,4-5", "2-3,6-7"}, {"0,4", "1,5", "2,6
 /* Nodes take turns, threads of a core stand side by side. */
 static const struct machine turns = {{"0-1,4-5", "2-3,6-7"}, {"0-1", "0-1", "2-3", "2-3", "4-5", "4-5", "6-7", "6-7"}};
 
-static void make_way(struct folder *f, const char *path)
-{
-    char whole[256];
-    snprintf(whole, sizeof whole, "%s/%s", f->path, path);
-    for (char *p = whole + strlen(f->path) + 1; (p = strchr(p, '/')); *p++ = '/') {
-        *p = 0;
-        mkdir(whole, 0700);
-    }
-}
-
 static struct folder build(const struct machine *m)
 {
     struct folder f = folder_new();
     char name[128];
     for (int i = 0; i < 2; i++) {
         snprintf(name, sizeof name, "node/node%d/cpulist", i);
-        make_way(&f, name);
         folder_put_text(&f, name, m->nodes[i]);
     }
     for (int i = 0; i < MACHINE_CPUS; i++) {
         snprintf(name, sizeof name, "cpu/cpu%d/topology/thread_siblings_list", i);
-        make_way(&f, name);
         folder_put_text(&f, name, m->siblings[i]);
     }
     return f;
-}
-
-static void take_down(struct folder *f)
-{
-    static const char *const shapes[] = {"cpu/cpu%d/topology", "cpu/cpu%d", "node/node%d"};
-    char path[256], shape[64];
-    char root[64];
-    snprintf(root, sizeof root, "%s", f->path);
-    folder_end(f);
-    for (int s = 0; s < 3; s++)
-        for (int i = 0; i < MACHINE_CPUS; i++) {
-            snprintf(shape, sizeof shape, shapes[s], i);
-            snprintf(path, sizeof path, "%s/%s", root, shape);
-            rmdir(path);
-        }
-    snprintf(path, sizeof path, "%s/cpu", root), rmdir(path);
-    snprintf(path, sizeof path, "%s/node", root), rmdir(path);
-    CHECK(rmdir(root) == 0, "%s is not empty", root);
 }
 
 static const char *order(const struct folder *f, const char *of, int threads)
@@ -76,7 +46,7 @@ TEST(threads_take_whole_cores_node_by_node_while_there_are_some)
     CHECK(!strcmp(order(&a, "01234567", 4), "0,1,2,3"), "%s", order(&a, "01234567", 4));
     CHECK(!strcmp(order(&b, "01234567", 3), "0,4,2,6"), "%s", order(&b, "01234567", 3));
     CHECK(!strcmp(order(&a, "134567", 4), "4,1,6,3"), "%s", order(&a, "134567", 4)); /* the first thread of cores 0 and 2 is not ours */
-    take_down(&a), take_down(&b);
+    folder_end(&a), folder_end(&b);
 }
 
 TEST(threads_of_one_core_stand_side_by_side_when_all_are_wanted)
@@ -84,7 +54,7 @@ TEST(threads_of_one_core_stand_side_by_side_when_all_are_wanted)
     struct folder a = build(&usual), b = build(&turns);
     CHECK(!strcmp(order(&a, "01234567", 5), "0,4,1,5,2,6,3,7"), "%s", order(&a, "01234567", 5));
     CHECK(!strcmp(order(&b, "01234567", 8), "0,1,4,5,2,3,6,7"), "%s", order(&b, "01234567", 8));
-    take_down(&a), take_down(&b);
+    folder_end(&a), folder_end(&b);
 }
 
 TEST(a_system_that_says_nothing_has_one_node_of_whole_cores)
@@ -100,7 +70,7 @@ TEST(what_is_no_list_is_not_believed)
     static const struct machine odd = {{"0-99999", "x"}, {"", ",", "5-2", "-1", "99999", "4,", "6", "7\n"}};
     struct folder f = build(&odd);
     CHECK(!strcmp(order(&f, "01234567", 8), "0,1,2,3,4,5,6,7"), "%s", order(&f, "01234567", 8));
-    take_down(&f);
+    folder_end(&f);
 }
 
 TEST(workers_take_the_next_cores_and_begin_again_at_the_end)

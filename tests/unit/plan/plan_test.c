@@ -226,7 +226,7 @@ TEST(lists_of_sizes_and_splits)
     uint64_t *sizes;
     struct cut *cuts;
     int n;
-    NEED(plan_read_sizes("1G,,512M,0", &sizes, &n, why));
+    NEED(plan_read_sizes("1G,,512M,", &sizes, &n, why));
     CHECK(n == 4 && sizes[0] == 1ull << 30 && sizes[1] == 0 && sizes[2] == 512ull << 20 && sizes[3] == 0);
     free(sizes);
     NEED(plan_read_sizes("", &sizes, &n, why));
