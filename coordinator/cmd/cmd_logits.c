@@ -67,6 +67,7 @@ static int encode(struct scoring_job *j, struct err *why)
 {
     const struct options *o = j->session.options;
     const struct typed_prompt q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pictures = j->pictures.n};
+    if (o->prompt) typed_prompt_hint(&q, &j->session);
     if (o->prompt) return typed_prompt_encode(&q, &j->pictures, &j->session, &j->ids, &j->spans, why);
     TRY(read_ids(o->ids, &j->ids, why));
     return j->pictures.n ? place_pictures(j, why) : 0;

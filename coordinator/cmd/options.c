@@ -96,7 +96,8 @@ static const struct argument table[] = {
     {"ids", "IDS", CMD_LOGITS, TEXT(ids),
      "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
     {"out", "FILE", CMD_LOGITS | CMD_EMBED, TEXT(out), "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
-    {"special", NULL, CMD_TOKENIZE, FLAG(special), "let the text make control tokens such as <start_of_turn>"},
+    {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS, FLAG(special),
+     "let the text make control tokens such as <start_of_turn>; of a prompt only with --raw"},
     {"pp", "N,N", CMD_BENCH, OWN_RANGE(pp, take_numbers, 0, 1u << 20),
      "prompts of N tokens, from an empty cache to the first token (default 256; 0: none)"},
     {"tg", "N,N", CMD_BENCH, OWN_RANGE(tg, take_numbers, 0, 1u << 20),
@@ -191,6 +192,8 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
         return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
+    if (o->special && !o->raw && command != CMD_TOKENIZE)
+        return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");
     return 0;
 }

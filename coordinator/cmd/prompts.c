@@ -55,6 +55,7 @@ static int encode(struct prompts *p, const struct session *s, struct prompt *one
     struct typed_prompt q = {text, n, 0, s->options->n_images};
     if (s->options->prompts_file) TRY(typed_prompt_take_images(&q, &p->pictures, s, why));
     one->first_picture = q.first_picture;
+    if (!p->hinted) p->hinted = typed_prompt_hint(&q, s);
     TRY(typed_prompt_encode(&q, &p->pictures, s, &one->ids, &one->spans, why));
     return capacity_holds(s->options, &s->pipe->model->config, one->ids.n, why);
 }

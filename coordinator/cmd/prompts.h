@@ -19,6 +19,7 @@ struct prompt {
 struct prompts {
     struct prompt *of; /* [n] */
     size_t n, room;
+    bool hinted; /* typed_prompt_hint, once for all lines */
     char *text; /* of --prompts */
     struct prompt_pictures pictures; /* what --image named: every prompt is asked about all of it; or what the prompts name themselves */
 };

@@ -2,6 +2,7 @@
 #include "coordinator/cmd/typed_prompt.h"
 
 #include "coordinator/engine/give_pictures.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,17 @@ int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all
     return 0;
 }
 
+bool typed_prompt_hint(const struct typed_prompt *t, const struct session *s)
+{
+    char piece[PIECE_MOST + 1];
+    const int32_t id = s->options->special ? -1 : tokenizer_control_in(s->tokens, t->text, t->n);
+    if (id < 0) return false;
+    piece[tokenizer_piece(s->tokens, (uint32_t)id, true, piece, PIECE_MOST)] = 0;
+    log_info("%s in the text is plain text here%s", piece, s->options->raw ? "; --special makes it the control token"
+             : ": the turns are written around it. --raw --special takes a text that brings its own");
+    return true;
+}
+
 int typed_prompt_encode(const struct typed_prompt *t, const struct prompt_pictures *all, const struct session *s, struct ids *ids,
                         struct picture_spans *spans, struct err *why)
 {
@@ -60,7 +72,7 @@ int typed_prompt_encode(const struct typed_prompt *t, const struct prompt_pictur
     const uint32_t rows = typed_prompt_picture_rows(s);
     size_t k = 0, parts = 0;
     for (size_t i = 0; i < t->pictures; i++) content[parts++] = prompt_pictures_content(all, t->first_picture + i);
-    content[parts++] = (struct content){.text = t->text, .n = t->n};
+    content[parts++] = (struct content){.text = t->text, .n = t->n, .trusted = o->special};
     if (o->raw) return prompt_raw_content(s->tokens, content, parts, rows, ids, spans, why);
     if (o->system) {
         system = (struct content){.text = o->system, .n = strlen(o->system)};

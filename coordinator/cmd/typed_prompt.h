@@ -22,6 +22,9 @@ int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all
 int typed_prompt_encode(const struct typed_prompt *t, const struct prompt_pictures *all, const struct session *s, struct ids *ids,
                         struct picture_spans *spans, struct err *why);
 
+/* Tells a person whose text has control tokens, a pasted template, what becomes of them. False if there is nothing to tell. */
+bool typed_prompt_hint(const struct typed_prompt *t, const struct session *s);
+
 /* Rows of a picture in a prompt; 0 without an encoder. */
 uint32_t typed_prompt_picture_rows(const struct session *s);
 

@@ -4,14 +4,15 @@
  * published processor does, and it matters at the seams. A system text that ends in a newline makes one token with the
  * blank line after it.
  *
- * A picture is written without its soft tokens and they are put in afterwards, behind every <start_of_image>: only the
- * template can have made one, and files exist whose vocabulary has no text for the soft token. Control tokens are cut
+ * A picture is written without its soft tokens and they are put in afterwards, behind every <start_of_image>: a text beside
+ * pictures may not make one, and files exist whose vocabulary has no text for the soft token. Control tokens are cut
  * out first, so what stands between them changes nothing else. */
 #include "coordinator/text/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define BOS "<bos>"
 #define PARTS_PER_MESSAGE 5
 #define CROPS_MOST 1000 /* far beyond what pan and scan makes: a bound for sizes */
 
@@ -27,9 +28,9 @@ static void add_template(struct part_list *l, const char *text)
     l->part[l->n++] = (struct text_part){text, strlen(text), true};
 }
 
-static void add_text(struct part_list *l, const char *text, size_t n)
+static void add_text(struct part_list *l, const char *text, size_t n, bool trusted)
 {
-    l->part[l->n++] = (struct text_part){text, n, false};
+    l->part[l->n++] = (struct text_part){text, n, trusted};
 }
 
 int picture_spans_add(struct picture_spans *s, struct picture_span span, struct err *why)
@@ -74,7 +75,7 @@ static int add_content(struct part_list *l, const struct content *c, size_t n, b
             continue;
         }
         if (trim) utf8_trim(&text, &bytes);
-        add_text(l, text, bytes);
+        add_text(l, text, bytes, c[i].trusted);
     }
     return 0;
 }
@@ -146,7 +147,7 @@ static int put_rows(const struct tokenizer *t, const struct ids *ids, uint32_t r
     for (size_t i = 0; i < ids->n; i++) {
         TRY(ids_push(out, ids->id[i], why));
         if (!n_spans || ids->id[i] != (uint32_t)s.start_of_image) continue;
-        if (seen == n_spans) return fail(why, E_INTERNAL, "a text has made <start_of_image>");
+        if (seen == n_spans) return fail(why, E_USAGE, "the text itself has a <start_of_image>, whose picture is not known");
         span[seen].first = out->n;
         span[seen++].n = rows;
         for (uint32_t k = 0; k < rows; k++) TRY(ids_push(out, (uint32_t)s.image_soft, why));
@@ -170,11 +171,11 @@ static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t
 static int add_messages(struct part_list *l, const struct chat_message *m, size_t n, struct err *why)
 {
     const struct content *system = m[0].who == SPEAKER_SYSTEM ? m[0].content : NULL;
-    add_template(l, "<bos>");
+    add_template(l, BOS);
     for (size_t i = system ? 1 : 0; i < n; i++) {
         add_template(l, m[i].who == SPEAKER_USER ? "<start_of_turn>user\n" : "<start_of_turn>model\n");
         if (system) {
-            add_text(l, system->text, system->n);
+            add_text(l, system->text, system->n, false);
             add_template(l, "\n\n");
             system = NULL;
         }
@@ -224,8 +225,9 @@ int prompt_raw_content(const struct tokenizer *t, const struct content *content,
     struct specials s = tokenizer_specials(t);
     if (s.bos < 0) return fail(why, E_USAGE, "this model's vocabulary has no <bos> to begin a text with");
     TRY(make_room(&list, &(struct chat_message){SPEAKER_USER, content, n}, 1, why));
+    const bool begun = n && content->trusted && content->n >= strlen(BOS) && !memcmp(content->text, BOS, strlen(BOS));
     int code = add_content(&list, content, n, false, why);
-    if (!code) code = ids_push(out, (uint32_t)s.bos, why);
+    if (!code && !begun) code = ids_push(out, (uint32_t)s.bos, why);
     if (!code) code = encode(t, &list, rows, spans_before, out, why);
     if (code) out->n = ids_before, spans->n = spans_before;
     free(list.part);
@@ -236,42 +238,4 @@ void picture_spans_free(struct picture_spans *spans)
 {
     free(spans->span);
     *spans = (struct picture_spans){0};
-}
-
-/* ---- the same for turns of plain text ---- */
-
-/* A text of no bytes may come as NULL, which in a content would be a picture. */
-static struct content plain(const char *text, size_t n)
-{
-    return (struct content){text ? text : "", n, 0};
-}
-
-int prompt_chat(const struct tokenizer *t, const struct turn *turns, size_t n, struct ids *out, struct err *why)
-{
-    struct picture_spans none = {0};
-    struct chat_message *messages = calloc(n + 1, sizeof *messages);
-    struct content *texts = calloc(n + 1, sizeof *texts);
-    for (size_t i = 0; i < n && messages && texts; i++) {
-        texts[i] = plain(turns[i].text, turns[i].n);
-        messages[i] = (struct chat_message){turns[i].who, &texts[i], 1};
-    }
-    int code = messages && texts ? prompt_messages(t, messages, n, 0, out, &none, why)
-                                 : fail(why, E_MEMORY, "no memory for a conversation of %zu turns", n);
-    free(messages), free(texts);
-    return code;
-}
-
-int prompt_next_turn(const struct tokenizer *t, bool answer_was_ended, const char *user, size_t n, struct ids *out,
-                     struct err *why)
-{
-    struct picture_spans none = {0};
-    struct content text = plain(user, n);
-    return prompt_next_message(t, answer_was_ended, &(struct chat_message){SPEAKER_USER, &text, 1}, 0, out, &none, why);
-}
-
-int prompt_raw(const struct tokenizer *t, const char *text, size_t n, struct ids *out, struct err *why)
-{
-    struct picture_spans none = {0};
-    struct content content = plain(text, n);
-    return prompt_raw_content(t, &content, 1, 0, out, &none, why);
 }

@@ -7,37 +7,7 @@
 
 enum speaker { SPEAKER_SYSTEM, SPEAKER_USER, SPEAKER_MODEL };
 
-struct turn {
-    enum speaker who;
-    const char *text;
-    size_t n;
-};
-
-/* The whole prompt: <bos>, the turns, and "<start_of_turn>model\n" for the answer. System text, if any, is first and
- * goes untrimmed in front of the first user text with a blank line; others are trimmed. Roles must alternate, user
- * first: E_USAGE with the template's own complaint. So is a conversation without a user: the template would drop its
- * system text without a word. The template's parts are trusted, the turns' texts are not. Note that text is tokenized
- * together with the newline that the template puts beside it (one run of newlines is one token), yet never makes a
- * control token. On an error `out` is as it was. */
-int prompt_chat(const struct tokenizer *t, const struct turn *turns, size_t n, struct ids *out, struct err *why);
-
-/* What follows in the KV cache after the model's answer: "<end_of_turn>\n" (the end_of_turn only if the answer did not
- * bring it) and the next user turn, ready for the next answer. `answer_was_ended` means that <end_of_turn> itself is in
- * the cache; an <eos> is not that.
- *
- * The ids are those that prompt_chat of the longer conversation has after the answer: always, because the answer is
- * fenced off by control tokens. So cache and longer prompt agree as a whole exactly if the answer's own ids are what
- * its text, trimmed, is encoded to after "model\n". A model may choose other ids for the same text, or begin or end
- * with white space; then the cache remembers what it really said, and the longer prompt what it should have. */
-int prompt_next_turn(const struct tokenizer *t, bool answer_was_ended, const char *user, size_t n, struct ids *out,
-                     struct err *why);
-
-/* <bos> + text as is. The text is not trusted. */
-int prompt_raw(const struct tokenizer *t, const char *text, size_t n, struct ids *out, struct err *why);
-
-/* ---- with pictures ----
- *
- * A message is a list of texts and pictures, in the order they were said. Each text is trimmed for itself and nothing
+/* A message is a list of texts and pictures, in the order they were said. Each text is trimmed for itself and nothing
  * is put between them: the template joins them so. (A system message must be one text: of a longer list the template
  * would use only the first, without a word.) Where a picture stands, the published processor writes
  *
@@ -53,6 +23,7 @@ struct content {
     const char *text; /* NULL: a picture */
     size_t n;
     uint32_t crops; /* of a picture: how many follow the whole one; 0 without pan and scan */
+    bool trusted;   /* a text that may make control tokens */
 };
 
 struct chat_message {
@@ -77,13 +48,28 @@ struct picture_spans {
 int picture_spans_add(struct picture_spans *spans, struct picture_span span, struct err *why);
 void picture_spans_free(struct picture_spans *spans);
 
-/* As the three functions above, for messages. `rows` is how many rows the encoder makes of a picture (256; 0: the model
- * has no encoder, so a picture is E_USAGE). On an error neither list has changed. */
+/* The whole prompt: <bos>, the messages, and "<start_of_turn>model\n" for the answer. System text, if any, is first and
+ * goes untrimmed in front of the first user text with a blank line; others are trimmed. Roles must alternate, user
+ * first: E_USAGE with the template's own complaint. So is a conversation without a user: the template would drop its
+ * system text without a word. The template's parts are trusted, the texts as they say. Note that text is tokenized
+ * together with the newline that the template puts beside it (one run of newlines is one token), yet never makes a
+ * control token. `rows` is how many rows the encoder makes of a picture (256; 0: the model has no encoder, so a picture is
+ * E_USAGE). On an error neither list has changed. */
 int prompt_messages(const struct tokenizer *t, const struct chat_message *messages, size_t n, uint32_t rows,
                     struct ids *out, struct picture_spans *spans, struct err *why);
+
+/* What follows in the KV cache after the model's answer: "<end_of_turn>\n" (the end_of_turn only if the answer did not
+ * bring it) and the next user turn, ready for the next answer. `answer_was_ended` means that <end_of_turn> itself is in
+ * the cache; an <eos> is not that.
+ *
+ * The ids are those that prompt_messages of the longer conversation has after the answer: always, because the answer is
+ * fenced off by control tokens. So cache and longer prompt agree as a whole exactly if the answer's own ids are what
+ * its text, trimmed, is encoded to after "model\n". A model may choose other ids for the same text, or begin or end
+ * with white space; then the cache remembers what it really said, and the longer prompt what it should have. */
 int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const struct chat_message *user,
                         uint32_t rows, struct ids *out, struct picture_spans *spans, struct err *why);
-/* <bos> and the contents untrimmed. */
+
+/* <bos>, unless a trusted text brings it, and the contents untrimmed. */
 int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows,
                        struct ids *out, struct picture_spans *spans, struct err *why);
 

@@ -246,6 +246,17 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool
     return tokenizer_encode_parts(t, &(struct text_part){text, n, trusted}, 1, out, why);
 }
 
+int32_t tokenizer_control_in(const struct tokenizer *t, const char *text, size_t n)
+{
+    const struct vocabulary *v = &t->vocabulary;
+    size_t bytes;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t id = vocabulary_cut(v, text + i, n - i, n - i, &bytes);
+        if (id != NO_ID && v->kind[id] == PIECE_CONTROL) return (int32_t)id;
+    }
+    return -1;
+}
+
 /* ---- ids to text ------------------------------------------------------------------------------------------------ */
 
 /* Copies with every SPACE_MARK as a space. */

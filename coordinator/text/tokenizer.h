@@ -69,6 +69,9 @@ struct text_part {
 int tokenizer_encode_parts(const struct tokenizer *t, const struct text_part *parts, size_t n_parts, struct ids *out,
                            struct err *why);
 
+/* The first control token that the text would make if it were trusted, -1 if none. */
+int32_t tokenizer_control_in(const struct tokenizer *t, const char *text, size_t n);
+
 /* The bytes of one id into `out`, cut off at `room`; returns how many were written. Control tokens give none, unless
  * `show_control`; neither does an id that does not exist. */
 size_t tokenizer_piece(const struct tokenizer *t, uint32_t id, bool show_control, char *out, size_t room);

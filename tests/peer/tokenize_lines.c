@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "coordinator/text/prompt.h"
 #include "partition/file/gguf.h"
+#include "tests/support/plain_turns.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -132,6 +132,25 @@ def words_and_back():
     need(status == 2 and "99999" in err, err)
 
 
+def pasted_templates():
+    """A template that somebody pasted: told that it is plain text, and with --special the same as the turns it stands for."""
+    question = "What is 3 + 4?"
+    template = "<bos><start_of_turn>user\n" + question + "<end_of_turn>\n<start_of_turn>model\n"
+    ask = [GEMMAPIPE, "run", "--model", DEMO, "--temp", "0", "-n", "8", "--fingerprint"]
+    turns = good(*ask, question)
+    for words in (template, template.removeprefix("<bos>")):
+        status, out, err = run(*ask, "--raw", "--special", words)
+        need(status == 0 and out == turns and "--special" not in err, (out, err))
+    status, out, err = run(*ask, "--raw", template)
+    need(status == 0 and out != turns and "<bos> in the text is plain text here; --special" in err, err)
+    status, out, err = run(*ask, template)
+    need(status == 0 and "--raw --special" in err, err)
+    status, out, err = run(*ask, "--raw", "a <b> c")
+    need("--special" not in err, err)
+    status, _, err = run(*ask, "--special", "hi")
+    need(status == 2 and "--raw" in err, err)
+
+
 def plans():
     out = good(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "3", "--memory", "1G,1G,2G", "--ctx", "512", "--sequences", "4").decode()
     need("layers" in out and "head" in out and "1.00 GiB" in out, out)
@@ -163,6 +182,7 @@ claim("a_turn_costs_its_own_rows", turns_cost_their_own_rows)
 claim("a_seed_decides_the_answer", seeds)
 claim("an_answer_nobody_reads_ends", nobody_reads)
 claim("text_survives_ids_and_never_makes_control_tokens", words_and_back)
+claim("a_pasted_template_is_told_and_counts_if_that_is_asked_for", pasted_templates)
 claim("a_plan_names_its_bytes", plans)
 claim("every_command_has_a_manual", manuals)
 finish()

@@ -4,6 +4,7 @@
 #include "coordinator/cmd/collect.h"
 #include "coordinator/engine/engine.h"
 #include "partition/plan/plan_text.h"
+#include "tests/support/plain_turns.h"
 #include "tests/support/check.h"
 #include "transport/links/faulty.h"
 

@@ -2,6 +2,7 @@
  * rendered by another program, is compared in tests/peer/tokenizer. */
 #include "coordinator/text/prompt.h"
 
+#include "tests/support/plain_turns.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -213,7 +214,7 @@ TEST(a_vocabulary_without_turns_cannot_chat)
 
 static struct content say(const char *text)
 {
-    return (struct content){text, strlen(text), 0};
+    return (struct content){.text = text, .n = strlen(text)};
 }
 #define SHOW ((struct content){0})
 #define SHOW_CROPS(k) ((struct content){.crops = k})
