@@ -8,8 +8,9 @@ int capacity_holds(const struct options *o, const struct model_config *c, uint64
 {
     const uint32_t most = o->context ? o->context : c->context;
     if (prompt <= most) return 0;
-    return fail_about(why, o->context ? ABOUT_CONTEXT : ABOUT_NOTHING, E_USAGE, "the prompt has %llu tokens, the context holds %u%s",
-                      (unsigned long long)prompt, most, o->context ? "" : ": the model was trained for no more");
+    const bool raisable = most < c->context;
+    return fail_about(why, raisable ? ABOUT_CONTEXT : ABOUT_NOTHING, E_USAGE, "the prompt has %llu tokens, the context holds %u%s",
+                      (unsigned long long)prompt, most, raisable ? "" : ": the model was trained for no more");
 }
 
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, const struct load *load, struct err *why)
