@@ -13,8 +13,7 @@ static void on_signal(int number)
 {
     const int reason = errno; /* of whatever was interrupted */
     const uint64_t one = 1;
-    (void)number;
-    seen = 1;
+    if (!seen) seen = number;
     if (wake >= 0 && write(wake, &one, sizeof one) < 0) errno = 0; /* full: then it is readable already */
     errno = reason;
 }
@@ -25,12 +24,23 @@ void interrupt_catch(void)
     if (wake < 0) wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigaction(SIGINT, &on, NULL);
     sigaction(SIGTERM, &on, NULL);
+    struct sigaction before;
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &on, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
 bool interrupt_seen(void)
 {
     return seen;
+}
+
+const char *interrupt_reason(void)
+{
+    switch (seen) {
+    case SIGTERM: return "told to end (SIGTERM)";
+    case SIGHUP: return "the terminal that this was started from is gone (SIGHUP); started with nohup it goes on";
+    default: return "interrupted";
+    }
 }
 
 int interrupt_fd(void)

@@ -1,14 +1,16 @@
-/* base/interrupt.h — Ctrl-C and SIGTERM as something a program looks at when it is ready to. */
+/* base/interrupt.h — Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) as something a program looks at when it is ready to. */
 #ifndef BASE_INTERRUPT_H
 #define BASE_INTERRUPT_H
 
 #include <signal.h>
 #include <stdbool.h>
 
-/* From now on the two are remembered and end nothing; SIGPIPE is ignored. Once, from the program's main. */
+/* From now on the three are remembered and end nothing; SIGPIPE is ignored, and SIGHUP if it was before (nohup). Once, from the
+ * program's main. */
 void interrupt_catch(void);
 
 bool interrupt_seen(void); /* one of them came; stays true */
+const char *interrupt_reason(void); /* which was the first, as a sentence: "interrupted" is Ctrl-C */
 
 /* Becomes readable when one comes and stays so, for poll beside other descriptors: who waits there is woken at once.
  * -1 before interrupt_catch, or if the system had no descriptor left. Nobody reads or closes it. */

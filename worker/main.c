@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 static const char manual[] =
@@ -87,12 +86,11 @@ static int read_words(struct words *w, int argc, char **argv, struct err *why)
     return w->listen ? 0 : fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
 }
 
-/* A worker that the coordinator started leaves Ctrl-C to it, and ends with it even if it is killed. */
+/* A worker that the coordinator started leaves it to it what Ctrl-C and a closed terminal mean. */
 static void behave_as_child(void)
 {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() == 1) raise(SIGTERM); /* it died before we asked */
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
 }
 
 static void name_the_log(int node)
@@ -145,7 +143,10 @@ int main(int argc, char **argv)
         if (a.child) behave_as_child();
         code = serve(&a, &why);
     }
-    if (code == E_INTERRUPTED) return 0; /* asked to end */
+    if (code == E_INTERRUPTED) { /* asked to end */
+        if (!a.child) log_info("%s", interrupt_reason());
+        return 0;
+    }
     /* A child's coordinator was told, and tells; if it is gone there is nobody to tell. */
     if (code && !(a.child && code != E_LINK)) log_error("%s", why.text);
     return code;

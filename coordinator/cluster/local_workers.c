@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,8 +34,7 @@ struct local_worker {
 struct local_workers {
     int n;
     struct local_worker *child; /* [n], node i + 1 */
-    char folder[PATH_MAX];
-    char (*address)[128];
+    char (*address)[64];
     const char **addresses;
     volatile sig_atomic_t stop; /* told to threads that nobody dismisses */
 };
@@ -75,15 +76,15 @@ static int worker_program(char path[PATH_MAX], struct err *why)
     return 0;
 }
 
-static int make_folder(struct local_workers *c, struct err *why)
+/* Names that no file stands for: of sockets in a folder something would be left when everyone is killed. */
+static int name_sockets(struct local_workers *c, struct err *why)
 {
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    char path[PATH_MAX];
-    /* A socket's path has 107 bytes at most, so a long runtime folder is no use. */
-    if (!base || strlen(base) > 60 || access(base, W_OK)) base = "/tmp";
-    snprintf(path, sizeof path, "%s/gemmapipe-XXXXXX", base);
-    if (!mkdtemp(path)) return fail_errno(why, E_INTERNAL, "cannot make a folder %s for the workers' sockets", path);
-    snprintf(c->folder, sizeof c->folder, "%s", path);
+    uint64_t drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) return fail_errno(why, E_INTERNAL, "cannot draw names for the workers' sockets");
+    for (int i = 0; i < c->n; i++) {
+        snprintf(c->address[i], sizeof c->address[i], "ipc://@gemmapipe-%016llx-%d", (unsigned long long)drawn, i + 1);
+        c->addresses[i] = c->address[i];
+    }
     return 0;
 }
 
@@ -98,9 +99,12 @@ static int start_process(struct local_worker *child, const char *program, const 
     if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
     if (of->no_file) argv[n++] = "--no-file";
     if (log_level() < LOG_INFO) argv[n++] = "--quiet";
-    const pid_t pid = fork();
+    const pid_t self = getpid(), pid = fork();
     if (pid < 0) return fail_errno(why, E_INTERNAL, "cannot start a worker process");
     if (pid == 0) {
+        /* No signal that could be caught, blocked, or kept waiting by one that is stopped. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != self) _exit(127); /* we died before it asked */
         execv(program, (char *const *)argv);
         _exit(127);
     }
@@ -122,10 +126,8 @@ int local_workers_start(struct local_workers **out, int n, const struct worker_o
     TRY(worker_program(program, why));
     struct local_workers *c;
     TRY(local_workers_new(&c, n, why));
-    int code = make_folder(c, why);
+    int code = name_sockets(c, why);
     for (int i = 0; i < n && !code; i++) {
-        snprintf(c->address[i], sizeof c->address[i], "ipc://%.90s/%d", c->folder, i + 1);
-        c->addresses[i] = c->address[i];
         struct worker_options of = child_options(how, i);
         code = start_process(&c->child[i], program, c->address[i], &of, why);
     }
@@ -275,7 +277,5 @@ void local_workers_finish(struct local_workers **pc, int patience_ms)
     signal_all(c, SIGKILL);
     wait_for_all(c, 5000);
     join_threads(c, patience_ms);
-    for (int i = 0; i < c->n && c->folder[0]; i++) unlink(c->address[i] + strlen("ipc://"));
-    if (c->folder[0]) rmdir(c->folder);
     local_workers_free(c);
 }

@@ -2,7 +2,7 @@
  * this process.
  *
  * Every process started here ends with us: it is told to stop, then gets SIGTERM, then SIGKILL; and if we are killed, the
- * kernel ends it. */
+ * kernel kills it at once, whatever it does, and nothing of it is left. */
 #ifndef COORDINATOR_CLUSTER_LOCAL_WORKERS_H
 #define COORDINATOR_CLUSTER_LOCAL_WORKERS_H
 
@@ -15,7 +15,7 @@
 
 struct local_workers;
 
-/* n gemmapipe-worker processes that listen on sockets in a folder of their own. *addresses has n addresses, which belong to
+/* n gemmapipe-worker processes that listen on sockets of this machine which only this user can connect to. *addresses has n addresses, which belong to
  * *out. `how` is for each of them and names at least one thread; its cores are those of all together, and each worker takes
  * the next ones. */
 int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses,

@@ -5,8 +5,8 @@ enum remedy remedy_of(const struct event *what, struct err *why)
 {
     switch (what->kind) {
     case EVENT_LOST:
-    case EVENT_FAULT: *why = what->why; return REMEDY_GIVE_UP;
-    case EVENT_INTERRUPTED: fail(why, E_INTERRUPTED, "interrupted"); return REMEDY_GIVE_UP;
+    case EVENT_FAULT:
+    case EVENT_INTERRUPTED: *why = what->why; return REMEDY_GIVE_UP;
     case EVENT_NONE:
     case EVENT_FRAME:
     case EVENT_JOINED:

@@ -322,6 +322,7 @@ int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err 
         *out = (struct event){.kind = EVENT_NONE};
         if (interrupt_seen()) {
             out->kind = EVENT_INTERRUPTED;
+            fail(&out->why, E_INTERRUPTED, "%s", interrupt_reason());
             return 0;
         }
         if (port_woken(r->port)) {

@@ -49,14 +49,14 @@ enum event_kind {
     EVENT_FAULT,       /* `who` cannot go on and says `why`; it counts as lost from now on */
     EVENT_REPORT,      /* the counters of `who` came: who->report */
     EVENT_WOKEN,       /* roster_wake was called */
-    EVENT_INTERRUPTED, /* Ctrl-C or SIGTERM; comes every time until the process ends */
+    EVENT_INTERRUPTED, /* Ctrl-C, SIGTERM or SIGHUP, `why` says which; comes every time until the process ends */
 };
 
 struct event {
     enum event_kind kind;
     struct member *who;
     struct frame *frame; /* the receiver's; event_free frees it unless it was taken and set to NULL */
-    struct err why;      /* code and sentence of EVENT_LOST and EVENT_FAULT */
+    struct err why;      /* code and sentence of EVENT_LOST, EVENT_FAULT and EVENT_INTERRUPTED */
 };
 
 struct roster;

@@ -100,6 +100,42 @@ TEST(a_process_that_may_open_few_files_is_told_before_it_runs_out_of_them)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0, "status %d", status);
 }
 
+/* ---- who may ---- */
+
+/* A process of this user greets a worker. */
+static pid_t greet_as(uid_t user, const char *address)
+{
+    const pid_t pid = fork();
+    if (pid) return pid;
+    struct port *p = NULL;
+    struct frame *f = NULL;
+    int node;
+    if (setuid(user) || port_open_dial(&p, NULL, NULL) || port_invite(p, address, &node, NULL)) _exit(1);
+    port_run(p, RUN, 1);
+    if (greet_write(&f, &(struct greet){1, 2, 1, RUN}, NULL) || port_send(p, 1, &f, NULL)) _exit(1);
+    port_recv(p, &f, 300, NULL);
+    _exit(0);
+}
+
+TEST(a_worker_under_a_name_without_a_file_hears_only_its_own_user)
+{
+    struct port *p = NULL;
+    char address[100];
+    if (getuid()) return test_skip("only root can be another user");
+    snprintf(address, sizeof address, "ipc://@gemmapipe-peers-%d", (int)getpid());
+    NEED(port_open_listen(&p, address, NULL, why));
+    for (int own = 0; own <= 1; own++) {
+        struct frame *f = NULL;
+        int status = 1;
+        const pid_t pid = greet_as(own ? getuid() : 65534, address);
+        NEED(port_recv(p, &f, own ? PATIENCE_MS : 500, why));
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0, "status %d", status);
+        CHECK((f != NULL) == own, "%s was %sheard", own ? "its own user" : "another user", f ? "" : "not ");
+        frame_free(f);
+    }
+    port_close(&p);
+}
+
 /* ---- coming and going ---- */
 
 /* The coordinator greets one worker, which answers. */

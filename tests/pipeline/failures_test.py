@@ -117,9 +117,9 @@ def mpi_bad_model():
     need(err.count("cannot open") == 1, "said %d times: %s" % (err.count("cannot open"), err))
 
 
-def generation(*way):
+def generation(*way, env=None):
     """A long answer under way; returns the process once text comes."""
-    p = start(GEMMAPIPE, "run", "--model", MODEL, *LONG, *way, "once upon a time there was")
+    p = start(GEMMAPIPE, "run", "--model", MODEL, *LONG, *way, "once upon a time there was", env=env)
     first_text(p)
     return p
 
@@ -233,11 +233,21 @@ def worker_gone_before_loading():
 
 
 def coordinator_killed():
-    p = generation("--workers", "2")
+    """One of its workers is stopped, and cannot be asked to end."""
+    runtime = path("runtime")
+    os.mkdir(runtime)
+    before = set(os.listdir("/tmp"))
+    p = generation("--workers", "2", env={"XDG_RUNTIME_DIR": runtime})
     kids = children_of(p.pid)
+    os.kill(kids[0], signal.SIGSTOP)
     p.kill()
     p.communicate()
-    need(all_gone(kids), "workers outlive a killed coordinator")
+    gone = all_gone(kids)
+    for k in kids if not gone else []:
+        os.kill(k, signal.SIGKILL)
+    need(gone, "workers outlive a killed coordinator")
+    left = os.listdir(runtime) + [f for f in set(os.listdir("/tmp")) - before if f.startswith("gemmapipe-") and "test" not in f]
+    need(not left, "left behind: %s" % left)
 
 
 def coordinator_killed_far():
@@ -276,6 +286,21 @@ def interrupted():
     status, _, err = wait(p, 10, "an interrupted run")
     need(status == 130, "status %d: %s" % (status, err))
     need(not any(alive(k) for k in kids), "a worker lives on")
+
+
+def terminal_closed():
+    for prefix, number, words in (([], signal.SIGTERM, "SIGTERM"), ([], signal.SIGHUP, "SIGHUP"), (["nohup"], signal.SIGHUP, "")):
+        p = start(*prefix, GEMMAPIPE, "run", "--model", MODEL, *LONG, "--workers", "2", "once upon a time there was", own_group=True)
+        first_text(p)
+        kids = children_of(p.pid)
+        os.killpg(p.pid, number)
+        if prefix:
+            first_text(p)
+            p.send_signal(signal.SIGINT)
+        status, _, err = wait(p, 10, "a run whose terminal was closed")
+        said = [l for l in err.splitlines() if l.startswith("gemmapipe:")]
+        need(status == 130 and len(said) == 1 and words in said[0], "status %d: %s" % (status, err))
+        need(not any(alive(k) for k in kids), "a worker lives on")
 
 
 def rank_killed():
@@ -333,6 +358,7 @@ claim("workers_end_with_a_killed_coordinator", coordinator_killed)
 claim("workers_elsewhere_end_with_a_killed_coordinator", coordinator_killed_far)
 claim("listening_workers_serve_the_next_run_after_each_of_fifty_failed_ones", coordinators_killed_again_and_again)
 claim("ctrl_c_ends_every_process", interrupted)
+claim("the_end_of_the_terminal_is_said_and_nohup_is_heeded", terminal_closed)
 claim("a_killed_rank_ends_every_rank", rank_killed)
 claim("a_second_coordinator_is_told_busy", two_coordinators)
 claim("the_coordinator_may_come_first", coordinator_first)

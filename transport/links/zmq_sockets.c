@@ -156,8 +156,17 @@ static bool ipc_in_use(const char *address)
     return used;
 }
 
+/* A socket file is as safe as its folder; a name without a file can be connected to by all, but for this. */
+static int only_this_user(void *router, const char *address, struct err *why)
+{
+    const uid_t user = geteuid();
+    if (strncmp(address, "ipc://@", 7) || !zmq_setsockopt(router, ZMQ_IPC_FILTER_UID, &user, sizeof user)) return 0;
+    return fail(why, E_LINK, "cannot keep other users from %s: %s", address, zmq_strerror(errno));
+}
+
 int zmq_bind_address(void *router, const char *address, struct err *why)
 {
+    TRY(only_this_user(router, address, why));
     if (ipc_in_use(address)) errno = EADDRINUSE;
     else if (!zmq_bind(router, address)) return 0;
     switch (errno) {

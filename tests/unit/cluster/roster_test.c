@@ -253,7 +253,7 @@ TEST(the_remedy_for_every_loss_is_yet_to_give_up_with_its_sentence)
     struct event e = {.kind = EVENT_LOST};
     fail(&e.why, E_WORKER, "worker 9 was lost");
     CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_WORKER && !strcmp(why.text, "worker 9 was lost"));
-    e.kind = EVENT_INTERRUPTED;
+    e = (struct event){.kind = EVENT_INTERRUPTED, .why.code = E_INTERRUPTED};
     CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_INTERRUPTED);
     e.kind = EVENT_JOINED;
     CHECK(remedy_of(&e, &why) == REMEDY_NONE && remedy_or_fail(&e, &why) == 0);
