@@ -4,7 +4,8 @@
  * The engine, the scheduler and the roster are the real ones; workers, network and time are drawn (transport/links/sim.h). A worker
  * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage
  * does. The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
- * of turn shows at once as another token. SEEDS=N runs N of them, SEED=S that one alone. */
+ * of turn shows at once as another token. In half of the worlds with several workers the head is divided: the last one's rows
+ * travel to the others, and the token has to be found among what all of them name. SEEDS=N runs N of them, SEED=S that one alone. */
 #include "coordinator/engine/live.h"
 #include "tests/support/check.h"
 #include "transport/links/sim.h"
@@ -13,9 +14,9 @@
 
 #define SEEDS 2000
 #define WORKERS 3
-#define VOCAB 32
+#define VOCAB 256 /* sixteen parts of a divided head have sixteen words each */
 #define HIDDEN 4
-#define EOS 1
+#define EOS 8
 #define ASKS 24
 #define TURNS_MOST 20000
 
@@ -39,7 +40,7 @@ static uint32_t dice(uint64_t *state, uint32_t n)
 /* The model: what follows a row whose history is this. */
 static uint32_t token_after(uint64_t history, uint64_t key, uint32_t position)
 {
-    return (uint32_t)(mix(history ^ mix(key + 0x1234567ull * position)) % VOCAB);
+    return (uint32_t)(mix(history ^ mix(key + 0x1234567ull * position)) % 32 * 8);
 }
 
 /* ---- workers ---- */
@@ -75,6 +76,7 @@ struct world {
     struct simulated worker[WORKERS];
     int workers;
     uint32_t slots, epoch;
+    bool divided; /* the head */
     struct pipeline pipe;
     struct model model;
     struct holding holding[WORKERS];
@@ -87,8 +89,9 @@ struct world {
     uint32_t n_asks;
     struct computing *computing;
     uint64_t dice;
-    struct work work;     /* the one a worker has before it */
+    struct work work, score; /* the one a worker has before it; rows for a divided head, each with its token as a value */
     struct result result;
+    struct scored scored;
 };
 
 static int answer_greeting(struct simulated *w, struct port *port, struct err *why)
@@ -136,10 +139,64 @@ static int compute_segment(struct simulated *w, const struct segment *g, const s
         return fail(why, E_WIRE, "worker %d: slot %u holds %u rows, position %u came", w->index, g->slot, s->rows, g->position);
     for (uint32_t i = 0; i < g->rows; i++) s->history = history_after(s->history, row[i].id);
     s->rows += g->rows;
-    if (g->wanted)
-        result->tokens[result->n_tokens++] = (struct token){.slot = g->slot, .position = s->rows - 1,
-                                                            .id = token_after(s->history, g->request, s->rows - 1)};
+    if (!g->wanted) return 0;
+    struct work *score = &w->world->score;
+    struct token *t = &result->tokens[result->n_tokens++];
+    *t = (struct token){.slot = g->slot, .position = s->rows - 1, .id = token_after(s->history, g->request, s->rows - 1)};
+    score->segments[score->n_segments] = *g;
+    score->segments[score->n_segments].position = t->position;
+    score->segments[score->n_segments].rows = 1;
+    score->segments[score->n_segments].flags &= SEG_WANT_HASH;
+    score->segments[score->n_segments++].history = s->history;
+    score->rows[score->n_rows++] = (struct row){.sees = t->position};
     return 0;
+}
+
+static uint32_t word_of(const struct work *score, uint32_t row)
+{
+    float value;
+    memcpy(&value, score->activations + (size_t)row * HIDDEN * sizeof value, sizeof value);
+    return (uint32_t)value;
+}
+
+/* What this worker's part of the head says of each row: the token if it is one of its words, else a word that is worse. */
+static int name_candidates(struct simulated *w, const struct work *score, uint64_t takes_ns, struct err *why)
+{
+    const struct model_config *c = &w->world->model.config;
+    const struct part p = w->world->holding[w->index].part[CHAIN_TEXT];
+    struct scored *s = &w->world->scored;
+    for (uint32_t i = 0; i < score->n_rows; i++) {
+        struct frame *f = NULL;
+        const uint32_t word = word_of(score, i), first = part_first_word(c, p);
+        const bool mine = word >= first && word - first < part_words(c, p);
+        *s = (struct scored){.batch = score->batch, .slot = score->segments[i].slot, .position = score->segments[i].position,
+                             .part = p.back, .n_parts = part_head_parts(c, p), .n_candidates = 1};
+        for (uint32_t k = 0; k < s->n_parts; k++) s->parts[k].sum = 1;
+        s->candidates[0] = (struct candidate){mine ? word : first, mine, mine};
+        TRY(scored_write(&f, s, why));
+        f->head.route = 1;
+        TRY(send_computed(w, 0, &f, takes_ns, why));
+    }
+    return 0;
+}
+
+/* As the last stage does: its wanted rows go to the coordinator, for the others, and it names its own candidates. */
+static int divide(struct simulated *w, const struct result *result, uint64_t takes_ns, struct err *why)
+{
+    struct work *score = &w->world->score;
+    struct frame *f = NULL;
+    TRY(score_write(&f, score, why));
+    memset(score->activations, 0, (size_t)score->n_rows * HIDDEN * sizeof(float));
+    for (uint32_t i = 0; i < score->n_rows; i++) {
+        const float value = (float)result->tokens[i].id;
+        memcpy(score->activations + (size_t)i * HIDDEN * sizeof value, &value, sizeof value);
+    }
+    f->head.route = 1;
+    uint8_t kept[WIRE_SEGMENTS * HIDDEN * sizeof(float)];
+    memcpy(kept, score->activations, (size_t)score->n_rows * HIDDEN * sizeof(float));
+    TRY(send_computed(w, 0, &f, takes_ns, why));
+    score->activations = kept;
+    return name_candidates(w, score, takes_ns, why);
 }
 
 static int compute(struct simulated *w, struct frame **f, struct err *why)
@@ -151,13 +208,21 @@ static int compute(struct simulated *w, struct frame **f, struct err *why)
     uint32_t at = 0;
     TRY(work_read(m, *f, why));
     *result = (struct result){.batch = m->batch};
+    world->score = (struct work){.batch = m->batch, .cols = HIDDEN, .dtype = WIRE_F32};
     for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
         TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
     if (w->index + 1 < world->workers) return send_computed(w, w->index + 2, f, takes, why);
+    if (world->divided && world->score.n_rows) return divide(w, result, takes, why);
     struct frame *reply = NULL;
     TRY(result_write(&reply, result, why));
     reply->head.route = 1;
     return send_computed(w, 0, &reply, takes, why);
+}
+
+static int score_for_others(struct simulated *w, struct frame *f, struct err *why)
+{
+    TRY(score_read(&w->world->score, f, why));
+    return name_candidates(w, &w->world->score, MS / 10 * (1 + dice(&w->world->dice, 10)), why);
 }
 
 static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)
@@ -166,6 +231,7 @@ static int worker_hears(void *user, struct port *port, struct frame **f, struct 
     switch ((*f)->head.type) {
     case M_GREET: return answer_greeting(w, port, why);
     case M_WORK: return compute(w, f, why);
+    case M_SCORE: return score_for_others(w, *f, why);
     case M_PING: (*f)->head.type = M_PONG; return sim_send_later(port, 0, f, 0, why);
     default: return 0;
     }
@@ -186,7 +252,9 @@ static void describe_plan(struct world *w)
     w->slots = 1 + dice(&w->dice, 4);
     for (int i = 0; i < w->workers; i++) {
         const bool last = i + 1 == w->workers;
-        w->holding[i].part[CHAIN_TEXT] = (struct part){(uint32_t)i, (uint32_t)i + 1, 0, last ? HEAD_PARTS : 0, false};
+        const uint32_t from = HEAD_PARTS * (uint32_t)i / (uint32_t)w->workers, to = HEAD_PARTS * (uint32_t)(i + 1) / (uint32_t)w->workers;
+        w->holding[i].part[CHAIN_TEXT] = w->divided ? (struct part){(uint32_t)i, (uint32_t)i + 1, from, to, false}
+                                                    : (struct part){(uint32_t)i, (uint32_t)i + 1, 0, last ? HEAD_PARTS : 0, false};
         w->route.worker[w->route.n++] = (uint16_t)i;
         w->offers[i].threads = 1;
     }
@@ -225,6 +293,7 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
     struct port *home;
     *w = (struct world){.dice = mix(seed), .epoch = 1, .pipe.crew = w->crew, .pipe.offers = w->offers};
     w->workers = w->pipe.workers = 1 + (int)dice(&w->dice, WORKERS);
+    w->divided = w->workers > 1 && dice(&w->dice, 2);
     w->pipe.model = &w->model;
     describe_model(w);
     describe_plan(w);
