@@ -5,6 +5,7 @@
 #include "base/size_text.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -51,6 +52,15 @@ static void put(const char *text, size_t n)
     }
 }
 
+/* Not at all if the terminal was stopped: no work waits for Ctrl-Q because of a number. */
+static bool put_now(const char *text, size_t n)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&p, 1, 0) <= 0) return false;
+    put(text, n);
+    return true;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (level > log_level()) return;
@@ -84,8 +94,7 @@ static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
     else snprintf(per_second, sizeof per_second, "%.1f %s/s", rate, p->unit);
     if (terminal) {
         int n = snprintf(line, sizeof line, "\r%s %3d%%  %s  %.0f s left \x1b[K", p->label, percent, per_second, left);
-        put(line, (size_t)n);
-        p->drawn = true;
+        p->drawn |= put_now(line, (size_t)n);
     } else {
         log_info("%s %d%%, %s, %.0f s left", p->label, percent, per_second, left);
     }
@@ -104,6 +113,6 @@ void progress_at(struct progress *p, uint64_t done)
 
 void progress_end(struct progress *p)
 {
-    if (p->drawn) put("\r\x1b[K", 4);
+    if (p->drawn) put_now("\r\x1b[K", 4);
     p->drawn = false;
 }

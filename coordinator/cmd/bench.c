@@ -179,7 +179,7 @@ static int turn_before(struct runner *r, const struct bench_test *t, struct sequ
         TRY(push_random(r, &q[i].ids, rows, why));
         TRY(ask(r, &q[i], 1, why));
     }
-    return rows ? session_answer(r->session, NULL, why) : 0;
+    return rows ? session_answer(r->session, why) : 0;
 }
 
 /* The token sampled at the end of the turn before is the first row of this one. */
@@ -191,7 +191,7 @@ static int turn_measured(struct runner *r, const struct bench_test *t, struct se
         if (t->prompt) TRY(push_random(r, &q[i].ids, t->n - goes_on, why));
         TRY(ask(r, &q[i], t->prompt ? 1 : t->n, why));
     }
-    return session_answer(r->session, NULL, why);
+    return session_answer(r->session, why);
 }
 
 static int check_made(const struct bench_test *t, const struct sequence *q, struct err *why)

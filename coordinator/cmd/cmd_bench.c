@@ -29,14 +29,14 @@ static int threads_in_use(const struct pipeline *p)
     return sum < cores ? sum : cores;
 }
 
-static int print(const struct bench *b, const struct pipeline *p, const struct options *o, struct err *why)
+static int print(const struct bench *b, struct session *s, struct err *why)
 {
+    const struct pipeline *p = s->pipe;
     struct worker_limits limits;
     bool here = all_are_here(p);
     if (here) TRY(worker_limits(&limits, threads_in_use(p), why));
-    (o->json ? bench_print_json : bench_print)(stdout, b, p, here ? &limits : 0);
-    if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the results could not be written to stdout");
-    return 0;
+    (s->options->json ? bench_print_json : bench_print)(stdout_ring_stream(s->out), b, p, here ? &limits : NULL);
+    return session_deliver(s, why);
 }
 
 static int prepare(struct session *s, const struct bench *b, struct err *why)
@@ -60,7 +60,7 @@ int command_bench(const struct options *o, const struct cluster_wish *wish, stru
     b.ready_seconds = (double)(clock_ns() - start) / 1e9;
     if (!code) code = bench_run(&b, &s, why);
     b.peak = peak_resident_bytes();
-    if (!code) code = print(&b, s.pipe, o, why);
+    if (!code) code = print(&b, &s, why);
     bench_close(&b);
     session_close(&s, code ? why : NULL);
     return code;

@@ -108,7 +108,7 @@ static int score(struct scoring_job *j, struct err *why)
     const struct ask ask = {.ids = j->ids.id, .n = j->ids.n, .spans = j->spans.span, .n_spans = j->spans.n, .most = 1, .run_on = true,
                             .want_scores = true, .sampling = {.repeat_penalty = 1}};
     TRY(engine_ask(s->engine, &ask, &l, NULL, why));
-    TRY(session_answer(s, NULL, why));
+    TRY(session_answer(s, why));
     if (j->answer.ended.how == FINISH_FAILED) {
         *why = j->answer.why;
         return why->code;
@@ -124,6 +124,12 @@ static int compute_to_file(struct scoring_job *j, struct err *why)
     return whole_file_close(&j->file, code, why);
 }
 
+static int print_fingerprint(struct scoring_job *j, struct err *why)
+{
+    fprintf(stdout_ring_stream(j->session.out), "fingerprint %016" PRIx64 "\n", j->answer.ended.fingerprint);
+    return session_deliver(&j->session, why);
+}
+
 int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct scoring_job j = {0};
@@ -131,7 +137,7 @@ int command_logits(const struct options *o, const struct cluster_wish *wish, str
     if (!code) code = typed_prompt_images(&j.pictures, &j.session, why);
     if (!code) code = encode(&j, why);
     if (!code) code = compute_to_file(&j, why);
-    if (!code && o->fingerprint) printf("fingerprint %016" PRIx64 "\n", j.answer.ended.fingerprint);
+    if (!code && o->fingerprint) code = print_fingerprint(&j, why);
     if (j.session.engine) prompt_pictures_take_back(&j.pictures, engine_pictures(j.session.engine));
     session_close(&j.session, code ? why : NULL);
     prompt_pictures_close(&j.pictures);

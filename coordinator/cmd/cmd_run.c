@@ -1,4 +1,5 @@
-/* coordinator/cmd/cmd_run.c — `gemmapipe run`: one prompt streamed, or many answered together and printed in order. */
+/* coordinator/cmd/cmd_run.c — `gemmapipe run`: one prompt streamed, or many answered together and printed in order, each as soon as all
+ * before it are. */
 #include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/prompts.h"
@@ -16,13 +17,14 @@ struct job { /* the prompts of one run */
     struct session session;
     struct prompts prompts;
     struct collected *answer; /* [prompts.n], once they are read; one that was refused has ended as FINISH_FAILED */
+    size_t printed;           /* of the answers */
+    struct err over;          /* why the run ended before all was answered; code 0: it did not */
 };
 
 static void job_free(struct job *j)
 {
     for (size_t i = 0; i < j->prompts.n && j->answer; i++) collected_free(&j->answer[i]);
     free(j->answer);
-    if (j->session.engine) prompt_pictures_take_back(&j->prompts.pictures, engine_pictures(j->session.engine));
     prompts_free(&j->prompts);
 }
 
@@ -40,11 +42,9 @@ static int prepare(struct job *j, struct err *why)
 
 /* ---- answering ---- */
 
-/* This prompt alone cannot be answered. */
-static void refuse(struct job *j, size_t i, const struct err *why)
+static bool answered(const struct collected *c)
 {
-    j->answer[i].ended.how = FINISH_FAILED;
-    j->answer[i].why = *why;
+    return c->ended.how != FINISH_NOT && c->ended.how <= FINISH_CONTEXT;
 }
 
 static struct ask ask_of(const struct job *j, size_t i)
@@ -69,32 +69,56 @@ static int answer_one(struct job *j, struct err *why)
     return stream_answer(&j->session, &ask, &j->answer[0], why);
 }
 
-static int answer_all(struct job *j, struct err *why)
+static int ask_one_of_many(struct job *j, size_t i, struct err *why)
+{
+    const struct listener l = collect_into(&j->answer[i]);
+    if (j->prompts.of[i].refused.code) return *why = j->prompts.of[i].refused, why->code;
+    TRY(give_pictures(j, i, why));
+    const struct ask ask = ask_of(j, i);
+    return engine_ask(j->session.engine, &ask, &l, NULL, why);
+}
+
+/* What cannot be asked fails alone. */
+static void ask_all(struct job *j)
+{
+    for (size_t i = 0; i < j->prompts.n; i++)
+        if (ask_one_of_many(j, i, &j->answer[i].why)) j->answer[i].ended.how = FINISH_FAILED;
+}
+
+/* A prompt that has no answer has a line too, so that lines and prompts go together: one that no answer can be, as a backslash of an
+ * answer is doubled. */
+static void print_next(struct job *j)
+{
+    const struct collected *c = &j->answer[j->printed++];
+    struct writer w = {.tokens = j->session.tokens, .to = stdout_ring_stream(j->session.out), .one_line = true};
+    if (!answered(c)) fputs("\\unanswered", w.to);
+    for (size_t i = 0; answered(c) && i < c->ids.n; i++) writer_token(&w, c->ids.id[i]);
+    writer_end(&w);
+    fputc('\n', w.to);
+}
+
+/* All that have ended, up to the first that has not or to what stdout takes. */
+static void print_ended(struct job *j)
+{
+    while (j->printed < j->prompts.n && j->answer[j->printed].ended.how != FINISH_NOT && !stdout_ring_full(j->session.out)) print_next(j);
+}
+
+static int answer_many(struct job *j, struct err *why)
 {
     const size_t n = j->prompts.n;
-    for (size_t i = 0; i < n; i++) {
-        const struct listener l = collect_into(&j->answer[i]);
-        struct err no = j->prompts.of[i].refused;
-        if (!no.code) {
-            TRY(give_pictures(j, i, why));
-            const struct ask ask = ask_of(j, i);
-            if (!engine_ask(j->session.engine, &ask, &l, NULL, &no)) continue;
-        }
-        refuse(j, i, &no);
+    struct progress progress;
+    int code = 0;
+    ask_all(j);
+    progress_begin(&progress, "answering", "prompts", n);
+    for (print_ended(j); j->printed < n && !code; print_ended(j)) {
+        code = session_turn(&j->session, why);
+        if (n > 1) progress_at(&progress, n - engine_unanswered(j->session.engine));
     }
-    return session_answer(&j->session, n > 1 ? "answering" : NULL, why);
+    progress_end(&progress);
+    return code;
 }
 
 /* ---- telling ---- */
-
-/* A prompt that has no answer has an empty line, so that lines and prompts go together. */
-static void print_answer(const struct job *j, const struct collected *answer)
-{
-    struct writer w = {.tokens = j->session.tokens, .to = stdout, .one_line = true};
-    for (size_t i = 0; i < answer->ids.n; i++) writer_token(&w, answer->ids.id[i]);
-    writer_end(&w);
-    putchar('\n');
-}
 
 static void say_why_cut(const struct job *j)
 {
@@ -110,47 +134,48 @@ static void say_why_cut(const struct job *j)
 
 static void print_fingerprints(const struct job *j)
 {
+    FILE *to = stdout_ring_stream(j->session.out);
     const size_t n = j->prompts.n;
     uint64_t all = 0;
     for (size_t i = 0; i < n; i++) all = hash_fold(all, j->answer[i].ended.fingerprint);
-    for (size_t i = 0; i < n && n > 1; i++) printf("fingerprint %zu %016" PRIx64 "\n", i + 1, j->answer[i].ended.fingerprint);
-    printf("fingerprint %016" PRIx64 "\n", n == 1 ? j->answer[0].ended.fingerprint : all);
+    for (size_t i = 0; i < n && n > 1; i++) fprintf(to, "fingerprint %zu %016" PRIx64 "\n", i + 1, j->answer[i].ended.fingerprint);
+    fprintf(to, "fingerprint %016" PRIx64 "\n", n == 1 ? j->answer[0].ended.fingerprint : all);
 }
 
-/* Says of each prompt that failed why. E_PARTLY if there are any and others did not; if none did, the first one's code. */
+/* Says of each prompt that failed why; what ended the run, and with it all that were still unanswered, is said once. E_PARTLY if there
+ * are any and others did not; if none did, the code of the end, or of the first one. */
 static int tell_failures(struct job *j, struct err *why)
 {
     const size_t n = j->prompts.n;
     size_t failed = 0, first = 0;
     for (size_t i = 0; i < n; i++) {
         struct collected *c = &j->answer[i];
-        if (c->ended.how != FINISH_FAILED) continue;
+        if (c->ended.how <= FINISH_CONTEXT) continue;
         if (!failed++) first = i;
-        if (n == 1) break;
+        if (n == 1 || (j->over.code && !strcmp(c->why.text, j->over.text))) continue;
         advise(&c->why);
         log_error("prompt in line %zu: %s", j->prompts.of[i].line, c->why.text);
     }
-    if (failed && n == 1) {
-        *why = j->answer[0].why;
-        return why->code;
-    }
-    if (!failed) return 0;
-    if (failed == n) return fail(why, j->answer[first].why.code, "none of the %zu prompts could be answered", n);
-    return fail(why, E_PARTLY, "%zu of %zu prompts could not be answered", failed, n);
+    *why = n == 1 && failed ? j->answer[0].why : j->over;
+    if (n == 1 || !failed) return why->code;
+    if (j->over.code) log_error("%s", j->over.text);
+    int code = j->over.code ? j->over.code : j->answer[first].why.code;
+    if (failed < n && code != E_INTERRUPTED) code = E_PARTLY;
+    return fail(why, code, "%zu of %zu prompts could not be answered", failed, n);
 }
 
+/* What was answered is given out whatever ended the run. */
 static int answer(struct job *j, struct err *why)
 {
     const struct options *o = j->session.options;
-    int code = o->prompt ? answer_one(j, why) : answer_all(j, why);
-    for (size_t i = 0; i < j->prompts.n && !o->prompt; i++) {
-        const enum finish how = j->answer[i].ended.how;
-        if (!code || (how && how <= FINISH_CONTEXT)) print_answer(j, &j->answer[i]);
+    if (o->prompt ? answer_one(j, &j->over) : answer_many(j, &j->over)) {
+        TRY(stdout_ring_flush(j->session.out, why));
+        while (!o->prompt && j->printed < j->prompts.n) print_next(j);
+        return tell_failures(j, why);
     }
-    if (code) return code;
     say_why_cut(j);
     if (o->fingerprint) print_fingerprints(j);
-    if (fflush(stdout) || ferror(stdout)) return fail(why, E_FILE, "the answer could not be written to stdout");
+    TRY(session_deliver(&j->session, why));
     TRY(session_finish(&j->session, why));
     return tell_failures(j, why);
 }
@@ -161,7 +186,8 @@ int command_run(const struct options *o, const struct cluster_wish *wish, struct
     int code = session_open(&j.session, o, wish, mpi, why);
     if (!code) code = prepare(&j, why);
     if (!code) code = answer(&j, why);
+    if (j.session.engine) prompt_pictures_take_back(&j.prompts.pictures, engine_pictures(j.session.engine));
+    session_close(&j.session, j.over.code ? &j.over : code && code != E_PARTLY ? why : NULL);
     job_free(&j);
-    session_close(&j.session, code && code != E_PARTLY ? why : NULL);
     return code;
 }

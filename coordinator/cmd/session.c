@@ -1,7 +1,9 @@
 /* coordinator/cmd/session.c — see session.h. */
 #include "coordinator/cmd/session.h"
 
-#include "base/log.h"
+#include <unistd.h>
+
+#define SLOW_MS 20 /* between two looks at a reader that does not take all */
 
 static int open_tokens(struct session *s, struct err *why)
 {
@@ -20,6 +22,7 @@ int session_open(struct session *s, const struct options *o, const struct cluste
 {
     s->options = o;
     TRY(pipeline_open(&s->pipe, wish, mpi, why));
+    TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
     return o->report ? run_report_open(&s->report, why) : 0;
@@ -40,18 +43,23 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
     return 0;
 }
 
-int session_answer(struct session *s, const char *label, struct err *why)
+int session_turn(struct session *s, struct err *why)
 {
-    struct progress progress;
-    const uint32_t total = engine_unanswered(s->engine);
-    int code = 0;
-    progress_begin(&progress, label ? label : "", "prompts", total);
-    while (engine_unanswered(s->engine) && !code) {
-        code = engine_turn(s->engine, TURN_MS, why);
-        if (label) progress_at(&progress, total - engine_unanswered(s->engine));
-    }
-    progress_end(&progress);
-    return code;
+    TRY(engine_turn(s->engine, stdout_ring_empty(s->out) ? TURN_MS : SLOW_MS, why));
+    return stdout_ring_flush(s->out, why);
+}
+
+int session_answer(struct session *s, struct err *why)
+{
+    while (engine_unanswered(s->engine)) TRY(session_turn(s, why));
+    return 0;
+}
+
+int session_deliver(struct session *s, struct err *why)
+{
+    TRY(stdout_ring_flush(s->out, why));
+    while (!stdout_ring_empty(s->out)) TRY(session_turn(s, why));
+    return 0;
 }
 
 int session_finish(struct session *s, struct err *why)
@@ -68,4 +76,5 @@ void session_close(struct session *s, const struct err *failure)
     run_report_close(&s->report);
     tokenizer_close(&s->tokens);
     pipeline_close(&s->pipe, failure);
+    stdout_ring_close(&s->out);
 }

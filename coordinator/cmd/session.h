@@ -5,6 +5,7 @@
 
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
+#include "coordinator/cmd/stdout_ring.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/trace.h"
@@ -16,6 +17,7 @@ struct session {
     const struct options *options;
     struct pipeline *pipe;
     struct tokenizer *tokens; /* NULL without a text model */
+    struct stdout_ring *out;  /* where results go: writing to stdout itself would wait for its reader */
     struct engine *engine;    /* NULL before session_launch */
     struct trace *trace;      /* NULL unless asked for, as the report */
     struct run_report *report;
@@ -27,12 +29,19 @@ int session_open(struct session *s, const struct options *o, const struct cluste
 int session_open_files(struct session *s, const struct options *o, const struct cluster_wish *wish, struct err *why);
 int session_launch(struct session *s, const struct capacity *c, struct err *why);
 
-/* Turns until nothing is unanswered. `label`, if given, is shown with the progress. */
-int session_answer(struct session *s, const char *label, struct err *why);
+/* One turn of the engine; meanwhile the reader of stdout gets what it takes. E_FILE if it takes nothing any more. */
+int session_turn(struct session *s, struct err *why);
+
+/* Turns until nothing is unanswered. */
+int session_answer(struct session *s, struct err *why);
+
+/* Turns until the reader of stdout has all. */
+int session_deliver(struct session *s, struct err *why);
 
 /* What --report and --trace asked for, when all is answered. */
 int session_finish(struct session *s, struct err *why);
 
-void session_close(struct session *s, const struct err *failure); /* failure: told to the workers; NULL if all went well */
+/* failure: told to the workers; NULL if all went well. What stdout's reader has not taken it gets now, when no worker waits any more. */
+void session_close(struct session *s, const struct err *failure);
 
 #endif

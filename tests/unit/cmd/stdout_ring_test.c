@@ -19,12 +19,12 @@ TEST(what_a_slow_reader_does_not_take_waits_in_order_and_the_writer_does_not)
     while (!stdout_ring_full(r) && written < 1000000) {
         snprintf(line, sizeof line, "%07d\n", written++);
         fputs(line, stdout_ring_stream(r));
-        CHECK(stdout_ring_flush(r));
+        CHECK(!stdout_ring_flush(r, NULL));
     }
     CHECK(written > 10000 && written < 1000000, "full after %d lines", written);
     FILE *reader = fdopen(ends[0], "r");
     for (int i = 0; i < written; i++) {
-        CHECK(stdout_ring_flush(r));
+        CHECK(!stdout_ring_flush(r, NULL));
         if (!fgets(got, sizeof got, reader)) got[0] = 0;
         if (atoi(got) != i) {
             CHECK(false, "line %d came as \"%s\"", i, got);
@@ -46,7 +46,8 @@ TEST(a_reader_that_goes_away_is_told_and_nothing_is_kept_for_it)
     NEED(stdout_ring_open(&r, ends[1], why));
     close(ends[0]);
     fputs("hello\n", stdout_ring_stream(r));
-    CHECK(!stdout_ring_flush(r) && stdout_ring_empty(r));
+    struct err why = {0};
+    CHECK(stdout_ring_flush(r, &why) == E_FILE && strstr(why.text, "Broken pipe") && stdout_ring_empty(r), "%s", why.text);
     stdout_ring_close(&r);
     close(ends[1]);
 }
