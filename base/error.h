@@ -40,6 +40,7 @@ enum about {
     ABOUT_VISION_SPLIT,   /* the same as ABOUT_SPLIT, of the picture encoder */
     ABOUT_VISION_WORKERS, /* how many workers are for pictures alone */
     ABOUT_VISION_TYPE,    /* as what numbers the encoder's matrices are kept */
+    ABOUT_PICTURE_MEMORY, /* what reading a picture may take */
     ABOUT_PLAN_FILE,      /* a file that should hold a plan */
     ABOUT_ENCODER_OUT,    /* a picture encoder to be written beside a text model */
     ABOUT_TEXT_FORMAT,    /* the format that layers of text are written in */

@@ -77,6 +77,7 @@ mpi.h           transport/links/mpi\.c
 zmq.h           transport/links/zmq(_sockets)?\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
+webp/decode.h   coordinator/picture/image_webp\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
 gguf_parse.h    partition/file/gguf(_parse|_values|_copy)?\.c
 '

@@ -17,6 +17,7 @@ static const char *advice_about(enum about about)
     case ABOUT_VISION_SPLIT: return "; --vision-split says how many layers each gets";
     case ABOUT_VISION_WORKERS: return "; --vision-workers says how many are for pictures alone";
     case ABOUT_VISION_TYPE: return "; --vision-type q8_0 halves them";
+    case ABOUT_PICTURE_MEMORY: return "; --picture-memory raises it";
     case ABOUT_PLAN_FILE: return "; gemmapipe plan --json writes such a file";
     case ABOUT_ENCODER_OUT: /* of gemmapipe-partition: partition/tool/main.c */
     case ABOUT_TEXT_FORMAT:

@@ -31,6 +31,7 @@ int command_embed_image(const struct options *o, const struct cluster_wish *wish
     const struct capacity none = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1};
     int code = session_open(&s, o, wish, mpi, why);
     if (!code) all.side = s.pipe->encoder->config.image;
+    all.memory = o->picture_memory;
     if (!code) code = prompt_pictures_add(&all, o->images[0], why);
     if (!code) code = session_launch(&s, &none, why);
     if (!code) code = look(&s, &all, why);

@@ -49,6 +49,7 @@ int conversation_open(struct conversation **out, const struct session *session, 
     c->session = session;
     if (session->pipe->encoder) c->pictures.side = session->pipe->encoder->config.image;
     c->pictures.pan_and_scan = session->options->pan_and_scan;
+    c->pictures.memory = session->options->picture_memory;
     return 0;
 }
 

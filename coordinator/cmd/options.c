@@ -28,6 +28,13 @@ static int take_image(void *into, const struct argument *a, const char *value, s
     return 0;
 }
 
+static int take_picture_memory(void *into, const struct argument *a, const char *value, struct err *why)
+{
+    uint64_t *bytes = argument_to(into, a);
+    TRY(read_size(value, bytes, why));
+    return *bytes ? 0 : fail(why, E_USAGE, "--%s is %.40s: no picture can be read in that", a->name, value);
+}
+
 /* "1,8,16"; 0 alone is an empty list where 0 is allowed. */
 static int take_numbers(void *into, const struct argument *a, const char *text, struct err *why)
 {
@@ -48,7 +55,9 @@ static const struct argument table[] = {
     {"model", "FILE", ALL & ~CMD_EMBED, TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
     {"image", "FILE", CMD_RUN | CMD_LOGITS | CMD_EMBED, OWN(images, take_image),
-     "a picture before the prompt (JPEG, PNG, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
+     "a picture before the prompt (JPEG, PNG, WebP, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
+    {"picture-memory", "SIZE", SEES, OWN(picture_memory, take_picture_memory),
+     "most memory that reading a picture takes, its file included (default 384M)"},
     {"pan-and-scan", NULL, ANSWER | CMD_LOGITS, FLAG(pan_and_scan), "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", SEES, TEXT(vision_split),
      "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},

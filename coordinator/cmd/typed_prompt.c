@@ -20,6 +20,7 @@ int typed_prompt_images(struct prompt_pictures *out, const struct session *s, st
     if (!p->encoder) return 0;
     out->side = p->encoder->config.image;
     out->pan_and_scan = o->pan_and_scan;
+    out->memory = o->picture_memory;
     for (uint32_t i = 0; i < o->n_images; i++) TRY(prompt_pictures_add(out, o->images[i], why));
     return 0;
 }

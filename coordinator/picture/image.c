@@ -5,41 +5,63 @@
  *   - only the decoders that are wanted are compiled in;
  *   - it reads through callbacks, which note when it asks for bytes behind the end: some of its decoders would
  *     take zeros instead and call a file that is cut short a picture;
- *   - no single block of memory may be larger than the sizes in the header can explain: a compressed row of zeros
- *     that inflates to gigabytes is refused, and what it forgets to write is zero, not somebody's memory.
- * The limit for blocks is the one thread-local variable of this program: stb's hooks carry no context. */
+ *   - it may not hold more memory at once than the header can explain: a compressed row of zeros that inflates to
+ *     gigabytes is refused, and what it forgets to write is zero, not somebody's memory.
+ * What it may still take is the one thread-local variable of this program: stb's hooks carry no context. */
 #include "coordinator/picture/image.h"
 
+#include "base/size_text.h"
 #include "coordinator/picture/image_header.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 static _Thread_local struct {
-    size_t most;
+    size_t left;
     bool exceeded;
-} block;
+} budget;
 
-static bool block_allows(size_t n)
+static bool budget_allows(size_t n)
 {
-    if (n > block.most) block.exceeded = true;
-    return n <= block.most;
+    if (n > budget.left) budget.exceeded = true;
+    return n <= budget.left;
 }
 
-static void *block_take(size_t n)
+static void budget_charge(void *p)
 {
-    return block_allows(n) ? calloc(1, n) : 0;
+    size_t n = malloc_usable_size(p);
+    budget.left -= n < budget.left ? n : budget.left;
 }
 
-static void *block_grow(void *old, size_t n)
+static void *budget_take(size_t n)
 {
-    return block_allows(n) ? realloc(old, n) : 0;
+    void *p = budget_allows(n) ? calloc(1, n) : NULL;
+    budget_charge(p);
+    return p;
 }
 
-#define STBI_MALLOC(n) block_take(n)
-#define STBI_REALLOC(p, n) block_grow(p, n)
-#define STBI_FREE(p) free(p)
+/* A large block is moved page by page, so the old one and the new are not there at once. */
+static void *budget_grow(void *old, size_t n)
+{
+    size_t had = malloc_usable_size(old);
+    void *p = budget_allows(n > had ? n - had : 0) ? realloc(old, n) : NULL;
+    if (!p) return NULL;
+    budget.left += had;
+    budget_charge(p);
+    return p;
+}
+
+static void budget_return(void *p)
+{
+    budget.left += malloc_usable_size(p);
+    free(p);
+}
+
+#define STBI_MALLOC(n) budget_take(n)
+#define STBI_REALLOC(p, n) budget_grow(p, n)
+#define STBI_FREE(p) budget_return(p)
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_GIF
@@ -53,6 +75,8 @@ static void *block_grow(void *old, size_t n)
 #define STB_IMAGE_IMPLEMENTATION
 #pragma GCC diagnostic ignored "-Wunused-function" /* it declares one function that it never defines */
 #include <stb/stb_image.h>
+
+#define ANY_PICTURE ((size_t)512 << 10) /* bytes that stb_image takes whatever the picture's size: tables, and lines */
 
 struct feed {
     const uint8_t *b;
@@ -84,19 +108,29 @@ static int feed_ended(void *user)
     return f->at == f->n;
 }
 
-static int check_size(const struct image_header *h, const char *name, const struct image_limits *limits,
+/* The file, and beside it the decoder, or what follows: grey becomes three channels, an upright picture is a second one. */
+static uint64_t memory_of(const struct image_header *h, size_t file)
+{
+    uint64_t pixels = (uint64_t)h->width * h->height, after = pixels * (h->orientation > 1 ? 6 : 4);
+    uint64_t decoding = h->decoding + ANY_PICTURE;
+    return file + (decoding > after ? decoding : after);
+}
+
+static int check_size(const struct image_header *h, const struct image_bytes *in, const struct image_limits *limits,
                       struct err *why)
 {
+    const char *name = in->name;
     uint32_t side = limits->side < STBI_MAX_DIMENSIONS ? limits->side : STBI_MAX_DIMENSIONS;
     if (!h->width || !h->height)
         return fail(why, E_FILE, "%s says it is %u × %u pixels: there is nothing to see", name, h->width, h->height);
     if (h->width > side || h->height > side)
         return fail(why, E_FILE, "%s says it is %u × %u pixels; no side may have more than %u", name, h->width,
                     h->height, side);
-    if ((uint64_t)h->width * h->height > limits->pixels)
-        return fail(why, E_FILE,
-                    "%s says it is %u × %u pixels, %.1f million; at most %.1f million are read: make it smaller", name,
-                    h->width, h->height, (double)h->width * h->height / 1e6, (double)limits->pixels / 1e6);
+    uint64_t needed = memory_of(h, in->n);
+    char takes[24], may[24];
+    if (needed > limits->memory)
+        return fail_about(why, ABOUT_PICTURE_MEMORY, E_FILE, "%s says it is %u × %u pixels; a %s of that size takes %s to decode, and may take %s",
+                          in->name, h->width, h->height, image_kind_name(h->kind), show_bytes(takes, needed), show_bytes(may, limits->memory));
     return 0;
 }
 
@@ -105,7 +139,7 @@ static int explain(const struct image_header *h, const struct image_bytes *in, c
                    bool has_other_size, struct err *why)
 {
     const char *kind = image_kind_name(h->kind), *reason = stbi_failure_reason();
-    if (block.exceeded)
+    if (budget.exceeded)
         return fail(why, E_FILE, "%s is a damaged %s: it says %u × %u pixels, its data hold far more", in->name, kind,
                     h->width, h->height);
     if (feed->asked_behind_end)
@@ -127,9 +161,8 @@ static int decode_stb(struct image *out, int *channels, const struct image_heade
     static const stbi_io_callbacks io = {feed_read, feed_skip, feed_ended};
     struct feed feed = {in->data, in->n, 0, false};
     int width = 0, height = 0;
-    /* Largest honest blocks: 16 bits of four channels, doubled while they grow; the file's own compressed bytes. */
-    block.most = ((size_t)h->width + 64) * ((size_t)h->height + 64) * 16 + 2 * in->n;
-    block.exceeded = false;
+    budget.left = h->decoding + ANY_PICTURE;
+    budget.exceeded = false;
     stbi__g_failure_reason = "damaged"; /* it does not always give one, and then an older one would stand there */
     uint8_t *pixels = stbi_load_from_callbacks(&io, &feed, &width, &height, channels, 0);
     if (pixels && !feed.asked_behind_end && (uint32_t)width == h->width && (uint32_t)height == h->height) {
@@ -180,14 +213,16 @@ int image_decode(struct image *out, const struct image_bytes *in, const struct i
 {
     struct image_header h;
     struct image image = {0};
-    int channels = 3;
     const struct image_limits usual = IMAGE_LIMITS;
     if (!limits) limits = &usual;
     if (in->n > limits->bytes || in->n > INT32_MAX)
         return fail(why, E_FILE, "%s has %zu bytes; a picture may have %zu", in->name, in->n, limits->bytes);
     TRY(image_header_read(&h, in, why));
-    TRY(check_size(&h, in->name, limits, why));
+    TRY(check_size(&h, in, limits, why));
+    if (h.kind == IMAGE_PNG) TRY(image_png_check(in, why));
+    int channels = h.kind == IMAGE_WEBP ? (int)h.channels : 3;
     if (h.kind == IMAGE_PNM) TRY(image_pnm_decode(&image, in, why));
+    else if (h.kind == IMAGE_WEBP) TRY(image_webp_decode(&image, &h, in, why));
     else TRY(decode_stb(&image, &channels, &h, in, why));
     int code = to_rgb(&image, channels, in->name, why);
     if (!code) code = image_turn(&image, h.orientation, why);

@@ -3,19 +3,20 @@
  *   file, stdin, data URL ─► bytes ─► RGB, upright, on white ─► exactly n × n ─► patches, normalised
  *        image_read                     image_decode            image_resize      image_patches
  *
- * Read are JPEG, PNG, BMP, GIF (its first frame), PNM (P1 to P6) and TGA; other kinds are named and refused. The
- * bytes are a stranger's: file size, sides and pixels are held against the limits from the header alone, before
- * anything is decoded, and every refusal is one sentence with the picture's name.
+ * Read are JPEG, PNG, WebP (still ones), BMP, GIF (its first frame), PNM (P1 to P6) and TGA; other kinds are named and
+ * refused. The bytes are a stranger's: file size, sides and the memory that decoding takes are held against the limits from
+ * the header alone, before anything is decoded, and every refusal is one sentence with the picture's name.
  *
  * What the pixels are:
  *   - 16 bits per channel (PNG): the high byte. PNM of any other maximum than 255: scaled and rounded;
  *   - grey becomes three equal channels; alpha, palettes with transparent entries and a GIF's holes: composed on white;
- *   - EXIF orientation (JPEG, PNG) is applied, so width and height are those a person sees;
+ *   - EXIF orientation (JPEG, PNG, WebP) is applied, so width and height are those a person sees;
  *   - colour profiles are ignored, as the published processor does. CMYK JPEG: only as Adobe writes it.
  * Lossless formats give exactly Pillow's pixels. JPEG decoders differ by a few levels, ours (stb_image) too.
  *
- * Memory: while decoding about 8 bytes per pixel (PNG; 16 with 16 bits), 5 (JPEG; progressive 8), then 3; turning a
- * picture upright takes 3 more. Resizing streams rows: n × 3 bytes for each row under the filter, never a whole copy.
+ * Memory: the file, and while decoding 4.5 to 6 bytes per pixel (JPEG; in several scans 7.5 to 12), 6 (PNG of three channels,
+ * with alpha 8, with 16 bits twice that), 3 to 9 (WebP), then 3; turning a picture upright takes 3 more. A limit holds all of it;
+ * the usual one is enough for a JPEG of 48 million pixels that lies on its side. Resizing streams rows: n × 3 bytes for each row under the filter, never a whole copy.
  * Time: a JPEG of 12 million pixels is 240 ms to decode and 80 ms to resize to 896 × 896, on one core.
  * Threads: no state is shared; any number of pictures at once. */
 #ifndef COORDINATOR_PICTURE_IMAGE_H
@@ -37,10 +38,10 @@ void image_free(struct image *image); /* leaves {0}; {0} is fine */
 /* Where NULL is passed for limits, these hold. */
 struct image_limits {
     size_t bytes;    /* of the file */
-    uint64_t pixels; /* width × height */
+    uint64_t memory; /* bytes held at once, from the file to the upright picture */
     uint32_t side;   /* width, and height; never above 65535, whatever stands here */
 };
-#define IMAGE_LIMITS ((struct image_limits){(size_t)64 << 20, 100000000, 65535})
+#define IMAGE_LIMITS ((struct image_limits){(size_t)64 << 20, (uint64_t)384 << 20, 65535})
 
 /* A picture's bytes as they came, and what error sentences call it. */
 struct image_bytes {

@@ -15,18 +15,14 @@ static uint32_t be16(const uint8_t *b)
 {
     return (uint32_t)b[0] << 8 | b[1];
 }
-static uint32_t be32(const uint8_t *b)
-{
-    return be16(b) << 16 | be16(b + 2);
-}
 
 const char *image_kind_name(enum image_kind kind)
 {
-    static const char *const names[] = {"JPEG", "PNG", "GIF", "BMP", "PNM", "TGA"};
+    static const char *const names[] = {"JPEG", "PNG", "GIF", "BMP", "PNM", "TGA", "WebP"};
     return names[kind];
 }
 
-static int cut_short(const struct image_bytes *in, const char *kind, struct err *why)
+int image_cut_short(const struct image_bytes *in, const char *kind, struct err *why)
 {
     return fail(why, E_FILE, "%s is cut short: its %s header is not whole in %zu bytes", in->name, kind, in->n);
 }
@@ -64,6 +60,23 @@ struct jpeg {
     bool is_turned, is_adobe;
 };
 
+/* Each channel in whole blocks, at the size it is stored in; where it comes in several scans, its coefficients too, in two
+ * bytes each; and the picture. */
+static uint64_t jpeg_decoding(const struct image_header *h, const uint8_t *channel, uint32_t channels, bool progressive)
+{
+    uint32_t across = 1, down = 1;
+    uint64_t stored = 0;
+    for (uint32_t i = 0; i < channels; i++) {
+        uint32_t x = channel[3 * i + 1] >> 4, y = channel[3 * i + 1] & 15;
+        if (x > across) across = x;
+        if (y > down) down = y;
+    }
+    uint64_t columns = (h->width + 8 * across - 1) / (8 * across), rows = (h->height + 8 * down - 1) / (8 * down);
+    for (uint32_t i = 0; i < channels; i++)
+        stored += columns * 8 * (channel[3 * i + 1] >> 4) * rows * 8 * (channel[3 * i + 1] & 15);
+    return stored * (progressive ? 3 : 1) + (uint64_t)h->width * h->height * (channels < 3 ? 1 : 3);
+}
+
 static int jpeg_frame(struct jpeg *j, uint8_t marker, const uint8_t *body, size_t n, struct err *why)
 {
     if (marker > 0xc2)
@@ -71,13 +84,14 @@ static int jpeg_frame(struct jpeg *j, uint8_t marker, const uint8_t *body, size_
                     "%s is a JPEG of a rare kind (frame type %u): read are baseline and progressive; save "
                     "it anew as an ordinary JPEG or as PNG",
                     j->in->name, marker - 0xc0u);
-    if (n < 6) return cut_short(j->in, "JPEG", why);
+    if (n < 6) return image_cut_short(j->in, "JPEG", why);
     if (body[0] != 8)
         return fail(why, E_FILE, "%s is a JPEG of %u bits per channel; 8 are read: save it anew as PNG", j->in->name,
                     body[0]);
     j->h->height = be16(body + 1);
     j->h->width = be16(body + 3);
     j->channels = body[5] ? body[5] : 1;
+    if (n >= 6 + 3 * (size_t)j->channels) j->h->decoding = jpeg_decoding(j->h, body + 6, j->channels, marker == 0xc2);
     return 0;
 }
 
@@ -132,7 +146,7 @@ static int read_jpeg(struct image_header *h, const struct image_bytes *in, struc
         at += 2 + length;
         if (marker == 0xda) at = entropy_end(in, at);
     }
-    if (!j.channels) return cut_short(in, "JPEG", why);
+    if (!j.channels) return image_cut_short(in, "JPEG", why);
     if (j.channels == 4 && !j.is_adobe)
         return fail(why, E_FILE, "%s is a JPEG of four channels that do not say what they are; save it anew as RGB",
                     in->name);
@@ -141,27 +155,9 @@ static int read_jpeg(struct image_header *h, const struct image_bytes *in, struc
 
 /* ---- the others: sizes at fixed places ---- */
 
-/* IHDR is first; eXIf may stand anywhere. */
-static int read_png(struct image_header *h, const struct image_bytes *in, struct err *why)
-{
-    if (in->n < 33) return cut_short(in, "PNG", why);
-    if (memcmp(in->data + 12, "IHDR", 4))
-        return fail(why, E_FILE, "%s is a damaged PNG, or one of Apple's private kind: it does not begin with IHDR",
-                    in->name);
-    h->width = be32(in->data + 16);
-    h->height = be32(in->data + 20);
-    for (size_t at = 8; in->n - at >= 12;) {
-        size_t length = be32(in->data + at), room = in->n - at - 12;
-        if (length > room) break;
-        if (!memcmp(in->data + at + 4, "eXIf", 4)) h->orientation = image_exif_orientation(in->data + at + 8, length);
-        at += 12 + length;
-    }
-    return 0;
-}
-
 static int read_gif(struct image_header *h, const struct image_bytes *in, struct err *why)
 {
-    if (in->n < 13) return cut_short(in, "GIF", why);
+    if (in->n < 13) return image_cut_short(in, "GIF", why);
     h->width = le16(in->data + 6);
     h->height = le16(in->data + 8);
     return 0;
@@ -170,7 +166,7 @@ static int read_gif(struct image_header *h, const struct image_bytes *in, struct
 static int read_bmp(struct image_header *h, const struct image_bytes *in, struct err *why)
 {
     bool old = in->n >= 18 && le32(in->data + 14) == 12;
-    if (in->n < (old ? 26u : 34u)) return cut_short(in, "BMP", why);
+    if (in->n < (old ? 26u : 34u)) return image_cut_short(in, "BMP", why);
     if (!old && (le32(in->data + 30) == 1 || le32(in->data + 30) == 2))
         return fail(why, E_FILE, "%s is a BMP with run-length coding, which is not read; save it without", in->name);
     int32_t width = old ? (int32_t)le16(in->data + 18) : (int32_t)le32(in->data + 18);
@@ -234,7 +230,6 @@ static const char *unread_kind(const struct image_bytes *in)
         size_t at, n;
         const char *magic, *name;
     } known[] = {
-        {8, 4, "WEBP", "WebP"},
         {8, 4, "avif", "AVIF"},
         {8, 4, "avis", "AVIF"},
         {8, 4, "heic", "HEIC"},
@@ -279,7 +274,7 @@ static int no_picture(const struct image_bytes *in, struct err *why)
     if (!in->n) return fail(why, E_FILE, "%s is empty, not a picture", in->name);
     if (other)
         return fail(why, E_FILE, "%s is a %s file, which is not read; convert it to JPEG or PNG", in->name, other);
-    return fail(why, E_FILE, "%s is %s, not a picture: JPEG, PNG, BMP, GIF, PNM and TGA are read", in->name,
+    return fail(why, E_FILE, "%s is %s, not a picture: JPEG, PNG, WebP, BMP, GIF, PNM and TGA are read", in->name,
                 is_text(in) ? "text" : "something unknown");
 }
 
@@ -287,13 +282,19 @@ int image_header_read(struct image_header *out, const struct image_bytes *in, st
 {
     *out = (struct image_header){.orientation = 1};
     static int (*const readers[])(struct image_header *, const struct image_bytes *,
-                                  struct err *) = {read_jpeg, read_png, read_gif, read_bmp, read_pnm, read_tga};
+                                  struct err *) = {read_jpeg, image_png_header, read_gif, read_bmp, read_pnm,
+                                  read_tga, image_webp_header};
     if (holds(in, 0, "\xff\xd8", 2)) out->kind = IMAGE_JPEG;
     else if (holds(in, 0, "\x89PNG\r\n\x1a\n", 8)) out->kind = IMAGE_PNG;
     else if (holds(in, 0, "GIF87a", 6) || holds(in, 0, "GIF89a", 6)) out->kind = IMAGE_GIF;
+    else if (holds(in, 0, "RIFF", 4) && holds(in, 8, "WEBP", 4)) out->kind = IMAGE_WEBP;
     else if (looks_like_bmp(in)) out->kind = IMAGE_BMP;
     else if (looks_like_pnm(in)) out->kind = IMAGE_PNM;
     else if (!unread_kind(in) && looks_like_tga(in)) out->kind = IMAGE_TGA;
     else return no_picture(in, why);
-    return readers[out->kind](out, in, why);
+    TRY(readers[out->kind](out, in, why));
+    /* GIF: two pictures of four channels and a map of what was drawn. */
+    static const uint8_t per_pixel[] = {[IMAGE_GIF] = 9, [IMAGE_BMP] = 4, [IMAGE_PNM] = 3, [IMAGE_TGA] = 4, [IMAGE_WEBP] = 0};
+    out->decoding += (uint64_t)out->width * out->height * per_pixel[out->kind];
+    return 0;
 }

@@ -5,7 +5,7 @@ Resizing must give Pillow's bytes, for every size and content. So must reading w
 may differ by a few levels. Where we differ on purpose (alpha on white, the high byte of 16 bits) Pillow is told to do the same.
 timeout: 300
 """
-import base64, io, os, random, shutil, struct, subprocess, sys, tempfile
+import base64, io, os, random, re, shutil, struct, subprocess, sys, tempfile
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 try:
@@ -184,6 +184,10 @@ def formats_that_lose_nothing_give_pillow_s_pixels(o, d):
     write("several.gif", few, few.convert("RGB"), save_all=True, append_images=[few.rotate(90), few.rotate(180)])
     write("colour-key.png", rgb, on_white(Image.open(save(d, "k.png", rgb, transparency=(255, 255, 255)))), transparency=(255, 255, 255))
     files.append(("translucent.png", on_white(Image.open(save(d, "translucent.png", few, transparency=bytes(range(0, 255, 15)))))))
+    for name, how in (("lossless", {"lossless": True, "exact": True}), ("lossy", {"quality": 70})):
+        for im, of in ((rgb, "rgb"), (alpha, "rgba")):
+            path = save(d, "%s-%s.webp" % (name, of), im, **how)
+            files.append((os.path.basename(path), on_white(Image.open(path)) if of == "rgba" else Image.open(path).convert("RGB")))
     for name, want in files:
         wrong = compare_file(o, d, name, want)
         if wrong: return wrong
@@ -255,6 +259,51 @@ def orientation_is_honoured(o, d):
         path = save(d, "turned.png", Image.fromarray(a), exif=exif)
         wrong = compare_file(o, d, "turned.png", ImageOps.exif_transpose(Image.open(path)))
         if wrong: return "PNG, %d: %s" % (value, wrong)
+        path = save(d, "turned.webp", Image.fromarray(a), exif=exif)
+        wrong = compare_file(o, d, "turned.webp", ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+        if wrong: return "WebP, %d: %s" % (value, wrong)
+
+
+def held(o, key):
+    """MiB that the program holds (VmRSS), or has held at most (VmHWM)."""
+    with open("/proc/%d/status" % o.p.pid) as f: return int(re.search(key + r":\s+(\d+)", f.read())[1]) / 1024
+
+
+def needed(picture):
+    """What a coordinator that may take too little says it would take."""
+    command = [os.path.join(os.environ.get("B", "build"), "gemmapipe"), "embed-image", "--mmproj", "models/demo/demo-mmproj-f16.gguf", "--here", "1", "--quiet",
+               "--out", os.devnull, "--picture-memory", "1K", "--image", picture]
+    text = subprocess.run(command, capture_output=True).stderr.decode()
+    size = re.search(r" takes ([\d.]+) MiB to decode, and may take 1.00 KiB; --picture-memory raises it", text)
+    if not size: raise Refused(text)
+    return float(size[1])
+
+
+def reading_a_picture_never_takes_more_memory_than_is_said(o, d):
+    a, deep = scene(2400, 1600, 1), rng.integers(0, 65536, (1000, 1600 * 4)).astype(">u2")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    rgb = Image.fromarray(a)
+    files = [save(d, "a.jpg", rgb, quality=90), save(d, "b.jpg", rgb, quality=90, progressive=True, subsampling=0), save(d, "c.jpg", rgb, exif=turned),
+             save(d, "d.png", rgb, compress_level=1), save(d, "e.png", rgb.quantize(9), transparency=1, compress_level=1), save(d, "f.gif", rgb.quantize(9)),
+             save(d, "g.webp", rgb, lossless=True, method=0), save(d, "h.webp", rgb.convert("RGBA"), method=0), save(d, "i.webp", rgb, method=0), os.path.join(d, "j.png")]
+    with open(files[-1], "wb") as f: f.write(png_bytes(1600, 1000, 16, 6, [r.tobytes() for r in deep]))
+    for picture in files:
+        said, reader = needed(picture), Ours()
+        reader.raw(a[:1, :1])
+        before = held(reader, "VmRSS")
+        reader.picture("open " + picture)
+        taken = held(reader, "VmHWM") - before
+        reader.close()
+        if not said / 2 < taken <= said: return "%s takes %.2f MiB, %.2f were said" % (picture, taken, said)
+
+
+def a_photo_of_48_million_pixels_is_read_without_an_option(o, d):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = save(d, "photo.jpg", Image.new("RGB", (8000, 6000), (20, 90, 160)), exif=turned)
+    got = o.picture("open " + path)
+    if got.shape != (8000, 6000, 3): return str(got.shape)
 
 
 def data_urls_and_files_are_the_same(o, d):
