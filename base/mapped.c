@@ -1,6 +1,8 @@
 /* base/mapped.c — see mapped.h. */
 #include "base/mapped.h"
 
+#include "base/inputs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,6 +20,7 @@ static int open_and_map(struct mapped *m, const char *path, uint64_t most, struc
     if (!m->path) return fail(why, E_MEMORY, "no memory to open %s", path);
     m->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (m->fd < 0) return fail_errno(why, E_FILE, "cannot open %s", path);
+    inputs_add(path);
     if (fstat(m->fd, &st)) return fail_errno(why, E_FILE, "cannot look at %s", path);
     if (!S_ISREG(st.st_mode)) return fail(why, E_FILE, "%s is not a file", path);
     if ((uint64_t)st.st_size > most)

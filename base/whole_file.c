@@ -7,6 +7,7 @@
 #include "base/whole_file.h"
 
 #include "base/disk.h"
+#include "base/inputs.h"
 #include "base/size_text.h"
 
 #include <errno.h>
@@ -58,6 +59,8 @@ static int look_at_target(struct whole_file *f, struct err *why)
     struct stat st;
     const bool there = !stat(f->path, &st);
     if (there && S_ISDIR(st.st_mode)) return fail(why, E_FILE, "cannot write %s: it is a folder", f->path);
+    const char *input = there && S_ISREG(st.st_mode) ? inputs_name(&st) : NULL;
+    if (input) return fail(why, E_USAGE, "%s and %s are the same file; give the result another name", input, f->path);
     f->direct = !strncmp(f->path, "/dev/", 5) || (there && !S_ISREG(st.st_mode));
     return 0;
 }
@@ -161,6 +164,7 @@ static int keep(struct whole_file *f, struct err *why)
     const struct disk *d = disk_now();
     if (fflush(f->stream) || f->failed) return say_failed(f, why);
     if (f->direct) return close_descriptor(f) ? say_failed(f, why) : 0;
+    TRY(look_at_target(f, why)); /* it may have been read since */
     if (d->sync(d->user, f->fd)) return say_failed(f, why);
     TRY(name_partial(f, why));
     if (close_descriptor(f)) return say_failed(f, why);

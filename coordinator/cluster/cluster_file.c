@@ -5,6 +5,7 @@
 #include "coordinator/cluster/cluster_file.h"
 
 #include "base/limits.h"
+#include "base/read_to_end.h"
 #include "base/size_text.h"
 #include "partition/plan/plan_text.h"
 
@@ -292,14 +293,10 @@ int cluster_parse(struct cluster *out, const char *text, size_t n, const char *f
 
 int cluster_read(struct cluster *out, const char *path, struct err *why)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f) return fail_errno(why, E_FILE, "cannot open the cluster file %s", path);
-    char *text = malloc(FILE_MOST + 2);
-    size_t n = text ? fread(text, 1, FILE_MOST + 1, f) : 0; /* one more than allowed shows that there is more */
-    int rc = !text ? fail(why, E_MEMORY, "no memory to read %s", path)
-             : ferror(f) ? fail_errno(why, E_FILE, "cannot read the cluster file %s", path)
-                         : cluster_parse(out, text, n, path, why);
-    fclose(f);
+    char *text;
+    size_t n;
+    TRY(read_to_end(path, FILE_MOST, &text, &n, why));
+    const int code = cluster_parse(out, text, n, path, why);
     free(text);
-    return rc;
+    return code;
 }

@@ -4,37 +4,37 @@
 #include "coordinator/cmd/session.h"
 #include "coordinator/engine/give_pictures.h"
 
-static int write_rows(struct session *s, uint32_t picture, uint32_t rows, struct err *why)
-{
-    struct whole_file *f;
-    const size_t floats = (size_t)rows * s->pipe->encoder->config.hidden;
-    TRY(whole_file_open(&f, s->options->out, why));
-    int code = whole_file_write(f, pictures_rows(engine_pictures(s->engine), picture), floats * sizeof(float), why);
-    return whole_file_close(&f, code, why);
-}
-
-static int look(struct session *s, struct prompt_pictures *all, struct err *why)
+static int look(struct session *s, struct prompt_pictures *all, struct whole_file *out, struct err *why)
 {
     struct pictures *pictures = engine_pictures(s->engine);
     struct picture_span span = {.n = vision_tokens(&s->pipe->encoder->config)};
     struct picture_spans spans = {.span = &span, .n = 1};
     TRY(prompt_pictures_give(all, pictures, 0, &spans, 0, why));
     while (pictures_underway(pictures)) TRY(engine_turn(s->engine, TURN_MS, why));
-    TRY(write_rows(s, (uint32_t)span.picture, (uint32_t)span.n, why));
-    return session_finish(s, why);
+    const size_t floats = span.n * s->pipe->encoder->config.hidden;
+    return whole_file_write(out, pictures_rows(pictures, (uint32_t)span.picture), floats * sizeof(float), why);
+}
+
+static int look_to_file(struct session *s, struct prompt_pictures *all, struct err *why)
+{
+    const struct capacity none = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1};
+    struct whole_file *out;
+    TRY(whole_file_open(&out, s->options->out, why));
+    int code = session_launch(s, &none, why);
+    if (!code) code = look(s, all, out, why);
+    return whole_file_close(&out, code, why);
 }
 
 int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct session s = {0};
     struct prompt_pictures all = {0};
-    const struct capacity none = {.context = 1, .sequences = 1, .rows = 1, .in_flight = 1};
     int code = session_open(&s, o, wish, mpi, why);
     if (!code) all.side = s.pipe->encoder->config.image;
     all.memory = o->picture_memory;
     if (!code) code = prompt_pictures_add(&all, o->images[0], why);
-    if (!code) code = session_launch(&s, &none, why);
-    if (!code) code = look(&s, &all, why);
+    if (!code) code = look_to_file(&s, &all, why);
+    if (!code) code = session_finish(&s, why);
     if (s.engine) prompt_pictures_take_back(&all, engine_pictures(s.engine));
     prompt_pictures_close(&all);
     session_close(&s, code ? why : NULL);

@@ -1,32 +1,17 @@
 /* coordinator/cmd/cmd_tokenize.c — `gemmapipe tokenize` and `detokenize`: stdin to stdout, no workers. */
-#include "partition/file/model_file.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/text/tokenizer.h"
+#include "partition/file/model_file.h"
 #include "partition/model/config.h"
 #include "partition/model/weights.h"
+
+#include "base/read_to_end.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define TEXT_MOST (1u << 30)
-
-static int read_text(char **out, size_t *n, struct err *why)
-{
-    size_t room = 1 << 16, k = 0;
-    char *text = malloc(room);
-    while (text) {
-        k += fread(text + k, 1, room - k, stdin);
-        if (k < room) break;
-        char *more = room < TEXT_MOST ? realloc(text, room *= 2) : 0;
-        if (!more) free(text);
-        text = more;
-    }
-    if (!text) return fail(why, E_MEMORY, "the text on stdin is too large");
-    *out = text;
-    *n = k;
-    return 0;
-}
 
 static int open_tokens(const struct options *o, struct model **m, struct tokenizer **t, struct err *why)
 {
@@ -36,10 +21,10 @@ static int open_tokens(const struct options *o, struct model **m, struct tokeniz
 
 static int print_ids(const struct tokenizer *t, bool special, struct err *why)
 {
-    char *text = 0;
-    size_t n = 0;
+    char *text;
+    size_t n;
     struct ids ids = {0};
-    TRY(read_text(&text, &n, why));
+    TRY(read_to_end("-", TEXT_MOST, &text, &n, why));
     int code = tokenizer_encode(t, text, n, special, &ids, why);
     for (size_t i = 0; i < ids.n && !code; i++) printf("%s%u", i ? " " : "", ids.id[i]);
     if (!code) putchar('\n');

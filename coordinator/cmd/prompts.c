@@ -4,6 +4,8 @@
 #include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/cmd/capacity.h"
 
+#include "base/read_to_end.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,36 +21,7 @@ void prompts_free(struct prompts *p)
     *p = (struct prompts){0};
 }
 
-#define PROMPTS_MOST (256u << 20)
-
-static int read_all(const char *path, char **out, size_t *n, struct err *why)
-{
-    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
-    if (!f) return fail_errno(why, E_FILE, "cannot open %s", path);
-    size_t room = 1 << 16, k = 0;
-    char *text = malloc(room);
-    int code = text ? 0 : fail(why, E_MEMORY, "no memory for the prompts");
-    while (!code) {
-        k += fread(text + k, 1, room - k, f);
-        if (k < room) break;
-        if (room >= PROMPTS_MOST) {
-            code = fail(why, E_FILE, "%s is larger than %u MiB", path, PROMPTS_MOST >> 20);
-            break;
-        }
-        char *more = realloc(text, room *= 2);
-        if (!more) code = fail(why, E_MEMORY, "no memory for the prompts");
-        else text = more;
-    }
-    if (!code && ferror(f)) code = fail_errno(why, E_FILE, "cannot read %s", path);
-    if (f != stdin) fclose(f);
-    if (code) {
-        free(text);
-        return code;
-    }
-    *out = text;
-    *n = k;
-    return 0;
-}
+#define PROMPTS_MOST (256u << 20) /* bytes */
 
 static int encode(struct prompts *p, const struct session *s, struct prompt *one, const char *text, size_t n, struct err *why)
 {
@@ -98,7 +71,7 @@ int prompts_read(struct prompts *p, const struct session *s, struct err *why)
     size_t n = 0;
     TRY(typed_prompt_images(&p->pictures, s, why));
     if (o->prompt) return add_prompt(p, s, 1, o->prompt, strlen(o->prompt), why);
-    TRY(read_all(o->prompts_file, &p->text, &n, why));
+    TRY(read_to_end(o->prompts_file, PROMPTS_MOST, &p->text, &n, why));
     return read_lines(p, s, n, why);
 }
 

@@ -2,6 +2,8 @@
  * regular file is judged by its size, a pipe when it has given one byte too many, a data URL by its length. */
 #include "coordinator/picture/image.h"
 
+#include "base/inputs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -57,6 +59,7 @@ static int read_file(struct image_bytes *out, const char *path, size_t most, str
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_errno(why, E_FILE, "cannot open the picture %s", path);
+    inputs_add(path);
     int code = read_fd(out, fd, most, why);
     close(fd);
     return code;

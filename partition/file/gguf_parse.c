@@ -13,6 +13,7 @@
 #include "partition/file/gguf_parse.h"
 
 #include "base/checked.h"
+#include "base/inputs.h"
 #include "partition/format/blocks.h"
 
 #include <fcntl.h>
@@ -329,6 +330,7 @@ static int map_file(struct gguf_file *f, struct err *why)
     struct stat st;
     int fd = open(f->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail_errno(why, E_FILE, "cannot open %s", f->path);
+    inputs_add(f->path);
     int code = 0;
     if (fstat(fd, &st)) code = fail_errno(why, E_FILE, "cannot look at %s", f->path);
     else if (!S_ISREG(st.st_mode)) code = fail(why, E_FILE, "%s is not a file; wanted a GGUF model file", f->path);

@@ -196,10 +196,8 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
 
 int quantize_model(FILE *report, const struct quantize_job *job, struct err *why)
 {
-    struct stat in, out;
+    struct stat in;
     if (stat(job->in, &in)) return fail_errno(why, E_FILE, "cannot read %s", job->in);
-    if (!stat(job->out, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-        return fail(why, E_USAGE, "%s and %s are the same file; give the result another name", job->in, job->out);
     if (job->mmproj && !strcmp(job->mmproj, job->out))
         return fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s cannot be both text model and picture encoder", job->out);
     return S_ISDIR(in.st_mode) ? from_folder(report, job, why) : from_gguf(report, job, why);

@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
 
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 LONG = ["--raw", "-n", "3000", "--temp", "0", "--ctx", "4096", "--quiet"]
 
@@ -69,6 +70,28 @@ def divided_heads_have_not_all_scores():
         refused(2, "all scores of a row are wanted in one place", GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", *more, "hi")
     refused(2, "in one place", GEMMAPIPE, "logits", "--model", MODEL, "--split", "3+16,4", "--ids", "2,3", "--out", path("x"))
     good(GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", "--top-k", "0", "--temp", "0", "-n", "2", "hi")  # greedy wants one word
+
+
+def results_named_like_inputs():
+    """By their own name or by a link; nothing is lost."""
+    picture, asked, cluster = path("picture.png"), path("asked.txt"), path("cluster.json")
+    sees = ["--mmproj", path("sees.gguf")]
+    for a, b in ((ENCODER, sees[1]), (os.path.join(ROOT, "models/demo/picture.png"), picture)): shutil.copy(a, b)
+    open(asked, "w").write("/image %s What?\nhi\n" % picture)
+    open(cluster, "w").write('{"workers": [{"address": "tcp://127.0.0.1:1"}]}')
+    os.symlink(MODEL, path("soft.gguf")), os.link(picture, path("hard.png"))
+    before = {f: open(f, "rb").read() for f in (MODEL, picture, sees[1], asked, cluster)}
+    run_demo = [GEMMAPIPE, "run", "--model", DEMO, "-n", "2", "--quiet"]
+    for command in (
+            [GEMMAPIPE, "logits", "--model", MODEL, "--ids", "2,3", "--out", MODEL], [GEMMAPIPE, "run", "--model", MODEL, "--trace", path("soft.gguf"), "hi"],
+            [*run_demo, *sees, "--image", picture, "--trace", path("hard.png"), "hi"], [*run_demo, *sees, "--trace", sees[1], "hi"],
+            [*run_demo, "--prompts", asked, "--trace", asked], [*run_demo, *sees, "--prompts", asked, "--trace", picture],
+            [GEMMAPIPE, "run", "--model", MODEL, "--cluster", cluster, "--trace", cluster, "hi"],
+            [GEMMAPIPE, "embed-image", *sees, "--image", picture, "--out", picture], [GEMMAPIPE, "embed-image", *sees, "--image", picture, "--out", sees[1]],
+            [PARTITION, "synth", MODEL, "--tokenizer", path("soft.gguf")]):
+        status, _, err = run(*command, timeout=20)
+        need(status == 2 and "are the same file" in err, "%s: status %d: %s" % (command, status, err))
+    need(all(open(f, "rb").read() == was for f, was in before.items()), "an input was changed")
 
 
 def too_long():
@@ -340,6 +363,7 @@ def coordinator_first():
 claim("damaged_files_get_one_sentence", bad_files)
 claim("wrong_words_get_one_sentence", bad_words)
 claim("who_wants_all_scores_is_not_given_a_divided_head", divided_heads_have_not_all_scores)
+claim("a_result_named_like_an_input_is_refused", results_named_like_inputs)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)
 claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
 claim("too_few_open_files_are_said_before_any_is_missing", few_files)

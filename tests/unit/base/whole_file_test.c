@@ -1,6 +1,8 @@
 /* tests/unit/base/whole_file_test.c — whatever the disk does, a name stands for a whole file, and no half of one is left. */
 #include "base/disk.h"
 #include "base/whole_file.h"
+
+#include "base/mapped.h"
 #include "tests/support/check.h"
 #include "tests/support/failing_disk.h"
 #include "tests/support/folder.h"
@@ -121,6 +123,29 @@ TEST(a_device_is_written_as_it_is_and_a_folder_is_refused)
     NEED(write_new(pipe_path, why));
     CHECK(read(reader, got, sizeof got - 1) == 12 && !strcmp(got, "new file 1!\n"), "%s", got);
     close(reader);
+    folder_end(&folder);
+}
+
+/* Read before the result is opened, or while it is written; by its own name, by links of both kinds. */
+TEST(a_result_never_takes_the_place_of_what_was_read)
+{
+    struct folder folder = folder_new();
+    struct whole_file *f = NULL;
+    struct mapped m;
+    struct err no = {0};
+    char path[4][300];
+    for (int i = 0; i < 4; i++) snprintf(path[i], sizeof path[i], "%s", folder_path(&folder, (const char *const[]){"in", "hard", "soft", "later"}[i]));
+    NEED(write_new(path[0], why));
+    NEED(write_new(path[3], why));
+    CHECK(!link(path[0], path[1]) && !symlink(path[0], path[2]));
+    NEED(mapped_open(&m, path[0], 100, why));
+    mapped_close(&m);
+    for (int i = 0; i < 3; i++) CHECK(write_new(path[i], &no) == E_USAGE && strstr(no.text, "are the same file"), "%s", no.text);
+    NEED(whole_file_open(&f, path[3], why));
+    NEED(mapped_open(&m, path[3], 100, why));
+    mapped_close(&m);
+    CHECK(whole_file_close(&f, 0, &no) == E_USAGE && strstr(no.text, "are the same file"), "%s", no.text);
+    CHECK(files_in(folder.path) == 4, "%d files", files_in(folder.path));
     folder_end(&folder);
 }
 

@@ -105,6 +105,7 @@ static int labelled(struct folder *f, uint32_t part, uint32_t back_end, uint32_t
     TRY(gguf_open(&g, folder_path(f, "label.gguf"), why));
     const int rc = shard_label_read(&label, g, why);
     gguf_close(&g);
+    unlink(folder_path(f, "label.gguf")); /* what was read is not written over */
     return rc;
 }
 
