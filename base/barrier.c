@@ -2,6 +2,7 @@
 #include "base/barrier.h"
 
 #include "base/clock.h"
+#include "base/threads.h"
 
 #include <sched.h>
 
@@ -19,6 +20,7 @@ static void pause_a_little(void)
 
 void barrier_open(struct barrier *b)
 {
+    b->cores = (uint32_t)cores_allowed();
     atomic_init(&b->arrived, 0);
     atomic_init(&b->round, 0);
     atomic_init(&b->sleepers, 0);
@@ -61,6 +63,7 @@ void barrier_wait(struct barrier *b, uint32_t threads)
         end_round(b, round);
         return;
     }
+    if (threads > b->cores) return sleep_through(b, round);
     for (int turn = 0; turn < TURNS; turn++) {
         if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
         pause_a_little();

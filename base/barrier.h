@@ -3,7 +3,10 @@
  * A waiting thread spins for some ten microseconds, then offers its core to whoever else wants it, again and again, for a
  * millisecond, and only then sleeps. Sleeping at nearly every barrier made a step of decode take up to a fifth longer;
  * spinning without the offer is worse where cores are shared: the thread that everybody waits for does not get one
- * (docs/SPEED.md 15). */
+ * (docs/SPEED.md 15).
+ *
+ * A team of more threads than cores sleeps at once: whoever is awaited is then most likely one that has no core yet, and all who
+ * look for it to arrive keep it from getting one. */
 #ifndef BASE_BARRIER_H
 #define BASE_BARRIER_H
 
@@ -13,6 +16,7 @@
 
 struct barrier {
     _Atomic uint32_t arrived, round, sleepers;
+    uint32_t cores; /* allowed to whoever opened it */
     pthread_mutex_t lock;
     pthread_cond_t next;
 };

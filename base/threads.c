@@ -3,6 +3,7 @@
 #include "base/threads.h"
 
 #include "base/cgroup.h"
+#include "base/log.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -16,6 +17,12 @@ int cores_allowed(void)
     const int mine = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     const uint64_t limit = cgroup_limits("").cores;
     return limit < (uint64_t)mine ? (int)limit : mine;
+}
+
+void threads_remark(int threads)
+{
+    const int cores = cores_allowed();
+    if (threads > cores) log_warn("%d threads will compute on %d core%s; as many threads as cores would be faster", threads, cores, cores == 1 ? "" : "s");
 }
 
 uint64_t memory_allowed(void)

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* So many threads will compute at once: says so if they have fewer cores. */
+void threads_remark(int threads);
+
 int cores_allowed(void); /* by the affinity mask and the CPU quotas of control groups (cgroup.h); at least 1 */
 
 /* Call first in main. A thread that waits at an OpenMP barrier spins for milliseconds by default; where stages share

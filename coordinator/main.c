@@ -28,6 +28,7 @@ static struct worker_options options_of_rank(const struct options *o, struct mpi
     const int share = cores_allowed() / mates.workers;
     struct worker_options w = {.no_file = o->send_weights, .named = name_the_log};
     w.threads = o->threads ? o->threads : share > 0 ? share : 1;
+    if (mates.number == 0) threads_remark(w.threads); /* of this rank: others may be bound to other cores */
     struct cores all;
     if (!o->pin) return w;
     cores_for(&all, mates.workers * w.threads);

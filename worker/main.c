@@ -140,6 +140,7 @@ int main(int argc, char **argv)
     if (!code) {
         log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
         interrupt_catch();
+        if (!a.child) threads_remark(a.worker.threads);
         if (a.child) behave_as_child();
         code = serve(&a, &why);
     }

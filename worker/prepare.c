@@ -60,6 +60,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
     TRY(assignment_read(&a, f, why));
     if (a.threads > THREADS_MOST) return fail(why, E_WIRE, "the assignment asks for %u threads", a.threads);
     r->threads = own ? own : a.threads ? (int)a.threads : cores_allowed();
+    if (!own) threads_remark(r->threads);
     if (!part_is_empty(a.of[CHAIN_TEXT].part)) TRY(take_text(r, &a, why));
     if (!part_is_empty(a.of[CHAIN_VISION].part)) TRY(encoder_assign(&r->encoder, &a, r->greet.nodes, r->threads, why));
     if (!r->count) vision_bytes_alone(&r->encoder.bytes);

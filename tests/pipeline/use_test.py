@@ -61,6 +61,18 @@ def whole_core(cpu):
     except OSError: return cpu
 
 
+def crowded():
+    def remarks(threads, *way):
+        status, _, err = run(GEMMAPIPE, "run", "--model", DEMO, "--temp", "0", "-n", "1", "--threads", threads, *way, "hi")
+        need(status == 0, err)
+        return re.findall(r"(\d+) threads will compute on (\d+) core", err)
+
+    (threads, cores), = remarks(len(os.sched_getaffinity(0)) + 1)
+    for way, want in (([], []), (["--workers", "2"], [(str(2 * int(cores)), cores)]), (["--here", "2"], [(str(2 * int(cores)), cores)])):
+        got = remarks(cores, *way)
+        need(got == want, "%s: %s instead of %s" % (way, got, want))
+
+
 def pinned(before, *after):
     """Two workers of one thread are bound to two whole cores, or to what there is."""
     there = {whole_core(c) for c in os.sched_getaffinity(0)}
@@ -175,6 +187,7 @@ claim("many_prompts_are_answered_in_order", many_prompts)
 claim("a_file_without_prompts_is_refused", no_prompts)
 claim("a_conversation_goes_on", conversation)
 claim("a_conversation_longer_than_the_context_forgets_its_oldest_turns", long_conversation)
+claim("more_threads_than_cores_are_remarked", crowded)
 claim("threads_are_bound_to_cores_of_their_own_if_that_is_asked_for", pinned, [], "--workers", "2")
 claim("threads_of_ranks_are_bound_to_cores_of_their_own", pinned, mpirun(3))
 claim("a_listening_worker_keeps_to_its_cores", pinned_by_hand)

@@ -3,8 +3,10 @@
 
 #include "base/barrier.h"
 #include "base/clock.h"
+#include "base/threads.h"
 
 #include <omp.h>
+#include <sys/resource.h>
 
 /* Each thread counts its rounds; between two barriers nobody may be a round ahead or behind. `late`: every so many rounds one
  * thread arrives after the others have gone to sleep. Returns how often that was not so. */
@@ -37,4 +39,25 @@ TEST(nobody_passes_a_barrier_early)
 TEST(threads_that_sleep_at_a_barrier_are_woken)
 {
     for (int threads = 2; threads <= 5; threads++) CHECK(rounds_out_of_step(threads, 60, 3) == 0, "%d threads", threads);
+}
+
+static long sleeps(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return used.ru_nvcsw; /* a core that is offered counts elsewhere */
+}
+
+/* The most of each round arrive before the last one does. */
+TEST(threads_that_have_no_core_of_their_own_sleep_while_they_wait)
+{
+    const int threads = 8 * cores_allowed(), rounds = 100;
+    struct barrier b;
+    barrier_open(&b);
+    const long before = sleeps();
+#pragma omp parallel num_threads(threads)
+    for (int round = 0; round < rounds; round++) barrier_wait(&b, (uint32_t)threads);
+    const long slept = sleeps() - before;
+    barrier_close(&b);
+    CHECK(slept > rounds * threads / 2, "%d threads slept %ld times in %d rounds", threads, slept, rounds);
 }
