@@ -6,13 +6,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t seen;
+static volatile sig_atomic_t seen, asked, asks_first;
 static volatile sig_atomic_t wake = -1;
 
 static void on_signal(int number)
 {
     const int reason = errno; /* of whatever was interrupted */
     const uint64_t one = 1;
+    if (number == SIGINT && asks_first && !asked) {
+        asked = 1;
+        return;
+    }
     if (!seen) seen = number;
     if (wake >= 0 && write(wake, &one, sizeof one) < 0) errno = 0; /* full: then it is readable already */
     errno = reason;
@@ -51,4 +55,19 @@ int interrupt_fd(void)
 const volatile sig_atomic_t *interrupt_flag(void)
 {
     return &seen;
+}
+
+void interrupt_ask_first(void)
+{
+    asks_first = 1;
+}
+
+bool interrupt_asked(void)
+{
+    return asked;
+}
+
+void interrupt_forget(void)
+{
+    asked = 0;
 }

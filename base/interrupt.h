@@ -12,6 +12,12 @@ void interrupt_catch(void);
 bool interrupt_seen(void); /* one of them came; stays true */
 const char *interrupt_reason(void); /* which was the first, as a sentence: "interrupted" is Ctrl-C */
 
+/* For a conversation with somebody at a terminal: from now on a Ctrl-C asks to stop what is done for them, and only the next one is
+ * seen, unless the first was forgotten in between. SIGTERM is seen as before. */
+void interrupt_ask_first(void);
+bool interrupt_asked(void);
+void interrupt_forget(void); /* they went on: the next is a first one again */
+
 /* Becomes readable when one comes and stays so, for poll beside other descriptors: who waits there is woken at once.
  * -1 before interrupt_catch, or if the system had no descriptor left. Nobody reads or closes it. */
 int interrupt_fd(void);

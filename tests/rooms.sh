@@ -79,6 +79,7 @@ xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
+histedit.h      coordinator/cmd/line_editor\.c
 gguf_parse.h    partition/file/gguf(_parse|_values|_copy)?\.c
 '
 

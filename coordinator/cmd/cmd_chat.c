@@ -7,11 +7,12 @@
 #include "coordinator/cmd/chat_commands.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/conversation.h"
-#include "coordinator/cmd/line_reader.h"
+#include "coordinator/cmd/line_editor.h"
 #include "coordinator/cmd/stream.h"
 #include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/text/utf8.h"
 
+#include "base/interrupt.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -23,8 +24,8 @@ struct chat {
     struct options options; /* the command line's, and the context that follows from it */
     struct session session;
     struct conversation *conversation;
-    struct line_reader *lines;
-    bool terminal;
+    struct line_editor *editor; /* at a terminal */
+    struct line_reader *lines;  /* elsewhere */
     bool unseen;    /* a picture could not be read, and the question about it has not come yet */
     size_t refused; /* lines that could not be served */
 };
@@ -59,6 +60,11 @@ static int take_answer(struct chat *c, const struct collected *answer, struct er
         return 0;
     }
     if (answer->ended.how == FINISH_CONTEXT) log_info("the context is full: the answer ends here");
+    if (answer->ended.how == FINISH_CANCELLED) {
+        fputs(answer->ids.n ? "(stopped; another Ctrl-C ends the conversation)\n"
+                            : "(stopped before it began, so the question is dropped; another Ctrl-C ends the conversation)\n", stderr);
+        if (!answer->ids.n) return conversation_drop(c->conversation), 0;
+    }
     return conversation_answered(c->conversation, answer, why);
 }
 
@@ -66,10 +72,11 @@ static int question(struct chat *c, const char *text, size_t n, struct err *why)
 {
     struct collected answer = {0};
     struct ask ask;
+    interrupt_forget();
     if (c->unseen) {
         c->unseen = false;
         fail(why, E_USAGE, "this question is dropped, because its picture could not be read");
-        return refuse(c, why, c->terminal ? "; ask again to ask without it" : ""), 0;
+        return refuse(c, why, c->editor ? "; ask again to ask without it" : ""), 0;
     }
     int code = conversation_ask(c->conversation, text, n, &ask, why);
     if (code) return can_go_on(c, code) ? refuse(c, why, "; this question is dropped"), 0 : code;
@@ -92,7 +99,7 @@ static void show(struct chat *c, const char *name)
     if (conversation_show(c->conversation, name, &no)) {
         refuse(c, &no, "");
         c->unseen = true;
-    } else if (c->terminal) {
+    } else if (c->editor) {
         c->unseen = false;
     }
 }
@@ -118,13 +125,17 @@ static int take_line(struct chat *c, const struct typed *line, bool *over, struc
     return 0;
 }
 
-static int converse(struct chat *c, struct err *why)
+static int next_line(struct chat *c, struct typed *line, struct err *why)
 {
     const struct idle idle = {keep_workers, c};
+    return c->editor ? line_editor_next(c->editor, &idle, line, why) : line_reader_next(c->lines, &idle, line, why);
+}
+
+static int converse(struct chat *c, struct err *why)
+{
     for (bool over = false; !over;) {
         struct typed line;
-        if (c->terminal) fputs("> ", stderr);
-        TRY(line_reader_next(c->lines, &idle, &line, why));
+        TRY(next_line(c, &line, why));
         if (line.what == TYPED_END) break;
         if (line.what == TYPED_TEXT) TRY(take_line(c, &line, &over, why));
         if (line.what == TYPED_TOO_LONG) {
@@ -145,8 +156,9 @@ static int prepare(struct chat *c, struct err *why)
     TRY(capacity_for(&capacity, &c->options, config, &(struct load){.prompts = 1, .whole = typed_prompt_picture_rows(s)}, why));
     TRY(session_launch(s, &capacity, why));
     TRY(conversation_open(&c->conversation, s, why));
-    c->terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-    return line_reader_open(&c->lines, why);
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return line_reader_open(&c->lines, why);
+    log_info("/help lists the commands, Ctrl-D ends");
+    return line_editor_open(&c->editor, chat_commands_complete, why);
 }
 
 int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
@@ -156,9 +168,11 @@ int command_chat(const struct options *o, const struct cluster_wish *wish, struc
     if (!code) code = prepare(&c, why);
     if (!code) code = converse(&c, why);
     if (!code) code = session_finish(&c.session, why);
+    const bool reads_lines = c.lines;
+    line_editor_close(&c.editor);
     line_reader_close(&c.lines);
     conversation_close(&c.conversation);
     session_close(&c.session, code ? why : NULL);
-    if (!code && c.refused && !c.terminal) code = fail(why, E_PARTLY, "%zu of the lines could not be served", c.refused);
+    if (!code && c.refused && reads_lines) code = fail(why, E_PARTLY, "%zu of the lines could not be served", c.refused);
     return code;
 }

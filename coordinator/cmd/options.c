@@ -134,10 +134,14 @@ static const char bench_manual[] =
     "nothing else do the numbers mean anything.\n";
 
 static const char chat_manual[] =
-    "/image FILE shows the model a picture before the next question (with --mmproj), /help lists the commands, /bye ends. A\n"
-    "question that begins with a slash is typed with a blank before it. What cannot be asked (too long for the context, a\n"
-    "picture that cannot be read, an unknown command) is said and dropped, and the conversation goes on; where standard input\n"
-    "is no terminal the exit status is 8 then. When the context is full the oldest questions are forgotten with their answers.\n";
+    "/image FILE shows the model a picture before the next question (with --mmproj), /help lists the commands. A question\n"
+    "that begins with a slash is typed with a blank before it. What cannot be asked (too long for the context, a picture that\n"
+    "cannot be read, an unknown command) is said and dropped, and the conversation goes on; where standard input is no terminal\n"
+    "the exit status is 8 then. When the context is full the oldest questions are forgotten with their answers.\n"
+    "At a terminal: Alt-Enter, or a backslash at the end, begins another line of the question; what is pasted is one question\n"
+    "and waits for Enter; arrow keys go through what was typed before, in earlier runs too, which is kept in\n"
+    "$XDG_STATE_HOME/gemmapipe/chat_history (~/.local/state/gemmapipe/chat_history); Tab completes commands and names of\n"
+    "files. Ctrl-C stops an answer, and what was said of it stays, or clears the line; the second in a row ends.\n";
 
 struct command_text {
     enum command command;
@@ -146,13 +150,14 @@ struct command_text {
 
 static const struct command_text commands[] = {
     {CMD_RUN, "run", "gemmapipe run --model M.gguf [options] \"prompt\"", "Answers one prompt, or many with --prompts, and ends.", NULL},
-    {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation: each line is a question. Ctrl-D or /bye ends it.",
+    {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation: each line is a question. /bye or Ctrl-D ends it.",
      chat_manual},
     {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]",
      "Writes the scores of every position.", NULL},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]",
      "Writes the rows a picture becomes.", NULL},
-    {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text", "The ids of a text on one line, without <bos>.", NULL},
+    {CMD_TOKENIZE, "tokenize", "gemmapipe tokenize --model M.gguf [--special] < text",
+     "The ids of a text on one line, without <bos>.", NULL},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte.", NULL},
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options of run] [\"prompt\"]",
      "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing.", NULL},

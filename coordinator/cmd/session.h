@@ -11,7 +11,7 @@
 #include "coordinator/report/trace.h"
 #include "coordinator/text/tokenizer.h"
 
-#define TURN_MS 1000 /* of an engine_turn: nothing needs looking at more often */
+#define TURN_MS 100 /* of an engine_turn: who has enough of an answer should not wait longer until that is seen */
 
 struct session {
     const struct options *options;

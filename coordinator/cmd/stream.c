@@ -1,6 +1,7 @@
 /* coordinator/cmd/stream.c — see stream.h. */
 #include "coordinator/cmd/stream.h"
 
+#include "base/interrupt.h"
 #include "coordinator/cmd/stdout_ring.h"
 #include "coordinator/text/text_writer.h"
 
@@ -39,7 +40,7 @@ int stream_answer(struct session *session, const struct ask *ask, struct collect
     int code = 0;
     while (out->ended.how == FINISH_NOT || (!code && !stdout_ring_empty(s.ring))) {
         code = session_turn(session, why);
-        if (code) engine_cancel(session->engine, number); /* if the run is over it has ended already */
+        if (code || interrupt_asked()) engine_cancel(session->engine, number); /* if the run is over it has ended already */
     }
     return code;
 }

@@ -1,8 +1,16 @@
 #!/usr/bin/python3
 """Chat as people and scripts use it: what cannot be asked is said and dropped, and the conversation goes on."""
+import fcntl
 import os
+import pty
 import re
+import select
+import signal
+import struct
+import subprocess
 import sys
+import termios
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
@@ -59,7 +67,8 @@ def a_picture_without_an_encoder_is_no_end():
 
 def a_question_whose_picture_cannot_be_read_is_not_asked():
     said(b"/image no.png\nDescribe the picture.\n" + SUM, ANSWER, "because its picture could not be read", *SEES)
-    said(b"/image no.png\n/image %s\nDescribe the pictures.\n" % PICTURE.encode() + SUM, ANSWER, "because its picture could not be read", *SEES)
+    two = b"/image no.png\n/image %s\nDescribe the pictures.\n" % PICTURE.encode()
+    said(two + SUM, ANSWER, "because its picture could not be read", *SEES)
 
 
 def commands_are_known_however_they_are_written():
@@ -68,7 +77,8 @@ def commands_are_known_however_they_are_written():
         said(word % PICTURE.encode() + b"\nDescribe the picture.\n", plain, "", *SEES, status=0)
     for word in (b"/bye", b"/Exit \r", b"/quit"): said(SUM + word + b"\n" + SUM, ANSWER, "", status=0)
     said(b"/help\n", "", "/image FILE", status=0)
-    for word in (b"/image", b"/image  ", b"/picture x.png", b"/bye now", b"//"): said(word + b"\n" + SUM, ANSWER, "/image FILE, /help and /bye")
+    for word in (b"/image", b"/image  ", b"/picture x.png", b"/bye now", b"//"):
+        said(word + b"\n" + SUM, ANSWER, "/image FILE, /help and /bye")
 
 
 def a_slash_behind_a_blank_is_a_question():
@@ -81,7 +91,163 @@ def a_zero_byte_cuts_no_question():
     need(rows[1] >= rows[0] + 4, "the question became %d rows, what stands before the zero %d" % (rows[1], rows[0]))
 
 
+# ---- at a terminal ----
+
+STATE = path("state")
+HISTORY = os.path.join(STATE, "gemmapipe", "chat_history")
+LEAVE = "(Ctrl-D or /bye ends the conversation, another Ctrl-C too)"
+CHAT = [GEMMAPIPE, "chat", "--model", DEMO, "--temp", "0"]
+
+
+def remembered():
+    with open(HISTORY) as f: return f.read().splitlines()
+
+
+class Terminal:
+    """A program at a pseudo-terminal of its own, its controlling terminal; the modes can be looked at when it has ended."""
+
+    def __init__(self, *command):
+        self.master, self.slave = pty.openpty()
+        self.found, self.shown = self.modes(), ""
+        self.resize(24, 80)
+        subprocess.run(["rm", "-f", HISTORY])
+        self.p = subprocess.Popen([str(c) for c in command], stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
+                                  preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), cwd=FOLDER,
+                                  env=dict(os.environ, TERM="xterm", XDG_STATE_HOME=STATE, PS1="shell> "))
+
+    def __enter__(self): return self
+
+    def __exit__(self, *_):
+        for pid in [*children_of(self.p.pid), self.p.pid]:
+            try: os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError: pass
+        self.p.wait(), os.close(self.master), os.close(self.slave)
+
+    def modes(self): return termios.tcgetattr(self.slave)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text): os.write(self.master, text.encode())
+
+    def until(self, words, seconds=20):
+        """What is shown up to these words; what comes after them is left for the next call."""
+        end = time.time() + seconds
+        while words not in self.shown:
+            need(time.time() < end, "%r was not shown: %r" % (words, self.shown[-800:]))
+            if select.select([self.master], [], [], 0.2)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+        before, self.shown = self.shown.split(words, 1)
+        return before
+
+    def ask(self, text, words):
+        self.type(text)
+        return self.until(words)
+
+    def ends(self, status):
+        end = time.time() + 20
+        while self.p.poll() is None and time.time() < end:
+            if select.select([self.master], [], [], 0.05)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+        need(self.p.returncode == status, "ended with %s, wanted %d: %r" % (self.p.returncode, status, self.shown[-400:]))
+        need(self.modes() == self.found, "the terminal was left changed: %s, found %s" % (self.modes(), self.found))
+
+
+class Shell(Terminal):
+    def __init__(self):
+        super().__init__("bash", "--norc", "--noediting", "-i")
+        self.until("shell> ")
+
+    def start(self, command): self.type(" ".join(map(str, command)) + "\n"), self.until("\n> ")
+
+
+def a_paste_is_one_question_and_never_reaches_the_shell():
+    paste = "Fix this:\r\rtouch %s\r\r" % path("pwned")
+    for sent, entry in (("\033[200~%s\033[201~\r" % paste, paste), (paste, paste[:-1])):
+        with Shell() as s:
+            s.start(CHAT)
+            s.type(sent), s.until("\n> "), s.type("\004"), s.until("shell> ")
+            need(s.ask("echo still$((1 + 1))\n", "still2") and not os.path.exists(path("pwned")), "the shell ran what was pasted")
+            need(remembered() == [entry.replace("\r", "\\n")], remembered())
+
+
+def an_empty_line_ends_nothing():
+    with Terminal(*CHAT) as t:
+        t.until("> "), t.ask("\r", "> "), t.ask("  \r", "> "), t.ask(SUM.decode(), ANSWER[:-1]), t.until("> ")
+        t.type("/bye\r"), t.ends(0)
+
+
+def a_line_of_any_length_is_whole():
+    with Terminal(*CHAT) as t:
+        t.until("> ")
+        for i in range(10): t.type("x" * 999 + "-")
+        t.type("end"), t.until("end"), t.type("\r"), t.until("\n> ")
+        need(remembered() == [("x" * 999 + "-") * 10 + "end"], "%d bytes" % len(remembered()[0]))
+
+
+def a_question_has_several_lines():
+    with Terminal(*CHAT) as t:
+        t.until("> "), t.type("one\\"), t.until("one"), t.type("\r"), time.sleep(0.1)
+        t.type("two\033\rthree\033[A\033[A!\r"), t.until("\n> ")
+        need(remembered() == ["one!\\ntwo\\nthree"], remembered())
+
+
+def what_was_typed_is_there_in_the_next_run():
+    with Terminal(*CHAT) as a, Terminal(*CHAT) as b:
+        a.until("> "), b.until("> ")
+        for t, n in ((a, 1), (b, 2), (a, 3)): t.ask("What is %d + 4?\r" % n, "%d + 4 = %d." % (n, n + 4)), t.until("> ")
+        a.type("\004"), b.type("\004"), a.ends(0), b.ends(0)
+    need(remembered() == ["What is %d + 4?" % n for n in (1, 2, 3)] and os.stat(HISTORY).st_mode & 0o777 == 0o600, remembered())
+    kept = open(HISTORY).read()
+    with Terminal(*CHAT) as t:
+        open(HISTORY, "w").write(kept)
+        t.until("> "), t.type("half"), t.ask("\033[A\033[A\r", "2 + 4 = 6."), t.until("> ")
+        need(remembered()[3:] == ["What is 2 + 4?"], remembered())
+
+
+def names_and_commands_are_completed():
+    with Terminal(*CHAT, *SEES) as t:
+        t.until("> "), t.ask("/im\t" + PICTURE[:-6] + "\t", PICTURE[-6:]), t.type("\r"), t.until("\n> ")
+        t.ask("Describe the picture.\r", "A small black triangle")
+
+
+def ctrl_c_stops_an_answer_and_the_second_ends():
+    endless = [GEMMAPIPE, "chat", "--model", synth("endless.gguf", "--size", "tiny"), "-n", "4096", "--temp", "0"]
+    with Terminal(*endless, "--workers", "2") as t:
+        t.until("> "), t.ask("go on\r", "\n"), time.sleep(0.3), t.type("\003")
+        t.until("(stopped; "), t.until("> "), t.type("and on\r"), time.sleep(0.3), t.type("\003"), t.until("(stopped; "), t.until("> ")
+        workers = children_of(t.p.pid)
+        t.type("\003"), t.ends(130)
+        need(len(workers) == 2 and all_gone(workers), "left behind: %s" % workers)
+
+
+def ctrl_c_at_the_prompt_clears_the_line():
+    with Terminal(*CHAT) as t:
+        t.until("> "), t.ask("Spell river.\003", LEAVE), t.until("> ")
+        t.ask(SUM.decode(), ANSWER[:-1]), t.until("> "), t.ask("\003", LEAVE), t.until("> "), t.type("\003"), t.ends(130)
+
+
+def ctrl_z_gives_the_terminal_back():
+    with Shell() as s:
+        s.start(CHAT + ["--workers", "2"])
+        s.type("What is 3"), s.until("What is 3"), s.type("\032"), s.until("Stopped"), s.until("shell> ")
+        need("-icanon" not in s.ask("stty -a; echo mo''des\n", "modes") and s.modes()[3] & termios.ECHO, "modes of ours in the shell")
+        s.ask("fg\n", "> What is 3"), s.ask(" + 4?\r", ANSWER[:-1]), s.until("> ")
+        s.type("\004"), s.until("shell> ")
+
+
+def a_window_may_change():
+    with Terminal(*CHAT) as t:
+        t.until("> "), t.type("What is "), t.until("What is "), t.resize(10, 20), t.type(" " * 30), time.sleep(0.1), t.resize(50, 132)
+        t.ask("3 + 4?\r", ANSWER[:-1])
+
+
+def the_terminal_is_restored_whatever_ends_it():
+    for number, status in ((signal.SIGTERM, 130), (signal.SIGSEGV, -signal.SIGSEGV), (signal.SIGQUIT, -signal.SIGQUIT)):
+        with Terminal(*CHAT) as t:
+            t.until("> "), t.type("half"), t.until("half"), t.p.send_signal(number), t.ends(status)
+            need(t.shown.count("\033[?2004l") == 1, "pastes are still marked: %r" % t.shown)
+
+
 for name, function in list(globals().items()):
-    if callable(function) and getattr(function, "__module__", "") == "__main__" and name not in ("chat", "said"):
+    if type(function) is type(chat) and function.__module__ == "__main__" and name not in ("chat", "said", "remembered"):
         claim(name, function)
 finish()

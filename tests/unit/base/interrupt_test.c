@@ -12,13 +12,20 @@ static bool readable(int ms)
     return poll(&p, 1, ms) == 1 && p.revents & POLLIN;
 }
 
-/* One claim: what was seen is seen for the life of the process. */
+/* One claim: what was seen is seen for the life of the process. A Ctrl-C that only asks is not seen; the next is. */
 TEST(a_signal_is_remembered_and_wakes_who_waits)
 {
     CHECK(interrupt_fd() == -1 && !interrupt_seen());
     interrupt_catch();
     interrupt_catch(); /* again changes nothing */
     CHECK(interrupt_fd() >= 0 && !interrupt_seen() && !*interrupt_flag() && !readable(0));
+
+    interrupt_ask_first();
+    raise(SIGINT);
+    CHECK(interrupt_asked() && !interrupt_seen() && !readable(0));
+    interrupt_forget();
+    raise(SIGINT);
+    CHECK(interrupt_asked() && !interrupt_seen(), "the one before was forgotten");
 
     errno = ENOENT;
     raise(SIGINT);
