@@ -60,16 +60,17 @@ static int coordinate(enum command command, const struct options *o, const struc
     }
 }
 
-/* What is wrong with the wish is said before MPI begins: then no rank waits for a word. */
+/* What is wrong with the wish rank 0 says before MPI begins: then no rank waits for a word. */
 static int run_pipeline(enum command command, struct options *o, struct err *why)
 {
     struct cluster_wish wish;
     struct wish_lists *lists = NULL;
     struct port *port = NULL;
-    int code = wish_read(&wish, &lists, o, why);
+    int code = mpi_rank() ? 0 : wish_read(&wish, &lists, o, why);
     if (!code && mpi_launched()) code = port_open_mpi(&port, why);
     if (!code && port && port_self(port) > 0) {
         code = work_as_rank(&port, o, why);
+        if (code == E_WORKER) why->text[0] = 0; /* the run failed elsewhere: rank 0 says so */
     } else if (!code) {
         interrupt_catch();
         if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
@@ -82,19 +83,10 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
 
 static int execute(enum command command, struct options *o, struct err *why)
 {
-    switch (command) {
-    case CMD_TOKENIZE: return command_tokenize(o, why);
-    case CMD_DETOKENIZE: return command_detokenize(o, why);
-    case CMD_PLAN: return command_plan(o, why);
-    default: return run_pipeline(command, o, why);
-    }
-}
-
-/* Under mpirun every rank reads the same command line; one complaint about it is enough. */
-static bool someone_else_speaks(void)
-{
-    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    return rank && strcmp(rank, "0");
+    if (!(command & (CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN))) return run_pipeline(command, o, why);
+    if (mpi_rank()) return 0; /* rank 0 needs no help with it */
+    if (command == CMD_PLAN) return command_plan(o, why);
+    return command == CMD_TOKENIZE ? command_tokenize(o, why) : command_detokenize(o, why);
 }
 
 int main(int argc, char **argv)
@@ -105,8 +97,9 @@ int main(int argc, char **argv)
     struct options o;
     enum command command = CMD_RUN;
     log_open("gemmapipe", LOG_INFO);
+    if (mpi_rank() && !freopen("/dev/null", "w", stdout)) return E_INTERNAL; /* results are rank 0's to print */
     if (argc < 2) {
-        options_help(stderr);
+        options_help(mpi_rank() ? stdout : stderr);
         return E_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
@@ -118,12 +111,9 @@ int main(int argc, char **argv)
         return 0;
     }
     int code = options_read(&o, &command, argc, argv, &why);
-    if (code) {
-        if (!someone_else_speaks()) show_error(&why);
-        return code;
-    }
-    log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);
-    code = execute(command, &o, &why);
+    if (code && mpi_rank()) return code; /* every rank reads the same words; one complaint is enough */
+    if (!code) log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);
+    if (!code) code = execute(command, &o, &why);
     if (code && why.text[0]) show_error(&why);
     return code;
 }

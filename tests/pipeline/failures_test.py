@@ -140,6 +140,15 @@ def mpi_bad_model():
     need(err.count("cannot open") == 1, "said %d times: %s" % (err.count("cannot open"), err))
 
 
+def mpi_refuses_once():
+    for words, *options in (("not a number", "--split", "x"), ("the split places", "--split", "3,3"), ("cannot open", "--cluster", path("none.json"))):
+        status, _, err = run(*mpirun(3), GEMMAPIPE, "run", "--model", MODEL, *options, "hi", timeout=30)
+        need(status != 0 and err.count(words) == 1, "status %d: %s" % (status, err))
+    for words, *command in (("plan: ", "plan", "--model", MODEL), ("Exit status", "--help"), ("gemmapipe run --model", "run", "--help")):
+        out = good(*mpirun(3), GEMMAPIPE, *command, timeout=30).decode()
+        need(out.count(words) == 1, "said %d times: %s" % (out.count(words), out))
+
+
 def generation(*way, env=None):
     """A long answer under way; returns the process once text comes."""
     p = start(GEMMAPIPE, "run", "--model", MODEL, *LONG, *way, "once upon a time there was", env=env)
@@ -372,6 +381,7 @@ claim("no_worker_listening_is_said_within_the_limit", nobody_listens)
 claim("a_port_in_use_is_said", port_in_use)
 claim("mpirun_with_one_rank_is_refused", one_rank)
 claim("mpirun_says_a_bad_model_once", mpi_bad_model)
+claim("mpirun_refuses_once_and_explains_once", mpi_refuses_once)
 claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
 claim("a_frozen_worker_ends_the_run_by_name", worker_frozen)
 claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)

@@ -288,6 +288,14 @@ bool mpi_launched(void)
     return ranked && (!getenv("SLURM_JOB_ID") || number_in("SLURM_STEP_NUM_TASKS") > 1);
 }
 
+int mpi_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && mpi_launched(); i++)
+        if (getenv(names[i])) return (int)number_in(names[i]);
+    return 0;
+}
+
 static int check_ranks(int provided, int ranks, struct err *why)
 {
     if (provided < MPI_THREAD_FUNNELED)

@@ -114,6 +114,7 @@ int port_open_here(struct port **ports, int nodes, struct err *why); /* fills po
 
 /* ---- mpi: one port per process, made by the thread that owns MPI ---- */
 bool mpi_launched(void);                                /* started under mpirun or srun, judged without MPI_Init */
+int mpi_rank(void);                                     /* the same of this process's rank; 0 if it was not */
 int port_open_mpi(struct port **out, struct err *why);  /* MPI_Init; E_LINK unless there are 2 ranks or more */
 /* Ranks of this machine but rank 0, which only coordinates; and which of them, from 0 on, this one is. As MPI sees it, however the
  * ranks were laid out. */
