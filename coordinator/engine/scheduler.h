@@ -1,5 +1,5 @@
 /* coordinator/engine/scheduler.h — which rows travel next. Pure: no socket, clock, file or weight; the engine drives it
- * with real links, simulate.c with invented ones.
+ * with real links, tests/support/simulate.c with invented ones.
  *
  *             time ->
  *   stage 0   A1 A2 a  b  A3 a           A1..A3  pieces of a prompt

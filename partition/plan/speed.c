@@ -1,8 +1,6 @@
 /* partition/plan/speed.c — see speed.h. */
 #include "partition/plan/speed.h"
 
-#define CURVE_LINE_ROWS 1024
-
 #define FEW_THREADS 2
 #define FEW_THREADS_QUARTERS 1
 #define MANY_THREADS_QUARTERS 16
@@ -17,11 +15,6 @@ double curve_seconds(const struct curve *c, double rows)
     while (i + 1 < c->n && rows > c->rows[i]) i++;
     const double slope = (c->seconds[i] - c->seconds[i - 1]) / (c->rows[i] - c->rows[i - 1]);
     return c->seconds[i - 1] + slope * (rows - c->rows[i - 1]);
-}
-
-struct curve curve_line(double fixed, double per_row)
-{
-    return (struct curve){.n = 2, .rows = {0, CURVE_LINE_ROWS}, .seconds = {fixed, fixed + per_row * CURVE_LINE_ROWS}};
 }
 
 /* Of a stage: one or two threads take no longer for a row of 16 than for one of 128; more of them have to wait for memory sooner. */

@@ -22,7 +22,6 @@ struct curve {
     double rows[CURVE_POINTS], seconds[CURVE_POINTS];
 };
 double curve_seconds(const struct curve *c, double rows);
-struct curve curve_line(double fixed, double per_row); /* fixed + per_row * rows */
 
 /* What was measured of one worker and one model. */
 struct speed {

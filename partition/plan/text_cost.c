@@ -102,22 +102,6 @@ double offer_power(const struct worker_offer *offer)
     return offer->measured ? 1 : nominal_power(offer);
 }
 
-void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
-                  const struct worker_offer *offer, const struct capacity *cap)
-{
-    static const double at[CURVE_POINTS] = {1, 2, 4, 8, 16, 32, 128, 512};
-    const struct part layers = {s.first, s.end, 0, 0, false}, words = {0, 0, s.back, s.back_end, false};
-    const double power = offer_power(offer);
-    *rows = *tokens = (struct curve){0};
-    for (uint32_t i = 0; i < CURVE_POINTS; i++) {
-        rows->rows[i] = tokens->rows[i] = at[i];
-        rows->seconds[i] = seconds(offer->measured, shape, layers, cap, at[i], 0) / power;
-        if (part_has_head(s)) tokens->seconds[i] = seconds(offer->measured, shape, words, cap, 0, at[i]) / power;
-    }
-    rows->n = CURVE_POINTS;
-    tokens->n = part_has_head(s) ? CURVE_POINTS : 0;
-}
-
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap)
 {

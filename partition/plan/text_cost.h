@@ -27,11 +27,6 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap);
 
-/* A stage as two curves: seconds for so many rows through its layers, half-way through the context, and for so many rows that want
- * a token through its part of the head; that one is empty where it has none. */
-void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
-                  const struct worker_offer *offer, const struct capacity *cap);
-
 /* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
  * as the slowest stage lets them. The tokens of a sequence alone pass one stage after the other and take the sum, however
  * the layers are cut: then its prompt, which streams through all stages, decides. */

@@ -1,6 +1,6 @@
 /* tests/unit/plan/speed_test.c — curves, and plans for workers that were measured. */
-#include "partition/plan/text_cost.h"
 #include "tests/support/plan_shapes.h"
+#include "tests/support/simulate.h"
 
 #include <math.h>
 

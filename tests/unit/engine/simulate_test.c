@@ -1,7 +1,6 @@
-/* tests/unit/sim/simulate_test.c — what the scheduler makes of invented clusters: full pipes, even groups, no holes. */
-#include "coordinator/sim/simulate.h"
-#include "partition/plan/text_cost.h"
+/* tests/unit/engine/simulate_test.c — what the scheduler makes of invented clusters: full pipes, even groups, no holes. */
 #include "tests/support/plan_shapes.h"
+#include "tests/support/simulate.h"
 
 #include <math.h>
 

@@ -1,14 +1,34 @@
-/* coordinator/sim/simulate.c — an invented cluster around the real scheduler.
+/* tests/support/simulate.c — an invented cluster around the real scheduler.
  *
  * Micro-batches pass every stage in the order they entered, so there is no queue of events to keep: when one enters,
  * the moment it comes home follows from when each stage is done with the one before. What is left to decide is only
  * what comes next, the first one home or the next request at the door. */
-#include "coordinator/sim/simulate.h"
+#include "tests/support/simulate.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define SETTLED 3 /* rounds of the ring until groups must be even */
+
+struct curve curve_line(double fixed, double per_row)
+{
+    return (struct curve){.n = 2, .rows = {0, 1024}, .seconds = {fixed, fixed + per_row * 1024}};
+}
+
+void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
+                  const struct worker_offer *offer, const struct capacity *cap)
+{
+    static const uint32_t at[CURVE_POINTS] = {1, 2, 4, 8, 16, 32, 128, 512};
+    const struct part layers = {s.first, s.end, 0, 0, false}, words = {0, 0, s.back, s.back_end, false};
+    *rows = *tokens = (struct curve){.n = CURVE_POINTS};
+    for (uint32_t i = 0; i < CURVE_POINTS; i++) {
+        const struct capacity group = {cap->context, at[i], at[i], 1};
+        rows->rows[i] = tokens->rows[i] = at[i];
+        rows->seconds[i] = decode_seconds(offer->measured, shape, layers, &group) / offer_power(offer);
+        tokens->seconds[i] = decode_seconds(offer->measured, shape, words, &group) / offer_power(offer);
+    }
+    if (!part_has_head(s)) tokens->n = 0;
+}
 
 struct customer {
     double arrives, last_token; /* seconds */

@@ -1,15 +1,15 @@
-/* coordinator/sim/simulate.h — the scheduler on an invented cluster: what a pipe would do, told in milliseconds.
+/* tests/support/simulate.h — the scheduler on an invented cluster: what a pipe would do, told in milliseconds.
  *
  * Stages take as long as their curves say, with jitter, travel takes time, requests come at once or one after another. The very
  * code that schedules real links is driven here, so its habits (even groups, full pipes, no one forgotten) can be seen
  * and tested on clusters nobody has. Seeded: the same numbers in, the same numbers out. */
-#ifndef COORDINATOR_SIM_SIMULATE_H
-#define COORDINATOR_SIM_SIMULATE_H
+#ifndef TESTS_SUPPORT_SIMULATE_H
+#define TESTS_SUPPORT_SIMULATE_H
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "coordinator/engine/scheduler.h"
-#include "partition/plan/speed.h"
+#include "partition/plan/text_cost.h"
 
 struct sim_stage {
     struct curve rows;   /* seconds of a micro-batch by its rows */
@@ -41,6 +41,13 @@ struct sim_report {
     double pace_mean, pace_most;  /* seconds from token to token of one answer */
     uint32_t group_least, group_most; /* rows of a micro-batch while all requests answered: were groups even? */
 };
+
+struct curve curve_line(double fixed, double per_row); /* fixed + per_row * rows */
+
+/* A stage as two curves: seconds for so many rows through its layers, half-way through the context, and for so many rows that want
+ * a token through its part of the head; that one is empty where it has none. */
+void stage_curves(struct curve *rows, struct curve *tokens, const struct model_shape *shape, struct part s,
+                  const struct worker_offer *offer, const struct capacity *cap);
 
 int simulate(struct sim_report *out, const struct simulation *in, struct err *why);
 
