@@ -5,7 +5,6 @@
 #include <xxhash.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 uint64_t hash64(const void *bytes, size_t n)
 {

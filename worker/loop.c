@@ -39,7 +39,6 @@
 #include "base/clock.h"
 #include "base/cores.h"
 #include "base/diary.h"
-#include "base/log.h"
 #include "base/threads.h"
 #include "worker/turns.h"
 

@@ -8,15 +8,12 @@
 #include "base/standard_streams.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "partition/plan/plan_text.h"
 #include "transport/links/transport.h"
 #include "worker/worker.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static const char manual[] =
     "gemmapipe-worker — holds some layers of a Gemma 3 model and computes them for a coordinator.\n"

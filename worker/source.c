@@ -7,7 +7,6 @@
 #include "partition/file/shard_file.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static int open_shard(struct gguf **g, const struct wanted *w, const char *path, struct err *why)
 {

@@ -7,11 +7,9 @@
 #include "base/limits.h"
 #include "base/read_to_end.h"
 #include "base/size_text.h"
-#include "partition/plan/plan_text.h"
 
 #include <cjson/cJSON.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "transport/wire/wire.h"
 #include "worker/worker.h"
 
 #include <errno.h>

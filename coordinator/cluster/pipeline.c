@@ -3,13 +3,12 @@
 #include "partition/file/model_file.h"
 #include "coordinator/cluster/pipeline.h"
 
-#include "base/limits.h"
-#include "base/log.h"
 #include "base/threads.h"
+
+#include "base/limits.h"
 #include "coordinator/cluster/remedy.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define REPORT_SECONDS 10 /* for their counters */
 

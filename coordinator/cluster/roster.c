@@ -12,7 +12,6 @@
 
 #include "base/interrupt.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "worker/worker.h"
 
 #include <stdio.h>

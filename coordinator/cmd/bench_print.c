@@ -8,7 +8,6 @@
 #include "partition/model/part_text.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 struct figures { /* of one test, as printed */
     double arithmetic, reading, bubble; /* percent */

@@ -6,7 +6,6 @@
 #include "coordinator/cmd/commands.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/threads.h"
 
 #include <string.h>

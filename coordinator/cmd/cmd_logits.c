@@ -7,8 +7,6 @@
 #include "coordinator/cmd/collect.h"
 #include "coordinator/engine/give_pictures.h"
 
-#include "base/log.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -16,7 +16,6 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PLAN_CONTEXT 4096 /* where there is no prompt to measure */
 #define ASSUMED_TEXT 400

@@ -14,7 +14,6 @@
 #include "transport/wire/sampling.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- opening and closing ---- */
 

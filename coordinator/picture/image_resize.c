@@ -11,7 +11,6 @@
 #include "coordinator/picture/image.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define FIXED_BITS 22
 

@@ -1,7 +1,6 @@
 /* coordinator/report/report.c — see report.h. */
 #include "coordinator/report/report.h"
 
-#include "base/log.h"
 #include "base/threads.h"
 #include "coordinator/cluster/timeline.h"
 #include "partition/model/part_text.h"

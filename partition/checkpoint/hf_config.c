@@ -8,7 +8,6 @@
 #include "base/mapped.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_FILE (1u << 20)

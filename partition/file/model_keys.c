@@ -9,7 +9,6 @@
 #include "partition/file/gguf_write.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define LOCAL_ROPE_BASE 10000.0f

@@ -4,9 +4,7 @@
 #include "partition/file/gguf_copy.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PIECE (1u << 20)
 #define LAYERS_MOST 65536

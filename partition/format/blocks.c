@@ -10,8 +10,6 @@
 #include "base/half.h"
 #include "base/little_endian.h"
 
-#include <string.h>
-
 static const struct block_info infos[] = {
     [T_F32] = {"F32", 1, 4},        [T_F16] = {"F16", 1, 2},        [T_Q4_0] = {"Q4_0", 32, 18},
     [T_Q4_1] = {"Q4_1", 32, 20},    [T_Q5_0] = {"Q5_0", 32, 22},    [T_Q5_1] = {"Q5_1", 32, 24},

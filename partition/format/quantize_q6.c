@@ -17,7 +17,6 @@
 #include "base/half.h"
 
 #include <math.h>
-#include <string.h>
 
 static float clip(float q)
 {

@@ -5,7 +5,6 @@
 
 #include "base/checked.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

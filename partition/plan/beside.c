@@ -4,7 +4,6 @@
  * fast pictures can be is tried by capping what a worker may have: the smallest caps that still hold the whole encoder. */
 #include "partition/plan/beside.h"
 
-#include "partition/plan/text_cost.h"
 #include "partition/plan/vision_cost.h"
 
 #include <math.h>

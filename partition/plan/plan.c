@@ -7,7 +7,6 @@
 #include "base/half.h"
 #include "base/hash.h"
 #include "partition/plan/beside.h"
-#include "partition/plan/text_cost.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
 #include "partition/plan/plan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What the coordinator keeps per token of the vocabulary: its text, two hash entries, a score. Nominal. */
 #define TOKENIZER_BYTES 96

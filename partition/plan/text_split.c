@@ -10,7 +10,6 @@
 #include "base/size_text.h"
 #include "partition/model/part_text.h"
 #include "partition/plan/text_cost.h"
-#include "partition/plan/plan_text.h"
 
 #include <string.h>
 

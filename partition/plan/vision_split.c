@@ -7,7 +7,6 @@
 #include "partition/plan/vision_split.h"
 
 #include "base/size_text.h"
-#include "partition/plan/text_cost.h"
 #include "partition/plan/vision_cost.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* partition/tool/inspect.c — what a file is, what is in it, whether it runs here, and what it would take: as a table. */
-#include "partition/file/model_file.h"
+#include "partition/file/gguf.h"
 #include "partition/tool/inspect.h"
 
 #include "base/size_text.h"
@@ -8,7 +8,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define LABEL "  %-12s"
 

@@ -1,5 +1,5 @@
 /* partition/tool/inspect_json.c — see inspect_json.h. */
-#include "partition/file/model_file.h"
+#include "partition/file/gguf.h"
 #include "partition/tool/inspect_json.h"
 
 #include "base/json.h"
@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 static void pair(FILE *to, const char *key, const char *text)
 {

@@ -5,7 +5,6 @@
 #include "partition/checkpoint/tokens.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #define LAYERS_OF_4B 34
 

@@ -1,7 +1,6 @@
 /* tests/fuzz/shard_file_fuzz_test.c — thousands of damaged shards. The sound one is made here: a shard of a small model. */
 #include "tests/fuzz/shard_file_fuzz.c"
 
-#include "partition/file/gguf_write.h"
 #include "partition/file/model_file.h"
 #include "partition/make/synth.h"
 #include "tests/fuzz/corpus.h"

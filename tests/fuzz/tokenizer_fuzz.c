@@ -12,7 +12,6 @@
  *   - no control token comes from a text that is not trusted.
  *
  * For libFuzzer:   clang -fsanitize=fuzzer,address tests/fuzz/tokenizer_fuzz.c …; without it: tokenizer_fuzz_test.c. */
-#include "coordinator/text/prompt.h"
 #include "coordinator/text/vocabulary.h"
 
 #include <stdio.h>

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 
 #include <stdarg.h>
-#include <stdlib.h>
 
 static struct test *first, **last = &first;
 static int failures;

@@ -20,10 +20,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <limits.h>
 #include <mpi.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>

@@ -3,8 +3,6 @@
 
 #include "transport/wire/cursor.h"
 
-#include <string.h>
-
 static void walk_greet(struct cursor *c, void *message)
 {
     struct greet *m = message;

@@ -5,7 +5,6 @@
 #include "base/limits.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static int check(const struct encoder_stage *s, const struct assignment *a, uint16_t nodes, struct err *why)
 {

@@ -15,7 +15,6 @@
 #include "worker/encoder/vision_attention.h"
 #include "worker/weights/held_weights.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>

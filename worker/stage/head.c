@@ -4,7 +4,6 @@
 #include "worker/stage/candidates.h"
 #include "worker/stage/sampler.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 

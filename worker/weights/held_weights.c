@@ -4,7 +4,6 @@
 #include "worker/weights/region.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define BEFORE_THE_LAYERS UINT32_MAX
 #define BEHIND_THE_LAYERS (UINT32_MAX - 1)

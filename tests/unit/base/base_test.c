@@ -5,7 +5,6 @@
 #include "tests/support/check.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 TEST(crc32c_matches_the_published_check_value)
 {

@@ -3,8 +3,6 @@
 #include "base/name_table.h"
 #include "tests/support/check.h"
 
-#include <stdlib.h>
-
 #define NAMES 5000
 
 static const char *name_of(const void *list, size_t i)

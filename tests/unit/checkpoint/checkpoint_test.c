@@ -2,7 +2,6 @@
  *
  * Other layouts and sizes: tests/pipeline/checkpoints_test.py. */
 #define _GNU_SOURCE
-#include "partition/file/model_file.h"
 #include "partition/format/blocks.h"
 #include "partition/checkpoint/checkpoint.h"
 #include "partition/checkpoint/checkpoint_inside.h"

@@ -4,8 +4,6 @@
 #include "partition/checkpoint/added_tokens.h"
 #include "tests/support/check.h"
 
-#include <stdlib.h>
-
 #define DEMO "models/demo/"
 
 static bool same_token(const struct token_list *a, const struct token_list *b, uint32_t id)

@@ -2,10 +2,8 @@
 #include "coordinator/cmd/stdout_ring.h"
 #include "tests/support/check.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 TEST(what_a_slow_reader_does_not_take_waits_in_order_and_the_writer_does_not)

@@ -9,7 +9,7 @@ static struct simulation ring(int stages, uint32_t in_flight, double jitter)
 {
     struct simulation in = {.stages = stages, .jitter = jitter, .seed = 7, .requests = 4 * in_flight, .prompt_least = 1,
                             .prompt_most = 1, .answer_least = 1500, .answer_most = 1500,
-                            .limits = {4 * in_flight, in_flight, 256, 4096, 0}};
+                            .limits = {4 * in_flight, in_flight, 256, 4096, 0, 0}};
     for (int i = 0; i < stages; i++) in.stage[i].rows = curve_line(0.01, 0);
     return in;
 }
@@ -19,7 +19,7 @@ static struct simulation mixed(uint32_t prompt_most, double arrivals)
 {
     struct simulation in = {.stages = 4, .jitter = 0.1, .hop = {0.0005, 0}, .seed = 3, .requests = 200, .prompt_least = 20,
                             .prompt_most = prompt_most, .answer_least = 10, .answer_most = 200, .arrivals = arrivals,
-                            .limits = {16, 5, 256, 2000, false}};
+                            .limits = {16, 5, 256, 2000, 0, 0}};
     for (int i = 0; i < 4; i++) in.stage[i].rows = curve_line(0.01, 0.0005);
     in.stage[3].tokens = curve_line(0, 0.003);
     return in;

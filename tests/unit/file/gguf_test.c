@@ -7,7 +7,6 @@
 #include "base/clock.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 /* A sound file: some of every kind of value, two tensors. */
 static struct forge *sound(void)

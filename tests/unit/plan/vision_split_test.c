@@ -4,7 +4,6 @@
 #include "tests/support/check.h"
 
 #include "base/json.h"
-#include "partition/plan/plan_json.h"
 #include "partition/plan/plan_text.h"
 #include "partition/plan/vision_split.h"
 

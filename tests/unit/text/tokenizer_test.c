@@ -463,7 +463,7 @@ static void check_gemma_rules(const struct tokenizer *t)
     CHECK_IDS(t, "abc", false, 500, 236746); /* lowest id first */
     CHECK_IDS(t, spaces, false, 167, 145);   /* chunks of 31 from the left */
     CHECK_IDS(t, "  a", false, 138, 236744); /* runs before words */
-    CHECK_IDS(t, "   a" + 2, false, 600);
+    CHECK_IDS(t, &"   a"[2], false, 600);
     CHECK_IDS(t, SPACE_MARK SPACE_MARK " a", false, 138, 600); /* a literal run is cut out, a space is merged */
     CHECK_IDS(t, "> <", false, 601);
     CHECK_IDS(t, "<td>\t\t\n", false, 168, 255969, 107);
