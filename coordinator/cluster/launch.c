@@ -22,6 +22,8 @@
 #include <string.h>
 
 #define ROUTE_EPOCH 1 /* of all routes: none begins anew yet */
+#define WAITING_TOLD_NS 1000000000ull       /* after so long */
+#define WAITING_TOLD_AGAIN_NS 3000000000ull /* if it is others, or for another reason */
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
 
 uint64_t pipeline_planned(const struct pipeline *p, int worker)
@@ -113,7 +115,8 @@ struct launch {
     enum { HEARING, DELIVERING } state;
     uint64_t begun_ns;
     int joined, ready;
-    bool told; /* who is still waited for */
+    char told[480]; /* who is still waited for, and when that was said */
+    uint64_t told_ns;
     struct outgoing *out; /* [workers], once assigned */
     struct progress progress;
     uint64_t sent;
@@ -260,8 +263,10 @@ static void name_the_silent(const struct pipeline *p, char *list, size_t room)
     list[0] = 0;
     for (int i = 1; i <= roster_size(p->roster); i++) {
         const struct member *m = roster_member(p->roster, i);
+        const char *reason = port_silence(roster_port(p->roster), i);
         size_t k = strlen(list);
-        if (m->standing == INVITED) snprintf(list + k, room - k, "%s%s", k ? ", " : "", m->name);
+        if (m->standing != INVITED) continue;
+        snprintf(list + k, room - k, "%s%s%s%s%s", k ? ", " : "", m->name, reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
     }
 }
 
@@ -269,14 +274,15 @@ static int look_at_the_time(struct launch *l, struct err *why)
 {
     struct pipeline *p = l->pipe;
     const uint64_t waited = clock_now(roster_clock(p->roster)) - l->begun_ns;
-    char list[300];
+    char list[sizeof l->told];
     if (l->state != HEARING) return 0;
     name_the_silent(p, list, sizeof list);
     if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull)
         return fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
-    if (l->told || waited < 3000000000ull) return 0;
+    if (waited < l->told_ns + (l->told_ns ? WAITING_TOLD_AGAIN_NS : WAITING_TOLD_NS) || !strcmp(l->told, list)) return 0;
     log_info("waiting for %s", list);
-    l->told = true;
+    strcpy(l->told, list);
+    l->told_ns = waited;
     return 0;
 }
 

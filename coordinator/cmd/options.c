@@ -178,7 +178,7 @@ void options_help(FILE *to)
           "\n"
           "`gemmapipe COMMAND --help` is the manual of a command.\n"
           "Exit status: 0 done; 2 command line; 3 a file is missing or damaged; 4 it does not fit in memory; 5 no worker\n"
-          "answers, or an address cannot be used; 6 the protocol was broken; 7 a worker was lost; 8 done, but some prompts or\n"
+          "answers, or it serves another run, or an address cannot be used; 6 the protocol was broken; 7 a worker was lost; 8 done, but some prompts or\n"
           "lines failed; 9 stopped, and can be resumed; 130 interrupted.\n",
           to);
 }

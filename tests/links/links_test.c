@@ -312,6 +312,40 @@ static bool raw_message(int s, struct frame *f)
     return send(s, message, sizeof message, MSG_NOSIGNAL) == sizeof message;
 }
 
+/* It learns our version from the head, whatever it can make of the rest. Twice on one connection is answered once. */
+TEST(a_program_of_another_version_is_told_ours_at_once)
+{
+    struct port *p = NULL;
+    struct frame *f = NULL;
+    uint8_t answer[2 + 255];
+    const struct timeval patience = {.tv_sec = 10};
+    char address[100];
+    free_address(address, TCP);
+    NEED(port_open_listen(&p, address, NULL, why));
+    const int s = raw_connection(address);
+    CHECK(s >= 0);
+    for (int i = 0; i < 2; i++) {
+        f = raw_frame(M_GREET, 0, 1, 0);
+        f->head.version = FRAME_VERSION + 1;
+        frame_seal(f);
+        CHECK(raw_message(s, f));
+    }
+    for (int i = 0; i < 50 && port_counters(p).dropped < 2; i++) NEED(port_recv(p, &f, 20, why));
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const ssize_t n = recv(s, answer, sizeof answer, 0);
+    CHECK(n > 2 + FRAME_HEAD_BYTES && n == 2 + answer[1], "%zd bytes", n);
+    f = frame_new(0, (size_t)answer[1] - FRAME_HEAD_BYTES);
+    memcpy(f->bytes, answer + 2, answer[1]);
+    struct fault fault = {0};
+    CHECK(frame_version(f, answer[1]) == FRAME_VERSION);
+    NEED(frame_open(f, answer[1], 1000, "the worker", why));
+    NEED(fault_read(&fault, f, why));
+    CHECK(strstr(fault.text, "speaks version 3 of the protocol, this program version 2"), "%s", fault.text);
+    frame_free(f);
+    close(s);
+    port_close(&p);
+}
+
 /* More frames than the window, unread; then the connection breaks, while the carrier's own clocks go on. */
 TEST(a_flood_without_credit_does_no_harm)
 {
@@ -373,6 +407,19 @@ TEST(a_coordinator_that_leaves_is_lost_to_its_workers)
     }
 }
 
+/* Ports move on only while they are listened to. */
+static int hear_greeting(struct cluster *c, int node, struct err *why)
+{
+    struct frame *f = 0;
+    for (int i = 0; i < 100 && port_self(c->ports[node]) < 0; i++) {
+        TRY(port_recv(c->ports[0], &f, 50, why));
+        TRY(port_recv(c->ports[node], &f, 50, why));
+    }
+    const bool greeted = f && f->head.type == M_GREET;
+    frame_free(f);
+    return greeted ? 0 : fail(why, E_LINK, "node %d was not greeted", node);
+}
+
 TEST(workers_may_start_after_the_coordinator)
 {
     EVERY_ZMQ_KIND(kind)
@@ -389,7 +436,7 @@ TEST(workers_may_start_after_the_coordinator)
         CHECK(port_recv(c.ports[0], &f, 200, 0) == 0 && !f, "%s: someone answered before there was anyone", kind_names[kind]);
         for (int k = 1; k < 3; k++) NEED(port_open_listen(&c.ports[k], c.addresses[k], NULL, why));
         for (int k = 1; k < 3; k++) {
-            NEED(await_and_free(c.ports[k], M_GREET, 0, why));
+            NEED(hear_greeting(&c, k, why));
             NEED(send_empty(c.ports[k], 0, M_PONG, why));
             NEED(await_and_free(c.ports[0], M_PONG, k, why));
         }
@@ -413,12 +460,7 @@ TEST(a_worker_that_starts_anew_before_it_answered_is_greeted_again)
         NEED(port_recv(c.ports[0], &f, 100, why));
         CHECK(!f, "%s: %s before the first contact", kind_names[kind], f ? message_name(f->head.type) : "");
         NEED(port_open_listen(&c.ports[1], c.addresses[1], NULL, why));
-        for (int i = 0; i < 40 && port_self(c.ports[1]) < 0; i++) {
-            NEED(port_recv(c.ports[0], &f, 50, why));
-            NEED(port_recv(c.ports[1], &f, 50, why));
-        }
-        CHECK(f && f->head.type == M_GREET, "%s: not greeted again", kind_names[kind]);
-        frame_free(f);
+        NEED(hear_greeting(&c, 1, why));
         NEED(send_empty(c.ports[1], 0, M_PONG, why));
         NEED(await_and_free(c.ports[0], M_PONG, 1, why));
         cluster_close(&c);

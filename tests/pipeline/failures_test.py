@@ -122,6 +122,9 @@ def nobody_listens():
     before = time.time()
     refused(5, "127.0.0.1:%d" % port, GEMMAPIPE, "run", "--model", MODEL, "--wait", "2", "--quiet", "--connect", "tcp://127.0.0.1:%d" % port, "hi")
     need(time.time() - before < 8, "it took %.1f s" % (time.time() - before))
+    refused(5, "connection refused", GEMMAPIPE, "run", "--model", MODEL, "--wait", "1", "--connect", "tcp://localhost:%d" % port, "hi")
+    refused(5, "no host of that name", GEMMAPIPE, "run", "--model", MODEL, "--connect", "tcp://no host:%d" % port, "hi")
+    refused(2, "same address", GEMMAPIPE, "run", "--model", MODEL, "--connect", "tcp://[::1]:7001,tcp://[::1]:7001", "hi")
 
 
 def port_in_use():
@@ -350,7 +353,7 @@ def rank_killed():
 def two_coordinators():
     with Workers(1) as w:
         p = generation(*w.connect)
-        refused(7, "busy", GEMMAPIPE, "run", "--model", MODEL, "--wait", "5", "--quiet", *w.connect, "hi")
+        refused(5, "busy", GEMMAPIPE, "run", "--model", MODEL, "--wait", "5", "--quiet", *w.connect, "hi")
         p.send_signal(signal.SIGINT)
         wait(p, 10, "the first run")
         need(good(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", *w.connect, "hi") is not None, "no")

@@ -248,6 +248,11 @@ int port_invite(struct port *p, const char *address, int *node, struct err *why)
     return 0;
 }
 
+const char *port_silence(const struct port *p, int node)
+{
+    return p->kind->silence ? p->kind->silence(p, node) : NULL;
+}
+
 void port_part(struct port *p, int node)
 {
     if (node < 0 || node >= p->nodes || node == p->self) return;

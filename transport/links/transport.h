@@ -91,9 +91,12 @@ int port_route(struct port *p, uint16_t route, uint64_t plan, uint32_t epoch, st
 int port_reach(struct port *p, int node, const char *address, struct err *why);
 
 /* Coordinator over zmq: one more worker, at any time, under the lowest number that is free; returns at once, whether it
- * answers shows in port_recv. It may be started before or after. E_USAGE beyond WORKERS_MOST, E_LINK for a bad address, or
- * if the nodes of this kind of port are there from the start. */
+ * answers shows in port_recv. It may be started before or after. A name is looked up, and whichever of its addresses accepts a
+ * connection is taken. E_USAGE beyond WORKERS_MOST or for an address that is a worker's already, E_LINK for a bad address, or if the nodes of this kind of port are there from the start. */
 int port_invite(struct port *p, const char *address, int *node, struct err *why);
+
+/* Why nothing has come from `node` so far, in a few words for a sentence ("connection refused: …"); NULL: not known. */
+const char *port_silence(const struct port *p, int node);
 
 /* Forgets a peer, lost or not, with what is queued for it: its number may be given to another by port_invite. Frames it
  * sent before are dropped, and it is not told: send M_STOP before, and flush. */
@@ -125,7 +128,7 @@ struct mpi_mates port_mpi_mates(const struct port *p);
 void mpi_abort(int code);                               /* ends every rank; for when a rank is lost */
 
 /* ---- zmq ---- options may be NULL: the usual */
-/* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"). The first coordinator whose GREET comes is served; a
+/* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"), of a name all it stands for. The first coordinator whose GREET comes is served; a
  * second one is answered M_FAULT "busy". E_LINK if the address cannot be used (port in use, bad address). */
 int port_open_listen(struct port **out, const char *address, const struct link_options *options, struct err *why);
 /* After a run is over: forget the peers and the run, listen for the next coordinator. */

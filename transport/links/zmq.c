@@ -18,6 +18,7 @@
  *           next stage that is not heard at all is lost after a while.
  * Secrecy:  none yet; on loopback and in trusted networks only. zmq_socket_open is where CURVE keys will be set.
  * Costs:    each look asks every connection of ours, so a coordinator of 1,000 workers takes about a millisecond a look. */
+#include "transport/links/knock.h"
 #include "transport/links/port.h"
 #include "transport/links/zmq_sockets.h"
 
@@ -44,6 +45,7 @@
  * and of another that way. Frames go out on ours if there is one. CREDIT goes back where the frames came from. */
 struct contact {
     void *dealer, *monitor; /* ours; NULL: there is none */
+    struct knock *knock;    /* the dealer is not connected yet; NULL: it is */
     uint8_t identity[IDENTITY_BYTES];
     size_t identity_bytes; /* 0: it has none to us */
     int fd;                /* of its connection, in this process */
@@ -51,9 +53,10 @@ struct contact {
     uint32_t owed;        /* frames read since the last CREDIT we sent */
     bool credited;        /* it had one */
     bool heard;           /* anything at all came from it */
+    bool shaken;          /* it speaks ZeroMQ */
     bool gone;            /* a connection broken; lost once what it had sent is read */
     struct frame *greeting; /* a copy of the first frame, until the peer is heard */
-    uint64_t greeted_ns;  /* when that went out */
+    uint64_t unheard_ns;  /* when that went out; before, when we began to connect */
     bool greet_again;     /* the connection broke before that */
     char address[WIRE_TEXT];
 };
@@ -75,7 +78,7 @@ struct zmq_port {
     zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
     struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet */
-    bool fd_open[FDS];    /* accepted and not closed, as far as the monitor has told */
+    enum { FD_CLOSED, FD_OPEN, FD_REFUSED } fd[FDS]; /* accepted and not closed, as far as the monitor has told; not of our version */
 };
 
 static struct zmq_port *zmq_of(const struct port *p)
@@ -108,6 +111,8 @@ static void contact_end(struct zmq_port *z, int node, int linger_ms)
     struct contact *c = contact_of(z, node);
     if (!c) return;
     zmq_socket_close(&c->dealer, &c->monitor, linger_ms);
+    if (c->knock) knock_end(c->knock);
+    free(c->knock);
     frame_free(c->greeting);
     free(c);
     z->contacts[node] = NULL;
@@ -123,17 +128,44 @@ static int contact_made(struct zmq_port *z, int node, struct contact **out, stru
     return *out ? 0 : fail(why, E_MEMORY, "no memory for a connection with node %d", node);
 }
 
+/* Two nodes that share an address are one worker; so are two addresses that lead to it, which it says itself. */
+static int check_unused(const struct zmq_port *z, int node, const char *address, struct err *why)
+{
+    for (int k = 0; k < z->room; k++)
+        if (k != node && z->contacts[k] && !strcmp(z->contacts[k]->address, address))
+            return fail(why, E_USAGE, "workers %d and %d have the same address %s", k, node, address);
+    return 0;
+}
+
+/* Connects the dealer if its peer is at home. *connected: what waits for it can go now. */
+static int go_on_knocking(struct contact *c, bool *connected, struct err *why)
+{
+    const struct endpoint *e = c->knock ? knock_step(c->knock, clock_ns()) : NULL;
+    if (!e) return 0;
+    TRY(zmq_connect_endpoint(c->dealer, e, why));
+    free(c->knock);
+    c->knock = NULL;
+    *connected = true;
+    return 0;
+}
+
 static int connect_to(struct zmq_port *z, int node, const char *address, struct err *why)
 {
     struct contact *c;
-    TRY(zmq_address_check(address, why));
+    bool at_home;
+    TRY(address_check(address, why));
+    TRY(check_unused(z, node, address, why));
     TRY(zmq_files_enough(++z->dialled, why));
     TRY(contact_made(z, node, &c, why));
-    int code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
+    c->knock = calloc(1, sizeof *c->knock);
+    int code = c->knock ? address_resolve(&c->knock->at, address, why) : fail(why, E_MEMORY, "no memory to connect to %s", address);
+    if (!code) code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
     if (!code && z->port.self > 0) zmq_socket_between_workers(c->dealer);
-    if (!code && zmq_connect(c->dealer, address)) code = fail(why, E_LINK, "cannot connect to %s: %s", address, zmq_strerror(errno));
+    if (c->knock) knock_begin(c->knock);
+    if (!code) code = go_on_knocking(c, &at_home, why);
     if (code) return contact_end(z, node, 0), code;
     snprintf(c->address, sizeof c->address, "%s", address);
+    c->unheard_ns = clock_ns();
     if (!c->identity_bytes) c->credit = 1; /* the greeting; its CREDIT opens the window */
     return 0;
 }
@@ -211,12 +243,12 @@ static int zmq_push(struct port *p, struct err *why)
         if (!c || c->gone || (peer && peer->lost)) continue;
         /* Half a window at a time, but the first at once: it says "I hear you". */
         if (c->owed >= PORT_WINDOW / 2 || (c->owed && !c->credited)) send_credit(z, k);
-        while (peer && peer->out.n && c->credit && !c->gone) {
+        while (peer && peer->out.n && c->credit && !c->knock && !c->gone) {
             struct frame *f = queue_take(&peer->out);
             c->credit--;
             if (c->dealer && !c->heard && !c->greeting) {
                 c->greeting = frame_copy(f);
-                c->greeted_ns = clock_ns();
+                c->unheard_ns = clock_ns();
             }
             hand_over(z, k, f);
         }
@@ -233,9 +265,9 @@ static void watch_router(struct zmq_port *z)
     uint32_t fd;
     if (!z->router) return;
     while (zmq_next_event(z->router_monitor, &event, &fd)) {
-        if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd_open[fd] = true;
+        if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd[fd] = FD_OPEN;
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
-        if (fd < FDS) z->fd_open[fd] = false;
+        if (fd < FDS) z->fd[fd] = FD_CLOSED;
         for (int k = 0; k < z->room; k++)
             if (z->contacts[k] && z->contacts[k]->identity_bytes && z->contacts[k]->fd == (int)fd) z->contacts[k]->gone = true;
     }
@@ -248,6 +280,7 @@ static void watch_dealer(struct zmq_port *z, int k)
     uint16_t event;
     uint32_t value;
     while (zmq_next_event(c->monitor, &event, &value)) {
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) c->shaken = true;
         if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
         struct frame *again = frame_copy(c->greeting);
@@ -255,7 +288,7 @@ static void watch_dealer(struct zmq_port *z, int k)
         if (again) hand_over(z, k, again);
     }
     /* How long workers may take to answer at first is for the coordinator to say. */
-    if (c->greeting && z->port.self > 0 && clock_ns() - c->greeted_ns > UNHEARD_NS) c->gone = true;
+    if ((c->greeting || c->knock) && z->port.self > 0 && clock_ns() - c->unheard_ns > UNHEARD_NS) c->gone = true;
 }
 
 /* Peers whose connection broke and of whom nothing is left to read. */
@@ -315,19 +348,40 @@ static int known_by_name(const struct zmq_port *z, const struct arrival *a)
     return -1;
 }
 
-/* To a second coordinator: this worker serves one at a time. */
-static void tell_busy(struct zmq_port *z, const struct arrival *a)
+/* FAULT to who is not, or not yet, a node for us. The head of its frame was not opened if it is of another version. */
+static void refuse(struct zmq_port *z, const struct arrival *a, const struct err *why)
 {
     const struct frame_head *h = &a->frame->head;
-    struct fault m = {.code = E_LINK};
+    struct fault m = {.code = (uint32_t)why->code};
     struct frame *f = 0;
-    snprintf(m.text, sizeof m.text, "busy: this worker serves another coordinator; try again when that run is over");
+    snprintf(m.text, sizeof m.text, "%s", why->text);
     if (fault_write(&f, &m, 0)) return;
     f->head.run = h->run;
     f->head.epoch = h->epoch;
     f->head.from = h->to;
     frame_seal(f);
     send_by_name(z, a->identity, a->identity_bytes, f);
+}
+
+/* To a second coordinator: this worker serves one at a time. To the same one, it found the worker under a second address. */
+static void refuse_greeting(struct zmq_port *z, const struct arrival *a, bool same_run)
+{
+    struct err why;
+    if (!same_run) fail(&why, E_LINK, "busy: this worker serves another coordinator; try again when that run is over");
+    else fail(&why, E_USAGE, "two addresses lead to this worker: it is worker %d of this run already", z->port.self);
+    refuse(z, a, &why);
+}
+
+/* A program of another version cannot know what went wrong if we are silent: in whatever version it is told, it sees ours in the
+ * head. Once on a connection, so that it cannot fill the log. */
+static void refuse_version(struct zmq_port *z, const struct arrival *a, const struct err *why)
+{
+    const unsigned version = frame_version(a->frame, a->n);
+    const bool numbered = a->fd >= 0 && a->fd < FDS;
+    if (!version || version == FRAME_VERSION || (numbered && z->fd[a->fd] == FD_REFUSED)) return log_debug("%s", why->text);
+    if (numbered) z->fd[a->fd] = FD_REFUSED;
+    log_warn("%s", why->text);
+    refuse(z, a, why);
 }
 
 /* The run a greeting speaks of, which its head may not know yet. False if it cannot be read. */
@@ -350,14 +404,14 @@ static void first_heard(struct contact *c)
 
 static bool still_connected(const struct zmq_port *z, const struct arrival *a)
 {
-    return a->fd < 0 || a->fd >= FDS || z->fd_open[a->fd];
+    return a->fd < 0 || a->fd >= FDS || z->fd[a->fd] != FD_CLOSED;
 }
 
 /* Our coordinator is gone, and the run it leaves behind not yet over: it was started anew, say, faster than we could take
  * notice. A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
 static void keep_early(struct zmq_port *z, struct arrival *a)
 {
-    if (z->early.frame && still_connected(z, &z->early)) return tell_busy(z, a);
+    if (z->early.frame && still_connected(z, &z->early)) return refuse_greeting(z, a, false);
     frame_free(z->early.frame);
     z->early = *a;
     a->frame = NULL;
@@ -369,7 +423,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     const struct port *p = &z->port;
     const struct frame_head *h = &a->frame->head;
     struct err why = {0};
-    if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return log_debug("%s", why.text), -1;
+    if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return refuse_version(z, a, &why), -1;
     if (h->from >= p->room || h->from == p->self || h->type == M_CREDIT) return -1;
     uint64_t run = 0;
     bool greets = h->from == 0 && h->type == M_GREET;
@@ -378,7 +432,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     watch_router(z);
     struct contact *c = contact_of(z, h->from);
     if (c && !c->gone && (c->identity_bytes || h->from == 0)) {
-        if (greets && run != z->greeted_run) tell_busy(z, a);
+        if (greets && (run != z->greeted_run || h->to != p->self)) refuse_greeting(z, a, run == z->greeted_run);
         return -1;
     }
     if (greets && p->self >= 0 && run != z->greeted_run) return keep_early(z, a), -1;
@@ -455,6 +509,9 @@ static void wait_for_news(struct zmq_port *z, uint64_t until)
     for (int k = 0; k < z->room; k++) {
         const struct contact *c = z->contacts[k];
         if (!c || !c->dealer) continue;
+        if (c->knock && c->knock->again_ns < until) until = c->knock->again_ns;
+        if (c->knock && c->knock->fd >= 0) items[n++] = (zmq_pollitem_t){.fd = c->knock->fd, .events = ZMQ_POLLOUT};
+        if (c->knock) continue;
         items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
@@ -472,8 +529,11 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     bool any = false;
     *out = 0;
     watch_router(z);
-    for (int k = 0; k < z->room; k++)
-        if (z->contacts[k] && z->contacts[k]->dealer) watch_dealer(z, k);
+    for (int k = 0; k < z->room; k++) {
+        if (!z->contacts[k] || !z->contacts[k]->dealer) continue;
+        TRY(go_on_knocking(z->contacts[k], &any, why));
+        watch_dealer(z, k);
+    }
     for (int i = 0; i < STRANGERS && next_arrival(z, &a, from); i++) {
         any = true;
         if (a.frame && *from < 0) *from = introduce(z, &a);
@@ -490,7 +550,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
         *n = a.n;
         return 0;
     }
-    if (any) return 0; /* credits came: there may be something to push */
+    if (any) return 0; /* a connection or credits: there may be something to push */
     report_gone(z);
     if (p->untold) return 0;
     if (!atomic_load(&p->woken)) wait_for_news(z, until);
@@ -513,6 +573,15 @@ static int zmq_reach(struct port *p, int node, const char *address, struct err *
     if (c && (c->dealer || c->gone)) contact_end(z, node, 0);
     port_returned(p, node);
     return connect_to(z, node, address, why);
+}
+
+static const char *zmq_silence(const struct port *p, int node)
+{
+    const struct contact *c = contact_of(zmq_of(p), node);
+    if (!c || c->heard) return NULL;
+    if (c->knock) return knock_reason(c->knock);
+    if (!c->shaken) return "a program listens there that is no worker, or hangs";
+    return c->greet_again ? "it closed the connection" : "connected, but it says nothing";
 }
 
 static void zmq_part(struct port *p, int node)
@@ -556,6 +625,7 @@ static void zmq_close_port(struct port *p)
 
 static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_address = true, .reachable = zmq_reachable,
                                      .push = zmq_push, .pull = zmq_pull, .wake = zmq_wake, .reach = zmq_reach, .part = zmq_part,
+                                     .silence = zmq_silence,
                                      .again = zmq_again, .close = zmq_close_port};
 
 static int port_prepare(struct zmq_port *z, int self, int nodes, const struct link_options *options, struct err *why)
@@ -580,7 +650,7 @@ static int port_new(struct zmq_port **out, int self, int nodes, const struct lin
 int port_open_listen(struct port **out, const char *address, const struct link_options *options, struct err *why)
 {
     struct zmq_port *z;
-    TRY(zmq_address_check(address, why));
+    TRY(address_check(address, why));
     TRY(port_new(&z, -1, 0, options, why));
     int code = zmq_socket_open(z->context, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
     if (!code) code = zmq_bind_address(z->router, address, why);

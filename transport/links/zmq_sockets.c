@@ -5,11 +5,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -79,7 +76,6 @@ int zmq_socket_open(void *context, int type, const char *address, void **out, vo
     set(s, ZMQ_RECONNECT_IVL, 50);
     set(s, ZMQ_RECONNECT_IVL_MAX, 1000);
     set(s, ZMQ_TCP_KEEPALIVE, 1);
-    if (strchr(address, '[')) set(s, ZMQ_IPV6, 1);
     set_end(s, type);
 
     char name[64];
@@ -125,35 +121,21 @@ bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value)
 
 /* ---- addresses ---- */
 
-/* libzmq takes port 99999 for 34463. */
-static bool is_port(const char *digits)
+int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why)
 {
-    size_t n = strspn(digits, "0123456789");
-    int port = n && n < 6 ? atoi(digits) : 0;
-    return !digits[n] && port > 0 && port < 65536;
-}
-
-int zmq_address_check(const char *address, struct err *why)
-{
-    const char *colon = strrchr(address, ':');
-    bool tcp = !strncmp(address, "tcp://", 6) && colon > address + 6 && is_port(colon + 1);
-    bool ipc = !strncmp(address, "ipc://", 6) && address[6];
-    if (strlen(address) >= WIRE_TEXT)
-        return fail(why, E_LINK, "an address of %zu bytes; at most %d are allowed", strlen(address), WIRE_TEXT - 1);
-    if (!tcp && !ipc) return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
-    return 0;
+    char text[WIRE_TEXT] = "";
+    set(dealer, ZMQ_IPV6, e->at.ss_family == AF_INET6);
+    if (endpoint_text(e, text, sizeof text) && !zmq_connect(dealer, text)) return 0;
+    return fail(why, E_LINK, "cannot connect to %s: %s", text, zmq_strerror(errno));
 }
 
 /* libzmq unlinks the path of an ipc:// address before it binds, so a second worker would take it from the first. */
-static bool ipc_in_use(const char *address)
+static bool ipc_in_use(const struct endpoint *e)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strncmp(address, "ipc:///", 7) || strlen(address + 6) >= sizeof a.sun_path) return false;
-    strcpy(a.sun_path, address + 6);
-    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool used = s >= 0 && connect(s, (struct sockaddr *)&a, sizeof a) == 0;
+    bool used = false;
+    const int s = e->at.ss_family == AF_UNIX ? endpoint_connect(e, &used) : -1;
     if (s >= 0) close(s);
-    return used;
+    return used || s == -EAGAIN; /* so many wait to be let in already */
 }
 
 /* A socket file is as safe as its folder; a name without a file can be connected to by all, but for this. */
@@ -164,16 +146,33 @@ static int only_this_user(void *router, const char *address, struct err *why)
     return fail(why, E_LINK, "cannot keep other users from %s: %s", address, zmq_strerror(errno));
 }
 
-int zmq_bind_address(void *router, const char *address, struct err *why)
+static int cannot_listen(const char *address, int reason, struct err *why)
 {
-    TRY(only_this_user(router, address, why));
-    if (ipc_in_use(address)) errno = EADDRINUSE;
-    else if (!zmq_bind(router, address)) return 0;
-    switch (errno) {
+    switch (reason) {
     case EADDRINUSE: return fail(why, E_LINK, "%s is in use: another worker or program listens there; choose another", address);
     case EADDRNOTAVAIL:
     case ENODEV: return fail(why, E_LINK, "cannot listen on %s: this machine has no such address", address);
-    case EINVAL: return fail(why, E_LINK, "'%s' is not an address: write tcp://HOST:PORT or ipc:///PATH", address);
-    default: return fail(why, E_LINK, "cannot listen on %s: %s", address, zmq_strerror(errno));
+    default: return fail(why, E_LINK, "cannot listen on %s: %s", address, zmq_strerror(reason));
     }
+}
+
+/* A family that this machine does not have is no hindrance if it has the other. */
+int zmq_bind_address(void *router, const char *address, struct err *why)
+{
+    struct endpoints all;
+    char text[WIRE_TEXT];
+    int bound = 0, reason = EADDRNOTAVAIL;
+    TRY(address_check(address, why));
+    TRY(only_this_user(router, address, why));
+    if (address_is_any(address)) return zmq_bind(router, address) ? cannot_listen(address, errno, why) : 0;
+    const int unknown = address_resolve(&all, address, why);
+    if (unknown) return zmq_bind(router, address) ? unknown : 0; /* the name of a network card, as eth0 */
+    for (int i = 0; i < all.n; i++) {
+        const struct endpoint *e = &all.to[i];
+        set(router, ZMQ_IPV6, e->at.ss_family == AF_INET6);
+        if (ipc_in_use(e)) return cannot_listen(address, EADDRINUSE, why);
+        if (endpoint_text(e, text, sizeof text) && !zmq_bind(router, text)) bound++;
+        else if ((reason = errno) == EADDRINUSE) return cannot_listen(address, reason, why);
+    }
+    return bound ? 0 : cannot_listen(address, reason, why);
 }

@@ -3,7 +3,7 @@
 #ifndef TRANSPORT_LINKS_ZMQ_SOCKETS_H
 #define TRANSPORT_LINKS_ZMQ_SOCKETS_H
 
-#include "base/error.h"
+#include "transport/links/address.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ int zmq_files_enough(int peers, struct err *why);
 int zmq_context_new(void **context, struct err *why);
 
 /* A socket of this type (ZMQ_ROUTER, ZMQ_DEALER) and the pair that tells what happens to its connections. `address` is for
- * sentences, and to see whether it is one of IPv6. CURVE keys will be set here, before any bind or connect. */
+ * sentences. CURVE keys will be set here, before any bind or connect. */
 int zmq_socket_open(void *context, int type, const char *address, void **out, void **monitor, struct err *why);
 /* Before the connect, of a DEALER from a worker to the next. No pings of the application's go between the two, so only libzmq's
  * can tell that a connection swallows what is sent; longer than the coordinator takes to notice a process that hangs. */
@@ -24,7 +24,8 @@ void zmq_socket_close(void **socket, void **monitor, int linger_ms); /* sets bot
 /* What happened to a connection: ZMQ_EVENT_…, and a number that goes with it. False: nothing new. */
 bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value);
 
-int zmq_address_check(const char *address, struct err *why);
+/* A name is looked up, and all it stands for is bound. */
 int zmq_bind_address(void *router, const char *address, struct err *why);
+int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why);
 
 #endif

@@ -184,6 +184,11 @@ static int check_head(const struct frame_head *h, const uint8_t *b, const char *
     return 0;
 }
 
+unsigned frame_version(const struct frame *f, size_t n)
+{
+    return n >= FRAME_HEAD_BYTES && le_of(f->bytes + AT_MAGIC, 4) == FRAME_MAGIC ? (unsigned)le_of(f->bytes + AT_VERSION, 2) : 0;
+}
+
 int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, struct err *why)
 {
     const uint8_t *b = f->bytes;

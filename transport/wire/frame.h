@@ -82,6 +82,9 @@ bool message_has_route(unsigned type);
 /* Head to bytes and back; frame_open checks magic, version, head CRC, the limit, and that `n` is exactly head + body,
  * then the body's CRC. `from` names the peer in the sentence. */
 void frame_seal(struct frame *f);
+/* The version that a frame of n bytes, not opened yet, is written in; 0 if it is no frame. Magic and version lie where they lie in
+ * every version. */
+unsigned frame_version(const struct frame *f, size_t n);
 int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, struct err *why);
 
 #endif

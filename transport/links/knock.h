@@ -1,0 +1,30 @@
+/* transport/links/knock.h — which endpoint of an address accepts a connection, and if none does, why not.
+ *
+ * libzmq tries one endpoint for ever and tells nobody how it goes: a name whose IPv6 address nobody listens on would hide the worker
+ * on its IPv4 address, and "refused", "no route" and "no answer" would look alike. So we connect plainly first, to each endpoint in
+ * turn, and ZeroMQ is given the first that accepts. What it costs is one connection that is closed again at once. */
+#ifndef TRANSPORT_LINKS_KNOCK_H
+#define TRANSPORT_LINKS_KNOCK_H
+
+#include "transport/links/address.h"
+
+#include <stdint.h>
+
+struct knock {
+    struct endpoints at;
+    int turn;   /* which of them is tried, or comes next */
+    int fd;     /* of the try that goes on; -1: there is none, until again_ns */
+    int reason; /* why the first endpoint, the one the system would choose, was not reached, from errno; 0: not known yet */
+    uint64_t again_ns, pause_ns;
+};
+
+void knock_begin(struct knock *k); /* `at` is filled in */
+void knock_end(struct knock *k);
+
+/* What can be done without waiting. The endpoint that accepts; NULL: none yet. Call it again at knock_wait, or when fd can be written. */
+const struct endpoint *knock_step(struct knock *k, uint64_t now_ns);
+
+/* "connection refused: no worker listens there", for a sentence; NULL while not known. */
+const char *knock_reason(const struct knock *k);
+
+#endif
