@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #define SEND_ON (16u << 20)
 
@@ -25,7 +26,7 @@ struct whole_file {
     FILE *stream;
     int fd;                 /* -1: none */
     int failed;             /* errno of the first write that did */
-    bool direct;            /* a device: no other name, nothing to remove */
+    bool direct;            /* a device, or standard output: no other name, nothing to remove */
     bool nameless;          /* nothing to remove yet */
     uint64_t written, sent; /* bytes of the file; of them on the way to the disk */
 };
@@ -65,6 +66,13 @@ static int look_at_target(struct whole_file *f, struct err *why)
     return 0;
 }
 
+static int open_standard_output(struct whole_file *f, struct err *why)
+{
+    f->direct = true;
+    f->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return f->fd < 0 ? fail_errno(why, E_FILE, "cannot write %s", f->path) : 0;
+}
+
 static int open_descriptor(struct whole_file *f, struct err *why)
 {
     const struct disk *d = disk_now();
@@ -83,17 +91,19 @@ int whole_file_open(struct whole_file **out, const char *path, struct err *why)
 {
     const cookie_io_functions_t calls = {.write = append_from_stream};
     const size_t size = strlen(path) + sizeof ".partial";
+    const bool standard = !strcmp(path, "-");
     struct whole_file *f = *out = calloc(1, sizeof *f);
     if (!f) return fail(why, E_MEMORY, "no memory to write %s", path);
     f->fd = -1;
-    f->path = strdup(path);
+    f->path = strdup(standard ? "standard output" : path);
     f->partial = malloc(size);
     f->stream = fopencookie(f, "w", calls);
     int code = 0;
     if (f->path && f->partial && f->stream) snprintf(f->partial, size, "%s.partial", path);
     else code = fail(why, E_MEMORY, "no memory to write %s", path);
-    if (!code) code = look_at_target(f, why);
-    if (!code) code = open_descriptor(f, why);
+    if (!code && standard) code = open_standard_output(f, why);
+    if (!code && !standard) code = look_at_target(f, why);
+    if (!code && !standard) code = open_descriptor(f, why);
     return code ? whole_file_close(out, code, why) : 0;
 }
 

@@ -3,7 +3,7 @@
  * Until whole_file_close gives it the name, the bytes are in a file without one, or in PATH.partial where the file
  * system knows no nameless files (then a process that is killed leaves that behind). What had the name before stays as
  * it was until then, and for good if anything fails. Before the name is given all bytes are on the disk.
- * A device or a pipe (/dev/stdout) is written as it is. What this process has read (base/inputs.h) is never written over. */
+ * A device or a pipe is written as it is; "-" is standard output. What this process has read (base/inputs.h) is never written over. */
 #ifndef BASE_WHOLE_FILE_H
 #define BASE_WHOLE_FILE_H
 

@@ -79,7 +79,7 @@ stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
 histedit.h      coordinator/cmd/line_editor\.c
-gguf_parse.h    partition/file/gguf(_parse|_values|_copy)?\.c
+gguf_parse.h    partition/file/gguf(_parse|_other|_values|_copy)?\.c
 '
 
 each_dependency_has_one_door() {

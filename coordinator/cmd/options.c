@@ -28,11 +28,9 @@ static int take_image(void *into, const struct argument *a, const char *value, s
     return 0;
 }
 
-static int take_picture_memory(void *into, const struct argument *a, const char *value, struct err *why)
+static int take_size(void *into, const struct argument *a, const char *value, struct err *why)
 {
-    uint64_t *bytes = argument_to(into, a);
-    TRY(read_size(value, bytes, why));
-    return *bytes ? 0 : fail(why, E_USAGE, "--%s is %.40s: no picture can be read in that", a->name, value);
+    return read_size(value, argument_to(into, a), why);
 }
 
 /* "1,8,16"; 0 alone is an empty list where 0 is allowed. */
@@ -56,7 +54,7 @@ static const struct argument table[] = {
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
     {"image", "FILE", CMD_RUN | CMD_LOGITS | CMD_EMBED, OWN(images, take_image),
      "a picture before the prompt (JPEG, PNG, WebP, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
-    {"picture-memory", "SIZE", SEES, OWN(picture_memory, take_picture_memory),
+    {"picture-memory", "SIZE", SEES, OWN(picture_memory, take_size),
      "most memory that reading a picture takes, its file included (default 384M)"},
     {"pan-and-scan", NULL, ANSWER | CMD_LOGITS, FLAG(pan_and_scan), "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", SEES, TEXT(vision_split),
@@ -104,7 +102,7 @@ static const struct argument table[] = {
      "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", CMD_LOGITS, TEXT(ids),
      "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
-    {"out", "FILE", CMD_LOGITS | CMD_EMBED, TEXT(out), "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture"},
+    {"out", "FILE", CMD_LOGITS | CMD_EMBED, TEXT(out), "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture; - is standard output"},
     {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS, FLAG(special),
      "let the text make control tokens such as <start_of_turn>; of a prompt only with --raw"},
     {"pp", "N,N", CMD_BENCH, OWN_RANGE(pp, take_numbers, 0, 1u << 20),
@@ -215,6 +213,10 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
     if (o->special && !o->raw && command != CMD_TOKENIZE)
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
+    if (o->fingerprint && o->out && !strcmp(o->out, "-"))
+        return fail(why, E_USAGE, "--out - and --fingerprint exclude each other: both write to standard output");
+    if (o->trace && !strcmp(o->trace, "-"))
+        return fail(why, E_USAGE, "--trace wants the name of a file; standard output is for answers");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");
     return 0;
 }

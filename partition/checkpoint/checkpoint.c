@@ -107,6 +107,9 @@ static int bind(struct checkpoint *c, enum chain part, const char *name, const c
     const struct safetensor *t = safetensors_find(c->files, source);
     char found[96], wanted[96];
     if (!t) return fail(why, E_FILE, "%s has no tensor %s", c->dir, source);
+    if (t->type == SAFETENSOR_WHOLE)
+        return fail(why, E_FILE, "%s: the tensor %s holds whole numbers; wanted the unquantised checkpoint, in BF16, F16 or F32",
+                    safetensors_file(c->files, t->file)->path, source);
     show_shape(found, t->n_dims, t->dims);
     show_shape(wanted, n_dims, shape);
     if (strcmp(found, wanted))
@@ -263,13 +266,26 @@ static int bind_vision_part(struct checkpoint *c, struct err *why)
 
 /* ---- the folder ---- */
 
-static int check_nothing_else(const struct checkpoint *c, struct err *why)
+/* What libraries once saved beside the weights, and compute anew: angles of RoPE, the numbers 0, 1, 2 and so on. */
+static bool is_computed(const char *name)
 {
+    static const char *const ends[] = {".inv_freq", ".position_ids"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < COUNT(ends); i++)
+        if (n > strlen(ends[i]) && !strcmp(name + n - strlen(ends[i]), ends[i])) return true;
+    return false;
+}
+
+static int check_nothing_else(struct checkpoint *c, struct err *why)
+{
+    uint32_t computed = 0;
     for (size_t i = 0; i < safetensors_count(c->files); i++)
-        if (!c->used[i])
+        if (is_computed(safetensors_at(c->files, i)->name)) computed++;
+        else if (!c->used[i])
             return fail(why, E_FILE, "%s holds the tensor %s, which a Gemma 3 of %u layers%s does not have", c->dir,
                         safetensors_at(c->files, i)->name, c->config.text.layers,
                         c->config.has_vision ? "" : " and without pictures");
+    if (computed) checkpoint_note(c, "tensors that are no weights are left out, such as inv_freq and position_ids: %u", computed);
     return 0;
 }
 

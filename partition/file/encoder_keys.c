@@ -16,6 +16,7 @@ static int check_architecture(const struct gguf *g, struct err *why)
     char name[GGUF_SHOWN];
     TRY(gguf_text(g, "general.architecture", &arch, why));
     gguf_show_text(name, arch);
+    TRY(gguf_refuse_ollamas(g, why));
     if (gguf_text_is(arch, "gemma3"))
         return fail(why, E_FILE, "%s holds a text model; wanted its picture encoder, the mmproj file", gguf_path(g, 0));
     if (!gguf_text_is(arch, "clip"))

@@ -80,6 +80,9 @@ struct gguf_string gguf_next_string(const uint8_t **cursor);
 size_t gguf_key_count(const struct gguf *g);
 const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *out, size_t out_size);
 
+/* E_FILE, and what to get instead, if Ollama made it: text and vision in one file, under names of its own. */
+int gguf_refuse_ollamas(const struct gguf *g, struct err *why);
+
 /* Tells the system that these mapped pages will be read soon, so it fetches them in one go. */
 void gguf_expect(const struct gguf *g, const void *from, size_t bytes);
 

@@ -353,8 +353,7 @@ static int walk_header(struct walk *w, uint64_t *tensors, uint64_t *keys)
     w->what = "the header";
     TRY(take(w, 4, &magic));
     if (memcmp(magic, "GGUF", 4))
-        return fail(w->why, E_FILE, "%s is not a GGUF file: it begins with %02x %02x %02x %02x, wanted 47 47 55 46",
-                    w->f->path, magic[0], magic[1], magic[2], magic[3]);
+        return gguf_refuse_other(w->f->path, magic, w->f->bytes, w->why);
     TRY(take_u32(w, &version));
     if (version == 0x02000000 || version == 0x03000000)
         return fail(w->why, E_FILE, "%s is a big-endian GGUF file; get the ordinary, little-endian one", w->f->path);

@@ -1,6 +1,6 @@
 /* partition/file/gguf_parse.h — inside the GGUF reader: one file, walked once from its first byte to its first tensor.
  *
- * Only gguf.c, gguf_parse.c, gguf_values.c and gguf_copy.c include this (tests/rooms.sh). gguf_file_open fills `f` or leaves nothing
+ * Only gguf.c, gguf_parse.c, gguf_other.c, gguf_values.c and gguf_copy.c include this (tests/rooms.sh). gguf_file_open fills `f` or leaves nothing
  * behind but the sentence. */
 #ifndef PARTITION_FILE_GGUF_PARSE_H
 #define PARTITION_FILE_GGUF_PARSE_H
@@ -8,6 +8,9 @@
 #include "base/little_endian.h"
 #include "base/name_table.h"
 #include "partition/file/gguf.h"
+
+/* E_FILE, and what the file is that begins with these bytes, four at least; `bytes` is its size. */
+int gguf_refuse_other(const char *path, const uint8_t *begin, uint64_t bytes, struct err *why);
 
 struct gguf_key {
     char *name;           /* NUL-terminated, ours */

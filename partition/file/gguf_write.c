@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/half.h"
+#include "base/interrupt.h"
 #include "base/little_endian.h"
 #include "base/whole_file.h"
 #include "partition/format/blocks.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ALIGNMENT 32
 
@@ -75,6 +77,8 @@ void bytes_free(struct bytes *b)
 static int check_target(const char *path, struct err *why)
 {
     struct stat st;
+    if (!strcmp(path, "-"))
+        return isatty(STDOUT_FILENO) ? fail(why, E_USAGE, "a model is not written to a terminal; lead standard output elsewhere") : 0;
     if (!stat(path, &st) && !S_ISREG(st.st_mode))
         return fail(why, E_FILE, "cannot write %s: it is %s, wanted the name of a file", path,
                     S_ISDIR(st.st_mode) ? "a folder" : "not a file");
@@ -243,6 +247,7 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
 {
     if (o->current >= o->n_tensors || n > o->sizes[o->current] - o->done)
         return fail(why, E_INTERNAL, "more data than %s has room for", o->path);
+    if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s; %s is not written", interrupt_reason(), o->path);
     TRY(whole_file_write(o->file, from, n, why));
     o->done += n;
     if (o->done < o->sizes[o->current]) return 0;

@@ -27,6 +27,7 @@ void bytes_free(struct bytes *b);
 
 struct gguf_out;
 
+/* "-" is standard output, if it is no terminal. */
 int gguf_out_open(struct gguf_out **out, const char *path, struct err *why);
 
 void gguf_put_u32(struct gguf_out *o, const char *key, uint32_t value);
@@ -46,7 +47,8 @@ void gguf_put_tensor(struct gguf_out *o, const char *name, uint32_t type, uint32
 /* Takes the room on the disk and writes all that was put; E_FILE with both numbers if it does not fit. */
 int gguf_out_begin(struct gguf_out *o, struct err *why);
 uint64_t gguf_out_total(const struct gguf_out *o); /* bytes of data to come, padding included; after begin */
-/* The next bytes of the current tensor; never more than it has left. */
+/* The next bytes of the current tensor; never more than it has left. E_INTERRUPTED after a signal that is caught
+ * (base/interrupt.h). */
 int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *why);
 /* Gives the file its name. Without it, or if it fails, gguf_out_close removes what was written. */
 int gguf_out_finish(struct gguf_out *o, struct err *why);

@@ -28,22 +28,6 @@ static int check_architecture(const struct gguf *g, struct err *why)
                 gguf_show_text(name, arch));
 }
 
-/* Ollama's converter puts text and vision into one file under names of its own and leaves out the RoPE scaling. */
-static int check_not_ollama(const struct gguf *g, struct err *why)
-{
-    static const char *const keys[] = {"gemma3.vision.block_count", "gemma3.mm.tokens_per_image",
-                                       "gemma3.rope.local.freq_base", "gemma3.rope.global.freq_base"};
-    static const char *const tensors[] = {"v.patch_embedding.weight", "mm.mm_input_projection.weight"};
-    bool is = false;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) is |= gguf_has(g, keys[i]);
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) is |= gguf_tensor(g, tensors[i]) != NULL;
-    if (!is) return 0;
-    return fail(why, E_FILE,
-                "%s was made by Ollama, which packs text and vision into one file under names of its own; get the "
-                "model as published in GGUF instead, such as google/gemma-3-4b-it-qat-q4_0-gguf",
-                gguf_path(g, 0));
-}
-
 static int check_not_shard(const struct gguf *g, struct err *why)
 {
     if (!gguf_has(g, "gemmapipe.model_fingerprint")) return 0;
@@ -184,7 +168,7 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
 {
     struct model_config c = {0};
     TRY(check_architecture(g, why));
-    TRY(check_not_ollama(g, why));
+    TRY(gguf_refuse_ollamas(g, why));
     TRY(check_not_shard(g, why));
     TRY(check_no_soft_caps(g, why));
     TRY(read_sizes(&c, g, why));

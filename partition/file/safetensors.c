@@ -61,13 +61,13 @@ static int read_dtype(struct json *j, struct safetensor *t)
 {
     static const struct {
         const char *name;
-        uint32_t type;
-    } known[] = {{"BF16", T_BF16}, {"F16", T_F16}, {"F32", T_F32}};
+        uint32_t type, bytes;
+    } known[] = {{"BF16", T_BF16, 2}, {"F16", T_F16, 2}, {"F32", T_F32, 4}, {"I64", SAFETENSOR_WHOLE, 8}, {"I32", SAFETENSOR_WHOLE, 4}};
     struct json_text name;
     char shown[64];
     TRY(json_string(j, &name));
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (json_is(name, known[i].name)) return t->type = known[i].type, 0;
+        if (json_is(name, known[i].name)) return t->type = known[i].type, t->value_bytes = known[i].bytes, 0;
     return json_fail(j, "the tensor %s is of type \"%s\"; wanted the unquantised checkpoint, in BF16, F16 or F32",
                      t->name, json_plain(shown, name));
 }
@@ -110,9 +110,9 @@ static int place_tensor(struct header *h, struct safetensor *t, uint64_t end)
     if (end > have)
         return json_fail(j, "the file is cut short: the tensor %s ends at byte %" PRIu64 " of %" PRIu64, t->name, end,
                          have);
-    if (!mul_ok(t->elements, block_info(t->type)->bytes, &wanted) || wanted != t->bytes)
+    if (!mul_ok(t->elements, t->value_bytes, &wanted) || wanted != t->bytes)
         return json_fail(j, "the tensor %s has %" PRIu64 " values of %s in %" PRIu64 " bytes", t->name, t->elements,
-                         block_info(t->type)->name, t->bytes);
+                         t->type == SAFETENSOR_WHOLE ? "whole numbers" : block_info(t->type)->name, t->bytes);
     t->offset += h->data;
     t->data = h->file->data + t->offset;
     return 0;

@@ -11,9 +11,13 @@
 
 #include "base/mapped.h"
 
+/* Whole numbers: no weights, but some libraries saved such things beside them. */
+#define SAFETENSOR_WHOLE UINT32_MAX
+
 struct safetensor {
     char *name;       /* printable, NUL-terminated */
-    uint32_t type;    /* T_F32, T_F16 or T_BF16: others are refused */
+    uint32_t type;    /* T_F32, T_F16, T_BF16 or SAFETENSOR_WHOLE: others are refused */
+    uint32_t value_bytes;
     uint32_t n_dims;  /* 0..4 */
     uint64_t dims[4]; /* as in the header: the last one is contiguous; unused ones are 1 */
     uint64_t elements, bytes;

@@ -21,7 +21,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -222,15 +221,8 @@ static void give_back(struct shop *s, struct chunk_slot *slot)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int check_interrupted(const sigset_t *held, struct err *why)
-{
-    const struct timespec now = {0, 0};
-    int signal = sigtimedwait(held, NULL, &now);
-    return signal > 0 ? fail(why, E_INTERRUPTED, "interrupted; nothing was written") : 0;
-}
-
 /* The first piece that failed in the order of the file is the one reported, whichever thread was first. */
-static int write_pieces(struct shop *s, struct gguf_out *o, const sigset_t *held, struct err *why)
+static int write_pieces(struct shop *s, struct gguf_out *o, struct err *why)
 {
     struct progress progress;
     struct chunk cursor = {0}, p;
@@ -244,7 +236,6 @@ static int write_pieces(struct shop *s, struct gguf_out *o, const sigset_t *held
         wait_for(s, slot);
         if (slot->code) code = fail(why, slot->code, "%s", slot->why.text);
         if (!code) code = gguf_out_data(o, slot->out, (size_t)bytes_of(c->type, p.values), why);
-        if (!code) code = check_interrupted(held, why);
         if (s->job->error) {
             s->job->error[p.tensor].signal += slot->error.signal;
             s->job->error[p.tensor].noise += slot->error.noise;
@@ -290,34 +281,19 @@ static void close_shop(struct shop *s)
     free(s->fds);
 }
 
-/* Holds back the signals that end a program, but not those it was started to ignore. */
-static void hold_signals(sigset_t *held, sigset_t *before)
-{
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    sigemptyset(held);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        struct sigaction now;
-        if (!sigaction(ends[i], NULL, &now) && now.sa_handler != SIG_IGN) sigaddset(held, ends[i]);
-    }
-    pthread_sigmask(SIG_BLOCK, held, before);
-}
-
 static int run_shop(struct shop *s, struct gguf_out *o, int threads, struct err *why)
 {
     pthread_t worker[MOST_THREADS];
-    sigset_t held, before;
     int started = 0;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    hold_signals(&held, &before);
     while (started < threads && !pthread_create(&worker[started], NULL, work, s)) started++;
-    int code = started ? write_pieces(s, o, &held, why) : fail(why, E_MEMORY, "no thread can be started");
+    int code = started ? write_pieces(s, o, why) : fail(why, E_MEMORY, "no thread can be started");
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
     while (started) pthread_join(worker[--started], NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     return code;

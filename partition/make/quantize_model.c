@@ -181,9 +181,11 @@ static int from_folder(FILE *report, const struct quantize_job *job, struct err 
     if (job->mmproj && !has)
         code = fail_about(why, ABOUT_ENCODER_OUT, E_USAGE, "%s has no picture encoder to write", job->in);
     if (!job->mmproj && has) log_info("%s has a picture encoder too, and no file to write it to was named", job->in);
-    if (!code) code = checkpoint_read_tokens(c, why);
     char remark[300];
-    for (size_t i = 0; !code && checkpoint_remark(c, i, remark, sizeof remark); i++) log_info("%s: %s", job->in, remark);
+    size_t said = 0;
+    while (checkpoint_remark(c, said, remark, sizeof remark)) said++; /* of the tokens alone; inspect tells all */
+    if (!code) code = checkpoint_read_tokens(c, why);
+    for (; !code && checkpoint_remark(c, said, remark, sizeof remark); said++) log_info("%s: %s", job->in, remark);
     if (!code) code = list_folder(&text, job, c, CHAIN_TEXT, why);
     if (!code && job->mmproj) code = list_folder(&vision, job, c, CHAIN_VISION, why);
     if (!code) code = write_file(report, job, &text, c, CHAIN_TEXT, folder_keys, why);

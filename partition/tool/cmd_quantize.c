@@ -6,6 +6,8 @@
 #include "partition/make/synth.h"
 #include "partition/make/quantize_model.h"
 
+#include <string.h>
+
 static int take_format(void *into, const struct argument *a, const char *text, struct err *why)
 {
     uint32_t which;
@@ -32,5 +34,6 @@ int cmd_quantize(int argc, char **argv, struct err *why)
     TRY(arguments_read(&ARGUMENTS("quantize", table), &job, argc, argv, why));
     if (!job.in || !job.out)
         return fail(why, E_USAGE, "quantize wants a folder or file to read and a file to write; see --help");
-    return quantize_model(stdout, &job, why);
+    const bool out_is_stdout = !strcmp(job.out, "-") || (job.mmproj && !strcmp(job.mmproj, "-"));
+    return quantize_model(out_is_stdout ? stderr : stdout, &job, why);
 }

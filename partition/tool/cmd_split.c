@@ -7,6 +7,7 @@
 #include "partition/tool/cmd_split.h"
 
 #include "base/arguments.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/json.h"
@@ -22,8 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PIECE (1u << 20)
+#define MANIFEST "manifest.json"
 
 struct split_job {
     const char *model_path, *folder, *plan_path, *layers;
@@ -32,6 +35,8 @@ struct split_job {
     char file[STAGES_MOST][300]; /* names in the folder */
     uint64_t bytes[STAGES_MOST];
     struct hash128 hash[STAGES_MOST];
+    int written; /* shards */
+    bool made_folder;
 };
 
 /* ---- who gets what ---- */
@@ -96,8 +101,9 @@ static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, str
     int code = piece && h ? mapped_open(&m, path, UINT64_MAX, why) : fail(why, E_MEMORY, "no memory to hash %s", path);
     bool opened = !code;
     for (uint64_t at = 0; !code && at < m.bytes; at += PIECE) {
+        if (interrupt_seen()) code = fail(why, E_INTERRUPTED, "%s", interrupt_reason());
         size_t n = m.bytes - at < PIECE ? (size_t)(m.bytes - at) : PIECE;
-        code = mapped_read(&m, at, piece, n, why);
+        if (!code) code = mapped_read(&m, at, piece, n, why);
         if (!code) hash_stream_add(h, piece, n);
     }
     if (opened) *bytes = m.bytes, mapped_close(&m);
@@ -115,6 +121,7 @@ static int write_shards(struct split_job *s, struct err *why)
         char *path = path_in(s->folder, s->file[i]);
         if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
         int code = shard_write(s->model, s->plan.share[i], path, why);
+        s->written += !code;
         if (!code) code = hash_file(path, &s->bytes[i], &s->hash[i], why);
         if (!code)
             log_info("%s: %s, %s%s%s", path, show_part(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
@@ -147,7 +154,7 @@ static void print_manifest(FILE *to, const struct split_job *s)
 static int write_manifest(const struct split_job *s, struct err *why)
 {
     struct whole_file *f = NULL;
-    char *path = path_in(s->folder, "manifest.json");
+    char *path = path_in(s->folder, MANIFEST);
     if (!path) return fail(why, E_MEMORY, "no memory to name the manifest");
     int code = whole_file_open(&f, path, why);
     if (!code) print_manifest(whole_file_stream(f), s);
@@ -156,15 +163,32 @@ static int write_manifest(const struct split_job *s, struct err *why)
     return code;
 }
 
+static void remove_from_folder(const struct split_job *s, const char *name)
+{
+    char *path = path_in(s->folder, name);
+    if (path) remove(path);
+    free(path);
+}
+
+/* Some of the shards are of no use to anybody. */
+static void clean_up(const struct split_job *s)
+{
+    for (int i = 0; i < s->written; i++) remove_from_folder(s, s->file[i]);
+    if (s->made_folder) rmdir(s->folder);
+}
+
 static int split(struct split_job *s, struct err *why)
 {
     TRY(model_open(&s->model, s->model_path, why));
     TRY(s->layers ? shares_of_list(s, why) : shares_of_plan(s, why));
     TRY(name_shards(s, why));
-    if (mkdir(s->folder, 0777) && errno != EEXIST)
-        return fail_errno(why, E_FILE, "cannot make the folder %s", s->folder);
-    TRY(write_shards(s, why));
-    return write_manifest(s, why);
+    s->made_folder = !mkdir(s->folder, 0777);
+    if (!s->made_folder && errno != EEXIST) return fail_errno(why, E_FILE, "cannot make the folder %s", s->folder);
+    remove_from_folder(s, MANIFEST); /* of shards that are about to be replaced */
+    int code = write_shards(s, why);
+    if (!code) code = write_manifest(s, why);
+    if (code) clean_up(s);
+    return code;
 }
 
 /* ---- words ---- */
@@ -182,6 +206,8 @@ static int read_words(struct split_job *s, int argc, char **argv, struct err *wh
     TRY(arguments_read(&ARGUMENTS("split", table), s, argc, argv, why));
     if (!s->model_path || !s->folder)
         return fail(why, E_USAGE, "split wants a model and a folder: split MODEL.gguf --layers 12,11,11 -o FOLDER");
+    if (!strcmp(s->folder, "-"))
+        return fail(why, E_USAGE, "split writes several files, which do not go to standard output; -o wants the name of a folder");
     if (!s->plan_path == !s->layers)
         return fail(why, E_USAGE, "split wants --plan FILE or --layers 12,11,11, one of the two");
     return 0;

@@ -2,6 +2,7 @@
  *
  * Only words become calls here; the work is in inspect.c, cmd_quantize.c, cmd_split.c and synth.c. */
 #include "base/arguments.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/standard_streams.h"
 #include "partition/tool/cmd_quantize.h"
@@ -27,7 +28,8 @@ static const char manual[] =
     "      IN is the folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json or\n"
     "      tokenizer.model), or a GGUF file, text model or picture encoder (of several, the first). Q4_0 and Q8_0 are\n"
     "      byte for byte those of the reference quantiser. Takes 20 to 130 MB of memory by the number of threads,\n"
-    "      whatever the model. A file gets its name when it is complete. What is quantised already is copied.\n"
+    "      whatever the model. A file gets its name when it is complete; - is standard output, and the report goes to\n"
+    "      stderr then. What is quantised already is copied.\n"
     "      --mmproj FILE     also writes the picture encoder of a folder\n"
     "      --type FORMAT     of the layers' matrices: q4_0 (default), q8_0, f16, bf16\n"
     "      --embd FORMAT     of the embedding, which is also the head: q6_k, q8_0, f16, bf16, q4_0. Without it q6_k\n"
@@ -48,7 +50,7 @@ static const char manual[] =
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
     "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"
-    "      speed and in the memory of the real model. The file gets its name when it is complete.\n"
+    "      speed and in the memory of the real model. The file gets its name when it is complete; - is standard output.\n"
     "      --size SIZE       tiny (default), 270m, 1b, 4b, 12b or 27b\n"
     "      --embd FORMAT     of the embedding, which is also the head (q8_0; published files have f16, q8_0 or q6_k)\n"
     "      --matrix FORMAT   of the matrices of all layers (q4_0)\n"
@@ -163,6 +165,7 @@ int main(int argc, char **argv)
             fputs(manual, stdout);
             return 0;
         }
+    if (argc > 1 && strcmp(argv[1], "inspect")) interrupt_catch(); /* the others clean up what they have begun to write */
     if (argc < 2) code = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
     else if (!strcmp(argv[1], "inspect")) code = run_inspect(argc - 2, argv + 2, &why);
     else if (!strcmp(argv[1], "synth")) code = run_synth(argc - 2, argv + 2, &why);

@@ -81,6 +81,22 @@ def names_that_are_not_all_there_or_too_many_are_refused():
     need(not os.path.exists(path("no.gguf")), "a file was left")
 
 
+def what_libraries_once_saved_beside_the_weights_is_left_out():
+    folder = synth("old")
+    with open(folder + "/model.safetensors", "rb") as f: d = f.read()
+    n, = struct.unpack_from("<Q", d)
+    table, end = json.loads(d[8:8 + n]), len(d) - 8 - n
+    def with_tensor(name, dtype, shape, size):
+        h = json.dumps(dict(table, **{name: {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}})).encode()
+        with open(folder + "/model.safetensors", "wb") as f: f.write(struct.pack("<Q", len(h)) + h + d[8 + n:] + bytes(size))
+    for what in (("vision_tower.vision_model.embeddings.position_ids", "I64", [1, 4], 32), ("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [8], 32)):
+        with_tensor(*what)
+        remark(inspect(folder), "no weights are left out")
+        good(PARTITION, "quantize", folder, path("old.gguf"))
+    with_tensor("model.strange", "I64", [1], 8)
+    need("holds the tensor model.strange" in refusal(PARTITION, "inspect", folder), "another")
+
+
 def a_missing_shard_is_one_sentence():
     folder = synth("short", "--shards", "3")
     os.unlink(folder + "/model-00002-of-00003.safetensors")
@@ -231,6 +247,15 @@ def what_does_not_run_is_told_with_what_to_get():
     why = inspect(patched(DEMO, "ollama.gguf", ollama))["why"]
     need("made by Ollama" in why and "get the model as published in GGUF" in why, why)
     need("the picture encoder" not in why, why)
+    need("made by Ollama" in run(GEMMAPIPE, "run", "--model", DEMO, "--mmproj", path("ollama.gguf"), "--workers", "1", "--image", "x.png", "x")[2], "as mmproj")
+    for name, begin, words in (("manifest", b'{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.ollama.image.model"}]}', "an Ollama manifest"),
+                               ("Modelfile", b"# for gemma\nFROM ./blobs/sha256-0123456789\n", "an Ollama Modelfile"),
+                               ("pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:01\n", "git lfs pull"),
+                               ("page", b"<!DOCTYPE html><html><body>Sign in</body></html>", "a page of the web"),
+                               ("a.safetensors", struct.pack("<Q", 64) + b'{"a":{}}' + bytes(64), "gemmapipe-partition quantize makes a GGUF")):
+        with open(path(name), "wb") as f: f.write(begin)
+        need(words in refusal(PARTITION, "inspect", path(name)), name)
+    need("git lfs pull" in run(GEMMAPIPE, "run", "--model", path("pointer"), "--workers", "1", "x")[2], "a pointer as model")
     need("text model's file as the model" in run(GEMMAPIPE, "run", "--model", MMPROJ, "--workers", "1", "x")[2], "mmproj as model")
 
 
@@ -331,7 +356,7 @@ def split_by_hand_and_its_refusals():
 
 
 for test in (every_layout_becomes_the_same_tensors, another_head_is_kept, names_that_are_not_all_there_or_too_many_are_refused,
-             a_missing_shard_is_one_sentence, real_sizes_get_the_metadata_of_published_files,
+             a_missing_shard_is_one_sentence, what_libraries_once_saved_beside_the_weights_is_left_out, real_sizes_get_the_metadata_of_published_files,
              either_tokenizer_file_gives_the_ids_of_the_bundled_model, tokens_of_a_fine_tune_are_in_the_file_and_are_found_in_text, without_a_tokenizer_a_checkpoint_is_refused,
              wrong_token_types_are_told_and_do_no_harm, formats_of_published_files_are_told_and_run, a_model_of_mixed_formats_runs,
              swapped_names_of_old_picture_encoders_are_told, what_does_not_run_is_told_with_what_to_get,

@@ -133,6 +133,14 @@ def nobody_reads():
     need(p.wait(timeout=20) == 3 and "stdout" in err, err)
 
 
+def rows_to_standard_output():
+    logits = [GEMMAPIPE, "logits", "--model", DEMO, "--ids", "2,5,6", "--quiet", "--here", "1"]
+    good(*logits, "--out", path("rows.f32"))
+    with open(path("rows.f32"), "rb") as f: need(good(*logits, "--out", "-") == f.read(), "other numbers")
+    need(run(*logits, "--out", "-", "--fingerprint")[0] == 2, "a line of text among the numbers")
+    need(run(*DEMO_RUN, "--trace", "-", "x")[0] == 2, "a trace among the words")
+
+
 def words_and_back():
     text = "A small red circle\n\n on the left <end_of_turn> and 7 + 5!".encode()
     ids = good(GEMMAPIPE, "tokenize", "--model", DEMO, stdin=text)
@@ -194,6 +202,7 @@ claim("a_listening_worker_keeps_to_its_cores", pinned_by_hand)
 claim("a_turn_costs_its_own_rows", turns_cost_their_own_rows)
 claim("a_seed_decides_the_answer", seeds)
 claim("an_answer_nobody_reads_ends", nobody_reads)
+claim("a_dash_is_standard_output_for_numbers", rows_to_standard_output)
 claim("text_survives_ids_and_never_makes_control_tokens", words_and_back)
 claim("a_pasted_template_is_told_and_counts_if_that_is_asked_for", pasted_templates)
 claim("a_plan_names_its_bytes", plans)
