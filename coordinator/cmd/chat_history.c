@@ -134,7 +134,7 @@ static bool replace(const char *path, const char *text, size_t n)
 /* Said once; from then on there is no file. */
 static void give_up(struct chat_history *h)
 {
-    log_warn("what is typed is not kept in %s: %s", h->path, strerror(errno));
+    log_warn("what is typed is not kept in %s: %s", h->path, errno == EINVAL ? "it is no regular file" : strerror(errno));
     *h->path = 0;
 }
 

@@ -16,7 +16,6 @@
 #include "base/log.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #define CHAT_CONTEXT 4096
 
@@ -60,7 +59,7 @@ static int take_answer(struct chat *c, const struct collected *answer, struct er
         return 0;
     }
     if (answer->ended.how == FINISH_CONTEXT) log_info("the context is full: the answer ends here");
-    if (answer->ended.how == FINISH_CANCELLED) {
+    if (interrupt_asked() && answer->ended.how != FINISH_STOP) {
         fputs(answer->ids.n ? "(stopped; another Ctrl-C ends the conversation)\n"
                             : "(stopped before it began, so the question is dropped; another Ctrl-C ends the conversation)\n", stderr);
         if (!answer->ids.n) return conversation_drop(c->conversation), 0;
@@ -156,9 +155,10 @@ static int prepare(struct chat *c, struct err *why)
     TRY(capacity_for(&capacity, &c->options, config, &(struct load){.prompts = 1, .whole = typed_prompt_picture_rows(s)}, why));
     TRY(session_launch(s, &capacity, why));
     TRY(conversation_open(&c->conversation, s, why));
-    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return line_reader_open(&c->lines, why);
+    TRY(line_editor_open(&c->editor, chat_commands_complete, why));
+    if (!c->editor) return line_reader_open(&c->lines, why);
     log_info("/help lists the commands, Ctrl-D ends");
-    return line_editor_open(&c->editor, chat_commands_complete, why);
+    return 0;
 }
 
 int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)

@@ -9,7 +9,7 @@
 #include "coordinator/cmd/chat_history.h"
 #include "coordinator/cmd/terminal.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <histedit.h>
 #include <locale.h>
 #include <poll.h>
@@ -310,8 +310,7 @@ static const struct {
 
 static const char *const theirs[][2] = {
     {"\\e[9999~", "ed-newline"},    {"\\e[3~", "ed-delete-next-char"},  {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
-    {"\\e[1;5C", "em-next-word"},   {"\\e[1;5D", "ed-prev-word"},       {"^W", "ed-delete-prev-word"}, {"^\\\\", "ed-unassigned"},
-    {"^U", "vi-kill-line-prev"},
+    {"\\e[1;5C", "em-next-word"},   {"\\e[1;5D", "ed-prev-word"},       {"^W", "ed-delete-prev-word"}, {"^U", "vi-kill-line-prev"},
 };
 
 static void bind_keys(EditLine *el)
@@ -332,31 +331,37 @@ static void modes(EditLine *el)
     el_set(el, EL_SETTY, "-x", "-icanon", "-echo", "-icrnl", "quit=", NULL);
 }
 
+/* Standard error, or where it goes into a file the terminal itself. */
+static FILE *open_terminal(void)
+{
+    const int fd = !isatty(STDIN_FILENO) ? -1 : isatty(STDERR_FILENO) ? dup(STDERR_FILENO) : open("/dev/tty", O_WRONLY | O_CLOEXEC);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
+    if (fd >= 0 && !to) close(fd);
+    return to;
+}
+
 int line_editor_open(struct line_editor **out, completer *complete, struct err *why)
 {
-    struct line_editor *e = *out = calloc(1, sizeof *e);
-    if (!e) return fail(why, E_MEMORY, "no memory for a line");
+    FILE *to = open_terminal();
+    *out = NULL;
+    if (!to) return 0;
     if (!setlocale(LC_CTYPE, "C.UTF-8")) setlocale(LC_CTYPE, ""); /* of a terminal everywhere; libedit asks the locale */
-    const int fd = dup(STDERR_FILENO);
-    e->to = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!e->to) {
-        if (fd >= 0) close(fd);
-        line_editor_close(out);
-        return fail_errno(why, E_INTERNAL, "cannot write to the terminal");
-    }
-    terminal_open(fd);
-    e->el = el_init("gemmapipe", stdin, e->to, e->to);
-    e->history = chat_history_open();
-    e->complete = complete;
-    if (!e->el) {
-        line_editor_close(out);
+    terminal_open(fileno(to));
+    struct line_editor *e = *out = calloc(1, sizeof *e);
+    EditLine *el = e ? el_init("gemmapipe", stdin, to, to) : NULL;
+    if (!el) {
+        terminal_close();
+        fclose(to);
+        free(e);
+        *out = NULL;
         return fail(why, E_MEMORY, "no memory for a line");
     }
-    el_set(e->el, EL_CLIENTDATA, e);
-    el_set(e->el, EL_GETCFN, next_character);
-    el_set(e->el, EL_PROMPT, prompt);
-    bind_keys(e->el);
-    modes(e->el);
+    *e = (struct line_editor){.el = el, .to = to, .complete = complete, .history = chat_history_open()};
+    el_set(el, EL_CLIENTDATA, e);
+    el_set(el, EL_GETCFN, next_character);
+    el_set(el, EL_PROMPT, prompt);
+    bind_keys(el);
+    modes(el);
     interrupt_ask_first();
     return 0;
 }
@@ -369,7 +374,7 @@ void line_editor_close(struct line_editor **pe)
     el_end(e->el);
     terminal_close();
     chat_history_close(&e->history);
-    if (e->to) fclose(e->to);
+    fclose(e->to);
     free(e->unfinished);
     free(e);
 }

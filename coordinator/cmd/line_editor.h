@@ -14,8 +14,8 @@ struct line_editor;
 /* What could follow a text, as chat_commands_complete. */
 typedef char *completer(const char *text, FILE *several);
 
-/* The terminal is standard input and standard error. From now on, until line_editor_close, nothing typed is shown but by
- * line_editor_next, and Ctrl-C only asks (base/interrupt.h). */
+/* *out is NULL if standard input is no terminal, or there is none to write to. From now on, until line_editor_close, nothing typed is
+ * shown but by line_editor_next, and Ctrl-C only asks (base/interrupt.h). */
 int line_editor_open(struct line_editor **out, completer *complete, struct err *why);
 void line_editor_close(struct line_editor **e);
 

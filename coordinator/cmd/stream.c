@@ -40,7 +40,8 @@ int stream_answer(struct session *session, const struct ask *ask, struct collect
     int code = 0;
     while (out->ended.how == FINISH_NOT || (!code && !stdout_ring_empty(s.ring))) {
         code = session_turn(session, why);
-        if (code || interrupt_asked()) engine_cancel(session->engine, number); /* if the run is over it has ended already */
+        if (code) engine_cancel(session->engine, number); /* if the run is over it has ended already */
+        else if (interrupt_asked()) engine_enough(session->engine, number);
     }
     return code;
 }

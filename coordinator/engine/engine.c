@@ -251,6 +251,13 @@ void engine_cancel(struct engine *e, uint64_t number)
     if (a) live_leave(e, a, FINISH_CANCELLED, NULL);
 }
 
+void engine_enough(struct engine *e, uint64_t number)
+{
+    struct live *a = live_find(e, number);
+    if (a && a->made && a->state != FULL) a->ask.most = a->made;
+    else engine_cancel(e, number);
+}
+
 /* The workers have nothing of it any more: all its rows are a prompt again. */
 static void begin_again(struct live *a)
 {

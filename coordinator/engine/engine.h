@@ -48,6 +48,10 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
 /* At any moment, also from inside a listener. `finished` still comes, once; of an ask that is over nothing happens. */
 void engine_cancel(struct engine *e, uint64_t number);
 
+/* The same, for whoever will go on from what was said: if there is a token already it ends with the next one, as FINISH_LENGTH, and
+ * the slot keeps what it holds. */
+void engine_enough(struct engine *e, uint64_t number);
+
 /* Listeners that were full are offered their token again, and all that may enter the pipe enters; then at most timeout_ms pass until
  * one thing has happened, which is dealt with. An error is the end of the run: all asks have been told FINISH_FAILED, and whoever
  * asks or turns again is told the same. */

@@ -110,7 +110,7 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self.found, self.shown = self.modes(), ""
         self.resize(24, 80)
-        subprocess.run(["rm", "-f", HISTORY])
+        os.makedirs(os.path.dirname(HISTORY), exist_ok=True), subprocess.run(["rm", "-f", HISTORY])
         self.p = subprocess.Popen([str(c) for c in command], stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
                                   preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), cwd=FOLDER,
                                   env=dict(os.environ, TERM="xterm", XDG_STATE_HOME=STATE, PS1="shell> "))
@@ -171,7 +171,8 @@ def a_paste_is_one_question_and_never_reaches_the_shell():
 
 def an_empty_line_ends_nothing():
     with Terminal(*CHAT) as t:
-        t.until("> "), t.ask("\r", "> "), t.ask("  \r", "> "), t.ask(SUM.decode(), ANSWER[:-1]), t.until("> ")
+        need(re.fullmatch(r"[^\n]*\n\S*", t.until("> ")), "something else is shown before the first prompt")
+        t.ask("\r", "> "), t.ask("  \r", "> "), t.ask(SUM.decode(), ANSWER[:-1]), t.until("> ")
         t.type("/bye\r"), t.ends(0)
 
 
@@ -232,6 +233,24 @@ def ctrl_z_gives_the_terminal_back():
         need("-icanon" not in s.ask("stty -a; echo mo''des\n", "modes") and s.modes()[3] & termios.ECHO, "modes of ours in the shell")
         s.ask("fg\n", "> What is 3"), s.ask(" + 4?\r", ANSWER[:-1]), s.until("> ")
         s.type("\004"), s.until("shell> ")
+
+
+def a_log_may_go_elsewhere():
+    with Terminal("sh", "-c", "exec %s 2>/dev/null" % " ".join(CHAT)) as t:
+        t.until("> "), t.type("x" * 5000 + "\r"), t.until("\n> "), t.type("\004"), t.ends(0)
+        need(remembered() == ["x" * 5000], "%d bytes" % len(remembered()[0]))
+
+
+def a_history_that_is_no_file_is_done_without():
+    with Terminal("sh", "-c", "mkfifo %s; exec %s" % (HISTORY, " ".join(CHAT))) as t:
+        t.until("it is no regular file"), t.until("> "), t.ask(SUM.decode(), ANSWER[:-1]), t.until("> ")
+        t.ask("\033[A", "What is 3"), t.ask("\r", ANSWER[:-1]), t.until("> "), t.type("\004"), t.ends(0)
+
+
+def a_long_history_is_shortened_and_still_there():
+    with Terminal("sh", "-c", "seq 200000 >%s; exec %s" % (HISTORY, " ".join(CHAT))) as t:
+        t.until("> "), t.ask("\033[A", "200000"), t.type("\003"), t.until(LEAVE), t.type("\004"), t.ends(0)
+        need(os.path.getsize(HISTORY) <= 1 << 19 and remembered()[-1] == "200000", "%d bytes" % os.path.getsize(HISTORY))
 
 
 def a_window_may_change():

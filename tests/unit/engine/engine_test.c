@@ -67,6 +67,7 @@ struct asked {
     bool told_after_end;
     uint32_t room;           /* tokens it takes before it is full */
     uint32_t cancel_at;      /* after so many tokens it cancels itself; 0: never */
+    uint32_t enough_at;      /* after so many it has enough; 0: never */
     struct engine *engine;
 };
 
@@ -79,6 +80,7 @@ static bool hear(void *user, const struct said *said)
     a->room--;
     l.token(l.user, said);
     if (a->answer.ids.n == a->cancel_at) engine_cancel(a->engine, said->number);
+    if (a->answer.ids.n == a->enough_at) engine_enough(a->engine, said->number);
     return true;
 }
 
@@ -366,6 +368,39 @@ TEST(a_second_turn_goes_on_in_the_slot_that_holds_its_beginning)
         engine_restart(r.engine); /* nothing is under way: the slots forget */
     }
     CHECK(fingerprint[0] == fingerprint[1] && fingerprint[0]);
+    asked_free(&a);
+    room_close(&r);
+}
+
+/* Whoever stops an answer and asks on pays for the new rows only. */
+TEST(an_answer_that_was_enough_leaves_its_slot_as_it_is)
+{
+    struct room r;
+    struct asked a;
+    NEED(room_open(&r, &two, 128, why));
+    NEED(prompt_of(&r, &a, 0, why));
+    a.enough_at = 3;
+    struct ask ask = plain(&a, 0);
+    NEED(say(&r, &a, &ask, why));
+    NEED(answer_all(&r, why));
+    CHECK(a.finished == 1 && a.answer.ended.how == FINISH_LENGTH && a.answer.ids.n == 3, "%zu tokens", a.answer.ids.n);
+    for (size_t i = 0; i < a.answer.ids.n; i++) NEED(ids_push(&a.ids, a.answer.ids.id[i], why));
+    const uint32_t before = (uint32_t)a.ids.n;
+    NEED(prompt_next_turn(r.tokens, false, "Go on.", 6, &a.ids, why));
+    struct asked again = {.room = UINT32_MAX, .engine = r.engine, .ids = a.ids};
+    ask = plain(&again, 7);
+    NEED(say(&r, &again, &ask, why));
+    engine_enough(r.engine, 12345);
+    NEED(answer_all(&r, why));
+    CHECK(again.answer.ended.reused_rows == before - 1, "%u of %u rows", again.answer.ended.reused_rows, before);
+    collected_free(&again.answer);
+
+    again = (struct asked){.room = UINT32_MAX, .engine = r.engine, .ids = a.ids};
+    NEED(say(&r, &again, &ask, why));
+    engine_enough(r.engine, again.number); /* nothing was said yet */
+    NEED(answer_all(&r, why));
+    CHECK(again.answer.ended.how == FINISH_CANCELLED && !again.answer.ids.n);
+    collected_free(&again.answer);
     asked_free(&a);
     room_close(&r);
 }
