@@ -3,8 +3,7 @@
  * Written are `--name VALUE` or `--name=VALUE`, and with names of one letter `-n VALUE` or, for numbers, `-n8`. A word that is no
  * option goes to the next row without a name. Behind `--` there are only such words, so one may begin with -; a lone - is
  * one too. A name is never shortened: what is short for one option today would mean two tomorrow. */
-#ifndef BASE_ARGUMENTS_H
-#define BASE_ARGUMENTS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -70,5 +69,3 @@ int argument_choice(const struct argument *a, const char *text, uint32_t *out, s
 
 /* "-n", "--name": as a sentence calls it. */
 const char *argument_name(char out[48], const struct argument *a);
-
-#endif

@@ -7,8 +7,7 @@
  *
  * A team of more threads than cores sleeps at once: whoever is awaited is then most likely one that has no core yet, and all who
  * look for it to arrive keep it from getting one. */
-#ifndef BASE_BARRIER_H
-#define BASE_BARRIER_H
+#pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,5 +26,3 @@ void barrier_close(struct barrier *b);
 /* Returns when `threads` threads have called it as often as this one; each must say the same number. What they wrote before
  * is then seen by all. */
 void barrier_wait(struct barrier *b, uint32_t threads);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A process sees more memory and more cores than its group may use. Who takes more memory is killed without a word; who has more
  * threads than the group has time for stands still with all of them, for most of every tenth of a second. */
-#ifndef BASE_CGROUP_H
-#define BASE_CGROUP_H
+#pragma once
 
 #include <stdint.h>
 
@@ -15,5 +14,3 @@ struct cgroup_limits {
 /* Of this process's own groups, of version 1 or 2, and all groups above them: the smallest counts. `root` is where /proc and /sys lie:
  * "" outside tests. What cannot be read sets no limit. */
 struct cgroup_limits cgroup_limits(const char *root);
-
-#endif

@@ -1,6 +1,5 @@
 /* base/checked.h — arithmetic on sizes that came from outside: false if the result would not fit. */
-#ifndef BASE_CHECKED_H
-#define BASE_CHECKED_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,5 +28,3 @@ static inline size_t round_up(size_t a, size_t to)
 {
     return (a + to - 1) / to * to;
 }
-
-#endif

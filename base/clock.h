@@ -1,6 +1,5 @@
 /* base/clock.h — time that only moves forward: nanoseconds since some moment in this machine's past. */
-#ifndef BASE_CLOCK_H
-#define BASE_CLOCK_H
+#pragma once
 
 #include <stdint.h>
 
@@ -18,5 +17,3 @@ static inline uint64_t clock_now(const struct clock *c)
 {
     return c->now(c->user);
 }
-
-#endif

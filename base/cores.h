@@ -2,8 +2,7 @@
  *
  * Threads with neighbouring numbers get cores of one memory node, and no two threads share a core while a whole one is
  * free. */
-#ifndef BASE_CORES_H
-#define BASE_CORES_H
+#pragma once
 
 #include "base/error.h"
 
@@ -47,5 +46,3 @@ void cores_keep_to(const struct cores *of);
 /* Binds each of the `threads` OpenMP threads of the calling thread to one CPU of the list, going round at its end. Later
  * teams of that size are made of the same threads, so this holds for them too. */
 void cores_bind_team(const struct cores *of, int threads);
-
-#endif

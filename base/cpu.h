@@ -1,6 +1,5 @@
 /* base/cpu.h — what this CPU, and the system under it, can run. For x86-64; elsewhere the answers are no. */
-#ifndef BASE_CPU_H
-#define BASE_CPU_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -47,5 +46,4 @@ static inline bool cpu_has_avx512_vnni(void)
     return false;
 }
 
-#endif
 #endif

@@ -2,8 +2,7 @@
  *
  * Kept always, because writing one costs nanoseconds and nobody knows beforehand which run will be asked about. Memory is
  * touched as it fills: 32 bytes an interval, 256 KiB at most. Not safe from several threads: the caller locks. */
-#ifndef BASE_DIARY_H
-#define BASE_DIARY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +31,3 @@ void diary_extend(struct diary *d, struct diary_span s);
 /* Intervals are numbered from 0 in the order in which they were added. The oldest that is still held, and any from it to n - 1. */
 uint64_t diary_oldest(const struct diary *d);
 const struct diary_span *diary_at(const struct diary *d, uint64_t i);
-
-#endif

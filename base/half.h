@@ -1,6 +1,5 @@
 /* base/half.h — the two 16-bit floats, bit for bit the same on every CPU (rounding to nearest even). */
-#ifndef BASE_HALF_H
-#define BASE_HALF_H
+#pragma once
 
 #include <stdint.h>
 #include <string.h>
@@ -54,5 +53,3 @@ static inline uint16_t f32_to_bf16(float f)
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 64);
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
 }
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A result named like an input, over whatever links, is a slip of the hand, and would cost a model or a photograph. So whoever
  * opens what a person named for reading tells here. Threads: any. */
-#ifndef BASE_INPUTS_H
-#define BASE_INPUTS_H
+#pragma once
 
 #include <sys/stat.h>
 
@@ -12,5 +11,3 @@ void inputs_add(const char *path);
 
 /* Under which name the file was read, or NULL: it was not. Device and number decide, so links are seen through. */
 const char *inputs_name(const struct stat *of);
-
-#endif

@@ -1,6 +1,5 @@
 /* base/interrupt.h — Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) as something a program looks at when it is ready to. */
-#ifndef BASE_INTERRUPT_H
-#define BASE_INTERRUPT_H
+#pragma once
 
 #include <signal.h>
 #include <stdbool.h>
@@ -24,5 +23,3 @@ int interrupt_fd(void);
 
 /* The flag itself, for code that must not know where its order to stop comes from. */
 const volatile sig_atomic_t *interrupt_flag(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* base/little_endian.h — numbers as files have them: lowest byte first, at any address. */
-#ifndef BASE_LITTLE_ENDIAN_H
-#define BASE_LITTLE_ENDIAN_H
+#pragma once
 
 #include <stdint.h>
 
@@ -32,5 +31,3 @@ static inline void put_le(uint8_t *p, uint64_t v, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
-
-#endif

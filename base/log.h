@@ -2,8 +2,7 @@
  *
  * Every line starts with who speaks ("gemmapipe", "worker 2"), so the output of several processes on one terminal
  * stays readable. Lines go out in one write each and are safe from any thread. */
-#ifndef BASE_LOG_H
-#define BASE_LOG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +31,3 @@ struct progress {
 void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total);
 void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The table has no names of its own, only places; what stands at a place is asked of the list. As many names as it was
  * opened for can be added. */
-#ifndef BASE_NAME_TABLE_H
-#define BASE_NAME_TABLE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -28,5 +27,3 @@ bool name_table_add(struct name_table *t, const char *name, size_t place, name_a
 
 /* The place, or -1. */
 long name_table_find(const struct name_table *t, const char *name, name_at *at, const void *list);
-
-#endif

@@ -1,6 +1,5 @@
 /* base/read_to_end.h — all bytes of what a person named, be it a file, a pipe or stdin. */
-#ifndef BASE_READ_TO_END_H
-#define BASE_READ_TO_END_H
+#pragma once
 
 #include "base/error.h"
 
@@ -8,5 +7,3 @@
 
 /* `path` "-" is stdin. *out, the caller's to free, has *n bytes and a 0 behind them. E_FILE if there are more than `most`. */
 int read_to_end(const char *path, size_t most, char **out, size_t *n, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* base/size_text.h — numbers of bytes as people write and read them. */
-#ifndef BASE_SIZE_TEXT_H
-#define BASE_SIZE_TEXT_H
+#pragma once
 
 #include "base/error.h"
 
@@ -16,5 +15,3 @@ int read_size(const char *text, uint64_t *bytes, struct err *why);
 
 /* The decimal digits at *at, which then stands after them. False if there are none, or more than 64 bits hold. */
 bool read_digits(const char **at, uint64_t *out);
-
-#endif

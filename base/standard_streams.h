@@ -1,6 +1,5 @@
 /* base/standard_streams.h — descriptors 0 to 2: what a program is given, and how it ends with them. */
-#ifndef BASE_STANDARD_STREAMS_H
-#define BASE_STANDARD_STREAMS_H
+#pragma once
 
 /* The first thing of every main.
  *
@@ -10,5 +9,3 @@
  * At the program's end, whoever brings it about, stdout is closed. A program that would have ended with status 0 although stdout did
  * not take everything ends with E_FILE and a sentence. */
 void standard_streams_begin(void);
-
-#endif

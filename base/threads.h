@@ -1,6 +1,5 @@
 /* base/threads.h — how many cores this process may really use, and what it has used of memory. */
-#ifndef BASE_THREADS_H
-#define BASE_THREADS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -18,5 +17,3 @@ void threads_wait_politely(char *const argv[]);
 uint64_t memory_allowed(void);      /* the smaller of installed memory and what control groups allow, in bytes */
 uint64_t peak_resident_bytes(void); /* VmHWM of this process */
 uint64_t resident_bytes(void);      /* VmRSS of this process */
-
-#endif

@@ -1,6 +1,5 @@
 /* worker/loop.h — a loaded stage at work: frames in, micro-batches computed in order, frames out. */
-#ifndef WORKER_LOOP_H
-#define WORKER_LOOP_H
+#pragma once
 
 #include "transport/links/transport.h"
 #include "worker/encoder/encoder_stage.h"
@@ -29,5 +28,3 @@ int loop_run(const struct loop_setup *setup, struct err *why);
 
 /* A coordinator that was silent for so long is gone. It pings every second. */
 #define COORDINATOR_LEASE_NS 30000000000ull
-
-#endif

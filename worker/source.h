@@ -2,8 +2,7 @@
  *
  * A file is used only if it is of the same model (by fingerprint) and has every tensor of the part in the shape and
  * number format assigned. Otherwise there is no source, and the part is sent. */
-#ifndef WORKER_SOURCE_H
-#define WORKER_SOURCE_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/model/weights.h"
@@ -29,5 +28,3 @@ struct wanted {
 bool source_open(struct source *s, const struct wanted *w, const char *shard);
 const struct gguf *source_file(const struct source *s);
 void source_close(struct source *s); /* twice is fine */
-
-#endif

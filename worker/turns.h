@@ -4,8 +4,7 @@
  * waits for that micro-batch. So rows pass pictures, also between two layers of the same picture. But not for ever: a picture gets its
  * next layer when rows have had as much time as its last layer took, so while both wait each has half of the stage.
  * Which comes first changes no result. Times in, a choice out. */
-#ifndef WORKER_TURNS_H
-#define WORKER_TURNS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,5 +24,3 @@ static inline void turns_took(struct turns *t, bool picture, uint64_t ns)
     if (picture) *t = (struct turns){.layer_ns = ns};
     else t->rows_ns += ns;
 }
-
-#endif

@@ -8,8 +8,7 @@
  *
  * Two threads: the caller's keeps the port (answers pings, takes frames in, hands frames out), one more computes, so
  * receiving n+1, computing n and sending n-1 overlap and a busy worker still says that it lives. */
-#ifndef WORKER_WORKER_H
-#define WORKER_WORKER_H
+#pragma once
 
 #include "base/cores.h"
 #include "base/error.h"
@@ -60,5 +59,3 @@ struct worker_limits {
 /* Measures for about a second, in up to 1 GiB of memory that is given back. Only on a machine that does nothing else
  * do the numbers mean anything. */
 int worker_limits(struct worker_limits *out, int threads, struct err *why);
-
-#endif

@@ -15,8 +15,7 @@
  *
  * A file is refused, with its name and what is wrong in it, if it is over 1 MiB, nested deeper than 8, not JSON to the
  * last byte, or holds a key that is not one of these: a misspelt "memroy" must not become "no limit". */
-#ifndef COORDINATOR_CLUSTER_CLUSTER_FILE_H
-#define COORDINATOR_CLUSTER_CLUSTER_FILE_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -35,5 +34,3 @@ int cluster_read(struct cluster *out, const char *path, struct err *why);
 
 /* The same from memory; `from` names the text in sentences. */
 int cluster_parse(struct cluster *out, const char *text, size_t n, const char *from, struct err *why);
-
-#endif

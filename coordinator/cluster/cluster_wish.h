@@ -2,8 +2,7 @@
  *
  * Plain data. Whoever asks (a command line, a file, a test) fills it in; the cluster only reads it. Texts and lists belong
  * to the asker and must stay until the pipeline is closed. Zero always means: nothing was said. */
-#ifndef COORDINATOR_CLUSTER_CLUSTER_WISH_H
-#define COORDINATOR_CLUSTER_CLUSTER_WISH_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -38,5 +37,3 @@ int wish_threads(const struct cluster_wish *w, int workers);
 
 /* What is said of these workers before they are asked: [workers]. E_USAGE if the sizes of memory are for another number. */
 int wish_offers(struct worker_offer *out, const struct cluster_wish *w, int workers, struct err *why);
-
-#endif

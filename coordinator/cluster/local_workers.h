@@ -3,8 +3,7 @@
  *
  * Every process started here ends with us: it is told to stop, then gets SIGTERM, then SIGKILL; and if we are killed, the
  * kernel kills it at once, whatever it does, and nothing of it is left. */
-#ifndef COORDINATOR_CLUSTER_LOCAL_WORKERS_H
-#define COORDINATOR_CLUSTER_LOCAL_WORKERS_H
+#pragma once
 
 #include "base/error.h"
 #include "transport/links/transport.h"
@@ -31,5 +30,3 @@ pid_t local_workers_pid(const struct local_workers *c, int number); /* 0 for a t
 
 /* Waits up to `patience_ms` for all to end by themselves, then makes them. Sets *c to NULL; NULL is fine. */
 void local_workers_finish(struct local_workers **c, int patience_ms);
-
-#endif

@@ -5,8 +5,7 @@
  * offers: it has said so, or it is foreseen. Workers that would be started here will have this machine's cores, shared out, and in
  * sum its memory: that is certain. Of workers that listen elsewhere only what the wish says of them is known; where it says
  * nothing a worker has one thread and no limit of memory. */
-#ifndef COORDINATOR_CLUSTER_PLANNING_H
-#define COORDINATOR_CLUSTER_PLANNING_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 
@@ -22,5 +21,3 @@ struct foresight {
 
 /* Makes p->plan, p->workers and p->offers of a pipeline that was opened without workers. */
 int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why);
-
-#endif

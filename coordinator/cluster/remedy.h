@@ -1,8 +1,7 @@
 /* coordinator/cluster/remedy.h — what is done about a member that is lost: decided here and nowhere else.
  *
  * Pure: what happened in, what to do out. Whoever receives an event that is no frame asks here and does as told. */
-#ifndef COORDINATOR_CLUSTER_REMEDY_H
-#define COORDINATOR_CLUSTER_REMEDY_H
+#pragma once
 
 #include "coordinator/cluster/roster.h"
 
@@ -15,5 +14,3 @@ enum remedy remedy_of(const struct event *what, struct err *why);
 
 /* The same for callers that can only go on or stop: 0, or the code of *why. */
 int remedy_or_fail(const struct event *what, struct err *why);
-
-#endif

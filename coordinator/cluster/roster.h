@@ -15,8 +15,7 @@
  *
  * Time comes from the clock it was opened with, so a simulation can drive it.
  * Threads: one, but for roster_wake. */
-#ifndef COORDINATOR_CLUSTER_ROSTER_H
-#define COORDINATOR_CLUSTER_ROSTER_H
+#pragma once
 
 #include "base/clock.h"
 #include "coordinator/cluster/local_workers.h"
@@ -101,5 +100,3 @@ int roster_until(struct roster *r, const struct consumer *c, int timeout_ms, str
 /* Says goodbye to all that were greeted, and to those that wait for a word in any case: STOP, or, with a failure that they
  * should know of, FAULT. Waits up to a second for the words to leave. */
 void roster_dismiss(struct roster *r, const struct err *failure);
-
-#endif

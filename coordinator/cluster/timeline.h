@@ -1,8 +1,7 @@
 /* coordinator/cluster/timeline.h — what every stage computed when, brought together on this process's clock.
  *
  * Workers keep a diary (base/diary.h); this fetches them when the work is done, and says how much of it overlapped. */
-#ifndef COORDINATOR_CLUSTER_TIMELINE_H
-#define COORDINATOR_CLUSTER_TIMELINE_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 
@@ -30,5 +29,3 @@ struct overlap {
     double with_rows;    /* of these, while another stage computed rows */
 };
 int timeline_overlap(struct overlap *out, const struct timeline *t, struct err *why);
-
-#endif

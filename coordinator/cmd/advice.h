@@ -2,8 +2,7 @@
  *
  * Sentences from elsewhere name quantities and no options (base/error.h). Here the option that changes the quantity is
  * added, once, when the sentence is shown. */
-#ifndef COORDINATOR_CMD_ADVICE_H
-#define COORDINATOR_CMD_ADVICE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -12,5 +11,3 @@ void advise(struct err *why);
 
 /* Shows the sentence on stderr, with advice. */
 void show_error(struct err *why);
-
-#endif

@@ -4,8 +4,7 @@
  * have said one already ("tg16@8"); both may begin after `depth` rows that do not count. Each is run once to warm up
  * and then `reps` times. Nothing is measured inside: clocks stand around the engine, and the workers' own counters
  * are asked for before and after. */
-#ifndef COORDINATOR_CMD_BENCH_H
-#define COORDINATOR_CMD_BENCH_H
+#pragma once
 
 #include "coordinator/cmd/session.h"
 
@@ -49,5 +48,3 @@ struct bench_work {
     double bytes;               /* weights, once per micro-batch and stage; keys and values of the rows of answers */
 };
 struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct pipeline *p);
-
-#endif

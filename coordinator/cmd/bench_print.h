@@ -1,6 +1,5 @@
 /* coordinator/cmd/bench_print.h — what was measured, as tables for people and as JSON for scripts; both on `to`. */
-#ifndef COORDINATOR_CMD_BENCH_PRINT_H
-#define COORDINATOR_CMD_BENCH_PRINT_H
+#pragma once
 
 #include "coordinator/cmd/bench.h"
 #include "worker/worker.h"
@@ -8,5 +7,3 @@
 /* limits NULL: some worker is on another machine. */
 void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits);
 void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits);
-
-#endif

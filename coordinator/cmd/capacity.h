@@ -1,6 +1,5 @@
 /* coordinator/cmd/capacity.h — what a run must be prepared for, from what was asked and what the prompts need. */
-#ifndef COORDINATOR_CMD_CAPACITY_H
-#define COORDINATOR_CMD_CAPACITY_H
+#pragma once
 
 #include "coordinator/cmd/options.h"
 #include "partition/model/memory.h"
@@ -18,5 +17,3 @@ int capacity_holds(const struct options *o, const struct model_config *c, uint64
 
 /* E_USAGE if the context asked for, or the model's own, is too small, or more is asked for than the model was trained for. */
 int capacity_for(struct capacity *out, const struct options *o, const struct model_config *c, const struct load *load, struct err *why);
-
-#endif

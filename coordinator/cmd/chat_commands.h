@@ -1,8 +1,7 @@
 /* coordinator/cmd/chat_commands.h — lines of a chat that are meant for the program and not for the model.
  *
  * A command is one line that begins with a slash. What has several lines, or a blank before the slash, is a question. */
-#ifndef COORDINATOR_CMD_CHAT_COMMANDS_H
-#define COORDINATOR_CMD_CHAT_COMMANDS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -20,5 +19,3 @@ void chat_commands_help(FILE *to);
 /* What could follow `text`, of a command or the name of a file: the part that all possibilities share, which the caller frees, or NULL
  * if there is none. Where there are several and nothing is shared they are printed to `several`. */
 char *chat_commands_complete(const char *text, FILE *several);
-
-#endif

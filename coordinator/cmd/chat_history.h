@@ -2,8 +2,7 @@
  *
  * One line each in $XDG_STATE_HOME/gemmapipe/chat_history, which only its owner may read. Several chats add to it at once; the oldest
  * lines go when it is long. Where there can be no such file what was typed is remembered until the end of the run. */
-#ifndef COORDINATOR_CMD_CHAT_HISTORY_H
-#define COORDINATOR_CMD_CHAT_HISTORY_H
+#pragma once
 
 #include <stddef.h>
 
@@ -16,5 +15,3 @@ void chat_history_add(struct chat_history *h, const char *text); /* may have sev
 
 size_t chat_history_size(const struct chat_history *h);
 const char *chat_history_back(const struct chat_history *h, size_t steps); /* 1: the newest */
-
-#endif

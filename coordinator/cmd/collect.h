@@ -1,6 +1,5 @@
 /* coordinator/cmd/collect.h — a listener that gathers one answer. */
-#ifndef COORDINATOR_CMD_COLLECT_H
-#define COORDINATOR_CMD_COLLECT_H
+#pragma once
 
 #include "coordinator/engine/ask.h"
 
@@ -12,5 +11,3 @@ struct collected {
 
 struct listener collect_into(struct collected *c); /* *c must stay until it has ended */
 void collected_free(struct collected *c);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A question is appended to the ids, so that it costs its own tokens only. Where it does not fit any more the oldest questions and
  * their answers are forgotten, as few as it takes, and the rest is read anew. A question that cannot be asked leaves no trace. */
-#ifndef COORDINATOR_CMD_CONVERSATION_H
-#define COORDINATOR_CMD_CONVERSATION_H
+#pragma once
 
 #include "coordinator/cmd/collect.h"
 #include "coordinator/cmd/session.h"
@@ -25,5 +24,3 @@ int conversation_ask(struct conversation *c, const char *text, size_t n, struct 
 /* One of the two after conversation_ask: the answer belongs to the conversation, or the question does not either. */
 int conversation_answered(struct conversation *c, const struct collected *answer, struct err *why);
 void conversation_drop(struct conversation *c);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/cmd/line_reader.h — lines from a standard input that is no terminal, and what is common to all ways of typing. */
-#ifndef COORDINATOR_CMD_LINE_READER_H
-#define COORDINATOR_CMD_LINE_READER_H
+#pragma once
 
 #include "base/error.h"
 
@@ -35,5 +34,3 @@ struct line_reader;
 int line_reader_open(struct line_reader **out, struct err *why);
 void line_reader_close(struct line_reader **r);
 int line_reader_next(struct line_reader *r, const struct idle *idle, struct typed *out, struct err *why);
-
-#endif

@@ -1,7 +1,6 @@
 /* coordinator/cmd/session.h — what every command that runs a model opens and closes, in this order: files and workers, then, once
  * it is known what must be prepared for, the engine with those who watch it. */
-#ifndef COORDINATOR_CMD_SESSION_H
-#define COORDINATOR_CMD_SESSION_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
@@ -43,5 +42,3 @@ int session_finish(struct session *s, struct err *why);
 
 /* failure: told to the workers; NULL if all went well. What stdout's reader has not taken it gets now, when no worker waits any more. */
 void session_close(struct session *s, const struct err *failure);
-
-#endif

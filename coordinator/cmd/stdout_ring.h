@@ -2,8 +2,7 @@
  *
  * Writing never waits: who waits for a reader does not hear its workers, and they think it lost. What the reader does not take stays
  * here; when that is a lot the ring is full, and whoever writes should stop until it is not. */
-#ifndef COORDINATOR_CMD_STDOUT_RING_H
-#define COORDINATOR_CMD_STDOUT_RING_H
+#pragma once
 
 #include "base/error.h"
 
@@ -23,5 +22,3 @@ bool stdout_ring_empty(const struct stdout_ring *r);
 
 /* Passes on what the reader takes now. E_FILE: nothing will be taken any more, the reader has gone or the disk is full. */
 int stdout_ring_flush(struct stdout_ring *r, struct err *why);
-
-#endif

@@ -2,8 +2,7 @@
  * or nobody, comes after us: at the end, at Ctrl-Z, and when a signal ends us.
  *
  * There is one, on standard input, because signal handlers must find it. */
-#ifndef COORDINATOR_CMD_TERMINAL_H
-#define COORDINATOR_CMD_TERMINAL_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -15,5 +14,3 @@ void terminal_close(void);
 
 bool terminal_came_back(void); /* since this was last asked: it was somebody else's, and shows other things now */
 bool terminal_resized(void);   /* since this was last asked */
-
-#endif

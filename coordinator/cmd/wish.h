@@ -1,8 +1,7 @@
 /* coordinator/cmd/wish.h — from the words of a command line to what the rest of the program understands.
  *
  * Nothing outside coordinator/cmd knows a command-line option. Lists such as "12,11,11" and the cluster file are read here. */
-#ifndef COORDINATOR_CMD_WISH_H
-#define COORDINATOR_CMD_WISH_H
+#pragma once
 
 #include "coordinator/cluster/cluster_file.h"
 #include "coordinator/cluster/pipeline.h"
@@ -16,5 +15,3 @@ void wish_free(struct wish_lists **lists);
 
 /* Fills in what the cluster file says where the options say nothing: context and sequences. */
 void wish_complete(struct options *o, const struct wish_lists *lists);
-
-#endif

@@ -1,8 +1,7 @@
 /* coordinator/engine/ask.h — what can be asked of the engine, and how it answers.
  *
  * Plain data. An ask is copied by engine_ask, so whoever asks may forget it. What becomes of it is told to its listener. */
-#ifndef COORDINATOR_ENGINE_ASK_H
-#define COORDINATOR_ENGINE_ASK_H
+#pragma once
 
 #include "coordinator/text/prompt.h"
 #include "transport/wire/wire.h"
@@ -60,5 +59,3 @@ struct listener {
     void (*finished)(void *user, const struct ended *ended);
     void *user;
 };
-
-#endif

@@ -6,8 +6,7 @@
  * What is kept is one struct scored for each slot, because a sequence waits for one token at a time; nothing is allocated
  * after opening. What comes is checked against what was asked: the batch, the rows in their order, the sender's parts.
  * Threads: one. */
-#ifndef COORDINATOR_ENGINE_DIVIDED_HEAD_H
-#define COORDINATOR_ENGINE_DIVIDED_HEAD_H
+#pragma once
 
 #include "partition/plan/plan.h"
 #include "transport/wire/wire.h"
@@ -32,5 +31,3 @@ int divided_head_ask(struct divided_head *d, struct frame *score, struct err *wh
 
 /* SCORED from any of them. *done: that was the last; then *result is the micro-batch's. */
 int divided_head_take(struct divided_head *d, int worker, struct frame *scored, bool *done, struct result *result, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/engine/live.h — inside the engine: what engine.c, rows_out.c and answers_in.c share. Nobody else includes it. */
-#ifndef COORDINATOR_ENGINE_LIVE_H
-#define COORDINATOR_ENGINE_LIVE_H
+#pragma once
 
 #include "coordinator/engine/divided_head.h"
 #include "coordinator/engine/engine.h"
@@ -91,5 +90,3 @@ const struct picture_span *span_at(const struct live *a, size_t place); /* the p
 /* answers_in.c: one frame from a worker; offering a token once more to a listener that was full. */
 int answer_take(struct engine *e, const struct member *from, struct frame *f, struct err *why);
 void answer_offer_again(struct engine *e, struct live *a);
-
-#endif

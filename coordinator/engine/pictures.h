@@ -3,8 +3,7 @@
  * A picture is known by its pixels: the same picture asked about twice, in one conversation or by several prompts, goes
  * through the encoder once. Rows that nobody holds are kept for a while (PICTURES_KEPT), then forgotten.
  * Threads: one, the engine's. */
-#ifndef COORDINATOR_ENGINE_PICTURES_H
-#define COORDINATOR_ENGINE_PICTURES_H
+#pragma once
 
 #include "coordinator/picture/image.h"
 #include "coordinator/cluster/pipeline.h"
@@ -34,5 +33,3 @@ void pictures_restart(struct pictures *ps);
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */
 uint32_t pictures_underway(const struct pictures *ps); /* not there yet, sent or not */
-
-#endif

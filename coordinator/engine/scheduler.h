@@ -18,8 +18,7 @@
  *
  * A request has a priority, the higher the sooner; within one priority the first come is the first served. It decides who
  * gets a slot, and whose rows go first. */
-#ifndef COORDINATOR_ENGINE_SCHEDULER_H
-#define COORDINATOR_ENGINE_SCHEDULER_H
+#pragma once
 
 #include "base/error.h"
 
@@ -100,5 +99,3 @@ void schedule_restart(struct scheduler *s);
 
 uint32_t schedule_in_flight(const struct scheduler *s);
 uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/engine/watch.h — what happened, for whoever counts: traces, reports, progress, metrics. The engine knows none of them. */
-#ifndef COORDINATOR_ENGINE_WATCH_H
-#define COORDINATOR_ENGINE_WATCH_H
+#pragma once
 
 #include "coordinator/text/prompt.h"
 
@@ -48,5 +47,3 @@ static inline void tell_watchers(const struct watchers *w, const struct happened
 {
     for (int i = 0; i < w->n; i++) w->watch[i](w->user[i], what);
 }
-
-#endif

@@ -19,8 +19,7 @@
  * the usual one is enough for a JPEG of 48 million pixels that lies on its side. Resizing streams rows: n × 3 bytes for each row under the filter, never a whole copy.
  * Time: a JPEG of 12 million pixels is 240 ms to decode and 80 ms to resize to 896 × 896, on one core.
  * Threads: no state is shared; any number of pictures at once. */
-#ifndef COORDINATOR_PICTURE_IMAGE_H
-#define COORDINATOR_PICTURE_IMAGE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -89,5 +88,3 @@ static inline size_t image_patches_floats(uint32_t side)
 {
     return (size_t)3 * side * side;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/picture/image_header.h — what a picture's first bytes say, before anything is decoded. For image.c only. */
-#ifndef COORDINATOR_PICTURE_IMAGE_HEADER_H
-#define COORDINATOR_PICTURE_IMAGE_HEADER_H
+#pragma once
 
 #include "coordinator/picture/image.h"
 
@@ -42,5 +41,3 @@ struct pnm {
 };
 int image_pnm_header(struct pnm *out, const struct image_bytes *bytes, struct err *why);
 int image_pnm_decode(struct image *out, const struct image_bytes *bytes, struct err *why);
-
-#endif

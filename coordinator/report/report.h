@@ -1,6 +1,5 @@
 /* coordinator/report/report.h — the closing table: what was planned beside what happened. */
-#ifndef COORDINATOR_REPORT_REPORT_H
-#define COORDINATOR_REPORT_REPORT_H
+#pragma once
 
 #include "coordinator/engine/engine.h"
 
@@ -17,5 +16,3 @@ int run_report_print(struct run_report *r, struct pipeline *p, const struct engi
 
 /* The encoder's stages alone, for runs without text: pictures, seconds, and how much overlapped. */
 int report_pictures(struct pipeline *p, struct err *why);
-
-#endif

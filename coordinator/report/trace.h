@@ -3,8 +3,7 @@
  * Process 0 is the coordinator: asks (called "request" in the file) from when they come until they end, pictures and
  * micro-batches from when they leave until they are back, written as they happen. Process k is worker k: what it computed
  * from when to when, fetched at the end. Times are microseconds since the run began. */
-#ifndef COORDINATOR_REPORT_TRACE_H
-#define COORDINATOR_REPORT_TRACE_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/engine/watch.h"
@@ -20,5 +19,3 @@ void trace_watch(void *user, const struct happened *what);
 
 /* Fetches what the workers did and closes the file. Call it while nothing is under way. NULL is fine: nobody asked for one. */
 int trace_finish(struct trace **t, struct pipeline *p, struct err *why);
-
-#endif

@@ -1,8 +1,7 @@
 /* coordinator/text/bpe.h — one stretch of text to ids: characters, merged pair by pair, best first.
  *
  * Only tokenizer.c calls this. */
-#ifndef COORDINATOR_TEXT_BPE_H
-#define COORDINATOR_TEXT_BPE_H
+#pragma once
 
 #include "coordinator/text/vocabulary.h"
 
@@ -20,5 +19,3 @@ void bpe_scratch_free(struct bpe_scratch *s);
 int bpe_encode(const struct vocabulary *v, struct bpe_scratch *s, const char *text, size_t n, struct ids *out,
                   struct err *why);
 #define BPE_MOST (1u << 30)
-
-#endif

@@ -1,7 +1,6 @@
 /* coordinator/text/prompt.h — turns of a conversation -> ids, as the published chat template writes them; and the places
  * among them where pictures' rows go. */
-#ifndef COORDINATOR_TEXT_PROMPT_H
-#define COORDINATOR_TEXT_PROMPT_H
+#pragma once
 
 #include "coordinator/text/tokenizer.h"
 
@@ -72,5 +71,3 @@ int prompt_next_message(const struct tokenizer *t, bool answer_was_ended, const 
 /* <bos>, unless a trusted text brings it, and the contents untrimmed. */
 int prompt_raw_content(const struct tokenizer *t, const struct content *content, size_t n, uint32_t rows,
                        struct ids *out, struct picture_spans *spans, struct err *why);
-
-#endif

@@ -1,8 +1,7 @@
 /* coordinator/text/text_writer.h — tokens -> text on a stream, whole characters only.
  *
  * Starts with the first three fields set and the rest {0}. The stream is the caller's; it is flushed after each token. */
-#ifndef COORDINATOR_TEXT_TEXT_WRITER_H
-#define COORDINATOR_TEXT_TEXT_WRITER_H
+#pragma once
 
 #include "coordinator/text/tokenizer.h"
 
@@ -18,5 +17,3 @@ struct writer {
 
 void writer_token(struct writer *w, uint32_t id);
 void writer_end(struct writer *w); /* the held-back tail, if any; no newline */
-
-#endif

@@ -8,8 +8,7 @@
  * Memory:  8 MiB for the real vocabulary, copied out of the file: the file may be closed. Encoding takes, while
  *          it runs, about 60 bytes per character of the longest stretch without a space, and copies texts of several
  *          parts once. A tokenizer outlives no call: nothing is cached. */
-#ifndef COORDINATOR_TEXT_TOKENIZER_H
-#define COORDINATOR_TEXT_TOKENIZER_H
+#pragma once
 
 #include "base/error.h"
 #include "coordinator/text/utf8.h"
@@ -76,5 +75,3 @@ int32_t tokenizer_control_in(const struct tokenizer *t, const char *text, size_t
  * `show_control`; neither does an id that does not exist. */
 size_t tokenizer_piece(const struct tokenizer *t, uint32_t id, bool show_control, char *out, size_t room);
 #define PIECE_MOST 256 /* no piece is longer */
-
-#endif

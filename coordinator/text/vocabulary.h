@@ -1,8 +1,7 @@
 /* coordinator/text/vocabulary.h — what the pieces of a vocabulary are, and finding one by its text.
  *
  * Only tokenizer.c and bpe.c look in here; everyone else sees tokenizer.h. Read-only once built. */
-#ifndef COORDINATOR_TEXT_VOCABULARY_H
-#define COORDINATOR_TEXT_VOCABULARY_H
+#pragma once
 
 #include "coordinator/text/tokenizer.h"
 #include "partition/model/gemma_ids.h"
@@ -69,5 +68,3 @@ static inline const char *piece_text(const struct vocabulary *v, uint32_t id)
 {
     return v->text + v->start[id];
 }
-
-#endif

@@ -5,8 +5,7 @@
  *   added_tokens.json       {"<x>": 5, ...}
  *
  * All go through tokens_name, so which file prevails is decided there. */
-#ifndef PARTITION_CHECKPOINT_ADDED_TOKENS_H
-#define PARTITION_CHECKPOINT_ADDED_TOKENS_H
+#pragma once
 
 #include "base/json.h"
 #include "partition/checkpoint/tokens.h"
@@ -17,5 +16,3 @@ int added_tokens_list(struct json *j, struct token_list *l);
 /* A whole tokenizer_config.json, which may well name none, or a whole added_tokens.json. */
 int added_tokens_config(struct json *j, struct token_list *l);
 int added_tokens_file(struct json *j, struct token_list *l);
-
-#endif

@@ -7,8 +7,7 @@
  * Memory:  the weights are mapped. Give pages back with checkpoint_forget after walking over them, or read with
  *          checkpoint_read, which keeps nothing mapped.
  * Threads: read-only after checkpoint_open, so any number may look and read. */
-#ifndef PARTITION_CHECKPOINT_CHECKPOINT_H
-#define PARTITION_CHECKPOINT_CHECKPOINT_H
+#pragma once
 
 #include "partition/model/part.h"
 #include "partition/file/gguf_write.h"
@@ -72,5 +71,3 @@ int checkpoint_put_metadata(const struct checkpoint *c, struct gguf_out *o, enum
 
 /* What a person should know about this folder: one line at a time, i from 0, until false. For `inspect` and `quantize`. */
 bool checkpoint_remark(const struct checkpoint *c, size_t i, char *out, size_t room);
-
-#endif

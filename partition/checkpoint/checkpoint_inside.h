@@ -1,6 +1,5 @@
 /* partition/checkpoint/checkpoint_inside.h — what checkpoint.c and checkpoint_metadata.c share; nobody else includes it. */
-#ifndef PARTITION_CHECKPOINT_CHECKPOINT_INSIDE_H
-#define PARTITION_CHECKPOINT_CHECKPOINT_INSIDE_H
+#pragma once
 
 #include "partition/checkpoint/checkpoint.h"
 #include "base/mapped.h"
@@ -30,5 +29,3 @@ struct checkpoint {
 int checkpoint_small(const struct checkpoint *c, const char *name, struct mapped *m, bool *there, struct err *why);
 
 void checkpoint_note(struct checkpoint *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-#endif

@@ -3,8 +3,7 @@
  * Two layouts are in use: flat ("gemma3_text": 270M and 1B) and nested ("gemma3" with text_config and vision_config: 4B
  * and up). A key that is not there has the value that the published model class gives it; the original 4B file names
  * five of twenty. Another architecture, or a setting the engine does not compute, is refused. */
-#ifndef PARTITION_CHECKPOINT_HF_CONFIG_H
-#define PARTITION_CHECKPOINT_HF_CONFIG_H
+#pragma once
 
 #include "base/error.h"
 
@@ -33,5 +32,3 @@ int hf_config_read(struct hf_config *out, const char *path, struct err *why);
 /* Patches along one side of the picture, and bounds that every use relies on (as config_check). */
 uint32_t hf_vision_side(const struct hf_vision_config *v);
 int hf_vision_check(const struct hf_vision_config *v, const char *from, struct err *why);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Made from tokenizer.model, tokenizer.json or a GGUF file. Gemma 3's own vocabulary is known by a few of its tokens;
  * its types then follow from the ids, because sources disagree about them and some are wrong. */
-#ifndef PARTITION_CHECKPOINT_TOKENS_H
-#define PARTITION_CHECKPOINT_TOKENS_H
+#pragma once
 
 #include "partition/model/gemma_ids.h"
 #include "partition/file/gguf.h"
@@ -76,5 +75,3 @@ bool token_is(const struct token_list *l, uint32_t id, const char *text);
 int64_t tokens_find(const struct token_list *l, const char *text); /* the first, or -1; walks the list */
 
 void tokens_put(const struct token_list *l, struct gguf_out *o);
-
-#endif

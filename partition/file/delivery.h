@@ -2,8 +2,7 @@
  *
  * The same walk serves a worker that mapped the file itself and a coordinator that streams to a worker without one, so
  * both ways load the same bytes in the same order. */
-#ifndef PARTITION_FILE_DELIVERY_H
-#define PARTITION_FILE_DELIVERY_H
+#pragma once
 
 #include "partition/model/vision_weights.h"
 #include "partition/model/weights.h"
@@ -36,5 +35,3 @@ uint64_t delivery_total(const struct tensor *tensors, uint32_t count);
 
 /* The largest piece of any part of these models (either may be NULL): what a frame must be able to hold. */
 uint64_t delivery_largest(const struct model_config *c, const struct vision_config *v);
-
-#endif

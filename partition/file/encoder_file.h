@@ -1,6 +1,5 @@
 /* partition/file/encoder_file.h — a picture encoder's GGUF file (mmproj) as the nouns of partition/model. */
-#ifndef PARTITION_FILE_ENCODER_FILE_H
-#define PARTITION_FILE_ENCODER_FILE_H
+#pragma once
 
 #include "partition/file/gguf.h"
 #include "partition/model/vision_weights.h"
@@ -12,5 +11,3 @@ void vision_close(struct vision_model **model); /* sets *model to NULL; NULL is 
 
 /* Reads and checks. A text model, another projector than Gemma 3's and a file without encoder are refused with a sentence. */
 int vision_config_read(struct vision_config *out, const struct gguf *g, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* partition/file/gguf_copy.h — the metadata of one GGUF file into another, as it lies. */
-#ifndef PARTITION_FILE_GGUF_COPY_H
-#define PARTITION_FILE_GGUF_COPY_H
+#pragma once
 
 #include "partition/file/gguf.h"
 #include "partition/file/gguf_write.h"
@@ -8,5 +7,3 @@
 /* Every key of (the first file of) `g` in its order, except those whose names are in `except` (ends with NULL) and
  * those that describe the old file and not the model: general.alignment and split.*. */
 void gguf_copy_keys(const struct gguf *g, struct gguf_out *o, const char *const *except);
-
-#endif

@@ -1,6 +1,5 @@
 /* partition/file/model_file.h — a text model's GGUF file as the nouns of partition/model. */
-#ifndef PARTITION_FILE_MODEL_FILE_H
-#define PARTITION_FILE_MODEL_FILE_H
+#pragma once
 
 #include "partition/file/gguf.h"
 #include "partition/model/weights.h"
@@ -15,5 +14,3 @@ int config_read(struct model_config *out, const struct gguf *g, struct err *why)
 /* The same keys of a file to be made. `local_base`: also the local RoPE base, which many files leave unsaid. */
 struct gguf_out;
 void config_write(const struct model_config *c, struct gguf_out *o, bool local_base);
-
-#endif

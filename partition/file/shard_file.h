@@ -4,8 +4,7 @@
  * are inside and which parts of the head, and the size of the vocabulary, from which it follows which words those are. Tokens are left out:
  * workers never see text. The head is called output.weight even where the model uses its embedding table; the coordinator
  * keeps that table in the model file. Of a head in parts output.weight has the rows of its words. */
-#ifndef PARTITION_FILE_SHARD_FILE_H
-#define PARTITION_FILE_SHARD_FILE_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/model/weights.h"
@@ -36,5 +35,3 @@ bool share_within(struct part wanted, struct part have);
  * E_FILE if one is not there or of another shape or type. */
 int shard_tensors(const struct gguf *g, const struct shard_label *label, struct part wanted, struct tensor *t, uint32_t count,
                   struct err *why);
-
-#endif

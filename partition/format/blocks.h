@@ -1,8 +1,7 @@
 /* partition/format/blocks.h — the number formats a tensor can have, as they lie in a file (docs/MODEL.md, "Block formats").
  *
  * The numbers are GGUF's own. A row is a whole number of blocks; a block is `elems` values in `bytes` bytes. */
-#ifndef PARTITION_FORMAT_BLOCKS_H
-#define PARTITION_FORMAT_BLOCKS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ uint64_t block_row_bytes(uint32_t type, uint64_t cols);
 
 /* `n` values, whole blocks, in order. The plain truth that panel packing and every kernel are tested against. */
 void block_dequantize(uint32_t type, const void *blocks, float *out, size_t n);
-
-#endif

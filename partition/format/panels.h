@@ -24,8 +24,7 @@
  *
  * Q5 spends 8 bits a weight here; Q6, the kind of the published heads, its 6: a head is read whole for every token.
  * The planner counts these bytes, not the file's. */
-#ifndef PARTITION_FORMAT_PANELS_H
-#define PARTITION_FORMAT_PANELS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -60,5 +59,3 @@ static inline struct panel_shape panel_shape(enum panel_kind kind)
 enum panel_kind panel_kind(uint32_t tensor_type);
 uint64_t panel_bytes(enum panel_kind kind, uint32_t cols); /* of one panel, a multiple of 64 */
 uint64_t panels_bytes(uint32_t tensor_type, uint32_t rows, uint32_t cols); /* of a whole matrix */
-
-#endif

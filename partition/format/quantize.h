@@ -9,8 +9,7 @@
  *
  * Values must be finite and within quantize_limit: a scale is an F16, and beyond it a block would decode to infinities.
  * Whoever reads a file asks `within` first; here nothing is checked. Threads: no state, any number at once. */
-#ifndef PARTITION_FORMAT_QUANTIZE_H
-#define PARTITION_FORMAT_QUANTIZE_H
+#pragma once
 
 #include "partition/format/blocks.h"
 
@@ -45,5 +44,3 @@ size_t quantize_first_bad(const struct quantizer *q, uint32_t type, const float 
 
 /* Overlays, each in a file with its own flags. */
 void quantizer_use_avx2(struct quantizer *q);
-
-#endif

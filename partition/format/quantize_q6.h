@@ -1,6 +1,5 @@
 /* partition/format/quantize_q6.h — inside the Q6_K quantiser: what its plain and its vector version share. */
-#ifndef PARTITION_FORMAT_QUANTIZE_Q6_H
-#define PARTITION_FORMAT_QUANTIZE_Q6_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,5 +26,3 @@ static inline void q6_k_pack(const uint8_t *q, uint8_t *out)
             qh[l] = (uint8_t)(q[l] >> 4 | q[l + 32] >> 4 << 2 | q[l + 64] >> 4 << 4 | q[l + 96] >> 4 << 6);
     }
 }
-
-#endif

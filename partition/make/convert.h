@@ -8,8 +8,7 @@
  *           end the work with E_INTERRUPTED, so nothing half-made stays behind.
  * Equal:    the bytes do not depend on the number of threads or on the processor.
  * Errors:   E_FILE, naming tensor, row and column, for a value that is NaN, infinite, or too large for its format. */
-#ifndef PARTITION_MAKE_CONVERT_H
-#define PARTITION_MAKE_CONVERT_H
+#pragma once
 
 #include "partition/file/gguf_write.h"
 
@@ -46,5 +45,3 @@ uint64_t conversion_bytes(const struct conversion *c);
 
 /* Puts and writes all tensors of the list, in order. */
 int convert_write(struct gguf_out *o, const struct convert *job, struct err *why);
-
-#endif

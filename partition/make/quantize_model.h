@@ -1,6 +1,5 @@
 /* partition/make/quantize_model.h — one model, from a folder or a GGUF file, into quantised GGUF files. */
-#ifndef PARTITION_MAKE_QUANTIZE_MODEL_H
-#define PARTITION_MAKE_QUANTIZE_MODEL_H
+#pragma once
 
 #include "partition/make/recipe.h"
 
@@ -17,5 +16,3 @@ struct quantize_job {
 /* Writes all files or fails; what it did goes to `report`. Everything about the input that can be refused is refused
  * before anything is written, but for values that are no numbers. */
 int quantize_model(FILE *report, const struct quantize_job *job, struct err *why);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The same seed and name give the same values on every machine. Values are about normal with the mean and deviation
  * asked; quantised kinds get random quants under scales that make the deviation right, so nothing is ever quantised. */
-#ifndef PARTITION_MAKE_RANDOM_WEIGHTS_H
-#define PARTITION_MAKE_RANDOM_WEIGHTS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,5 +19,3 @@ void noise_seed(struct noise *n, uint64_t seed, const char *name);
 
 /* `blocks` blocks of `type` into `out`. The mean is for F32, F16 and BF16; quantised kinds have mean 0. */
 void noise_blocks(struct noise *n, uint32_t type, void *out, size_t blocks, float mean, float deviation);
-
-#endif

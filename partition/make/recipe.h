@@ -10,8 +10,7 @@
  * What is quantised already stays as it is. Weights that were trained for one grid lose by another, so asking for
  * another format of quantised layers is refused unless `requantize` says that it is meant; the table may be asked for
  * freely. */
-#ifndef PARTITION_MAKE_RECIPE_H
-#define PARTITION_MAKE_RECIPE_H
+#pragma once
 
 #include "partition/checkpoint/checkpoint.h"
 
@@ -28,5 +27,3 @@ enum tensor_use recipe_use(const char *name, uint32_t n_dims);
 /* E_USAGE if it is refused. Whether rows are whole blocks of a format that was asked for is left to convert_write. */
 int recipe_format(const struct recipe *r, enum chain part, enum tensor_use use, const char *name, uint32_t from,
                   uint64_t columns, uint32_t *out, struct err *why);
-
-#endif

@@ -1,7 +1,6 @@
 /* partition/make/synth.h — writes a model of random weights in the exact shape of a real file: for tests, for measuring
  * speed and memory, for trying a cluster before the download is done. Its answers are noise. */
-#ifndef PARTITION_MAKE_SYNTH_H
-#define PARTITION_MAKE_SYNTH_H
+#pragma once
 
 #include "base/error.h"
 
@@ -30,5 +29,3 @@ int synth_write(const struct synth *s, const char *path, struct err *why);
 
 /* "q4_k", in any case, to enum tensor_type; E_USAGE lists the names. */
 int synth_type(const char *name, uint32_t *out, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* partition/make/synth_vocabulary.h — the vocabulary of a synthetic model: invented, or taken from a file. */
-#ifndef PARTITION_MAKE_SYNTH_VOCABULARY_H
-#define PARTITION_MAKE_SYNTH_VOCABULARY_H
+#pragma once
 
 #include "partition/model/gemma_ids.h"
 #include "partition/file/gguf_write.h"
@@ -21,5 +20,3 @@ int wordlist_invent(struct wordlist *v, uint32_t count, struct err *why);
 /* All tokens of the GGUF file at `path`. */
 int wordlist_copy(struct wordlist *v, const char *path, struct err *why);
 void wordlist_free(struct wordlist *v);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Upper case only. Everything that writes vocabularies writes "<0x%02X>", and everything that looks a byte up asks for
  * that; a token "<0x0a>" is text like any other. One place, because who makes a file and who reads it must agree. */
-#ifndef PARTITION_MODEL_BYTE_TOKEN_H
-#define PARTITION_MODEL_BYTE_TOKEN_H
+#pragma once
 
 #include <stddef.h>
 #include <string.h>
@@ -20,5 +19,3 @@ static inline int byte_token(const char *text, size_t n)
     const int high = byte_token_digit(text[3]), low = byte_token_digit(text[4]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
-
-#endif

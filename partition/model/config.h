@@ -1,6 +1,5 @@
 /* partition/model/config.h — the sizes of a Gemma 3 text model, from its file or from the wire (docs/MODEL.md, "Sizes"). */
-#ifndef PARTITION_MODEL_CONFIG_H
-#define PARTITION_MODEL_CONFIG_H
+#pragma once
 
 #include "base/error.h"
 
@@ -33,5 +32,3 @@ static inline bool layer_is_global(const struct model_config *c, uint32_t layer)
 {
     return c->window == 0 || (layer + 1) % c->pattern == 0;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /* partition/model/gemma_ids.h — where the ids of Gemma 3's published vocabulary change their nature: docs/MODEL.md, "Tokenizer".
  *
  * One home for all who must know: readers of vocabularies, the tokenizer, the sampler, makers of synthetic models. */
-#ifndef PARTITION_MODEL_GEMMA_IDS_H
-#define PARTITION_MODEL_GEMMA_IDS_H
+#pragma once
 
 enum {
     GEMMA_PAD = 0,
@@ -32,5 +31,3 @@ static inline int gemma_is_reserved(unsigned id)
 {
     return (id >= GEMMA_MASK && id < GEMMA_START_OF_TURN) || id > GEMMA_IMAGE_END;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /* partition/model/memory.h — the bytes a stage needs, counted before a byte is loaded.
  *
  * The worker allocates by these same functions, so what was planned is what is taken. */
-#ifndef PARTITION_MODEL_MEMORY_H
-#define PARTITION_MODEL_MEMORY_H
+#pragma once
 
 #include "partition/model/weights.h"
 
@@ -78,5 +77,3 @@ static inline uint32_t attend_shared(int threads)
 
 /* Bytes of `rows` activations of `cols` values prepared for matmul: see worker/kernels/kernels.h, struct acts. */
 uint64_t act_bytes(uint32_t rows, uint32_t cols);
-
-#endif

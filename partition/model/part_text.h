@@ -1,6 +1,5 @@
 /* partition/model/part_text.h — what a worker has of the text, and of the pictures, in words and as JSON. */
-#ifndef PARTITION_MODEL_PART_TEXT_H
-#define PARTITION_MODEL_PART_TEXT_H
+#pragma once
 
 #include "partition/model/part.h"
 
@@ -15,5 +14,3 @@ char *show_part_briefly(char out[32], struct part s);
 char *show_vision_part(char out[64], struct part s);
 /* Of the text: "first", "end", "head" and "parts" as partition/plan/plan_json.h has them, without braces. */
 void part_write_json(FILE *to, struct part s);
-
-#endif

@@ -3,8 +3,7 @@
  * A picture is `image` by `image` pixels, cut into square patches of `patch` by `patch`; each patch is a row of `width`
  * values on its way through the layers. At the end `pool` by `pool` neighbouring patches become one row, which the
  * projector turns into a row of the text model's `hidden` values. */
-#ifndef PARTITION_MODEL_VISION_CONFIG_H
-#define PARTITION_MODEL_VISION_CONFIG_H
+#pragma once
 
 #include "base/error.h"
 
@@ -51,5 +50,3 @@ static inline uint32_t vision_head_dim(const struct vision_config *c)
 {
     return c->width / c->heads;
 }
-
-#endif

@@ -3,8 +3,7 @@
  * The worker allocates by these same functions. A stage works on one picture at a time; others wait as frames. Rows are
  * cut into pieces of VISION_ROWS, and a thread takes one piece through a whole layer, so what is wide (the ffn) exists for
  * a piece per thread only: 2.2 MB instead of 70 for the real encoder. */
-#ifndef PARTITION_MODEL_VISION_MEMORY_H
-#define PARTITION_MODEL_VISION_MEMORY_H
+#pragma once
 
 #include "partition/model/vision_weights.h"
 
@@ -43,5 +42,3 @@ uint64_t vision_attend_bytes(uint32_t head_dim);
 /* Floats a stage takes and gives for one picture. */
 uint64_t vision_floats_in(const struct vision_config *c, struct part s);
 uint64_t vision_floats_out(const struct vision_config *c, struct part s);
-
-#endif

@@ -3,8 +3,7 @@
  * As partition/model/weights.h does for the text model: every tensor has a role, its shape follows from the config, and a file
  * holds exactly these tensors (439 in the real one) or is refused. Older files call the two matrices of the ffn the
  * wrong way round; their shapes tell, and here UP always is the first. */
-#ifndef PARTITION_MODEL_VISION_WEIGHTS_H
-#define PARTITION_MODEL_VISION_WEIGHTS_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/format/blocks.h"
@@ -55,5 +54,3 @@ struct vision_kept {
     uint32_t type, rows, cols;
 };
 struct vision_kept vision_kept(const struct tensor *t, enum vision_type as);
-
-#endif

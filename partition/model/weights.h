@@ -3,8 +3,7 @@
  * Every tensor of the architecture has a role. Its shape follows from the config, so a file, or the wire, only says
  * the number format. A model file must hold exactly the architecture's tensors: one missing, one unknown or one of
  * another shape is refused. */
-#ifndef PARTITION_MODEL_WEIGHTS_H
-#define PARTITION_MODEL_WEIGHTS_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/format/blocks.h"
@@ -91,5 +90,3 @@ const char *role_name(enum role role); /* "attn_q" as in the file's tensor names
 #define ROLE_NAME_ROOM 80
 void role_tensor_name(char out[ROLE_NAME_ROOM], enum role role, uint32_t layer);
 bool role_is_norm(enum role role);     /* always F32, one row */
-
-#endif

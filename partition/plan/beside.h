@@ -3,8 +3,7 @@
  * The text alone takes the workers' memory where it is fastest, and then there may be no room for the encoder though there
  * is enough of it in sum, or room only on slow workers. Here the text is cut so that its stages leave the room: as fast as
  * it can be under that, and then the encoder as fast as it can be beside such a text. */
-#ifndef PARTITION_PLAN_BESIDE_H
-#define PARTITION_PLAN_BESIDE_H
+#pragma once
 
 #include "partition/plan/text_split.h"
 #include "partition/plan/vision_split.h"
@@ -17,5 +16,3 @@
 /* Parts of the text, [job->workers], that leave room for all of the encoder, split by layers; pictures->text need not be filled. No
  * stage of the text takes longer than `limit` seconds; INFINITY: as long as must be. E_MEMORY if there is none. */
 int text_beside(struct part *out, const struct text_job *text, const struct vision_job *pictures, double limit, struct err *why);
-
-#endif

@@ -11,8 +11,7 @@
  * head that needs one row of the last micro-batch only. The tokens of one sequence pass all layers wherever they are, so
  * its prompt decides (text_cost.h, prompts_decide); but all workers read their parts of the head for a token at once, so then
  * the largest of these counts. */
-#ifndef PARTITION_PLAN_ITEMS_H
-#define PARTITION_PLAN_ITEMS_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -48,5 +47,3 @@ struct part_bytes items_bytes(const struct items *it, struct part s, const struc
 const struct pace *items_pace(const struct items *it, int worker);
 double items_first(const struct items *it, struct part s, int worker);
 double items_second(const struct items *it, struct part s, int worker);
-
-#endif

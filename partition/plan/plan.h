@@ -15,8 +15,7 @@
  * What is aimed at, in this order: all fits, text and pictures counted together; the slowest stage of the text is as fast
  * as can be, because every question has text; then the encoder, in the memory that is left. Where that is too little the
  * text moves, no further than it must. text_split.h and vision_split.h say how each is cut. */
-#ifndef PARTITION_PLAN_PLAN_H
-#define PARTITION_PLAN_PLAN_H
+#pragma once
 
 #include "base/limits.h"
 #include "partition/model/memory.h"
@@ -129,5 +128,3 @@ double plan_picture_rate(const struct plan *p);
 
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
-
-#endif

@@ -16,8 +16,7 @@
  * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there.
  * The rest is for people and scripts: bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of
  * the plan, and of the model, offers and wish it was made from. */
-#ifndef PARTITION_PLAN_PLAN_JSON_H
-#define PARTITION_PLAN_PLAN_JSON_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -48,5 +47,3 @@ int plan_parse_json(struct plan_file *out, const char *text, size_t n, const cha
 /* That the stages are runs of layers and of parts of the head, in order, none left out, and that only the last has no
  * layer. */
 int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why);
-
-#endif

@@ -1,8 +1,7 @@
 /* partition/plan/plan_text.h — splits and sizes as people write them on a command line.
  *
  * A list has a word for each worker, at most WORKERS_MOST. The caller frees it with free; after a failure there is none. */
-#ifndef PARTITION_PLAN_PLAN_TEXT_H
-#define PARTITION_PLAN_PLAN_TEXT_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -15,5 +14,3 @@ int plan_read_sizes(const char *text, uint64_t **sizes, int *count, struct err *
 
 /* "layers", "copies", "9,9,0,9" or "all,0,all"; NULL chooses. The list is out->layers. E_USAGE. */
 int vision_wish_read(struct vision_wish *out, const char *text, struct err *why);
-
-#endif

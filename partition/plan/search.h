@@ -1,6 +1,5 @@
 /* partition/plan/search.h — the best split of layers and parts of the head over workers in their order, exactly. */
-#ifndef PARTITION_PLAN_SEARCH_H
-#define PARTITION_PLAN_SEARCH_H
+#pragma once
 
 #include "partition/plan/items.h"
 
@@ -37,5 +36,3 @@ bool search_beside(struct search *s, bool divided, const struct encoder_room *wa
 
 /* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
 void search_fill_up(const struct search *s, bool divided, struct part *shares);
-
-#endif

@@ -5,8 +5,7 @@
  * count in full there, which flatters machines with many cores on few memory channels; `speed` of an offer corrects that.
  * Everyone who wants to know how long something takes asks here; what it consists of is in text_cost.h and vision_cost.h. The
  * planner, the scheduler (piece_quarters) and the simulator take the same curves. Numbers in, numbers out. */
-#ifndef PARTITION_PLAN_SPEED_H
-#define PARTITION_PLAN_SPEED_H
+#pragma once
 
 #include <stdint.h>
 
@@ -54,5 +53,3 @@ struct item_work {
 /* Weights are read once and multiplied for each row, so that takes the larger of the two; keys and values are read for every row
  * anew and are added. */
 double nominal_seconds(const struct item_work *w, double rows);
-
-#endif

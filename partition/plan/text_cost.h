@@ -4,8 +4,7 @@
  * keys and values are read for every row anew and are added. Small groups are bound by memory, prompts by arithmetic;
  * the head weighs much in the first (a 4B head is read like 13 layers) and nearly nothing in the second, where only
  * the last row of a prompt needs it. speed.h says how fast a worker does either. Numbers in, numbers out. */
-#ifndef PARTITION_PLAN_TEXT_COST_H
-#define PARTITION_PLAN_TEXT_COST_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -39,5 +38,3 @@ static inline bool prompts_decide(const struct capacity *cap)
  * its threads. */
 double offer_power(const struct worker_offer *offer);
 double nominal_power(const struct worker_offer *offer); /* the same, measured or not */
-
-#endif

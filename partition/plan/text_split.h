@@ -2,8 +2,7 @@
  *
  * The slowest stage as fast as can be, none over its memory; among equals the one with the smaller sum of squares, so that
  * ties are even. Exact (dynamic programmes, in the order of the workers: search.h). */
-#ifndef PARTITION_PLAN_TEXT_SPLIT_H
-#define PARTITION_PLAN_TEXT_SPLIT_H
+#pragma once
 
 #include "partition/plan/search.h"
 
@@ -23,5 +22,3 @@ int text_by_hand(struct part *out, const struct text_job *job, const struct cut 
 
 /* Seconds of the slowest of these stages. */
 double text_slowest(const struct text_job *job, const struct part *parts);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The encoder is bound by arithmetic, so multiply-adds are all that counts; speeds are the nominal ones of speed.h, and as
  * there only ratios mean something until a worker is measured. Numbers in, numbers out. */
-#ifndef PARTITION_PLAN_VISION_COST_H
-#define PARTITION_PLAN_VISION_COST_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -13,5 +12,3 @@ double vision_seconds(const struct vision_config *c, struct part s, const struct
 
 /* How many nominal threads a worker is worth for the encoder, of which a layer takes one of these so many seconds. */
 double picture_power(const struct worker_offer *offer, double layer);
-
-#endif

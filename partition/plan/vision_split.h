@@ -6,8 +6,7 @@
  * say how much memory it has, or shares its machine with another, has no room for a copy unless told by hand.
  *
  * The way from pixels to rows goes with the first layer, the projector with the last. */
-#ifndef PARTITION_PLAN_VISION_SPLIT_H
-#define PARTITION_PLAN_VISION_SPLIT_H
+#pragma once
 
 #include "partition/plan/plan.h"
 
@@ -43,5 +42,3 @@ int vision_split_open(struct vision_split *out, const struct vision_job *job, co
 void vision_split_close(struct vision_split *v);
 
 double vision_split_slowest(const struct vision_split *v, int workers); /* seconds of the stage that takes longest */
-
-#endif

@@ -1,9 +1,6 @@
 /* partition/tool/cmd_split.h — gemmapipe-partition split: a model in, one shard per worker and a manifest out. */
-#ifndef PARTITION_TOOL_CMD_SPLIT_H
-#define PARTITION_TOOL_CMD_SPLIT_H
+#pragma once
 
 #include "base/error.h"
 
 int cmd_split(int argc, char **argv, struct err *why);
-
-#endif

@@ -1,8 +1,7 @@
 /* partition/tool/findings.h — what `inspect` found out, before it is printed: filled by findings.c, shown by inspect.c.
  *
  * Everything that came from a file as text is made printable on the way in. */
-#ifndef PARTITION_TOOL_FINDINGS_H
-#define PARTITION_TOOL_FINDINGS_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/checkpoint/checkpoint.h"
@@ -56,5 +55,3 @@ void quirk(struct findings *f, const char *format, ...) __attribute__((format(pr
 /* quirks.c: what is unusual about these, though it may run. `m` is NULL for a picture encoder. */
 int quirks_of_text(struct findings *f, const struct model *m, struct err *why);
 int quirks_of_vision(struct findings *f, const struct gguf *g, struct err *why);
-
-#endif

@@ -1,8 +1,7 @@
 /* partition/tool/inspect.h — tells a person, or a script, what a model file or folder is.
  *
  * GGUF text models, picture encoders (mmproj), split models, workers' shards, folders of Hugging Face checkpoints. */
-#ifndef PARTITION_TOOL_INSPECT_H
-#define PARTITION_TOOL_INSPECT_H
+#pragma once
 
 #include "base/error.h"
 
@@ -18,5 +17,3 @@ struct inspect {
 
 /* Prints to `to`. A file that is sound but not a model we run is no error: the report says why not. */
 int inspect_file(FILE *to, const char *path, const struct inspect *how, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* partition/tool/inspect_json.h — the findings of `inspect --json`: one object, sizes as bare numbers. */
-#ifndef PARTITION_TOOL_INSPECT_JSON_H
-#define PARTITION_TOOL_INSPECT_JSON_H
+#pragma once
 
 #include "partition/tool/findings.h"
 
@@ -8,5 +7,3 @@
 
 /* With the tensors of `g` or `c`, whichever is not NULL. */
 void print_json(FILE *to, const struct findings *f, const struct gguf *g, const struct checkpoint *c);
-
-#endif

@@ -1,6 +1,5 @@
 /* tests/bench/wanted.h — which lines of a benchmark the command line asks for: those that hold all its words. */
-#ifndef TESTS_BENCH_WANTED_H
-#define TESTS_BENCH_WANTED_H
+#pragma once
 
 #include <stdbool.h>
 #include <string.h>
@@ -11,5 +10,3 @@ static bool wanted(const char *line, int argc, char **argv)
         if (!strstr(line, argv[i])) return false;
     return true;
 }
-
-#endif

@@ -3,8 +3,7 @@
  * Seeds lie in tests/fuzz/seeds/NAME. A file there whose name begins with "sound" (or is "model") must be accepted;
  * each other is a way in which some reader of such files once broke, or could, and must be refused. A target brings a
  * function that returns true if the bytes were accepted. */
-#ifndef TESTS_FUZZ_CORPUS_H
-#define TESTS_FUZZ_CORPUS_H
+#pragma once
 
 #include "tests/support/check.h"
 
@@ -99,5 +98,3 @@ static inline int damage_seed(const char *folder, const char *name, int rounds, 
     free(b);
     return accepted;
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* tests/links/cluster.h — a coordinator and its workers in one process, over every kind of port that can live in one, and
  * roles that all of them play at once, a thread each. */
-#ifndef TESTS_LINKS_CLUSTER_H
-#define TESTS_LINKS_CLUSTER_H
+#pragma once
 
 #include "tests/links/links.h"
 
@@ -112,5 +111,3 @@ static inline int open_and_greet(struct cluster *c, enum link_kind kind, int nod
     TRY(cluster_open(c, kind, nodes, why));
     return play(c, greet, why);
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* tests/links/links.h — roles that several nodes play at once, one call per node: threads in links_test.c, ranks in
  * mpi_links.c. Every role returns 0, or says in one sentence what it saw. */
-#ifndef TESTS_LINKS_LINKS_H
-#define TESTS_LINKS_LINKS_H
+#pragma once
 
 #include "base/clock.h"
 #include "transport/links/port.h"
@@ -188,5 +187,3 @@ static inline double cpu_seconds(void) /* of this process, all threads */
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
-
-#endif

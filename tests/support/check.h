@@ -1,6 +1,5 @@
 /* tests/support/check.h — a test is a claim with a name. The runner (check.c) prints one line per claim, "ok name" or "FAIL name". */
-#ifndef TESTS_SUPPORT_CHECK_H
-#define TESTS_SUPPORT_CHECK_H
+#pragma once
 
 #include "base/error.h"
 
@@ -42,5 +41,3 @@ void test_skip(const char *reason); /* then return: the runner prints "skip name
             return;                                                                                                    \
         }                                                                                                              \
     } while (0)
-
-#endif

@@ -1,6 +1,5 @@
 /* tests/support/folder.h — a folder for one claim: files are put in by name, and all of it is gone at the end. */
-#ifndef TESTS_SUPPORT_FOLDER_H
-#define TESTS_SUPPORT_FOLDER_H
+#pragma once
 
 #include <fts.h>
 #include <stdint.h>
@@ -67,5 +66,3 @@ static inline void folder_end(struct folder *f)
         if (e->fts_info != FTS_D) remove(e->fts_path);
     if (walk) fts_close(walk);
 }
-
-#endif

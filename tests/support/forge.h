@@ -3,8 +3,7 @@
  * A forge is a growing run of bytes. The counts in its header are patched as keys and tensors are added, so a claim
  * writes only what it is about; to lie about a count, overwrite it at FORGE_TENSORS or FORGE_KEYS. Files live in memory
  * (memfd): nothing is left behind. Needs _GNU_SOURCE before the first include. */
-#ifndef TESTS_SUPPORT_FORGE_H
-#define TESTS_SUPPORT_FORGE_H
+#pragma once
 
 #include "partition/format/blocks.h"
 #include "partition/file/gguf.h"
@@ -132,5 +131,3 @@ static inline int open_forged(struct gguf **g, const struct forge *f, struct err
     close(fd);
     return rc;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* tests/support/kernels_data.h — invented weights and activations for the kernel tests. */
-#ifndef TESTS_SUPPORT_KERNELS_DATA_H
-#define TESTS_SUPPORT_KERNELS_DATA_H
+#pragma once
 
 #include "base/checked.h"
 #include "base/half.h"
@@ -106,5 +105,3 @@ static inline size_t floats_differ(const float *a, const float *b, size_t n)
         if (f32_bits(a[i]) != f32_bits(b[i]) && !(a[i] != a[i] && b[i] != b[i])) return i;
     return n;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* tests/support/plain_turns.h — conversations of plain text, as coordinator/text/prompt.h would have them with pictures. */
-#ifndef TESTS_SUPPORT_PLAIN_TURNS_H
-#define TESTS_SUPPORT_PLAIN_TURNS_H
+#pragma once
 
 #include "coordinator/text/prompt.h"
 
@@ -37,5 +36,3 @@ static inline int prompt_raw(const struct tokenizer *t, const char *text, size_t
     struct picture_spans none = {0};
     return prompt_raw_content(t, &(struct content){.text = text, .n = n}, 1, 0, out, &none, why);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* tests/support/plan_shapes.h — models without a file and what holds of every plan, for the two tests of the planner. */
-#ifndef TESTS_SUPPORT_PLAN_SHAPES_H
-#define TESTS_SUPPORT_PLAN_SHAPES_H
+#pragma once
 
 #include "partition/plan/plan_json.h"
 #include "tests/support/check.h"
@@ -132,5 +131,3 @@ static inline void check_bytes(const struct plan *p, const struct model_shape *m
               (unsigned long long)p->of[i].bytes[CHAIN_TEXT].total, (unsigned long long)b.total);
     }
 }
-
-#endif

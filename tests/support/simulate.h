@@ -3,8 +3,7 @@
  * Stages take as long as their curves say, with jitter, travel takes time, requests come at once or one after another. The very
  * code that schedules real links is driven here, so its habits (even groups, full pipes, no one forgotten) can be seen
  * and tested on clusters nobody has. Seeded: the same numbers in, the same numbers out. */
-#ifndef TESTS_SUPPORT_SIMULATE_H
-#define TESTS_SUPPORT_SIMULATE_H
+#pragma once
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -50,5 +49,3 @@ void stage_curves(struct curve *rows, struct curve *tokens, const struct model_s
                   const struct worker_offer *offer, const struct capacity *cap);
 
 int simulate(struct sim_report *out, const struct simulation *in, struct err *why);
-
-#endif

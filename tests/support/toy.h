@@ -2,8 +2,7 @@
  *
  * A toy needs no file: its tensors are random blocks of the format asked for, with scales that keep the sums tame.
  * Everything is a function of the seed. Functions are static because a test program is one file. */
-#ifndef TESTS_SUPPORT_TOY_H
-#define TESTS_SUPPORT_TOY_H
+#pragma once
 
 #include "base/half.h"
 #include "worker/stage/candidates.h"
@@ -299,5 +298,3 @@ static inline uint64_t relay_fingerprint(const struct relay *r, uint32_t slot, u
 {
     return hash64(r->hashes + (size_t)slot * r->capacity.context, n * sizeof *r->hashes);
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* transport/links/faulty.h — a port that loses, damages, cuts, doubles or changes some of what comes in, for tests. Any kind of
  * port can be made faulty; for all else it is what it was. */
-#ifndef TRANSPORT_LINKS_FAULTY_H
-#define TRANSPORT_LINKS_FAULTY_H
+#pragma once
 
 #include "transport/links/transport.h"
 
@@ -24,5 +23,3 @@ struct fault_wish {
 
 /* From now on until the port is closed. A port can be made faulty several times over. */
 int port_make_faulty(struct port *p, const struct fault_wish *wish, struct err *why);
-
-#endif

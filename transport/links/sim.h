@@ -12,8 +12,7 @@
  * faulty (faulty.h). The loss of a process arrives after all that it sent, once at each that had to do with it.
  *
  * Costs: an entry in a heap for each frame; a million frames take about a second. */
-#ifndef TRANSPORT_LINKS_SIM_H
-#define TRANSPORT_LINKS_SIM_H
+#pragma once
 
 #include "base/clock.h"
 #include "transport/links/transport.h"
@@ -58,5 +57,3 @@ bool sim_is_alive(const struct sim *s, int number);
 
 /* Why a process ended by itself; code 0: it did not. */
 const struct err *sim_why(const struct sim *s, int number);
-
-#endif

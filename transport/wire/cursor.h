@@ -9,8 +9,7 @@
  *
  * The messages of the wire are walked in this sub-room. A message that carries nouns of another room (an assignment: what a
  * model is made of) is walked by the room that owns them: worker/assign.c. */
-#ifndef TRANSPORT_WIRE_CURSOR_H
-#define TRANSPORT_WIRE_CURSOR_H
+#pragma once
 
 #include "transport/wire/frame.h"
 
@@ -71,5 +70,3 @@ int message_read(struct frame *f, enum message type, walker *walk, void *message
     {                                                                                                                  \
         return message_read(f, type, walk_##name, m, why);                                                             \
     }
-
-#endif

@@ -5,8 +5,7 @@
  * does this position fit) is checked by the room that uses it.
  *
  * Arrays inside a message point into the frame's body after reading, so they live as long as the frame. */
-#ifndef TRANSPORT_WIRE_WIRE_H
-#define TRANSPORT_WIRE_WIRE_H
+#pragma once
 
 #include "base/diary.h"
 #include "base/hash.h"
@@ -238,5 +237,3 @@ int empty_write(struct frame **out, enum message type, struct err *why);
 #define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
 uint64_t picture_values_bytes(uint64_t floats); /* of the body */
 uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
-
-#endif

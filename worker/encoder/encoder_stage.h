@@ -1,6 +1,5 @@
 /* worker/encoder/encoder_stage.h — a worker's part of the picture encoder, from its assignment to pictures going through it. */
-#ifndef WORKER_ENCODER_ENCODER_STAGE_H
-#define WORKER_ENCODER_ENCODER_STAGE_H
+#pragma once
 
 #include "worker/assign.h"
 #include "worker/encoder/vision.h"
@@ -40,5 +39,3 @@ static inline bool encoder_busy(const struct encoder_stage *s)
 
 /* The largest body that comes or goes. */
 uint64_t encoder_largest(const struct encoder_stage *s);
-
-#endif

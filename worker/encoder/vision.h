@@ -4,8 +4,7 @@
  * vision_stage_run for every picture. After vision_stage_open nothing is allocated.
  * Threads: one caller. vision_stage_run opens one OpenMP region of `threads`; nothing about the result depends on them,
  * nor on how the layers are cut into stages. */
-#ifndef WORKER_ENCODER_VISION_H
-#define WORKER_ENCODER_VISION_H
+#pragma once
 
 #include "partition/model/vision_memory.h"
 #include "worker/kernels/kernels.h"
@@ -56,5 +55,3 @@ struct vision_times {
     double before, attention, after, ends; /* seconds: norm, q, k, v; attention; o and ffn; patches and projector */
 };
 struct vision_times vision_stage_times(const struct vision_stage *s);
-
-#endif

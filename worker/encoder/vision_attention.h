@@ -2,8 +2,7 @@
  *
  * Filled piece by piece, then looked at piece by piece; between the two everyone waits. They are kept as short integers
  * (kernels.h). Owns nothing. */
-#ifndef WORKER_ENCODER_VISION_ATTENTION_H
-#define WORKER_ENCODER_VISION_ATTENTION_H
+#pragma once
 
 #include "partition/model/vision_memory.h"
 #include "worker/kernels/kernels.h"
@@ -27,5 +26,3 @@ void patch_attention_store(const struct patch_attention *s, uint32_t first, uint
 
 /* out [n, width]: what these rows see in all rows. */
 void patch_attention_look(const struct patch_attention *s, uint32_t first, uint32_t n, float *out, void *scratch);
-
-#endif

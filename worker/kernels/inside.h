@@ -2,8 +2,7 @@
  * the numbers of exp and gelu, and the door of each instruction set.
  *
  * The numbers stand here once, so that ref.c and the vector versions cannot drift apart. */
-#ifndef WORKER_KERNELS_INSIDE_H
-#define WORKER_KERNELS_INSIDE_H
+#pragma once
 
 #include "base/cpu.h"
 #include "worker/kernels/kernels.h"
@@ -133,5 +132,3 @@ void kernels_use_avxvnni(struct kernels *k);
 void kernels_use_avxvnni_evex(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);
 void kernels_use_neon(struct kernels *k);
-
-#endif

@@ -22,8 +22,7 @@
  *
  * Threads:  no call starts one. The caller splits rows or panels over its threads; the split changes nothing.
  * Memory:   no call allocates. Pointers need 4-byte alignment unless said otherwise; panels are 64-byte aligned. */
-#ifndef WORKER_KERNELS_KERNELS_H
-#define WORKER_KERNELS_KERNELS_H
+#pragma once
 
 #include "base/error.h"
 #include "partition/model/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
@@ -207,5 +206,3 @@ int kernels_named(struct kernels *out, const char *isa, struct err *why);
 
 /* For the sampler and tests: the exp of ref.c, one value. */
 float kernel_exp(float x);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * For each instruction set the cheapest way it has: no loads, no unpacking, no scales, twelve chains side by side so
  * that none waits for another. What they compute means nothing. */
-#ifndef WORKER_KERNELS_PEAK_H
-#define WORKER_KERNELS_PEAK_H
+#pragma once
 
 #include <stdint.h>
 
@@ -15,5 +14,3 @@ struct peak {
 
 /* `isa` as in struct kernels, of a table this CPU runs. */
 struct peak kernels_peak(const char *isa);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * All rows are stored before the first one looks, because the rows of a picture see each other both ways. The ring of a
  * local layer is long enough for that: window - 1 + rows of a micro-batch. Threads: as worker/stage/text.h. */
-#ifndef WORKER_STAGE_ATTENTION_H
-#define WORKER_STAGE_ATTENTION_H
+#pragma once
 
 #include "worker/stage/text.h"
 
@@ -18,5 +17,3 @@ void attention_store(const struct attention *a, const float *q_norm, const float
 
 /* softmax(q k) v of every row and head: wide -> narrow [n, heads * head_dim]. */
 void attention_look(const struct attention *a);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The head may be divided (partition/model/weights.h, HEAD_PARTS), so a row's log-sum-exp, its hash and its token are made of
  * things that whoever holds a part can tell: the same bits, whoever holds what. */
-#ifndef WORKER_STAGE_CANDIDATES_H
-#define WORKER_STAGE_CANDIDATES_H
+#pragma once
 
 #include "transport/wire/wire.h"
 
@@ -13,5 +12,3 @@ uint64_t parts_hash(const struct part_sum *parts, uint32_t n);  /* of a row's sc
 
 /* The same from the scores themselves, [vocab]. */
 uint64_t scores_hash(const float *scores, uint32_t vocab);
-
-#endif

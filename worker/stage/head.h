@@ -5,8 +5,7 @@
  * A head is whole or divided by words. The whole one picks tokens and hands out scores. One that has some parts only says
  * of each row what the coordinator needs to pick: see struct scored, and candidates.h for why the bits are the same.
  * A segment that wants all scores folds their hashes in order, from 0, and its token carries that. */
-#ifndef WORKER_STAGE_HEAD_H
-#define WORKER_STAGE_HEAD_H
+#pragma once
 
 #include "worker/stage/sequences.h"
 #include "worker/stage/stage.h"
@@ -50,5 +49,3 @@ int head_ask(struct head *h, const struct head_call *call);
 /* By all threads: scores them, gives scores or says to the sink and tokens to the result, in order. Sinks are called by the
  * region's first thread only, which is the one that opened it. Afterwards h->code says how it went. */
 void head_answer(struct head *h, const struct workbench *b, const float *x, const struct head_call *call);
-
-#endif

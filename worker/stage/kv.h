@@ -8,8 +8,7 @@
  * could break that promise in the middle of an answer. A local layer holds a ring: position p goes where p - KV_PAGE * pages
  * was, which no row of this micro-batch or a later one can see any more. Nothing is cleared when a slot starts anew; positions
  * a sequence has not written are never looked at. */
-#ifndef WORKER_STAGE_KV_H
-#define WORKER_STAGE_KV_H
+#pragma once
 
 #include "partition/model/memory.h"
 
@@ -47,5 +46,3 @@ static inline size_t kv_values_at(const struct kv *kv, uint32_t head)
 {
     return kv_keys_at(kv, kv->kv_heads + head);
 }
-
-#endif

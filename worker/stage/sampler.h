@@ -15,8 +15,7 @@
  *
  * Random numbers are counted, not streamed: the draw after position p of the ask with key r under seed s is a hash of the three
  * (base/hash.h), so neither other asks nor a lost worker nor a replay shifts it. The wire calls the key `request`. */
-#ifndef WORKER_STAGE_SAMPLER_H
-#define WORKER_STAGE_SAMPLER_H
+#pragma once
 
 #include "transport/wire/sampling.h"
 
@@ -46,5 +45,3 @@ uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CAND
 
 /* The draw itself, in [0, 1). */
 double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position);
-
-#endif

@@ -3,8 +3,7 @@
  * A stage believes no one: before a micro-batch changes anything, every segment must continue exactly the tokens that
  * its slot has seen, by position and by a hash of all their ids. A stage that missed a micro-batch, or got one twice,
  * or serves an old plan, says so here instead of answering with another conversation's words. */
-#ifndef WORKER_STAGE_SEQUENCES_H
-#define WORKER_STAGE_SEQUENCES_H
+#pragma once
 
 #include "partition/model/memory.h"
 #include "transport/wire/wire.h"
@@ -37,5 +36,3 @@ void sequences_advance(struct sequences *s, const struct work *w);
 /* The last `most` ids of a slot up to and including `position`, oldest first; returns how many. */
 uint32_t sequences_recent(const struct sequences *s, uint32_t slot, uint32_t position, uint32_t most,
                           uint32_t out[REPEAT_LAST_MOST]);
-
-#endif

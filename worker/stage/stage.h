@@ -3,8 +3,7 @@
  * Life: stage_open (takes all memory but that of weights held already, touches it) -> stage_load for every piece of its weights ->
  * stage_run for every micro-batch. After stage_open nothing is allocated.
  * Threads: one caller. stage_run opens one OpenMP region of `threads`; nothing about the result depends on them. */
-#ifndef WORKER_STAGE_STAGE_H
-#define WORKER_STAGE_STAGE_H
+#pragma once
 
 #include "partition/model/memory.h"
 #include "transport/wire/wire.h"
@@ -63,5 +62,3 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
 /* The stage's parts of the head on the rows of an M_SCORE: x [n_rows, hidden]. E_WIRE if they are not the last rows this
  * stage has seen of their slots. */
 int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why);
-
-#endif

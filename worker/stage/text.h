@@ -4,8 +4,7 @@
  *          the same arguments. They share the loops inside; each ends with all work done and seen by all, unless it
  *          says otherwise. Who did which part never changes a bit: see worker/kernels/kernels.h.
  * Memory:  nothing is allocated; `struct workbench` points into the stage's scratch. */
-#ifndef WORKER_STAGE_TEXT_H
-#define WORKER_STAGE_TEXT_H
+#pragma once
 
 #include "base/barrier.h"
 #include "worker/stage/kv.h"
@@ -66,5 +65,3 @@ void text_layer(const struct workbench *b, const struct weight *w, uint32_t inde
 
 /* y = acts times the matrix. Returns without waiting for the others: a barrier or a waiting loop must follow. */
 void multiply(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a);
-
-#endif

@@ -3,8 +3,7 @@
  * A plan that the machine cannot keep is refused here, not in the middle of an answer. Large pages make a difference: without them
  * one token of a small model takes a fifth longer. They need memory in one piece, so what is taken at one time lies side by
  * side, though it may be given back bit by bit. */
-#ifndef WORKER_WEIGHTS_REGION_H
-#define WORKER_WEIGHTS_REGION_H
+#pragma once
 
 #include "base/error.h"
 
@@ -22,5 +21,3 @@ int region_open(struct region *r, uint64_t bytes, const char *what, int threads,
 /* r[i] with bytes[i], each from a page of its own on, all in one piece; closed one by one. Nothing is taken if it fails. */
 int regions_open(struct region *r, uint32_t n, const uint64_t *bytes, const char *what, int threads, struct err *why);
 void region_close(struct region *r);
-
-#endif
