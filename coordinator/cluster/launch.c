@@ -31,14 +31,36 @@ uint64_t pipeline_planned(const struct pipeline *p, int worker)
     return p->plan.of[worker].total;
 }
 
+struct outgoing { /* one worker's part on its way */
+    struct tensor *tensors; /* the text's, then the encoder's: the order in which PIECE numbers them */
+    uint32_t text, vision, count; /* of tensors; all */
+    uint8_t *have; /* [count]: the worker has this tensor; NULL until it accepts */
+    struct delivery delivery;
+    uint32_t unacknowledged;
+    bool sending;
+};
+
+struct launch {
+    struct pipeline *pipe;
+    struct capacity wanted;
+    enum { HEARING, DELIVERING } state;
+    uint64_t begun_ns;
+    int joined, ready;
+    char told[480]; /* who is still waited for, and when that was said */
+    uint64_t told_ns;
+    char path[CHAINS][ASSIGN_PATH]; /* of the files on this machine, for workers that can open them too; empty: not to be used */
+    struct outgoing *out; /* [workers], once assigned */
+    struct progress progress;
+    uint64_t sent;
+};
+
 /* ---- assigning ---- */
 
-/* Where the file is on this machine, for workers that can open it too; nothing if it is too long or not to be used. */
-static void tell_path(const struct pipeline *p, const char *name, char out[ASSIGN_PATH])
+static void find_path(const char *name, char out[ASSIGN_PATH])
 {
     char absolute[PATH_MAX];
-    const char *path = realpath(name, absolute) ? absolute : name;
-    if (!p->wish.send_weights && strlen(path) < ASSIGN_PATH) strcpy(out, path);
+    const char *path = name && realpath(name, absolute) ? absolute : name;
+    if (path && strlen(path) < ASSIGN_PATH) strcpy(out, path);
 }
 
 /* The part of one chain, what follows it, and the types of its tensors. */
@@ -58,69 +80,49 @@ static void fill_chain(const struct pipeline *p, int worker, const struct route 
     out->n_types = n;
 }
 
-/* `tensors`: of the text's part, then of the encoder's; `types` has room for them. */
-static void fill_assignment(const struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t vision,
-                            struct assignment *a, uint8_t *types)
+/* `types` has room for all tensors of the worker. */
+static void fill_assignment(const struct launch *l, int worker, struct assignment *a, uint8_t *types)
 {
+    const struct pipeline *p = l->pipe;
+    const struct outgoing *o = &l->out[worker];
     struct chain_assignment *t = &a->of[CHAIN_TEXT], *v = &a->of[CHAIN_VISION];
     a->threads = (uint32_t)p->wish.threads;
-    if (text) {
+    if (o->text) {
         a->text = p->model->config;
         a->capacity = p->plan.capacity;
         t->part = p->plan.of[worker].part[CHAIN_TEXT];
         t->fingerprint = p->model->fingerprint;
-        tell_path(p, p->wish.model, t->path);
-        fill_chain(p, worker, plan_text_route(&p->plan), t, types, tensors, text);
+        strcpy(t->path, l->path[CHAIN_TEXT]);
+        fill_chain(p, worker, plan_text_route(&p->plan), t, types, o->tensors, o->text);
     }
-    if (vision) {
+    if (o->vision) {
         a->vision = p->encoder->config;
         a->vision_as = (uint8_t)p->plan.vision_type;
         a->pictures_in_flight = p->plan.pictures;
         v->part = p->plan.of[worker].part[CHAIN_VISION];
         v->fingerprint = p->encoder->fingerprint;
-        tell_path(p, p->wish.mmproj, v->path);
-        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + text, tensors + text, vision);
+        strcpy(v->path, l->path[CHAIN_VISION]);
+        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + o->text, o->tensors + o->text, o->vision);
     }
 }
 
-static int assign(struct pipeline *p, int worker, const struct tensor *tensors, uint32_t text, uint32_t vision, struct err *why)
+static int assign(struct launch *l, int worker, struct err *why)
 {
-    uint8_t *types = malloc(text + vision);
+    const uint32_t count = l->out[worker].count;
+    uint8_t *types = malloc(count);
     struct assignment *a = calloc(1, sizeof *a);
     struct frame *f = NULL;
-    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", text + vision);
+    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", count);
     if (!code) {
-        fill_assignment(p, worker, tensors, text, vision, a, types);
+        fill_assignment(l, worker, a, types);
         code = assignment_write(&f, a, why);
     }
     free(types);
     free(a);
-    return code ? code : pipeline_send(p, worker, &f, why);
+    return code ? code : pipeline_send(l->pipe, worker, &f, why);
 }
 
 /* ---- handing out the parts ---- */
-
-struct outgoing { /* one worker's part on its way */
-    struct tensor *tensors;
-    uint32_t count;
-    uint8_t *have; /* [count]: the worker has this tensor; NULL until it accepts */
-    struct delivery delivery;
-    uint32_t unacknowledged;
-    bool sending;
-};
-
-struct launch {
-    struct pipeline *pipe;
-    struct capacity wanted;
-    enum { HEARING, DELIVERING } state;
-    uint64_t begun_ns;
-    int joined, ready;
-    char told[480]; /* who is still waited for, and when that was said */
-    uint64_t told_ns;
-    struct outgoing *out; /* [workers], once assigned */
-    struct progress progress;
-    uint64_t sent;
-};
 
 static int send_pieces(struct launch *l, int worker, struct err *why)
 {
@@ -195,14 +197,16 @@ static int take_frame(struct launch *l, struct member *m, struct frame *f, struc
     return send_pieces(l, m->worker, why);
 }
 
-/* The text's tensors, then the encoder's: the order in which PIECE numbers them. */
-static int list_part(struct pipeline *p, int worker, struct outgoing *o, uint32_t text, uint32_t vision, struct err *why)
+static int list_part(struct pipeline *p, int worker, struct outgoing *o, struct err *why)
 {
-    o->count = text + vision;
+    const struct part *part = p->plan.of[worker].part;
+    o->text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]);
+    o->vision = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
+    o->count = o->text + o->vision;
     o->tensors = calloc(o->count + 1, sizeof *o->tensors);
     if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
-    if (text) text_part_tensors(p->model, p->plan.of[worker].part[CHAIN_TEXT], o->tensors);
-    if (vision) vision_part_tensors(p->encoder, p->plan.of[worker].part[CHAIN_VISION], o->tensors + text);
+    if (o->text) text_part_tensors(p->model, part[CHAIN_TEXT], o->tensors);
+    if (o->vision) vision_part_tensors(p->encoder, part[CHAIN_VISION], o->tensors + o->text);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -213,13 +217,14 @@ static int assign_all(struct launch *l, struct err *why)
     uint64_t total = 0;
     l->out = calloc((size_t)p->workers, sizeof *l->out);
     if (!l->out) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
+    if (!p->wish.send_weights) {
+        find_path(p->wish.model, l->path[CHAIN_TEXT]);
+        find_path(p->wish.mmproj, l->path[CHAIN_VISION]);
+    }
     for (int i = 0; i < p->workers; i++) {
         struct outgoing *o = &l->out[i];
-        const struct part *part = p->plan.of[i].part;
-        const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, part[CHAIN_TEXT]);
-        const uint32_t vision = (uint32_t)part_count(CHAIN_VISION, part[CHAIN_VISION]);
-        TRY(list_part(p, i, o, text, vision, why));
-        if (o->count) TRY(assign(p, i, o->tensors, text, vision, why));
+        TRY(list_part(p, i, o, why));
+        if (o->count) TRY(assign(l, i, why));
         if (o->count) p->crew[i]->standing = LOADING;
         else l->ready++; /* more workers than layers of the encoder, and no text */
         total += delivery_total(o->tensors, o->count);
@@ -258,16 +263,23 @@ static int plan_and_assign(struct launch *l, struct err *why)
 
 /* ---- events ---- */
 
+/* As many as there is room for, and how many more. */
 static void name_the_silent(const struct pipeline *p, char *list, size_t room)
 {
-    list[0] = 0;
+    int more = 0;
+    size_t k = 0;
     for (int i = 1; i <= roster_size(p->roster); i++) {
         const struct member *m = roster_member(p->roster, i);
         const char *reason = port_silence(roster_port(p->roster), i);
-        size_t k = strlen(list);
         if (m->standing != INVITED) continue;
-        snprintf(list + k, room - k, "%s%s%s%s%s", k ? ", " : "", m->name, reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+        const size_t left = more ? 0 : room - k - sizeof " and 1000 more";
+        const int n = snprintf(list + k, left, "%s%s%s%s%s", k ? ", " : "", m->name, reason ? " (" : "", reason ? reason : "",
+                               reason ? ")" : "");
+        if (n < (int)left) k += (size_t)n;
+        else more++;
     }
+    if (more) snprintf(list + k, room - k, " and %d more", more);
+    else list[k] = 0;
 }
 
 static int look_at_the_time(struct launch *l, struct err *why)

@@ -1,12 +1,31 @@
-/* coordinator/cluster/pipeline.c — see pipeline.h: finding the workers, opening, closing. Launching is in launch.c. */
-#include "partition/file/encoder_file.h"
-#include "partition/file/model_file.h"
+/* coordinator/cluster/pipeline.c — see pipeline.h: from files and workers to a pipeline, and its end. Launching is in launch.c.
+ *
+ *                files open          port open, members listed         launch.c            engine, reports
+ *   pipeline_new ─────────► KNOWN ──────────────────────────► GATHERED ─────────► RUNNING ────────────────►
+ *                             │                                  │                   │
+ *        pipeline_open_files ◄┘                                  └─────────┬─────────┘
+ *        (a plan is all that is wanted)                    pipeline_close: dismiss, wait, end
+ *
+ * Under mpirun the two steps change places: the other ranks are there already and wait for a word, so they are listed before anything
+ * can fail. In each state, also half-way, *out is set and pipeline_close undoes what was done; so nothing here cleans up after itself.
+ *
+ * Where workers come from (find_workers):
+ *
+ *   ranks of mpirun            the port comes from main.c and knows them             know_all
+ *   --connect ADDRESS,…        they listen already, or will                          open_roster, invite
+ *   --workers N, a split       processes started here, then reached like these       open_roster, local_workers_start, invite
+ *   else                       threads of this process: the port knows them          local_workers_start_threads, know_all
+ *
+ * The end has an order: members are told first (roster_dismiss), as a process that is told ends by itself; then those started here are
+ * waited for, shorter after a failure, and ended; the port is closed only then, because their last words come by it. */
 #include "coordinator/cluster/pipeline.h"
 
 #include "base/threads.h"
 
 #include "base/limits.h"
 #include "coordinator/cluster/remedy.h"
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
 
 #include <stdlib.h>
 
@@ -181,7 +200,8 @@ static int wait_for_reports(void *user, struct event *e, struct err *why)
     TRY(remedy_or_fail(e, why));
     if (e->kind == EVENT_FRAME)
         return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
-    return clock_now(roster_clock(r->pipe->roster)) > r->end_ns ? fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS) : 0;
+    if (clock_now(roster_clock(r->pipe->roster)) <= r->end_ns) return 0;
+    return fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS);
 }
 
 static int ask_all(struct round *r, struct err *why)
@@ -201,8 +221,8 @@ static int ask_all(struct round *r, struct err *why)
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    struct round r = {
-        .pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before), .end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull};
+    struct round r = {.pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before)};
+    r.end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull;
     if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
     int code = ask_all(&r, why);
     free(r.before);

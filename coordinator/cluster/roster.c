@@ -33,7 +33,7 @@ struct roster {
     struct member **member;    /* [n], node i + 1; each stays where it is */
     int n, room;
     int awaited; /* members whose connection closed and whose end is not explained yet */
-    uint64_t run, pinged_ns, listened_ns;
+    uint64_t run, pinged_ns, listened_ns, looked_ns;
 };
 
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why)
@@ -168,9 +168,12 @@ static void lose(struct roster *r, struct member *m, struct event *out)
     out->who = m;
 }
 
-/* True if a process that was started here has ended and nobody was told yet. */
-static bool child_ended(struct roster *r, struct event *out)
+/* True if a process that was started here has ended and nobody was told yet. Asking is a call of the system for each process, and
+ * frames come by the thousand: so only now and then, and whenever a connection closed and the reason is awaited. */
+static bool child_ended(struct roster *r, uint64_t now, struct event *out)
 {
+    if (!r->awaited && now - r->looked_ns < LOOK_MS * 1000000ull) return false;
+    r->looked_ns = now;
     char how[100];
     for (int node; r->local && (node = local_workers_ended(r->local, how, sizeof how));) {
         if (roster_member(r, node)->standing == LOST) continue;
@@ -330,7 +333,7 @@ int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err 
             return 0;
         }
         forgive_silence(r, now);
-        if (child_ended(r, out) || reason_stays_away(r, now, out) || lease_over(r, now, out)) return 0;
+        if (child_ended(r, now, out) || reason_stays_away(r, now, out) || lease_over(r, now, out)) return 0;
         TRY(ping_all(r, now, why));
         uint64_t left = now < end ? (end - now + 999999) / 1000000 : 0, most = r->awaited ? 4 : LOOK_MS;
         bool came;

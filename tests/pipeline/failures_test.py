@@ -127,6 +127,13 @@ def nobody_listens():
     refused(2, "same address", GEMMAPIPE, "run", "--model", MODEL, "--connect", "tcp://[::1]:7001,tcp://[::1]:7001", "hi")
 
 
+def many_do_not_listen():
+    addresses = ["tcp://127.0.0.1:%d" % p for p in free_ports(20)]
+    _, _, err = run(GEMMAPIPE, "run", "--model", MODEL, "--wait", "1", "--quiet", "--connect", ",".join(addresses), "hi")
+    named = sum(a in err for a in addresses)
+    need(0 < named < 20 and " and %d more" % (20 - named) in err, "%d of 20 are named: %s" % (named, err))
+
+
 def port_in_use():
     with Workers(1) as w:
         time.sleep(0.3)
@@ -381,6 +388,7 @@ claim("a_plan_that_does_not_fit_is_refused", too_little_memory)
 claim("too_few_open_files_are_said_before_any_is_missing", few_files)
 claim("kernels_that_are_not_there_are_named", no_such_kernels)
 claim("no_worker_listening_is_said_within_the_limit", nobody_listens)
+claim("of_many_workers_that_do_not_listen_some_are_named_and_the_others_counted", many_do_not_listen)
 claim("a_port_in_use_is_said", port_in_use)
 claim("mpirun_with_one_rank_is_refused", one_rank)
 claim("mpirun_says_a_bad_model_once", mpi_bad_model)
