@@ -35,6 +35,18 @@ static int system_create_nameless(void *user, const char *folder)
     return -1;
 }
 
+static int system_open_to_append(void *user, const char *path)
+{
+    (void)user;
+    return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+}
+
+static int system_cut(void *user, int fd, uint64_t bytes)
+{
+    (void)user;
+    return ftruncate(fd, (off_t)bytes);
+}
+
 static int system_reserve(void *user, int fd, uint64_t bytes)
 {
     (void)user;
@@ -91,7 +103,8 @@ static int system_close(void *user, int fd)
 }
 
 static const struct disk the_system = {
-    .create = system_create, .create_nameless = system_create_nameless, .reserve = system_reserve, .append = system_append,
+    .create = system_create, .create_nameless = system_create_nameless, .open_to_append = system_open_to_append,
+    .cut = system_cut, .reserve = system_reserve, .append = system_append,
     .sync = system_sync, .sync_folder = system_sync_folder, .name = system_name, .rename = system_rename,
     .remove = system_remove, .close = system_close,
 };

@@ -18,6 +18,8 @@
 struct disk {
     int (*create)(void *user, const char *path);              /* for writing; what was there before is gone */
     int (*create_nameless)(void *user, const char *folder);   /* a file that is gone when it is closed without a name */
+    int (*open_to_append)(void *user, const char *path);      /* a file to read and to add to; made if there is none */
+    int (*cut)(void *user, int fd, uint64_t bytes);           /* only so many stay */
     int (*reserve)(void *user, int fd, uint64_t bytes);       /* takes room for so many */
     ssize_t (*append)(void *user, int fd, const void *bytes, size_t n); /* may write less than it was given */
     int (*sync)(void *user, int fd);                          /* returns when all of it is on the disk */

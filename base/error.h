@@ -44,6 +44,8 @@ enum about {
     ABOUT_PLAN_FILE,      /* a file that should hold a plan */
     ABOUT_ENCODER_OUT,    /* a picture encoder to be written beside a text model */
     ABOUT_TEXT_FORMAT,    /* the format that layers of text are written in */
+    ABOUT_JOURNAL,        /* a job that was begun already */
+    ABOUT_RESUMING,       /* a job that was stopped */
     ABOUT_VISION_FORMAT,  /* the format that the picture encoder is written in */
 };
 

@@ -14,7 +14,7 @@
 
 void json_begin(struct json *j, const char *text, size_t n, const char *from, struct err *why)
 {
-    *j = (struct json){.begin = text, .at = text, .end = text + n, .from = from, .why = why};
+    *j = (struct json){.begin = text, .at = text, .end = text + n, .from = from, .line = 1, .why = why};
 }
 
 void json_end(struct json *j)
@@ -33,7 +33,7 @@ int json_done(const struct json *j)
 
 static size_t line_of(const struct json *j)
 {
-    size_t line = 1;
+    size_t line = j->line;
     for (const char *p = j->begin; p < j->at; p++) line += *p == '\n';
     return line;
 }
@@ -322,6 +322,17 @@ int json_u64(struct json *j, uint64_t *out)
     return 0;
 }
 
+int json_i64(struct json *j, int64_t *out)
+{
+    char text[NUMBER_MOST + 1];
+    bool whole;
+    TRY(take_number(j, text, &whole));
+    errno = 0;
+    *out = strtoll(text, NULL, 10);
+    if (!whole || errno) return json_fail(j, "%s is not a whole number from -2^63 to 2^63 - 1", text);
+    return 0;
+}
+
 int json_u32(struct json *j, uint32_t least, uint32_t most, uint32_t *out)
 {
     uint64_t v;
@@ -378,13 +389,19 @@ int json_skip(struct json *j)
 
 /* ---- writing ---- */
 
-void json_print_text(FILE *to, const char *text)
+void json_print_bytes(FILE *to, const char *text, size_t n)
 {
     fputc('"', to);
-    for (const char *p = text; *p; p++) {
+    for (const char *p = text; p < text + n; p++) {
         if (*p == '"' || *p == '\\') fprintf(to, "\\%c", *p);
+        else if (*p == '\n') fputs("\\n", to);
         else if ((uint8_t)*p < 0x20) fprintf(to, "\\u%04x", (uint8_t)*p);
         else fputc(*p, to);
     }
     fputc('"', to);
+}
+
+void json_print_text(FILE *to, const char *text)
+{
+    json_print_bytes(to, text, strlen(text));
 }

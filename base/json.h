@@ -34,6 +34,7 @@ struct json_text {
 struct json {
     const char *begin, *at, *end;
     const char *from; /* for sentences */
+    size_t line;      /* of the source where the text begins; json_begin says 1 */
     char *scratch;
     size_t scratch_room;
     int depth;
@@ -58,6 +59,7 @@ int json_done(const struct json *j); /* after the loop: the error, if one ended 
 int json_string(struct json *j, struct json_text *out);
 int json_u32(struct json *j, uint32_t least, uint32_t most, uint32_t *out);
 int json_u64(struct json *j, uint64_t *out); /* exact; no sign, point or exponent */
+int json_i64(struct json *j, int64_t *out); /* the same with a sign */
 int json_double(struct json *j, double *out);
 int json_truth(struct json *j, bool *out);
 int json_skip(struct json *j); /* a whole value of any kind, checked all the same */
@@ -76,5 +78,6 @@ char *json_plain(char out[64], struct json_text s);
 
 /* `text` in quotes, as JSON wants it; UTF-8 is passed on. */
 void json_print_text(FILE *to, const char *text);
+void json_print_bytes(FILE *to, const char *text, size_t n);
 
 #endif

@@ -19,6 +19,8 @@ static const char *advice_about(enum about about)
     case ABOUT_VISION_TYPE: return "; --vision-type q8_0 halves them";
     case ABOUT_PICTURE_MEMORY: return "; --picture-memory raises it";
     case ABOUT_PLAN_FILE: return "; gemmapipe plan --json writes such a file";
+    case ABOUT_JOURNAL: return "; --resume goes on with it, --overwrite begins anew";
+    case ABOUT_RESUMING: return "; the same command with --resume goes on";
     case ABOUT_ENCODER_OUT: /* of gemmapipe-partition: partition/tool/main.c */
     case ABOUT_TEXT_FORMAT:
     case ABOUT_VISION_FORMAT:

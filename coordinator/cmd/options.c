@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PIPELINE (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
+#define PIPELINE (CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define WORKERS (PIPELINE | CMD_BENCH)
-#define ANSWER (CMD_RUN | CMD_CHAT)
+#define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH)
 #define SEES (ANSWER | CMD_LOGITS | CMD_EMBED)
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
@@ -56,7 +56,7 @@ static const struct argument table[] = {
      "a picture before the prompt (JPEG, PNG, WebP, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
     {"picture-memory", "SIZE", SEES, OWN(picture_memory, take_size),
      "most memory that reading a picture takes, its file included (default 384M)"},
-    {"pan-and-scan", NULL, ANSWER | CMD_LOGITS, FLAG(pan_and_scan), "show a long picture whole and in pieces"},
+    {"pan-and-scan", NULL, CMD_RUN | CMD_CHAT | CMD_LOGITS, FLAG(pan_and_scan), "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", SEES, TEXT(vision_split),
      "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},
     {"vision-workers", "N", ANSWER | CMD_LOGITS, WHOLE(vision_workers, 1, WORKERS_MOST),
@@ -79,14 +79,23 @@ static const struct argument table[] = {
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"ctx", "N", PIPELINE, WHOLE(context, 2, CONTEXT_MOST),
      "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
-    {"sequences", "N", CMD_RUN, WHOLE(sequences, 1, WIRE_SEGMENTS), "sequences held at once (default: the prompts, at most 16; plan 1)"},
+    {"sequences", "N", CMD_RUN | CMD_BATCH, WHOLE(sequences, 1, WIRE_SEGMENTS), "sequences held at once (default: the prompts, at most 16; plan 1)"},
     {"micro-batch", "N", WORKERS, WHOLE(rows, 1, WIRE_ROWS), "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", WORKERS, WHOLE(in_flight, 1, IN_FLIGHT_MOST),
      "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
     {"prompts", "FILE", CMD_RUN, TEXT(prompts_file),
      "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
-    {"system", "TEXT", ANSWER | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},
+    {"system", "TEXT", CMD_RUN | CMD_CHAT | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},
     {"raw", NULL, CMD_RUN | CMD_LOGITS, FLAG(raw), "no chat turns: <bos> and the text as it is, to be continued"},
+    {"in", "FILE", CMD_BATCH, TEXT(in), "the requests, one a line, as OpenAI's batch interface has them or bodies alone"},
+    {"errors", "FILE", CMD_BATCH, TEXT(errors), "where the lines go that could not be answered (default: FILE.errors beside --out)"},
+    {"one-file", NULL, CMD_BATCH, FLAG(one_file), "these lines among the others in --out"},
+    {"resume", NULL, CMD_BATCH, FLAG(resume), "go on with a job that was stopped; begins it if it was never begun"},
+    {"overwrite", NULL, CMD_BATCH, FLAG(overwrite), "forget an earlier run of it"},
+    {"journal", "FILE", CMD_BATCH, TEXT(journal), "where it is noted what is done (default: FILE.journal beside --out)"},
+    {"no-lock", NULL, CMD_BATCH, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
+    {"strict-fields", NULL, CMD_BATCH, FLAG(strict_fields), "refuse a line with a field that is not known, instead of passing over it"},
+    {"created", "SECONDS", CMD_BATCH, WHOLE(created, 0, UINT32_MAX), "what results show as their time, in seconds since 1970 (default 0)"},
     {"n", "MAX", ANSWER, WHOLE(most, 1, CONTEXT_MOST), "tokens of an answer, at most (default 512)"},
     {"temp", "T", ANSWER, REAL(sampling.temperature, 0, 100), "temperature (default 1; 0 always takes the likeliest token)"},
     {"top-k", "K", ANSWER, WHOLE(sampling.top_k, 0, 1u << 20), "only the K likeliest tokens (default 64; 0 is off)"},
@@ -95,14 +104,15 @@ static const struct argument table[] = {
     {"repeat-penalty", "X", ANSWER, REAL(sampling.repeat_penalty, 0.01, 100), "make tokens of the last ones less likely (default 1, off)"},
     {"repeat-last", "N", ANSWER, WHOLE(sampling.repeat_last, 0, REPEAT_LAST_MOST),
      "how many last tokens that looks at (default 64, at most 256)"},
-    {"seed", "S", ANSWER, WHOLE(sampling.seed, 0, UINT64_MAX), "the same seed gives the same answer (default: drawn; --report shows it)"},
+    {"seed", "S", ANSWER, WHOLE(sampling.seed, 0, UINT64_MAX), "the same seed gives the same answer (default: drawn, --report shows it; batch 0)"},
     {"report", NULL, PIPELINE, FLAG(report), "a closing table on stderr: memory, busy, waiting, rates"},
     {"trace", "FILE", PIPELINE, TEXT(trace), "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"fingerprint", NULL, CMD_RUN | CMD_LOGITS, FLAG(fingerprint),
      "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", CMD_LOGITS, TEXT(ids),
      "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
-    {"out", "FILE", CMD_LOGITS | CMD_EMBED, TEXT(out), "where the numbers go: float32 [ids, vocabulary], or [rows, hidden] of a picture; - is standard output"},
+    {"out", "FILE", CMD_LOGITS | CMD_EMBED | CMD_BATCH, TEXT(out),
+     "where the results go: float32 [ids, vocabulary], or [rows, hidden] of a picture; of a batch its answers; - is standard output"},
     {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS, FLAG(special),
      "let the text make control tokens such as <start_of_turn>; of a prompt only with --raw"},
     {"pp", "N,N", CMD_BENCH, OWN_RANGE(pp, take_numbers, 0, 1u << 20),
@@ -141,6 +151,14 @@ static const char chat_manual[] =
     "$XDG_STATE_HOME/gemmapipe/chat_history (~/.local/state/gemmapipe/chat_history); Tab completes commands and names of\n"
     "files. Ctrl-C stops an answer, and what was said of it stays, or clears the line; the second in a row ends.\n";
 
+static const char batch_manual[] =
+    "A line is a request as OpenAI's batch interface has it, {\"custom_id\", \"method\", \"url\", \"body\"}, or a body alone:\n"
+    "{\"messages\": [...]} or {\"prompt\": \"...\"}. What it leaves open the options below say. Pictures are data: URLs or files\n"
+    "beside the job. A line that cannot be answered is an error among the results and never the end of the job (exit status 8).\n"
+    "What is done is noted in a journal beside the output, so that the job may be stopped at any moment (exit status 9) and\n"
+    "goes on with --resume, in the middle of an answer too. Results come in the order of the lines, and are the same to the\n"
+    "last byte however often it was stopped and whoever computes.\n";
+
 struct command_text {
     enum command command;
     const char *name, *usage, *story, *manual; /* manual: what takes more than a line; may be NULL */
@@ -150,6 +168,8 @@ static const struct command_text commands[] = {
     {CMD_RUN, "run", "gemmapipe run --model M.gguf [options] \"prompt\"", "Answers one prompt, or many with --prompts, and ends.", NULL},
     {CMD_CHAT, "chat", "gemmapipe chat --model M.gguf [options]", "A conversation: each line is a question. /bye or Ctrl-D ends it.",
      chat_manual},
+    {CMD_BATCH, "batch", "gemmapipe batch --model M.gguf --in jobs.jsonl --out results.jsonl [--resume] [options]",
+     "Answers a file of requests, one a line; may be stopped and resumed at any moment.", batch_manual},
     {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]",
      "Writes the scores of every position.", NULL},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]",
@@ -208,6 +228,8 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
+    if (command == CMD_BATCH && (!o->in || !o->out)) return fail(why, E_USAGE, "batch wants --in FILE and --out FILE");
+    if (o->resume && o->overwrite) return fail(why, E_USAGE, "--resume and --overwrite exclude each other");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
         return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
@@ -238,7 +260,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */
     if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
-    o->sampling.seed >>= 32;
+    o->sampling.seed = c->command == CMD_BATCH ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
     *command = c->command;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum command {
-    CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128,
+    CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256,
 };
 
 #define IMAGES_MOST 64 /* --image on one command line */
@@ -57,7 +57,12 @@ struct options {
     struct numbers pp, tg, pp_batch, batch;
     uint32_t depth, reps;
 
-    /* logits, tokenize */
+    /* batch */
+    const char *in, *errors, *journal;
+    bool resume, overwrite, one_file, strict_fields, no_lock;
+    uint64_t created; /* seconds since 1970, as results show it */
+
+    /* logits, tokenize, batch */
     const char *ids, *out;
     bool special;
 };

@@ -39,6 +39,14 @@ size_t utf8_read(const char *text, size_t n, uint32_t *code)
     return length;
 }
 
+bool utf8_valid(const char *s, size_t n)
+{
+    uint32_t code;
+    for (size_t length; n; s += length, n -= length)
+        if (!(length = utf8_read(s, n, &code))) return false;
+    return true;
+}
+
 bool utf8_unfinished(const char *text, size_t n)
 {
     const uint8_t *s = (const uint8_t *)text;

@@ -34,6 +34,16 @@ static int create_nameless(void *user, const char *folder)
     return fails(DISK_CREATE_NAMELESS) ? -1 : disk_system()->create_nameless(user, folder);
 }
 
+static int open_to_append(void *user, const char *path)
+{
+    return fails(DISK_OPEN_TO_APPEND) ? -1 : disk_system()->open_to_append(user, path);
+}
+
+static int cut(void *user, int fd, uint64_t bytes)
+{
+    return fails(DISK_CUT) ? -1 : disk_system()->cut(user, fd, bytes);
+}
+
 static int reserve(void *user, int fd, uint64_t bytes)
 {
     return fails(DISK_RESERVE) ? -1 : disk_system()->reserve(user, fd, bytes);
@@ -80,7 +90,7 @@ static int close_file(void *user, int fd)
 }
 
 static const struct disk failing = {
-    .create = create, .create_nameless = create_nameless, .reserve = reserve, .append = append, .sync = sync_file,
+    .create = create, .create_nameless = create_nameless, .open_to_append = open_to_append, .cut = cut, .reserve = reserve, .append = append, .sync = sync_file,
     .sync_folder = sync_folder, .name = name, .rename = rename_file, .remove = remove_file, .close = close_file,
 };
 

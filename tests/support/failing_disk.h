@@ -13,7 +13,7 @@
 
 enum disk_call {
     DISK_CREATE, DISK_CREATE_NAMELESS, DISK_RESERVE, DISK_APPEND, DISK_SYNC, DISK_SYNC_FOLDER, DISK_NAME, DISK_RENAME, DISK_REMOVE,
-    DISK_CLOSE, DISK_CALLS,
+    DISK_CLOSE, DISK_OPEN_TO_APPEND, DISK_CUT, DISK_CALLS,
 };
 
 /* From now on the n-th call (from 1) fails with `reason`. An append that fails writes half of its bytes first. */

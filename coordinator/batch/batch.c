@@ -1,0 +1,374 @@
+/* coordinator/batch/batch.c — see batch.h. */
+#define _GNU_SOURCE
+#include "coordinator/batch/batch.h"
+
+#include "base/clock.h"
+#include "coordinator/batch/answer_text.h"
+#include "coordinator/batch/custom_ids.h"
+#include "coordinator/engine/give_pictures.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_TOKENS 32           /* an answer is logged when so many tokens are not, */
+#define LOG_NS 1000000000ull    /* or after so long: what a crash loses is made again */
+
+/* One choice of a line. */
+struct answer {
+    struct job *job;
+    struct ids ids; /* those of an earlier run first */
+    size_t earlier, logged;
+    struct answer_text text;
+    uint64_t number; /* the engine's */
+    uint32_t tokens;
+    bool over, stopped;
+};
+
+/* A line under way. */
+struct job {
+    struct job *next;
+    struct batch *batch;
+    size_t line;
+    struct request request;
+    struct ids prompt;
+    struct picture_spans spans;
+    struct prompt_pictures pictures;
+    struct answer *answer; /* [request.choices] */
+    uint32_t left;
+};
+
+struct batch {
+    struct batch_setup setup;
+    struct custom_ids *names;
+    struct job *first;
+    uint32_t under_way; /* answers */
+    size_t next_line, passed; /* to be taken; blank ones */
+    uint64_t logged_ns;
+    uint64_t prompt_tokens, made;
+};
+
+/* ---- a line ends ---- */
+
+static void job_free(struct job *j)
+{
+    struct engine *e = j->batch->setup.engine;
+    prompt_pictures_take_back(&j->pictures, engine_pictures(e));
+    prompt_pictures_close(&j->pictures);
+    for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
+        ids_free(&j->answer[i].ids);
+        answer_text_free(&j->answer[i].text);
+    }
+    free(j->answer);
+    picture_spans_free(&j->spans);
+    ids_free(&j->prompt);
+    request_free(&j->request);
+    free(j);
+}
+
+static int put_refused(struct batch *b, const struct request *r, size_t line, struct err *why)
+{
+    char *text;
+    size_t n;
+    TRY(result_refused(&text, &n, &b->setup.common, r, line, why));
+    const int code = journal_put_done(b->setup.journal, line, false, text, n, why);
+    free(text);
+    return code;
+}
+
+static int put_answered(struct job *j, struct err *why)
+{
+    struct batch *b = j->batch;
+    struct result_choice choice[REQUEST_CHOICES];
+    char *text;
+    size_t n;
+    for (uint32_t i = 0; i < j->request.choices; i++) {
+        struct answer *a = &j->answer[i];
+        TRY(answer_text_end(&a->text, why));
+        choice[i] = (struct result_choice){a->text.text, a->text.n, a->tokens, a->stopped || a->text.stopped};
+    }
+    TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->prompt.n, why));
+    const int code = journal_put_done(b->setup.journal, j->line, true, text, n, why);
+    free(text);
+    return code;
+}
+
+/* `run_over`: what failed did so with the run, and is no result of its line. */
+static int finish_jobs(struct batch *b, bool run_over, struct err *why)
+{
+    for (struct job **at = &b->first; *at;) {
+        struct job *j = *at;
+        if (j->left || (run_over && j->request.refused.status >= 500)) {
+            at = &j->next;
+            continue;
+        }
+        TRY(j->request.refused.status ? put_refused(b, &j->request, j->line, why) : put_answered(j, why));
+        *at = j->next;
+        job_free(j);
+    }
+    return 0;
+}
+
+/* ---- an answer comes ---- */
+
+static void fail_job(struct job *j, const struct err *why)
+{
+    const bool asked_too_much = why->code == E_USAGE;
+    request_refuse(&j->request, asked_too_much ? 400 : 500, asked_too_much && why->about == ABOUT_CONTEXT ? "context_length_exceeded"
+                   : asked_too_much ? "invalid_value" : "failed", "", "%s", why->text);
+}
+
+static bool hear_token(void *user, const struct said *said)
+{
+    struct answer *a = user;
+    struct err why;
+    a->tokens++;
+    a->job->batch->made++;
+    if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
+    if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
+    return true;
+}
+
+static void hear_end(void *user, const struct ended *ended)
+{
+    struct answer *a = user;
+    a->over = true;
+    a->job->left--;
+    a->job->batch->under_way--;
+    a->stopped = ended->how == FINISH_STOP;
+    a->tokens += a->stopped; /* the one that ends an answer is not told */
+    if (ended->how == FINISH_FAILED) fail_job(a->job, ended->why);
+}
+
+/* ---- a line begins ---- */
+
+/* A picture's own place: within the folder of the job, never outside of it, and never another machine's. */
+static int read_picture(struct job *j, const char *name, struct err *why)
+{
+    char *path = NULL;
+    if (!strncmp(name, "data:", 5)) return prompt_pictures_add(&j->pictures, name, why);
+    if (strstr(name, "://")) return fail(why, E_USAGE, "%.80s is an address; a picture is a data: URL or a file beside the job", name);
+    if (name[0] == '/' || !strncmp(name, "../", 3) || strstr(name, "/../"))
+        return fail(why, E_USAGE, "%.80s is not beside the job, where its pictures must be", name);
+    if (asprintf(&path, "%s/%s", j->batch->setup.folder, name) < 0) return fail(why, E_MEMORY, "no memory for the path of a picture");
+    const int code = prompt_pictures_add(&j->pictures, path, why);
+    free(path);
+    return code;
+}
+
+static int read_pictures(struct job *j, struct err *why)
+{
+    const struct batch_setup *s = &j->batch->setup;
+    struct request *r = &j->request;
+    size_t k = 0;
+    j->pictures = (struct prompt_pictures){.side = s->picture_side, .pan_and_scan = r->pan_and_scan, .memory = s->picture_memory};
+    if (r->n_pictures && !s->picture_rows) return fail(why, E_USAGE, "a picture needs an encoder, and this job runs without one");
+    for (size_t i = 0; i < r->n_pictures; i++) TRY(read_picture(j, r->pictures[i], why));
+    for (size_t m = 0; m < r->n_messages; m++)
+        for (size_t i = 0; i < r->messages[m].n; i++) {
+            struct content *c = (struct content *)&r->messages[m].content[i];
+            if (!c->text) c->crops = j->pictures.of[k++].crops;
+        }
+    return 0;
+}
+
+static int make_prompt(struct job *j, struct err *why)
+{
+    const struct batch_setup *s = &j->batch->setup;
+    const struct request *r = &j->request;
+    const struct content text = {.text = r->text, .n = r->text ? strlen(r->text) : 0};
+    if (!r->chat) return prompt_raw_content(s->tokens, &text, 1, 0, &j->prompt, &j->spans, why);
+    TRY(prompt_messages(s->tokens, r->messages, r->n_messages, s->picture_rows, &j->prompt, &j->spans, why));
+    if (r->begun) TRY(tokenizer_encode(s->tokens, r->begun, strlen(r->begun), false, &j->prompt, why));
+    return 0;
+}
+
+static int go_on_from_journal(struct answer *a, struct err *why)
+{
+    const struct batch *b = a->job->batch;
+    const struct ids *had = journal_tokens(b->setup.journal, a->job->line, (uint32_t)(a - a->job->answer));
+    for (size_t i = 0; had && i < had->n && a->ids.n < a->job->request.most && !a->text.stopped; i++) {
+        TRY(ids_push(&a->ids, had->id[i], why));
+        TRY(answer_text_add(&a->text, had->id[i], why));
+    }
+    a->earlier = a->logged = a->ids.n;
+    a->tokens = (uint32_t)a->ids.n;
+    return 0;
+}
+
+/* All that was known when it stopped may have been all there is. */
+static bool is_complete(const struct answer *a)
+{
+    return a->text.stopped || a->ids.n >= a->job->request.most ||
+           (a->ids.n && a->job->prompt.n + a->ids.n > a->job->batch->setup.context);
+}
+
+static int ask(struct answer *a, struct err *why)
+{
+    struct job *j = a->job;
+    const struct batch_setup *s = &j->batch->setup;
+    const struct listener listener = {.token = hear_token, .finished = hear_end, .user = a};
+    const uint32_t choice = (uint32_t)(a - j->answer);
+    struct ids all = {0};
+    int code = go_on_from_journal(a, why);
+    if (!code && is_complete(a)) {
+        a->over = true;
+        j->left--;
+        return 0;
+    }
+    for (size_t i = 0; i < j->prompt.n && !code; i++) code = ids_push(&all, j->prompt.id[i], why);
+    for (size_t i = 0; i < a->ids.n && !code; i++) code = ids_push(&all, a->ids.id[i], why);
+    struct ask what = {.ids = all.id, .n = all.n, .spans = j->spans.span, .n_spans = j->spans.n, .sampling = j->request.sampling,
+                       .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on};
+    if (!j->request.has_seed) what.sampling.seed = hash_fold(s->seed, j->line);
+    if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
+    ids_free(&all);
+    if (!code) j->batch->under_way++;
+    return code;
+}
+
+static int ask_choices(struct job *j, struct err *why)
+{
+    const uint32_t n = j->request.choices;
+    j->answer = calloc(n, sizeof *j->answer);
+    if (!j->answer) return fail(why, E_MEMORY, "no memory for %u answers", n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct answer *a = &j->answer[i];
+        *a = (struct answer){.job = j, .text = {.tokens = j->batch->setup.tokens, .stop = j->request.stop, .n_stops = j->request.n_stops}};
+        j->left++;
+        const int code = ask(a, why);
+        if (code) return j->left--, code;
+    }
+    j->batch->prompt_tokens += j->prompt.n;
+    return 0;
+}
+
+/* What is wrong with the line alone is its result. */
+static int start(struct job *j, struct err *why)
+{
+    struct engine *e = j->batch->setup.engine;
+    struct err mine = {0};
+    int code = read_pictures(j, &mine);
+    if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
+    if (!code) code = make_prompt(j, &mine);
+    if (!code && j->spans.n) code = prompt_pictures_give(&j->pictures, engine_pictures(e), 0, &j->spans, 0, &mine);
+    if (!code) code = ask_choices(j, &mine);
+    if (!code) return 0;
+    if (code != E_USAGE && code != E_FILE) return *why = mine, code;
+    fail_job(j, &mine);
+    for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
+        if (j->answer[i].number && !j->answer[i].over) engine_cancel(e, j->answer[i].number);
+    return 0;
+}
+
+static int open_job(struct batch *b, size_t line, const struct job_line *text, struct job **out, struct err *why)
+{
+    struct job *j = *out = calloc(1, sizeof *j);
+    if (!j) return fail(why, E_MEMORY, "no memory for a line of the job");
+    j->batch = b;
+    j->line = line;
+    if (!text->text) return request_refuse(&j->request, 413, "line_too_long", "", "line %zu has %zu bytes; %zu are the most", line, text->n, JOB_LINE_MOST);
+    TRY(request_read(&j->request, text->text, text->n, line, &b->setup.defaults, why));
+    bool twice = false;
+    if (j->request.custom_id) TRY(custom_ids_add(b->names, j->request.custom_id, &twice, why));
+    if (twice) request_refuse(&j->request, 400, "duplicate_custom_id", "custom_id", "an earlier line has this custom_id too");
+    return 0;
+}
+
+/* The next line that asks for something. */
+static int take_line(struct batch *b, struct err *why)
+{
+    struct job_line text;
+    struct job *j;
+    const size_t line = b->next_line++;
+    TRY(job_file_line(b->setup.file, line, &text, why));
+    if (text.blank) return b->passed++, 0;
+    int code = open_job(b, line, &text, &j, why);
+    if (!code && !journal_is_done(b->setup.journal, line)) {
+        if (!j->request.refused.status) code = start(j, why);
+        j->next = b->first;
+        b->first = j;
+        return code;
+    }
+    if (j) job_free(j);
+    return code;
+}
+
+/* ---- turning ---- */
+
+int batch_open(struct batch **out, const struct batch_setup *setup, struct err *why)
+{
+    struct batch *b = *out = calloc(1, sizeof *b);
+    if (!b) return fail(why, E_MEMORY, "no memory for a job");
+    b->setup = *setup;
+    b->next_line = 1;
+    const int code = custom_ids_open(&b->names, why);
+    if (code) batch_close(out);
+    return code;
+}
+
+void batch_close(struct batch **pb)
+{
+    struct batch *b = *pb;
+    *pb = NULL;
+    if (!b) return;
+    for (struct job *j; (j = b->first);) {
+        b->first = j->next;
+        for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
+            if (j->answer[i].number && !j->answer[i].over) engine_cancel(b->setup.engine, j->answer[i].number);
+        job_free(j);
+    }
+    custom_ids_close(&b->names);
+    free(b);
+}
+
+bool batch_is_over(const struct batch *b)
+{
+    return b->next_line > job_file_lines(b->setup.file) && !b->first;
+}
+
+/* Of the answers under way what the journal does not have yet, where it is enough to be worth a record. */
+static int log_tokens(struct batch *b, size_t least, struct err *why)
+{
+    for (struct job *j = b->first; j; j = j->next)
+        for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
+            struct answer *a = &j->answer[i];
+            if (a->ids.n - a->logged < least) continue;
+            TRY(journal_put_tokens(b->setup.journal, j->line, i, a->ids.id + a->logged, a->ids.n - a->logged, why));
+            a->logged = a->ids.n;
+        }
+    return 0;
+}
+
+static int log_some(struct batch *b, struct err *why)
+{
+    const uint64_t now = clock_ns();
+    const bool all = now - b->logged_ns >= LOG_NS;
+    if (all) b->logged_ns = now;
+    return log_tokens(b, all ? 1 : LOG_TOKENS, why);
+}
+
+int batch_turn(struct batch *b, int timeout_ms, struct err *why)
+{
+    const size_t lines = job_file_lines(b->setup.file);
+    while (b->next_line <= lines && b->under_way < b->setup.window) {
+        TRY(take_line(b, why));
+        TRY(finish_jobs(b, false, why));
+    }
+    if (engine_unanswered(b->setup.engine)) TRY(engine_turn(b->setup.engine, timeout_ms, why));
+    TRY(finish_jobs(b, false, why));
+    TRY(log_some(b, why));
+    return journal_sync(b->setup.journal, why);
+}
+
+int batch_put_away(struct batch *b, struct err *why)
+{
+    TRY(finish_jobs(b, true, why));
+    TRY(log_tokens(b, 1, why));
+    return journal_sync(b->setup.journal, why);
+}
+
+struct batch_counts batch_counts(const struct batch *b)
+{
+    const struct journal *j = b->setup.journal;
+    return (struct batch_counts){job_file_lines(b->setup.file) - b->passed, journal_done(j), journal_failed(j), b->prompt_tokens, b->made};
+}

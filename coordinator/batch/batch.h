@@ -1,0 +1,56 @@
+/* coordinator/batch/batch.h — answers the lines of a job and keeps what is done in its journal.
+ *
+ *   line ─► request ─► token ids, pictures ─► asks, one for each choice ─► answers ─► result ─► journal ─► output
+ *            │ refused                                                                   ▲
+ *            └───────────────────────────────────────────────────────────────────────────┘
+ *
+ * Lines are taken in order, as many at once as keep the pipeline full; those the journal has a result of are passed over. A line
+ * that was under way when the job stopped goes on behind the tokens that the journal has of it: the draw of a token depends on
+ * the line's seed, the choice and the position alone, so the rest of the answer is the same.
+ *
+ * Threads: one, the engine's. */
+#ifndef COORDINATOR_BATCH_BATCH_H
+#define COORDINATOR_BATCH_BATCH_H
+
+#include "coordinator/batch/job_file.h"
+#include "coordinator/batch/journal.h"
+#include "coordinator/batch/request.h"
+#include "coordinator/batch/result.h"
+#include "coordinator/engine/engine.h"
+
+struct batch_setup { /* everything it points to must stay */
+    struct engine *engine;
+    const struct tokenizer *tokens;
+    struct job_file *file;
+    struct journal *journal;
+    struct request_defaults defaults;
+    struct result_common common;
+    const char *folder;      /* pictures are looked for in here */
+    uint64_t seed;           /* of the job: of lines that bring none */
+    uint32_t window;         /* answers that are asked for at once */
+    uint32_t context;        /* positions of a sequence */
+    uint32_t picture_rows, picture_side; /* 0: there is no encoder */
+    uint64_t picture_memory; /* that reading one may take; 0: the usual limit */
+};
+
+struct batch;
+
+int batch_open(struct batch **out, const struct batch_setup *setup, struct err *why);
+/* Answers that are under way are dropped; batch_put_away keeps them. Before engine_close. Sets *b to NULL; NULL is fine. */
+void batch_close(struct batch **b);
+
+bool batch_is_over(const struct batch *b); /* every line has a result */
+
+/* Takes lines, turns the engine once, and writes what was finished to the journal. An error ends the job where it stands. */
+int batch_turn(struct batch *b, int timeout_ms, struct err *why);
+
+/* The tokens of all that is under way go to the journal, which is then synced. */
+int batch_put_away(struct batch *b, struct err *why);
+
+struct batch_counts {
+    size_t lines, done, failed; /* of the job; of earlier runs too */
+    uint64_t prompt_tokens, made; /* of this run */
+};
+struct batch_counts batch_counts(const struct batch *b);
+
+#endif

@@ -1,0 +1,101 @@
+/* coordinator/batch/record.c — see record.h. */
+#include "coordinator/batch/record.h"
+
+#include "base/hash.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void record_end(char out[RECORD_END_BYTES + 1], const char *text, size_t n)
+{
+    snprintf(out, RECORD_END_BYTES + 1, ",\"crc32c\":\"%08x\"}\n", (unsigned)crc32c(0, text, n));
+}
+
+static bool is_whole(const char *text, size_t n)
+{
+    char end[RECORD_END_BYTES + 1];
+    if (n < RECORD_END_BYTES) return false;
+    const size_t body = n - (RECORD_END_BYTES - 1); /* the newline is not in the text */
+    record_end(end, text, body);
+    return !memcmp(text + body, end, RECORD_END_BYTES - 1);
+}
+
+static int read_ids(struct record *r, struct json *j)
+{
+    uint32_t id;
+    TRY(json_array(j));
+    while (json_item(j)) {
+        TRY(json_u32(j, 0, UINT32_MAX, &id));
+        if (ids_push(&r->ids, id, j->why)) return j->code = E_MEMORY;
+    }
+    return json_done(j);
+}
+
+static int read_result(struct record *r, struct json *j, const char *text)
+{
+    (void)json_peek(j); /* steps over white space */
+    r->result_at = (size_t)(j->at - text);
+    TRY(json_skip(j));
+    r->result_bytes = (size_t)(j->at - text) - r->result_at;
+    return 0;
+}
+
+static int read_members(struct record *r, struct json *j, const char *text)
+{
+    struct json_text key;
+    TRY(json_object(j));
+    while (json_key(j, &key)) {
+        if (json_is(key, "journal")) r->kind = RECORD_FACTS;
+        if (r->kind == RECORD_FACTS) TRY(json_skip(j)); /* its facts have names of their own */
+        else if (json_is(key, "tokens") || json_is(key, "done")) {
+            r->kind = json_is(key, "done") ? RECORD_DONE : RECORD_TOKENS;
+            TRY(json_u64(j, &r->line));
+        } else if (json_is(key, "choice")) TRY(json_u32(j, 0, UINT32_MAX, &r->choice));
+        else if (json_is(key, "ids")) TRY(read_ids(r, j));
+        else if (json_is(key, "ok")) TRY(json_truth(j, &r->ok));
+        else if (json_is(key, "result")) TRY(read_result(r, j, text));
+        else {
+            if (json_is(key, "ended")) r->kind = RECORD_ENDED;
+            TRY(json_skip(j));
+        }
+    }
+    TRY(json_done(j));
+    return json_finish(j);
+}
+
+int record_read(struct record *r, const char *text, size_t n, struct err *why)
+{
+    struct json j;
+    *r = (struct record){0};
+    if (!is_whole(text, n)) return 0;
+    json_begin(&j, text, n, "a journal", why);
+    const int code = read_members(r, &j, text);
+    json_end(&j);
+    if (code == E_MEMORY) return code;
+    if (code || (r->kind == RECORD_DONE && !r->result_bytes)) r->kind = RECORD_WRONG;
+    return 0;
+}
+
+void record_free(struct record *r)
+{
+    ids_free(&r->ids);
+    *r = (struct record){0};
+}
+
+bool record_fact(const char *text, size_t n, const char *name, char out[80])
+{
+    struct json j;
+    struct json_text key, value;
+    struct err ignored;
+    bool found = false;
+    json_begin(&j, text, n, "a journal", &ignored);
+    if (!json_object(&j))
+        while (!found && json_key(&j, &key)) {
+            found = json_is(key, name) && json_peek(&j) == JSON_STRING && !json_string(&j, &value) && value.n < 80;
+            if (!found && json_skip(&j)) break;
+        }
+    if (found) snprintf(out, 80, "%.*s", (int)value.n, value.text);
+    json_end(&j);
+    return found;
+}

@@ -1,0 +1,74 @@
+/* coordinator/batch/request.h — one line of a job file -> what it asks for.
+ *
+ * Read are the lines of OpenAI's batch interface, {"custom_id", "method", "url", "body"}, with a body as for chat completions or
+ * completions, and a body alone: {"messages": …} or {"prompt": …}. docs/BATCH.md says which fields are read and what becomes of each.
+ *
+ * A line is a stranger's. One that cannot be asked is a request all the same, a refused one: it says why, and in the result file
+ * its place is taken by that answer. Only a lack of memory is an error of the caller's.
+ *
+ * Memory: everything a request points to is its own; texts are copied out of the line. */
+#ifndef COORDINATOR_BATCH_REQUEST_H
+#define COORDINATOR_BATCH_REQUEST_H
+
+#include "base/json.h"
+#include "coordinator/text/prompt.h"
+#include "transport/wire/wire.h"
+
+#define REQUEST_STOPS 16
+#define REQUEST_CHOICES 128
+
+/* Why a line has no answer, as the field "error" says it to OpenAI's clients. */
+struct refusal {
+    int status;       /* as of HTTP: 400 a bad request, 500 ours; 0: not refused */
+    const char *code; /* one word, constant: "invalid_json" */
+    char param[64];   /* the field in question, "messages[2].content"; empty if none */
+    struct err why;
+};
+
+struct request {
+    char *custom_id; /* NULL: the line has none */
+    bool chat;       /* messages; else one text */
+
+    struct chat_message *messages; /* [n_messages], of a chat: system first if any, then user and model by turns, a user last */
+    size_t n_messages;
+    size_t n_read; /* of the line's own list, so far */
+    char *begun; /* of a chat: how the answer begins, as its last message says; NULL: it does not */
+    char *text;  /* of a completion */
+    char **pictures; /* [n_pictures], in the order of the messages: paths and data URLs */
+    size_t n_pictures;
+    bool pan_and_scan; /* a picture with "detail": "high" */
+
+    struct sampling sampling;
+    bool has_seed;
+    uint32_t most; /* tokens of the answer */
+    uint32_t choices;
+    bool run_on; /* past tokens that end an answer */
+    char *stop[REQUEST_STOPS];
+    uint32_t n_stops;
+
+    struct refusal refused;
+};
+
+/* What a line that says nothing about it gets. */
+struct request_defaults {
+    struct sampling sampling;
+    uint32_t most;
+    const char *file; /* for sentences */
+    bool strict_fields; /* an unknown field is refused, not passed over */
+};
+
+/* Line number `line` of the file, without its line end. Only E_MEMORY. request_free in any case. */
+int request_read(struct request *r, const char *text, size_t n, size_t line, const struct request_defaults *d, struct err *why);
+void request_free(struct request *r);
+
+/* The request cannot be answered, for this reason; the first one stays. Returns 0. */
+int request_refuse(struct request *r, int status, const char *code, const char *param, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* ---- between request.c and request_messages.c ---- */
+
+/* The value of "messages": r->messages, r->pictures, r->begun. */
+int request_messages(struct request *r, struct json *j);
+char *request_copy(struct json_text s, struct err *why); /* NUL-terminated; NULL without memory */
+
+#endif

@@ -1,0 +1,80 @@
+/* coordinator/batch/result.c — see result.h. */
+#include "coordinator/batch/result.h"
+
+#include "base/hash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t name_of(const struct result_common *c, size_t line)
+{
+    return hash_fold(c->job, line);
+}
+
+static void print_custom_id(FILE *to, const struct request *r, size_t line)
+{
+    if (r->custom_id) json_print_text(to, r->custom_id);
+    else fprintf(to, "\"line-%zu\"", line);
+}
+
+static void print_head(FILE *to, const struct result_common *c, const struct request *r, size_t line, int status)
+{
+    fprintf(to, "{\"id\":\"batch_req_%016" PRIx64 "\",\"custom_id\":", name_of(c, line));
+    print_custom_id(to, r, line);
+    fprintf(to, ",\"response\":{\"status_code\":%d,\"request_id\":\"req_%016" PRIx64 "\",\"body\":", status, name_of(c, line));
+}
+
+static void print_choice(FILE *to, const struct request *r, uint32_t index, const struct result_choice *choice)
+{
+    fprintf(to, "%s{\"index\":%" PRIu32 ",", index ? "," : "", index);
+    fputs(r->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":", to);
+    json_print_bytes(to, choice->text, choice->n);
+    fputs(r->chat ? ",\"refusal\":null}" : "", to);
+    fprintf(to, ",\"logprobs\":null,\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
+}
+
+static int finish(FILE *to, char **out, struct err *why)
+{
+    const bool bad = ferror(to);
+    if (!fclose(to) && !bad) return 0;
+    free(*out);
+    *out = NULL;
+    return fail(why, E_MEMORY, "no memory for a line of the results");
+}
+
+int result_answered(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line,
+                    const struct result_choice *choices, uint64_t prompt_tokens, struct err *why)
+{
+    FILE *to = open_memstream(out, bytes);
+    uint64_t made = 0;
+    if (!to) return fail(why, E_MEMORY, "no memory for a line of the results");
+    print_head(to, c, r, line, 200);
+    fprintf(to, "{\"id\":\"%s-%016" PRIx64 "\",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chatcmpl" : "cmpl",
+            name_of(c, line), r->chat ? "chat.completion" : "text_completion", c->created);
+    json_print_text(to, c->model);
+    fputs(",\"choices\":[", to);
+    for (uint32_t i = 0; i < r->choices; i++) {
+        print_choice(to, r, i, &choices[i]);
+        made += choices[i].tokens;
+    }
+    fprintf(to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}", prompt_tokens, made,
+            prompt_tokens + made);
+    fprintf(to, ",\"system_fingerprint\":\"%s\"}},\"error\":null}", c->fingerprint);
+    return finish(to, out, why);
+}
+
+int result_refused(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line, struct err *why)
+{
+    const struct refusal *no = &r->refused;
+    FILE *to = open_memstream(out, bytes);
+    if (!to) return fail(why, E_MEMORY, "no memory for a line of the results");
+    print_head(to, c, r, line, no->status);
+    fputs("{\"error\":{\"message\":", to);
+    json_print_text(to, no->why.text);
+    fprintf(to, ",\"type\":\"%s\",\"param\":", no->status < 500 ? "invalid_request_error" : "server_error");
+    if (no->param[0]) json_print_text(to, no->param);
+    else fputs("null", to);
+    fprintf(to, ",\"code\":\"%s\",\"line\":%zu}}},\"error\":null}", no->code, line);
+    return finish(to, out, why);
+}

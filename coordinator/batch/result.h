@@ -1,0 +1,30 @@
+/* coordinator/batch/result.h — a line of the result file, as OpenAI's batch interface writes it.
+ *
+ * Nothing in it depends on time, load, or what ran beside it: the same job gives the same bytes. Its ids are hashes of the job and
+ * the line; "created" is what the job says, 0 if it says nothing; "system_fingerprint" names weights and version of the numbers. */
+#ifndef COORDINATOR_BATCH_RESULT_H
+#define COORDINATOR_BATCH_RESULT_H
+
+#include "coordinator/batch/request.h"
+
+/* The same for all lines of a job. */
+struct result_common {
+    uint64_t job;        /* hash of all that can change a word */
+    uint64_t created;
+    const char *model;   /* name of the file, without folder and ending */
+    char fingerprint[20]; /* "fp_0123456789abcdef" */
+};
+
+struct result_choice {
+    const char *text;
+    size_t n;
+    uint32_t tokens; /* made, the ending one included */
+    bool stopped;    /* "stop": the model or a stop text ended it; else "length" */
+};
+
+/* One line without its line end. *out is the caller's, *bytes long; E_MEMORY. */
+int result_answered(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line,
+                    const struct result_choice *choices, uint64_t prompt_tokens, struct err *why);
+int result_refused(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line, struct err *why);
+
+#endif

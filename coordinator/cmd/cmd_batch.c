@@ -1,0 +1,247 @@
+/* coordinator/cmd/cmd_batch.c — `gemmapipe batch`: a file of requests in, a file of results out, resumable at any moment.
+ *
+ * What is done stands in the journal beside the output. The output itself is written at the end, whole, from the journal, in the
+ * order of the input; so it is the same however often the job was stopped on the way. */
+#define _GNU_SOURCE
+#include "coordinator/batch/batch.h"
+#include "coordinator/cmd/advice.h"
+#include "coordinator/cmd/capacity.h"
+#include "coordinator/cmd/commands.h"
+#include "coordinator/cmd/typed_prompt.h"
+
+#include "base/disk.h"
+#include "base/inputs.h"
+#include "base/log.h"
+#include "base/whole_file.h"
+#include "worker/worker.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_CONTEXT 4096 /* positions, unless --ctx says otherwise */
+#define TURN_SHORT_MS 200
+
+#define FACTS 16
+
+struct batch_job {
+    struct session session;
+    struct job_file *file;
+    struct journal *journal;
+    struct batch *batch;
+    char *folder, *journal_path, *errors_path, *model_name;
+    struct journal_fact fact[FACTS];
+    size_t n_facts;
+    uint64_t facts_hash;
+    struct capacity capacity;
+};
+
+/* ---- what the job is ---- */
+
+static void add_fact(struct batch_job *b, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add_fact(struct batch_job *b, const char *name, const char *format, ...)
+{
+    struct journal_fact *f = &b->fact[b->n_facts++];
+    va_list args;
+    va_start(args, format);
+    f->name = name;
+    vsnprintf(f->value, sizeof f->value, format, args);
+    va_end(args);
+    b->facts_hash = hash_fold(hash_fold(b->facts_hash, hash64(f->name, strlen(f->name))), hash64(f->value, strlen(f->value)));
+}
+
+/* All that can change a word of a result; not the workers, the split, the batch, or the build. */
+static void note_facts(struct batch_job *b)
+{
+    const struct options *o = b->session.options;
+    const struct pipeline *p = b->session.pipe;
+    const struct sampling *s = &o->sampling;
+    char hash[33];
+    add_fact(b, "weights", "%s", show_hash128(hash, p->model->fingerprint));
+    add_fact(b, "encoder", "%s%s", p->encoder ? show_hash128(hash, p->encoder->fingerprint) : "none", p->encoder && o->vision_q8 ? " as q8_0" : "");
+    add_fact(b, "numbers", "version %" PRIu32 ", embedding %s", worker_numeric(), o->exact_embed_scale ? "exact" : "bf16");
+    add_fact(b, "sampling", "%a %" PRIu32 " %a %a %a %" PRIu32, (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p,
+             (double)s->repeat_penalty, s->repeat_last);
+    add_fact(b, "seed", "%" PRIu64, s->seed);
+    add_fact(b, "limits", "%" PRIu32 " of %" PRIu32, o->most, b->capacity.context);
+    add_fact(b, "fields", "%s", o->strict_fields ? "strict" : "any");
+    add_fact(b, "created", "%" PRIu64, o->created);
+    add_fact(b, "input", "%s", show_hash128(hash, job_file_hash(b->file)));
+    add_fact(b, "lines", "%zu", job_file_lines(b->file));
+}
+
+static const char *without_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static char *name_of_model(const char *path)
+{
+    char *copy = strdup(without_folder(path)), *dot = copy ? strrchr(copy, '.') : NULL;
+    if (dot && dot != copy) *dot = 0;
+    return copy;
+}
+
+/* Said now, and not when all is answered. */
+static int check_writable(const char *path, struct err *why)
+{
+    struct whole_file *f;
+    TRY(whole_file_open(&f, path, why));
+    whole_file_close(&f, E_INTERNAL, NULL);
+    return 0;
+}
+
+static int name_files(struct batch_job *b, struct err *why)
+{
+    const struct options *o = b->session.options;
+    b->folder = disk_folder_of(o->in);
+    b->model_name = name_of_model(o->model);
+    const int journal = o->journal ? asprintf(&b->journal_path, "%s", o->journal) : asprintf(&b->journal_path, "%s.journal", o->out);
+    const int errors = o->errors ? asprintf(&b->errors_path, "%s", o->errors) : asprintf(&b->errors_path, "%s.errors", o->out);
+    if (!b->folder || !b->model_name || journal < 0 || errors < 0) return fail(why, E_MEMORY, "no memory for the names of the files");
+    TRY(check_writable(o->out, why));
+    TRY(check_writable(b->errors_path, why));
+    return check_writable(b->journal_path, why);
+}
+
+static int measure(struct batch_job *b, struct err *why)
+{
+    struct options o = *b->session.options;
+    const struct model_config *c = &b->session.pipe->model->config;
+    const struct load load = {.prompt = 1, .answer = o.most, .prompts = job_file_lines(b->file) < UINT32_MAX ? (uint32_t)job_file_lines(b->file) : UINT32_MAX,
+                              .whole = typed_prompt_picture_rows(&b->session)};
+    if (!o.context) o.context = c->context < BATCH_CONTEXT ? c->context : BATCH_CONTEXT;
+    return capacity_for(&b->capacity, &o, c, &load, why);
+}
+
+static int open_journal(struct batch_job *b, struct err *why)
+{
+    const struct options *o = b->session.options;
+    const struct journal_setup setup = {.path = b->journal_path, .mode = o->resume ? JOURNAL_RESUME : o->overwrite ? JOURNAL_OVERWRITE : JOURNAL_NEW,
+                                        .no_lock = o->no_lock, .lines = job_file_lines(b->file), .facts = b->fact, .n_facts = b->n_facts};
+    return journal_open(&b->journal, &setup, why);
+}
+
+/* ---- answering ---- */
+
+static int open_batch(struct batch_job *b, struct err *why)
+{
+    const struct session *s = &b->session;
+    const struct options *o = s->options;
+    struct batch_setup setup = {.engine = s->engine, .tokens = s->tokens, .file = b->file, .journal = b->journal, .folder = b->folder,
+                                .defaults = {.sampling = o->sampling, .most = o->most, .file = without_folder(o->in), .strict_fields = o->strict_fields},
+                                .common = {.job = b->facts_hash, .created = o->created, .model = b->model_name},
+                                .seed = o->sampling.seed, .window = 2 * b->capacity.sequences, .context = b->capacity.context,
+                                .picture_rows = typed_prompt_picture_rows(s), .picture_memory = o->picture_memory};
+    if (s->pipe->encoder) setup.picture_side = s->pipe->encoder->config.image;
+    snprintf(setup.common.fingerprint, sizeof setup.common.fingerprint, "fp_%016" PRIx64,
+             hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));
+    return batch_open(&b->batch, &setup, why);
+}
+
+static int answer_lines(struct batch_job *b, struct err *why)
+{
+    struct progress progress;
+    int code = 0;
+    progress_begin(&progress, "answering", "lines", batch_counts(b->batch).lines);
+    while (!code && !batch_is_over(b->batch)) {
+        code = batch_turn(b->batch, TURN_SHORT_MS, why);
+        progress_at(&progress, batch_counts(b->batch).done);
+    }
+    progress_end(&progress);
+    return code;
+}
+
+/* Whatever ended the run: what there is of the answers is kept. */
+static int stop_resumable(struct batch_job *b, const struct err *over, struct err *why)
+{
+    const struct batch_counts n = batch_counts(b->batch);
+    TRY(batch_put_away(b->batch, why));
+    log_error("%s", over->text);
+    return fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "%zu of %zu lines are done", batch_counts(b->batch).done, n.lines);
+}
+
+static int answer(struct batch_job *b, struct err *why)
+{
+    struct err over = {0};
+    TRY(session_launch(&b->session, &b->capacity, why));
+    TRY(open_batch(b, why));
+    const int code = answer_lines(b, &over);
+    if (code == E_WORKER || code == E_WIRE || code == E_LINK || code == E_INTERRUPTED) return stop_resumable(b, &over, why);
+    if (code) return *why = over, code;
+    return session_finish(&b->session, why);
+}
+
+/* ---- the output ---- */
+
+/* The results that are `ok`, or those that are not, in the order of the lines; with `both` all of them. */
+static int write_results(struct batch_job *b, const char *path, bool ok, bool both, struct err *why)
+{
+    struct whole_file *f;
+    TRY(whole_file_open(&f, path, why));
+    int code = 0;
+    for (size_t line = 1; line <= job_file_lines(b->file) && !code; line++) {
+        char *text;
+        size_t n;
+        bool is_ok;
+        if (!journal_is_done(b->journal, line)) continue;
+        code = journal_result(b->journal, line, &is_ok, &text, &n, why);
+        if (code) break;
+        if (both || is_ok == ok) code = whole_file_write(f, text, n, why);
+        if (!code && (both || is_ok == ok)) code = whole_file_write(f, "\n", 1, why);
+        free(text);
+    }
+    return whole_file_close(&f, code, why);
+}
+
+static int write_outputs(struct batch_job *b, struct err *why)
+{
+    const struct options *o = b->session.options;
+    TRY(job_file_check(b->file, why));
+    TRY(write_results(b, o->out, true, o->one_file, why));
+    if (journal_failed(b->journal) && !o->one_file) TRY(write_results(b, b->errors_path, false, false, why));
+    return journal_end(b->journal, why);
+}
+
+static int tell(const struct batch_job *b, struct err *why)
+{
+    const struct options *o = b->session.options;
+    const size_t done = journal_done(b->journal), failed = journal_failed(b->journal);
+    log_info("%zu lines answered: %s", done - failed, o->out);
+    if (!failed) return 0;
+    return fail(why, E_PARTLY, "%zu of %zu lines failed: %s", failed, done, o->one_file ? o->out : b->errors_path);
+}
+
+static int work(struct batch_job *b, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    const struct options *o = b->session.options;
+    TRY(session_open(&b->session, o, wish, mpi, why));
+    inputs_add(o->in);
+    TRY(job_file_open(&b->file, o->in, why));
+    TRY(measure(b, why));
+    b->session.pipe->wish.plan.whole_head = true; /* a line may want its token drawn from all words */
+    TRY(name_files(b, why));
+    note_facts(b);
+    TRY(open_journal(b, why));
+    if (journal_ended(b->journal)) log_info("%s says that this job is done", b->journal_path);
+    else TRY(answer(b, why));
+    TRY(write_outputs(b, why));
+    return tell(b, why);
+}
+
+int command_batch(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    struct batch_job b = {.session.options = o};
+    const int code = work(&b, wish, mpi, why);
+    batch_close(&b.batch);
+    session_close(&b.session, code && code != E_PARTLY ? why : NULL);
+    journal_close(&b.journal);
+    job_file_close(&b.file);
+    free(b.folder);
+    free(b.journal_path);
+    free(b.errors_path);
+    free(b.model_name);
+    return code;
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+"""A batch job: each line's result once, in order, whatever the line asks and however often the job is killed on the way."""
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, need, path, run, start
+
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+
+
+def lines_of(name):
+    with open(name, encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def write(name, lines):
+    with open(path(name), "wb") as f:
+        for line in lines:
+            f.write((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n")
+    return path(name)
+
+
+def batch(jobs, out, *options):
+    return run(GEMMAPIPE, "batch", "--model", DEMO, "--in", jobs, "--out", path(out), "--quiet", *options)
+
+
+def chat(text, **more):
+    return dict({"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 24}, **more)
+
+
+def text_of(result):
+    choice = result["response"]["body"]["choices"][0]
+    return choice["message"]["content"] if "message" in choice else choice["text"]
+
+
+def forms():
+    jobs = write("forms.jsonl", [
+        {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": chat("What is 3 + 4?")},
+        b'\xef\xbb\xbf' [3:] + json.dumps(chat("What is 3 + 4?", stop=["="])).encode() + b"\r",
+        b"",
+        {"prompt": "once upon a time", "max_tokens": 6, "n": 3, "seed": -1},
+        {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "What is 12 + 9?"}, {"role": "assistant", "content": "12 +"}],
+         "temperature": 0, "max_tokens": 9, "stop": None, "unheard_of": [1, {"a": 2}]}])
+    status, _, err = batch(jobs, "forms.out", "--here", 2)
+    need(status == 0, err)
+    results = lines_of(path("forms.out"))
+    need([r["custom_id"] for r in results] == ["a", "line-2", "line-4", "line-5"], results)
+    need(text_of(results[0]) == "3 + 4 = 7." and text_of(results[1]) == "3 + 4 ", results[:2])
+    need([len(r["response"]["body"]["choices"]) for r in results] == [1, 1, 3, 1], results)
+    body = results[0]["response"]["body"]
+    need(body["object"] == "chat.completion" and body["choices"][0]["finish_reason"] == "stop", body)
+    need(body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"], body)
+    need(results[2]["response"]["body"]["object"] == "text_completion", results[2])
+
+
+BAD = [
+    (b'{"bad', "invalid_json"),
+    (b'{"messages":[{"role":"user","content":"\xff"}]}', "invalid_utf8"),
+    ({"custom_id": "a", **chat("x")}, None),
+    ({"custom_id": "a", **chat("x")}, "duplicate_custom_id"),
+    ({"custom_id": "b"}, "invalid_value"),
+    (chat("x", temperature=-1), "invalid_value"),
+    (chat("x", max_tokens=0), "invalid_value"),
+    (chat("x", stream=True), "unsupported"),
+    (chat("x", response_format={"type": "json_object"}), "unsupported"),
+    ({"messages": [{"role": "assistant", "content": "x"}]}, "invalid_value"),
+    ({"messages": [{"role": "user", "content": "x"}], "prompt": "y"}, "invalid_value"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "none.png"}}]}]}, "invalid_value"),
+    (chat("word " * 3000), "context_length_exceeded"),
+    ({"method": "GET", "url": "/v1/chat/completions", "body": chat("x")}, "invalid_value"),
+    ({"method": "POST", "url": "/v1/embeddings", "body": chat("x")}, "invalid_value"),
+    ({"method": "POST", "url": "/v1/completions", "body": chat("x")}, "invalid_value"),
+]
+
+
+def bad_lines():
+    jobs = write("bad.jsonl", [line for line, _ in BAD])
+    status, _, err = batch(jobs, "bad.out", "--here", 1)
+    need(status == 8, "status %d: %s" % (status, err))
+    failed = {r["response"]["body"]["error"]["line"]: r["response"]["body"]["error"] for r in lines_of(path("bad.out.errors"))}
+    for number, (line, code) in enumerate(BAD, 1):
+        got = failed.get(number, {}).get("code")
+        need(got == code, "line %d, %.80r: %r, wanted %r" % (number, line, failed.get(number), code))
+    need(len(lines_of(path("bad.out"))) == sum(code is None for _, code in BAD), "the good line")
+    status, _, err = batch(jobs, "all.out", "--here", 1, "--one-file")
+    need(status == 8 and len(lines_of(path("all.out"))) == len(BAD) and not os.path.exists(path("all.out.errors")), err)
+
+
+def long_job():
+    jobs = []
+    for i in range(40):
+        body = chat("Count from 1 to %d." % (i + 3), temperature=1, max_tokens=60, n=1 + (i % 5 == 0))
+        if i % 7 == 0:
+            body["messages"][0]["content"] = [{"type": "text", "text": "Describe the picture."},
+                                              {"type": "image_url", "image_url": {"url": "picture.png"}}]
+        jobs.append({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": body})
+    shutil.copy(os.path.join(ROOT, "models/demo/picture.png"), path("picture.png"))
+    return write("long.jsonl", jobs)
+
+
+def killed():
+    """SIGKILL, SIGTERM and Ctrl-C at drawn moments; what is resumed ends as if nothing had been, over another split too."""
+    jobs, dice = long_job(), random.Random(5)
+    begun = time.time()
+    status, _, err = batch(jobs, "whole.out", "--mmproj", ENCODER, "--workers", 2)
+    took = time.time() - begun
+    need(status == 0 and len(lines_of(path("whole.out"))) == 40, err)
+    want, kills = open(path("whole.out"), "rb").read(), 0
+    for attempt in range(30):
+        p = start(GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", jobs, "--out", path("killed.out"), "--quiet", "--resume",
+                  *(["--workers", "2"] if attempt % 2 else ["--here", "3"]))
+        time.sleep(dice.uniform(0.02, took * 0.4))
+        how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        p.send_signal(how)
+        _, err = p.communicate()
+        need(p.returncode in (0, -signal.SIGKILL, 9, 130), "status %d: %s" % (p.returncode, err))
+        kills += p.returncode != 0
+        if os.path.exists(path("killed.out")):
+            break
+    status, _, err = batch(jobs, "killed.out", "--mmproj", ENCODER, "--resume")
+    need(status == 0, "status %d: %s" % (status, err))
+    need(open(path("killed.out"), "rb").read() == want, "another result after %d kills" % kills)
+    need(kills > 2, "killed %d times only" % kills)
+    return "%d kills" % kills
+
+
+def begun_already():
+    jobs = write("again.jsonl", [chat("hello", max_tokens=4)])
+    need(batch(jobs, "again.out")[0] == 0, "the first run")
+    status, _, err = batch(jobs, "again.out")
+    need(status == 3 and "--resume" in err and "--overwrite" in err, "status %d: %s" % (status, err))
+    need(batch(jobs, "again.out", "--resume")[0] == 0, "one that is done is resumed")
+    need(batch(jobs, "again.out", "--overwrite")[0] == 0, "anew")
+    status, _, err = batch(jobs, "again.out", "--resume", "--seed", 7)
+    need(status == 3 and "seed is 0, this job's is 7" in err, "status %d: %s" % (status, err))
+    write("again.jsonl", [chat("hello!", max_tokens=4)])
+    status, _, err = batch(jobs, "again.out", "--resume")
+    need(status == 3 and "input is" in err, "status %d: %s" % (status, err))
+    status, _, err = batch(jobs, "again.jsonl")
+    need(status == 2 and "same file" in err and open(jobs).read().startswith("{"), "the input as output: status %d: %s" % (status, err))
+
+
+def torn_and_damaged():
+    jobs = write("torn.jsonl", [chat("hello %d" % i, max_tokens=4) for i in range(5)])
+    need(batch(jobs, "torn.out")[0] == 0, "the first run")
+    want, journal = open(path("torn.out"), "rb").read(), open(path("torn.out.journal"), "rb").read()
+    for cut in range(1, len(journal), len(journal) // 12):
+        with open(path("torn.out.journal"), "wb") as f:
+            f.write(journal[:cut])
+        status, _, err = batch(jobs, "torn.out", "--resume")
+        need(status == 0 and open(path("torn.out"), "rb").read() == want, "cut at %d: status %d: %s" % (cut, status, err))
+    middle = journal.index(b"\n", 600) - 40
+    with open(path("torn.out.journal"), "wb") as f:
+        f.write(journal[:middle] + b"#" + journal[middle + 1:])
+    status, _, err = batch(jobs, "torn.out", "--resume")
+    need(status == 3 and "damaged" in err, "status %d: %s" % (status, err))
+
+
+claim("lines_of_every_form_are_answered_in_order", forms)
+claim("a_bad_line_is_a_result_and_not_the_end", bad_lines)
+claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
+claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)
+claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)
+finish()
