@@ -83,7 +83,7 @@ struct cores cores_from(const struct cores *of, int first, int n)
 
 /* ---- which are near each other ---- */
 
-struct place {
+struct cpu_place {
     int node, core; /* core: its first thread */
     uint16_t id;
 };
@@ -123,14 +123,14 @@ static void read_nodes(int node_of[CORES_MOST], const char *sys)
 
 static int by_place(const void *a, const void *b)
 {
-    const struct place *x = a, *y = b;
+    const struct cpu_place *x = a, *y = b;
     if (x->node != y->node) return x->node < y->node ? -1 : 1;
     if (x->core != y->core) return x->core < y->core ? -1 : 1;
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
 /* The first thread of each core, of sorted places. Returns how many. */
-static int firsts_only(struct place *place, int n)
+static int firsts_only(struct cpu_place *place, int n)
 {
     int kept = 0;
     for (int i = 0; i < n; i++)
@@ -140,14 +140,14 @@ static int firsts_only(struct place *place, int n)
 
 void cores_in_order(struct cores *out, const struct cores *of, int threads, const char *sys)
 {
-    struct place all[CORES_MOST], whole[CORES_MOST];
+    struct cpu_place all[CORES_MOST], whole[CORES_MOST];
     int node_of[CORES_MOST];
     read_nodes(node_of, sys);
-    for (int i = 0; i < of->n; i++) all[i] = (struct place){node_of[of->id[i]], core_of(sys, of->id[i]), of->id[i]};
+    for (int i = 0; i < of->n; i++) all[i] = (struct cpu_place){node_of[of->id[i]], core_of(sys, of->id[i]), of->id[i]};
     qsort(all, (size_t)of->n, sizeof *all, by_place);
     memcpy(whole, all, (size_t)of->n * sizeof *all);
     const int wholes = firsts_only(whole, of->n);
-    const struct place *take = threads <= wholes ? whole : all;
+    const struct cpu_place *take = threads <= wholes ? whole : all;
     const int n = threads <= wholes ? wholes : of->n;
     for (int i = 0; i < n; i++) out->id[i] = take[i].id;
     out->n = n;

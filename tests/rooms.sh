@@ -106,13 +106,16 @@ file_names_are_unique() {
 # In comments of sources, and in pages that say how the house is; of docs/STYLE.md, the listing of the house.
 files_that_are_named_exist() {
     local names missing
-    names=$(find . -path ./build -prune -o \( -name '*.[ch]' -o -name '*.inc' \) -printf '%f\n'; awk '{ print $1 }' <<<"$doors")
+    names=$(find . -path ./build -prune -o \( -name '*.[ch]' -o -name '*.inc' \) -printf '%P\n'; awk '{ print $1 }' <<<"$doors")
     missing=$(
         { grep -nHE '^[ \t]*/?\*|/\*' "${files[@]}"
           grep -nH '' README.md docs/DESIGN.md
           awk '/^## The house/ { on = 1 } on { print FILENAME ":" FNR ":" $0 }' docs/STYLE.md
         } | awk '
-        NR == FNR { there[$1] = 1; next }
+        NR == FNR { # every tail of a path: who writes part of one means all behind it
+            for (tail = $1; ; sub(/^[^\/]*\//, "", tail)) { there[tail] = 1; if (tail !~ /\//) break }
+            next
+        }
         {
             split($0, field, ":"); line = $0; sub(/^[^:]*:[^:]*:/, "", line)
             if (line ~ /^[ \t]*#[ \t]*include/) next
@@ -120,8 +123,7 @@ files_that_are_named_exist() {
             while (match(line, /[A-Za-z0-9_][A-Za-z0-9_\/.-]*\.(c|h|inc)/)) {
                 name = substr(line, RSTART, RLENGTH); after = substr(line, RSTART + RLENGTH, 1)
                 line = substr(line, RSTART + RLENGTH)
-                last = name; sub(/.*\//, "", last)
-                if (after !~ /[A-Za-z0-9_(]/ && !(last in there)) print "  " field[1] ":" field[2] ": there is no " name
+                if (after !~ /[A-Za-z0-9_(]/ && !(name in there)) print "  " field[1] ":" field[2] ": there is no " name
             }
         }' <(echo "$names") -)
     [ -z "$missing" ] || { echo "$missing"; return 1; }

@@ -32,7 +32,7 @@ static uint64_t read_through(const uint8_t *p, size_t n)
     return a[0] | a[1];
 }
 
-struct job { /* what every thread of the team does, for one short while */
+struct short_job { /* what every thread of the team does, for one short while */
     void (*turns)(uint64_t); /* NULL: read */
     uint64_t n_turns;
     const uint8_t *memory;
@@ -41,7 +41,7 @@ struct job { /* what every thread of the team does, for one short while */
 };
 
 /* Nanoseconds from the moment all threads are there until the last is done. */
-static uint64_t job_once(const struct job *j)
+static uint64_t job_once(const struct short_job *j)
 {
     uint64_t start = 0, seen = 0;
     const size_t part = j->bytes / (size_t)j->threads / 64 * 64;
@@ -59,7 +59,7 @@ static uint64_t job_once(const struct job *j)
 }
 
 /* Runs per second of the whole team's job, in the best of the rounds. */
-static double job_rate(const struct job *j)
+static double job_rate(const struct short_job *j)
 {
     double best = 0;
     job_once(j);
@@ -75,7 +75,7 @@ static double job_rate(const struct job *j)
 /* Multiply-adds a second of all threads. Turns are chosen so that one run is long beside starting the team. */
 static double peak_rate(void (*turns)(uint64_t), uint32_t macs, int threads)
 {
-    struct job j = {.turns = turns, .n_turns = 1000, .threads = threads};
+    struct short_job j = {.turns = turns, .n_turns = 1000, .threads = threads};
     while (job_once(&j) < 2000000 && j.n_turns < 1ull << 40) j.n_turns *= 2;
     return job_rate(&j) * (double)j.n_turns * macs * threads;
 }
@@ -94,7 +94,7 @@ int worker_limits(struct worker_limits *out, int threads, struct err *why)
     TRY(kernels_choose(&k, why));
     TRY(region_open(&r, read_size(), "measuring how fast memory is read", threads, why));
     struct peak peak = kernels_peak(k.isa);
-    struct job read = {.memory = r.at, .bytes = r.bytes, .threads = threads};
+    struct short_job read = {.memory = r.at, .bytes = r.bytes, .threads = threads};
     *out = (struct worker_limits){.threads = threads};
     snprintf(out->isa, sizeof out->isa, "%s", k.isa);
     out->read_bytes = job_rate(&read) * (double)(r.bytes / (size_t)threads / 64 * 64) * threads;

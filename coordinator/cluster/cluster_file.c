@@ -21,16 +21,16 @@
 #define WAIT_MOST (7u * 24 * 3600)
 #define SPEED_MOST 1e6
 
-struct reading {
+struct cluster_reading {
     struct cluster *c;
     const char *from;
     int worker; /* whose keys these are; -1: the file's own */
     struct err *why;
 };
 
-struct field {
+struct cluster_field {
     const char *key;
-    int (*read)(struct reading *r, const cJSON *value);
+    int (*read)(struct cluster_reading *r, const cJSON *value);
 };
 
 /* Foreign text goes to a terminal only as plain characters. */
@@ -43,20 +43,20 @@ static const char *plain(char out[48], const char *text)
 }
 
 /* "worker 3" or "the file", for sentences. */
-static const char *place(const struct reading *r, char out[24])
+static const char *place(const struct cluster_reading *r, char out[24])
 {
     if (r->worker < 0) snprintf(out, 24, "the file");
     else snprintf(out, 24, "worker %d", r->worker + 1);
     return out;
 }
 
-static int refuse(struct reading *r, const char *key, const char *wanted)
+static int refuse(struct cluster_reading *r, const char *key, const char *wanted)
 {
     char at[24];
     return fail(r->why, E_FILE, "%s: \"%s\" of %s must be %s", r->from, key, place(r, at), wanted);
 }
 
-static int read_whole(struct reading *r, const cJSON *v, uint32_t least, uint32_t most, uint32_t *out)
+static int read_whole(struct cluster_reading *r, const cJSON *v, uint32_t least, uint32_t most, uint32_t *out)
 {
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a whole number from %u to %u", least, most);
@@ -67,7 +67,7 @@ static int read_whole(struct reading *r, const cJSON *v, uint32_t least, uint32_
     return 0;
 }
 
-static int read_text(struct reading *r, const cJSON *v, char *out, size_t room)
+static int read_text(struct cluster_reading *r, const cJSON *v, char *out, size_t room)
 {
     char wanted[64];
     snprintf(wanted, sizeof wanted, "1 to %zu plain characters", room - 1);
@@ -79,7 +79,7 @@ static int read_text(struct reading *r, const cJSON *v, char *out, size_t room)
     return 0;
 }
 
-static int read_address(struct reading *r, const cJSON *v)
+static int read_address(struct cluster_reading *r, const cJSON *v)
 {
     char *address = r->c->addresses[r->worker];
     TRY(read_text(r, v, address, CLUSTER_ADDRESS));
@@ -91,12 +91,12 @@ static int read_address(struct reading *r, const cJSON *v)
     return 0;
 }
 
-static int read_name(struct reading *r, const cJSON *v)
+static int read_name(struct cluster_reading *r, const cJSON *v)
 {
     return read_text(r, v, r->c->offers[r->worker].name, sizeof r->c->offers->name);
 }
 
-static int read_memory(struct reading *r, const cJSON *v)
+static int read_memory(struct cluster_reading *r, const cJSON *v)
 {
     uint64_t *out = &r->c->offers[r->worker].memory;
     if (cJSON_IsString(v) && !read_size(v->valuestring, out, NULL)) return 0;
@@ -108,7 +108,7 @@ static int read_memory(struct reading *r, const cJSON *v)
     return refuse(r, v->string, "a size like \"2G\" or a number of bytes");
 }
 
-static int read_threads(struct reading *r, const cJSON *v)
+static int read_threads(struct cluster_reading *r, const cJSON *v)
 {
     uint32_t n = 0;
     TRY(read_whole(r, v, 1, THREADS_MOST, &n));
@@ -116,7 +116,7 @@ static int read_threads(struct reading *r, const cJSON *v)
     return 0;
 }
 
-static int read_speed(struct reading *r, const cJSON *v)
+static int read_speed(struct cluster_reading *r, const cJSON *v)
 {
     if (!cJSON_IsNumber(v) || !(v->valuedouble >= 1 / SPEED_MOST && v->valuedouble <= SPEED_MOST))
         return refuse(r, v->string, "a number over 0; 1 is usual");
@@ -124,35 +124,35 @@ static int read_speed(struct reading *r, const cJSON *v)
     return 0;
 }
 
-static int read_layers(struct reading *r, const cJSON *v)
+static int read_layers(struct cluster_reading *r, const cJSON *v)
 {
     TRY(read_whole(r, v, 0, 65536, &r->c->cuts[r->worker].layers));
     r->c->by_hand = true;
     return 0;
 }
 
-static int read_head(struct reading *r, const cJSON *v)
+static int read_head(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 0, HEAD_PARTS, &r->c->cuts[r->worker].parts);
 }
 
-static int read_context(struct reading *r, const cJSON *v)
+static int read_context(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 1, POSITIONS_MOST, &r->c->context);
 }
 
-static int read_sequences(struct reading *r, const cJSON *v)
+static int read_sequences(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 1, SEQUENCES_MOST, &r->c->sequences);
 }
 
-static int read_wait(struct reading *r, const cJSON *v)
+static int read_wait(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 1, WAIT_MOST, &r->c->wait);
 }
 
 /* Every key of `object` by the table, each at most once. */
-static int read_object(struct reading *r, const cJSON *object, const struct field *fields, int n)
+static int read_object(struct cluster_reading *r, const cJSON *object, const struct cluster_field *fields, int n)
 {
     char key[48], at[24];
     uint32_t seen = 0;
@@ -170,9 +170,9 @@ static int read_object(struct reading *r, const cJSON *object, const struct fiel
     return 0;
 }
 
-static int read_worker(struct reading *r, const cJSON *v)
+static int read_worker(struct cluster_reading *r, const cJSON *v)
 {
-    static const struct field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
+    static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
                                           {"head", read_head}};
     struct worker_offer *offer = &r->c->offers[r->worker];
@@ -187,7 +187,7 @@ static int read_worker(struct reading *r, const cJSON *v)
 }
 
 /* A split by hand is all there or not at all; who says nothing of the head wants it whole, where it was always. */
-static int check_by_hand(struct reading *r, int with_layers, int with_head)
+static int check_by_hand(struct cluster_reading *r, int with_layers, int with_head)
 {
     struct cluster *c = r->c;
     uint32_t parts = 0;
@@ -204,7 +204,7 @@ static int check_by_hand(struct reading *r, int with_layers, int with_head)
     return 0;
 }
 
-static int read_workers(struct reading *r, const cJSON *v)
+static int read_workers(struct cluster_reading *r, const cJSON *v)
 {
     int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 0, with_layers = 0, with_head = 0;
     if (n < 1 || n > WORKERS_MOST)
@@ -220,9 +220,9 @@ static int read_workers(struct reading *r, const cJSON *v)
     return check_by_hand(r, with_layers, with_head);
 }
 
-static int read_root(struct reading *r, const cJSON *root)
+static int read_root(struct cluster_reading *r, const cJSON *root)
 {
-    static const struct field fields[] = {{"workers", read_workers}, {"context", read_context},
+    static const struct cluster_field fields[] = {{"workers", read_workers}, {"context", read_context},
                                           {"sequences", read_sequences}, {"wait", read_wait}};
     if (!cJSON_IsObject(root)) return fail(r->why, E_FILE, "%s: a cluster file is one object in braces", r->from);
     TRY(read_object(r, root, fields, sizeof fields / sizeof *fields));
@@ -263,7 +263,7 @@ static int parse(struct cluster *out, const char *text, size_t n, const char *fr
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithLengthOpts(text, n + 1, &end, 1);
     if (!root) return fail(why, E_FILE, "%s is not JSON in line %d", from, end ? line_of(text, end) : 1);
-    struct reading r = {out, from, -1, why};
+    struct cluster_reading r = {out, from, -1, why};
     int rc = read_root(&r, root);
     cJSON_Delete(root);
     return rc;

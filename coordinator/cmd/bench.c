@@ -142,7 +142,7 @@ struct runner {
     uint64_t asked, asking; /* times the workers were asked for their counters; bytes that sends each time */
 };
 
-struct sequence { /* of a test: a conversation of two turns */
+struct dialogue { /* of a test: a conversation of two turns */
     struct ids ids;
     struct collected answer; /* of the turn that was last */
 };
@@ -162,7 +162,7 @@ static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err
 }
 
 /* One turn of a sequence: what it has so far, to be answered with `most` tokens. */
-static int ask(struct runner *r, struct sequence *q, uint32_t most, struct err *why)
+static int ask(struct runner *r, struct dialogue *q, uint32_t most, struct err *why)
 {
     const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true,
                             .sampling = {.repeat_penalty = 1}};
@@ -172,7 +172,7 @@ static int ask(struct runner *r, struct sequence *q, uint32_t most, struct err *
     return engine_ask(r->session->engine, &ask, &l, NULL, why);
 }
 
-static int turn_before(struct runner *r, const struct bench_test *t, struct sequence *q, struct err *why)
+static int turn_before(struct runner *r, const struct bench_test *t, struct dialogue *q, struct err *why)
 {
     uint32_t rows = rows_before(t);
     for (uint32_t i = 0; i < t->sequences && rows; i++) {
@@ -183,7 +183,7 @@ static int turn_before(struct runner *r, const struct bench_test *t, struct sequ
 }
 
 /* The token sampled at the end of the turn before is the first row of this one. */
-static int turn_measured(struct runner *r, const struct bench_test *t, struct sequence *q, struct err *why)
+static int turn_measured(struct runner *r, const struct bench_test *t, struct dialogue *q, struct err *why)
 {
     for (uint32_t i = 0; i < t->sequences; i++) {
         const bool goes_on = q[i].answer.ids.n > 0;
@@ -194,7 +194,7 @@ static int turn_measured(struct runner *r, const struct bench_test *t, struct se
     return session_answer(r->session, why);
 }
 
-static int check_made(const struct bench_test *t, const struct sequence *q, struct err *why)
+static int check_made(const struct bench_test *t, const struct dialogue *q, struct err *why)
 {
     for (uint32_t i = 0; i < t->sequences; i++) {
         const struct ended *e = &q[i].answer.ended;
@@ -205,7 +205,7 @@ static int check_made(const struct bench_test *t, const struct sequence *q, stru
     return 0;
 }
 
-static uint64_t wall_of(const struct bench_test *t, const struct sequence *q)
+static uint64_t wall_of(const struct bench_test *t, const struct dialogue *q)
 {
     uint64_t end = 0, begin = q[0].answer.ended.asked_ns;
     for (uint32_t i = 0; i < t->sequences; i++)
@@ -214,7 +214,7 @@ static uint64_t wall_of(const struct bench_test *t, const struct sequence *q)
 }
 
 /* Both turns. rep UINT32_MAX is the run to warm up. `first` gets the seconds to each sequence's first token. */
-static int run_turns(struct runner *r, struct bench_test *t, struct sequence *q, uint32_t rep, double *first,
+static int run_turns(struct runner *r, struct bench_test *t, struct dialogue *q, uint32_t rep, double *first,
                      struct err *why)
 {
     struct reading before, after;
@@ -235,7 +235,7 @@ static int run_turns(struct runner *r, struct bench_test *t, struct sequence *q,
 
 static int run_once(struct runner *r, struct bench_test *t, uint32_t rep, double *first, struct err *why)
 {
-    struct sequence *q = calloc(t->sequences, sizeof *q);
+    struct dialogue *q = calloc(t->sequences, sizeof *q);
     if (!q) return fail(why, E_MEMORY, "no memory for %u sequences", t->sequences);
     int code = run_turns(r, t, q, rep, first, why);
     for (uint32_t i = 0; i < t->sequences; i++) {

@@ -14,7 +14,7 @@
  * how fast the stages are (partition/plan/speed.h). While others answer, the rows that wait are divided over all places and a
  * piece stays small: everyone else waits behind it at every stage, so one large piece is a hole that travels. With four stages
  * of 10 ms + 0.5 ms a row and 200 mixed requests this keeps the busiest stage at 0.97-0.99 instead of 0.79-0.88
- * (tests/unit/sim/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than piece_least
+ * (tests/unit/engine/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than piece_least
  * though: below that a stage reads all its weights for next to nothing, and a rest below half of that travels with the piece
  * before it.
  *
@@ -38,7 +38,7 @@
 
 #define SLOTS_MOST 65536u
 
-struct sequence {
+struct request {
     uint64_t request;
     uint32_t known, sent; /* rows [0, sent) went into the pipe, rows [sent, known) can go */
     uint32_t pieces;      /* in flight */
@@ -57,7 +57,7 @@ struct place { /* of a micro-batch in the pipe */
 
 struct scheduler {
     struct scheduler_limits limits;
-    struct sequence *slot; /* [limits.slots] */
+    struct request *slot;  /* [limits.slots] */
     uint32_t *order;       /* slots in use, first come first */
     uint32_t *unused;      /* the others; the last one is given out next */
     uint32_t n_order, n_unused;
@@ -66,7 +66,7 @@ struct scheduler {
     uint32_t moves_most, in_flight;
     uint32_t passed_over; /* micro-batches that left without the prompt that is first in line */
     uint64_t next_batch;
-    struct sequence *queue; /* requests without a slot, who is next first: queue[head .. head + n_queue) */
+    struct request *queue;  /* requests without a slot, who is next first: queue[head .. head + n_queue) */
     size_t head, n_queue, queue_room;
     uint64_t *left; /* [left_room]: who left and was not told yet; room for all that are here */
     size_t n_left, left_room;
@@ -134,7 +134,7 @@ void scheduler_close(struct scheduler **scheduler)
 /* ---- what is known of a request --------------------------------------------------------------------------------- */
 
 /* Rows known..known+rows-1 become known. Nothing changes unless all is well. */
-static int rows_add(struct sequence *q, const struct scheduler_limits *limits, uint32_t rows, const struct span *spans,
+static int rows_add(struct request *q, const struct scheduler_limits *limits, uint32_t rows, const struct span *spans,
                     uint32_t n_spans, struct err *why)
 {
     if (!rows) return fail(why, E_USAGE, "request %llu has no rows", (unsigned long long)q->request);
@@ -162,7 +162,7 @@ static int rows_add(struct sequence *q, const struct scheduler_limits *limits, u
     return 0;
 }
 
-static struct sequence *find_sequence(const struct scheduler *s, uint64_t request)
+static struct request *find_sequence(const struct scheduler *s, uint64_t request)
 {
     for (uint32_t i = 0; i < s->n_order; i++)
         if (s->slot[s->order[i]].request == request) return &s->slot[s->order[i]];
@@ -185,22 +185,22 @@ static void line_enter(struct scheduler *s, uint32_t slot)
     s->order[i] = slot;
 }
 
-static bool goes_before(const struct sequence *a, const struct sequence *b)
+static bool goes_before(const struct request *a, const struct request *b)
 {
     return a->priority != b->priority ? a->priority > b->priority : a->request < b->request;
 }
 
 /* There is room. Mostly the end is its place. */
-static void queue_put(struct scheduler *s, const struct sequence *q)
+static void queue_put(struct scheduler *s, const struct request *q)
 {
-    struct sequence *at = s->queue + s->head + s->n_queue++;
+    struct request *at = s->queue + s->head + s->n_queue++;
     for (; at > s->queue + s->head && goes_before(q, at - 1); at--) *at = at[-1];
     *at = *q;
 }
 
-static struct sequence queue_take(struct scheduler *s, size_t i)
+static struct request queue_take(struct scheduler *s, size_t i)
 {
-    struct sequence *q = s->queue + s->head + i, taken = *q;
+    struct request *q = s->queue + s->head + i, taken = *q;
     if (i) memmove(q, q + 1, (s->n_queue - i - 1) * sizeof *q);
     else s->head++;
     if (!--s->n_queue) s->head = 0;
@@ -239,7 +239,7 @@ static int queue_make_room(struct scheduler *s, struct err *why)
         return 0;
     }
     size_t room = s->queue_room ? 2 * s->queue_room : 16;
-    struct sequence *grown = realloc(s->queue, room * sizeof *grown);
+    struct request *grown = realloc(s->queue, room * sizeof *grown);
     if (!grown) return fail(why, E_MEMORY, "no memory for a queue of %zu requests", room);
     s->queue = grown;
     s->queue_room = room;
@@ -249,7 +249,7 @@ static int queue_make_room(struct scheduler *s, struct err *why)
 int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  int priority, struct err *why)
 {
-    struct sequence q = {.request = request, .priority = priority};
+    struct request q = {.request = request, .priority = priority};
     if (find_sequence(s, request)) return fail(why, E_INTERNAL, "request %llu is here already", (unsigned long long)request);
     TRY(queue_make_room(s, why));
     TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
@@ -261,7 +261,7 @@ int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const str
 int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                   struct err *why)
 {
-    struct sequence *q = find_sequence(s, request);
+    struct request *q = find_sequence(s, request);
     if (!q || q->pieces || q->leaving || (q->sent < q->known && !q->resting))
         return fail(why, E_INTERNAL, "request %llu cannot go on: it is not waiting", (unsigned long long)request);
     TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
@@ -275,7 +275,7 @@ int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const st
 
 void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int priority)
 {
-    struct sequence *q = find_sequence(s, request);
+    struct request *q = find_sequence(s, request);
     if (!q) return;
     q->request = to;
     if (q->priority == priority) return;
@@ -287,26 +287,26 @@ void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int 
 
 /* ---- leaving ---------------------------------------------------------------------------------------------------- */
 
-static void has_left(struct scheduler *s, struct sequence *q)
+static void has_left(struct scheduler *s, struct request *q)
 {
     s->left[s->n_left++] = q->request;
     free(q->spans);
     q->spans = NULL;
 }
 
-static void free_slot(struct scheduler *s, struct sequence *q)
+static void free_slot(struct scheduler *s, struct request *q)
 {
     uint32_t slot = (uint32_t)(q - s->slot);
     has_left(s, q);
     line_leave(s, slot);
-    *q = (struct sequence){0};
+    *q = (struct request){0};
     s->unused[s->n_unused++] = slot;
     admit(s);
 }
 
 void schedule_leave(struct scheduler *s, uint64_t request)
 {
-    struct sequence *q = find_sequence(s, request);
+    struct request *q = find_sequence(s, request);
     if (q) {
         q->leaving = true;
         if (!q->pieces) free_slot(s, q);
@@ -314,7 +314,7 @@ void schedule_leave(struct scheduler *s, uint64_t request)
     }
     for (size_t i = 0; i < s->n_queue; i++) {
         if (s->queue[s->head + i].request != request) continue;
-        struct sequence gone = queue_take(s, i);
+        struct request gone = queue_take(s, i);
         has_left(s, &gone);
         return;
     }
@@ -331,10 +331,10 @@ bool schedule_left(struct scheduler *s, uint64_t *request)
 bool schedule_yield(const struct scheduler *s, uint64_t *request)
 {
     if (!s->n_queue || !s->n_order) return false;
-    const struct sequence *least_urgent = &s->slot[s->order[s->n_order - 1]];
+    const struct request *least_urgent = &s->slot[s->order[s->n_order - 1]];
     if (least_urgent->priority >= s->queue[s->head].priority) return false;
     for (uint32_t i = 0; i < s->n_order; i++) {
-        const struct sequence *q = &s->slot[s->order[i]];
+        const struct request *q = &s->slot[s->order[i]];
         if (q->leaving) return false; /* its slot is about to be free */
         if (goes_before(least_urgent, q)) least_urgent = q;
     }
@@ -358,7 +358,7 @@ void schedule_restart(struct scheduler *s)
     for (uint32_t i = 0; i < s->limits.in_flight; i++) s->place[i].taken = false;
     s->in_flight = s->passed_over = 0;
     for (uint32_t i = s->n_order; i-- > 0;) {
-        struct sequence *q = &s->slot[s->order[i]];
+        struct request *q = &s->slot[s->order[i]];
         q->resting |= q->sent == q->known && !q->pieces;
         q->sent = q->pieces = q->next_span = 0;
         q->decode = false;
@@ -368,17 +368,17 @@ void schedule_restart(struct scheduler *s)
 
 /* ---- the next micro-batch --------------------------------------------------------------------------------------- */
 
-static bool has_rows(const struct sequence *q)
+static bool has_rows(const struct request *q)
 {
     return q->sent < q->known && !q->leaving && !q->resting;
 }
 
-static bool decode_ready(const struct sequence *q)
+static bool decode_ready(const struct request *q)
 {
     return q->decode && has_rows(q);
 }
 
-static bool prefill_ready(const struct sequence *q)
+static bool prefill_ready(const struct request *q)
 {
     return !q->decode && has_rows(q);
 }
@@ -388,14 +388,14 @@ struct outlook {
     uint32_t answering;      /* sequences with a decode to send, or whose next token, or first, is on its way */
     uint32_t talking;        /* of these the ones whose first token is out */
     uint64_t prompt_rows;    /* that could go */
-    struct sequence *oldest; /* prompt, NULL if there is none */
+    struct request *oldest; /* prompt, NULL if there is none */
 };
 
 static struct outlook look(const struct scheduler *s)
 {
     struct outlook o = {0};
     for (uint32_t i = 0; i < s->n_order; i++) {
-        struct sequence *q = &s->slot[s->order[i]];
+        struct request *q = &s->slot[s->order[i]];
         if (prefill_ready(q)) {
             o.prompt_rows += q->known - q->sent;
             if (!o.oldest) o.oldest = q;
@@ -410,7 +410,7 @@ static struct outlook look(const struct scheduler *s)
 
 static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t slot, uint32_t rows)
 {
-    struct sequence *q = &s->slot[slot];
+    struct request *q = &s->slot[slot];
     b->moves[b->n_moves++] = (struct move){
         .request = q->request,
         .slot = slot,
@@ -457,7 +457,7 @@ static uint32_t piece_least(const struct scheduler_limits *l)
 }
 
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
-static uint32_t piece_rows(const struct sequence *q, uint32_t want, uint32_t room, uint32_t least_rows)
+static uint32_t piece_rows(const struct request *q, uint32_t want, uint32_t room, uint32_t least_rows)
 {
     uint32_t left = q->known - q->sent, n = least(left, want);
     if (left - n < least_rows / 2 && left <= room) return left;
@@ -491,7 +491,7 @@ static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const st
     uint32_t want = part > room ? room : (uint32_t)part;
     if (want < least_rows) want = least(least_rows, room);
     for (uint32_t i = 0; i < s->n_order && want; i++) {
-        struct sequence *q = &s->slot[s->order[i]];
+        struct request *q = &s->slot[s->order[i]];
         uint32_t n = prefill_ready(q) ? piece_rows(q, want, room, least_rows) : 0;
         if (!n) continue;
         batch_take(s, b, s->order[i], n);
@@ -553,7 +553,7 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
     p->taken = false;
     s->in_flight--;
     for (uint32_t i = 0; i < p->batch.n_moves; i++) {
-        struct sequence *q = &s->slot[p->batch.moves[i].slot];
+        struct request *q = &s->slot[p->batch.moves[i].slot];
         if (!--q->pieces && q->leaving) free_slot(s, q);
     }
     return 0;

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum size { ONE, WIDTH, FFN, PIXELS, PATCHES, HIDDEN };
+enum vision_side { ONE, WIDTH, FFN, PIXELS, PATCHES, HIDDEN };
 
 static const struct {
     const char *name;
-    enum size rows, cols; /* one row: a vector */
+    enum vision_side rows, cols; /* one row: a vector */
 } roles[V_ROLES] = {
     [V_LN1] = {"ln1.weight", ONE, WIDTH},
     [V_LN1_BIAS] = {"ln1.bias", ONE, WIDTH},
@@ -49,7 +49,7 @@ bool vision_role_is_vector(enum vision_role role)
     return roles[role].rows == ONE;
 }
 
-static uint32_t size_of(const struct vision_config *c, enum size size)
+static uint32_t size_of(const struct vision_config *c, enum vision_side size)
 {
     switch (size) {
     case ONE: return 1;

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum size { ONE, HIDDEN, FFN, QUERY, KEY_VALUE, HEAD_DIM, VOCAB };
+enum text_side { ONE, HIDDEN, FFN, QUERY, KEY_VALUE, HEAD_DIM, VOCAB };
 
 static const struct {
     const char *name;
-    enum size rows, cols; /* one row: a norm */
+    enum text_side rows, cols; /* one row: a norm */
 } roles[W_ROLES] = {
     [W_ATTN_NORM] = {"attn_norm", ONE, HIDDEN},
     [W_Q] = {"attn_q", QUERY, HIDDEN},
@@ -41,7 +41,7 @@ bool role_is_norm(enum role role)
     return roles[role].rows == ONE;
 }
 
-static uint32_t size_of(const struct model_config *c, enum size size)
+static uint32_t size_of(const struct model_config *c, enum text_side size)
 {
     switch (size) {
     case ONE: return 1;
