@@ -18,9 +18,9 @@ static void pause_a_little(void)
 #endif
 }
 
-void barrier_open(struct barrier *b)
+void barrier_open(struct barrier *b, bool crowded)
 {
-    b->cores = (uint32_t)cores_allowed();
+    b->cores = crowded ? 1 : (uint32_t)cores_allowed();
     atomic_init(&b->arrived, 0);
     atomic_init(&b->round, 0);
     atomic_init(&b->sleepers, 0);

@@ -5,22 +5,24 @@
  * spinning without the offer is worse where cores are shared: the thread that everybody waits for does not get one
  * (docs/SPEED.md 15).
  *
- * A team of more threads than cores sleeps at once: whoever is awaited is then most likely one that has no core yet, and all who
+ * A team of more threads than cores, or one that shares them with such others, sleeps at once: whoever is awaited is then most likely one that has no core yet, and all who
  * look for it to arrive keep it from getting one. */
 #pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct barrier {
     _Atomic uint32_t arrived, round, sleepers;
-    uint32_t cores; /* allowed to whoever opened it */
+    uint32_t cores; /* that the team has, as far as is known */
     pthread_mutex_t lock;
     pthread_cond_t next;
 };
 
-void barrier_open(struct barrier *b);
+/* `crowded`: other teams compute on the same cores, and there are not enough for all. */
+void barrier_open(struct barrier *b, bool crowded);
 void barrier_close(struct barrier *b);
 
 /* Returns when `threads` threads have called it as often as this one; each must say the same number. What they wrote before

@@ -19,10 +19,12 @@ int cores_allowed(void)
     return limit < (uint64_t)mine ? (int)limit : mine;
 }
 
-void threads_remark(int threads)
+bool threads_remark(int threads)
 {
     const int cores = cores_allowed();
-    if (threads > cores) log_warn("%d threads will compute on %d core%s; as many threads as cores would be faster", threads, cores, cores == 1 ? "" : "s");
+    if (threads <= cores) return false;
+    log_warn("%d threads will compute on %d core%s; as many threads as cores would be faster", threads, cores, cores == 1 ? "" : "s");
+    return true;
 }
 
 uint64_t memory_allowed(void)

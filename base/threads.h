@@ -1,10 +1,11 @@
 /* base/threads.h — how many cores this process may really use, and what it has used of memory. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* So many threads will compute at once: says so if they have fewer cores. */
-void threads_remark(int threads);
+/* So many threads will compute at once: says so, and returns true, if they have fewer cores. */
+bool threads_remark(int threads);
 
 int cores_allowed(void); /* by the affinity mask and the CPU quotas of control groups (cgroup.h); at least 1 */
 

@@ -66,7 +66,8 @@ static const struct argument table[] = {
     {"help", NULL, 0, FLAG(help), "this text"},
     {"h", NULL, 0, FLAG(help), NULL},
     {"version", NULL, 0, FLAG(version), "which one this is"},
-    {"child", NULL, 0, FLAG(child), NULL}, /* started by a coordinator: lives no longer than it */
+    {"child", NULL, 0, FLAG(child), NULL}, /* started by a coordinator, with others perhaps */
+    {"crowded", NULL, 0, FLAG(worker.crowded), NULL},
 };
 
 static int read_words(struct words *w, int argc, char **argv, struct err *why)

@@ -21,6 +21,7 @@
 
 struct worker_options {
     int threads;                          /* 0: what the coordinator says, else all cores allowed */
+    bool crowded;                         /* workers of one machine have more threads together than it has cores */
     struct cores cores;                   /* each computing thread is bound to one of these, and memory lies near them; n 0: not bound */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the part sent */

@@ -97,6 +97,7 @@ static int start_process(struct local_worker *child, const char *program, const 
     int n = 7;
     if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
     if (of->no_file) argv[n++] = "--no-file";
+    if (of->crowded) argv[n++] = "--crowded";
     if (log_level() < LOG_INFO) argv[n++] = "--quiet";
     const pid_t self = getpid(), pid = fork();
     if (pid < 0) return fail_errno(why, E_INTERNAL, "cannot start a worker process");

@@ -66,7 +66,7 @@ static int start_own(struct pipeline *p, struct err *why)
         return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers,
                     STAGES_MOST);
     struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights};
-    if (w->threads) threads_remark(n * how.threads);
+    how.crowded = w->threads && threads_remark(n * how.threads);
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;
     struct port *port = NULL;

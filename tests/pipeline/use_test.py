@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -71,6 +72,11 @@ def crowded():
     for way, want in (([], []), (["--workers", "2"], [(str(2 * int(cores)), cores)]), (["--here", "2"], [(str(2 * int(cores)), cores)])):
         got = remarks(cores, *way)
         need(got == want, "%s: %s instead of %s" % (way, got, want))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    good(GEMMAPIPE, "run", "--model", DEMO, "--temp", "0", "--quiet", "--threads", cores, "--here", "4", "Count from 1 to 20.")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    slept, pushed = after.ru_nvcsw - used.ru_nvcsw, after.ru_nivcsw - used.ru_nivcsw
+    need(slept > pushed, "threads went to sleep %d times, and were made to leave their core %d times" % (slept, pushed))
 
 
 def pinned(before, *after):

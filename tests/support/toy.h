@@ -161,7 +161,7 @@ static int relay_load(struct stage *s, uint32_t index, const struct tensor *t, s
 static struct stage_plan_in relay_stage(const struct toy *toy, struct part share, const struct relay_plan *plan)
 {
     return (struct stage_plan_in){toy->config, share, plan->capacity,
-                                  toy->tensors + (size_t)share.first * W_LAYER_ROLES, plan->threads, NULL};
+                                  toy->tensors + (size_t)share.first * W_LAYER_ROLES, plan->threads, false, NULL};
 }
 
 /* The share's own tensors: where it has parts of the head only, these lie elsewhere. */

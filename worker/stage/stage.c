@@ -134,7 +134,7 @@ int stage_open(struct stage **out, const struct stage_plan_in *in, const struct 
     s->share = in->share;
     s->capacity = in->capacity;
     s->kernels = *k;
-    barrier_open(&s->barrier);
+    barrier_open(&s->barrier, in->crowded);
     s->bytes = text_part_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
     int code = stage_build(s, in, why);
     if (code) stage_close(&s);

@@ -20,6 +20,7 @@ struct stage_plan_in {
     struct capacity capacity;
     const struct tensor *tensors; /* part_count(CHAIN_TEXT, share), types set; copied */
     int threads;
+    bool crowded; /* see barrier.h */
     const struct part_weights *weights; /* must outlive the stage; NULL: the stage takes memory for them itself */
 };
 

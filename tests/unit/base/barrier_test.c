@@ -15,7 +15,7 @@ static int rounds_out_of_step(int threads, int rounds, int late)
     enum { MOST = 8 };
     struct barrier b;
     int seen[MOST] = {0}, wrong = 0;
-    barrier_open(&b);
+    barrier_open(&b, false);
 #pragma omp parallel num_threads(threads) reduction(+ : wrong)
     {
         const int me = omp_get_thread_num(), n = omp_get_num_threads();
@@ -53,7 +53,7 @@ TEST(threads_that_have_no_core_of_their_own_sleep_while_they_wait)
 {
     const int threads = 8 * cores_allowed(), rounds = 100;
     struct barrier b;
-    barrier_open(&b);
+    barrier_open(&b, false);
     const long before = sleeps();
 #pragma omp parallel num_threads(threads)
     for (int round = 0; round < rounds; round++) barrier_wait(&b, (uint32_t)threads);
