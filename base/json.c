@@ -3,6 +3,9 @@
  * strings is passed on as it is; who cares checks it. */
 #include "base/json.h"
 
+#include "base/plain_text.h"
+#include "base/utf8_read.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -391,12 +394,16 @@ int json_skip(struct json *j)
 
 void json_print_bytes(FILE *to, const char *text, size_t n)
 {
+    const char *end = text + n;
+    uint32_t code = 0;
     fputc('"', to);
-    for (const char *p = text; p < text + n; p++) {
-        if (*p == '"' || *p == '\\') fprintf(to, "\\%c", *p);
-        else if (*p == '\n') fputs("\\n", to);
-        else if ((uint8_t)*p < 0x20) fprintf(to, "\\u%04x", (uint8_t)*p);
-        else fputc(*p, to);
+    for (size_t length; text < end; text += length ? length : 1) {
+        length = utf8_read(text, (size_t)(end - text), &code);
+        if (!length) fputs("\\ufffd", to);
+        else if (code == '"' || code == '\\') fprintf(to, "\\%c", *text);
+        else if (code == '\n') fputs("\\n", to);
+        else if (code == '\t' || is_steering(code)) fprintf(to, "\\u%04x", code);
+        else fwrite(text, 1, length, to);
     }
     fputc('"', to);
 }

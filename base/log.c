@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/plain_text.h"
 #include "base/size_text.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ void log_line(enum log_level level, const char *format, ...)
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
     va_end(args);
     if (m < 0) return;
-    size_t end = strlen(line);
+    size_t end = plain_text(line, strlen(line), false);
     line[end++] = '\n';
     put(line, end);
 }

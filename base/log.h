@@ -1,7 +1,7 @@
 /* base/log.h — what the program says about itself, always on stderr; stdout belongs to results.
  *
  * Every line starts with who speaks ("gemmapipe", "worker 2"), so the output of several processes on one terminal
- * stays readable. Lines go out in one write each and are safe from any thread. */
+ * stays readable. Lines go out in one write each and are safe from any thread. What could move a terminal becomes a question mark. */
 #pragma once
 
 #include <stdbool.h>

@@ -33,15 +33,6 @@ struct cluster_field {
     int (*read)(struct cluster_reading *r, const cJSON *value);
 };
 
-/* Foreign text goes to a terminal only as plain characters. */
-static const char *plain(char out[48], const char *text)
-{
-    size_t n = 0;
-    for (; text[n] && n < 47; n++) out[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
-    out[n] = 0;
-    return out;
-}
-
 /* "worker 3" or "the file", for sentences. */
 static const char *place(const struct cluster_reading *r, char out[24])
 {
@@ -154,14 +145,13 @@ static int read_wait(struct cluster_reading *r, const cJSON *v)
 /* Every key of `object` by the table, each at most once. */
 static int read_object(struct cluster_reading *r, const cJSON *object, const struct cluster_field *fields, int n)
 {
-    char key[48], at[24];
+    char at[24];
     uint32_t seen = 0;
     for (const cJSON *v = object->child; v; v = v->next) {
         int i = 0;
         while (i < n && strcmp(fields[i].key, v->string)) i++;
         if (i == n)
-            return fail(r->why, E_FILE, "%s: %s has a key \"%s\" that means nothing here", r->from, place(r, at),
-                        plain(key, v->string));
+            return fail(r->why, E_FILE, "%s: %s has a key \"%.47s\" that means nothing here", r->from, place(r, at), v->string);
         if (seen & 1u << i)
             return fail(r->why, E_FILE, "%s: %s has \"%s\" twice", r->from, place(r, at), fields[i].key);
         seen |= 1u << i;

@@ -6,6 +6,7 @@
 #include "coordinator/cmd/commands.h"
 
 #include "base/clock.h"
+#include "base/plain_text.h"
 #include "base/threads.h"
 
 #include <string.h>
@@ -34,7 +35,10 @@ static int print(const struct bench *b, struct session *s, struct err *why)
     struct worker_limits limits;
     bool here = all_are_here(p);
     if (here) TRY(worker_limits(&limits, threads_in_use(p), why));
-    (s->options->json ? bench_print_json : bench_print)(stdout_ring_stream(s->out), b, p, here ? &limits : NULL);
+    struct plain_page page;
+    FILE *to = plain_page_open(&page, stdout_ring_stream(s->out));
+    (s->options->json ? bench_print_json : bench_print)(to, b, p, here ? &limits : NULL);
+    plain_page_close(&page);
     return session_deliver(s, why);
 }
 

@@ -11,6 +11,7 @@
 #include "coordinator/cluster/planning.h"
 #include "partition/plan/plan_json.h"
 
+#include "base/plain_text.h"
 #include "base/size_text.h"
 #include "base/threads.h"
 
@@ -142,8 +143,11 @@ static void print(struct sketch *k)
         plan_write_json(stdout, &p->plan, p->offers, &k->files);
         return;
     }
-    plan_print(stdout, &p->plan, &shape, p->offers);
-    for (int i = 0; i < k->files.n_assumed; i++) printf("assumed: %s\n", k->files.assumed[i]);
+    struct plain_page page;
+    FILE *to = plain_page_open(&page, stdout);
+    plan_print(to, &p->plan, &shape, p->offers);
+    for (int i = 0; i < k->files.n_assumed; i++) fprintf(to, "assumed: %s\n", k->files.assumed[i]);
+    plain_page_close(&page);
 }
 
 static int plan(struct sketch *k, const struct options *o, struct err *why)

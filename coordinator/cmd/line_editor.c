@@ -6,6 +6,7 @@
 #include "coordinator/cmd/line_editor.h"
 
 #include "base/interrupt.h"
+#include "base/plain_text.h"
 #include "coordinator/cmd/chat_history.h"
 #include "coordinator/cmd/terminal.h"
 
@@ -216,7 +217,7 @@ static unsigned char on_tab(EditLine *el, wint_t key)
     char *part = text && several ? e->complete(text, several) : NULL;
     if (several) fclose(several);
     if (part) el_insertstr(el, part);
-    else if (n) fprintf(e->to, "\n%s", list), el_set(el, EL_REFRESH);
+    else if (n) fprintf(e->to, "\n%.*s", (int)plain_text(list, n, true), list), el_set(el, EL_REFRESH);
     const bool found = part || n;
     free(part);
     free(list);

@@ -1,6 +1,7 @@
 /* coordinator/report/report.c — see report.h. */
 #include "coordinator/report/report.h"
 
+#include "base/plain_text.h"
 #include "base/threads.h"
 #include "coordinator/cluster/timeline.h"
 #include "partition/model/part_text.h"
@@ -22,7 +23,9 @@ static double percent(uint64_t part, double whole_seconds)
 static void print_stages(const struct pipeline *p, double wall)
 {
     double busy_sum = 0;
-    fprintf(stderr, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB"
+    struct plain_page page;
+    FILE *to = plain_page_open(&page, stderr);
+    fprintf(to, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB"
                     "  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
@@ -30,17 +33,18 @@ static void print_stages(const struct pipeline *p, double wall)
         char layers[32];
         if (part_is_empty(text)) snprintf(layers, sizeof layers, "pictures");
         else show_part_briefly(layers, text);
-        fprintf(stderr, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
+        fprintf(to, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
                 n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
                 percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
                 (double)n->report.bytes_out / 1048576, (unsigned long long)n->report.batches);
         busy_sum += (double)n->report.busy_ns / 1e9;
     }
-    fprintf(stderr, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
+    fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
     if (wall > 0 && p->workers > 0)
-        fprintf(stderr, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
-    fprintf(stderr, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
+        fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
+    fprintf(to, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
+    plain_page_close(&page);
 }
 
 static void print_encoder_stage(const struct member *n, struct part s, int stage)

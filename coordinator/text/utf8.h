@@ -1,20 +1,8 @@
-/* coordinator/text/utf8.h — characters in bytes: reading one, and putting a stream of pieces back together.
- *
- * Strict: overlong forms, surrogates and anything above U+10FFFF are not characters. */
+/* coordinator/text/utf8.h — characters in bytes: a text without white space around it, and a stream of pieces put back together. */
 #ifndef COORDINATOR_TEXT_UTF8_H
 #define COORDINATOR_TEXT_UTF8_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* How many bytes the character at s[0..n) takes, 1 to 4, and its code point; 0 if there is none. */
-size_t utf8_read(const char *s, size_t n, uint32_t *code);
-
-bool utf8_valid(const char *s, size_t n);
-
-/* True if s[0..n) is the beginning of a character and nothing but its end is missing. */
-bool utf8_unfinished(const char *s, size_t n);
+#include "base/utf8_read.h"
 
 /* The text without white space at both ends, as Python's str.strip() and so the chat template's `trim` sees it. */
 void utf8_trim(const char **text, size_t *n);

@@ -4,6 +4,8 @@
 #include "partition/file/gguf_parse.h"
 
 #include "base/half.h"
+#include "base/plain_text.h"
+#include "base/utf8_read.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -158,29 +160,18 @@ static void put(struct page *p, const char *format, ...)
     if (n > 0) p->at += n < p->end - p->at ? n : p->end - p->at - 1;
 }
 
-/* Length of the UTF-8 character at `at`, if it is a whole and well-formed one of two to four bytes; else 0. */
-static size_t character(struct gguf_string s, size_t at)
-{
-    const uint8_t *b = (const uint8_t *)s.text + at;
-    size_t n = *b >= 0xf0 && *b < 0xf5 ? 4 : *b >= 0xe0 && *b < 0xf0 ? 3 : *b >= 0xc2 && *b < 0xe0 ? 2 : 0;
-    if (n > s.n - at) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((b[i] & 0xc0) != 0x80) return 0;
-    return n == 2 && *b == 0xc2 && b[1] < 0xa0 ? 0 : n; /* U+0080..U+009F steer terminals */
-}
-
 /* Foreign text on a terminal: anything that could steer it is shown, not sent. */
 static void put_text(struct page *p, struct gguf_string s, size_t most)
 {
     put(p, "\"");
     size_t i = 0;
     while (i < s.n && i < most) {
-        unsigned char c = (unsigned char)s.text[i];
-        size_t n = character(s, i);
+        uint32_t code = 0;
+        size_t n = utf8_read(s.text + i, s.n - i, &code);
+        if (code < ' ' || is_steering(code)) n = 0;
         if (n) put(p, "%.*s", (int)n, s.text + i);
-        else if (c == '\n') put(p, "\\n");
-        else if (c < 0x20 || c >= 0x7f) put(p, "\\x%02x", c);
-        else put(p, "%c", c);
+        else if (s.text[i] == '\n') put(p, "\\n");
+        else put(p, "\\x%02x", (uint8_t)s.text[i]);
         i += n ? n : 1;
     }
     put(p, i < s.n ? "…\"" : "\"");

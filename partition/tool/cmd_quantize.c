@@ -2,6 +2,7 @@
 #include "partition/tool/cmd_quantize.h"
 
 #include "base/arguments.h"
+#include "base/plain_text.h"
 #include "base/threads.h"
 #include "partition/make/synth.h"
 #include "partition/make/quantize_model.h"
@@ -35,5 +36,8 @@ int cmd_quantize(int argc, char **argv, struct err *why)
     if (!job.in || !job.out)
         return fail(why, E_USAGE, "quantize wants a folder or file to read and a file to write; see --help");
     const bool out_is_stdout = !strcmp(job.out, "-") || (job.mmproj && !strcmp(job.mmproj, "-"));
-    return quantize_model(out_is_stdout ? stderr : stdout, &job, why);
+    struct plain_page page;
+    const int code = quantize_model(plain_page_open(&page, out_is_stdout ? stderr : stdout), &job, why);
+    plain_page_close(&page);
+    return code;
 }

@@ -24,15 +24,13 @@ void quirk(struct findings *f, const char *format, ...)
 
 /* ---- what any file has ---- */
 
-/* A text value without its quotes, safe to print; "unknown" without it. */
+/* A text value without its quotes; "unknown" without it. */
 static void text_of_key(char out[128], const struct gguf *g, const char *key)
 {
     struct gguf_string s;
     snprintf(out, 128, "unknown");
     if (gguf_text(g, key, &s, NULL)) return;
-    size_t n = s.n < 127 ? s.n : 127;
-    for (size_t i = 0; i < n; i++) out[i] = s.text[i] < 0x20 || s.text[i] > 0x7e ? '?' : s.text[i];
-    out[n] = 0;
+    snprintf(out, 128, "%.*s", (int)(s.n < 127 ? s.n : 127), s.text);
 }
 
 static void count_type(struct findings *f, uint32_t type, uint64_t bytes)
@@ -241,7 +239,6 @@ int findings_of(struct findings *f, const char *path, uint32_t context, struct g
     *f = (struct findings){.find = FIND_OTHER};
     *g = NULL;
     *c = NULL;
-    for (size_t i = 0; path[i] && i < sizeof f->path - 1; i++)
-        f->path[i] = (uint8_t)path[i] < 0x20 || path[i] == 0x7f ? '?' : path[i];
+    snprintf(f->path, sizeof f->path, "%s", path);
     return is_folder(path) ? look_at_folder(f, path, context, c, why) : look_at_file(f, path, context, g, why);
 }

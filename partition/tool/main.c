@@ -4,6 +4,7 @@
 #include "base/arguments.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/plain_text.h"
 #include "base/standard_streams.h"
 #include "partition/tool/cmd_quantize.h"
 #include "partition/tool/cmd_split.h"
@@ -89,7 +90,10 @@ static int run_inspect(int argc, char **argv, struct err *why)
     struct inspect_words w = {.how = {.context = 4096}};
     TRY(arguments_read(&ARGUMENTS("inspect", inspect_table), &w, argc, argv, why));
     if (!w.path) return fail(why, E_USAGE, "inspect wants a file or a folder; see gemmapipe-partition --help");
-    return inspect_file(stdout, w.path, &w.how, why);
+    struct plain_page page;
+    const int code = inspect_file(plain_page_open(&page, stdout), w.path, &w.how, why);
+    plain_page_close(&page);
+    return code;
 }
 
 /* ---- synth ---- */

@@ -48,6 +48,20 @@ def bad_files():
             refused(3, words, GEMMAPIPE, "run", "--model", bad, *way, "hi")
 
 
+def foreign_words():
+    """Bytes that move a terminal, in file names, in a picture and in arguments, do not reach it."""
+    name = path("a\x1b[2J\u202e\x9b.png")
+    with open(os.path.join(ROOT, "models/demo/picture.png"), "rb") as f, open(name, "wb") as to:
+        to.write(f.read(33) + b"\0\0\0\x01\x1b[2J" + f.read())
+    commands = [(GEMMAPIPE, "run", "--model", MODEL, "--mmproj", ENCODER, "--image", name, "hi"), (GEMMAPIPE, "plan", "--model", name),
+                (GEMMAPIPE, "si\x1b[2Jng"), (WORKER, "--listen", "tcp://\x1b[2J:1"), (PARTITION, "inspect", name),
+                (PARTITION, "inspect", "--json", name)]
+    for command in commands:
+        _, out, err = run(*command)
+        said = err + (out if isinstance(out, str) else out.decode(errors="replace"))
+        need(said and not any(c in said for c in "\x1b\x9b\u202e"), "%s: %r" % (command, said))
+
+
 def bad_words():
     refused(2, "say which model", GEMMAPIPE, "run", "hi")
     refused(2, "--temp", GEMMAPIPE, "run", "--model", MODEL, "--temp", "warm", "hi")
@@ -381,6 +395,7 @@ def coordinator_first():
 
 claim("damaged_files_get_one_sentence", bad_files)
 claim("wrong_words_get_one_sentence", bad_words)
+claim("foreign_words_do_not_move_a_terminal", foreign_words)
 claim("who_wants_all_scores_is_not_given_a_divided_head", divided_heads_have_not_all_scores)
 claim("a_result_named_like_an_input_is_refused", results_named_like_inputs)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)

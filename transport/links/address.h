@@ -1,7 +1,6 @@
 /* transport/links/address.h — "tcp://HOST:PORT" and "ipc:///PATH" as a person writes them, and the sockets' addresses they stand for.
  * A name may stand for several, of both families. */
-#ifndef TRANSPORT_LINKS_ADDRESS_H
-#define TRANSPORT_LINKS_ADDRESS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -35,5 +34,3 @@ bool endpoint_text(const struct endpoint *e, char *out, size_t room);
 
 /* A socket that connects there, without waiting; negative: the reason, from errno. *done: it has connected already. */
 int endpoint_connect(const struct endpoint *e, bool *done);
-
-#endif

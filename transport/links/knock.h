@@ -3,8 +3,7 @@
  * libzmq tries one endpoint for ever and tells nobody how it goes: a name whose IPv6 address nobody listens on would hide the worker
  * on its IPv4 address, and "refused", "no route" and "no answer" would look alike. So we connect plainly first, to each endpoint in
  * turn, and ZeroMQ is given the first that accepts. What it costs is one connection that is closed again at once. */
-#ifndef TRANSPORT_LINKS_KNOCK_H
-#define TRANSPORT_LINKS_KNOCK_H
+#pragma once
 
 #include "transport/links/address.h"
 
@@ -26,5 +25,3 @@ const struct endpoint *knock_step(struct knock *k, uint64_t now_ns);
 
 /* "connection refused: no worker listens there", for a sentence; NULL while not known. */
 const char *knock_reason(const struct knock *k);
-
-#endif

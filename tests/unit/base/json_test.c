@@ -34,6 +34,17 @@ TEST(what_json_does_not_allow_is_refused)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!reads(bad[i]), "%s", bad[i]);
 }
 
+TEST(what_is_written_is_json_and_moves_no_terminal)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&text, &n);
+    json_print_text(to, "\"\\\t\x1b\x7f\xc2\x9b\xe2\x80\xae\xff caf\xc3\xa9");
+    fclose(to);
+    CHECK(reads(text) && !strcmp(text, "\"\\\"\\\\\\u0009\\u001b\\u007f\\u009b\\u202e\\ufffd caf\xc3\xa9\""), "%s", text);
+    free(text);
+}
+
 TEST(depth_has_an_end)
 {
     char text[4000];

@@ -77,7 +77,7 @@ TEST(what_is_wrong_is_named)
         {ONE ",\"context\":4294967296}", "\"context\" of the file"},
         {ONE ",\"context\":1.5}", "whole number"},
         {ONE ",\"context\":1,\"context\":2}", "twice"},
-        {ONE ",\"\\u001b]0;x\":1}", "\"?]0;x\""},
+        {ONE ",\"\\u001b]0;x\":1}", "\"\x1b]0;x\""},
         {ONE ",\"context\\u0000\":1}", "zero byte"},
         {ONE "} x", "not JSON"},
         {ONE "\n\n,}", "line 3"},
