@@ -19,6 +19,8 @@ typedef __m512i vi;
 /* Q6 has two sums for each: with two vectors those of two rows are what fits beside the weights (docs/SPEED.md 24). */
 #define SUM_ROWS(kind, vectors) ((kind) == P_Q6 && (vectors) > 1 ? 2 : DOT_ROWS)
 #define MOST_VECTORS 2
+#define FEW_REGISTERS false
+#define UNPACKS_AHEAD(kind, rows) true
 /* Few rows of whole numbers wait for memory, and a single stream comes fastest; the chains of few rows of floats are too short
  * by themselves (docs/SPEED.md 18). */
 #define VECTORS(kind, rows) (kind_is_float(kind) ? ((rows) <= 4 ? 2 : 1) : ((rows) <= 8 ? 1 : 2))

@@ -108,7 +108,12 @@ static inline void act_sums(struct acts *a, size_t at, const int *sum)
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #else
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed" /* what is too long to be taken apart stays a loop */
+#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
+#else
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
 #endif
 
 /* ---- the instruction sets ------------------------------------------------------------------------------------- */

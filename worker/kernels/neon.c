@@ -20,6 +20,8 @@ typedef int32x4_t vi;
 #define DOT_ROWS 8
 #define SUM_ROWS(kind, vectors) DOT_ROWS
 #define MOST_VECTORS 4
+#define FEW_REGISTERS false
+#define UNPACKS_AHEAD(kind, rows) true
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 8
@@ -118,16 +120,23 @@ INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
     }
 }
 
-/* R rows, BLOCK bytes apart, N vectors: s[v][r] += sum over the groups of w[v][k] times the row's four bytes. */
-INLINE void vi_dots(const int bits, const int groups, const int R, const int N, vi *s, const vi *w, const int8_t *q)
+#include "worker/kernels/weights.inc"
+
+/* R rows from place `at` on, N vectors: s[v][r] = sum over `groups` groups from `first` on, of the weights times the row's four
+ * bytes. */
+INLINE void vi_dots(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s,
+                    const struct weights *w, const struct acts *a, size_t at)
 {
-    (void)bits;
-    EACH (r, R)
-        EACH (k, groups / 4) {
-            int8x16_t sixteen = vld1q_s8(q + r * BLOCK + 16 * k);
+    EACH (r, R) {
+        vi offset = offset_of(kind, a, at + (size_t)r, first / 4);
+        EACH (v, N) s[v * R + r] = offset;
+        EACH (i, groups / 4) {
+            const int k = first + 4 * i;
+            int8x16_t sixteen = vld1q_s8(a->q + (at + (size_t)r) * BLOCK + 4 * k);
             EACH (v, N)
-                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], w[8 * v + 4 * k + j], sixteen, j);
+                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], weight(kind, w, v, k + j), sixteen, j);
         }
+    }
 }
 
 INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
