@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CRASHES_SUSPECT 3       /* in a row: the line is run alone, */
+#define CRASHES_MOST 5          /* and then not at all */
 #define LOG_TOKENS 32           /* an answer is logged when so many tokens are not, */
 #define LOG_NS 1000000000ull    /* or after so long: what a crash loses is made again */
 
@@ -42,6 +44,7 @@ struct batch {
     struct custom_ids *names;
     struct job *first;
     uint32_t under_way; /* answers */
+    const struct job *alone; /* nothing is taken beside it */
     size_t next_line, passed; /* to be taken; blank ones */
     uint64_t logged_ns;
     uint64_t prompt_tokens, made;
@@ -65,12 +68,18 @@ static void job_free(struct job *j)
     free(j);
 }
 
+static int put(struct batch *b, size_t line, bool ok, const char *text, size_t n, struct err *why)
+{
+    TRY(journal_put_done(b->setup.journal, line, ok, text, n, why));
+    return b->setup.outputs ? outputs_add(b->setup.outputs, ok, text, n, why) : 0;
+}
+
 static int put_refused(struct batch *b, const struct request *r, size_t line, struct err *why)
 {
     char *text;
     size_t n;
     TRY(result_refused(&text, &n, &b->setup.common, r, line, why));
-    const int code = journal_put_done(b->setup.journal, line, false, text, n, why);
+    const int code = put(b, line, false, text, n, why);
     free(text);
     return code;
 }
@@ -87,7 +96,7 @@ static int put_answered(struct job *j, struct err *why)
         choice[i] = (struct result_choice){a->text.text, a->text.n, a->tokens, a->stopped || a->text.stopped};
     }
     TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->prompt.n, why));
-    const int code = journal_put_done(b->setup.journal, j->line, true, text, n, why);
+    const int code = put(b, j->line, true, text, n, why);
     free(text);
     return code;
 }
@@ -103,6 +112,7 @@ static int finish_jobs(struct batch *b, bool run_over, struct err *why)
         }
         TRY(j->request.refused.status ? put_refused(b, &j->request, j->line, why) : put_answered(j, why));
         *at = j->next;
+        if (b->alone == j) b->alone = NULL;
         job_free(j);
     }
     return 0;
@@ -284,7 +294,12 @@ static int take_line(struct batch *b, struct err *why)
     if (text.blank) return b->passed++, 0;
     int code = open_job(b, line, &text, &j, why);
     if (!code && !journal_is_done(b->setup.journal, line)) {
-        if (!j->request.refused.status) code = start(j, why);
+        const uint32_t crashes = journal_crashes(b->setup.journal, line);
+        if (crashes >= CRASHES_MOST)
+            request_refuse(&j->request, 500, "crashed", "", "the coordinator crashed %u times in a row with this line under way", crashes);
+        if (crashes >= CRASHES_SUSPECT) b->alone = j;
+        if (!j->request.refused.status) code = journal_put_begun(b->setup.journal, line, why);
+        if (!code && !j->request.refused.status) code = start(j, why);
         j->next = b->first;
         b->first = j;
         return code;
@@ -347,24 +362,32 @@ static int log_some(struct batch *b, struct err *why)
     return log_tokens(b, all ? 1 : LOG_TOKENS, why);
 }
 
+/* A line that may be what crashes the coordinator waits until nothing else is under way. */
+static bool may_take(const struct batch *b)
+{
+    const bool suspicious = journal_crashes(b->setup.journal, b->next_line) >= CRASHES_SUSPECT;
+    return !b->alone && b->under_way < (suspicious ? 1 : b->setup.window);
+}
+
 int batch_turn(struct batch *b, int timeout_ms, struct err *why)
 {
     const size_t lines = job_file_lines(b->setup.file);
-    while (b->next_line <= lines && b->under_way < b->setup.window) {
+    while (b->next_line <= lines && may_take(b)) {
         TRY(take_line(b, why));
         TRY(finish_jobs(b, false, why));
     }
     if (engine_unanswered(b->setup.engine)) TRY(engine_turn(b->setup.engine, timeout_ms, why));
     TRY(finish_jobs(b, false, why));
     TRY(log_some(b, why));
-    return journal_sync(b->setup.journal, why);
+    TRY(journal_sync(b->setup.journal, why));
+    return b->setup.outputs ? outputs_flush(b->setup.outputs, why) : 0;
 }
 
 int batch_put_away(struct batch *b, struct err *why)
 {
     TRY(finish_jobs(b, true, why));
     TRY(log_tokens(b, 1, why));
-    return journal_sync(b->setup.journal, why);
+    return journal_stop(b->setup.journal, why);
 }
 
 struct batch_counts batch_counts(const struct batch *b)

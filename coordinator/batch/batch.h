@@ -14,6 +14,7 @@
 
 #include "coordinator/batch/job_file.h"
 #include "coordinator/batch/journal.h"
+#include "coordinator/batch/outputs.h"
 #include "coordinator/batch/request.h"
 #include "coordinator/batch/result.h"
 #include "coordinator/engine/engine.h"
@@ -31,6 +32,7 @@ struct batch_setup { /* everything it points to must stay */
     uint32_t context;        /* positions of a sequence */
     uint32_t picture_rows, picture_side; /* 0: there is no encoder */
     uint64_t picture_memory; /* that reading one may take; 0: the usual limit */
+    struct outputs *outputs; /* gets results as they are safe; NULL: nobody does */
 };
 
 struct batch;

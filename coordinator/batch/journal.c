@@ -17,10 +17,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FAILED ((uint64_t)1 << 63) /* beside a place in the file: the result is an error */
+
 struct begun { /* an answer that had come so far */
     size_t line;
     uint32_t choice;
     struct ids ids;
+};
+
+struct suspect {
+    size_t line;
+    uint32_t crashes; /* in a row, with no line finished */
+    bool under_way;
 };
 
 struct journal {
@@ -28,10 +36,12 @@ struct journal {
     int fd, lock;
     uint64_t bytes;  /* of the file, as far as it is right */
     FILE *read;      /* the same file */
-    uint64_t *done_at; /* [lines + 1], of each line's result in the file; 0: none, as the first record is another one */
+    uint64_t *done_at; /* [lines + 1], of each line's result in the file, and FAILED; 0: none, as the first record is another one */
     struct begun *begun; /* [n_begun] */
-    size_t lines, done, failed, n_begun;
+    struct suspect *suspect; /* [n_suspects]: lines that were under way when a run crashed, or are now */
+    size_t lines, done, failed, n_begun, n_suspects;
     bool ended, unsynced;
+    bool open, finished_some; /* of the run that the records are of: it has not stopped in good order; a line was done */
 };
 
 /* ---- the lock ---- */
@@ -103,24 +113,81 @@ static int remember_tokens(struct journal *j, const struct record *r, struct err
     return 0;
 }
 
+
+/* ---- who was under way when a run crashed ---- */
+
+static struct suspect *find_suspect(const struct journal *j, size_t line)
+{
+    for (size_t i = 0; i < j->n_suspects; i++)
+        if (j->suspect[i].line == line) return &j->suspect[i];
+    return NULL;
+}
+
+static int suspect(struct journal *j, size_t line, struct err *why)
+{
+    struct suspect *s = find_suspect(j, line);
+    if (s) return s->under_way = true, 0;
+    struct suspect *grown = realloc(j->suspect, (j->n_suspects + 1) * sizeof *grown);
+    if (!grown) return fail(why, E_MEMORY, "no memory for the lines under way in %s", j->path);
+    j->suspect = grown;
+    j->suspect[j->n_suspects++] = (struct suspect){line, 0, true};
+    return 0;
+}
+
+static void acquit(struct journal *j, size_t line)
+{
+    struct suspect *s = find_suspect(j, line);
+    if (s) *s = j->suspect[--j->n_suspects];
+}
+
+/* A run ends. One that crashed accuses the lines that were under way, unless it got on; others clear them. */
+static void end_run(struct journal *j)
+{
+    const bool crashed = j->open && !j->finished_some;
+    size_t left = 0;
+    for (size_t i = 0; i < j->n_suspects; i++) {
+        struct suspect s = j->suspect[i];
+        s.crashes = crashed && s.under_way ? s.crashes + 1 : crashed ? s.crashes : 0;
+        s.under_way = false;
+        if (s.crashes) j->suspect[left++] = s;
+    }
+    j->n_suspects = left;
+    j->open = j->finished_some = false;
+}
+
+/* ---- records ---- */
+
 static void note_done(struct journal *j, size_t line, bool ok, uint64_t at)
 {
     if (j->done_at[line]) return;
-    j->done_at[line] = at;
+    j->done_at[line] = at | (ok ? 0 : FAILED);
     j->done++;
     j->failed += !ok;
+    j->finished_some = true;
     forget_begun(j, line);
+    acquit(j, line);
+}
+
+static void ask_failed_again(struct journal *j)
+{
+    for (size_t line = 1; line <= j->lines; line++)
+        if (j->done_at[line] & FAILED) j->done_at[line] = 0, j->done--, j->failed--;
+    j->ended = false;
 }
 
 /* False: it has no place in a journal of this job. */
 static int take_record(struct journal *j, const struct record *r, uint64_t at, bool *fits, struct err *why)
 {
-    const bool of_line = r->kind == RECORD_TOKENS || r->kind == RECORD_DONE;
+    const bool of_line = r->kind == RECORD_TOKENS || r->kind == RECORD_DONE || r->kind == RECORD_BEGUN;
     *fits = r->kind != RECORD_WRONG && (at == 0) == (r->kind == RECORD_FACTS) && (!of_line || (r->line >= 1 && r->line <= j->lines));
     if (!*fits) return 0;
     if (r->kind == RECORD_DONE) note_done(j, r->line, r->ok, at);
     if (r->kind == RECORD_TOKENS && !j->done_at[r->line]) TRY(remember_tokens(j, r, why));
+    if (r->kind == RECORD_BEGUN && !j->done_at[r->line]) TRY(suspect(j, r->line, why));
     if (r->kind == RECORD_ENDED) j->ended = true;
+    if (r->kind == RECORD_OPENED) end_run(j), j->open = true;
+    if (r->kind == RECORD_STOPPED) j->open = false;
+    if (r->kind == RECORD_RETRY) ask_failed_again(j);
     return 0;
 }
 
@@ -158,7 +225,7 @@ static int scan(struct journal *j, const struct journal_setup *s, struct err *wh
     }
     if (!code && ferror(j->read)) code = fail_errno(why, E_FILE, "%s cannot be read", j->path);
     free(text);
-    if (code || at == j->bytes) return code;
+    if (code || at == j->bytes || s->mode == JOURNAL_LOOK) return code;
     log_warn("%s ends in %" PRIu64 " bytes of a record that was not finished; they are cut off", j->path, at - j->bytes);
     if (disk_now()->cut(disk_now()->user, j->fd, j->bytes)) return fail_errno(why, E_FILE, "%s cannot be cut", j->path);
     return 0;
@@ -212,6 +279,19 @@ int journal_put_tokens(struct journal *j, size_t line, uint32_t choice, const ui
     return code;
 }
 
+static int put_word(struct journal *j, const char *format, size_t line, struct err *why) __attribute__((format(printf, 2, 0)));
+static int put_word(struct journal *j, const char *format, size_t line, struct err *why)
+{
+    char text[64];
+    return append(j, text, (size_t)snprintf(text, sizeof text, format, line), why);
+}
+
+int journal_put_begun(struct journal *j, size_t line, struct err *why)
+{
+    TRY(suspect(j, line, why));
+    return put_word(j, "{\"begun\":%zu", line, why);
+}
+
 static int compare_with_first(struct journal *j, size_t line, const char *result, size_t n, struct err *why)
 {
     char *first;
@@ -247,10 +327,15 @@ int journal_sync(struct journal *j, struct err *why)
 
 int journal_end(struct journal *j, struct err *why)
 {
-    static const char ended[] = "{\"ended\":true";
     if (j->ended) return 0;
-    TRY(append(j, ended, sizeof ended - 1, why));
+    TRY(put_word(j, "{\"ended\":true", 0, why));
     j->ended = true;
+    return journal_stop(j, why);
+}
+
+int journal_stop(struct journal *j, struct err *why)
+{
+    TRY(put_word(j, "{\"stopped\":true", 0, why));
     return journal_sync(j, why);
 }
 
@@ -259,14 +344,20 @@ int journal_end(struct journal *j, struct err *why)
 static int open_file(struct journal *j, const struct journal_setup *s, struct err *why)
 {
     struct stat st;
-    j->fd = disk_now()->open_to_append(disk_now()->user, j->path);
+    j->fd = s->mode == JOURNAL_LOOK ? open(j->path, O_RDONLY | O_CLOEXEC) : disk_now()->open_to_append(disk_now()->user, j->path);
     if (j->fd < 0) return fail_errno(why, E_FILE, "%s cannot be opened", j->path);
     if (fstat(j->fd, &st) || !S_ISREG(st.st_mode)) return fail(why, E_FILE, "%s is not a file", j->path);
     if (s->mode == JOURNAL_NEW && st.st_size) return fail_about(why, ABOUT_JOURNAL, E_FILE, "%s is there already", j->path);
     if (s->mode == JOURNAL_OVERWRITE && disk_now()->cut(disk_now()->user, j->fd, 0)) return fail_errno(why, E_FILE, "%s cannot be cut", j->path);
     if (!(j->read = fopen(j->path, "rbe"))) return fail_errno(why, E_FILE, "%s cannot be read", j->path);
     TRY(scan(j, s, why));
-    return j->bytes ? 0 : write_facts(j, s, why);
+    if (s->mode == JOURNAL_LOOK) return 0;
+    end_run(j);
+    if (!j->bytes) TRY(write_facts(j, s, why));
+    TRY(put_word(j, "{\"opened\":true", 0, why));
+    if (!s->retry || !j->failed) return 0;
+    ask_failed_again(j);
+    return put_word(j, "{\"retry\":true", 0, why);
 }
 
 int journal_open(struct journal **out, const struct journal_setup *s, struct err *why)
@@ -294,6 +385,7 @@ void journal_close(struct journal **pj)
     if (j->lock >= 0) close(j->lock);
     for (size_t i = 0; i < j->n_begun; i++) ids_free(&j->begun[i].ids);
     free(j->begun);
+    free(j->suspect);
     free(j->done_at);
     free(j->lock_path);
     free(j->path);
@@ -322,6 +414,12 @@ bool journal_is_done(const struct journal *j, size_t line)
     return j->done_at[line];
 }
 
+uint32_t journal_crashes(const struct journal *j, size_t line)
+{
+    const struct suspect *s = find_suspect(j, line);
+    return s ? s->crashes : 0;
+}
+
 const struct ids *journal_tokens(const struct journal *j, size_t line, uint32_t choice)
 {
     const struct begun *b = find_begun(j, line, choice);
@@ -335,7 +433,7 @@ int journal_result(struct journal *j, size_t line, bool *ok, char **result, size
     struct record r = {0};
     ssize_t got = -1;
     *result = NULL;
-    if (!fseeko(j->read, (off_t)j->done_at[line], SEEK_SET)) got = getline(&text, &room, j->read);
+    if (!fseeko(j->read, (off_t)(j->done_at[line] & ~FAILED), SEEK_SET)) got = getline(&text, &room, j->read);
     int code = got > 1 ? record_read(&r, text, (size_t)got - 1, why) : 0;
     if (!code && (r.kind != RECORD_DONE || r.line != line))
         code = fail(why, E_FILE, "%s: the result of line %zu cannot be read again", j->path, line);
@@ -347,6 +445,59 @@ int journal_result(struct journal *j, size_t line, bool *ok, char **result, size
     } else free(text);
     record_free(&r);
     return code;
+}
+
+int journal_walk(struct journal *j, journal_visit *visit, void *user, struct err *why)
+{
+    char *text = NULL;
+    size_t room = 0;
+    ssize_t n;
+    uint64_t at = 0;
+    int code = 0;
+    rewind(j->read);
+    for (; !code && (n = getline(&text, &room, j->read)) > 0; at += (uint64_t)n) {
+        struct record r;
+        code = record_read(&r, text, (size_t)n - 1, why);
+        const bool holds = !code && r.kind == RECORD_DONE && (j->done_at[r.line] & ~FAILED) == at;
+        if (holds) code = visit(user, r.ok, text + r.result_at, r.result_bytes, why);
+        record_free(&r);
+    }
+    free(text);
+    return code;
+}
+
+static bool is_held(const char *path)
+{
+    char lock[4096];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    const int fd = open(lock, O_RDONLY | O_CLOEXEC);
+    const bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0) close(fd);
+    return held;
+}
+
+static int count_lines(const char *path, size_t *lines, struct err *why)
+{
+    char *text = NULL, value[80] = "";
+    size_t room = 0;
+    FILE *f = fopen(path, "rbe");
+    if (!f) return fail_errno(why, E_FILE, "%s cannot be opened", path);
+    const ssize_t n = getline(&text, &room, f);
+    const bool known = n > 1 && record_fact(text, (size_t)n - 1, "lines", value) && sscanf(value, "%zu", lines) == 1;
+    free(text);
+    fclose(f);
+    return known ? 0 : fail(why, E_FILE, "%s is no journal", path);
+}
+
+int journal_look(struct journal_state *out, const char *path, struct err *why)
+{
+    struct journal_setup s = {.path = path, .mode = JOURNAL_LOOK, .no_lock = true};
+    struct journal *j;
+    TRY(count_lines(path, &s.lines, why));
+    TRY(journal_open(&j, &s, why));
+    *out = (struct journal_state){j->lines, j->done, j->failed, j->ended, is_held(path)};
+    journal_close(&j);
+    return 0;
 }
 
 int journal_repair(const char *path, size_t *lost, struct err *why)

@@ -41,24 +41,41 @@ static int read_result(struct record *r, struct json *j, const char *text)
     return 0;
 }
 
+static const struct {
+    const char *key;
+    enum record_kind kind;
+    bool of_line; /* the value is the line's number */
+} kinds[] = {
+    {"tokens", RECORD_TOKENS, true}, {"done", RECORD_DONE, true},       {"begun", RECORD_BEGUN, true},      {"ended", RECORD_ENDED, false},
+    {"opened", RECORD_OPENED, false}, {"stopped", RECORD_STOPPED, false}, {"retry", RECORD_RETRY, false},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static int read_kind(struct record *r, struct json *j, struct json_text key, bool *taken)
+{
+    size_t i = 0;
+    while (i < KINDS && !json_is(key, kinds[i].key)) i++;
+    *taken = i < KINDS;
+    if (!*taken) return 0;
+    r->kind = kinds[i].kind;
+    return kinds[i].of_line ? json_u64(j, &r->line) : json_skip(j);
+}
+
 static int read_members(struct record *r, struct json *j, const char *text)
 {
     struct json_text key;
+    bool taken = false;
     TRY(json_object(j));
     while (json_key(j, &key)) {
         if (json_is(key, "journal")) r->kind = RECORD_FACTS;
+        if (r->kind != RECORD_FACTS) TRY(read_kind(r, j, key, &taken));
+        if (taken) continue;
         if (r->kind == RECORD_FACTS) TRY(json_skip(j)); /* its facts have names of their own */
-        else if (json_is(key, "tokens") || json_is(key, "done")) {
-            r->kind = json_is(key, "done") ? RECORD_DONE : RECORD_TOKENS;
-            TRY(json_u64(j, &r->line));
-        } else if (json_is(key, "choice")) TRY(json_u32(j, 0, UINT32_MAX, &r->choice));
+        else if (json_is(key, "choice")) TRY(json_u32(j, 0, UINT32_MAX, &r->choice));
         else if (json_is(key, "ids")) TRY(read_ids(r, j));
         else if (json_is(key, "ok")) TRY(json_truth(j, &r->ok));
         else if (json_is(key, "result")) TRY(read_result(r, j, text));
-        else {
-            if (json_is(key, "ended")) r->kind = RECORD_ENDED;
-            TRY(json_skip(j));
-        }
+        else TRY(json_skip(j));
     }
     TRY(json_done(j));
     return json_finish(j);

@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum record_kind { RECORD_WRONG, RECORD_FACTS, RECORD_TOKENS, RECORD_DONE, RECORD_ENDED };
+enum record_kind { RECORD_WRONG, RECORD_FACTS, RECORD_TOKENS, RECORD_DONE, RECORD_ENDED, RECORD_OPENED, RECORD_BEGUN, RECORD_STOPPED,
+                   RECORD_RETRY };
 
 struct record {
     enum record_kind kind; /* RECORD_WRONG: no line of a journal, or not whole */

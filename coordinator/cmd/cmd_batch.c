@@ -11,7 +11,9 @@
 
 #include "base/disk.h"
 #include "base/inputs.h"
+#include "base/interrupt.h"
 #include "base/log.h"
+#include "base/mapped.h"
 #include "base/whole_file.h"
 #include "worker/worker.h"
 
@@ -30,7 +32,9 @@ struct batch_job {
     struct job_file *file;
     struct journal *journal;
     struct batch *batch;
-    char *folder, *journal_path, *errors_path, *model_name;
+    struct outputs *outputs; /* of results in the order in which they come */
+    struct outputs_names names;
+    char *folder, *in_path, *journal_path, *errors_path, *model_name;
     struct journal_fact fact[FACTS];
     size_t n_facts;
     uint64_t facts_hash;
@@ -84,26 +88,48 @@ static char *name_of_model(const char *path)
     return copy;
 }
 
-/* Said now, and not when all is answered. */
-static int check_writable(const char *path, struct err *why)
+/* "OUT.journal" and its like; where the results go to standard output they stand beside the journal. */
+static int name_beside(char **out, const char *given, const char *beside, const char *ending, struct err *why)
 {
-    struct whole_file *f;
-    TRY(whole_file_open(&f, path, why));
-    whole_file_close(&f, E_INTERNAL, NULL);
-    return 0;
+    if ((given ? asprintf(out, "%s", given) : asprintf(out, "%s%s", beside, ending)) >= 0) return 0;
+    *out = NULL;
+    return fail(why, E_MEMORY, "no memory for the name of a file");
 }
 
-static int name_files(struct batch_job *b, struct err *why)
+static int name_files(struct batch_job *b, const struct options *o, struct err *why)
 {
-    const struct options *o = b->session.options;
+    const bool to_stdout = !strcmp(o->out, "-");
+    TRY(name_beside(&b->journal_path, o->journal, o->out, ".journal", why));
+    const char *base = to_stdout ? b->journal_path : o->out;
+    TRY(name_beside(&b->errors_path, o->errors, base, ".errors", why));
+    TRY(name_beside(&b->in_path, strcmp(o->in, "-") ? o->in : NULL, base, ".input", why));
     b->folder = disk_folder_of(o->in);
     b->model_name = name_of_model(o->model);
-    const int journal = o->journal ? asprintf(&b->journal_path, "%s", o->journal) : asprintf(&b->journal_path, "%s.journal", o->out);
-    const int errors = o->errors ? asprintf(&b->errors_path, "%s", o->errors) : asprintf(&b->errors_path, "%s.errors", o->out);
-    if (!b->folder || !b->model_name || journal < 0 || errors < 0) return fail(why, E_MEMORY, "no memory for the names of the files");
-    TRY(check_writable(o->out, why));
-    TRY(check_writable(b->errors_path, why));
-    return check_writable(b->journal_path, why);
+    b->names = (struct outputs_names){o->out, o->one_file ? NULL : b->errors_path};
+    return b->folder && b->model_name ? 0 : fail(why, E_MEMORY, "no memory for the names of the files");
+}
+
+/* A pipe can be read once, and a job that is resumed reads it again: it is kept. */
+static int keep_input(const struct batch_job *b, const struct options *o, struct err *why)
+{
+    char bytes[1 << 16];
+    struct whole_file *f;
+    size_t n;
+    if (strcmp(o->in, "-") || (o->resume && is_file(b->in_path))) return 0;
+    TRY(whole_file_open(&f, b->in_path, why));
+    int code = 0;
+    while (!code && (n = fread(bytes, 1, sizeof bytes, stdin)) > 0) code = whole_file_write(f, bytes, n, why);
+    if (!code && ferror(stdin)) code = fail_errno(why, E_FILE, "standard input cannot be read");
+    if (!code && interrupt_seen()) code = fail(why, E_INTERRUPTED, "%s", interrupt_reason());
+    return whole_file_close(&f, code, why);
+}
+
+/* The journal is not among the results, and is never put in the place of what was read either. */
+static int check_files(const struct batch_job *b, struct err *why)
+{
+    const struct outputs_names journal = {b->journal_path, NULL};
+    TRY(outputs_check(&journal, why));
+    return outputs_check(&b->names, why);
 }
 
 static int measure(struct batch_job *b, struct err *why)
@@ -120,7 +146,7 @@ static int open_journal(struct batch_job *b, struct err *why)
 {
     const struct options *o = b->session.options;
     const struct journal_setup setup = {.path = b->journal_path, .mode = o->resume ? JOURNAL_RESUME : o->overwrite ? JOURNAL_OVERWRITE : JOURNAL_NEW,
-                                        .no_lock = o->no_lock, .lines = job_file_lines(b->file), .facts = b->fact, .n_facts = b->n_facts};
+                                        .no_lock = o->no_lock, .retry = o->retry_failed, .lines = job_file_lines(b->file), .facts = b->fact, .n_facts = b->n_facts};
     return journal_open(&b->journal, &setup, why);
 }
 
@@ -131,9 +157,9 @@ static int open_batch(struct batch_job *b, struct err *why)
     const struct session *s = &b->session;
     const struct options *o = s->options;
     struct batch_setup setup = {.engine = s->engine, .tokens = s->tokens, .file = b->file, .journal = b->journal, .folder = b->folder,
-                                .defaults = {.sampling = o->sampling, .most = o->most, .file = without_folder(o->in), .strict_fields = o->strict_fields},
+                                .defaults = {.sampling = o->sampling, .most = o->most, .file = without_folder(b->in_path), .strict_fields = o->strict_fields},
                                 .common = {.job = b->facts_hash, .created = o->created, .model = b->model_name},
-                                .seed = o->sampling.seed, .window = 2 * b->capacity.sequences, .context = b->capacity.context,
+                                .outputs = b->outputs, .seed = o->sampling.seed, .window = 2 * b->capacity.sequences, .context = b->capacity.context,
                                 .picture_rows = typed_prompt_picture_rows(s), .picture_memory = o->picture_memory};
     if (s->pipe->encoder) setup.picture_side = s->pipe->encoder->config.image;
     snprintf(setup.common.fingerprint, sizeof setup.common.fingerprint, "fp_%016" PRIx64,
@@ -176,32 +202,11 @@ static int answer(struct batch_job *b, struct err *why)
 
 /* ---- the output ---- */
 
-/* The results that are `ok`, or those that are not, in the order of the lines; with `both` all of them. */
-static int write_results(struct batch_job *b, const char *path, bool ok, bool both, struct err *why)
-{
-    struct whole_file *f;
-    TRY(whole_file_open(&f, path, why));
-    int code = 0;
-    for (size_t line = 1; line <= job_file_lines(b->file) && !code; line++) {
-        char *text;
-        size_t n;
-        bool is_ok;
-        if (!journal_is_done(b->journal, line)) continue;
-        code = journal_result(b->journal, line, &is_ok, &text, &n, why);
-        if (code) break;
-        if (both || is_ok == ok) code = whole_file_write(f, text, n, why);
-        if (!code && (both || is_ok == ok)) code = whole_file_write(f, "\n", 1, why);
-        free(text);
-    }
-    return whole_file_close(&f, code, why);
-}
-
 static int write_outputs(struct batch_job *b, struct err *why)
 {
-    const struct options *o = b->session.options;
     TRY(job_file_check(b->file, why));
-    TRY(write_results(b, o->out, true, o->one_file, why));
-    if (journal_failed(b->journal) && !o->one_file) TRY(write_results(b, b->errors_path, false, false, why));
+    TRY(b->session.options->in_order_done ? outputs_close(&b->outputs, why)
+                                          : outputs_write(&b->names, b->journal, job_file_lines(b->file), why));
     return journal_end(b->journal, why);
 }
 
@@ -217,28 +222,68 @@ static int tell(const struct batch_job *b, struct err *why)
 static int work(struct batch_job *b, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     const struct options *o = b->session.options;
+    TRY(name_files(b, o, why));
     TRY(session_open(&b->session, o, wish, mpi, why));
-    inputs_add(o->in);
-    TRY(job_file_open(&b->file, o->in, why));
+    TRY(keep_input(b, o, why));
+    inputs_add(b->in_path);
+    TRY(check_files(b, why));
+    TRY(job_file_open(&b->file, b->in_path, why));
     TRY(measure(b, why));
     b->session.pipe->wish.plan.whole_head = true; /* a line may want its token drawn from all words */
-    TRY(name_files(b, why));
     note_facts(b);
     TRY(open_journal(b, why));
+    if (o->in_order_done) TRY(outputs_open(&b->outputs, &b->names, b->journal, why));
     if (journal_ended(b->journal)) log_info("%s says that this job is done", b->journal_path);
     else TRY(answer(b, why));
     TRY(write_outputs(b, why));
     return tell(b, why);
 }
 
+/* ---- without a run ---- */
+
+static int journal_of(char **path, const char *out, struct err *why)
+{
+    const size_t n = strlen(out);
+    const bool is_journal = n > 8 && !strcmp(out + n - 8, ".journal");
+    return name_beside(path, is_journal ? out : NULL, out, ".journal", why);
+}
+
+/* For scripts: a line for each number; the exit status says whether there is something left to do. */
+static int show_status(const struct options *o, struct err *why)
+{
+    struct journal_state s;
+    char *path;
+    TRY(journal_of(&path, o->status, why));
+    const int code = journal_look(&s, path, why);
+    free(path);
+    if (code) return code;
+    printf("lines %zu\ndone %zu\nfailed %zu\nstate %s\n", s.lines, s.done, s.failed, s.running ? "running" : s.ended ? "ended" : "stopped");
+    return !s.ended ? E_RESUMABLE : s.failed ? E_PARTLY : 0;
+}
+
+static int repair(const struct options *o, struct err *why)
+{
+    size_t lost;
+    char *path;
+    TRY(journal_of(&path, o->repair, why));
+    const int code = journal_repair(path, &lost, why);
+    if (!code) log_info("%s: %zu damaged records were left out; what they said is done again", path, lost);
+    free(path);
+    return code;
+}
+
 int command_batch(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     struct batch_job b = {.session.options = o};
+    if (o->status) return show_status(o, why);
+    if (o->repair) return repair(o, why);
     const int code = work(&b, wish, mpi, why);
     batch_close(&b.batch);
     session_close(&b.session, code && code != E_PARTLY ? why : NULL);
     journal_close(&b.journal);
     job_file_close(&b.file);
+    outputs_close(&b.outputs, NULL);
+    free(b.in_path);
     free(b.folder);
     free(b.journal_path);
     free(b.errors_path);

@@ -84,7 +84,6 @@ static int next_byte(struct line_editor *e, char *byte)
         if (e->at == e->n) {
             follow_the_terminal(e);
             e->code = stdin_wait(e->idle, &ready, e->why);
-            follow_the_terminal(e); /* before what was typed into it as it is now */
             if (e->code || (ready && !more_comes(e, 0))) return 0;
             continue;
         }
@@ -123,14 +122,14 @@ static unsigned char accept_line(EditLine *el)
     return CC_NORM;
 }
 
-static unsigned char on_newline(EditLine *el, wint_t key)
+static unsigned char on_newline(EditLine *el, int key)
 {
     (void)key;
     el_winsertstr(el, L"\n");
     return CC_REFRESH;
 }
 
-static unsigned char on_enter(EditLine *el, wint_t key)
+static unsigned char on_enter(EditLine *el, int key)
 {
     struct line_editor *e = of(el);
     bool more = more_comes(e, TOGETHER_MS);
@@ -145,7 +144,7 @@ static unsigned char on_enter(EditLine *el, wint_t key)
     return on_newline(el, key);
 }
 
-static unsigned char on_ctrl_c(EditLine *el, wint_t key)
+static unsigned char on_ctrl_c(EditLine *el, int key)
 {
     (void)key;
     of(el)->cleared = true;
@@ -153,7 +152,7 @@ static unsigned char on_ctrl_c(EditLine *el, wint_t key)
 }
 
 /* To all that were started with us, as the terminal itself would. */
-static unsigned char on_ctrl_z(EditLine *el, wint_t key)
+static unsigned char on_ctrl_z(EditLine *el, int key)
 {
     (void)el, (void)key;
     kill(0, SIGTSTP);
@@ -190,7 +189,7 @@ static bool take_paste(struct line_editor *e, wchar_t *text, size_t *n)
     return false;
 }
 
-static unsigned char on_paste(EditLine *el, wint_t key)
+static unsigned char on_paste(EditLine *el, int key)
 {
     struct line_editor *e = of(el);
     wchar_t *text = malloc((LINE_MOST + 1) * sizeof *text);
@@ -206,7 +205,7 @@ static unsigned char on_paste(EditLine *el, wint_t key)
     return whole ? CC_REFRESH : on_ctrl_c(el, key);
 }
 
-static unsigned char on_tab(EditLine *el, wint_t key)
+static unsigned char on_tab(EditLine *el, int key)
 {
     (void)key;
     struct line_editor *e = of(el);
@@ -270,7 +269,7 @@ static unsigned char move_to(EditLine *el, const LineInfoW *all, const wchar_t *
     return CC_CURSOR;
 }
 
-static unsigned char on_up(EditLine *el, wint_t key)
+static unsigned char on_up(EditLine *el, int key)
 {
     (void)key;
     const LineInfoW *all = el_wline(el);
@@ -278,7 +277,7 @@ static unsigned char on_up(EditLine *el, wint_t key)
     return start == all->buffer ? go_back(el, true) : move_to(el, all, start_of_line(all, start - 1));
 }
 
-static unsigned char on_down(EditLine *el, wint_t key)
+static unsigned char on_down(EditLine *el, int key)
 {
     (void)key;
     const LineInfoW *all = el_wline(el);
@@ -296,18 +295,18 @@ static char *prompt(EditLine *el)
 }
 
 static const struct {
-    const wchar_t *name;
-    unsigned char (*call)(EditLine *el, wint_t key);
-    const wchar_t *keys[4];
+    const char *name;
+    unsigned char (*call)(EditLine *el, int key);
+    const char *keys[5];
 } ours[] = {
-    {L"gp-enter", on_enter, {L"^M", L"^J"}},
-    {L"gp-newline", on_newline, {L"\\e^M", L"\\e^J"}},
-    {L"gp-ctrl-c", on_ctrl_c, {L"^C"}},
-    {L"gp-ctrl-z", on_ctrl_z, {L"^Z"}},
-    {L"gp-paste", on_paste, {L"\\e[200~"}},
-    {L"gp-tab", on_tab, {L"^I"}},
-    {L"gp-up", on_up, {L"^P", L"\\e[A", L"\\eOA"}},
-    {L"gp-down", on_down, {L"^N", L"\\e[B", L"\\eOB"}},
+    {"gp-enter", on_enter, {"^M", "^J"}},
+    {"gp-newline", on_newline, {"\\e^M", "\\e^J"}},
+    {"gp-ctrl-c", on_ctrl_c, {"^C"}},
+    {"gp-ctrl-z", on_ctrl_z, {"^Z"}},
+    {"gp-paste", on_paste, {"\\e[200~"}},
+    {"gp-tab", on_tab, {"^I"}},
+    {"gp-up", on_up, {"^P", "\\e[A", "\\eOA"}},
+    {"gp-down", on_down, {"^N", "\\e[B", "\\eOB"}},
 };
 
 static const char *const theirs[][2] = {
@@ -319,8 +318,8 @@ static void bind_keys(EditLine *el)
 {
     el_set(el, EL_EDITOR, "emacs");
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        el_wset(el, EL_ADDFN, ours[i].name, L"see line_editor.c", ours[i].call); /* el_set would never free its copies */
-        for (const wchar_t *const *key = ours[i].keys; *key; key++) el_wset(el, EL_BIND, *key, ours[i].name, NULL);
+        el_set(el, EL_ADDFN, ours[i].name, "see line_editor.c", ours[i].call);
+        for (const char *const *key = ours[i].keys; *key; key++) el_set(el, EL_BIND, *key, ours[i].name, NULL);
     }
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) el_set(el, EL_BIND, theirs[i][0], theirs[i][1], NULL);
 }

@@ -4,7 +4,6 @@
 #include "base/arguments.h"
 #include "base/limits.h"
 #include "base/size_text.h"
-#include "coordinator/picture/image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +87,16 @@ static const struct argument table[] = {
      "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", CMD_RUN | CMD_CHAT | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},
     {"raw", NULL, CMD_RUN | CMD_LOGITS, FLAG(raw), "no chat turns: <bos> and the text as it is, to be continued"},
-    {"in", "FILE", CMD_BATCH, TEXT(in), "the requests, one a line, as OpenAI's batch interface has them or bodies alone"},
+    {"in", "FILE", CMD_BATCH, TEXT(in), "the requests, one a line, as OpenAI's batch interface has them or bodies alone; - is standard input, kept in OUT.input"},
     {"errors", "FILE", CMD_BATCH, TEXT(errors), "where the lines go that could not be answered (default: FILE.errors beside --out)"},
     {"one-file", NULL, CMD_BATCH, FLAG(one_file), "these lines among the others in --out"},
     {"resume", NULL, CMD_BATCH, FLAG(resume), "go on with a job that was stopped; begins it if it was never begun"},
     {"overwrite", NULL, CMD_BATCH, FLAG(overwrite), "forget an earlier run of it"},
+    {"retry-failed", NULL, CMD_BATCH, FLAG(retry_failed), "with --resume: ask the lines that failed again"},
+    {"order", "input|done", CMD_BATCH, ONE_OF(in_order_done),
+     "input: results in the order of the lines, all at the end (default); done: each as it comes"},
+    {"status", "OUT", CMD_BATCH, TEXT(status), "only say how far the job with this output is: lines, done, failed, state"},
+    {"repair", "OUT", CMD_BATCH, TEXT(repair), "only take damaged records out of the journal of the job with this output"},
     {"journal", "FILE", CMD_BATCH, TEXT(journal), "where it is noted what is done (default: FILE.journal beside --out)"},
     {"no-lock", NULL, CMD_BATCH, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
     {"strict-fields", NULL, CMD_BATCH, FLAG(strict_fields), "refuse a line with a field that is not known, instead of passing over it"},
@@ -218,7 +222,7 @@ static void print_manual(const struct command_text *c)
 
 static int check(const struct options *o, enum command command, struct err *why)
 {
-    if (!o->model && command != CMD_EMBED) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
+    if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
     if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
@@ -229,7 +233,10 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
+    if (command == CMD_BATCH && (o->status || o->repair)) return 0;
     if (command == CMD_BATCH && (!o->in || !o->out)) return fail(why, E_USAGE, "batch wants --in FILE and --out FILE");
+    if (command == CMD_BATCH && !strcmp(o->out, "-") && !o->journal) return fail(why, E_USAGE, "--out - needs a place for the journal: --journal FILE");
+    if (o->retry_failed && !o->resume) return fail(why, E_USAGE, "--retry-failed goes with --resume");
     if (o->resume && o->overwrite) return fail(why, E_USAGE, "--resume and --overwrite exclude each other");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
@@ -256,7 +263,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     const struct command_text *c = find_command(argv[1]);
     if (!c) return fail(why, E_USAGE, "\"%.100s\" is not a command (gemmapipe --help lists them)", argv[1]);
     *o = (struct options){
-        .most = 512, .picture_memory = IMAGE_LIMITS.memory, .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
+        .most = 512, .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */

@@ -43,7 +43,7 @@ struct options {
     const char *images[IMAGES_MOST];
     uint32_t n_images;
     bool pan_and_scan;
-    uint64_t picture_memory; /* bytes that reading one may take */
+    uint64_t picture_memory; /* bytes that reading one may take; 0: not asked */
     bool raw;
     uint32_t most;
     struct sampling sampling;
@@ -58,8 +58,8 @@ struct options {
     uint32_t depth, reps;
 
     /* batch */
-    const char *in, *errors, *journal;
-    bool resume, overwrite, one_file, strict_fields, no_lock;
+    const char *in, *errors, *journal, *status, *repair;
+    bool resume, overwrite, one_file, strict_fields, no_lock, retry_failed, in_order_done;
     uint64_t created; /* seconds since 1970, as results show it */
 
     /* logits, tokenize, batch */

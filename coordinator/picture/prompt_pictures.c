@@ -24,7 +24,7 @@ int prompt_pictures_add(struct prompt_pictures *all, const char *name, struct er
     struct image picture = {0};
     struct prompt_picture one = {0};
     struct image_limits limits = IMAGE_LIMITS;
-    limits.memory = all->memory;
+    if (all->memory) limits.memory = all->memory;
     TRY(image_open(&picture, name, &limits, why));
     int code = cut(&one, &picture, all, why);
     image_free(&picture);

@@ -17,7 +17,7 @@ struct prompt_picture { /* one picture: the whole, then its crops */
 struct prompt_pictures {
     uint32_t side; /* of the encoder's pictures */
     bool pan_and_scan;
-    uint64_t memory; /* bytes that reading one may take */
+    uint64_t memory; /* that reading one may take; 0: the usual limit */
     struct prompt_picture *of; /* [n] */
     size_t n, room;
 };

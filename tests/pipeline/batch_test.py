@@ -160,9 +160,56 @@ def torn_and_damaged():
     need(status == 3 and "damaged" in err, "status %d: %s" % (status, err))
 
 
+def orders_and_pipes():
+    """As they come, from and to pipes: the same results as a set; a run that is resumed has none twice."""
+    jobs = long_job()
+    need(batch(jobs, "sorted.out", "--mmproj", ENCODER)[0] == 0, "in order")
+    want = sorted(open(path("sorted.out"), "rb").readlines())
+    p = start(GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", jobs, "--out", path("done.out"), "--quiet", "--order", "done")
+    while not os.path.exists(path("done.out")) or os.path.getsize(path("done.out")) < 3000:
+        need(p.poll() is None, "ended before a result was seen: %r" % (p.poll(),))
+        time.sleep(0.005)
+    p.kill()
+    p.communicate()
+    status, out, err = run(GEMMAPIPE, "batch", "--status", path("done.out"))
+    said = dict(line.split() for line in out.decode().splitlines())
+    need(status == 9 and said["lines"] == "40" and 0 < int(said["done"]) < 40 and said["state"] == "stopped", "%d, %s" % (status, said))
+    status, _, err = batch(jobs, "done.out", "--mmproj", ENCODER, "--order", "done", "--resume")
+    need(status == 0 and sorted(open(path("done.out"), "rb").readlines()) == want, "status %d: %s" % (status, err))
+    need(run(GEMMAPIPE, "batch", "--status", path("done.out"))[0] == 0, "the end")
+    text = open(jobs, "rb").read().replace(b"picture.png", b"./picture.png")
+    os.chdir(os.path.dirname(jobs))
+    status, out, err = run(GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", "-", "--out", "-", "--journal", path("pipe.journal"),
+                           "--quiet", stdin=text)
+    need(status == 0 and len(out.splitlines()) == 40, "status %d: %s" % (status, err))
+    need(open(path("pipe.journal.input"), "rb").read() == text, "the input is kept")
+
+
+def crashes():
+    """A line that was under way at three crashes in a row is run alone, after two more it is a failure; --retry-failed asks it again."""
+    jobs = write("crash.jsonl", [chat("hello %d" % i, max_tokens=4) for i in range(3)])
+    need(batch(jobs, "crash.out")[0] == 0, "the first run")
+    want, journal = open(path("crash.out"), "rb").read(), open(path("crash.out.journal"), "rb").read().splitlines(True)
+    is_record = lambda r, word: r.startswith(b'{"%s"' % word)
+    head, opened = journal[0], next(r for r in journal if is_record(r, b"opened"))
+    begun = next(r for r in journal if is_record(r, b"begun") and b":2," in r)
+    for crashed, status_wanted in ((4, 0), (5, 8)):
+        with open(path("crash.out.journal"), "wb") as f:
+            f.write(head + (opened + begun) * crashed)
+        status, _, err = batch(jobs, "crash.out", "--resume")
+        need(status == status_wanted, "%d crashes: status %d: %s" % (crashed, status, err))
+    need(b"crashed 5 times" in open(path("crash.out.errors"), "rb").read(), "no word of it")
+    need(batch(jobs, "crash.out", "--resume")[0] == 8, "it stays a failure")
+    status, _, err = batch(jobs, "crash.out", "--resume", "--retry-failed")
+    need(status == 0 and open(path("crash.out"), "rb").read() == want, "status %d: %s" % (status, err))
+    need(batch(jobs, "crash.out", "--resume")[0] == 0, "it stays answered")
+
+
 claim("lines_of_every_form_are_answered_in_order", forms)
 claim("a_bad_line_is_a_result_and_not_the_end", bad_lines)
 claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
 claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)
 claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)
+claim("results_may_come_as_they_are_done_and_through_pipes", orders_and_pipes)
+claim("a_line_that_crashes_the_coordinator_does_not_do_so_for_ever", crashes)
 finish()
