@@ -56,6 +56,15 @@ uint64_t hash_fold(uint64_t running, uint64_t value)
     return z ^ (z >> 31);
 }
 
+uint64_t hash_rows(uint32_t first_row, uint32_t rows, const void *bytes, uint64_t row_bytes)
+{
+    const uint32_t run = 16;
+    uint64_t sum = 0;
+    for (uint32_t r = 0; r < rows; r += run)
+        sum += hash_fold((first_row + r) / run, hash64((const uint8_t *)bytes + r * row_bytes, (rows - r < run ? rows - r : run) * row_bytes));
+    return sum;
+}
+
 uint64_t history_after(uint64_t history, uint32_t id)
 {
     return hash_fold(history, id);

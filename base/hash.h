@@ -26,6 +26,10 @@ struct hash_stream *hash_stream_open(void);
 void hash_stream_add(struct hash_stream *s, const void *bytes, size_t n);
 struct hash128 hash_stream_close(struct hash_stream **s);
 
+/* What rows of a tensor add to its hash, first_row a multiple of 16: the sum, modulo 2^64, over each run of 16 rows, numbered from
+ * the tensor's first, of hash_fold(number, hash64 of their bytes). A sum, so that whoever has rows adds them, in any order. */
+uint64_t hash_rows(uint32_t first_row, uint32_t rows, const void *bytes, uint64_t row_bytes);
+
 /* "0123456789abcdef0123456789abcdef" into `out`; returns out. And back: false if it is not that. */
 char *show_hash128(char out[33], struct hash128 h);
 bool read_hash128(struct hash128 *out, const char *text, size_t n);

@@ -1,4 +1,9 @@
-/* base/mapped.h — a file from outside, mapped into memory so that it can be looked at in place or read piece by piece. */
+/* base/mapped.h — a file from outside, mapped into memory so that it can be looked at in place or read piece by piece.
+ *
+ * What others may do to a file while it is open has an answer here. A pipe, a device or a folder is refused by name before
+ * anything waits for it. A file that is cut short under the mapping ends the process with a sentence and E_FILE, not with a
+ * signal; who copies bytes anyway reads them with file_read and gets the sentence as an error. file_unchanged tells whether
+ * what was read is of one piece. */
 #ifndef BASE_MAPPED_H
 #define BASE_MAPPED_H
 
@@ -7,6 +12,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* What tells a file from another one, and from itself before it was written to. */
+struct file_state {
+    uint64_t device, inode, bytes, written_ns; /* when its bytes last changed */
+    uint64_t changed_ns; /* or its name, its owner, its time */
+};
+
+/* Opens a regular file to be read; what is none is refused by what it is. *fd is -1 if it fails. */
+int file_open(int *fd, const char *path, struct file_state *state, struct err *why);
+
+/* E_FILE if the file behind fd was written to or cut since `was`. */
+int file_unchanged(int fd, const char *path, const struct file_state *was, struct err *why);
+
+/* n bytes from `from` by pread, so that a disk's failure, or a file that is shorter by now, is a sentence and not a signal. */
+int file_read(int fd, const char *path, uint64_t from, void *out, size_t n, struct err *why);
+
+/* Maps the first `bytes` of a file for reading, and unmaps it. NULL with errno. The path stays the caller's, until then. */
+const uint8_t *map_open(int fd, const char *path, uint64_t bytes);
+void map_close(const uint8_t *map, uint64_t bytes);
 
 struct mapped {
     char *path; /* a copy, for sentences */
@@ -19,7 +43,6 @@ struct mapped {
 int mapped_open(struct mapped *m, const char *path, uint64_t most, struct err *why);
 void mapped_close(struct mapped *m);
 
-/* n bytes from `from` by pread, so that a disk's failure is a sentence and not a signal. */
 int mapped_read(const struct mapped *m, uint64_t from, void *out, size_t n, struct err *why);
 
 /* Gives the memory of the pages that lie wholly inside back to the system; they are read again when they are next touched. */

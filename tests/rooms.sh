@@ -80,7 +80,7 @@ stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
 histedit.h      coordinator/cmd/line_editor\.c
-gguf_parse.h    partition/file/gguf(_parse|_other|_values|_copy)?\.c
+gguf_parse.h    partition/file/gguf(_parse|_other|_values|_copy|_hashes)?\.c
 '
 
 each_dependency_has_one_door() {

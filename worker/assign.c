@@ -1,6 +1,7 @@
 /* worker/assign.c — see assign.h. */
 #include "worker/assign.h"
 
+#include "base/little_endian.h"
 #include "transport/wire/cursor.h"
 
 static void walk_text_config(struct cursor *c, struct model_config *m)
@@ -37,12 +38,12 @@ static void walk_vision_config(struct cursor *c, struct vision_config *m)
     for (int i = 0; i < 3 && c->direction == CURSOR_READ; i++) m->mean[i] = m->deviation[i] = 0.5f;
 }
 
-/* Room for a hash of every tensor, so that a worker may know what it has by content: none are sent yet. */
-static void walk_hashes(struct cursor *c)
+static void walk_hashes(struct cursor *c, struct chain_assignment *m)
 {
-    uint32_t n = 0;
+    uint32_t n = m->hashes ? m->n_types : 0;
     walk_count(c, &n, UINT32_MAX, 8, "hashes of tensors");
-    if (n) cursor_refuse(c, "%u hashes of tensors, which this build does not know", n);
+    if (!c->code && n && n != m->n_types) cursor_refuse(c, "%u hashes of %u tensors", n, m->n_types);
+    if (n) walk_bytes(c, &m->hashes, (uint64_t)n * 8);
 }
 
 static void walk_chain(struct cursor *c, struct chain_assignment *m)
@@ -64,7 +65,7 @@ static void walk_chain(struct cursor *c, struct chain_assignment *m)
     walk_text(c, m->path, sizeof m->path, "a path");
     walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
     walk_bytes(c, &m->types, m->n_types);
-    walk_hashes(c);
+    walk_hashes(c, m);
 }
 
 static void walk_capacity(struct cursor *c, struct capacity *m)
@@ -113,6 +114,11 @@ static void walk_acceptance(struct cursor *c, void *message)
     walk_bytes(c, &m->have, m->n);
     for (uint32_t i = 0; i < m->n && !c->code; i++)
         if (m->have && m->have[i] > 1) cursor_refuse(c, "%u for tensor %u, where 1 is \"I have it\" and 0 \"send it\"", m->have[i], i);
+}
+
+void assigned_hashes(const struct chain_assignment *m, struct tensor *tensors)
+{
+    for (uint32_t i = 0; i < m->n_types && m->hashes; i++) tensors[i].hash = le_of(m->hashes + 8 * (size_t)i, 8);
 }
 
 int assignment_write(struct frame **out, const struct assignment *m, struct err *why)

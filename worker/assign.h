@@ -24,6 +24,7 @@ struct chain_assignment {
     struct hash128 fingerprint;   /* of that file */
     uint32_t n_types;             /* tensors of the part, in its order */
     uint8_t *types;               /* [n_types] enum tensor_type */
+    uint8_t *hashes;              /* [n_types] of 8 bytes, little-endian: struct tensor's. NULL: a file here is the coordinator's own */
 };
 
 struct assignment {
@@ -35,6 +36,9 @@ struct assignment {
     uint32_t pictures_in_flight;  /* under way at once, at most */
     struct chain_assignment of[CHAINS];
 };
+
+/* The hashes of the list, if there is one, into the tensors. */
+void assigned_hashes(const struct chain_assignment *m, struct tensor *tensors);
 
 int assignment_write(struct frame **out, const struct assignment *m, struct err *why);
 int assignment_read(struct assignment *m, struct frame *f, struct err *why); /* counts are checked; what they mean is not */

@@ -4,7 +4,10 @@
  *        │ no
  *   a file of the same model here? ── yes ──► ACCEPT (I have these), read them ───► READY, when the others have come
  *        │ no
- *        └──► ACCEPT (send me these), PIECE… ─────────────────────────────────────► READY */
+ *        └──► ACCEPT (send me these), PIECE… ─────────────────────────────────────► READY
+ *
+ * Whatever is loaded is hashed as it goes by. Where the coordinator knew the hashes when it assigned, they are compared at once;
+ * else it finds them out while this worker reads its file, and says them before READY. */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -16,7 +19,7 @@
 
 #include <stdlib.h>
 
-#define LOOK_AHEAD (16u << 20) /* bytes of the file fetched while earlier ones are packed */
+#define LOOK_AHEAD (32u << 20) /* bytes of the file fetched while earlier ones are packed; asked for when half are used up */
 
 /* Where the tensors that are not held come from; closed when they are loaded. */
 struct sources {
@@ -24,6 +27,9 @@ struct sources {
     struct vision_model *encoder;
     uint8_t *have; /* [text's tensors, then the encoder's]: held, or in one of these files */
     uint32_t n;
+    uint32_t unproved; /* in one of these files, and the coordinator has yet to say their hashes */
+    uint8_t *room; /* for a piece of a file */
+    uintptr_t asked_from, asked_end; /* where the file is mapped: fetched already */
 };
 
 static bool is_whole(const struct run *r, enum chain chain, uint32_t index)
@@ -38,11 +44,26 @@ static uint32_t missing(const struct run *r, enum chain chain)
     return n;
 }
 
-/* Tensors of both chains are numbered through: the text's first. */
-static int load_rows(struct run *r, uint32_t tensor, uint32_t first_row, uint32_t rows, const void *bytes, struct err *why)
+/* Tensors of both chains are numbered through: the text's first. NULL: there is no such tensor. */
+static struct weight *weight_at(const struct run *r, uint32_t tensor)
 {
-    if (tensor < r->count) return stage_load(r->stage, tensor, first_row, rows, bytes, why);
-    return vision_stage_load(r->encoder.stage, tensor - r->count, first_row, rows, bytes, why);
+    return tensor < r->count ? part_weight(&r->weights[CHAIN_TEXT], tensor) : part_weight(&r->weights[CHAIN_VISION], tensor - r->count);
+}
+
+static int compare(const struct run *r, const struct sources *s, uint32_t tensor, struct err *why)
+{
+    const struct gguf *file = tensor < r->count ? source_file(&s->text) : s->encoder ? s->encoder->file : NULL;
+    const int code = weight_compare(weight_at(r, tensor), why);
+    if (code && file) err_add(why, ". Damaged, or of another model, is "), err_add(why, gguf_path(file, 0));
+    return code;
+}
+
+static int load_rows(struct run *r, const struct sources *s, uint32_t tensor, uint32_t first_row, uint32_t rows, const void *bytes,
+                     struct err *why)
+{
+    if (tensor < r->count) TRY(stage_load(r->stage, tensor, first_row, rows, bytes, why));
+    else TRY(vision_stage_load(r->encoder.stage, tensor - r->count, first_row, rows, bytes, why));
+    return compare(r, s, tensor, why);
 }
 
 static int all_loaded(const struct run *r, struct err *why)
@@ -51,41 +72,111 @@ static int all_loaded(const struct run *r, struct err *why)
     return 0;
 }
 
-/* ---- from files ---- */
+/* ---- from the coordinator ---- */
 
-/* Nothing but pings and the end may come while a file is read. */
-static int look_up(struct run *r, struct err *why)
+static int check_piece(const struct run *r, const struct piece *p, struct err *why)
 {
-    struct frame *f = NULL;
-    TRY(run_look(r, &f, 0, why));
-    if (!f) return 0;
-    int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading")
-                                      : fail(why, E_WIRE, "%s came while the weights were loading", message_name(f->head.type));
+    const uint32_t total = r->count + r->encoder.count;
+    if (p->tensor >= total) return fail(why, E_WIRE, "a piece of tensor %u came, the part has %u", p->tensor, total);
+    const struct tensor *t = p->tensor < r->count ? &r->tensors[p->tensor] : &r->encoder.tensors[p->tensor - r->count];
+    const uint64_t want = p->rows * block_row_bytes(t->type, t->cols);
+    if (p->n != want)
+        return fail(why, E_WIRE, "%u rows of %s of layer %u came as %llu bytes, they are %llu", p->rows, tensor_name(t), t->layer,
+                    (unsigned long long)p->n, (unsigned long long)want);
+    if (p->rows && hash64(p->bytes, p->n) != p->hash)
+        return fail(why, E_WIRE, "rows %u to %u of %s of layer %u arrived damaged", p->first_row, p->first_row + p->rows - 1,
+                    tensor_name(t), t->layer);
+    return 0;
+}
+
+/* No rows, but the hash of a tensor that is read from a file here, or was. */
+static int take_proof(struct run *r, struct sources *s, const struct piece *p, struct err *why)
+{
+    struct weight *w = weight_at(r, p->tensor);
+    if (w->is.hash || !s->unproved) return fail(why, E_WIRE, "the hash of tensor %u came out of turn", p->tensor);
+    s->unproved--;
+    w->is.hash = p->hash;
+    return compare(r, s, p->tensor, why);
+}
+
+static int take_piece(struct run *r, struct sources *s, struct frame *f, struct err *why)
+{
+    struct piece p;
+    TRY(run_expect(f, M_PIECE, why));
+    TRY(piece_read(&p, f, why));
+    TRY(check_piece(r, &p, why));
+    TRY(p.rows ? load_rows(r, s, p.tensor, p.first_row, p.rows, p.bytes, why) : take_proof(r, s, &p, why));
+    struct frame *ack = NULL;
+    TRY(empty_write(&ack, M_PIECE_ACK, why));
+    return port_send(r->port, 0, &ack, why);
+}
+
+/* What came while the weights are loading. */
+static int take_frame(struct run *r, struct sources *s, struct frame *f, struct err *why)
+{
+    const int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading") : take_piece(r, s, f, why);
     frame_free(f);
     return code;
 }
 
+/* ---- from files ---- */
+
+/* Others may be sent meanwhile. */
+static int look_up(struct run *r, struct sources *s, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(run_look(r, &f, 0, why));
+    return f ? take_frame(r, s, f, why) : 0;
+}
+
+/* Past the part's end it does no harm. */
+static void look_ahead(struct sources *s, const struct gguf *file, const struct delivery_piece *p)
+{
+    const uintptr_t at = (uintptr_t)p->bytes;
+    if (at >= s->asked_from && at + p->n <= s->asked_end) return;
+    gguf_expect(file, p->bytes, LOOK_AHEAD);
+    s->asked_from = at;
+    s->asked_end = at + LOOK_AHEAD / 2;
+}
+
+/* By all threads: copying it out of the system's cache takes one as long as packing. */
+static int read_piece(const struct run *r, const struct gguf *file, const struct delivery_piece *p, uint8_t *room, struct err *why)
+{
+    const uint64_t slice = 128u << 10;
+    int code = 0;
+#pragma omp parallel for num_threads(r->threads) schedule(static) if (r->threads > 1)
+    for (uint64_t at = 0; at < p->n; at += slice) {
+        struct err mine;
+        const int failed = gguf_read(file, p->bytes + at, room + at, p->n - at < slice ? p->n - at : slice, &mine);
+        if (!failed) continue;
+#pragma omp critical
+        *why = mine, code = failed;
+    }
+    return code;
+}
+
 /* `number`: under which load_rows knows the tensor. */
-static int load_tensor(struct run *r, const struct gguf *file, const struct tensor *tensor, uint32_t number, struct err *why)
+static int load_tensor(struct run *r, struct sources *s, const struct gguf *file, const struct tensor *tensor, uint32_t number, struct err *why)
 {
     struct delivery d;
     struct delivery_piece p;
     delivery_begin(&d, tensor, 1);
     while (delivery_next(&d, &p)) {
-        gguf_expect(file, p.bytes + p.n, LOOK_AHEAD); /* past the part's end it does no harm */
-        TRY(look_up(r, why));
-        TRY(load_rows(r, number, p.first_row, p.rows, p.bytes, why));
-        gguf_forget(file, p.bytes, p.n);
+        look_ahead(s, file, &p);
+        TRY(look_up(r, s, why));
+        TRY(read_piece(r, file, &p, s->room, why));
+        TRY(load_rows(r, s, number, p.first_row, p.rows, s->room, why));
     }
     return 0;
 }
 
-static int load_from_file(struct run *r, enum chain chain, const struct gguf *file, const struct tensor *tensors, struct err *why)
+static int load_from_file(struct run *r, struct sources *s, enum chain chain, const struct gguf *file, const struct tensor *tensors,
+                          struct err *why)
 {
     const uint32_t first = chain == CHAIN_TEXT ? 0 : r->count;
     for (uint32_t i = 0; i < r->weights[chain].n; i++)
-        if (!is_whole(r, chain, i)) TRY(load_tensor(r, file, &tensors[i], first + i, why));
-    return 0;
+        if (!is_whole(r, chain, i)) TRY(load_tensor(r, s, file, &tensors[i], first + i, why));
+    return gguf_unchanged(file, why);
 }
 
 /* The encoder's file, on the same terms as the model's. */
@@ -114,61 +205,32 @@ static int find_sources(struct run *r, struct sources *s, struct err *why)
 {
     s->n = r->count + r->encoder.count;
     s->have = malloc(s->n);
-    if (!s->have) return fail(why, E_MEMORY, "no memory to list %u tensors", s->n);
+    s->room = malloc(delivery_largest(r->count ? &r->config : NULL, r->encoder.count ? &r->encoder.config : NULL));
+    if (!s->have || !s->room) return fail(why, E_MEMORY, "no memory to list %u tensors", s->n);
     const bool text = missing(r, CHAIN_TEXT) && open_text(r, s);
     if (missing(r, CHAIN_VISION)) s->encoder = open_same_encoder(r);
     if (s->encoder) vision_part_tensors(s->encoder, r->encoder.part, r->encoder.tensors);
     for (uint32_t i = 0; i < r->count; i++) s->have[i] = text || is_whole(r, CHAIN_TEXT, i);
     for (uint32_t i = 0; i < r->encoder.count; i++) s->have[r->count + i] = s->encoder || is_whole(r, CHAIN_VISION, i);
+    for (uint32_t i = 0; i < s->n; i++) s->unproved += r->compared[i >= r->count] && s->have[i] && !weight_at(r, i)->is.hash;
     const uint32_t lack = missing(r, CHAIN_TEXT) + missing(r, CHAIN_VISION);
     log_debug("%u of %u tensors are held from an earlier run", s->n - lack, s->n);
     return 0;
 }
 
-static int load_own(struct run *r, const struct sources *s, struct err *why)
+static int load_own(struct run *r, struct sources *s, struct err *why)
 {
-    if (source_file(&s->text)) TRY(load_from_file(r, CHAIN_TEXT, source_file(&s->text), r->tensors, why));
-    return s->encoder ? load_from_file(r, CHAIN_VISION, s->encoder->file, r->encoder.tensors, why) : 0;
+    if (source_file(&s->text)) TRY(load_from_file(r, s, CHAIN_TEXT, source_file(&s->text), r->tensors, why));
+    return s->encoder ? load_from_file(r, s, CHAIN_VISION, s->encoder->file, r->encoder.tensors, why) : 0;
 }
 
-/* ---- from the coordinator ---- */
-
-static int check_piece(const struct run *r, const struct piece *p, struct err *why)
-{
-    const uint32_t total = r->count + r->encoder.count;
-    if (p->tensor >= total) return fail(why, E_WIRE, "a piece of tensor %u came, the part has %u", p->tensor, total);
-    const struct tensor *t = p->tensor < r->count ? &r->tensors[p->tensor] : &r->encoder.tensors[p->tensor - r->count];
-    const uint64_t want = p->rows * block_row_bytes(t->type, t->cols);
-    if (p->n != want)
-        return fail(why, E_WIRE, "%u rows of %s of layer %u came as %llu bytes, they are %llu", p->rows, tensor_name(t), t->layer,
-                    (unsigned long long)p->n, (unsigned long long)want);
-    if (hash64(p->bytes, p->n) != p->hash)
-        return fail(why, E_WIRE, "rows %u to %u of %s of layer %u arrived damaged", p->first_row, p->first_row + p->rows - 1,
-                    tensor_name(t), t->layer);
-    return 0;
-}
-
-static int take_piece(struct run *r, struct frame *f, struct err *why)
-{
-    struct piece p;
-    TRY(run_expect(f, M_PIECE, why));
-    TRY(piece_read(&p, f, why));
-    TRY(check_piece(r, &p, why));
-    TRY(load_rows(r, p.tensor, p.first_row, p.rows, p.bytes, why));
-    struct frame *ack = NULL;
-    TRY(empty_write(&ack, M_PIECE_ACK, why));
-    return port_send(r->port, 0, &ack, why);
-}
-
-static int load_sent(struct run *r, struct err *why)
+static int load_sent(struct run *r, struct sources *s, struct err *why)
 {
     struct err incomplete;
-    while (all_loaded(r, &incomplete)) {
+    while (s->unproved || all_loaded(r, &incomplete)) {
         struct frame *f = NULL;
         TRY(run_await(r, &f, why));
-        int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading") : take_piece(r, f, why);
-        frame_free(f);
-        if (code) return code;
+        TRY(take_frame(r, s, f, why));
     }
     return 0;
 }
@@ -191,7 +253,7 @@ static int load(struct run *r, struct sources *s, struct err *why)
     TRY(find_sources(r, s, why));
     TRY(say_accept(r, s, why));
     TRY(load_own(r, s, why));
-    return load_sent(r, why);
+    return load_sent(r, s, why);
 }
 
 int run_load(struct run *r, struct err *why)
@@ -203,6 +265,7 @@ int run_load(struct run *r, struct err *why)
     source_close(&s.text);
     vision_close(&s.encoder);
     free(s.have);
+    free(s.room);
     if (code) return code;
     const struct ready ready = {.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
     TRY(ready_write(&f, &ready, why));

@@ -60,7 +60,7 @@ static const struct argument table[] = {
     {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the share sent"},
     {"shard", "FILE", 0, TEXT(worker.shard),
      "take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
-     "                           the layers assigned; else it is sent"},
+     "                           the layers assigned; else it is sent. One that differs in a byte ends the run"},
     {"once", NULL, 0, FLAG(once), "end after one run"},
     {"quiet", NULL, 0, FLAG(quiet), "say nothing but errors"},
     {"help", NULL, 0, FLAG(help), "this text"},

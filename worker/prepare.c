@@ -29,10 +29,11 @@ static int check_text(const struct run *r, const struct assignment *a, struct er
     return 0;
 }
 
-static int take_types(struct run *r, const uint8_t *types, struct err *why)
+static int take_tensors(struct run *r, const struct chain_assignment *of, struct err *why)
 {
     text_part_shape(&r->config, r->part, r->tensors);
-    for (uint32_t i = 0; i < r->count; i++) r->tensors[i].type = types[i];
+    for (uint32_t i = 0; i < r->count; i++) r->tensors[i].type = of->types[i];
+    assigned_hashes(of, r->tensors);
     return text_part_check(&r->config, r->part, r->tensors, why);
 }
 
@@ -47,7 +48,7 @@ static int take_text(struct run *r, const struct assignment *a, struct err *why)
     r->count = of->n_types;
     r->tensors = calloc(r->count, sizeof *r->tensors);
     if (!r->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", r->count);
-    return take_types(r, of->types, why);
+    return take_tensors(r, of, why);
 }
 
 /* ---- both ---- */
@@ -68,6 +69,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         const struct chain_assignment *of = &a.of[i];
         memcpy(r->path[i], of->path, sizeof r->path[i]);
         r->fingerprint[i] = of->fingerprint;
+        r->compared[i] = of->hashes != NULL;
         if (part_is_empty(of->part)) continue;
         TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
         r->route[i] = of->route;
@@ -102,9 +104,8 @@ static int check_memory(const struct run *r, struct err *why)
 static int take_memory(struct run *r, struct err *why)
 {
     const struct wanted_part wanted[CHAINS] = {
-        [CHAIN_TEXT] = {.model = r->fingerprint[CHAIN_TEXT], .chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count},
-        [CHAIN_VISION] = {.model = r->fingerprint[CHAIN_VISION], .chain = CHAIN_VISION, .as = r->encoder.as,
-                          .tensors = r->encoder.tensors, .n = r->encoder.count},
+        [CHAIN_TEXT] = {.chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count},
+        [CHAIN_VISION] = {.chain = CHAIN_VISION, .as = r->encoder.as, .tensors = r->encoder.tensors, .n = r->encoder.count},
     };
     const struct stage_plan_in in = {.config = r->config, .share = r->part, .capacity = r->capacity, .tensors = r->tensors,
                                      .threads = r->threads, .crowded = r->worker->options.crowded, .weights = &r->weights[CHAIN_TEXT]};

@@ -33,6 +33,7 @@ struct run {
     struct encoder_stage encoder; /* count 0: none of those */
     uint16_t route[CHAINS];      /* the wire's numbers of the routes this worker is on */
     char path[CHAINS][ASSIGN_PATH]; /* of the models' files on the coordinator's host */
+    bool compared[CHAINS];       /* what a file of ours holds must be what the coordinator's holds; else it is that very file */
     struct hash128 fingerprint[CHAINS];
 };
 

@@ -9,11 +9,12 @@
  * remembers how far each worker is (struct outgoing). */
 #include "coordinator/cluster/planning.h"
 
+#include "base/little_endian.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
-#include "partition/file/gguf.h"
+#include "partition/file/gguf_hashes.h"
 #include "partition/model/part_text.h"
 #include "worker/assign.h"
 
@@ -34,8 +35,10 @@ uint64_t pipeline_planned(const struct pipeline *p, int worker)
 struct outgoing { /* one worker's part on its way */
     struct tensor *tensors; /* the text's, then the encoder's: the order in which PIECE numbers them */
     uint32_t text, vision, count; /* of tensors; all */
-    uint8_t *have; /* [count]: the worker has this tensor; NULL until it accepts */
-    struct delivery delivery;
+    uint8_t *have;    /* [count]: the worker has this tensor; NULL until it accepts */
+    uint8_t *settled; /* [count]: and it is known to be ours */
+    struct delivery delivery; /* of the others, to be sent or to be compared */
+    uint64_t hash; /* of the tensor under way, as far as it has been read */
     uint32_t unacknowledged;
     bool sending;
 };
@@ -52,6 +55,7 @@ struct launch {
     struct outgoing *out; /* [workers], once assigned */
     struct progress progress;
     uint64_t sent;
+    uint8_t *room; /* for a piece */
 };
 
 /* ---- assigning ---- */
@@ -63,9 +67,15 @@ static void find_path(const char *name, char out[ASSIGN_PATH])
     if (path && strlen(path) < ASSIGN_PATH) strcpy(out, path);
 }
 
-/* The part of one chain, what follows it, and the types of its tensors. */
+/* Workers that we started open the very file that we have open. Others may have one of their own, which is compared. */
+static bool may_differ(const struct pipeline *p)
+{
+    return !p->local;
+}
+
+/* The part of one chain, what follows it, and the types and hashes of its tensors. */
 static void fill_chain(const struct pipeline *p, int worker, const struct route *route,
-                       struct chain_assignment *out, uint8_t *types, const struct tensor *tensors, uint32_t n)
+                       struct chain_assignment *out, uint8_t *lists, const struct tensor *tensors, uint32_t n)
 {
     const int next = route_after(route, worker);
     out->route = pipeline_route(p, route);
@@ -75,13 +85,19 @@ static void fill_chain(const struct pipeline *p, int worker, const struct route 
         out->next = (uint16_t)p->crew[next]->node;
         strcpy(out->next_address, p->crew[next]->address);
     }
-    for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
-    out->types = types;
+    out->types = lists;
     out->n_types = n;
+    if (may_differ(p)) out->hashes = lists + n;
+    for (uint32_t i = 0; i < n; i++) {
+        lists[i] = (uint8_t)tensors[i].type;
+        put_le(lists + n + 8 * i, tensors[i].hash, 8);
+    }
 }
 
-/* `types` has room for all tensors of the worker. */
-static void fill_assignment(const struct launch *l, int worker, struct assignment *a, uint8_t *types)
+#define LISTED (1 + 8) /* bytes of a tensor's type and hash */
+
+/* `lists` has room for LISTED of all tensors of the worker. */
+static void fill_assignment(const struct launch *l, int worker, struct assignment *a, uint8_t *lists)
 {
     const struct pipeline *p = l->pipe;
     const struct outgoing *o = &l->out[worker];
@@ -93,7 +109,7 @@ static void fill_assignment(const struct launch *l, int worker, struct assignmen
         t->part = p->plan.of[worker].part[CHAIN_TEXT];
         t->fingerprint = p->model->fingerprint;
         strcpy(t->path, l->path[CHAIN_TEXT]);
-        fill_chain(p, worker, plan_text_route(&p->plan), t, types, o->tensors, o->text);
+        fill_chain(p, worker, plan_text_route(&p->plan), t, lists, o->tensors, o->text);
     }
     if (o->vision) {
         a->vision = p->encoder->config;
@@ -102,31 +118,61 @@ static void fill_assignment(const struct launch *l, int worker, struct assignmen
         v->part = p->plan.of[worker].part[CHAIN_VISION];
         v->fingerprint = p->encoder->fingerprint;
         strcpy(v->path, l->path[CHAIN_VISION]);
-        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, types + o->text, o->tensors + o->text, o->vision);
+        fill_chain(p, worker, plan_picture_route(&p->plan, worker), v, lists + LISTED * o->text, o->tensors + o->text, o->vision);
     }
 }
 
 static int assign(struct launch *l, int worker, struct err *why)
 {
     const uint32_t count = l->out[worker].count;
-    uint8_t *types = malloc(count);
+    uint8_t *lists = malloc(LISTED * (size_t)count);
     struct assignment *a = calloc(1, sizeof *a);
     struct frame *f = NULL;
-    int code = types && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", count);
+    int code = lists && a ? 0 : fail(why, E_MEMORY, "no memory to list %u tensors", count);
     if (!code) {
-        fill_assignment(l, worker, a, types);
+        fill_assignment(l, worker, a, lists);
         code = assignment_write(&f, a, why);
     }
-    free(types);
+    free(lists);
     free(a);
     return code ? code : pipeline_send(l->pipe, worker, &f, why);
 }
 
 /* ---- handing out the parts ---- */
 
-static int send_pieces(struct launch *l, int worker, struct err *why)
+static const struct gguf *file_of(const struct pipeline *p, int chain)
 {
-    struct pipeline *p = l->pipe;
+    return chain == CHAIN_VISION ? p->encoder->file : p->model->file;
+}
+
+/* Into l->room. After its last piece a tensor's hash is known. */
+static int read_piece(struct launch *l, struct outgoing *o, const struct delivery_piece *d, struct err *why)
+{
+    struct tensor *t = &o->tensors[d->tensor];
+    TRY(gguf_read(file_of(l->pipe, t->chain), d->bytes, l->room, d->n, why));
+    if (t->hash) return 0;
+    if (d->first_row == 0) o->hash = 0;
+    o->hash += hash_rows(d->first_row, d->rows, l->room, d->n / d->rows);
+    if (d->first_row + d->rows < t->rows) return 0;
+    t->hash = o->hash;
+    return gguf_hash_learn(l->pipe->hashes[t->chain], t, t->hash, why);
+}
+
+static int send_piece(struct launch *l, int worker, struct piece m, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(piece_write(&f, &m, why));
+    TRY(pipeline_send(l->pipe, worker, &f, why));
+    l->out[worker].unacknowledged++;
+    l->sent += m.n;
+    return 0;
+}
+
+/* What the worker does not have is sent. What it has in a file of its own is read here too, where its hash is not known yet, while
+ * the worker reads it there, and only the hash is sent: a piece without rows. One such piece at a time, so that everybody is
+ * listened to in between. */
+static int hand_out(struct launch *l, int worker, struct err *why)
+{
     struct outgoing *o = &l->out[worker];
     struct delivery_piece d;
     while (o->sending && o->unacknowledged < PIECES_ON_THE_WAY) {
@@ -134,15 +180,21 @@ static int send_pieces(struct launch *l, int worker, struct err *why)
             o->sending = false;
             return 0;
         }
-        struct piece m = {.tensor = d.tensor, .first_row = d.first_row, .rows = d.rows, .hash = hash64(d.bytes, d.n), .n = d.n};
-        struct frame *f = NULL;
-        TRY(piece_write(&f, &m, why));
-        memcpy(m.bytes, d.bytes, d.n);
-        gguf_forget(p->model ? p->model->file : p->encoder->file, d.bytes, d.n);
-        TRY(pipeline_send(p, worker, &f, why));
-        o->unacknowledged++;
-        l->sent += d.n;
+        TRY(read_piece(l, o, &d, why));
+        if (!o->have[d.tensor]) {
+            TRY(send_piece(l, worker, (struct piece){d.tensor, d.first_row, d.rows, hash64(l->room, d.n), d.n, l->room}, why));
+            continue;
+        }
+        if (o->tensors[d.tensor].hash) TRY(send_piece(l, worker, (struct piece){.tensor = d.tensor, .hash = o->tensors[d.tensor].hash}, why));
+        roster_wake(l->pipe->roster);
+        return 0;
     }
+    return 0;
+}
+
+static int hand_out_all(struct launch *l, struct err *why)
+{
+    for (int i = 0; l->state == DELIVERING && i < l->pipe->workers; i++) TRY(hand_out(l, i, why));
     return 0;
 }
 
@@ -158,9 +210,11 @@ static int take_accept(struct launch *l, struct member *m, struct frame *f, stru
                     (unsigned long long)yes.bytes.total, (unsigned long long)planned);
     if (yes.n != o->count) return fail(why, E_WIRE, "%s says of %u tensors whether it has them, its part has %u", m->name, yes.n, o->count);
     o->have = malloc(o->count);
-    if (!o->have) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
+    o->settled = malloc(o->count);
+    if (!o->have || !o->settled) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
     memcpy(o->have, yes.have, o->count);
-    o->delivery.have = o->have;
+    for (uint32_t i = 0; i < o->count; i++) o->settled[i] = o->have[i] && (o->tensors[i].hash || !may_differ(l->pipe));
+    o->delivery.have = o->settled;
     o->sending = true;
     uint32_t have = 0;
     for (uint32_t i = 0; i < o->count; i++) have += o->have[i];
@@ -194,7 +248,7 @@ static int take_frame(struct launch *l, struct member *m, struct frame *f, struc
         break;
     default: return fail(why, E_WIRE, "%s came from %s while it was loading", message_name(f->head.type), m->name);
     }
-    return send_pieces(l, m->worker, why);
+    return hand_out(l, m->worker, why);
 }
 
 static int list_part(struct pipeline *p, int worker, struct outgoing *o, struct err *why)
@@ -207,6 +261,7 @@ static int list_part(struct pipeline *p, int worker, struct outgoing *o, struct 
     if (!o->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", o->count);
     if (o->text) text_part_tensors(p->model, part[CHAIN_TEXT], o->tensors);
     if (o->vision) vision_part_tensors(p->encoder, part[CHAIN_VISION], o->tensors + o->text);
+    for (uint32_t i = 0; i < o->count; i++) o->tensors[i].hash = gguf_hash(p->hashes[o->tensors[i].chain], &o->tensors[i]);
     delivery_begin(&o->delivery, o->tensors, o->count);
     return 0;
 }
@@ -216,7 +271,10 @@ static int assign_all(struct launch *l, struct err *why)
     struct pipeline *p = l->pipe;
     uint64_t total = 0;
     l->out = calloc((size_t)p->workers, sizeof *l->out);
-    if (!l->out) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
+    l->room = malloc(delivery_largest(p->model ? &p->model->config : NULL, p->encoder ? &p->encoder->config : NULL));
+    if (!l->out || !l->room) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
+    if (p->model) TRY(gguf_hashes_open(&p->hashes[CHAIN_TEXT], p->model->file, why));
+    if (p->encoder) TRY(gguf_hashes_open(&p->hashes[CHAIN_VISION], p->encoder->file, why));
     if (!p->wish.send_weights) {
         find_path(p->wish.model, l->path[CHAIN_TEXT]);
         find_path(p->wish.mmproj, l->path[CHAIN_VISION]);
@@ -309,6 +367,7 @@ static int launch_event(void *user, struct event *e, struct err *why)
         p->crew[e->who->worker] = e->who;
         return ++l->joined == p->workers ? plan_and_assign(l, why) : 0;
     case EVENT_FRAME: TRY(take_frame(l, e->who, e->frame, why)); break;
+    case EVENT_WOKEN: TRY(hand_out_all(l, why)); break;
     default: break;
     }
     if (l->sent) progress_at(&l->progress, l->sent);
@@ -340,11 +399,14 @@ int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct er
     int code = roster_greet(p->roster, why);
     if (!code) code = roster_until(p->roster, &c, 250, why);
     if (l.state == DELIVERING) progress_end(&l.progress);
+    if (!code) code = pipeline_files_unchanged(p, why);
     for (int i = 0; i < p->workers && l.out; i++) {
         free(l.out[i].tensors);
         free(l.out[i].have);
+        free(l.out[i].settled);
     }
     free(l.out);
+    free(l.room);
     if (code) return code;
     p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
     say_ready(p);

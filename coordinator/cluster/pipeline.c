@@ -25,9 +25,11 @@
 #include "base/limits.h"
 #include "coordinator/cluster/remedy.h"
 #include "partition/file/encoder_file.h"
+#include "partition/file/gguf_hashes.h"
 #include "partition/file/model_file.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define REPORT_SECONDS 10 /* for their counters */
 
@@ -167,10 +169,19 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
     return roster_send(p->roster, p->crew[worker], f, why);
 }
 
-void pipeline_forget_embedding(const struct pipeline *p)
+int pipeline_embedding(const struct pipeline *p, uint32_t id, uint8_t *row, struct err *why)
 {
     const struct tensor *e = &p->model->embedding;
-    if (p->model->file) gguf_forget(p->model->file, e->data, e->rows * block_row_bytes(e->type, e->cols));
+    const size_t n = block_row_bytes(e->type, e->cols);
+    if (p->model->file) return gguf_read(p->model->file, e->data + id * n, row, n, why);
+    memcpy(row, e->data + id * n, n); /* invented: it is in memory */
+    return 0;
+}
+
+int pipeline_files_unchanged(const struct pipeline *p, struct err *why)
+{
+    if (p->model && p->model->file) TRY(gguf_unchanged(p->model->file, why));
+    return p->encoder ? gguf_unchanged(p->encoder->file, why) : 0;
 }
 
 bool pipeline_computes(const struct pipeline *p, int worker)
@@ -239,6 +250,10 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     if (p->roster) roster_dismiss(p->roster, failure);
     local_workers_finish(&p->local, failure ? 500 : 5000);
     roster_close(&p->roster);
+    for (int i = 0; i < CHAINS; i++) {
+        if (p->hashes[i]) gguf_hashes_keep(p->hashes[i]);
+        gguf_hashes_close(&p->hashes[i]);
+    }
     model_close(&p->model);
     vision_close(&p->encoder);
     plan_free(&p->plan);

@@ -25,6 +25,7 @@ struct pipeline {
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
     struct worker_offer *offers; /* [workers] */
     struct plan plan; /* once launched */
+    struct gguf_hashes *hashes[CHAINS]; /* of the tensors of both files; once launched */
     double launch_seconds;
 };
 
@@ -49,8 +50,11 @@ uint16_t pipeline_route(const struct pipeline *p, const struct route *route);
 /* To a worker of the plan; see roster_send. */
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why);
 
-/* Pages of the embedding table that were read are given back: this process holds no part of the model. */
-void pipeline_forget_embedding(const struct pipeline *p);
+/* One row of the embedding table, as it lies in the file: this process holds no part of the model. */
+int pipeline_embedding(const struct pipeline *p, uint32_t id, uint8_t *row, struct err *why);
+
+/* E_FILE if the model or the encoder was written to since it was opened. */
+int pipeline_files_unchanged(const struct pipeline *p, struct err *why);
 
 /* Whether all workers are threads of this process. */
 bool pipeline_is_one_process(const struct pipeline *p);

@@ -1,4 +1,4 @@
-/* coordinator/engine/embed.h — token ids -> rows of the residual stream, gathered from the mapped file. */
+/* coordinator/engine/embed.h — token ids -> rows of the residual stream, gathered from the file. */
 #ifndef COORDINATOR_ENGINE_EMBED_H
 #define COORDINATOR_ENGINE_EMBED_H
 
@@ -7,7 +7,7 @@
 /* sqrt(hidden): rounded to bf16 as the model was trained, or exact. docs/MODEL.md, "Numbers". */
 float embed_scale(uint32_t hidden, bool exact);
 
-/* out [n, hidden] = scale * embedding row of each id. Ids are below the vocabulary's size. */
-void embed_rows(const struct tensor *embedding, float scale, const uint32_t *ids, uint32_t n, float *out);
+/* out [hidden] = scale * a row of the embedding, as it lies in the file. */
+void embed_row(const struct tensor *embedding, float scale, const uint8_t *row, float *out);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "coordinator/engine/embed.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const struct picture_span *span_at(const struct live *a, size_t place)
@@ -65,7 +66,7 @@ static void fill_work(struct engine *e, const struct schedule_batch *b)
 }
 
 /* Embedding rows are scaled, a picture's rows are not: docs/MODEL.md, "Forward pass". */
-static void fill_activations(const struct engine *e, const struct schedule_batch *b, float *out)
+static int fill_activations(const struct engine *e, const struct schedule_batch *b, uint8_t *row, float *out, struct err *why)
 {
     const struct model *m = e->pipe->model;
     const size_t hidden = m->config.hidden;
@@ -75,11 +76,15 @@ static void fill_activations(const struct engine *e, const struct schedule_batch
         for (uint32_t k = 0; k < v->rows; k++, out += hidden) {
             uint32_t at = v->position + k;
             const struct picture_span *p = a->spans.n ? span_at(a, at) : NULL;
-            if (p) memcpy(out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
-            else embed_rows(&m->embedding, e->scale, &a->ids.id[at], 1, out);
+            if (p) {
+                memcpy(out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
+                continue;
+            }
+            TRY(pipeline_embedding(e->pipe, a->ids.id[at], row, why));
+            embed_row(&m->embedding, e->scale, row, out);
         }
     }
-    pipeline_forget_embedding(e->pipe);
+    return pipeline_files_unchanged(e->pipe, why);
 }
 
 static void tell_sent(const struct engine *e, const struct schedule_batch *b)
@@ -99,7 +104,10 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     struct frame *f = NULL;
     fill_work(e, b);
     TRY(work_write(&f, w, why));
-    fill_activations(e, b, (float *)(void *)w->activations);
+    uint8_t *row = malloc(block_row_bytes(e->pipe->model->embedding.type, w->cols));
+    const int code = row ? fill_activations(e, b, row, (float *)(void *)w->activations, why) : fail(why, E_MEMORY, "no memory for a row");
+    free(row);
+    if (code) return frame_free(f), code;
     e->totals.batches++;
     e->totals.rows += w->n_rows;
     tell_sent(e, b);

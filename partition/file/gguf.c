@@ -4,12 +4,11 @@
  * others only their number and their tensors. They are opened together and look like one file from here on. */
 #include "partition/file/gguf_parse.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define MAX_FILES 1024
 #define SAMPLE 4096 /* bytes of each end of a tensor that go into the fingerprint */
@@ -204,22 +203,40 @@ struct hash128 gguf_fingerprint(const struct gguf *g)
     return h;
 }
 
-/* Whole pages: those touched by the range, or those inside it. */
-static void advise(const void *from, size_t bytes, int advice, bool outwards)
+/* ---- reading what is mapped ---- */
+
+static const struct gguf_file *file_at(const struct gguf *g, const void *from, uint64_t *offset)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from, end = begin + bytes;
-    uintptr_t first = (outwards ? begin : begin + page - 1) / page * page, last = (outwards ? end + page - 1 : end) / page * page;
-    if (first < last) madvise((void *)first, last - first, advice);
+    for (int i = 0; i < g->n_files; i++) {
+        *offset = (uint64_t)((uintptr_t)from - (uintptr_t)g->files[i].map); /* of another file: far too large */
+        if (*offset < g->files[i].bytes) return &g->files[i];
+    }
+    return NULL;
+}
+
+int gguf_read(const struct gguf *g, const void *from, void *out, size_t n, struct err *why)
+{
+    uint64_t offset;
+    const struct gguf_file *f = file_at(g, from, &offset);
+    if (!f) return fail(why, E_INTERNAL, "bytes were wanted that are not in %s", gguf_path(g, 0));
+    return file_read(f->fd, f->path, offset, out, n, why);
+}
+
+int gguf_unchanged(const struct gguf *g, struct err *why)
+{
+    for (int i = 0; i < g->n_files; i++) TRY(file_unchanged(g->files[i].fd, g->files[i].path, &g->files[i].state, why));
+    return 0;
 }
 
 void gguf_expect(const struct gguf *g, const void *from, size_t bytes)
 {
-    (void)g;
-    advise(from, bytes, MADV_WILLNEED, true);
+    uint64_t offset;
+    const struct gguf_file *f = file_at(g, from, &offset);
+    if (f) posix_fadvise(f->fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
 }
 
 void gguf_forget(const struct gguf *g, const void *from, size_t bytes)
 {
     (void)g;
-    advise(from, bytes, MADV_DONTNEED, false);
+    mapped_forget(from, bytes);
 }

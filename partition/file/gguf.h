@@ -83,7 +83,13 @@ const char *gguf_key_at(const struct gguf *g, size_t i, uint32_t *type, char *ou
 /* E_FILE, and what to get instead, if Ollama made it: text and vision in one file, under names of its own. */
 int gguf_refuse_ollamas(const struct gguf *g, struct err *why);
 
-/* Tells the system that these mapped pages will be read soon, so it fetches them in one go. */
+/* The n bytes that are mapped at `from`, by read: a file that was cut meanwhile is E_FILE. */
+int gguf_read(const struct gguf *g, const void *from, void *out, size_t n, struct err *why);
+
+/* E_FILE if one of the files was written to or cut since it was opened: what was read may be half of this, half of that. */
+int gguf_unchanged(const struct gguf *g, struct err *why);
+
+/* Tells the system that what is mapped here will be read soon, so it fetches it in one go. */
 void gguf_expect(const struct gguf *g, const void *from, size_t bytes);
 
 /* Tells the system that these mapped pages are not needed now, so they stop counting as ours. */

@@ -8,20 +8,17 @@
  * is larger than a small multiple of the file, and the walk is linear in it. Strings and arrays stay where they are;
  * only names are copied, to end in a NUL.
  *
- * What no check can help: a file that somebody shortens while it is mapped. Reading past its new end kills the process
- * (SIGBUS), so models are replaced by renaming, as synth does, and not overwritten. */
+ * What these checks cannot help: a file that somebody shortens or overwrites while it is mapped. base/mapped.h says what happens
+ * then; models are replaced by renaming, as synth does, and not overwritten. */
 #include "partition/file/gguf_parse.h"
 
 #include "base/checked.h"
 #include "base/inputs.h"
 #include "partition/format/blocks.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Real files: 45 keys, 808 tensors, names of 30 bytes, a chat template of 2 KB. Room for more, not for mischief. */
@@ -327,23 +324,14 @@ static int place_tensors(struct gguf_file *f, uint32_t number, struct err *why)
 
 static int map_file(struct gguf_file *f, struct err *why)
 {
-    struct stat st;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(why, E_FILE, "cannot open %s", f->path);
+    TRY(file_open(&f->fd, f->path, &f->state, why));
     inputs_add(f->path);
-    int code = 0;
-    if (fstat(fd, &st)) code = fail_errno(why, E_FILE, "cannot look at %s", f->path);
-    else if (!S_ISREG(st.st_mode)) code = fail(why, E_FILE, "%s is not a file; wanted a GGUF model file", f->path);
-    else if (st.st_size < 24)
-        code = fail(why, E_FILE, "%s is cut short: it has %lld bytes, the smallest GGUF file has 24", f->path,
-                  (long long)st.st_size);
-    else {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) code = fail_errno(why, E_FILE, "cannot map %s", f->path);
-        else f->map = map, f->bytes = (uint64_t)st.st_size;
-    }
-    close(fd);
-    return code;
+    if (f->state.bytes < 24)
+        return fail(why, E_FILE, "%s is cut short: it has %" PRIu64 " bytes, the smallest GGUF file has 24", f->path, f->state.bytes);
+    f->map = map_open(f->fd, f->path, f->state.bytes);
+    if (!f->map) return fail_errno(why, E_FILE, "cannot map %s", f->path);
+    f->bytes = f->state.bytes;
+    return 0;
 }
 
 static int walk_header(struct walk *w, uint64_t *tensors, uint64_t *keys)
@@ -377,7 +365,7 @@ static int walk_file(struct gguf_file *f, uint32_t number, struct err *why)
 
 int gguf_file_open(struct gguf_file *f, const char *path, uint32_t number, struct err *why)
 {
-    memset(f, 0, sizeof *f);
+    *f = (struct gguf_file){.fd = -1};
     f->path = strdup(path);
     int code = f->path ? walk_file(f, number, why) : fail(why, E_MEMORY, "no memory to open %s", path);
     if (code) gguf_file_close(f);
@@ -391,9 +379,10 @@ void gguf_file_close(struct gguf_file *f)
     free(f->keys);
     name_table_close(&f->key_table);
     free(f->tensors);
-    if (f->map) munmap((void *)f->map, f->bytes);
+    if (f->map) map_close(f->map, f->bytes);
+    if (f->fd >= 0) close(f->fd);
     free(f->path);
-    memset(f, 0, sizeof *f);
+    *f = (struct gguf_file){.fd = -1};
 }
 
 const struct gguf_key *gguf_file_key(const struct gguf_file *f, const char *name)

@@ -1,11 +1,12 @@
 /* partition/file/gguf_parse.h — inside the GGUF reader: one file, walked once from its first byte to its first tensor.
  *
- * Only gguf.c, gguf_parse.c, gguf_other.c, gguf_values.c and gguf_copy.c include this (tests/rooms.sh). gguf_file_open fills `f` or leaves nothing
- * behind but the sentence. */
+ * Only gguf.c, gguf_parse.c, gguf_other.c, gguf_values.c, gguf_copy.c and gguf_hashes.c include this (tests/rooms.sh).
+ * gguf_file_open fills `f` or leaves nothing behind but the sentence. */
 #ifndef PARTITION_FILE_GGUF_PARSE_H
 #define PARTITION_FILE_GGUF_PARSE_H
 
 #include "base/little_endian.h"
+#include "base/mapped.h"
 #include "base/name_table.h"
 #include "partition/file/gguf.h"
 
@@ -22,6 +23,8 @@ struct gguf_key {
 
 struct gguf_file {
     char *path;
+    int fd;
+    struct file_state state; /* when it was opened */
     const uint8_t *map;
     uint64_t bytes;
     uint64_t header_bytes; /* metadata and tensor descriptions, up to the padding before the data */

@@ -45,6 +45,7 @@ struct tensor {
     uint32_t rows, cols; /* as in the file: a matrix [rows, cols] does y = W x, but for the encoder's projection */
     const uint8_t *data; /* rows in order, block_row_bytes each; NULL where the file is not at hand */
     uint32_t first_row;  /* of the whole tensor: where a part of the head begins */
+    uint64_t hash;       /* of the rows, by hash_rows; 0: not known */
 };
 
 /* Of tensors that this part of the chain has: in the order of text_part_shape or vision_part_shape. */

@@ -4,6 +4,7 @@ sent what is missing, and weights of another model are never taken for those tha
 import os
 import re
 import shutil
+import time
 
 from relay import DEMO, GEMMAPIPE, PARTITION, ROOT, Workers, claim, finish, good, need, path, run, start, wait
 
@@ -62,6 +63,59 @@ def of_another_model():
         need(answers[0] != answers[1], "two models give one answer")
 
 
+def change(file, tensor="blk.6.ffn_up"):
+    """One weight in the middle of a large tensor."""
+    said = good(PARTITION, "inspect", file, "--tensors").decode()
+    n, at = map(int, re.search(re.escape(tensor) + r"\.weight .* (\d+) bytes at (\d+)", said).groups())
+    with open(file, "r+b") as f:
+        f.seek(at + n // 18 // 2 * 18 + 7) # behind a block's scale
+        byte = f.read(1)[0]
+        f.seek(-1, 1)
+        f.write(bytes([byte ^ 0x40]))
+
+
+def settle(file):
+    """Hashes of a file are kept when it is older than the clock's tick."""
+    time.sleep(max(0, os.stat(file).st_ctime + 2.1 - time.time()))
+
+
+def changed_in_the_middle():
+    name = path("changed.gguf")
+    shutil.copy(DEMO, name)
+    with Workers(2, "--no-file") as w:
+        settle(name)
+        before, _, _ = ask(w, model=name)
+        again, had, _ = ask(w, model=name)
+        need(again == before and all(a == b for a, b in had), "a second run has %r" % had)
+        change(name)
+        after, had, _ = ask(w, model=name)
+        need(after != before, "the answer is the old weights'")
+    with Workers(2, "--no-file") as w:
+        need(ask(w, model=name)[0] == after, "workers that held nothing answer otherwise")
+
+
+def copies_that_differ():
+    """A shard that is damaged in the middle: where the hashes are not known yet, and where they are. One that is whole serves in both."""
+    shards = path("shards")
+    good(PARTITION, "split", DEMO, "-o", shards, "--layers", "4,4")
+    files = sorted(os.path.join(shards, f) for f in os.listdir(shards) if f.endswith(".gguf"))
+    os.environ["XDG_CACHE_HOME"] = path("another-cache")
+    for known in (False, True):
+        with Workers(1, "--shard", files[0]) as one, Workers(1, "--shard", files[1]) as two:
+            both = ["--connect", one.connect[1] + "," + two.connect[1], "--split", "4,4"]
+            status, out, err = run(GEMMAPIPE, "run", "--model", DEMO, *both, "--temp", 0, "-n", 4, "--verbose", "Count.")
+            need(status == 0 and err.count("has 52 of its 52") == 1 and err.count("has 54 of its 54") == 1, err[-600:])
+        if not known:
+            shutil.rmtree(path("another-cache"))
+        change(files[1])
+        with Workers(1) as one, Workers(1, "--shard", files[1]) as two:
+            both = ["--connect", one.connect[1] + "," + two.connect[1], "--split", "4,4"]
+            status, out, err = run(GEMMAPIPE, "run", "--model", DEMO, *both, "Count.")
+            named = re.search(r"ffn_up of layer 6 is not what the coordinator's file holds.*" + re.escape(files[1]), err)
+            need(status == 3 and named and not out, "%d: %s" % (status, err[-600:]))
+        change(files[1])
+
+
 def coordinator_killed():
     with Workers(2, "--no-file") as w:
         by_hand = [*SEES, "--split", "4,4", "--vision-split", "2,2"]
@@ -80,5 +134,7 @@ claim("neither_is_one_with_copies_of_the_encoder", again, "--vision-split", "cop
 claim("nor_one_with_the_encoder_kept_as_q8_0", again, "--vision-type", "q8_0")
 claim("another_plan_is_sent_what_is_missing", another_plan)
 claim("weights_of_another_model_are_loaded", of_another_model)
+claim("a_file_changed_in_the_middle_of_a_tensor_is_loaded_anew", changed_in_the_middle)
+claim("a_shard_that_differs_in_the_middle_is_refused_by_the_name_of_the_tensor", copies_that_differ)
 claim("layers_outlive_a_coordinator_that_was_killed", coordinator_killed)
 finish()

@@ -25,6 +25,7 @@ _started = []
 _failed = 0
 _ran = 0
 
+os.environ["XDG_CACHE_HOME"] = os.path.join(FOLDER, "cache")
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 

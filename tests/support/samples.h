@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_SAMPLES_H
 #define TESTS_SUPPORT_SAMPLES_H
 
+#include "base/little_endian.h"
 #include "worker/assign.h"
 #include "transport/wire/wire.h"
 
@@ -28,7 +29,7 @@ static inline void sample_work(struct work *w)
 /* A worker with parts of both chains; or, with the text left out, of the encoder alone. */
 static inline struct frame *sample_assign(bool text)
 {
-    static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0}, seen[5] = {1, 0, 0, 8, 0};
+    static uint8_t types[7] = {0, 2, 2, 1, 14, 2, 0}, seen[5] = {1, 0, 0, 8, 0}, hashes[7 * 8];
     struct assignment m = {
         .threads = 2,
         .text = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
@@ -39,11 +40,12 @@ static inline struct frame *sample_assign(bool text)
         .pictures_in_flight = 2,
         .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .route = 1, .epoch = 6, .plan = 0x2122232425262728, .next = 3, .next_address = "tcp://10.0.0.7:7001",
                                .path = "/models/gemma-3-1b.gguf", .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321},
-                               .n_types = 7, .types = types},
+                               .n_types = 7, .types = types, .hashes = hashes},
                [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .route = 2, .epoch = 5, .plan = 0x2122232425262728, .next = 0, .path = "/models/mmproj.gguf",
                                  .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = seen}},
     };
     struct frame *f = 0;
+    for (unsigned i = 0; i < 7; i++) put_le(hashes + 8 * i, 0x4142434445464748 + i, 8);
     if (!text) m.of[CHAIN_TEXT].part = (struct part){0};
     return assignment_write(&f, &m, 0) ? 0 : f;
 }

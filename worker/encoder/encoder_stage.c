@@ -35,6 +35,7 @@ int encoder_assign(struct encoder_stage *s, const struct assignment *a, uint16_t
     if (!s->tensors) return fail(why, E_MEMORY, "no memory to list %u tensors", s->count);
     vision_part_shape(&s->config, s->part, s->tensors);
     for (uint32_t i = 0; i < s->count; i++) s->tensors[i].type = of->types[i];
+    assigned_hashes(of, s->tensors);
     TRY(vision_part_check(&s->config, s->part, s->tensors, why));
     s->bytes = vision_part_bytes(&s->config, s->part, s->tensors, s->as, s->in_flight, threads);
     return 0;

@@ -9,7 +9,6 @@
 #define BEHIND_THE_LAYERS (UINT32_MAX - 1)
 
 struct held_group {
-    struct hash128 model;
     enum chain chain;
     enum vision_type as;
     uint32_t layer; /* or one of the two above */
@@ -72,12 +71,13 @@ static uint32_t count_groups(const struct wanted_part *w)
 
 static bool is_group(const struct held_group *g, const struct wanted_part *w, const struct tensor *t, uint32_t n)
 {
-    if (!hash128_same(g->model, w->model) || g->chain != w->chain || g->as != w->as) return false;
+    if (g->chain != w->chain || g->as != w->as) return false;
     if (g->layer != layer_of(t) || g->n != n) return false;
     for (uint32_t i = 0; i < n; i++) {
         const struct tensor *have = &g->weight[i].is;
         if (have->role != t[i].role || have->type != t[i].type || have->rows != t[i].rows || have->cols != t[i].cols) return false;
         if (have->first_row != t[i].first_row) return false;
+        if (weight_is_whole(&g->weight[i]) && (!t[i].hash || g->weight[i].hash != t[i].hash)) return false;
     }
     return true;
 }
@@ -132,7 +132,7 @@ static int add_group(struct held_weights *h, const struct wanted_part *w, const 
     TRY(make_room(h, why));
     struct held_group *g = calloc(1, sizeof *g);
     if (!g) return fail(why, E_MEMORY, "no memory for a layer");
-    *g = (struct held_group){.model = w->model, .chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n};
+    *g = (struct held_group){.chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n};
     g->weight = calloc(n, sizeof *g->weight);
     if (!g->weight) return group_free(g), fail(why, E_MEMORY, "no memory for %u tensors", n);
     for (uint32_t i = 0; i < n; i++) g->weight[i].is = t[i];
@@ -181,11 +181,14 @@ static void forget_from(struct held_weights *h, uint32_t first)
     while (h->n > first) group_free(h->group[--h->n]);
 }
 
-/* What a run that failed left half loaded begins anew. */
-static void begin_anew_unless_whole(struct held_group *g)
+/* What a run that failed left half loaded begins anew, and may be meant to become something else. */
+static void begin_anew_unless_whole(struct held_group *g, const struct tensor *t)
 {
-    for (uint32_t i = 0; i < g->n; i++)
-        if (!weight_is_whole(&g->weight[i])) g->weight[i].rows_in = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct weight *w = &g->weight[i];
+        if (!weight_is_whole(w)) w->rows_in = 0, w->hash = 0;
+        w->is.hash = t[i].hash;
+    }
 }
 
 static int take_part(struct held_weights *h, const struct wanted_part *w, struct part_weights *out, struct err *why)
@@ -196,7 +199,7 @@ static int take_part(struct held_weights *h, const struct wanted_part *w, struct
         n = group_size(w->tensors + i, w->n - i);
         struct held_group **g = &out->group[out->n_groups];
         *g = find(h, w, w->tensors + i, n);
-        if (*g) begin_anew_unless_whole(*g);
+        if (*g) begin_anew_unless_whole(*g, w->tensors + i);
         else TRY(add_group(h, w, w->tensors + i, n, g, why));
         out->n_groups++;
     }

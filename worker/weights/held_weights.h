@@ -1,6 +1,6 @@
 /* worker/weights/held_weights.h — the weights that a worker process has in memory, a layer at a time, from run to run.
  *
- * A run asks for parts of a model. Layers that are held already, known by the model's fingerprint, the layer and how its
+ * A run asks for parts of a model. Layers that are held already, known by the hash of each tensor, the layer and how its
  * tensors are kept, stay where they are: nothing is read or sent for them. Layers that nobody asks for any more are given
  * back before memory is taken for new ones, so no more is held than the plan says. Between two runs everything stays.
  *
@@ -10,7 +10,6 @@
 #ifndef WORKER_WEIGHTS_HELD_WEIGHTS_H
 #define WORKER_WEIGHTS_HELD_WEIGHTS_H
 
-#include "base/hash.h"
 #include "worker/weights/weight.h"
 
 struct held_weights;
@@ -18,10 +17,9 @@ struct held_group;
 
 /* A part of one chain, as a run asks for it. */
 struct wanted_part {
-    struct hash128 model; /* fingerprint of its file */
     enum chain chain;
     enum vision_type as;
-    const struct tensor *tensors; /* [n], in the order of the part; types set, data not looked at */
+    const struct tensor *tensors; /* [n], in the order of the part; types and hashes set, data not looked at */
     uint32_t n;                   /* 0: none of this chain */
 };
 

@@ -2,7 +2,9 @@
 #include "worker/weights/weight.h"
 
 #include "base/checked.h"
+#include "base/hash.h"
 
+#include <inttypes.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,13 @@ static int check_rows(const struct weight *w, uint32_t first_row, uint32_t rows,
     return 0;
 }
 
+int weight_compare(const struct weight *w, struct err *why)
+{
+    if (!weight_is_whole(w) || !w->is.hash || w->hash == w->is.hash) return 0;
+    return fail(why, E_FILE, "%s of %s %u is not what the coordinator's file holds: its hash is %016" PRIx64 ", wanted %016" PRIx64,
+                tensor_name(&w->is), w->is.chain == CHAIN_VISION ? "vision layer" : "layer", w->is.layer, w->hash, w->is.hash);
+}
+
 int weight_load(struct weight *w, uint32_t first_row, uint32_t rows, const void *bytes, int threads, float *room, size_t room_each,
                 struct err *why)
 {
@@ -104,10 +113,15 @@ int weight_load(struct weight *w, uint32_t first_row, uint32_t rows, const void 
     if (w->is.chain == CHAIN_VISION && WEIGHT_ROOM_FLOATS(w->is.cols) > room_each)
         return fail(why, E_INTERNAL, "no room to load rows of %u values", w->is.cols);
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (uint32_t r = 0; r < rows; r += PANEL_ROWS)
-        put_rows(&quantizer, w, first_row + r, rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS, (const uint8_t *)bytes + r * row_bytes,
-                 room ? room + (size_t)omp_get_thread_num() * room_each : NULL);
+    uint64_t hash = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1) reduction(+ : hash)
+    for (uint32_t r = 0; r < rows; r += PANEL_ROWS) {
+        const uint32_t n = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
+        const uint8_t *from = (const uint8_t *)bytes + r * row_bytes;
+        hash += hash_rows(first_row + r, n, from, row_bytes); /* and now they are in this core's cache */
+        put_rows(&quantizer, w, first_row + r, n, from, room ? room + (size_t)omp_get_thread_num() * room_each : NULL);
+    }
     w->rows_in += rows;
+    w->hash += hash;
     return 0;
 }

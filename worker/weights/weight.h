@@ -11,11 +11,12 @@
 #include "worker/kernels/kernels.h"
 
 struct weight {
-    struct tensor is;        /* as in the file; no data */
+    struct tensor is;        /* as it should be in the file; no data */
     struct vision_kept kept; /* type, rows and columns here */
     struct panels panels;    /* a matrix */
     float *floats;           /* or a norm, a bias, or the position rows */
     uint32_t rows_in;        /* file rows that have come */
+    uint64_t hash;           /* of these, by hash_rows */
 };
 
 /* Bytes of it in memory, a multiple of 64. */
@@ -31,6 +32,9 @@ void weight_place(struct weight *w, const struct tensor *t, enum vision_type as,
  * `threads` pack side by side; each has `room_each` floats of `room` for itself if the tensor is the encoder's (else NULL, 0). */
 int weight_load(struct weight *w, uint32_t first_row, uint32_t rows, const void *bytes, int threads, float *room, size_t room_each,
                 struct err *why);
+
+/* E_FILE if all its rows have come and by the hash in `is` they are not the right ones. */
+int weight_compare(const struct weight *w, struct err *why);
 
 static inline bool weight_is_whole(const struct weight *w)
 {

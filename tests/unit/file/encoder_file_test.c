@@ -184,8 +184,8 @@ TEST(shares_add_up_to_the_encoder)
 
 TEST(q8_0_fills_up_its_blocks_and_spares_memory)
 {
-    const struct tensor down = {CHAIN_VISION, V_DOWN, 0, T_F16, 1152, 4304, NULL, 0}, bias = {CHAIN_VISION, V_O_BIAS, 0, T_F32, 1, 1152, NULL, 0},
-                               projection = {CHAIN_VISION, V_PROJECTION, 0, T_F16, 1152, 2560, NULL, 0};
+    const struct tensor down = {CHAIN_VISION, V_DOWN, 0, T_F16, 1152, 4304, NULL, 0, 0}, bias = {CHAIN_VISION, V_O_BIAS, 0, T_F32, 1, 1152, NULL, 0, 0},
+                               projection = {CHAIN_VISION, V_PROJECTION, 0, T_F16, 1152, 2560, NULL, 0, 0};
     struct vision_kept k = vision_kept(&down, VISION_Q8_0);
     CHECK(k.type == T_Q8_0 && k.rows == 1152 && k.cols == 4320, "%u [%u, %u]", k.type, k.rows, k.cols);
     k = vision_kept(&down, VISION_AS_FILE);

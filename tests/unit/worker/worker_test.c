@@ -1,6 +1,7 @@
 /* tests/unit/worker/worker_test.c — a worker from run to run: what it keeps, what it asks for, and that no failure ends it.
  *
  * The worker is a thread of this process that serves one node of a hub; the test is its coordinator, with the demo model. */
+#include "base/little_endian.h"
 #include "partition/file/delivery.h"
 #include "partition/file/model_file.h"
 #include "tests/support/check.h"
@@ -20,6 +21,7 @@ struct bench_of_one { /* a coordinator and its only worker */
     int code;
     uint64_t run;
     struct model *model;
+    uint32_t rows; /* of a piece, at most; 0: as they are handed out */
 };
 
 static void *serve(void *user)
@@ -87,16 +89,36 @@ static int greet(struct bench_of_one *b, uint32_t epoch, struct err *why)
     return code;
 }
 
-static int assign(struct bench_of_one *b, struct part part, uint64_t fingerprint, struct acceptance *yes, uint8_t *have, struct err *why)
+/* A piece as the model 7 has it; any other has one bit of it changed. */
+static const uint8_t *bytes_of(const struct delivery_piece *p, uint64_t model)
+{
+    static uint8_t room[2 * DELIVERY_BYTES];
+    memcpy(room, p->bytes, p->n);
+    if (model != 7) room[p->n - 3] ^= 1;
+    return room;
+}
+
+static uint64_t hash_of(const struct tensor *t, uint64_t model)
+{
+    struct delivery d;
+    struct delivery_piece p;
+    uint64_t hash = 0;
+    delivery_begin(&d, t, 1);
+    while (delivery_next(&d, &p)) hash += hash_rows(p.first_row, p.rows, bytes_of(&p, model), p.n / p.rows);
+    return hash;
+}
+
+static int assign(struct bench_of_one *b, struct part part, uint64_t model, struct acceptance *yes, uint8_t *have, struct err *why)
 {
     struct tensor tensors[200];
-    uint8_t types[200];
+    uint8_t types[200], hashes[200 * 8];
     const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, part);
     struct assignment a = {.text = b->model->config, .capacity = {128, 2, 32, 2}, .threads = 1};
     struct frame *f = NULL;
     text_part_tensors(b->model, part, tensors);
     for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
-    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {fingerprint, 2}, .n_types = n, .types = types};
+    for (uint32_t i = 0; i < n; i++) put_le(hashes + 8 * i, hash_of(&tensors[i], model), 8);
+    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {7, 2}, .n_types = n, .types = types, .hashes = hashes};
     TRY(assignment_write(&f, &a, why));
     TRY(port_send(b->port, 1, &f, why));
     TRY(next_frame(b, &f, why));
@@ -106,39 +128,64 @@ static int assign(struct bench_of_one *b, struct part part, uint64_t fingerprint
     return code;
 }
 
-static int send_missing(struct bench_of_one *b, struct part part, const uint8_t *have, uint32_t *sent, struct err *why)
+static int send_piece(struct bench_of_one *b, const struct delivery_piece *p, const uint8_t *bytes, struct err *why)
 {
-    struct tensor tensors[200];
-    struct delivery d;
-    struct delivery_piece p;
+    struct piece m = {.tensor = p->tensor, .first_row = p->first_row, .rows = p->rows, .hash = hash64(bytes, p->n), .n = p->n, .bytes = (uint8_t *)bytes};
     struct frame *f = NULL;
-    text_part_tensors(b->model, part, tensors);
-    delivery_begin(&d, tensors, (uint32_t)part_count(CHAIN_TEXT, part));
-    d.have = have;
-    for (*sent = 0; delivery_next(&d, &p); ++*sent) {
-        struct piece m = {.tensor = p.tensor, .first_row = p.first_row, .rows = p.rows, .hash = hash64(p.bytes, p.n), .n = p.n};
-        TRY(piece_write(&f, &m, why));
-        memcpy(m.bytes, p.bytes, p.n);
-        TRY(port_send(b->port, 1, &f, why));
-        TRY(next_frame(b, &f, why));
-        int code = f->head.type == M_PIECE_ACK ? 0 : fail(why, E_WIRE, "%s", message_name(f->head.type));
-        frame_free(f);
-        if (code) return code;
-    }
+    TRY(piece_write(&f, &m, why));
+    return port_send(b->port, 1, &f, why);
+}
+
+static int hear(struct bench_of_one *b, unsigned type, struct err *why)
+{
+    struct frame *f = NULL;
     TRY(next_frame(b, &f, why));
-    int code = f->head.type == M_READY ? 0 : fail(why, E_WIRE, "%s instead of READY", message_name(f->head.type));
+    struct fault fault = {0};
+    int code = f->head.type == type ? 0 : f->head.type == M_FAULT && !fault_read(&fault, f, why) ? fail(why, (int)fault.code, "%s", fault.text)
+                                                                                                : fail(why, E_WIRE, "%s", message_name(f->head.type));
     frame_free(f);
     return code;
 }
 
+/* At most so many pieces. */
+static int send_some(struct bench_of_one *b, struct part part, uint64_t model, const uint8_t *have, uint32_t most, uint32_t *sent, struct err *why)
+{
+    struct tensor tensors[200];
+    struct delivery d;
+    struct delivery_piece p;
+    text_part_tensors(b->model, part, tensors);
+    delivery_begin(&d, tensors, (uint32_t)part_count(CHAIN_TEXT, part));
+    d.have = have;
+    *sent = 0;
+    while (delivery_next(&d, &p)) {
+        const uint8_t *bytes = bytes_of(&p, model);
+        const uint64_t row_bytes = p.n / p.rows;
+        const uint32_t end = p.first_row + p.rows, step = b->rows ? b->rows : p.rows;
+        for (; p.first_row < end; p.first_row += p.rows, bytes += p.n, ++*sent) {
+            if (*sent == most) return 0;
+            p.rows = end - p.first_row < step ? end - p.first_row : step;
+            p.n = p.rows * row_bytes;
+            TRY(send_piece(b, &p, bytes, why));
+            TRY(hear(b, M_PIECE_ACK, why));
+        }
+    }
+    return 0;
+}
+
+static int send_missing(struct bench_of_one *b, struct part part, uint64_t model, const uint8_t *have, uint32_t *sent, struct err *why)
+{
+    TRY(send_some(b, part, model, have, UINT32_MAX, sent, why));
+    return hear(b, M_READY, why);
+}
+
 /* Greets, assigns, hands out what is wanted, until READY. *sent: pieces. */
-static int get_ready(struct bench_of_one *b, uint32_t epoch, struct part part, uint64_t fingerprint, uint32_t *sent, struct err *why)
+static int get_ready(struct bench_of_one *b, uint32_t epoch, struct part part, uint64_t model, uint32_t *sent, struct err *why)
 {
     struct acceptance yes;
     uint8_t have[200];
     TRY(greet(b, epoch, why));
-    TRY(assign(b, part, fingerprint, &yes, have, why));
-    return send_missing(b, part, have, sent, why);
+    TRY(assign(b, part, model, &yes, have, why));
+    return send_missing(b, part, model, have, sent, why);
 }
 
 static int stop(struct bench_of_one *b, struct err *why)
@@ -218,6 +265,61 @@ TEST(an_acceptance_says_yes_or_no_of_a_tensor_and_nothing_else)
     frame_free(f);
 }
 
+static uint32_t held(const struct acceptance *yes, const uint8_t *have)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < yes->n; i++) n += have[i];
+    return n;
+}
+
+/* A run breaks off after each number of pieces, so in the middle of tensors too; the next one is of another model, then the same again.
+ * The worker compares all it has with the hashes, so READY says that no row is left of what came before. */
+TEST(what_is_half_loaded_is_never_taken_for_whole_nor_for_another_model)
+{
+    struct bench_of_one b;
+    struct acceptance yes;
+    uint8_t have[200];
+    uint32_t sent, all;
+    const struct part head = {0, 0, 0, 16, false}; /* a norm, and a matrix of many pieces */
+    NEED(open_bench(&b, why));
+    b.rows = 128;
+    NEED(begin_run(&b, why));
+    NEED(get_ready(&b, 1, head, 8, &all, why));
+    CHECK(all > 2, "%u pieces: none is in the middle", all);
+    for (uint32_t n = 0; n <= all; n++) {
+        NEED(greet(&b, 3 * n + 2, why));
+        NEED(assign(&b, head, 7, &yes, have, why));
+        NEED(send_some(&b, head, 7, have, n, &sent, why));
+        NEED(greet(&b, 3 * n + 3, why));
+        NEED(assign(&b, head, 7, &yes, have, why));
+        CHECK(held(&yes, have) == (n == 0 ? 0 : n < all ? 1 : 2), "after %u of %u pieces it has %u tensors", n, all, held(&yes, have));
+        NEED(greet(&b, 3 * n + 4, why));
+        NEED(assign(&b, head, 8, &yes, have, why));
+        CHECK(held(&yes, have) == 0, "it has %u tensors of another model", held(&yes, have));
+        NEED(send_missing(&b, head, 8, have, &sent, why));
+    }
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    close_bench(&b);
+}
+
+TEST(bytes_that_are_not_those_of_the_hash_are_refused_by_the_name_of_the_tensor)
+{
+    struct bench_of_one b;
+    struct acceptance yes;
+    uint8_t have[200];
+    uint32_t sent;
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    NEED(assign(&b, (struct part){0, 2, 0, 0, false}, 7, &yes, have, why));
+    struct err no = {0};
+    CHECK(send_some(&b, (struct part){0, 2, 0, 0, false}, 8, have, 9, &sent, &no) == E_FILE &&
+              strstr(no.text, "attn_norm of layer 0 is not what the coordinator's file holds"), "%s", no.text);
+    CHECK(end_run(&b) == E_FILE);
+    close_bench(&b);
+}
+
 /* The coordinator leaves, complains, or talks nonsense, in every state. */
 static int break_a_run(struct bench_of_one *b, int how, struct err *why)
 {
@@ -229,7 +331,7 @@ static int break_a_run(struct bench_of_one *b, int how, struct err *why)
     const int state = how % 4;
     if (state > 0) TRY(greet(b, 1, why));
     if (state > 1) TRY(assign(b, part, 7, &yes, have, why));
-    if (state > 2) TRY(send_missing(b, part, have, &sent, why));
+    if (state > 2) TRY(send_missing(b, part, 7, have, &sent, why));
     switch (how / 4 % 4) {
     case 0: return 0; /* gone */
     case 1: TRY(fault_write(&f, &(struct fault){.code = E_WORKER, .text = "another worker was lost"}, why)); break;
