@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/threads.h"
 #include "base/version.h"
-#include "worker/loop.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -50,7 +49,7 @@ int run_look(struct run *r, struct frame **out, int timeout_ms, struct err *why)
     if (o->stop && *o->stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
     TRY(port_recv(r->port, &f, timeout_ms, why));
     if (!f) return 0;
-    r->heard_ns = clock_ns();
+    lease_heard(&r->lease, clock_ns());
     int code = deal_with(r, &f, why);
     if (code) frame_free(f);
     else *out = f;
@@ -62,7 +61,7 @@ int run_await(struct run *r, struct frame **out, struct err *why)
     for (;;) {
         TRY(run_look(r, out, 500, why));
         if (*out) return 0;
-        if (r->greet.nodes && clock_ns() - r->heard_ns > COORDINATOR_LEASE_NS)
+        if (lease_over(&r->lease, clock_ns()) && r->greet.nodes)
             return fail(why, E_WORKER, "the coordinator fell silent before the run began");
     }
 }

@@ -40,6 +40,7 @@
 #include "base/cores.h"
 #include "base/diary.h"
 #include "base/threads.h"
+#include "worker/lease.h"
 #include "worker/turns.h"
 
 #include <pthread.h>
@@ -429,7 +430,8 @@ static int send_out(struct loop *l, struct err *why)
 static int run_port(struct loop *l, struct err *why)
 {
     const struct loop_setup *s = l->setup;
-    uint64_t heard = clock_ns();
+    struct lease lease;
+    lease_heard(&lease, clock_ns());
     for (;;) {
         if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
         TRY(send_out(l, why));
@@ -441,18 +443,13 @@ static int run_port(struct loop *l, struct err *why)
 
         struct frame *f = 0;
         TRY(port_recv(s->port, &f, 500, why));
-        uint64_t now = clock_ns();
-        int code = check_neighbours(l, now, why);
-        if (code) return frame_free(f), code;
-        if (!f) {
-            if (now - heard > COORDINATOR_LEASE_NS)
-                return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over",
-                            COORDINATOR_LEASE_NS / 1000000000ull);
-            continue;
-        }
-        if (f->head.from == 0) heard = now;
+        const uint64_t now = clock_ns();
         bool over = false;
-        code = handle(l, &f, &over, why);
+        if (f && f->head.from == 0) lease_heard(&lease, now);
+        int code = check_neighbours(l, now, why);
+        if (!code && lease_over(&lease, now))
+            code = fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", COORDINATOR_LEASE_NS / 1000000000ull);
+        if (!code && f) code = handle(l, &f, &over, why);
         frame_free(f);
         if (code || over) return code;
     }

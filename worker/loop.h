@@ -25,6 +25,3 @@ struct loop_setup {
 /* Runs until M_STOP (0), a GREET of a later epoch (GREETED_AGAIN, run.h), a failure (code and sentence; telling the coordinator is the
  * caller's task) or *stop. */
 int loop_run(const struct loop_setup *setup, struct err *why);
-
-/* A coordinator that was silent for so long is gone. It pings every second. */
-#define COORDINATOR_LEASE_NS 30000000000ull

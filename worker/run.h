@@ -3,6 +3,7 @@
 #define WORKER_RUN_H
 
 #include "worker/encoder/encoder_stage.h"
+#include "worker/lease.h"
 #include "worker/stage/stage.h"
 #include "worker/worker.h"
 
@@ -19,7 +20,7 @@ struct run {
     struct port *port;
     struct greet greet; /* nodes 0: not greeted yet */
     struct frame *greeting; /* a later one that came in the middle: the run begins anew with it */
-    uint64_t heard_ns;  /* when the coordinator was last heard */
+    struct lease lease; /* of the coordinator */
 
     struct model_config config;  /* of the text */
     struct capacity capacity;

@@ -72,7 +72,7 @@ static void clear(struct run *r)
     encoder_close(&r->encoder);
     free(r->tensors);
     for (int i = 0; i < CHAINS; i++) part_weights_close(&r->weights[i]);
-    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .heard_ns = r->heard_ns};
+    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .lease = r->lease};
 }
 
 static void tell_coordinator(struct run *r, const struct err *why)
