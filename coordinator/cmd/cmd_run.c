@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ASKED_AHEAD 8 /* prompts, beyond the sequences there are: of these the encoder may work on pictures already */
+
 struct job { /* the prompts of one run */
     struct session session;
     struct prompts prompts;
     struct collected *answer; /* [prompts.n], once they are read; one that was refused has ended as FINISH_FAILED */
-    size_t printed;           /* of the answers */
+    size_t asked, printed;    /* of the prompts; of the answers */
     struct err over;          /* why the run ended before all was answered; code 0: it did not */
 };
 
@@ -71,18 +73,37 @@ static int answer_one(struct job *j, struct err *why)
 
 static int ask_one_of_many(struct job *j, size_t i, struct err *why)
 {
+    const struct prompt *p = &j->prompts.of[i];
     const struct listener l = collect_into(&j->answer[i]);
-    if (j->prompts.of[i].refused.code) return *why = j->prompts.of[i].refused, why->code;
-    TRY(give_pictures(j, i, why));
+    if (p->refused.code) return *why = p->refused, why->code;
+    int code = give_pictures(j, i, why);
     const struct ask ask = ask_of(j, i);
-    return engine_ask(j->session.engine, &ask, &l, NULL, why);
+    if (!code) code = engine_ask(j->session.engine, &ask, &l, NULL, why);
+    /* What it shows it holds, as long as it needs it. */
+    prompt_pictures_take_some_back(&j->prompts.pictures, engine_pictures(j->session.engine), p->first_picture, p->own_pictures);
+    return code;
 }
 
-/* What cannot be asked fails alone. */
-static void ask_all(struct job *j)
+/* No more than keep the pipe full: the pictures of those that wait are not read yet. And one with pictures at a time, because reading
+ * them takes as long as the workers should hear nothing of us. Returns whether more could be asked. What cannot be fails alone. */
+static bool ask_more(struct job *j)
 {
-    for (size_t i = 0; i < j->prompts.n; i++)
+    const uint32_t most = j->session.pipe->plan.capacity.sequences + ASKED_AHEAD;
+    while (j->asked < j->prompts.n && engine_unanswered(j->session.engine) < most) {
+        const size_t i = j->asked++;
         if (ask_one_of_many(j, i, &j->answer[i].why)) j->answer[i].ended.how = FINISH_FAILED;
+        if (j->prompts.of[i].own_pictures) return true;
+    }
+    return false;
+}
+
+/* The run is over. */
+static void leave_unasked(struct job *j, const struct err *over)
+{
+    for (; j->asked < j->prompts.n; j->asked++) {
+        j->answer[j->asked].ended.how = FINISH_FAILED;
+        j->answer[j->asked].why = *over;
+    }
 }
 
 /* A prompt that has no answer has a line too, so that lines and prompts go together: one that no answer can be, as a backslash of an
@@ -108,13 +129,16 @@ static int answer_many(struct job *j, struct err *why)
     const size_t n = j->prompts.n;
     struct progress progress;
     int code = 0;
-    ask_all(j);
     progress_begin(&progress, "answering", "prompts", n);
-    for (print_ended(j); j->printed < n && !code; print_ended(j)) {
-        code = session_turn(&j->session, why);
-        if (n > 1) progress_at(&progress, n - engine_unanswered(j->session.engine));
+    while (!code) {
+        const bool more = ask_more(j);
+        print_ended(j);
+        if (j->printed == n) break;
+        code = session_turn(&j->session, more ? 0 : TURN_MS, why);
+        if (n > 1) progress_at(&progress, j->asked - engine_unanswered(j->session.engine));
     }
     progress_end(&progress);
+    if (code) leave_unasked(j, why);
     return code;
 }
 

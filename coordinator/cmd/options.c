@@ -84,7 +84,7 @@ static const struct argument table[] = {
     {"in-flight", "N", WORKERS, WHOLE(in_flight, 1, IN_FLIGHT_MOST),
      "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
     {"prompts", "FILE", CMD_RUN, TEXT(prompts_file),
-     "many prompts, one a line (which may begin with /image FILE), answered together, printed in order (- is stdin)"},
+     "many prompts, one a line (which may begin with /image FILE or /image \"FILE\"), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", CMD_RUN | CMD_CHAT | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},
     {"raw", NULL, CMD_RUN | CMD_LOGITS, FLAG(raw), "no chat turns: <bos> and the text as it is, to be continued"},
     {"in", "FILE", CMD_BATCH, TEXT(in), "the requests, one a line, as OpenAI's batch interface has them or bodies alone; - is standard input, kept in OUT.input"},

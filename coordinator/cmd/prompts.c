@@ -28,6 +28,7 @@ static int encode(struct prompts *p, const struct session *s, struct prompt *one
     struct typed_prompt q = {text, n, 0, s->options->n_images};
     if (s->options->prompts_file) TRY(typed_prompt_take_images(&q, &p->pictures, s, why));
     one->first_picture = q.first_picture;
+    if (s->options->prompts_file && !s->options->n_images) one->own_pictures = q.pictures;
     if (!p->hinted) p->hinted = typed_prompt_hint(&q, s);
     TRY(typed_prompt_encode(&q, &p->pictures, s, &one->ids, &one->spans, why));
     return capacity_holds(s->options, &s->pipe->model->config, one->ids.n, why);
@@ -53,7 +54,9 @@ static int add_prompt(struct prompts *p, const struct session *s, size_t line, c
 static int read_lines(struct prompts *p, const struct session *s, size_t n, struct err *why)
 {
     size_t line = 0;
-    for (char *at = p->text, *end = p->text + n; at < end;) {
+    char *at = p->text, *end = p->text + n;
+    if (n >= 3 && !memcmp(at, "\xef\xbb\xbf", 3)) at += 3; /* a byte order mark belongs to no prompt */
+    while (at < end) {
         char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         size_t k = (size_t)(stop - at);

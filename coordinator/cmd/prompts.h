@@ -12,6 +12,7 @@ struct prompt {
     struct ids ids;
     struct picture_spans spans;
     size_t first_picture; /* where its pictures begin among all */
+    size_t own_pictures;  /* how many it named itself: no other prompt shows them */
     size_t line;          /* of the file, from 1 */
     struct err refused;   /* code 0: it can be asked */
 };

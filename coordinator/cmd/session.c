@@ -43,22 +43,22 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
     return 0;
 }
 
-int session_turn(struct session *s, struct err *why)
+int session_turn(struct session *s, int timeout_ms, struct err *why)
 {
-    TRY(engine_turn(s->engine, stdout_ring_empty(s->out) ? TURN_MS : SLOW_MS, why));
+    TRY(engine_turn(s->engine, stdout_ring_empty(s->out) || timeout_ms < SLOW_MS ? timeout_ms : SLOW_MS, why));
     return stdout_ring_flush(s->out, why);
 }
 
 int session_answer(struct session *s, struct err *why)
 {
-    while (engine_unanswered(s->engine)) TRY(session_turn(s, why));
+    while (engine_unanswered(s->engine)) TRY(session_turn(s, TURN_MS, why));
     return 0;
 }
 
 int session_deliver(struct session *s, struct err *why)
 {
     TRY(stdout_ring_flush(s->out, why));
-    while (!stdout_ring_empty(s->out)) TRY(session_turn(s, why));
+    while (!stdout_ring_empty(s->out)) TRY(session_turn(s, TURN_MS, why));
     return 0;
 }
 

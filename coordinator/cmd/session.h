@@ -29,7 +29,7 @@ int session_open_files(struct session *s, const struct options *o, const struct 
 int session_launch(struct session *s, const struct capacity *c, struct err *why);
 
 /* One turn of the engine; meanwhile the reader of stdout gets what it takes. E_FILE if it takes nothing any more. */
-int session_turn(struct session *s, struct err *why);
+int session_turn(struct session *s, int timeout_ms, struct err *why);
 
 /* Turns until nothing is unanswered. */
 int session_answer(struct session *s, struct err *why);

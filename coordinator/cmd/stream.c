@@ -39,7 +39,7 @@ int stream_answer(struct session *session, const struct ask *ask, struct collect
     TRY(engine_ask(session->engine, ask, &listener, &number, why));
     int code = 0;
     while (out->ended.how == FINISH_NOT || (!code && !stdout_ring_empty(s.ring))) {
-        code = session_turn(session, why);
+        code = session_turn(session, TURN_MS, why);
         if (code) engine_cancel(session->engine, number); /* if the run is over it has ended already */
         else if (interrupt_asked()) engine_enough(session->engine, number);
     }

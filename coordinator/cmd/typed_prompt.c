@@ -25,31 +25,48 @@ int typed_prompt_images(struct prompt_pictures *out, const struct session *s, st
     return 0;
 }
 
-#define WORD "/image "
+#define WORD "/image"
 #define NAME_MOST 4096
+
+static bool begins_with_word(const struct typed_prompt *t)
+{
+    const size_t n = strlen(WORD);
+    return t->n >= n && !memcmp(t->text, WORD, n) && (t->n == n || t->text[n] == ' ');
+}
+
+/* Takes the word and the name behind it, which ends at a blank or is in quotes, off the text. */
+static int take_name(struct typed_prompt *t, char name[NAME_MOST], struct err *why)
+{
+    const char *from = t->text + strlen(WORD), *end = t->text + t->n, *stop;
+    while (from < end && *from == ' ') from++;
+    const char quote = from < end && (*from == '"' || *from == '\'') ? *from++ : 0;
+    stop = memchr(from, quote ? quote : ' ', (size_t)(end - from));
+    if (quote && !stop) return fail(why, E_USAGE, "the name of a picture begins with %c and does not end with it", quote);
+    const size_t n = (size_t)((stop ? stop : end) - from);
+    if (!n) return fail(why, E_USAGE, "%s stands without the name of a picture", WORD);
+    if (n >= NAME_MOST) return fail(why, E_USAGE, "the name of a picture is longer than %d bytes", NAME_MOST - 1);
+    memcpy(name, from, n);
+    name[n] = 0;
+    from = stop ? stop + 1 : end;
+    if (quote && from < end && *from == ' ') from++;
+    t->text = from;
+    t->n = (size_t)(end - from);
+    return 0;
+}
 
 int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all, const struct session *s, struct err *why)
 {
-    const struct pipeline *p = s->pipe;
-    const struct options *o = s->options;
     char name[NAME_MOST];
-    const size_t word = strlen(WORD);
-    if (t->n <= word || memcmp(t->text, WORD, word)) return 0;
-    if (!p->encoder) return fail(why, E_USAGE, "a prompt begins with %sand needs the encoder: --mmproj FILE.gguf", WORD);
-    if (o->n_images) return fail(why, E_USAGE, "a prompt begins with %sbeside --image, which shows all prompts the same pictures", WORD);
+    if (!begins_with_word(t)) return 0;
+    if (!s->pipe->encoder) return fail(why, E_USAGE, "a prompt begins with %s and needs the encoder: --mmproj FILE.gguf", WORD);
+    if (s->options->n_images)
+        return fail(why, E_USAGE, "a prompt begins with %s beside --image, which shows all prompts the same pictures", WORD);
     t->first_picture = all->n;
-    while (t->n > word && !memcmp(t->text, WORD, word)) {
-        const char *from = t->text + word, *end = t->text + t->n, *stop = memchr(from, ' ', (size_t)(end - from));
-        size_t n = (size_t)((stop ? stop : end) - from);
-        if (n >= sizeof name) return fail(why, E_USAGE, "the name of a picture is longer than %d bytes", NAME_MOST - 1);
-        if (all->n == IMAGES_MOST) return fail(why, E_USAGE, "the prompts name more than %d pictures", IMAGES_MOST);
-        memcpy(name, from, n);
-        name[n] = 0;
-        TRY(prompt_pictures_add(all, name, why));
-        t->text = stop ? stop + 1 : end;
-        t->n = (size_t)(end - t->text);
+    for (; begins_with_word(t); t->pictures++) {
+        if (t->pictures == IMAGES_MOST) return fail(why, E_USAGE, "a prompt names more than %d pictures", IMAGES_MOST);
+        TRY(take_name(t, name, why));
+        TRY(prompt_pictures_add_later(all, name, why));
     }
-    t->pictures = all->n - t->first_picture;
     return 0;
 }
 

@@ -14,7 +14,8 @@ struct typed_prompt {
 /* The pictures of --image, cut to the size of this session's encoder; none without an encoder. */
 int typed_prompt_images(struct prompt_pictures *out, const struct session *s, struct err *why);
 
-/* Takes "/image FILE" off the beginning of a prompt, as often as it stands there, and adds the pictures to `all`.
+/* Takes "/image FILE" off the beginning of a prompt, as often as it stands there, and adds the pictures to `all`, to be read later. A
+ * name with blanks stands in quotes.
  * E_USAGE where there can be none: without an encoder, or beside --image. */
 int typed_prompt_take_images(struct typed_prompt *t, struct prompt_pictures *all, const struct session *s, struct err *why);
 

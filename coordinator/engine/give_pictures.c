@@ -6,9 +6,11 @@ struct content prompt_pictures_content(const struct prompt_pictures *all, size_t
     return (struct content){.crops = all->of[picture].crops};
 }
 
-static int give(struct prompt_picture *picture, struct pictures *ps, struct err *why)
+static int give(struct prompt_pictures *all, size_t number, struct pictures *ps, struct err *why)
 {
+    struct prompt_picture *picture = &all->of[number];
     if (picture->given) return 0;
+    TRY(prompt_pictures_read(all, number, why));
     for (uint32_t i = 0; i <= picture->crops; i++) {
         int code = pictures_add(ps, &picture->squares[i], &picture->numbers[i], why);
         if (code) {
@@ -25,17 +27,23 @@ int prompt_pictures_give(struct prompt_pictures *all, struct pictures *ps, size_
 {
     for (size_t i = from; i < spans->n; i++) {
         struct picture_span *s = &spans->span[i];
-        struct prompt_picture *picture = &all->of[first + s->picture];
-        TRY(give(picture, ps, why));
-        s->picture = picture->numbers[s->crop];
+        const size_t number = first + s->picture;
+        TRY(give(all, number, ps, why));
+        s->picture = all->of[number].numbers[s->crop];
     }
     return 0;
 }
 
+void prompt_pictures_take_some_back(struct prompt_pictures *all, struct pictures *ps, size_t first, size_t n)
+{
+    for (size_t i = first; ps && i < first + n; i++) {
+        struct prompt_picture *one = &all->of[i];
+        for (uint32_t k = 0; k <= one->crops && one->given; k++) pictures_release(ps, one->numbers[k]);
+        one->given = false;
+    }
+}
+
 void prompt_pictures_take_back(struct prompt_pictures *all, struct pictures *ps)
 {
-    for (size_t i = 0; i < all->n && ps; i++) {
-        for (uint32_t k = 0; k <= all->of[i].crops && all->of[i].given; k++) pictures_release(ps, all->of[i].numbers[k]);
-        all->of[i].given = false;
-    }
+    prompt_pictures_take_some_back(all, ps, 0, all->n);
 }

@@ -1,6 +1,6 @@
 /* coordinator/engine/give_pictures.h — pictures that were read for prompts become pictures the engine knows.
  *
- * The engine gets a square once, however many prompts show it; from then on it has a number. */
+ * The engine gets a square once, however many prompts show it; from then on it has a number, until it is taken back. */
 #ifndef COORDINATOR_ENGINE_GIVE_PICTURES_H
 #define COORDINATOR_ENGINE_GIVE_PICTURES_H
 
@@ -16,7 +16,8 @@ struct content prompt_pictures_content(const struct prompt_pictures *all, size_t
 int prompt_pictures_give(struct prompt_pictures *all, struct pictures *ps, size_t first, struct picture_spans *spans, size_t from,
                          struct err *why);
 
-/* Gives the references back; what asks still hold stays. `ps` NULL: nothing was given. */
+/* Gives the references back, of all or of n from `first` on; what asks still hold stays. `ps` NULL: nothing was given. */
 void prompt_pictures_take_back(struct prompt_pictures *all, struct pictures *ps);
+void prompt_pictures_take_some_back(struct prompt_pictures *all, struct pictures *ps, size_t first, size_t n);
 
 #endif

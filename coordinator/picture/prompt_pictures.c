@@ -2,6 +2,7 @@
 #include "coordinator/picture/prompt_pictures.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int cut(struct prompt_picture *one, const struct image *picture, const struct prompt_pictures *all, struct err *why)
 {
@@ -12,7 +13,25 @@ static int cut(struct prompt_picture *one, const struct image *picture, const st
     return 0;
 }
 
-int prompt_pictures_add(struct prompt_pictures *all, const char *name, struct err *why)
+static void forget_squares(struct prompt_picture *one)
+{
+    for (int i = 0; i <= IMAGE_CROPS_MOST; i++) image_free(&one->squares[i]);
+}
+
+static int read_picture(struct prompt_picture *one, const char *name, const struct prompt_pictures *all, struct err *why)
+{
+    struct image picture = {0};
+    struct image_limits limits = IMAGE_LIMITS;
+    if (all->memory) limits.memory = all->memory;
+    forget_squares(one);
+    TRY(image_open(&picture, name, &limits, why));
+    const int code = cut(one, &picture, all, why);
+    image_free(&picture);
+    if (code) forget_squares(one);
+    return code;
+}
+
+static int append(struct prompt_pictures *all, const struct prompt_picture *one, struct err *why)
 {
     if (all->n == all->room) {
         size_t room = all->room ? 2 * all->room : 4;
@@ -21,22 +40,48 @@ int prompt_pictures_add(struct prompt_pictures *all, const char *name, struct er
         all->of = more;
         all->room = room;
     }
-    struct image picture = {0};
+    all->of[all->n++] = *one;
+    return 0;
+}
+
+int prompt_pictures_add(struct prompt_pictures *all, const char *name, struct err *why)
+{
     struct prompt_picture one = {0};
-    struct image_limits limits = IMAGE_LIMITS;
-    if (all->memory) limits.memory = all->memory;
-    TRY(image_open(&picture, name, &limits, why));
-    int code = cut(&one, &picture, all, why);
-    image_free(&picture);
-    for (int i = 0; code && i <= IMAGE_CROPS_MOST; i++) image_free(&one.squares[i]);
-    if (!code) all->of[all->n++] = one;
+    int code = read_picture(&one, name, all, why);
+    if (!code) code = append(all, &one, why);
+    if (code) forget_squares(&one);
     return code;
+}
+
+int prompt_pictures_add_later(struct prompt_pictures *all, const char *name, struct err *why)
+{
+    struct prompt_picture one = {0};
+    if (!strcmp(name, "-")) return prompt_pictures_add(all, name, why); /* stdin cannot be read again */
+    if (all->pan_and_scan) TRY(read_picture(&one, name, all, why));
+    forget_squares(&one);
+    one.name = strdup(name);
+    const int code = one.name ? append(all, &one, why) : fail(why, E_MEMORY, "no memory for the name of a picture");
+    if (code) free(one.name);
+    return code;
+}
+
+int prompt_pictures_read(struct prompt_pictures *all, size_t picture, struct err *why)
+{
+    struct prompt_picture *one = &all->of[picture];
+    const uint32_t crops = one->crops;
+    if (!one->name) return 0;
+    TRY(read_picture(one, one->name, all, why));
+    if (one->crops == crops) return 0;
+    one->crops = crops;
+    return fail(why, E_FILE, "%s is another picture than when it was first read", one->name);
 }
 
 void prompt_pictures_close(struct prompt_pictures *all)
 {
-    for (size_t i = 0; i < all->n; i++)
-        for (uint32_t k = 0; k <= all->of[i].crops; k++) image_free(&all->of[i].squares[k]);
+    for (size_t i = 0; i < all->n; i++) {
+        forget_squares(&all->of[i]);
+        free(all->of[i].name);
+    }
     free(all->of);
     *all = (struct prompt_pictures){0};
 }

@@ -4,6 +4,7 @@ timeout: 600
 """
 import base64
 import os
+import shutil
 import random
 import struct
 import sys
@@ -169,6 +170,25 @@ def refused(status, words, *command):
     need(not session_of(p.pid), "something is left running after: %s" % err)
 
 
+def prompts_as_other_programs_write_them():
+    """A byte order mark, line ends of two bytes, names with blanks; more pictures than are held at once, and lines that cannot be
+    asked, each named."""
+    picture = path("a  picture's.png")
+    shutil.copy(PICTURES[0], picture)
+    one = b"What colour is the shape?"
+    lines = [b'/image "%s" %s' % (picture.encode(), one), b"/image none.png what?", b"/image", b'/image "unfinished what?', b"/image  %s %s" % (PICTURES[0].encode(), one)]
+    lines += [b'/image "%s" /image %s Which is larger?' % (picture.encode(), PICTURES[1].encode())] * 70
+    open(path("written"), "wb").write(b"\xef\xbb\xbf" + b"\r\n".join(lines) + b"\r\n")
+    status, out, err = run(GEMMAPIPE, "run", *SEES, "--temp", "0", "-n", "9", "--workers", "2", "--prompts", path("written"))
+    ask = lambda question, *pictures: good(GEMMAPIPE, "run", *SEES, "--temp", "0", "-n", "9", *[w for p in pictures for w in ("--image", p)], question).replace(b"\n", b"\\n")[:-2]
+    want = [ask(one, PICTURES[0]), *[b"\\unanswered"] * 3, ask(one, PICTURES[0]), *[ask("Which is larger?", *PICTURES[:2])] * 70]
+    need(status == 8 and out.splitlines() == want, "status %d: %r" % (status, out[:600]))
+    need(all("line %d: " % i in err for i in (2, 3, 4)) and "none.png" in err and "3 of 75" in err and err.count("line") == 3, err)
+    open(path("written"), "w").write("/image %s " % PICTURES[0] * 65 + "Which?\n")
+    status, _, err = run(GEMMAPIPE, "run", *SEES, "--prompts", path("written"))
+    need(status == 2 and "more than 64 pictures" in err, "status %d: %s" % (status, err))
+
+
 def bad_pictures():
     data = open(PICTURES[0], "rb").read()
     open(path("cut.png"), "wb").write(data[:len(data) // 2])
@@ -219,5 +239,6 @@ claim("nothing_about_the_cluster_changes_what_is_seen", one_hash)
 claim("answers_about_pictures_are_those_of_the_reference", answers_like_the_reference)
 claim("one_picture_serves_many_questions", same_picture_many_questions)
 claim("a_picture_comes_from_a_file_stdin_or_a_data_url", many_ways_to_bring_it)
+claim("prompts_are_read_as_other_programs_write_them", prompts_as_other_programs_write_them)
 claim("bad_pictures_get_one_sentence", bad_pictures)
 finish()
