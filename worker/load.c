@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "partition/file/delivery.h"
-#include "partition/file/encoder_file.h"
+#include "partition/file/gguf.h"
 #include "worker/source.h"
 
 #include <stdlib.h>
@@ -23,8 +23,7 @@
 
 /* Where the tensors that are not held come from; closed when they are loaded. */
 struct sources {
-    struct source text;
-    struct vision_model *encoder;
+    struct source of[CHAINS];
     uint8_t *have; /* [text's tensors, then the encoder's]: held, or in one of these files */
     uint32_t n;
     uint32_t unproved; /* in one of these files, and the coordinator has yet to say their hashes */
@@ -52,7 +51,7 @@ static struct weight *weight_at(const struct run *r, uint32_t tensor)
 
 static int compare(const struct run *r, const struct sources *s, uint32_t tensor, struct err *why)
 {
-    const struct gguf *file = tensor < r->count ? source_file(&s->text) : s->encoder ? s->encoder->file : NULL;
+    const struct gguf *file = source_file(&s->of[tensor < r->count ? CHAIN_TEXT : CHAIN_VISION]);
     const int code = weight_compare(weight_at(r, tensor), why);
     if (code && file) err_add(why, ". Damaged, or of another model, is "), err_add(why, gguf_path(file, 0));
     return code;
@@ -179,26 +178,19 @@ static int load_from_file(struct run *r, struct sources *s, enum chain chain, co
     return gguf_unchanged(file, why);
 }
 
-/* The encoder's file, on the same terms as the model's. */
-static struct vision_model *open_same_encoder(const struct run *r)
+/* True if the part's missing tensors are in a file of this host. */
+static bool open_source(struct run *r, struct sources *s, enum chain chain)
 {
-    const struct hash128 wanted = r->fingerprint[CHAIN_VISION];
-    struct vision_model *v = NULL;
-    struct err why = {0};
-    if (r->worker->options.no_file || !r->path[CHAIN_VISION][0] || vision_open(&v, r->path[CHAIN_VISION], &why)) return NULL;
-    if (hash128_same(v->fingerprint, wanted)) return v;
-    log_warn("%s here is not the coordinator's file of that name; asking for its layers instead", r->path[CHAIN_VISION]);
-    vision_close(&v);
-    return NULL;
-}
-
-static bool open_text(struct run *r, struct sources *s)
-{
+    const bool text = chain == CHAIN_TEXT;
     const struct wanted wanted = {
-        .share = r->part, .tensors = r->tensors, .count = r->count, .fingerprint = r->fingerprint[CHAIN_TEXT],
-        .path = r->worker->options.no_file ? NULL : r->path[CHAIN_TEXT],
+        .chain = chain,
+        .share = text ? r->part : r->encoder.part,
+        .tensors = text ? r->tensors : r->encoder.tensors,
+        .count = text ? r->count : r->encoder.count,
+        .fingerprint = r->fingerprint[chain],
+        .path = r->worker->options.no_file ? NULL : r->path[chain],
     };
-    return source_open(&s->text, &wanted, r->worker->options.shard);
+    return missing(r, chain) && source_open(&s->of[chain], &wanted, text ? r->worker->options.shard : NULL);
 }
 
 static int find_sources(struct run *r, struct sources *s, struct err *why)
@@ -207,11 +199,9 @@ static int find_sources(struct run *r, struct sources *s, struct err *why)
     s->have = malloc(s->n);
     s->room = malloc(delivery_largest(r->count ? &r->config : NULL, r->encoder.count ? &r->encoder.config : NULL));
     if (!s->have || !s->room) return fail(why, E_MEMORY, "no memory to list %u tensors", s->n);
-    const bool text = missing(r, CHAIN_TEXT) && open_text(r, s);
-    if (missing(r, CHAIN_VISION)) s->encoder = open_same_encoder(r);
-    if (s->encoder) vision_part_tensors(s->encoder, r->encoder.part, r->encoder.tensors);
+    const bool text = open_source(r, s, CHAIN_TEXT), encoder = open_source(r, s, CHAIN_VISION);
     for (uint32_t i = 0; i < r->count; i++) s->have[i] = text || is_whole(r, CHAIN_TEXT, i);
-    for (uint32_t i = 0; i < r->encoder.count; i++) s->have[r->count + i] = s->encoder || is_whole(r, CHAIN_VISION, i);
+    for (uint32_t i = 0; i < r->encoder.count; i++) s->have[r->count + i] = encoder || is_whole(r, CHAIN_VISION, i);
     for (uint32_t i = 0; i < s->n; i++) s->unproved += r->compared[i >= r->count] && s->have[i] && !weight_at(r, i)->is.hash;
     const uint32_t lack = missing(r, CHAIN_TEXT) + missing(r, CHAIN_VISION);
     log_debug("%u of %u tensors are held from an earlier run", s->n - lack, s->n);
@@ -220,8 +210,9 @@ static int find_sources(struct run *r, struct sources *s, struct err *why)
 
 static int load_own(struct run *r, struct sources *s, struct err *why)
 {
-    if (source_file(&s->text)) TRY(load_from_file(r, s, CHAIN_TEXT, source_file(&s->text), r->tensors, why));
-    return s->encoder ? load_from_file(r, s, CHAIN_VISION, s->encoder->file, r->encoder.tensors, why) : 0;
+    const struct gguf *text = source_file(&s->of[CHAIN_TEXT]), *encoder = source_file(&s->of[CHAIN_VISION]);
+    if (text) TRY(load_from_file(r, s, CHAIN_TEXT, text, r->tensors, why));
+    return encoder ? load_from_file(r, s, CHAIN_VISION, encoder, r->encoder.tensors, why) : 0;
 }
 
 static int load_sent(struct run *r, struct sources *s, struct err *why)
@@ -262,8 +253,7 @@ int run_load(struct run *r, struct err *why)
     struct sources s = {0};
     struct frame *f = NULL;
     int code = load(r, &s, why);
-    source_close(&s.text);
-    vision_close(&s.encoder);
+    for (int chain = 0; chain < CHAINS; chain++) source_close(&s.of[chain]);
     free(s.have);
     free(s.room);
     if (code) return code;

@@ -1,9 +1,10 @@
 /* worker/source.c — see source.h. */
-#include "partition/file/model_file.h"
 #include "worker/source.h"
 
 #include "base/log.h"
 #include "partition/model/part_text.h"
+#include "partition/file/encoder_file.h"
+#include "partition/file/model_file.h"
 #include "partition/file/shard_file.h"
 
 #include <stdlib.h>
@@ -22,15 +23,16 @@ static int open_shard(struct gguf **g, const struct wanted *w, const char *path,
 }
 
 /* The same file, if this host has it: same path, same fingerprint. */
-static struct model *open_same_file(const struct wanted *w)
+static bool open_same_file(struct source *s, const struct wanted *w)
 {
-    struct model *model = 0;
+    const bool text = w->chain == CHAIN_TEXT;
     struct err why = {0};
-    if (!w->path || !*w->path || model_open(&model, w->path, &why)) return 0;
-    if (hash128_same(model->fingerprint, w->fingerprint)) return model;
-    log_warn("%s here is not the coordinator's file of that name; asking for the share instead", w->path);
-    model_close(&model);
-    return 0;
+    if (!w->path || !*w->path) return false;
+    if (text ? model_open(&s->model, w->path, &why) : vision_open(&s->encoder, w->path, &why)) return false;
+    if (hash128_same(text ? s->model->fingerprint : s->encoder->fingerprint, w->fingerprint)) return true;
+    log_warn("%s here is not the coordinator's file of that name; asking for its layers instead", w->path);
+    source_close(s);
+    return false;
 }
 
 bool source_open(struct source *s, const struct wanted *w, const char *shard)
@@ -43,18 +45,20 @@ bool source_open(struct source *s, const struct wanted *w, const char *shard)
         for (uint32_t i = 0; i < w->count; i++) w->tensors[i].data = NULL;
         log_warn("%s; asking for the share instead", why.text);
     }
-    s->model = open_same_file(w);
+    if (!open_same_file(s, w)) return false;
     if (s->model) text_part_tensors(s->model, w->share, w->tensors);
-    return s->model != 0;
+    else vision_part_tensors(s->encoder, w->share, w->tensors);
+    return true;
 }
 
 const struct gguf *source_file(const struct source *s)
 {
-    return s->shard ? s->shard : s->model ? s->model->file : 0;
+    return s->shard ? s->shard : s->model ? s->model->file : s->encoder ? s->encoder->file : NULL;
 }
 
 void source_close(struct source *s)
 {
     gguf_close(&s->shard);
     model_close(&s->model);
+    vision_close(&s->encoder);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/hash.h"
+#include "partition/model/vision_weights.h"
 #include "partition/model/weights.h"
 
 #include <stdbool.h>
@@ -12,13 +13,15 @@
 struct source {
     struct gguf *shard;
     struct model *model;
+    struct vision_model *encoder;
 };
 
 /* What the assignment says. */
 struct wanted {
+    enum chain chain;
     struct part share;
     struct hash128 fingerprint;
-    const char *path; /* of the model on the coordinator's host; NULL or "": do not look */
+    const char *path; /* of the chain's file on the coordinator's host; NULL or "": do not look */
     struct tensor *tensors; /* of the part, shapes and types set; data is set if a source is found */
     uint32_t count;
 };

@@ -381,12 +381,6 @@ int checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *
     return mapped_read(safetensors_file(c->files, t->file), t->offset + from, out, n, why);
 }
 
-void checkpoint_forget(const struct checkpoint *c, const void *from, size_t bytes)
-{
-    (void)c;
-    mapped_forget(from, bytes);
-}
-
 void checkpoint_note(struct checkpoint *c, const char *format, ...)
 {
     char text[300];

@@ -4,7 +4,7 @@
  * architecture: each one wanted is there, in its shape, under any of the name styles in use; none is there that is not
  * wanted. A stored lm_head that equals the embeddings is left out, another one becomes output.weight.
  *
- * Memory:  the weights are mapped. Give pages back with checkpoint_forget after walking over them, or read with
+ * Memory:  the weights are mapped. Who walks over them gives the pages back with mapped_forget, or reads with
  *          checkpoint_read, which keeps nothing mapped.
  * Threads: read-only after checkpoint_open, so any number may look and read. */
 #pragma once
@@ -57,8 +57,6 @@ const char *checkpoint_path(const struct checkpoint *c, uint32_t file);
 /* n bytes of a tensor from `from`, by pread: E_FILE if the file cannot be read or has become shorter. */
 int checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *t, uint64_t from, void *out, size_t n,
                     struct err *why);
-/* Mapped pages wholly inside stop counting as ours. */
-void checkpoint_forget(const struct checkpoint *c, const void *from, size_t bytes);
 
 /* The tokens, fitted to the rows of the embeddings; which file gave what becomes remarks. E_FILE if there are none, or
  * they are damaged, or more than rows. Not thread-safe. */

@@ -4,6 +4,8 @@
  * others only their number and their tensors. They are opened together and look like one file from here on. */
 #include "partition/file/gguf_parse.h"
 
+#include "base/mapped.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -117,7 +119,7 @@ static int open_all(struct gguf *g, const char *path, struct err *why)
     g->n_files = 1;
     TRY(open_pieces(g, why));
     TRY(gather_tensors(g, why));
-    for (int i = 0; i < g->n_files; i++) gguf_forget(g, g->files[i].map, g->files[i].header_bytes);
+    for (int i = 0; i < g->n_files; i++) mapped_forget(g->files[i].map, g->files[i].header_bytes);
     return 0;
 }
 
@@ -191,14 +193,14 @@ struct hash128 gguf_fingerprint(const struct gguf *g)
     struct hash128 h = {0, 0};
     for (int i = 0; i < g->n_files; i++) {
         fold(&h, g->files[i].map, g->files[i].header_bytes);
-        gguf_forget(g, g->files[i].map, g->files[i].header_bytes);
+        mapped_forget(g->files[i].map, g->files[i].header_bytes);
     }
     for (size_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
         size_t n = t->bytes < SAMPLE ? t->bytes : SAMPLE;
         fold(&h, t->data, n);
         fold(&h, t->data + t->bytes - n, n);
-        gguf_forget(g, t->data, t->bytes);
+        mapped_forget(t->data, t->bytes);
     }
     return h;
 }
@@ -233,10 +235,4 @@ void gguf_expect(const struct gguf *g, const void *from, size_t bytes)
     uint64_t offset;
     const struct gguf_file *f = file_at(g, from, &offset);
     if (f) posix_fadvise(f->fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
-}
-
-void gguf_forget(const struct gguf *g, const void *from, size_t bytes)
-{
-    (void)g;
-    mapped_forget(from, bytes);
 }

@@ -92,7 +92,4 @@ int gguf_unchanged(const struct gguf *g, struct err *why);
 /* Tells the system that what is mapped here will be read soon, so it fetches it in one go. */
 void gguf_expect(const struct gguf *g, const void *from, size_t bytes);
 
-/* Tells the system that these mapped pages are not needed now, so they stop counting as ours. */
-void gguf_forget(const struct gguf *g, const void *from, size_t bytes);
-
 #endif

@@ -1,6 +1,7 @@
 /* partition/file/gguf_copy.c — see gguf_copy.h. Bytes are copied without being understood: a key we do not know is kept. */
 #include "partition/file/gguf_copy.h"
 
+#include "base/mapped.h"
 #include "partition/file/gguf_parse.h"
 
 #include <string.h>
@@ -35,5 +36,5 @@ void gguf_copy_keys(const struct gguf *g, struct gguf_out *o, const char *const 
         if (!wanted(k->name, except)) continue;
         gguf_put_raw(o, k->name, k->type, value, (size_t)(value_end(k->type, value) - value));
     }
-    gguf_forget(g, f->map, f->header_bytes);
+    mapped_forget(f->map, f->header_bytes);
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 /* Real files: 45 keys, 808 tensors, names of 30 bytes, a chat template of 2 KB. Room for more, not for mischief. */
+#define SMALLEST 24 /* bytes of a GGUF file */
 #define MAX_KEYS 65536
 #define MAX_TENSORS 65536
 #define MAX_KEY_NAME 1024
@@ -322,12 +323,16 @@ static int place_tensors(struct gguf_file *f, uint32_t number, struct err *why)
     return check_overlap(f, why);
 }
 
+static int too_small(const struct gguf_file *f, struct err *why)
+{
+    return fail(why, E_FILE, "%s is cut short: it has %" PRIu64 " bytes, the smallest GGUF file has %d", f->path, f->state.bytes, SMALLEST);
+}
+
 static int map_file(struct gguf_file *f, struct err *why)
 {
     TRY(file_open(&f->fd, f->path, &f->state, why));
     inputs_add(f->path);
-    if (f->state.bytes < 24)
-        return fail(why, E_FILE, "%s is cut short: it has %" PRIu64 " bytes, the smallest GGUF file has 24", f->path, f->state.bytes);
+    if (f->state.bytes < 4) return too_small(f, why); /* of four more is known what they are */
     f->map = map_open(f->fd, f->path, f->state.bytes);
     if (!f->map) return fail_errno(why, E_FILE, "cannot map %s", f->path);
     f->bytes = f->state.bytes;
@@ -342,6 +347,7 @@ static int walk_header(struct walk *w, uint64_t *tensors, uint64_t *keys)
     TRY(take(w, 4, &magic));
     if (memcmp(magic, "GGUF", 4))
         return gguf_refuse_other(w->f->path, magic, w->f->bytes, w->why);
+    if (w->f->bytes < SMALLEST) return too_small(w->f, w->why);
     TRY(take_u32(w, &version));
     if (version == 0x02000000 || version == 0x03000000)
         return fail(w->why, E_FILE, "%s is a big-endian GGUF file; get the ordinary, little-endian one", w->f->path);

@@ -1,6 +1,7 @@
 /* partition/file/shard_file.c — see shard_file.h. */
 #include "partition/file/shard_file.h"
 
+#include "base/mapped.h"
 #include "partition/file/gguf_copy.h"
 
 #include <inttypes.h>
@@ -35,13 +36,13 @@ static const char *const token_keys[] = {
     "tokenizer.chat_template", NULL,
 };
 
-static int write_tensor(const struct model *m, const struct tensor *t, struct gguf_out *o, struct err *why)
+static int write_tensor(const struct tensor *t, struct gguf_out *o, struct err *why)
 {
     uint64_t n = t->rows * block_row_bytes(t->type, t->cols);
     for (uint64_t at = 0; at < n; at += PIECE) {
         size_t piece = n - at < PIECE ? (size_t)(n - at) : PIECE;
         TRY(gguf_out_data(o, t->data + at, piece, why));
-        gguf_forget(m->file, t->data + at, piece);
+        mapped_forget(t->data + at, piece);
     }
     return 0;
 }
@@ -59,7 +60,7 @@ static int write_share(const struct model *m, struct part s, const struct tensor
         gguf_put_tensor(o, name, tensors[i].type, role_is_norm(tensors[i].role) ? 1 : 2, dims);
     }
     TRY(gguf_out_begin(o, why));
-    for (size_t i = 0; i < n; i++) TRY(write_tensor(m, &tensors[i], o, why));
+    for (size_t i = 0; i < n; i++) TRY(write_tensor(&tensors[i], o, why));
     return gguf_out_finish(o, why);
 }
 

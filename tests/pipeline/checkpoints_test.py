@@ -250,6 +250,7 @@ def what_does_not_run_is_told_with_what_to_get():
     need("made by Ollama" in run(GEMMAPIPE, "run", "--model", DEMO, "--mmproj", path("ollama.gguf"), "--workers", "1", "--image", "x.png", "x")[2], "as mmproj")
     for name, begin, words in (("manifest", b'{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.ollama.image.model"}]}', "an Ollama manifest"),
                                ("Modelfile", b"# for gemma\nFROM ./blobs/sha256-0123456789\n", "an Ollama Modelfile"),
+                               ("small", b"FROM gemma3\n", "an Ollama Modelfile"),
                                ("pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:01\n", "git lfs pull"),
                                ("page", b"<!DOCTYPE html><html><body>Sign in</body></html>", "a page of the web"),
                                ("a.safetensors", struct.pack("<Q", 64) + b'{"a":{}}' + bytes(64), "gemmapipe-partition quantize makes a GGUF")):
@@ -317,15 +318,17 @@ def workers_answer_from_their_shards():
 
 
 def a_shard_is_really_read():
-    """One weight changed in a shard, its label kept: the scores must be others, or the shard was never looked at."""
+    """One weight changed in a shard, its label kept: the tensor is refused, or the shard was never looked at."""
     good(PARTITION, "split", DEMO, "--layers", "8", "-o", path("whole"))
     shard = path("whole/demo-q4_0-shard-1-of-1.gguf")
     tensors = {t["name"]: t for t in inspect(shard, "--tensors")["tensor_list"]}
     def spoil(data): data[tensors["blk.3.ffn_up.weight"]["offset"] + 5] ^= 0xff
-    def scores(file):
+    def answer(file):
         with Workers(1, "--no-file", "--shard", file) as worker:
-            return good(GEMMAPIPE, "run", "--model", DEMO, *worker.connect, "--temp", "0", "--fingerprint", QUESTION)
-    need(scores(shard) != scores(patched(shard, "spoilt.gguf", spoil)), "the same scores")
+            return run(GEMMAPIPE, "run", "--model", DEMO, *worker.connect, "--temp", "0", QUESTION)
+    need(answer(shard)[0] == 0, "a sound shard is refused")
+    status, _, err = answer(patched(shard, "spoilt.gguf", spoil))
+    need(status == 3 and "ffn_up of layer 3" in err and "spoilt.gguf" in err, err)
 
 
 def shards_of_a_divided_head():

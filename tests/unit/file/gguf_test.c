@@ -5,6 +5,7 @@
 #include "tests/support/forge.h"
 
 #include "base/clock.h"
+#include "base/mapped.h"
 
 #include <fcntl.h>
 
@@ -593,10 +594,10 @@ TEST(forgotten_pages_come_back_when_read)
     NEED(open_forged(&g, f, why));
     const struct gguf_tensor *t = gguf_tensor(g, "t");
     for (size_t n = 0; n < 65536; n += 1111) {
-        gguf_forget(g, t->data + n / 3, n / 2);
-        gguf_forget(g, t->data, t->bytes);
+        mapped_forget(t->data + n / 3, n / 2);
+        mapped_forget(t->data, t->bytes);
     }
-    gguf_forget(g, t->data, 0);
+    mapped_forget(t->data, 0);
     CHECK(!memcmp(t->data, f->b + f->n - 65536, 65536));
     gguf_close(&g);
     free(f);
