@@ -6,13 +6,16 @@
  *     5 bits   31 * 127 * 2 =  7874,        four groups 31496
  *     6 bits   63 * 127 * 2 = 16002,        four groups do not fit, but once Q6's 32 is taken off, in the same shorts, what comes
  *                                           out does (32 * 127 * 8), and sums of shorts may wrap on the way
- *     8 bits  128 * 127 * 2 = 32512,        one group; weights are signed, so |w| times the activation with w's sign
+ *     8 bits  128 * 127 * 2 = 32512,        one group; weights are signed, so |w| times the activation with w's sign. With more than
+ *                                           two rows that is one instruction too many on two of four ports: there both sides
+ *                                           become shorts, for vpmaddwd
  * A block of Q4_0, one row and one vector are 20 instructions that want a vector port: 8 products and 7 sums, 1 to widen, and 4 for
  * offset, conversion, the product of the scales and fma. So with four ports 80 % of the peak (8 + 8) is the most, and with three
  * too (docs/SPEED.md 30). */
 #include "worker/kernels/inside.h"
 #include "worker/kernels/vectors_256.inc"
 
+#define WIDE(kind, rows) ((kind) == P_Q8 && (rows) > DOT_ROWS)
 #define OFFSET_Q8 0
 #define OFFSET_Q6 32
 INLINE vi vi_prepare_q8(vi w) { return w; }
@@ -54,11 +57,46 @@ INLINE void add_group_row(const enum panel_kind kind, const bool first, const in
     }
 }
 
+/* Two products of shorts a lane. By hand, as add_pairs. */
+INLINE vi vi_dot_pairs(vi s, vi a, vi b)
+{
+    vi products;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(products) : "x"(a), "x"(b));
+    return s;
+}
+
+/* Q8 in shorts. A word of four bytes is a pair of its even bytes and a pair of its odd ones. */
+INLINE vi even_bytes(vi a) { return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8); }
+INLINE vi odd_bytes(vi a) { return _mm256_srai_epi16(a, 8); }
+
+INLINE void wide_dots(const int R, const int N, vi *s, const struct weights *w, const struct acts *a, size_t at)
+{
+    const int16_t *q = a->wide + (at - a->wide_at) * BLOCK;
+    __asm__ volatile("" : "+r"(q)); /* as read_late */
+    EACH (i, 16) {
+        vi group[MOST_VECTORS];
+        EACH (v, N) {
+            vi bytes = weight(P_Q8, w, v, i / 2);
+            group[v] = i % 2 ? odd_bytes(bytes) : even_bytes(bytes);
+        }
+        EACH (r, R) {
+            int32_t pair;
+            memcpy(&pair, q + r * BLOCK + i % 2 * (BLOCK / 2) + i / 2 * 2, sizeof pair);
+            vi both = vi_set1(pair);
+            EACH (v, N) s[v * R + r] = i ? vi_dot_pairs(s[v * R + r], group[v], both) : _mm256_madd_epi16(group[v], both);
+        }
+    }
+}
+
 /* R rows from place `at` on, N vectors: s[v][r] = sum over `groups` groups from `first` on, of the weights times the row's four
  * bytes. */
 INLINE void vi_dots(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s,
                     const struct weights *w, const struct acts *a, size_t at)
 {
+    if (kind == P_Q8 && a->wide && R == DOT_ROWS) {
+        wide_dots(R, N, s, w, a, at);
+        return;
+    }
     const int together = kind == P_Q8M || kind == P_K5 ? 4 : groups; /* before a short is full */
     const int8_t *q = a->q + at * BLOCK;
     vi sum[MOST_VECTORS * DOT_ROWS], group[MOST_VECTORS];
@@ -81,11 +119,35 @@ INLINE void vi_dots(const enum panel_kind kind, const int first, const int group
     }
 }
 
-INLINE vi vi_dot_pairs(vi s, vi a, vi b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); } /* two products of shorts a lane */
-
 #include "worker/kernels/rows.inc"
 #include "worker/kernels/attend.inc"
+#define WIDE_COLS 2560 /* of a piece: 80 KB of shorts (docs/SPEED.md 30) */
+#define ALL_PIECES(kind, rows) (WIDE(kind, rows) ? wide_pieces : all_pieces)
+struct tiles;
+struct piece;
+static void wide_pieces(const struct tiles *tiles, struct piece *t, uint32_t first, uint32_t end);
 #include "worker/kernels/matmul.inc"
+
+/* Tile by tile, so that a tile's shorts, made once, meet all weights of the piece. */
+static void wide_pieces(const struct tiles *tiles, struct piece *t, uint32_t first, uint32_t end)
+{
+    _Alignas(32) int16_t wide[WIDE_COLS * BLOCK_ROWS];
+    struct acts a = *t->a;
+    a.wide = wide;
+    t->a = &a;
+    for (t->from = 0; t->from < t->w->cols; t->from = t->to) {
+        t->to = t->w->cols - t->from <= WIDE_COLS ? t->w->cols : t->from + WIDE_COLS;
+        for (t->row = 0; t->row < a.rows; t->row += t->rows) {
+            a.wide_at = act_at(&a, t->row / a.tile * a.tile, t->from / BLOCK);
+            for (uint32_t i = 0; i < (t->to - t->from) / BLOCK * a.tile; i++) {
+                vi bytes = vi_load(a.q + (a.wide_at + i) * BLOCK);
+                vi_store(wide + i * BLOCK, even_bytes(bytes));
+                vi_store(wide + i * BLOCK + BLOCK / 2, odd_bytes(bytes));
+            }
+            one_tile(tiles, t, first, end);
+        }
+    }
+}
 #include "worker/kernels/vision_ops.inc"
 
 /* vi_dots wants the offsets of Q6 in shorts: of columns 4k and 4k + 1, and of 4k + 2 and 4k + 3. */

@@ -63,6 +63,8 @@ struct acts {
     float *sums;     /* [n of tile][block][row of tile]     da * (float) sum(a)   */
     int32_t *minus8; /* [n of tile][block][row of tile]     -8 * sum(a)           */
     int32_t *minus32; /* [n of tile][block][row of tile][2] -32 * sum(a) of columns 0..15 and of 16..31; avx2: see there */
+    const int16_t *wide; /* avx2's own: a piece of q as shorts, from place wide_at on */
+    size_t wide_at;
 };
 
 /* Lays `a` out in `memory` (act_bytes(max_rows, max_cols) of partition/model/memory.h, 64-byte aligned). */
