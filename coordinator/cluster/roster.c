@@ -317,17 +317,21 @@ static int hear(struct roster *r, struct event *out, int timeout_ms, bool *came,
     return 0;
 }
 
-int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why)
+static bool interrupted(struct event *out)
+{
+    if (!interrupt_seen()) return false;
+    out->kind = EVENT_INTERRUPTED;
+    fail(&out->why, E_INTERRUPTED, "%s", interrupt_reason());
+    return true;
+}
+
+static int next_event(struct roster *r, struct event *out, int timeout_ms, struct err *why)
 {
     const uint64_t end = clock_now(r->clock) + (uint64_t)timeout_ms * 1000000;
     for (;;) {
         const uint64_t now = clock_now(r->clock);
         *out = (struct event){.kind = EVENT_NONE};
-        if (interrupt_seen()) {
-            out->kind = EVENT_INTERRUPTED;
-            fail(&out->why, E_INTERRUPTED, "%s", interrupt_reason());
-            return 0;
-        }
+        if (interrupted(out)) return 0;
         if (port_woken(r->port)) {
             out->kind = EVENT_WOKEN;
             return 0;
@@ -341,6 +345,14 @@ int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err 
         if (out->kind != EVENT_NONE) return 0;
         if (!came && clock_now(r->clock) >= end) return 0;
     }
+}
+
+/* What ends us may have been sent to a whole group of processes: that workers end by it too is no news. */
+int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why)
+{
+    TRY(next_event(r, out, timeout_ms, why));
+    if (out->kind == EVENT_LOST || out->kind == EVENT_FAULT) interrupted(out);
+    return 0;
 }
 
 int roster_until(struct roster *r, const struct consumer *c, int timeout_ms, struct err *why)
