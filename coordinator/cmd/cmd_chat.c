@@ -59,7 +59,7 @@ static int take_answer(struct chat *c, const struct collected *answer, struct er
         return 0;
     }
     if (answer->ended.how == FINISH_CONTEXT) log_info("the context is full: the answer ends here");
-    if (interrupt_asked() && answer->ended.how != FINISH_STOP) {
+    if (interrupt_asked()) {
         fputs(answer->ids.n ? "(stopped; another Ctrl-C ends the conversation)\n"
                             : "(stopped before it began, so the question is dropped; another Ctrl-C ends the conversation)\n", stderr);
         if (!answer->ids.n) return conversation_drop(c->conversation), 0;
@@ -71,7 +71,6 @@ static int question(struct chat *c, const char *text, size_t n, struct err *why)
 {
     struct collected answer = {0};
     struct ask ask;
-    interrupt_forget();
     if (c->unseen) {
         c->unseen = false;
         fail(why, E_USAGE, "this question is dropped, because its picture could not be read");

@@ -3,6 +3,7 @@
  * libedit asks us for characters, so the workers hear from us while somebody thinks, and calls us back for the keys that are bound to
  * functions of ours. Two of its habits are avoided. Its terminal modes show what is typed during an answer, and keep no more than 4095
  * bytes of it: ours do not (see modes). Its history loses what is beyond 1024 characters of an unfinished line: ours is chat_history.h. */
+#define _XOPEN_SOURCE 700 /* wcwidth */
 #include "coordinator/cmd/line_editor.h"
 
 #include "base/interrupt.h"
@@ -45,6 +46,8 @@ struct line_editor {
     const char *refused; /* what is wrong with the paste */
 };
 
+static char sign[] = "> ";
+
 static struct line_editor *of(EditLine *el)
 {
     void *e;
@@ -66,9 +69,35 @@ static bool more_comes(struct line_editor *e, int ms)
     return k > 0;
 }
 
+/* Rows between the prompt and the cursor, as the terminal has laid them out for its new width. */
+static int rows_above(EditLine *el)
+{
+    const LineInfoW *line = el_wline(el);
+    int columns = 80, rows = 0, column = (int)strlen(sign);
+    el_get(el, EL_GETTC, "co", &columns, NULL);
+    for (const wchar_t *at = line->buffer; at < line->cursor; at++) {
+        const int width = wcwidth(*at);
+        column += width > 0 ? width : 1;
+        if (*at != '\n' && column < columns) continue;
+        rows++;
+        column = 0;
+    }
+    return rows;
+}
+
+/* libedit would remember a cursor that may be outside of the window now, so all is drawn anew. */
+static void follow_the_window(EditLine *el)
+{
+    el_resize(el);
+    for (int i = rows_above(el); i > 0; i--) el_set(el, EL_ECHOTC, "-s", "up", NULL);
+    el_set(el, EL_ECHOTC, "-s", "cr", NULL);
+    el_set(el, EL_ECHOTC, "-s", "cd", NULL);
+    el_set(el, EL_REFRESH);
+}
+
 static void follow_the_terminal(struct line_editor *e)
 {
-    if (terminal_resized()) el_resize(e->el);
+    if (terminal_resized()) follow_the_window(e->el);
     if (terminal_came_back()) el_set(e->el, EL_REFRESH);
 }
 
@@ -84,6 +113,7 @@ static int next_byte(struct line_editor *e, char *byte)
         if (e->at == e->n) {
             follow_the_terminal(e);
             e->code = stdin_wait(e->idle, &ready, e->why);
+            follow_the_terminal(e); /* before what was typed into it as it is now */
             if (e->code || (ready && !more_comes(e, 0))) return 0;
             continue;
         }
@@ -122,14 +152,14 @@ static unsigned char accept_line(EditLine *el)
     return CC_NORM;
 }
 
-static unsigned char on_newline(EditLine *el, int key)
+static unsigned char on_newline(EditLine *el, wint_t key)
 {
     (void)key;
     el_winsertstr(el, L"\n");
     return CC_REFRESH;
 }
 
-static unsigned char on_enter(EditLine *el, int key)
+static unsigned char on_enter(EditLine *el, wint_t key)
 {
     struct line_editor *e = of(el);
     bool more = more_comes(e, TOGETHER_MS);
@@ -144,7 +174,7 @@ static unsigned char on_enter(EditLine *el, int key)
     return on_newline(el, key);
 }
 
-static unsigned char on_ctrl_c(EditLine *el, int key)
+static unsigned char on_ctrl_c(EditLine *el, wint_t key)
 {
     (void)key;
     of(el)->cleared = true;
@@ -152,7 +182,7 @@ static unsigned char on_ctrl_c(EditLine *el, int key)
 }
 
 /* To all that were started with us, as the terminal itself would. */
-static unsigned char on_ctrl_z(EditLine *el, int key)
+static unsigned char on_ctrl_z(EditLine *el, wint_t key)
 {
     (void)el, (void)key;
     kill(0, SIGTSTP);
@@ -189,7 +219,7 @@ static bool take_paste(struct line_editor *e, wchar_t *text, size_t *n)
     return false;
 }
 
-static unsigned char on_paste(EditLine *el, int key)
+static unsigned char on_paste(EditLine *el, wint_t key)
 {
     struct line_editor *e = of(el);
     wchar_t *text = malloc((LINE_MOST + 1) * sizeof *text);
@@ -205,7 +235,7 @@ static unsigned char on_paste(EditLine *el, int key)
     return whole ? CC_REFRESH : on_ctrl_c(el, key);
 }
 
-static unsigned char on_tab(EditLine *el, int key)
+static unsigned char on_tab(EditLine *el, wint_t key)
 {
     (void)key;
     struct line_editor *e = of(el);
@@ -235,18 +265,38 @@ static void replace_line(EditLine *el, const char *text)
     if (*text) el_insertstr(el, text);
 }
 
+/* So many steps back, 0: to the line itself. */
+static unsigned char show(struct line_editor *e, size_t steps)
+{
+    if (e->back == 0) {
+        const LineInfo *line = el_line(e->el);
+        free(e->unfinished);
+        e->unfinished = strndup(line->buffer, (size_t)(line->lastchar - line->buffer));
+    }
+    e->back = steps;
+    replace_line(e->el, steps ? chat_history_back(e->history, steps) : e->unfinished ? e->unfinished : "");
+    return CC_REFRESH;
+}
+
 static unsigned char go_back(EditLine *el, bool further)
 {
     struct line_editor *e = of(el);
     if (e->back == (further ? chat_history_size(e->history) : 0)) return CC_ERROR;
-    if (e->back == 0) {
-        const LineInfo *line = el_line(el);
-        free(e->unfinished);
-        e->unfinished = strndup(line->buffer, (size_t)(line->lastchar - line->buffer));
-    }
-    e->back += further ? 1 : (size_t)-1;
-    replace_line(el, e->back ? chat_history_back(e->history, e->back) : e->unfinished ? e->unfinished : "");
-    return CC_REFRESH;
+    return show(e, further ? e->back + 1 : e->back - 1);
+}
+
+/* The next older line that holds what was typed. */
+static unsigned char on_ctrl_r(EditLine *el, wint_t key)
+{
+    (void)key;
+    struct line_editor *e = of(el);
+    const LineInfo *line = el_line(el);
+    char *typed = e->back && e->unfinished ? strdup(e->unfinished) : strndup(line->buffer, (size_t)(line->lastchar - line->buffer));
+    size_t steps = e->back + 1;
+    while (typed && steps <= chat_history_size(e->history) && !strstr(chat_history_back(e->history, steps), typed)) steps++;
+    const bool found = typed && steps <= chat_history_size(e->history);
+    free(typed);
+    return found ? show(e, steps) : CC_ERROR;
 }
 
 static const wchar_t *start_of_line(const LineInfoW *all, const wchar_t *at)
@@ -269,7 +319,7 @@ static unsigned char move_to(EditLine *el, const LineInfoW *all, const wchar_t *
     return CC_CURSOR;
 }
 
-static unsigned char on_up(EditLine *el, int key)
+static unsigned char on_up(EditLine *el, wint_t key)
 {
     (void)key;
     const LineInfoW *all = el_wline(el);
@@ -277,7 +327,7 @@ static unsigned char on_up(EditLine *el, int key)
     return start == all->buffer ? go_back(el, true) : move_to(el, all, start_of_line(all, start - 1));
 }
 
-static unsigned char on_down(EditLine *el, int key)
+static unsigned char on_down(EditLine *el, wint_t key)
 {
     (void)key;
     const LineInfoW *all = el_wline(el);
@@ -290,23 +340,23 @@ static unsigned char on_down(EditLine *el, int key)
 static char *prompt(EditLine *el)
 {
     (void)el;
-    static char sign[] = "> ";
     return sign;
 }
 
 static const struct {
-    const char *name;
-    unsigned char (*call)(EditLine *el, int key);
-    const char *keys[5];
+    const wchar_t *name;
+    unsigned char (*call)(EditLine *el, wint_t key);
+    const wchar_t *keys[4];
 } ours[] = {
-    {"gp-enter", on_enter, {"^M", "^J"}},
-    {"gp-newline", on_newline, {"\\e^M", "\\e^J"}},
-    {"gp-ctrl-c", on_ctrl_c, {"^C"}},
-    {"gp-ctrl-z", on_ctrl_z, {"^Z"}},
-    {"gp-paste", on_paste, {"\\e[200~"}},
-    {"gp-tab", on_tab, {"^I"}},
-    {"gp-up", on_up, {"^P", "\\e[A", "\\eOA"}},
-    {"gp-down", on_down, {"^N", "\\e[B", "\\eOB"}},
+    {L"gp-enter", on_enter, {L"^M", L"^J"}},
+    {L"gp-newline", on_newline, {L"\\e^M", L"\\e^J"}},
+    {L"gp-ctrl-c", on_ctrl_c, {L"^C"}},
+    {L"gp-ctrl-z", on_ctrl_z, {L"^Z"}},
+    {L"gp-paste", on_paste, {L"\\e[200~"}},
+    {L"gp-tab", on_tab, {L"^I"}},
+    {L"gp-ctrl-r", on_ctrl_r, {L"^R"}},
+    {L"gp-up", on_up, {L"^P", L"\\e[A", L"\\eOA"}},
+    {L"gp-down", on_down, {L"^N", L"\\e[B", L"\\eOB"}},
 };
 
 static const char *const theirs[][2] = {
@@ -318,8 +368,8 @@ static void bind_keys(EditLine *el)
 {
     el_set(el, EL_EDITOR, "emacs");
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        el_set(el, EL_ADDFN, ours[i].name, "see line_editor.c", ours[i].call);
-        for (const char *const *key = ours[i].keys; *key; key++) el_set(el, EL_BIND, *key, ours[i].name, NULL);
+        el_wset(el, EL_ADDFN, ours[i].name, L"see line_editor.c", ours[i].call); /* el_set would never free its copies */
+        for (const wchar_t *const *key = ours[i].keys; *key; key++) el_wset(el, EL_BIND, *key, ours[i].name, NULL);
     }
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) el_set(el, EL_BIND, theirs[i][0], theirs[i][1], NULL);
 }
@@ -328,7 +378,7 @@ static void bind_keys(EditLine *el)
  * system. Ctrl-C is a signal during an answer only: on a signal the system throws away what was typed. */
 static void modes(EditLine *el)
 {
-    el_set(el, EL_SETTY, "-d", "-isig", "-inlcr", "-icrnl", NULL);
+    el_set(el, EL_SETTY, "-d", "-isig", "-ixon", "-inlcr", "-icrnl", NULL);
     el_set(el, EL_SETTY, "-x", "-icanon", "-echo", "-icrnl", "quit=", NULL);
 }
 

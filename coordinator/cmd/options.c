@@ -152,7 +152,7 @@ static const char chat_manual[] =
     "cannot be read, an unknown command) is said and dropped, and the conversation goes on; where standard input is no terminal\n"
     "the exit status is 8 then. When the context is full the oldest questions are forgotten with their answers.\n"
     "At a terminal: Alt-Enter, or a backslash at the end, begins another line of the question; what is pasted is one question\n"
-    "and waits for Enter; arrow keys go through what was typed before, in earlier runs too, which is kept in\n"
+    "and waits for Enter; arrow keys and Ctrl-R go through what was typed before, in earlier runs too, which is kept in\n"
     "$XDG_STATE_HOME/gemmapipe/chat_history (~/.local/state/gemmapipe/chat_history); Tab completes commands and names of\n"
     "files. Ctrl-C stops an answer, and what was said of it stays, or clears the line; the second in a row ends.\n";
 
