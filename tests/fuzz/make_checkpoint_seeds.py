@@ -167,6 +167,8 @@ def tokenizer_json():
     p("added_id_minus_one", make(extra=[added(-1, "<x>")]))
     p("added_id_beyond", make(extra=[added(2**31, "<x>")]))
     p("added_with_another_text", make(extra=[added(7, "<x>")]))
+    p("sound_added_renames", make(extra=[added(13, "<x>")]))
+    p("sound_with_a_decoder", make() | dict(added_tokens_decoder={"7": added(7, "<x>"), "20": dict(content="<y>", special=True), "21": dict(content="<z>")}))
     p("added_without_content", make(extra=[dict(id=20)]))
     p("added_of_two_thousand_bytes", make(extra=[added(20, "x" * 2000)]))
     p("merge_that_makes_no_token", make(merges=[["t", "t"]]))

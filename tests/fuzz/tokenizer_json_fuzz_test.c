@@ -15,5 +15,6 @@ TEST(no_damage_to_a_seed_of_tokenizer_json_fuzz_does_harm)
         "\\ud800", "\\u0000", "4294967295", "-1", "\"merges\"", "\"vocab\"", "null", "\"id\":", "special",
     };
     int accepted = damage_seed("tokenizer_json_fuzz", "sound", 20000, words, sizeof words / sizeof *words, look);
-    CHECK(accepted > 200 && accepted < 20000, "%d of 20000 damaged ones are still accepted", accepted);
+    accepted += damage_seed("tokenizer_json_fuzz", "sound_with_a_decoder", 20000, words, sizeof words / sizeof *words, look);
+    CHECK(accepted > 200 && accepted < 40000, "%d of 40000 damaged ones are still accepted", accepted);
 }
