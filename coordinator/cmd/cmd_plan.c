@@ -156,6 +156,8 @@ static int plan(struct sketch *k, const struct options *o, struct err *why)
     TRY(open_sketch(k, o, why));
     TRY(make_capacity(k, &wanted, why));
     TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
+    char memory[24];
+    if (k->session.pipe->encoder) assume(k, "at most %s of the coordinator while it reads a picture", show_bytes(memory, o->picture_memory));
     if (k->foresight.here) assume_here(k);
     else assume_elsewhere(k);
     assume_head(k);

@@ -43,7 +43,7 @@ struct options {
     const char *images[IMAGES_MOST];
     uint32_t n_images;
     bool pan_and_scan;
-    uint64_t picture_memory; /* bytes that reading one may take; 0: not asked */
+    uint64_t picture_memory; /* bytes that reading one may take */
     bool raw;
     uint32_t most;
     struct sampling sampling;

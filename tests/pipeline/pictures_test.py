@@ -231,6 +231,9 @@ def bad_pictures():
     refused(2, "context", GEMMAPIPE, "run", *SEES, "--workers", "2", "--ctx", "32", *["--image", PICTURES[0]] * 3, "hi")
     status, _, err = run(*mpirun(3), GEMMAPIPE, "run", *SEES, "--image", path("huge.png"), "hi")
     need(status == 3 and err.count("huge.png") == 1, "status %d: %s" % (status, err))
+    refused(3, "--picture-memory raises it", GEMMAPIPE, "run", *SEES, "--picture-memory", "64K", "--image", PICTURES[0], "hi")
+    planned = good(GEMMAPIPE, "plan", *SEES, "--workers", "2", "--image", PICTURES[0], "hi").decode()
+    need("at most 384.00 MiB of the coordinator while it reads a picture" in planned, planned)
     refused(2, "--vision-split", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-split", "1,1", "--image", PICTURES[0], "hi")
 
 
