@@ -1,68 +1,16 @@
 /* coordinator/picture/image_read.c — a picture's bytes from a file, stdin or a data URL. Never more of them than allowed: a
- * regular file is judged by its size, a pipe when it has given one byte too many, a data URL by its length. */
+ * data URL is judged by its length. */
 #include "coordinator/picture/image.h"
 
-#include "base/inputs.h"
+#include "base/read_to_end.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define FIRST_ROOM 65536
 
 static int too_large(const char *name, size_t most, struct err *why)
 {
     return fail(why, E_FILE, "%s has more than the %zu bytes a picture may have", name, most);
-}
-
-/* Room for the file and the one byte whose absence shows the end; a pipe's doubles. */
-static int grow(struct image_bytes *out, size_t *room, size_t most, struct err *why)
-{
-    size_t more = *room ? *room * 2 : FIRST_ROOM;
-    if (more > most + 1) more = most + 1;
-    uint8_t *data = realloc(out->data, more);
-    if (!data) return fail(why, E_MEMORY, "no memory for %zu bytes of %s", more, out->name);
-    out->data = data;
-    *room = more;
-    return 0;
-}
-
-static int read_all(struct image_bytes *out, int fd, size_t expected, size_t most, struct err *why)
-{
-    size_t room = expected / 2 + 1; /* grow doubles it */
-    while (true) {
-        if (!out->data || out->n == room) TRY(grow(out, &room, most, why));
-        ssize_t got = read(fd, out->data + out->n, room - out->n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fail_errno(why, E_FILE, "cannot read %s", out->name);
-        if (got == 0) return 0;
-        out->n += (size_t)got;
-        if (out->n > most) return too_large(out->name, most, why);
-    }
-}
-
-static int read_fd(struct image_bytes *out, int fd, size_t most, struct err *why)
-{
-    struct stat st;
-    if (fstat(fd, &st)) return fail_errno(why, E_FILE, "cannot look at %s", out->name);
-    if (S_ISDIR(st.st_mode)) return fail(why, E_FILE, "%s is a directory, not a picture", out->name);
-    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > most)
-        return fail(why, E_FILE, "%s has %lld bytes; a picture may have %zu", out->name, (long long)st.st_size, most);
-    return read_all(out, fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : FIRST_ROOM, most, why);
-}
-
-static int read_file(struct image_bytes *out, const char *path, size_t most, struct err *why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(why, E_FILE, "cannot open the picture %s", path);
-    inputs_add(path);
-    int code = read_fd(out, fd, most, why);
-    close(fd);
-    return code;
 }
 
 /* ---- data:[type][;parameters];base64,DIGITS ---- */
@@ -120,14 +68,14 @@ int image_read(struct image_bytes *out, const char *where, const struct image_li
     size_t most = limits ? limits->bytes : IMAGE_LIMITS.bytes;
     struct image_bytes bytes = {.name = where};
     int code;
-    if (!strcmp(where, "-")) {
-        bytes.name = "the picture on stdin";
-        code = read_fd(&bytes, STDIN_FILENO, most, why);
-    } else if (!strncasecmp(where, "data:", 5)) {
+    if (!strncasecmp(where, "data:", 5)) {
         bytes.name = "the data URL";
         code = read_data_url(&bytes, where, most, why);
     } else {
-        code = read_file(&bytes, where, most, why);
+        char *data;
+        if (!strcmp(where, "-")) bytes.name = "the picture on stdin";
+        code = read_to_end(where, most, &data, &bytes.n, why);
+        bytes.data = (uint8_t *)data;
     }
     if (code) image_bytes_free(&bytes);
     else *out = bytes;

@@ -1,11 +1,16 @@
 #!/usr/bin/python3
-"""What others do to the files of a run: a sentence that names it and status 3, never a signal, a wait without
+"""What others do to the files of a run, and what is no file: a sentence that names it and status 3, never a signal, a wait without
 end, or an answer from half of this and half of that."""
 import os
 import shutil
+import signal
+import subprocess
+import time
 
 from relay import *
 
+MMPROJ = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+PICTURE = os.path.join(ROOT, "models/demo/picture.png")
 WAYS = ([], ["--workers", "2"])
 MODEL = synth("some.gguf", "--size", "270m", "--seed", 3)
 LONG = ["--raw", "--temp", 0, "-n", 3000, "--quiet", "hi"]  # a minute; what is changed ends it at its next token
@@ -43,7 +48,54 @@ def replaced_under_a_run():
     need(status == 0, "status %d: %s" % (status, err))
 
 
+def no_files():
+    pipe = path("pipe")
+    os.mkfifo(pipe)
+    for what, name in ((pipe, "a pipe"), ("/dev/zero", "a device"), (FOLDER, "a folder")):
+        run_it = [GEMMAPIPE, "run", "--temp", 0, "-n", 2]
+        inspect = [[PARTITION, "inspect", what]] if what != FOLDER else []  # a folder may be a checkpoint
+        for command in inspect + [[*run_it, "--model", what, "hi"], [*run_it, "--model", DEMO, "--mmproj", what, "hi"],
+                                  [*run_it, "--model", DEMO, "--mmproj", MMPROJ, "--image", what, "hi"],
+                                  [*run_it, "--model", DEMO, "--prompts", what], [PARTITION, "split", what, "--layers", "4,4", "-o", path("s")],
+                                  [PARTITION, "quantize", what, path("q.gguf")] if what != FOLDER else inspect and inspect[0]]:
+            if not command:
+                continue
+            status, _, err = run(*command, timeout=20)
+            need(status == 3 and str(what) in err and name in err, "%s: status %d: %s" % (command, status, err))
+    with Workers(1, "--shard", pipe) as w:
+        good(GEMMAPIPE, "run", "--model", DEMO, *w.connect, "-n", 2, "hi")  # it is sent
+
+
+def interrupted(what, stdin):
+    """While it waits for bytes that do not come."""
+    p = start(GEMMAPIPE, "run", "--model", DEMO, "--workers", 2, "--temp", 0, *what, stdin=stdin)
+    for _ in range(1000):
+        workers = children_of(p.pid)
+        if len(workers) == 2:
+            break
+        time.sleep(0.01)
+    need(len(workers) == 2, "no workers came")
+    p.send_signal(signal.SIGINT)
+    p.wait(20)
+    out, err = p.stdout.read(), p.stderr.read().decode()
+    need(p.returncode == 130 and not out and "interrupted" in err, "status %d: %s" % (p.returncode, err))
+    need(all_gone(workers), "workers are left")
+
+
+def prompts_and_pictures_from_pipes():
+    want = good(GEMMAPIPE, "run", "--model", DEMO, "--temp", 0, "What is 3 + 4?")
+    for where in "-", "/dev/stdin", "/dev/fd/0":
+        got = good(GEMMAPIPE, "run", "--model", DEMO, "--temp", 0, "--prompts", where, stdin=b"What is 3 + 4?\n")
+        need(got == want, "%s: %r" % (where, got))
+        with open(PICTURE, "rb") as f:
+            good(GEMMAPIPE, "run", "--model", DEMO, "--mmproj", MMPROJ, "--image", where, "-n", 2, "hi", stdin=f.read())
+
+
 claim("a_model_that_is_cut_under_a_run_ends_it_with_status_3", changed_under_a_run, cut, "it was cut while it was read")
 claim("so_does_one_that_is_overwritten", changed_under_a_run, overwrite, "was written to since it was opened")
 claim("one_that_is_replaced_by_renaming_does_not", replaced_under_a_run)
+claim("pipes_devices_and_folders_are_refused_by_name", no_files)
+claim("interrupted_while_prompts_come_from_stdin_nothing_is_left", interrupted, ["--prompts", "-"], subprocess.PIPE)
+claim("nor_while_a_picture_comes_slowly", interrupted, ["--mmproj", MMPROJ, "--image", "/dev/stdin", "hi"], subprocess.PIPE)
+claim("what_was_given_as_a_descriptor_may_be_a_pipe", prompts_and_pictures_from_pipes)
 finish()

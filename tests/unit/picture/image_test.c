@@ -297,10 +297,10 @@ static void check_unread(int line, const char *where, const struct image_limits 
 TEST(what_cannot_be_read_is_refused_in_a_sentence)
 {
     const struct image_limits few = {100, 100, 100};
-    check_unread(__LINE__, "no/such.png", 0, E_FILE, "cannot open the picture no/such.png");
-    check_unread(__LINE__, "tests", 0, E_FILE, "tests is a directory");
-    check_unread(__LINE__, "/dev/zero", &few, E_FILE, "/dev/zero has more than the 100 bytes");
-    check_unread(__LINE__, SEEDS "rgb.bmp", &few, E_FILE, "has 834 bytes; a picture may have 100");
+    check_unread(__LINE__, "no/such.png", 0, E_FILE, "cannot open no/such.png");
+    check_unread(__LINE__, "tests", 0, E_FILE, "tests is not a file but a folder");
+    check_unread(__LINE__, "/dev/zero", &few, E_FILE, "/dev/zero is not a file but a device");
+    check_unread(__LINE__, SEEDS "rgb.bmp", &few, E_FILE, "has 834 bytes, wanted at most 100");
     check_unread(__LINE__, "data:image/png", 0, E_USAGE, "has no comma");
     check_unread(__LINE__, "data:,hello", 0, E_USAGE, "is not base64");
     check_unread(__LINE__, "data:image/png,abcd", 0, E_USAGE, "is not base64");
