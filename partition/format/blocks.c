@@ -151,3 +151,27 @@ void block_dequantize(uint32_t type, const void *blocks, float *out, size_t n)
     if (!info) return;
     for (size_t i = 0; i + info->elems <= n; i += info->elems, b += info->bytes) one[type](b, out + i);
 }
+
+/* Of what a block has, the 16 bits with the exponent decide; all ones is no number. */
+static bool exponents_are_finite(const uint8_t *p, uint64_t bytes, uint32_t step, uint32_t ones)
+{
+    uint32_t odd = 0;
+    for (uint64_t at = 0; at < bytes; at += step) odd |= (le16(p + at) & ones) == ones;
+    return !odd;
+}
+
+bool block_is_finite(uint32_t type, const void *blocks, uint64_t bytes)
+{
+    const uint8_t *p = blocks;
+    const uint32_t step = block_info(type)->bytes, half = 0x7c00, single = 0x7f80;
+    switch (type) {
+    case T_F32: return exponents_are_finite(p + 2, bytes, step, single);
+    case T_BF16: return exponents_are_finite(p, bytes, step, single);
+    case T_Q6_K: return exponents_are_finite(p + step - 2, bytes, step, half);
+    case T_Q4_1:
+    case T_Q5_1:
+    case T_Q4_K:
+    case T_Q5_K: return exponents_are_finite(p, bytes, step, half) && exponents_are_finite(p + 2, bytes, step, half);
+    default: return exponents_are_finite(p, bytes, step, half);
+    }
+}

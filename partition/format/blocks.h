@@ -3,6 +3,7 @@
  * The numbers are GGUF's own. A row is a whole number of blocks; a block is `elems` values in `bytes` bytes. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,3 +34,6 @@ uint64_t block_row_bytes(uint32_t type, uint64_t cols);
 
 /* `n` values, whole blocks, in order. The plain truth that panel packing and every kernel are tested against. */
 void block_dequantize(uint32_t type, const void *blocks, float *out, size_t n);
+
+/* Whether `bytes` of whole blocks hold nothing but numbers: no NaN and no infinity, neither as value nor as scale. */
+bool block_is_finite(uint32_t type, const void *blocks, uint64_t bytes);

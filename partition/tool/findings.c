@@ -2,6 +2,7 @@
  *
  * A GGUF file that is sound as a file is looked at even if it is no model we run: the reader's own sentence then is the
  * verdict. A checkpoint is counted as what `quantize` would make of it without options. */
+#include "partition/file/gguf.h"
 #include "partition/file/model_file.h"
 #include "partition/tool/findings.h"
 
@@ -52,6 +53,29 @@ static void look_at_gguf(struct findings *f, const struct gguf *g)
     f->tensors = gguf_tensor_count(g);
     for (int i = 0; i < f->files; i++) f->bytes += gguf_bytes(g, i);
     for (size_t i = 0; i < f->tensors; i++) count_type(f, gguf_tensor_at(g, i)->type, gguf_tensor_at(g, i)->bytes);
+}
+
+/* Reads every number that is no quant: a worker refuses a tensor that holds what is none. */
+static bool is_finite(const struct gguf_tensor *t)
+{
+    const uint64_t piece = (1u << 20) / block_info(t->type)->bytes * block_info(t->type)->bytes;
+    bool finite = true;
+    for (uint64_t at = 0; at < t->bytes && finite; at += piece) {
+        const uint64_t n = t->bytes - at < piece ? t->bytes - at : piece;
+        finite = block_is_finite(t->type, t->data + at, n);
+        mapped_forget(t->data + at, n);
+    }
+    return finite;
+}
+
+static void look_at_numbers(struct findings *f, const struct gguf *g)
+{
+    for (size_t i = 0; i < f->tensors && f->runs; i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(g, i);
+        if (is_finite(t)) continue;
+        f->runs = false;
+        snprintf(f->verdict, sizeof f->verdict, "tensor %s is damaged: it holds something that is no finite number", t->name);
+    }
 }
 
 /* ---- text ---- */
@@ -154,11 +178,10 @@ static void look_at_shard(struct findings *f, const struct gguf *g)
     else snprintf(f->verdict, sizeof f->verdict, "%s", no.text);
 }
 
-static int look_at_file(struct findings *f, const char *path, uint32_t context, struct gguf **g, struct err *why)
+static int look_at_kind(struct findings *f, const char *path, uint32_t context, struct gguf **g, struct err *why)
 {
     struct model *m;
     struct err no;
-    TRY(gguf_open(g, path, why));
     look_at_gguf(f, *g);
     f->find = FIND_OTHER;
     if (!strcmp(f->architecture, "clip")) return look_at_vision(f, *g), 0;
@@ -171,6 +194,14 @@ static int look_at_file(struct findings *f, const char *path, uint32_t context, 
     int code = look_at_model(f, m, context, why);
     model_close(&m);
     return code;
+}
+
+static int look_at_file(struct findings *f, const char *path, uint32_t context, struct gguf **g, struct err *why)
+{
+    TRY(gguf_open(g, path, why));
+    TRY(look_at_kind(f, path, context, g, why));
+    look_at_numbers(f, *g);
+    return 0;
 }
 
 /* ---- a folder ---- */

@@ -2,6 +2,7 @@
 """What others do to the files of a run, and what is no file: a sentence that names it and status 3, never a signal, a wait without
 end, or an answer from half of this and half of that."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,23 @@ def replaced_under_a_run():
     os.rename(path("other.gguf"), name)
     status, _, err = wait(p, 30, "a run whose model was replaced")
     need(status == 0, "status %d: %s" % (status, err))
+
+
+def no_number():
+    """An infinite scale in the middle of a matrix."""
+    name = path("no-number.gguf")
+    shutil.copy(DEMO, name)
+    said = good(PARTITION, "inspect", name, "--tensors").decode()
+    at = int(re.search(r"blk.6.ffn_up\.weight .* bytes at (\d+)", said).group(1))
+    with open(name, "r+b") as f:
+        f.seek(at + 500 * 18)
+        f.write(b"\x00\x7c")
+    for way in WAYS:
+        status, out, err = run(GEMMAPIPE, "run", "--model", name, *way, "--temp", 0, "hi")
+        need(status == 3 and not out and "ffn_up of layer 6 is damaged" in err and "no finite number" in err, "status %d: %s" % (status, err))
+    for file, word in ((name, "tensor blk.6.ffn_up.weight is damaged"), (DEMO, "gemmapipe run")):
+        said = good(PARTITION, "inspect", file).decode()
+        need(word in said, said)
 
 
 def no_files():
@@ -95,6 +113,7 @@ claim("a_model_that_is_cut_under_a_run_ends_it_with_status_3", changed_under_a_r
 claim("so_does_one_that_is_overwritten", changed_under_a_run, overwrite, "was written to since it was opened")
 claim("one_that_is_replaced_by_renaming_does_not", replaced_under_a_run)
 claim("pipes_devices_and_folders_are_refused_by_name", no_files)
+claim("a_weight_that_is_no_number_is_named_by_run_and_inspect", no_number)
 claim("interrupted_while_prompts_come_from_stdin_nothing_is_left", interrupted, ["--prompts", "-"], subprocess.PIPE)
 claim("nor_while_a_picture_comes_slowly", interrupted, ["--mmproj", MMPROJ, "--image", "/dev/stdin", "hi"], subprocess.PIPE)
 claim("what_was_given_as_a_descriptor_may_be_a_pipe", prompts_and_pictures_from_pipes)

@@ -5,6 +5,7 @@
  * pages, slots and tensors) is less than a thousandth of that and is taken at the same time. */
 #include "worker/stage/stage.h"
 
+#include "base/half.h"
 #include "worker/stage/head.h"
 #include "worker/weights/region.h"
 #include "worker/stage/sequences.h"
@@ -34,6 +35,7 @@ struct stage {
     struct barrier barrier;
     const atomic_bool *stop;
     _Atomic uint32_t last; /* layer of the part after which the region ends: the first thread says so a layer ahead */
+    uint32_t odd; /* how many layers rows that are no numbers had behind them, when they were first seen; UINT32_MAX: none */
 };
 
 /* Cuts scratch as scratch_bytes says; returns what is the head's. */
@@ -197,13 +199,34 @@ static bool stopped(const struct stage *s)
     return s->last < s->kv.layers;
 }
 
-/* The stage's part of the forward pass, run by every thread of the region. */
+/* Each thread looks at rows that it has finished itself. */
+static void look_at_rows(struct stage *s, const float *x, uint32_t columns, uint32_t place)
+{
+    const uint32_t no_number = 0x7f800000;
+    uint32_t odd = 0;
+#pragma omp for schedule(static) nowait
+    for (uint32_t r = 0; r < s->bench.n; r++) {
+        const float *row = x + (size_t)r * s->config.hidden;
+#pragma omp simd reduction(| : odd)
+        for (uint32_t c = 0; c < columns; c++) odd |= (f32_bits(row[c]) & no_number) == no_number;
+    }
+    if (!odd) return;
+#pragma omp critical
+    if (place < s->odd) s->odd = place;
+}
+
+/* The stage's part of the forward pass, run by every thread of the region. Within a layer a norm on the way back spreads what is no
+ * number over all of a row: so of most layers one column is looked at. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 {
     const struct workbench *b = &s->bench;
-    if (s->kv.layers) text_angles(b);
+    if (s->kv.layers) {
+        look_at_rows(s, x, s->config.hidden, 0);
+        text_angles(b);
+    }
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
         text_layer(b, group_weights(&s->weights, i), i, s->share.first + i, x);
+        look_at_rows(s, x, i + 1 < s->kv.layers ? 1 : s->config.hidden, i + 1);
 #pragma omp master
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
@@ -213,7 +236,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
 
 static void run_region(struct stage *s, float *x, const struct head_call *call)
 {
-    s->last = UINT32_MAX;
+    s->last = s->odd = UINT32_MAX;
     if (s->bench.threads == 1) {
         stage_pass(s, x, call);
         return;
@@ -238,6 +261,9 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     if (w->n_rows == 0) return 0;
     run_region(s, x, &call);
     if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
+    if (s->odd == 0) return fail(why, E_WORKER, "rows came to layer %u that are not finite numbers", s->share.first);
+    if (s->odd != UINT32_MAX)
+        return fail(why, E_WORKER, "the rows after layer %u are not finite numbers: damaged weights?", s->share.first + s->odd - 1);
     return answers ? s->head.code : 0;
 }
 

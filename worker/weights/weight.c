@@ -38,8 +38,8 @@ void weight_place(struct weight *w, const struct tensor *t, enum vision_type as,
 
 /* ---- rows into their place ---- */
 
-/* Up to 16 rows of floats become rows of Q8_0, filled up with zeros to whole blocks. A row with a value that is not finite,
- * or too large for the format, gets scales that are no numbers, and so will every picture's rows: they are refused there. */
+/* Up to 16 rows of floats become rows of Q8_0, filled up with zeros to whole blocks. A row with a value that is
+ * too large for the format gets scales that are no numbers, and so will every picture's rows: they are refused there. */
 static void to_q8(const struct quantizer *q, uint8_t *out, const struct weight *w, uint32_t n, const uint8_t *bytes, float *row)
 {
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
@@ -114,13 +114,18 @@ int weight_load(struct weight *w, uint32_t first_row, uint32_t rows, const void 
         return fail(why, E_INTERNAL, "no room to load rows of %u values", w->is.cols);
     const uint64_t row_bytes = block_row_bytes(w->is.type, w->is.cols);
     uint64_t hash = 0;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1) reduction(+ : hash)
+    uint32_t odd = UINT32_MAX; /* where there are rows with something that is no number */
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1) reduction(+ : hash) reduction(min : odd)
     for (uint32_t r = 0; r < rows; r += PANEL_ROWS) {
         const uint32_t n = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
         const uint8_t *from = (const uint8_t *)bytes + r * row_bytes;
         hash += hash_rows(first_row + r, n, from, row_bytes); /* and now they are in this core's cache */
+        if (!block_is_finite(w->is.type, from, n * row_bytes) && r < odd) odd = r;
         put_rows(&quantizer, w, first_row + r, n, from, room ? room + (size_t)omp_get_thread_num() * room_each : NULL);
     }
+    if (odd < rows)
+        return fail(why, E_FILE, "%s of %s %u is damaged: from row %u on it holds something that is no finite number", tensor_name(&w->is),
+                    w->is.chain == CHAIN_VISION ? "vision layer" : "layer", w->is.layer, w->is.first_row + first_row + odd);
     w->rows_in += rows;
     w->hash += hash;
     return 0;

@@ -28,7 +28,8 @@ void weight_place(struct weight *w, const struct tensor *t, enum vision_type as,
 /* Room for one thread that loads rows of so many columns. */
 #define WEIGHT_ROOM_FLOATS(cols) ((size_t)(cols) * 8 + 256)
 
-/* File rows, block_row_bytes each. They come in order and in multiples of PANEL_ROWS but for the last; E_WIRE if they do not fit.
+/* File rows, block_row_bytes each. They come in order and in multiples of PANEL_ROWS but for the last; E_WIRE if they do not fit,
+ * E_FILE if one holds what is no finite number.
  * `threads` pack side by side; each has `room_each` floats of `room` for itself if the tensor is the encoder's (else NULL, 0). */
 int weight_load(struct weight *w, uint32_t first_row, uint32_t rows, const void *bytes, int threads, float *room, size_t room_each,
                 struct err *why);

@@ -4,6 +4,7 @@
 #include "partition/format/blocks.h"
 #include "tests/support/check.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static const uint32_t types[] = {T_F32, T_F16, T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q4_K, T_Q5_K, T_Q6_K, T_BF16};
@@ -205,4 +206,25 @@ TEST(any_address_will_do_and_nothing_is_written_past_the_end)
         free(a);
         free(b);
     }
+}
+
+TEST(blocks_are_finite_exactly_if_all_their_values_are)
+{
+    float x[256];
+    uint8_t b[3 * 210];
+    int odd = 0;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const struct block_info *info = block_info(types[t]);
+        for (int turn = 0; turn < 4000; turn++) {
+            for (uint32_t i = 0; i < 3 * info->bytes; i++) b[i] = (uint8_t)dice(256);
+            bool finite = true;
+            for (uint32_t k = 0; k < 3; k++) {
+                block_dequantize(types[t], b + k * info->bytes, x, info->elems);
+                for (uint32_t i = 0; i < info->elems; i++) finite &= isfinite(x[i]) != 0;
+            }
+            CHECK(block_is_finite(types[t], b, 3 * info->bytes) == finite, "%s", info->name);
+            odd += !finite;
+        }
+    }
+    CHECK(odd > 1000, "%d", odd);
 }

@@ -4,6 +4,7 @@
 
 #include "base/threads.h"
 
+#include <float.h>
 #include <malloc.h>
 #include <math.h>
 
@@ -402,13 +403,44 @@ TEST(scores_that_are_no_numbers_are_named)
 {
     struct toy *toy = toy_small();
     struct relay *r;
-    memcpy((void *)toy->tensors[toy->n - 2].data, &(float){INFINITY}, 4); /* one weight of the output norm */
+    for (uint32_t i = 0; i < 64; i++) memcpy((uint8_t *)toy->tensors[toy->n - 2].data + 4 * i, &(float){FLT_MAX}, 4); /* of the output norm */
     NEED(relay_open(&r, toy, &plain, why));
     struct feed f = feed_new(0, 31);
     struct err e = {0};
     CHECK(relay_feed(r, &f, 5, 5, &e) == E_WORKER && strstr(e.text, "request 31 at position 0"), "%s", e.text);
     relay_close(&r);
     toy_free(toy);
+}
+
+TEST(weights_that_are_no_numbers_are_refused_by_tensor_and_row)
+{
+    struct toy *toy = toy_small();
+    struct relay *r = NULL;
+    struct err e = {0};
+    uint8_t *q = (uint8_t *)toy->tensors[2 * W_LAYER_ROLES + W_Q].data;
+    const uint64_t row = block_row_bytes(toy->tensors[2 * W_LAYER_ROLES + W_Q].type, toy->tensors[2 * W_LAYER_ROLES + W_Q].cols);
+    q[35 * row] = 0, q[35 * row + 1] = 0x7c; /* the scale of its first block */
+    CHECK(relay_open(&r, toy, &plain, &e) == E_FILE && strstr(e.text, "attn_q of layer 2 is damaged: from row 32 on"), "%s", e.text);
+    relay_close(&r);
+    toy_free(toy);
+}
+
+TEST(rows_that_are_no_numbers_are_named_by_the_layer_they_come_from)
+{
+    for (uint32_t layer = 0; layer < 4; layer++) {
+        struct toy *toy = toy_small();
+        struct relay *r;
+        struct err e = {0};
+        char want[64];
+        for (uint32_t i = 0; i < 64; i++) /* numbers, but too large to be multiplied */
+            memcpy((uint8_t *)toy->tensors[layer * W_LAYER_ROLES + W_FFN_NORM].data + 4 * i, &(float){FLT_MAX}, 4);
+        NEED(relay_open(&r, toy, &plain, why));
+        struct feed f = feed_new(0, 31);
+        snprintf(want, sizeof want, "the rows after layer %u are not finite", layer);
+        CHECK(relay_feed(r, &f, 5, 5, &e) == E_WORKER && strstr(e.text, want), "%s", e.text);
+        relay_close(&r);
+        toy_free(toy);
+    }
 }
 
 TEST(a_token_comes_with_its_probability_and_hash)
