@@ -16,5 +16,6 @@ int cores_allowed(void); /* by the affinity mask and the CPU quotas of control g
 void threads_wait_politely(char *const argv[]);
 
 uint64_t memory_allowed(void);      /* the smaller of installed memory and what control groups allow, in bytes */
-uint64_t peak_resident_bytes(void); /* VmHWM of this process */
+uint64_t peak_resident_bytes(void); /* VmHWM of this process: since its beginning, or */
+void peak_resident_begin_anew(void); /* since this was called, if the kernel can */
 uint64_t resident_bytes(void);      /* VmRSS of this process */

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 
-from relay import DEMO, GEMMAPIPE, PARTITION, ROOT, Workers, claim, finish, good, need, path, run, start, wait
+from relay import DEMO, GEMMAPIPE, PARTITION, ROOT, Workers, claim, finish, good, need, path, run, start, synth, wait
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 PICTURE = os.path.join(ROOT, "models/demo/picture.png")
@@ -116,6 +116,21 @@ def copies_that_differ():
         change(files[1])
 
 
+def memory_measured(w, model):
+    out = run(GEMMAPIPE, "run", "--model", model, *w.connect, "--temp", 0, "-n", 2, "--report", "hi")[2]
+    row = re.search(r"^ *1 +[0-9+-]\S* .*?(\d+\.\d) +(\d+\.\d) ", out, re.M)
+    need(row, out)
+    return float(row.group(1)), float(row.group(2))
+
+
+def a_smaller_run_after_a_large_one():
+    with Workers(1, "--no-file") as w:
+        _, large = memory_measured(w, synth("large.gguf", "--size", "270m"))
+        planned, small = memory_measured(w, DEMO)
+        need(large > 200 and small < 2 * planned + 20, "measured %g, then %g MiB; planned were %g" % (large, small, planned))
+        return "%g, then %g MiB" % (large, small)
+
+
 def coordinator_killed():
     with Workers(2, "--no-file") as w:
         by_hand = [*SEES, "--split", "4,4", "--vision-split", "2,2"]
@@ -136,5 +151,6 @@ claim("another_plan_is_sent_what_is_missing", another_plan)
 claim("weights_of_another_model_are_loaded", of_another_model)
 claim("a_file_changed_in_the_middle_of_a_tensor_is_loaded_anew", changed_in_the_middle)
 claim("a_shard_that_differs_in_the_middle_is_refused_by_the_name_of_the_tensor", copies_that_differ)
+claim("what_is_measured_is_the_peak_of_this_run_and_not_of_an_earlier_one", a_smaller_run_after_a_large_one)
 claim("layers_outlive_a_coordinator_that_was_killed", coordinator_killed)
 finish()

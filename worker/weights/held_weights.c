@@ -1,6 +1,7 @@
 /* worker/weights/held_weights.c — see held_weights.h. */
 #include "worker/weights/held_weights.h"
 
+#include "base/threads.h"
 #include "worker/weights/region.h"
 
 #include <stdlib.h>
@@ -212,6 +213,7 @@ int held_take(struct held_weights *h, const struct wanted_part *wanted, int n_wa
     int code = 0;
     mark_asked(h, wanted, n_wanted);
     give_back_the_rest(h);
+    peak_resident_begin_anew(); /* it is told for each run, and the last one's share is gone */
     const uint32_t kept = h->n;
     for (int i = 0; i < n_wanted; i++) out[i] = (struct part_weights){0};
     for (int i = 0; i < n_wanted && !code; i++) code = take_part(h, &wanted[i], &out[i], why);
