@@ -264,7 +264,8 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     const struct command_text *c = find_command(argv[1]);
     if (!c) return fail(why, E_USAGE, "\"%.100s\" is not a command (gemmapipe --help lists them)", argv[1]);
     *o = (struct options){
-        .most = 512, .picture_memory = IMAGE_LIMITS.memory, .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
+        .most = 512, .picture_memory = IMAGE_LIMITS.memory,
+        .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */

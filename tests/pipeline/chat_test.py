@@ -130,12 +130,15 @@ class Terminal:
 
     def type(self, text): os.write(self.master, text.encode())
 
+    def look(self):
+        if select.select([self.master], [], [], 0.1)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+
     def until(self, words, seconds=20):
         """What is shown up to these words; what comes after them is left for the next call."""
         end = time.time() + seconds
         while words not in self.shown:
             need(time.time() < end, "%r was not shown: %r" % (words, self.shown[-800:]))
-            if select.select([self.master], [], [], 0.2)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+            self.look()
         before, self.shown = self.shown.split(words, 1)
         return before
 
@@ -146,7 +149,7 @@ class Terminal:
     def ends(self, status):
         end = time.time() + 20
         while self.p.poll() is None and time.time() < end:
-            if select.select([self.master], [], [], 0.05)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+            self.look()
         need(self.p.returncode == status, "ended with %s, wanted %d: %r" % (self.p.returncode, status, self.shown[-400:]))
         need(self.modes() == self.found, "the terminal was left changed: %s, found %s" % (self.modes(), self.found))
 
@@ -186,7 +189,7 @@ def a_line_of_any_length_is_whole():
 
 def a_question_has_several_lines():
     with Terminal(*CHAT) as t:
-        t.until("> "), t.type("one\\"), t.until("one"), t.type("\r"), time.sleep(0.1)
+        t.until("> "), t.type("one\\"), t.until("one"), t.type("\r"), t.until("\n")
         t.type("two\033\rthree\033[A\033[A!\r"), t.until("\n> ")
         need(remembered() == ["one!\\ntwo\\nthree"], remembered())
 
@@ -214,8 +217,11 @@ def names_and_commands_are_completed():
 def ctrl_c_stops_an_answer_and_the_second_ends():
     endless = [GEMMAPIPE, "chat", "--model", synth("endless.gguf", "--size", "tiny"), "-n", "4096", "--temp", "0"]
     with Terminal(*endless, "--workers", "2") as t:
-        t.until("> "), t.ask("go on\r", "\n"), time.sleep(0.3), t.type("\003")
-        t.until("(stopped; "), t.until("> "), t.type("and on\r"), time.sleep(0.3), t.type("\003"), t.until("(stopped; "), t.until("> ")
+        t.until("> ")
+        for _ in range(2):
+            t.ask("go on\r", "\n")
+            while not t.shown: t.look()
+            t.type("\003"), t.until("(stopped; "), t.until("> ")
         workers = children_of(t.p.pid)
         t.type("\003"), t.ends(130)
         need(len(workers) == 2 and all_gone(workers), "left behind: %s" % workers)
