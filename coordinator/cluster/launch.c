@@ -25,6 +25,7 @@
 #define ROUTE_EPOCH 1 /* of all routes: none begins anew yet */
 #define WAITING_TOLD_NS 1000000000ull       /* after so long */
 #define WAITING_TOLD_AGAIN_NS 3000000000ull /* if it is others, or for another reason */
+#define COMPARED_AT_ONCE 16 /* pieces of a worker's part: 16 MiB, a tenth of a second on a slow disk */
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
 
 uint64_t pipeline_planned(const struct pipeline *p, int worker)
@@ -169,12 +170,13 @@ static int send_piece(struct launch *l, int worker, struct piece m, struct err *
 }
 
 /* What the worker does not have is sent. What it has in a file of its own is read here too, where its hash is not known yet, while
- * the worker reads it there, and only the hash is sent: a piece without rows. One such piece at a time, so that everybody is
+ * the worker reads it there, and only the hash is sent: a piece without rows. A few pieces at a time, so that everybody is
  * listened to in between. */
 static int hand_out(struct launch *l, int worker, struct err *why)
 {
     struct outgoing *o = &l->out[worker];
     struct delivery_piece d;
+    int compared = 0;
     while (o->sending && o->unacknowledged < PIECES_ON_THE_WAY) {
         if (!delivery_next(&o->delivery, &d)) {
             o->sending = false;
@@ -186,6 +188,7 @@ static int hand_out(struct launch *l, int worker, struct err *why)
             continue;
         }
         if (o->tensors[d.tensor].hash) TRY(send_piece(l, worker, (struct piece){.tensor = d.tensor, .hash = o->tensors[d.tensor].hash}, why));
+        if (++compared < COMPARED_AT_ONCE) continue;
         roster_wake(l->pipe->roster);
         return 0;
     }
