@@ -1,4 +1,13 @@
-/* coordinator/engine/divided_head.c — see divided_head.h. */
+/* coordinator/engine/divided_head.c — see divided_head.h.
+ *
+ * The last stage could send its rows to the other parts itself, and one of them could pick. They go by the coordinator because it
+ * knows which rows a micro-batch has and who must answer, and because that is where a token goes anyhow: one hop more than
+ * would be needed, a few kilobytes a row, against a head that is read by all at the same time.
+ *
+ * The merge is exact. Each part's best words are in order and no word is in two parts, so merging the lists gives what one list
+ * over all words would have begun with. What is summed is summed per sixteenth and added in their order, whoever had them.
+ *
+ * Micro-batches under way are looked up one after the other: there are as many as stages, plus one. */
 #include "coordinator/engine/divided_head.h"
 
 #include "worker/worker.h"

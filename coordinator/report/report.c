@@ -1,4 +1,9 @@
-/* coordinator/report/report.c — see report.h. */
+/* coordinator/report/report.c — see report.h.
+ *
+ * The workers count for themselves, and are asked once, when all is answered: nothing travels for the report while somebody waits
+ * for a token, and a run without --report pays for counters alone. What only the coordinator can know, when a first token came,
+ * is noted as it happens, eight bytes an answer, because a median needs them all. Their times are on the coordinator's
+ * clock from asking to telling: waiting for a slot counts. */
 #include "coordinator/report/report.h"
 
 #include "base/plain_text.h"

@@ -1,4 +1,13 @@
-/* worker/stage/attention.c — see attention.h. */
+/* worker/stage/attention.c — see attention.h.
+ *
+ * A task is one key/value head and some neighbouring rows of one sequence, so that keys and values are read once for all of
+ * them and for all query heads that share them. Rows late in a prompt see most and take longest: they go first, or a
+ * thread that drew one last would keep the others waiting.
+ *
+ * A single token of a long conversation has fewer such tasks than there are threads. Then the positions it sees are cut into
+ * spans, which threads take alone and join afterwards. Spans begin at fixed positions and the kernel adds them in their order
+ * in both cases, so how many threads there are, and which of the two ways is gone, changes no bit: only the sums of spans are written
+ * to memory and read again, and a second meeting of the threads is waited for. */
 #include "worker/stage/attention.h"
 
 #include <omp.h>

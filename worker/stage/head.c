@@ -1,4 +1,12 @@
-/* worker/stage/head.c — see head.h. */
+/* worker/stage/head.c — see head.h.
+ *
+ * A row's scores are as many floats as there are words, and are needed for a moment only: LOGIT_ROWS rows are multiplied,
+ * summed and answered before the next ones take their place. More would read the matrix less often, but a prompt wants one row,
+ * and a group of decodes has seldom more than that.
+ *
+ * Three things want them in three orders. Sums and hashes are taken per sixteenth of the vocabulary, by all threads, and are the
+ * same for a head that has all sixteenths and one that has few. Sinks and the folded hash want the rows in their order, so one
+ * thread gives them. Tokens are picked by a thread a row, which takes forbidden words out of the scores: hence after both. */
 #include "worker/stage/head.h"
 
 #include "worker/stage/candidates.h"
