@@ -91,7 +91,8 @@ static int unknown(const struct arguments *of, const char *word, struct err *why
     const struct argument *near = nearest(of, word);
     if (near) return fail(why, E_USAGE, "unknown option %.100s: did you mean %s? (--help lists all)", word, argument_name(name, near));
     for (size_t i = 0; i < of->rows; i++) words |= !of->row[i].name && has(of, &of->row[i]);
-    return fail(why, E_USAGE, "unknown option \"%.100s\" (--help lists all%s)", word, words ? "; a text that begins with - goes behind --" : "");
+    return fail(why, E_USAGE, "unknown option \"%.100s\" (--help lists all%s)", word,
+                words ? "; a text that begins with - goes behind --" : "");
 }
 
 /* ---- values ---- */
@@ -118,7 +119,8 @@ static int take_real(float *to, const struct argument *a, const char *text, stru
     char name[48], *end;
     const double v = strtod(text, &end);
     if (end == text || *end || !(v >= a->place.low && v <= a->place.high))
-        return fail(why, E_USAGE, "%s wants a number from %g to %g, not \"%.60s\"", argument_name(name, a), a->place.low, a->place.high, text);
+        return fail(why, E_USAGE, "%s wants a number from %g to %g, not \"%.60s\"", argument_name(name, a), a->place.low,
+                    a->place.high, text);
     *to = (float)v;
     return 0;
 }
@@ -168,7 +170,8 @@ static int take_word(const struct arguments *of, void *into, const char *word, s
         if (!*(const char **)argument_to(into, a)) return take(into, a, word, why);
         any = true;
     }
-    return fail(why, E_USAGE, "\"%.100s\" is one word too many%s", word, any ? "; a text with blanks goes in quotes" : " (--help lists the options)");
+    return fail(why, E_USAGE, "\"%.100s\" is one word too many%s", word,
+                any ? "; a text with blanks goes in quotes" : " (--help lists the options)");
 }
 
 int arguments_read(const struct arguments *of, void *into, int argc, char *const *argv, struct err *why)
@@ -189,7 +192,8 @@ int arguments_read(const struct arguments *of, void *into, int argc, char *const
         if (!a->value && *behind) return fail(why, E_USAGE, "%.100s: this option takes no value", word);
         const bool apart = a->value && !*behind;
         if (apart && i + 1 == argc) return fail(why, E_USAGE, "%s wants a value: %s", word, a->value);
-        if (apart && find(of, argv[i + 1], &next)) return fail(why, E_USAGE, "%s wants a value, and %.100s is an option", word, argv[i + 1]);
+        if (apart && find(of, argv[i + 1], &next))
+            return fail(why, E_USAGE, "%s wants a value, and %.100s is an option", word, argv[i + 1]);
         TRY(take(into, a, apart ? argv[++i] : behind + (*behind == '='), why));
     }
     return 0;

@@ -184,7 +184,7 @@ static bool open_source(struct run *r, struct sources *s, enum chain chain)
     const bool text = chain == CHAIN_TEXT;
     const struct wanted wanted = {
         .chain = chain,
-        .share = text ? r->part : r->encoder.part,
+        .part = text ? r->part : r->encoder.part,
         .tensors = text ? r->tensors : r->encoder.tensors,
         .count = text ? r->count : r->encoder.count,
         .fingerprint = r->fingerprint[chain],

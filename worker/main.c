@@ -21,7 +21,7 @@ static const char manual[] =
     "  gemmapipe-worker --listen tcp://ADDRESS:PORT [options]\n"
     "\n"
     "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…` (or chat, logits) calls, takes the layers it is\n"
-    "assigned, answers, and waits for the next run. It needs no model file: its share is sent to it, unless it can open\n"
+    "assigned, answers, and waits for the next run. It needs no model file: its part is sent to it, unless it can open\n"
     "the coordinator's file under the same path itself.\n"
     "\n"
     "There is no encryption yet: listen on loopback or on a network you trust.\n"
@@ -52,14 +52,16 @@ static int take_memory(void *into, const struct argument *a, const char *value, 
 #define INTO struct words
 static const struct argument table[] = {
     {"listen", "ADDRESS", 0, TEXT(listen), "tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket"},
-    {"threads", "N", 0, WHOLE(worker.threads, 1, 1024), "threads to compute with (default: what the coordinator says, else all cores allowed)"},
+    {"threads", "N", 0, WHOLE(worker.threads, 1, 1024),
+     "threads to compute with (default: what the coordinator says, else all cores allowed)"},
     {"pin", "CORES", 0, OWN(worker.cores, take_cores),
      "bind each thread to one of these cores, as 0-3,8 (lscpu has the numbers); without --threads as many\n"
      "                           threads as cores. On several sockets: a worker for each, with that one's cores"},
-    {"memory", "SIZE", 0, OWN(worker.memory, take_memory), "most memory to take, as 2G or 512M (default: what the machine or its cgroup has)"},
-    {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the share sent"},
+    {"memory", "SIZE", 0, OWN(worker.memory, take_memory),
+     "most memory to take, as 2G or 512M (default: what the machine or its cgroup has)"},
+    {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the part sent"},
     {"shard", "FILE", 0, TEXT(worker.shard),
-     "take the share from this file of gemmapipe-partition split, if it is of the same model and holds\n"
+     "take the part from this file of gemmapipe-partition split, if it is of the same model and holds\n"
      "                           the layers assigned; else it is sent. One that differs in a byte ends the run"},
     {"once", NULL, 0, FLAG(once), "end after one run"},
     {"quiet", NULL, 0, FLAG(quiet), "say nothing but errors"},

@@ -107,7 +107,7 @@ static int take_memory(struct run *r, struct err *why)
         [CHAIN_TEXT] = {.chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count},
         [CHAIN_VISION] = {.chain = CHAIN_VISION, .as = r->encoder.as, .tensors = r->encoder.tensors, .n = r->encoder.count},
     };
-    const struct stage_plan_in in = {.config = r->config, .share = r->part, .capacity = r->capacity, .tensors = r->tensors,
+    const struct stage_plan_in in = {.config = r->config, .part = r->part, .capacity = r->capacity, .tensors = r->tensors,
                                      .threads = r->threads, .crowded = r->worker->options.crowded, .weights = &r->weights[CHAIN_TEXT]};
     TRY(check_memory(r, why));
     TRY(held_take(r->worker->held, wanted, CHAINS, r->threads, r->weights, why));

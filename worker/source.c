@@ -16,10 +16,10 @@ static int open_shard(struct gguf **g, const struct wanted *w, const char *path,
     TRY(gguf_open(g, path, why));
     TRY(shard_label_read(&label, *g, why));
     if (!hash128_same(label.fingerprint, w->fingerprint)) return fail(why, E_FILE, "%s is a shard of another model", path);
-    if (!share_within(w->share, label.share))
-        return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_part(have, label.share),
-                    show_part(want, w->share));
-    return shard_tensors(*g, &label, w->share, w->tensors, w->count, why);
+    if (!part_within(w->part, label.part))
+        return fail(why, E_FILE, "%s holds %s, wanted %s", path, show_part(have, label.part),
+                    show_part(want, w->part));
+    return shard_tensors(*g, &label, w->part, w->tensors, w->count, why);
 }
 
 /* The same file, if this host has it: same path, same fingerprint. */
@@ -43,11 +43,11 @@ bool source_open(struct source *s, const struct wanted *w, const char *shard)
         if (!open_shard(&s->shard, w, shard, &why)) return true;
         gguf_close(&s->shard);
         for (uint32_t i = 0; i < w->count; i++) w->tensors[i].data = NULL;
-        log_warn("%s; asking for the share instead", why.text);
+        log_warn("%s; asking for the part instead", why.text);
     }
     if (!open_same_file(s, w)) return false;
-    if (s->model) text_part_tensors(s->model, w->share, w->tensors);
-    else vision_part_tensors(s->encoder, w->share, w->tensors);
+    if (s->model) text_part_tensors(s->model, w->part, w->tensors);
+    else vision_part_tensors(s->encoder, w->part, w->tensors);
     return true;
 }
 

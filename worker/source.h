@@ -19,7 +19,7 @@ struct source {
 /* What the assignment says. */
 struct wanted {
     enum chain chain;
-    struct part share;
+    struct part part;
     struct hash128 fingerprint;
     const char *path; /* of the chain's file on the coordinator's host; NULL or "": do not look */
     struct tensor *tensors; /* of the part, shapes and types set; data is set if a source is found */

@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 enum command {
-    CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32, CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256,
+    CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32,
+    CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256,
 };
 
 #define IMAGES_MOST 64 /* --image on one command line */

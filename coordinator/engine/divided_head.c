@@ -38,7 +38,7 @@ struct divided_head {
     struct candidate merged[WIRE_CANDIDATES];
 };
 
-static struct part share_of(const struct divided_head *d, int worker)
+static struct part part_of(const struct divided_head *d, int worker)
 {
     return d->setup.plan->of[worker].part[CHAIN_TEXT];
 }
@@ -163,7 +163,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
     const uint8_t *activations = d->score.activations;
     for (int i = 0; i < d->route->n; i++) {
         const int worker = d->route->worker[i];
-        if (!part_has_head(share_of(d, worker))) continue;
+        if (!part_has_head(part_of(d, worker))) continue;
         u->missing += u->n;
         if (worker != d->last) TRY(pass_on(d, worker, activations, why));
     }
@@ -175,7 +175,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
 
 static int check_scored(const struct divided_head *d, int worker, const struct scoring *u, const struct scored *s, struct err *why)
 {
-    const struct part share = share_of(d, worker);
+    const struct part part = part_of(d, worker);
     const int place = place_of(d, worker);
     const struct model_config *c = d->setup.config;
     const char *name = name_of(d, worker);
@@ -183,11 +183,11 @@ static int check_scored(const struct divided_head *d, int worker, const struct s
         u->asked[u->came[place]].position != s->position)
         return fail(why, E_WIRE, "%s scored the row at position %u of slot %u in micro-batch %llu, which is not its turn", name,
                     s->position, s->slot, (unsigned long long)s->batch);
-    if (s->part != share.back || s->n_parts != part_head_parts(c, share))
+    if (s->part != part.back || s->n_parts != part_head_parts(c, part))
         return fail(why, E_WIRE, "%s scored %u parts of the head from %u on, it has %u from %u on", name, s->n_parts, s->part,
-                    part_head_parts(c, share), share.back);
+                    part_head_parts(c, part), part.back);
     for (uint32_t i = 0; i < s->n_candidates; i++)
-        if (s->candidates[i].id < part_first_word(c, share) || s->candidates[i].id - part_first_word(c, share) >= part_words(c, share))
+        if (s->candidates[i].id < part_first_word(c, part) || s->candidates[i].id - part_first_word(c, part) >= part_words(c, part))
             return fail(why, E_WIRE, "%s names the word %u, which is not in its part of the head", name, s->candidates[i].id);
     return 0;
 }

@@ -10,7 +10,7 @@
 #define PIECE (1u << 20)
 #define LAYERS_MOST 65536
 
-bool share_within(struct part wanted, struct part have)
+bool part_within(struct part wanted, struct part have)
 {
     bool layers = wanted.first == wanted.end || (wanted.first >= have.first && wanted.end <= have.end);
     bool parts = !part_has_head(wanted) || (wanted.back >= have.back && wanted.back_end <= have.back_end);
@@ -47,7 +47,7 @@ static int write_tensor(const struct tensor *t, struct gguf_out *o, struct err *
     return 0;
 }
 
-static int write_share(const struct model *m, struct part s, const struct tensor *tensors, struct gguf_out *o,
+static int write_part(const struct model *m, struct part s, const struct tensor *tensors, struct gguf_out *o,
                        struct err *why)
 {
     size_t n = part_count(CHAIN_TEXT, s);
@@ -71,7 +71,7 @@ int shard_write(const struct model *m, struct part s, const char *path, struct e
     if (!tensors) return fail(why, E_MEMORY, "no memory for the tensors of %s", path);
     text_part_tensors(m, s, tensors);
     int code = gguf_out_open(&o, path, why);
-    if (!code) code = write_share(m, s, tensors, o, why);
+    if (!code) code = write_part(m, s, tensors, o, why);
     gguf_out_close(&o);
     free(tensors);
     return code;
@@ -105,7 +105,7 @@ int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *
                     part, back_end, HEAD_PARTS);
     if (!vocab || vocab > MODEL_VOCAB_MOST)
         return fail(why, E_FILE, "%s says its model has a vocabulary of %" PRIu64, gguf_path(g, 0), vocab);
-    out->share = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end, false};
+    out->part = (struct part){(uint32_t)first, (uint32_t)end, (uint32_t)part, (uint32_t)back_end, false};
     out->vocab = (uint32_t)vocab;
     return 0;
 }
@@ -117,7 +117,7 @@ static int find_tensor(const struct gguf *g, const struct shard_label *label, st
     char name[ROLE_NAME_ROOM];
     uint32_t rows = t->rows, skip = 0;
     if (t->role == W_HEAD) {
-        const uint32_t begin = head_word(label->vocab, label->share.back), end = head_word(label->vocab, label->share.back_end);
+        const uint32_t begin = head_word(label->vocab, label->part.back), end = head_word(label->vocab, label->part.back_end);
         const uint32_t first = head_word(label->vocab, wanted.back);
         if (first < begin || first > end || t->rows > end - first)
             return fail(why, E_FILE, "%s holds words %u to %u of the head, wanted %u from %u on", gguf_path(g, 0), begin, end,

@@ -18,7 +18,7 @@
 
 struct shard_label {
     struct hash128 fingerprint; /* of the whole model */
-    struct part share;
+    struct part part;
     uint32_t vocab;
 };
 
@@ -29,7 +29,7 @@ bool is_shard(const struct gguf *g);
 int shard_label_read(struct shard_label *out, const struct gguf *g, struct err *why);
 
 /* True if every layer of `wanted`, and every part of the head, is inside `have`. */
-bool share_within(struct part wanted, struct part have);
+bool part_within(struct part wanted, struct part have);
 
 /* Points t[i].data of the tensors of the part `wanted`, whose shapes and types are set, into the shard of this label;
  * E_FILE if one is not there or of another shape or type. */

@@ -111,7 +111,7 @@ int vision_part_check(const struct vision_config *c, struct part s, const struct
     for (size_t i = 0; i < n && !code; i++) {
         const struct tensor *t = &tensors[i], *w = &wanted[i];
         if (t->role != w->role || t->layer != w->layer || t->rows != w->rows || t->cols != w->cols)
-            code = fail(why, E_WIRE, "tensor %zu of the vision share should be %s of layer %u, [%u, %u]; it is another",
+            code = fail(why, E_WIRE, "tensor %zu of the vision part should be %s of layer %u, [%u, %u]; it is another",
                         i, roles[w->role].name, w->layer, w->rows, w->cols);
         else if (!vision_type_is_possible(t))
             code = fail(why, E_WIRE, "%s of vision layer %u cannot have number format %u with rows of %u",

@@ -329,7 +329,8 @@ static int help_pictures(struct making *m, struct err *why)
     before.of = malloc((size_t)m->workers * sizeof *before.of);
     if (!before.of) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
     memcpy(before.of, p->of, (size_t)m->workers * sizeof *before.of);
-    const bool helped = !plan_beside(m, plan_slowest(p, CHAIN_TEXT) * BESIDE_SLACK, NULL) && plan_slowest(p, CHAIN_VISION) * BESIDE_GAIN < was;
+    const bool helped = !plan_beside(m, plan_slowest(p, CHAIN_TEXT) * BESIDE_SLACK, NULL) &&
+                        plan_slowest(p, CHAIN_VISION) * BESIDE_GAIN < was;
     struct holding *loser = helped ? before.of : p->of;
     if (!helped) *p = before;
     free(loser);

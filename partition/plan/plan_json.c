@@ -144,7 +144,7 @@ static int read_stages(struct json *j, struct plan_file *p)
     TRY(json_array(j));
     while (json_item(j)) {
         if (p->stages == STAGES_MOST) return json_fail(j, "more than %d stages", STAGES_MOST);
-        TRY(read_stage(j, &p->share[p->stages], p->worker[p->stages]));
+        TRY(read_stage(j, &p->part[p->stages], p->worker[p->stages]));
         p->stages++;
     }
     return json_done(j);
@@ -198,11 +198,11 @@ int plan_read_json(struct plan_file *out, const char *path, struct err *why)
 int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from, struct err *why)
 {
     uint32_t at = 0, part = 0;
-    char share[64];
+    char text[64];
     if (p->layers && p->layers != layers)
         return fail(why, E_USAGE, "%s is for a model of %u layers, this one has %u", from, p->layers, layers);
     for (int i = 0; i < p->stages; i++) {
-        const struct part s = p->share[i];
+        const struct part s = p->part[i];
         const bool last = i == p->stages - 1;
         if (s.first != at || s.end < s.first || s.end > layers || (s.first == s.end && !(last && part_has_head(s))))
             return fail(why, E_USAGE,
@@ -210,7 +210,7 @@ int plan_file_check(const struct plan_file *p, uint32_t layers, const char *from
                         "last perhaps none", from, i + 1, s.first, s.end, at);
         if (part_has_head(s) && s.back != part)
             return fail(why, E_USAGE, "%s: stage %d has %s from part %u on; wanted runs of parts in order, here from %u on",
-                        from, i + 1, show_part(share, s), s.back, part);
+                        from, i + 1, show_part(text, s), s.back, part);
         if (part_has_head(s)) part = s.back_end;
         at = s.end;
     }

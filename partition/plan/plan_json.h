@@ -24,7 +24,7 @@
 
 struct plan_file {
     int stages;
-    struct part share[STAGES_MOST];
+    struct part part[STAGES_MOST];
     char worker[STAGES_MOST][64]; /* printable; empty if not said */
     bool has_fingerprint;
     struct hash128 fingerprint;

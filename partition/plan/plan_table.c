@@ -32,12 +32,12 @@ static void print_stage(FILE *to, const struct plan *plan, int i, const struct w
 {
     const struct holding *h = &plan->of[i];
     const double expected = h->expected[CHAIN_TEXT];
-    char number[12], share[64], limit[24] = "-", ms[24], load[24];
+    char number[12], part[64], limit[24] = "-", ms[24], load[24];
     snprintf(number, sizeof number, "%d", i + 1);
     snprintf(ms, sizeof ms, "%.*f ms", expected < 0.01 ? 3 : 1, expected * 1e3);
     snprintf(load, sizeof load, "%.0f%%", 100 * expected / plan_slowest(plan, CHAIN_TEXT));
     if (offer->memory && !offer->shares_machine) show_bytes(limit, offer->memory);
-    print_line(to, number, offer->name, show_part(share, h->part[CHAIN_TEXT]), stage_sums(&h->bytes[CHAIN_TEXT]), limit, ms, load);
+    print_line(to, number, offer->name, show_part(part, h->part[CHAIN_TEXT]), stage_sums(&h->bytes[CHAIN_TEXT]), limit, ms, load);
 }
 
 static struct sums coordinator_sums(const struct plan *plan, const struct model_config *c)
@@ -106,7 +106,7 @@ static void print_text(FILE *to, const struct plan *plan, const struct model_sha
     fprintf(to, "plan: %u layers and the head on %d worker%s; %u sequence%s of %u positions; micro-batches of %u rows,"
             " %u in flight\n", shape->config.layers, stages, stages == 1 ? "" : "s", cap->sequences,
             cap->sequences == 1 ? "" : "s", cap->context, cap->rows, cap->in_flight);
-    fprintf(to, ROW, "", "worker", "share", "weights", "kv", "buffers", "runtime", "total", "limit", "expected",
+    fprintf(to, ROW, "", "worker", "part", "weights", "kv", "buffers", "runtime", "total", "limit", "expected",
             "load");
     struct sums sum = coordinator_sums(plan, &shape->config);
     print_line(to, "-", "coordinator", "tokenizer", sum, "-", "", "");
@@ -139,7 +139,9 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
     const int used = seeing(p);
     uint64_t sum = 0;
     fprintf(to, "pictures: %s %d of %d workers, %s%u in flight%s\n",
-            p->copies ? "the whole encoder on each of" : "the encoder's layers split over", used, p->workers, p->copies ? "pictures in turn, " : "", p->copies ? p->pictures * (uint32_t)used : p->pictures,
+            p->copies ? "the whole encoder on each of" : "the encoder's layers split over", used, p->workers,
+            p->copies ? "pictures in turn, " : "",
+            p->copies ? p->pictures * (uint32_t)used : p->pictures,
             p->vision_type == VISION_Q8_0 ? ", layers kept as q8_0" : "");
     for (int i = 0; i < p->workers; i++) {
         const struct part_bytes *b = &p->of[i].bytes[CHAIN_VISION];

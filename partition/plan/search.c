@@ -73,11 +73,11 @@ static bool fits(const struct search *s, uint32_t worker, struct stretch r)
 }
 
 /* What a run is as a part of the model. Behind the last part with words come those without, which go with it. */
-static struct part share_of(const struct search *s, struct stretch r)
+static struct part part_of(const struct search *s, struct stretch r)
 {
-    struct part share = {.first = r.k, .end = r.i};
-    if (r.q < r.p) share.back = r.q, share.back_end = r.p == s->parts ? HEAD_PARTS : r.p;
-    return share;
+    struct part part = {.first = r.k, .end = r.i};
+    if (r.q < r.p) part.back = r.q, part.back_end = r.p == s->parts ? HEAD_PARTS : r.p;
+    return part;
 }
 
 /* ---- one programme ---- */
@@ -164,35 +164,35 @@ static bool limit_slowest(struct search *s, bool divided, double slack)
 }
 
 /* The split that the last programme found. */
-static void take_split(const struct search *s, struct part *shares)
+static void take_split(const struct search *s, struct part *parts)
 {
     struct stretch r = {.i = s->layers, .p = s->parts};
     for (uint32_t j = s->workers; j; j--) {
         const uint32_t from = s->from[cell(s, j, r.i, r.p)];
         r.k = from / COLUMNS, r.q = from % COLUMNS;
-        shares[j - 1] = share_of(s, r);
+        parts[j - 1] = part_of(s, r);
         r.i = r.k, r.p = r.q;
     }
 }
 
-static void take_evenest(struct search *s, struct part *shares)
+static void take_evenest(struct search *s, struct part *parts)
 {
     run(s, EVENEST);
-    take_split(s, shares);
+    take_split(s, parts);
 }
 
-bool search_whole(struct search *s, struct part *shares)
+bool search_whole(struct search *s, struct part *parts)
 {
     if (!limit_slowest(s, false, 1)) return false;
-    take_evenest(s, shares);
+    take_evenest(s, parts);
     return true;
 }
 
-bool search_divided(struct search *s, struct part *shares)
+bool search_divided(struct search *s, struct part *parts)
 {
     if (!limit_slowest(s, true, SEARCH_SLACK)) return false;
     s->second_limit = run(s, SECOND);
-    take_evenest(s, shares);
+    take_evenest(s, parts);
     return true;
 }
 
@@ -219,11 +219,11 @@ static uint32_t room_within(struct search *s, double limit)
     return isinf(without) ? 0 : most_room(s) - (uint32_t)without;
 }
 
-static uint32_t room_of(const struct search *s, const struct part *shares)
+static uint32_t room_of(const struct search *s, const struct part *parts)
 {
     uint32_t sum = 0;
     for (uint32_t w = 0; w < s->workers; w++) {
-        const struct part p = shares[w];
+        const struct part p = parts[w];
         const uint32_t end = p.back_end == HEAD_PARTS ? s->parts : p.back_end;
         sum += room_beside(s, w, (struct stretch){p.first, p.end, part_has_back(p) ? p.back : 0, part_has_back(p) ? end : 0});
     }
@@ -244,23 +244,23 @@ static double least_limit(struct search *s, double low, double high)
 }
 
 /* The less a layer without room counts, the evener the split: as little as leaves enough. */
-static void take_even_beside(struct search *s, double limit, struct part *shares)
+static void take_even_beside(struct search *s, double limit, struct part *parts)
 {
     struct part even[STAGES_MOST];
     const double whole = limit * limit;
     room_within(s, limit);
-    take_split(s, shares);
+    take_split(s, parts);
     for (double weight = 0; weight <= 16 * whole; weight = weight > 0 ? 4 * weight : whole / 1024) {
         s->weight = weight;
         run(s, BESIDE);
         take_split(s, even);
         if (room_of(s, even) < s->wanted->layers) continue;
-        memcpy(shares, even, s->workers * sizeof *shares);
+        memcpy(parts, even, s->workers * sizeof *parts);
         return;
     }
 }
 
-bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room)
+bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *parts, uint32_t *room)
 {
     const double most = limit * PICOSECONDS;
     s->wanted = wanted;
@@ -275,12 +275,12 @@ bool search_beside(struct search *s, bool divided, const struct encoder_room *wa
         } while (room_within(s, high) < wanted->layers);
     }
     if (low < high / (1 + 1e-6)) high = least_limit(s, low, high);
-    take_even_beside(s, high, shares);
+    take_even_beside(s, high, parts);
     return true;
 }
 
 /* Layers first; parts into the room where not one more layer fits. */
-void search_fill_up(const struct search *s, bool divided, struct part *shares)
+void search_fill_up(const struct search *s, bool divided, struct part *parts)
 {
     struct stretch r = {0, 0, 0, 0};
     for (uint32_t w = 0; w < s->workers; w++) {
@@ -298,7 +298,7 @@ void search_fill_up(const struct search *s, bool divided, struct part *shares)
                 if (!fits(s, w, more)) break;
             }
         }
-        shares[w] = share_of(s, r);
+        parts[w] = part_of(s, r);
     }
 }
 
@@ -318,7 +318,7 @@ static void count_bytes(struct search *s)
     for (uint32_t w = 0; w < s->workers; w++)
         for (uint32_t q = 0; q <= s->parts; q++)
             for (uint32_t p = q; p <= s->parts; p++) {
-                const struct part other = share_of(s, (struct stretch){0, 0, q, p});
+                const struct part other = part_of(s, (struct stretch){0, 0, q, p});
                 *other_bytes(s, w, q, p) = at_most(items_bytes(s->it, other, &s->offers[w]).total, OTHER_BYTES_MOST);
             }
 }

@@ -14,8 +14,8 @@ void search_close(struct search **search);
 /* Whole: the last worker has the head, the slowest stage is as fast as can be, and of such splits this is the evenest.
  * Divided: any worker may have parts; the slowest stage is within SEARCH_SLACK of the fastest possible, of such splits
  * the largest second time (items.h) is the smallest, and of those this is the evenest. False if no split fits. */
-bool search_whole(struct search *s, struct part *shares);
-bool search_divided(struct search *s, struct part *shares);
+bool search_whole(struct search *s, struct part *parts);
+bool search_divided(struct search *s, struct part *parts);
 
 /* The smallest that the largest second time can be with a whole head, as far behind the fastest as a divided plan may be:
  * what dividing is measured by, or it would be praised for a cut of the layers that a whole head could have as well. */
@@ -32,7 +32,7 @@ struct encoder_room {
 /* The text so that its stages leave that room: the slowest stage as fast as can be under this condition, to a hundredth, and of
  * such splits an even one. No stage takes longer than `limit` seconds (INFINITY: any time). False if there is none; *room then
  * says for how many layers of the encoder there can be room at most. */
-bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *shares, uint32_t *room);
+bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *parts, uint32_t *room);
 
 /* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
-void search_fill_up(const struct search *s, bool divided, struct part *shares);
+void search_fill_up(const struct search *s, bool divided, struct part *parts);

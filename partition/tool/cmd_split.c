@@ -49,14 +49,14 @@ static int plan_cuts(struct split_job *s, const struct cut *cuts, int n, struct 
     struct worker_offer *offers = calloc((size_t)n, sizeof *offers);
     struct plan plan = {0};
     const int code = offers ? plan_make(&plan, &shape, offers, n, &wish, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", n);
-    for (int i = 0; i < plan_stages(&plan); i++) s->plan.share[i] = plan.of[i].part[CHAIN_TEXT];
+    for (int i = 0; i < plan_stages(&plan); i++) s->plan.part[i] = plan.of[i].part[CHAIN_TEXT];
     s->plan.stages = plan_stages(&plan);
     plan_free(&plan);
     free(offers);
     return code;
 }
 
-static int shares_of_list(struct split_job *s, struct err *why)
+static int parts_of_list(struct split_job *s, struct err *why)
 {
     struct cut *cuts;
     int n, code = plan_read_split(s->layers, &cuts, &n, why);
@@ -65,14 +65,14 @@ static int shares_of_list(struct split_job *s, struct err *why)
     return code;
 }
 
-static int shares_of_plan(struct split_job *s, struct err *why)
+static int parts_of_plan(struct split_job *s, struct err *why)
 {
     TRY(plan_read_json(&s->plan, s->plan_path, why));
     if (s->plan.has_fingerprint && !hash128_same(s->plan.fingerprint, s->model->fingerprint))
         return fail(why, E_USAGE, "%s was made for another model than %s; make it again", s->plan_path, s->model_path);
     TRY(plan_file_check(&s->plan, s->model->config.layers, s->plan_path, why));
     for (int i = 0; i < s->plan.stages; i++)
-        if (!text_part_possible(&s->model->config, s->plan.share[i]))
+        if (!text_part_possible(&s->model->config, s->plan.part[i]))
             return fail(why, E_USAGE, "%s: stage %d has parts of the head without a word: the vocabulary of %u is too small for "
                         "them", s->plan_path, i + 1, s->model->config.vocab);
     return 0;
@@ -116,15 +116,15 @@ static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, str
 
 static int write_shards(struct split_job *s, struct err *why)
 {
-    char share[64], size[24];
+    char part[64], size[24];
     for (int i = 0; i < s->plan.stages; i++) {
         char *path = path_in(s->folder, s->file[i]);
         if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
-        int code = shard_write(s->model, s->plan.share[i], path, why);
+        int code = shard_write(s->model, s->plan.part[i], path, why);
         s->written += !code;
         if (!code) code = hash_file(path, &s->bytes[i], &s->hash[i], why);
         if (!code)
-            log_info("%s: %s, %s%s%s", path, show_part(share, s->plan.share[i]), show_bytes(size, s->bytes[i]),
+            log_info("%s: %s, %s%s%s", path, show_part(part, s->plan.part[i]), show_bytes(size, s->bytes[i]),
                      *s->plan.worker[i] ? ", for " : "", s->plan.worker[i]);
         free(path);
         TRY(code);
@@ -145,7 +145,7 @@ static void print_manifest(FILE *to, const struct split_job *s)
         fprintf(to, ", \"worker\": ");
         json_print_text(to, s->plan.worker[i]);
         fprintf(to, ", ");
-        part_write_json(to, s->plan.share[i]);
+        part_write_json(to, s->plan.part[i]);
         fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
     }
     fprintf(to, "]}\n");
@@ -180,7 +180,7 @@ static void clean_up(const struct split_job *s)
 static int split(struct split_job *s, struct err *why)
 {
     TRY(model_open(&s->model, s->model_path, why));
-    TRY(s->layers ? shares_of_list(s, why) : shares_of_plan(s, why));
+    TRY(s->layers ? parts_of_list(s, why) : parts_of_plan(s, why));
     TRY(name_shards(s, why));
     s->made_folder = !mkdir(s->folder, 0777);
     if (!s->made_folder && errno != EEXIST) return fail_errno(why, E_FILE, "cannot make the folder %s", s->folder);

@@ -76,11 +76,11 @@ static void print_memory(FILE *to, const struct findings *f)
 
 static void print_findings(FILE *to, const struct findings *f)
 {
-    char hex[33], share[64];
+    char hex[33], part[64];
     print_kind(to, f);
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
-    if (f->find == FIND_SHARD && f->runs) fprintf(to, LABEL "%s\n", "share", show_part(share, f->shard.share));
+    if (f->find == FIND_SHARD && f->runs) fprintf(to, LABEL "%s\n", "part", show_part(part, f->shard.part));
     if (f->has_fingerprint)
         fprintf(to, LABEL "%s%s\n", "fingerprint", show_hash128(hex, f->fingerprint),
                 f->find == FIND_SHARD ? " (of the whole model)" : "");

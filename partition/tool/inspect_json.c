@@ -101,8 +101,8 @@ void print_json(FILE *to, const struct findings *f, const struct gguf *g, const 
     if (f->has_config) print_config(to, f);
     if (f->has_vision) print_vision(to, f);
     if (f->find == FIND_SHARD) {
-        fprintf(to, ",\n \"share\": {");
-        part_write_json(to, f->shard.share);
+        fprintf(to, ",\n \"part\": {");
+        part_write_json(to, f->shard.part);
         fprintf(to, "}");
     }
     if (f->has_fingerprint) pair(to, "fingerprint", show_hash128(hex, f->fingerprint));

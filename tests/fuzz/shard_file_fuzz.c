@@ -35,9 +35,9 @@ static bool look_into(const struct gguf *g)
     struct shard_label label;
     bool all = true;
     if (shard_label_read(&label, g, NULL)) return false;
-    for (uint32_t layer = label.share.first; layer < label.share.end; layer++)
-        for (uint8_t role = 0; role < W_LAYER_ROLES; role++) all &= find(g, &label, role, layer, label.share);
-    struct part wanted = label.share;
+    for (uint32_t layer = label.part.first; layer < label.part.end; layer++)
+        for (uint8_t role = 0; role < W_LAYER_ROLES; role++) all &= find(g, &label, role, layer, label.part);
+    struct part wanted = label.part;
     for (; wanted.back < wanted.back_end; wanted.back++) all &= find(g, &label, W_HEAD, 0, wanted);
     return all;
 }

@@ -340,7 +340,7 @@ def shards_of_a_divided_head():
     need([(s["first"], s["end"], s["head"], s["parts"]) for s in manifest["shards"]] == [(0, 3, False, [0, 9]), (3, 8, False, [9, 16])], manifest)
     need([s["xxh128"] for s in manifest["shards"]] == [s["xxh128"] for s in again["shards"]], again)
     reports = [inspect(path("divided/" + s["file"]), "--tensors") for s in manifest["shards"]]
-    need([r["share"] for r in reports] == [{k: s[k] for k in ("first", "end", "head", "parts")} for s in manifest["shards"]], reports)
+    need([r["part"] for r in reports] == [{k: s[k] for k in ("first", "end", "head", "parts")} for s in manifest["shards"]], reports)
     words = [t["shape"][0] for r in reports for t in r["tensor_list"] if t["name"] == "output.weight"]
     need(words == [576, 448], words)
 

@@ -40,18 +40,18 @@ static int run_stage(const struct vision_model *m, struct vision_plan_in *in, fl
 {
     struct kernels k;
     struct vision_stage *s;
-    struct tensor *t = calloc(part_count(CHAIN_VISION, in->share), sizeof *t);
-    float *out = malloc(vision_floats_out(&in->config, in->share) * sizeof *out);
+    struct tensor *t = calloc(part_count(CHAIN_VISION, in->part), sizeof *t);
+    float *out = malloc(vision_floats_out(&in->config, in->part) * sizeof *out);
     if (!t || !out) return fail(why, E_MEMORY, "no memory");
-    vision_part_tensors(m, in->share, t);
+    vision_part_tensors(m, in->part, t);
     in->tensors = t;
     TRY(kernels_choose(&k, why));
     TRY(vision_stage_open(&s, in, &k, why));
-    TRY(load_all(s, t, part_count(CHAIN_VISION, in->share), why));
+    TRY(load_all(s, t, part_count(CHAIN_VISION, in->part), why));
     for (int i = 0; i < pictures; i++) {
         uint64_t since = clock_ns();
         TRY(vision_stage_run(s, *rows, out, why));
-        printf("%u..%u %s: %.3f s\n", in->share.first, in->share.end, k.isa, (double)(clock_ns() - since) * 1e-9);
+        printf("%u..%u %s: %.3f s\n", in->part.first, in->part.end, k.isa, (double)(clock_ns() - since) * 1e-9);
     }
     struct vision_times times = vision_stage_times(s);
     struct part_bytes b = vision_stage_memory(s);
@@ -82,14 +82,14 @@ static int run(int argc, char **argv, struct err *why)
     const char *cuts = argc > 6 ? argv[6] : "";
     do {
         char *end;
-        in.share.first = in.share.end;
-        in.share.end = *cuts ? (uint32_t)strtoul(cuts, &end, 10) : c->layers;
+        in.part.first = in.part.end;
+        in.part.end = *cuts ? (uint32_t)strtoul(cuts, &end, 10) : c->layers;
         cuts = *cuts ? end + (*end == ',') : cuts;
-        in.share.front = in.share.first == 0, in.share.back_end = in.share.end == c->layers;
+        in.part.front = in.part.first == 0, in.part.back_end = in.part.end == c->layers;
         TRY(run_stage(m, &in, &rows, argc > 7 ? atoi(argv[7]) : 1, why));
-    } while (in.share.end < c->layers);
+    } while (in.part.end < c->layers);
     f = fopen(argv[3], "wb");
-    if (!f || fwrite(rows, sizeof *rows, vision_floats_out(c, in.share), f) == 0 || fclose(f))
+    if (!f || fwrite(rows, sizeof *rows, vision_floats_out(c, in.part), f) == 0 || fclose(f))
         return fail(why, E_FILE, "%s: cannot be written", argv[3]);
     free(rows);
     vision_close(&m);

@@ -13,7 +13,7 @@
 
 struct toy {
     struct model_config config;
-    size_t n;               /* tensors, as the share of the whole model lists them */
+    size_t n;               /* tensors, as the part of the whole model lists them */
     struct tensor *tensors; /* with data */
 };
 
@@ -130,7 +130,7 @@ struct relay {
     struct capacity capacity;
     int n;
     struct stage *stages[16];
-    struct part shares[16];
+    struct part parts[16];
     struct work *work;
     struct result *result;
     float *x;
@@ -158,37 +158,37 @@ static int relay_load(struct stage *s, uint32_t index, const struct tensor *t, s
     return 0;
 }
 
-static struct stage_plan_in relay_stage(const struct toy *toy, struct part share, const struct relay_plan *plan)
+static struct stage_plan_in relay_stage(const struct toy *toy, struct part part, const struct relay_plan *plan)
 {
-    return (struct stage_plan_in){toy->config, share, plan->capacity,
-                                  toy->tensors + (size_t)share.first * W_LAYER_ROLES, plan->threads, false, NULL};
+    return (struct stage_plan_in){toy->config, part, plan->capacity,
+                                  toy->tensors + (size_t)part.first * W_LAYER_ROLES, plan->threads, false, NULL};
 }
 
-/* The share's own tensors: where it has parts of the head only, these lie elsewhere. */
-static struct tensor *relay_tensors(const struct toy *toy, struct part share)
+/* The part's own tensors: where it has parts of the head only, these lie elsewhere. */
+static struct tensor *relay_tensors(const struct toy *toy, struct part part)
 {
-    struct tensor *list = calloc(part_count(CHAIN_TEXT, share) + 1, sizeof *list);
-    size_t layers = (size_t)(share.end - share.first) * W_LAYER_ROLES;
-    memcpy(list, toy->tensors + (size_t)share.first * W_LAYER_ROLES, layers * sizeof *list);
-    if (!part_has_head(share)) return list;
+    struct tensor *list = calloc(part_count(CHAIN_TEXT, part) + 1, sizeof *list);
+    size_t layers = (size_t)(part.end - part.first) * W_LAYER_ROLES;
+    memcpy(list, toy->tensors + (size_t)part.first * W_LAYER_ROLES, layers * sizeof *list);
+    if (!part_has_head(part)) return list;
     list[layers] = toy->tensors[toy->n - 2];
     list[layers + 1] = toy->tensors[toy->n - 1];
-    list[layers + 1].data += part_first_word(&toy->config, share) * block_row_bytes(list[layers + 1].type, list[layers + 1].cols);
-    list[layers + 1].rows = part_words(&toy->config, share);
+    list[layers + 1].data += part_first_word(&toy->config, part) * block_row_bytes(list[layers + 1].type, list[layers + 1].cols);
+    list[layers + 1].rows = part_words(&toy->config, part);
     return list;
 }
 
-static int relay_add_stage(struct relay *r, struct part share, const struct relay_plan *plan, struct err *why)
+static int relay_add_stage(struct relay *r, struct part part, const struct relay_plan *plan, struct err *why)
 {
     struct kernels k;
-    struct tensor *own = relay_tensors(r->toy, share);
-    struct stage_plan_in in = relay_stage(r->toy, share, plan);
+    struct tensor *own = relay_tensors(r->toy, part);
+    struct stage_plan_in in = relay_stage(r->toy, part, plan);
     in.tensors = own;
     int code = kernels_named(&k, plan->isa, why);
     if (!code) code = stage_open(&r->stages[r->n], &in, &k, why);
-    r->shares[r->n] = share;
+    r->parts[r->n] = part;
     struct stage *s = r->stages[r->n++];
-    for (size_t i = 0; i < part_count(CHAIN_TEXT, share) && !code; i++) code = relay_load(s, (uint32_t)i, &own[i], why);
+    for (size_t i = 0; i < part_count(CHAIN_TEXT, part) && !code; i++) code = relay_load(s, (uint32_t)i, &own[i], why);
     free(own);
     return code ? code : stage_loaded(s, why);
 }
@@ -203,16 +203,16 @@ static int relay_open(struct relay **out, const struct toy *toy, const struct re
     r->x = calloc((size_t)plan->capacity.rows * toy->config.hidden, sizeof *r->x);
     r->hashes = calloc((size_t)plan->capacity.sequences * plan->capacity.context, sizeof *r->hashes);
     r->scores = calloc(toy->config.vocab, sizeof *r->scores);
-    struct part share = {0, 0, 0, 0, false};
+    struct part part = {0, 0, 0, 0, false};
     for (const char *p = plan->cuts, *parts = plan->parts; *p;) {
         char *next;
-        share.end = (uint32_t)strtoul(p, &next, 10);
+        part.end = (uint32_t)strtoul(p, &next, 10);
         p = *next ? next + 1 : next;
-        if (parts) share.back_end = share.back + (uint32_t)strtoul(parts, &next, 10), parts = next + 1;
-        else share.back_end = *p ? 0 : HEAD_PARTS;
-        TRY(relay_add_stage(r, share, plan, why));
-        share.first = share.end;
-        share.back = share.back_end;
+        if (parts) part.back_end = part.back + (uint32_t)strtoul(parts, &next, 10), parts = next + 1;
+        else part.back_end = *p ? 0 : HEAD_PARTS;
+        TRY(relay_add_stage(r, part, plan, why));
+        part.first = part.end;
+        part.back = part.back_end;
     }
     return 0;
 }
@@ -237,7 +237,7 @@ static int relay_run(struct relay *r, struct err *why)
     for (uint32_t i = 0; i < r->work->n_rows && i < r->capacity.rows; i++)
         toy_embed(r->toy, r->work->rows[i].id, r->x + (size_t)i * r->toy->config.hidden);
     for (int i = 0; i < r->n; i++) {
-        const bool answers = i == r->n - 1 && part_has_whole_head(r->shares[i]);
+        const bool answers = i == r->n - 1 && part_has_whole_head(r->parts[i]);
         TRY(stage_run(r->stages[i], r->work, r->x, answers ? r->result : NULL, relay_take, r, why));
     }
     return 0;

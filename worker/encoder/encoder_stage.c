@@ -43,7 +43,7 @@ int encoder_assign(struct encoder_stage *s, const struct assignment *a, uint16_t
 
 int encoder_open(struct encoder_stage *s, const struct kernels *k, const struct part_weights *weights, struct err *why)
 {
-    struct vision_plan_in in = {.config = s->config, .share = s->part, .tensors = s->tensors, .type = s->as, .threads = s->threads,
+    struct vision_plan_in in = {.config = s->config, .part = s->part, .tensors = s->tensors, .type = s->as, .threads = s->threads,
                                 .weights = weights};
     return vision_stage_open(&s->stage, &in, k, why);
 }

@@ -37,7 +37,7 @@ struct hand {
 
 struct vision_stage {
     struct vision_config config;
-    struct part share;
+    struct part part;
     struct kernels kernels;
     struct part_bytes bytes;
     struct region scratch;
@@ -221,14 +221,14 @@ static void pass_projector(const struct vision_stage *s, float *out)
 /* Copies rows out, or looks at those that are there already. */
 static void pass_out(const struct vision_stage *s, float *out)
 {
-    const uint32_t cols = part_has_back(s->share) ? s->config.hidden : s->config.width;
-    const uint32_t rows = part_has_back(s->share) ? vision_tokens(&s->config) : vision_patches(&s->config);
+    const uint32_t cols = part_has_back(s->part) ? s->config.hidden : s->config.width;
+    const uint32_t rows = part_has_back(s->part) ? vision_tokens(&s->config) : vision_patches(&s->config);
     struct hand *h = my_hand(s);
     h->finite = true;
 #pragma omp for schedule(static)
     for (uint32_t r = 0; r < rows; r++) {
         float *to = out + (size_t)r * cols, sum = 0;
-        if (!part_has_back(s->share)) memcpy(to, s->x + (size_t)r * cols, cols * sizeof *to);
+        if (!part_has_back(s->part)) memcpy(to, s->x + (size_t)r * cols, cols * sizeof *to);
         for (uint32_t i = 0; i < cols; i++) sum += to[i] * 0; /* 0, or NaN if one is not finite */
         h->finite &= sum == 0;
     }
@@ -237,19 +237,19 @@ static void pass_out(const struct vision_stage *s, float *out)
 /* One layer; what belongs before the first and after the last goes with them. */
 static void pass(const struct vision_stage *s, const float *in, float *out, bool last)
 {
-    if (s->done == 0 && s->share.front) pass_patches(s, in);
+    if (s->done == 0 && s->part.front) pass_patches(s, in);
     pass_layer(s, group_weights(&s->weights, s->first_group + s->done));
     if (!last) return;
-    if (part_has_back(s->share)) pass_projector(s, out);
+    if (part_has_back(s->part)) pass_projector(s, out);
     pass_out(s, out);
 }
 
 int vision_stage_step(struct vision_stage *s, const float *in, float *out, bool *done, struct err *why)
 {
-    const bool last = s->share.first + s->done + 1 == s->share.end;
+    const bool last = s->part.first + s->done + 1 == s->part.end;
     *done = false;
     if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped in the middle of a picture");
-    if (s->done == 0 && !s->share.front) memcpy(s->x, in, vision_floats_in(&s->config, s->share) * sizeof *in);
+    if (s->done == 0 && !s->part.front) memcpy(s->x, in, vision_floats_in(&s->config, s->part) * sizeof *in);
     if (s->threads == 1) {
         pass(s, in, out, last);
     } else {
@@ -261,7 +261,7 @@ int vision_stage_step(struct vision_stage *s, const float *in, float *out, bool 
     for (int i = 0; last && i < s->threads; i++)
         if (!s->hands[i].finite)
             return fail(why, E_WORKER, "the rows of a picture after vision layer %u are not finite numbers: damaged weights?",
-                        s->share.end);
+                        s->part.end);
     return 0;
 }
 
@@ -276,7 +276,7 @@ int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct
 static void scratch_cut(struct vision_stage *s)
 {
     const struct vision_config *c = &s->config;
-    const struct vision_scratch b = vision_scratch(c, s->share, s->threads);
+    const struct vision_scratch b = vision_scratch(c, s->part, s->threads);
     uint32_t widest = c->ffn > c->width ? c->ffn : c->width;
     if (vision_pixels(c) > widest) widest = vision_pixels(c);
     uint8_t *at = s->scratch.at;
@@ -307,7 +307,7 @@ static uint32_t piece_rows(const struct vision_config *c, int threads)
 static int take_own_weights(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
 {
     const struct wanted_part wanted = {.chain = CHAIN_VISION, .as = in->type, .tensors = in->tensors,
-                                       .n = (uint32_t)part_count(CHAIN_VISION, in->share)};
+                                       .n = (uint32_t)part_count(CHAIN_VISION, in->part)};
     TRY(held_open(&s->own, why));
     return held_take(s->own, &wanted, 1, in->threads, &s->weights, why);
 }
@@ -322,9 +322,9 @@ static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, 
         return fail(why, E_INTERNAL, "the vision weights were planned with %llu bytes and take %llu", (unsigned long long)s->bytes.weights,
                     (unsigned long long)part_weights_bytes(&s->weights));
     TRY(region_open(&s->scratch, s->bytes.scratch, "a picture on its way", s->threads, why));
-    s->first_group = s->share.front;
-    if (s->share.front) s->patch = group_weights(&s->weights, 0);
-    if (part_has_back(s->share)) s->post = group_weights(&s->weights, s->weights.n_groups - 1);
+    s->first_group = s->part.front;
+    if (s->part.front) s->patch = group_weights(&s->weights, 0);
+    if (part_has_back(s->part)) s->post = group_weights(&s->weights, s->weights.n_groups - 1);
     scratch_cut(s);
     return 0;
 }
@@ -335,15 +335,15 @@ int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in
     *out = NULL;
     TRY(vision_config_check(&in->config, "the plan", why));
     if (in->threads < 1) return fail(why, E_USAGE, "a stage cannot run on %d threads", in->threads);
-    TRY(vision_part_check(&in->config, in->share, in->tensors, why));
+    TRY(vision_part_check(&in->config, in->part, in->tensors, why));
     struct vision_stage *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory for a vision stage");
     s->config = in->config;
-    s->share = in->share;
+    s->part = in->part;
     s->kernels = *k;
     s->threads = in->threads;
     s->piece = piece_rows(&in->config, in->threads);
-    s->bytes = vision_part_bytes(&in->config, in->share, in->tensors, in->type, 0, in->threads);
+    s->bytes = vision_part_bytes(&in->config, in->part, in->tensors, in->type, 0, in->threads);
     int code = stage_build(s, in, why);
     if (code) vision_stage_close(&s);
     *out = s;

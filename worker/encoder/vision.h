@@ -17,8 +17,8 @@ struct vision_stage;
 
 struct vision_plan_in {
     struct vision_config config;
-    struct part share;
-    const struct tensor *tensors; /* part_count(CHAIN_VISION, share), types set; copied */
+    struct part part;
+    const struct tensor *tensors; /* part_count(CHAIN_VISION, part), types set; copied */
     enum vision_type type;
     int threads;
     const struct part_weights *weights; /* must outlive the stage; NULL: the stage takes memory for them itself */

@@ -26,16 +26,16 @@ struct wanted_row {
     uint32_t row, segment, position;
 };
 
-int head_open(struct head *h, const struct model_config *c, struct part share, const struct weight *norm,
+int head_open(struct head *h, const struct model_config *c, struct part part, const struct weight *norm,
               const struct weight *matrix, uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why)
 {
     *h = (struct head){.config = c, .norm = norm, .matrix = matrix, .scores = scratch};
-    h->first = part_first_word(c, share);
-    h->words = part_words(c, share);
-    h->part = share.back;
-    h->n_parts = part_head_parts(c, share);
+    h->first = part_first_word(c, part);
+    h->words = part_words(c, part);
+    h->part = part.back;
+    h->n_parts = part_head_parts(c, part);
     h->ld = ((size_t)h->words + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
-    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, share, threads);
+    uint64_t for_scores = (uint64_t)LOGIT_ROWS * h->ld * sizeof(float), for_ids = head_ids_bytes(c, part, threads);
     if (bytes < for_scores + for_ids)
         return fail(why, E_INTERNAL, "the head was planned with %llu bytes of scratch and needs %llu",
                     (unsigned long long)bytes, (unsigned long long)(for_scores + for_ids));

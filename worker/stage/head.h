@@ -39,7 +39,7 @@ struct head_call {
 };
 
 /* `scratch` is scratch_bytes.logits long, 64-byte aligned, owned by the caller. */
-int head_open(struct head *h, const struct model_config *c, struct part share, const struct weight *norm,
+int head_open(struct head *h, const struct model_config *c, struct part part, const struct weight *norm,
               const struct weight *matrix, uint32_t rows, int threads, void *scratch, uint64_t bytes, struct err *why);
 void head_close(struct head *h);
 

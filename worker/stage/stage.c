@@ -19,7 +19,7 @@ static const char *const region_names[REGIONS] = {"keys and values", "scratch"};
 
 struct stage {
     struct model_config config;
-    struct part share;
+    struct part part;
     struct capacity capacity;
     struct kernels kernels;
     struct part_bytes bytes;
@@ -79,15 +79,15 @@ static void team_open(int threads)
 /* For a stage that stands alone, in tests and benchmarks. */
 static int take_own_weights(struct stage *s, const struct stage_plan_in *in, struct err *why)
 {
-    const struct wanted_part wanted = {.chain = CHAIN_TEXT, .tensors = in->tensors, .n = (uint32_t)part_count(CHAIN_TEXT, in->share)};
+    const struct wanted_part wanted = {.chain = CHAIN_TEXT, .tensors = in->tensors, .n = (uint32_t)part_count(CHAIN_TEXT, in->part)};
     TRY(held_open(&s->own, why));
     return held_take(s->own, &wanted, 1, in->threads, &s->weights, why);
 }
 
 static int stage_build(struct stage *s, const struct stage_plan_in *in, struct err *why)
 {
-    const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, s->share);
-    const struct scratch_bytes cut = scratch_bytes(&s->config, s->share, &s->capacity, in->threads);
+    const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, s->part);
+    const struct scratch_bytes cut = scratch_bytes(&s->config, s->part, &s->capacity, in->threads);
     const uint64_t wanted[REGIONS] = {s->bytes.kv, s->bytes.scratch};
     if (in->weights) s->weights = *in->weights;
     else TRY(take_own_weights(s, in, why));
@@ -95,17 +95,17 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     if (part_weights_bytes(&s->weights) != s->bytes.weights)
         return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu", (unsigned long long)s->bytes.weights,
                     (unsigned long long)part_weights_bytes(&s->weights));
-    TRY(kv_open(&s->kv, &s->config, s->share, &s->capacity, s->regions[KV].at, why));
-    if (kv_bytes(&s->config, s->share, &s->capacity) != s->bytes.kv)
+    TRY(kv_open(&s->kv, &s->config, s->part, &s->capacity, s->regions[KV].at, why));
+    if (kv_bytes(&s->config, s->part, &s->capacity) != s->bytes.kv)
         return fail(why, E_INTERNAL, "keys and values were planned with %llu bytes and take %llu",
                     (unsigned long long)s->bytes.kv,
-                    (unsigned long long)kv_bytes(&s->config, s->share, &s->capacity));
+                    (unsigned long long)kv_bytes(&s->config, s->part, &s->capacity));
     TRY(sequences_open(&s->sequences, &s->capacity, why));
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
-    if (part_has_head(s->share))
-        TRY(head_open(&s->head, &s->config, s->share, part_weight(&s->weights, n - 2), part_weight(&s->weights, n - 1), s->capacity.rows,
+    if (part_has_head(s->part))
+        TRY(head_open(&s->head, &s->config, s->part, part_weight(&s->weights, n - 2), part_weight(&s->weights, n - 1), s->capacity.rows,
                       in->threads, for_head, cut.logits, why));
     team_open(in->threads);
     return 0;
@@ -113,7 +113,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
 
 static int plan_check(const struct stage_plan_in *in, struct err *why)
 {
-    const struct part *s = &in->share;
+    const struct part *s = &in->part;
     const struct capacity *c = &in->capacity;
     TRY(config_check(&in->config, "the plan", why));
     if (!text_part_possible(&in->config, *s))
@@ -133,11 +133,11 @@ int stage_open(struct stage **out, const struct stage_plan_in *in, const struct 
     struct stage *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory for a stage");
     s->config = in->config;
-    s->share = in->share;
+    s->part = in->part;
     s->capacity = in->capacity;
     s->kernels = *k;
     barrier_open(&s->barrier, in->crowded);
-    s->bytes = text_part_bytes(&in->config, in->share, in->tensors, &in->capacity, in->threads);
+    s->bytes = text_part_bytes(&in->config, in->part, in->tensors, &in->capacity, in->threads);
     int code = stage_build(s, in, why);
     if (code) stage_close(&s);
     *out = s;
@@ -225,13 +225,13 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
         text_angles(b);
     }
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
-        text_layer(b, group_weights(&s->weights, i), i, s->share.first + i, x);
+        text_layer(b, group_weights(&s->weights, i), i, s->part.first + i, x);
         look_at_rows(s, x, i + 1 < s->kv.layers ? 1 : s->config.hidden, i + 1);
 #pragma omp master
         if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
     }
     meet(b);
-    if (call->result && part_has_whole_head(s->share) && !stopped(s)) head_answer(&s->head, b, x, call);
+    if (call->result && part_has_whole_head(s->part) && !stopped(s)) head_answer(&s->head, b, x, call);
 }
 
 static void run_region(struct stage *s, float *x, const struct head_call *call)
@@ -249,7 +249,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
               struct err *why)
 {
     const struct head_call call = {.w = w, .sequences = &s->sequences, .result = result, .sink = sink, .user = user, .why = why};
-    const bool answers = result && part_has_whole_head(s->share);
+    const bool answers = result && part_has_whole_head(s->part);
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check(&s->sequences, w, why));
@@ -261,9 +261,9 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     if (w->n_rows == 0) return 0;
     run_region(s, x, &call);
     if (stopped(s)) return fail(why, E_INTERRUPTED, "stopped in the middle of micro-batch %llu", (unsigned long long)w->batch);
-    if (s->odd == 0) return fail(why, E_WORKER, "rows came to layer %u that are not finite numbers", s->share.first);
+    if (s->odd == 0) return fail(why, E_WORKER, "rows came to layer %u that are not finite numbers", s->part.first);
     if (s->odd != UINT32_MAX)
-        return fail(why, E_WORKER, "the rows after layer %u are not finite numbers: damaged weights?", s->share.first + s->odd - 1);
+        return fail(why, E_WORKER, "the rows after layer %u are not finite numbers: damaged weights?", s->part.first + s->odd - 1);
     return answers ? s->head.code : 0;
 }
 
@@ -303,7 +303,7 @@ static void score_region(struct stage *s, const float *x, const struct head_call
 int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why)
 {
     const struct head_call call = {.w = w, .sequences = &s->sequences, .say = say, .user = user, .why = why};
-    if (!part_has_head(s->share)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
+    if (!part_has_head(s->part)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);
     TRY(sequences_check_last(&s->sequences, w, why));

@@ -16,9 +16,9 @@ struct stage;
 
 struct stage_plan_in {
     struct model_config config;
-    struct part share;
+    struct part part;
     struct capacity capacity;
-    const struct tensor *tensors; /* part_count(CHAIN_TEXT, share), types set; copied */
+    const struct tensor *tensors; /* part_count(CHAIN_TEXT, part), types set; copied */
     int threads;
     bool crowded; /* see barrier.h */
     const struct part_weights *weights; /* must outlive the stage; NULL: the stage takes memory for them itself */

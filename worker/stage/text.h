@@ -32,7 +32,7 @@ struct workbench {
     size_t gate_each;        /* gate_floats of the most rows                */
     float *cos[2], *sin[2];  /* [local, global][n, head_dim / 2]            */
     uint8_t *attend;         /* attention's, attend_bytes for each thread   */
-    float *parts;            /* of the rows whose spans threads share       */
+    float *parts;            /* of the rows whose spans threads share      */
     struct barrier *barrier; /* of the region's threads                     */
 };
 

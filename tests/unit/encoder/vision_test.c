@@ -152,7 +152,7 @@ TEST(a_picture_leaves_nothing_behind)
     struct vision_stage *s;
     struct kernels k;
     const size_t n = (size_t)vision_tokens(&odd) * odd.hidden;
-    float *first = memory(n * 4), *again = memory(n * 4), *other = floats_make(vision_floats_in(&odd, in.share), 3, 9);
+    float *first = memory(n * 4), *again = memory(n * 4), *other = floats_make(vision_floats_in(&odd, in.part), 3, 9);
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
     NEED(load_all(s, in.tensors, t.n, 64, why));
@@ -169,20 +169,20 @@ TEST(a_picture_leaves_nothing_behind)
 TEST(memory_is_what_was_planned)
 {
     struct toy t = toy_make(odd, T_F16, 1);
-    const struct part shares[] = {{0, 4, 0, 1, true}, {0, 2, 0, 0, true}, {2, 3, 0, 0, false}, {3, 4, 0, 1, false}};
+    const struct part parts[] = {{0, 4, 0, 1, true}, {0, 2, 0, 0, true}, {2, 3, 0, 0, false}, {3, 4, 0, 1, false}};
     struct kernels k;
     NEED(kernels_named(&k, NULL, why));
     for (int type = VISION_AS_FILE; type <= VISION_Q8_0; type++)
         for (size_t i = 0; i < 4; i++) {
-            struct vision_plan_in in = plan_of(&t, shares[i], (enum vision_type)type, 2);
-            struct part_bytes plan = vision_part_bytes(&odd, in.share, in.tensors, in.type, 3, 2), took;
+            struct vision_plan_in in = plan_of(&t, parts[i], (enum vision_type)type, 2);
+            struct part_bytes plan = vision_part_bytes(&odd, in.part, in.tensors, in.type, 3, 2), took;
             struct vision_stage *s;
             NEED(vision_stage_open(&s, &in, &k, why));
             took = vision_stage_memory(s);
-            CHECK(took.weights == plan.weights && took.scratch == plan.scratch, "share %zu: %llu and %llu, planned %llu and %llu", i,
+            CHECK(took.weights == plan.weights && took.scratch == plan.scratch, "part %zu: %llu and %llu, planned %llu and %llu", i,
                   (unsigned long long)took.weights, (unsigned long long)took.scratch, (unsigned long long)plan.weights,
                   (unsigned long long)plan.scratch);
-            CHECK(plan.total == plan.weights + plan.scratch + plan.frames && plan.frames >= 5 * 4 * vision_floats_out(&odd, in.share));
+            CHECK(plan.total == plan.weights + plan.scratch + plan.frames && plan.frames >= 5 * 4 * vision_floats_out(&odd, in.part));
             vision_stage_close(&s);
         }
     toy_free(&t);
@@ -228,9 +228,9 @@ TEST(impossible_stages_are_refused)
     struct toy t = toy_make(odd, T_F16, 1);
     const struct vision_plan_in good = plan_of(&t, (struct part){0, 4, 0, 1, true}, VISION_AS_FILE, 1);
     struct vision_plan_in in = good;
-    in.share.end = 5;
+    in.part.end = 5;
     stage_refused(in, E_WIRE, "cannot be");
-    in = good, in.share.first = 1;
+    in = good, in.part.first = 1;
     stage_refused(in, E_WIRE, "cannot be");
     in = good, in.threads = 0;
     stage_refused(in, E_USAGE, "threads");
@@ -270,7 +270,7 @@ TEST(a_stop_is_heeded_between_layers)
     struct kernels k;
     struct err no = {0};
     atomic_bool stop = true;
-    float *out = memory(vision_floats_out(&odd, in.share) * 4);
+    float *out = memory(vision_floats_out(&odd, in.part) * 4);
     NEED(kernels_named(&k, NULL, why));
     NEED(vision_stage_open(&s, &in, &k, why));
     NEED(load_all(s, in.tensors, t.n, 64, why));

@@ -42,7 +42,7 @@ static int open_head(struct table *t, struct err *why)
 
 static int open_table(struct table *t, struct err *why)
 {
-    static const struct part shares[] = {{0, 3, 0, 5, false}, {3, 5, 5, 16, false}, {5, 7, 16, 16, false}};
+    static const struct part parts[] = {{0, 3, 0, 5, false}, {3, 5, 5, 16, false}, {5, 7, 16, 16, false}};
     *t = (struct table){.plan = calloc(1, sizeof *t->plan), .result = calloc(1, sizeof *t->result)};
     t->config = (struct model_config){.layers = 7, .hidden = HIDDEN, .vocab = WORDS};
     t->plan->workers = 3, t->plan->n_routes = 1;
@@ -50,7 +50,7 @@ static int open_table(struct table *t, struct err *why)
     t->plan->route = calloc(1, sizeof *t->plan->route);
     *t->plan->route = (struct route){CHAIN_TEXT, 3, {0, 1, 2}};
     t->plan->capacity = (struct capacity){.context = 100, .sequences = 3, .rows = 8, .in_flight = 2};
-    for (int i = 0; i < 3; i++) t->plan->of[i].part[CHAIN_TEXT] = shares[i];
+    for (int i = 0; i < 3; i++) t->plan->of[i].part[CHAIN_TEXT] = parts[i];
     TRY(port_open_here(t->ports, 4, why));
     for (int i = 0; i < 4; i++) {
         port_run(t->ports[i], 7, 1);

@@ -224,7 +224,7 @@ TEST(a_norm_is_f32)
     refused(&m, "blk.1.ffn_norm.weight is F16, a norm is F32");
 }
 
-/* ---- shares ---- */
+/* ---- parts ---- */
 
 TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
 {
@@ -232,16 +232,16 @@ TEST(a_share_is_its_layers_in_order_and_the_head_if_it_has_it)
     struct model *x;
     struct tensor shape[2 * W_LAYER_ROLES + 2], full[2 * W_LAYER_ROLES + 2];
     NEED(open_image(&x, &m, why));
-    static const struct part shares[] = {{0, 2, 0, HEAD_PARTS, false},  {0, 1, 0, 0, false}, {1, 2, 0, HEAD_PARTS, false},
+    static const struct part parts[] = {{0, 2, 0, HEAD_PARTS, false},  {0, 1, 0, 0, false}, {1, 2, 0, HEAD_PARTS, false},
                                           {1, 2, 0, 0, false}, {2, 2, 0, HEAD_PARTS, false}, {0, 0, 0, 0, false}};
     static const size_t counts[] = {28, 13, 15, 13, 2, 0};
-    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
-        CHECK(part_count(CHAIN_TEXT, shares[i]) == counts[i]);
-        text_part_shape(&x->config, shares[i], shape);
-        text_part_tensors(x, shares[i], full);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        CHECK(part_count(CHAIN_TEXT, parts[i]) == counts[i]);
+        text_part_shape(&x->config, parts[i], shape);
+        text_part_tensors(x, parts[i], full);
         for (size_t k = 0; k < counts[i]; k++) {
             CHECK(shape[k].role == full[k].role && shape[k].layer == full[k].layer && !shape[k].data && full[k].data);
-            CHECK(shape[k].rows == full[k].rows && shape[k].cols == full[k].cols, "share %zu tensor %zu", i, k);
+            CHECK(shape[k].rows == full[k].rows && shape[k].cols == full[k].cols, "part %zu tensor %zu", i, k);
         }
     }
     CHECK(full[0].role == W_ATTN_NORM || counts[5] == 0);

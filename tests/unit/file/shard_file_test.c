@@ -20,7 +20,7 @@ static void same_bytes(const struct model *m, const struct gguf *g, struct part 
     size_t n = part_count(CHAIN_TEXT, s);
     struct shard_label label;
     NEED(shard_label_read(&label, g, why));
-    CHECK(share_within(s, label.share));
+    CHECK(part_within(s, label.part));
     struct tensor *want = calloc(n, sizeof *want), *have = calloc(n, sizeof *have);
     text_part_tensors(m, s, want);
     text_part_tensors(m, s, have);
@@ -41,7 +41,7 @@ TEST(a_shard_holds_its_share_and_its_label)
     struct shard_label label;
     NEED(written(&f, &m, &g, (struct part){3, 8, 0, HEAD_PARTS, false}, why));
     NEED(shard_label_read(&label, g, why));
-    CHECK(label.share.first == 3 && label.share.end == 8 && part_has_whole_head(label.share));
+    CHECK(label.part.first == 3 && label.part.end == 8 && part_has_whole_head(label.part));
     CHECK(label.vocab == m->config.vocab);
     CHECK(label.fingerprint.low == m->fingerprint.low && label.fingerprint.high == m->fingerprint.high);
     CHECK(gguf_tensor_count(g) == 5 * W_LAYER_ROLES + 2 && !gguf_tensor(g, "blk.2.attn_q.weight"));
@@ -64,7 +64,7 @@ TEST(a_shard_may_hold_some_parts_of_the_head)
     const struct part held = {2, 5, 4, 12, false};
     NEED(written(&f, &m, &g, held, why));
     NEED(shard_label_read(&label, g, why));
-    CHECK(part_same(label.share, held));
+    CHECK(part_same(label.part, held));
     CHECK(gguf_tensor(g, "output.weight")->dims[1] == part_words(&m->config, held));
     same_bytes(m, g, held);
     same_bytes(m, g, (struct part){2, 3, 4, 5, false});
@@ -74,7 +74,7 @@ TEST(a_shard_may_hold_some_parts_of_the_head)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct tensor t[2];
         text_part_tensors(m, others[i], t);
-        CHECK(!share_within(others[i], held));
+        CHECK(!part_within(others[i], held));
         CHECK(shard_tensors(g, &label, others[i], t, 2, &no) == E_FILE && strstr(no.text, "of the head, wanted"), "%s", no.text);
     }
     gguf_close(&g);
@@ -167,9 +167,9 @@ TEST(a_shard_is_no_model_and_a_model_is_no_shard)
 TEST(shares_within_others)
 {
     struct part have = {3, 8, 0, 0, false}, all = {0, 8, 0, HEAD_PARTS, false};
-    CHECK(share_within((struct part){3, 8, 0, 0, false}, have) && share_within((struct part){4, 5, 0, 0, false}, have));
-    CHECK(!share_within((struct part){2, 5, 0, 0, false}, have) && !share_within((struct part){3, 8, 0, HEAD_PARTS, false}, have));
-    CHECK(share_within((struct part){8, 8, 0, HEAD_PARTS, false}, all) && share_within((struct part){8, 8, 3, 4, false}, all) && !share_within((struct part){8, 8, 0, HEAD_PARTS, false}, have));
+    CHECK(part_within((struct part){3, 8, 0, 0, false}, have) && part_within((struct part){4, 5, 0, 0, false}, have));
+    CHECK(!part_within((struct part){2, 5, 0, 0, false}, have) && !part_within((struct part){3, 8, 0, HEAD_PARTS, false}, have));
+    CHECK(part_within((struct part){8, 8, 0, HEAD_PARTS, false}, all) && part_within((struct part){8, 8, 3, 4, false}, all) && !part_within((struct part){8, 8, 0, HEAD_PARTS, false}, have));
 }
 
 TEST(fingerprints_survive_being_written)

@@ -293,7 +293,7 @@ TEST(a_divided_plan_is_read_as_it_was_written)
         fclose(f);
         NEED(plan_parse_json(&back, text, n, "plan.json", why));
         NEED(plan_file_check(&back, 6, "plan.json", why));
-        for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.share[i], &p.of[i].part[CHAIN_TEXT], sizeof back.share[i]), "%s", text);
+        for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.part[i], &p.of[i].part[CHAIN_TEXT], sizeof back.part[i]), "%s", text);
         CHECK(!strstr(text, "\"head\": true") == (cuts[k][0].parts < 16 && cuts[k][2].parts < 16), "%s", text);
         free(text);
     }

@@ -50,7 +50,7 @@ static int score(struct relay *r, struct result *result, struct err *why)
     for (uint32_t i = 0; i < w->n_rows; i++) memcpy(x + i * hidden, r->x + at[i] * hidden, hidden * sizeof *x);
     for (int i = 0; i < r->n && !code; i++) {
         m->next = 0;
-        if (part_has_head(r->shares[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
+        if (part_has_head(r->parts[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
     }
     result->n_tokens = 0;
     for (uint32_t i = 0; i < w->n_segments && !code; i++) {

@@ -292,10 +292,10 @@ TEST(memory_is_what_the_plan_says)
     struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4}, 2, NULL, NULL};
     uint64_t before = resident_bytes(), taken = 0;
     NEED(relay_open(&r, toy, &plan, why));
-    const struct part shares[] = {{0, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};
+    const struct part parts[] = {{0, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};
     for (int i = 0; i < 3; i++) {
-        struct stage_plan_in in = relay_stage(toy, shares[i], &plan);
-        struct part_bytes want = text_part_bytes(&in.config, in.share, in.tensors, &in.capacity, 2);
+        struct stage_plan_in in = relay_stage(toy, parts[i], &plan);
+        struct part_bytes want = text_part_bytes(&in.config, in.part, in.tensors, &in.capacity, 2);
         struct part_bytes have = stage_memory(r->stages[i]);
         CHECK(have.weights == want.weights && have.kv == want.kv && have.scratch == want.scratch, "stage %d", i);
         taken += have.weights + have.kv + have.scratch;
@@ -350,8 +350,8 @@ TEST(a_plan_that_cannot_be_kept_is_refused)
     in.capacity.context = UINT32_MAX, in.capacity.sequences = UINT32_MAX, plan_refused(&in, E_MEMORY, "bytes for");
     in = good, in.capacity.sequences = 0, plan_refused(&in, E_WIRE, "0 sequences");
     in = good, in.capacity.rows = WIRE_ROWS + 1, plan_refused(&in, E_WIRE, "4097 rows");
-    in = good, in.share.end = 8, plan_refused(&in, E_WIRE, "layers 0 to 8");
-    in = good, in.share = (struct part){3, 3, 0, 0, false}, plan_refused(&in, E_WIRE, "layers 3 to 3");
+    in = good, in.part.end = 8, plan_refused(&in, E_WIRE, "layers 0 to 8");
+    in = good, in.part = (struct part){3, 3, 0, 0, false}, plan_refused(&in, E_WIRE, "layers 3 to 3");
     in = good, in.config.kv_heads = 3, plan_refused(&in, E_FILE, "");
     toy_free(toy);
 }
