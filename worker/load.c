@@ -113,7 +113,8 @@ static int take_piece(struct run *r, struct sources *s, struct frame *f, struct 
 /* What came while the weights are loading. */
 static int take_frame(struct run *r, struct sources *s, struct frame *f, struct err *why)
 {
-    const int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading") : take_piece(r, s, f, why);
+    const int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading")
+                                            : take_piece(r, s, f, why);
     frame_free(f);
     return code;
 }
@@ -155,7 +156,8 @@ static int read_piece(const struct run *r, const struct gguf *file, const struct
 }
 
 /* `number`: under which load_rows knows the tensor. */
-static int load_tensor(struct run *r, struct sources *s, const struct gguf *file, const struct tensor *tensor, uint32_t number, struct err *why)
+static int load_tensor(struct run *r, struct sources *s, const struct gguf *file, const struct tensor *tensor, uint32_t number,
+                       struct err *why)
 {
     struct delivery d;
     struct delivery_piece p;

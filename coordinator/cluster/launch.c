@@ -187,7 +187,8 @@ static int hand_out(struct launch *l, int worker, struct err *why)
             TRY(send_piece(l, worker, (struct piece){d.tensor, d.first_row, d.rows, hash64(l->room, d.n), d.n, l->room}, why));
             continue;
         }
-        if (o->tensors[d.tensor].hash) TRY(send_piece(l, worker, (struct piece){.tensor = d.tensor, .hash = o->tensors[d.tensor].hash}, why));
+        const uint64_t hash = o->tensors[d.tensor].hash;
+        if (hash) TRY(send_piece(l, worker, (struct piece){.tensor = d.tensor, .hash = hash}, why));
         if (++compared < COMPARED_AT_ONCE) continue;
         roster_wake(l->pipe->roster);
         return 0;

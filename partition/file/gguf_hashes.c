@@ -166,8 +166,8 @@ void gguf_hashes_keep(struct gguf_hashes *h)
     int code = whole_file_open(&f, h->path, &why);
     if (!code) {
         fprintf(whole_file_stream(f), HEAD "%s\n", h->state);
-        for (size_t i = 0; i < h->n; i++)
-            fprintf(whole_file_stream(f), "%" PRIx64 " %" PRIx64 " %016" PRIx64 "\n", h->known[i].place, h->known[i].bytes, h->known[i].hash);
+        for (const struct known *k = h->known; k < h->known + h->n; k++)
+            fprintf(whole_file_stream(f), "%" PRIx64 " %" PRIx64 " %016" PRIx64 "\n", k->place, k->bytes, k->hash);
         code = whole_file_close(&f, 0, &why);
     }
     if (code) log_debug("%s; the hashes of the tensors are found out anew in the next run", why.text);

@@ -60,7 +60,8 @@ def no_number():
         f.write(b"\x00\x7c")
     for way in WAYS:
         status, out, err = run(GEMMAPIPE, "run", "--model", name, *way, "--temp", 0, "hi")
-        need(status == 3 and not out and "ffn_up of layer 6 is damaged" in err and "no finite number" in err, "status %d: %s" % (status, err))
+        said = "ffn_up of layer 6 is damaged" in err and "no finite number" in err
+        need(status == 3 and not out and said, "status %d: %s" % (status, err))
     for file, word in ((name, "tensor blk.6.ffn_up.weight is damaged"), (DEMO, "gemmapipe run")):
         said = good(PARTITION, "inspect", file).decode()
         need(word in said, said)
@@ -74,7 +75,8 @@ def no_files():
         inspect = [[PARTITION, "inspect", what]] if what != FOLDER else []  # a folder may be a checkpoint
         for command in inspect + [[*run_it, "--model", what, "hi"], [*run_it, "--model", DEMO, "--mmproj", what, "hi"],
                                   [*run_it, "--model", DEMO, "--mmproj", MMPROJ, "--image", what, "hi"],
-                                  [*run_it, "--model", DEMO, "--prompts", what], [PARTITION, "split", what, "--layers", "4,4", "-o", path("s")],
+                                  [*run_it, "--model", DEMO, "--prompts", what],
+                                  [PARTITION, "split", what, "--layers", "4,4", "-o", path("s")],
                                   [PARTITION, "quantize", what, path("q.gguf")] if what != FOLDER else inspect and inspect[0]]:
             if not command:
                 continue

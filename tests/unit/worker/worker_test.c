@@ -118,7 +118,8 @@ static int assign(struct bench_of_one *b, struct part part, uint64_t model, stru
     text_part_tensors(b->model, part, tensors);
     for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
     for (uint32_t i = 0; i < n; i++) put_le(hashes + 8 * i, hash_of(&tensors[i], model), 8);
-    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {7, 2}, .n_types = n, .types = types, .hashes = hashes};
+    a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {7, 2},
+                                                 .n_types = n, .types = types, .hashes = hashes};
     TRY(assignment_write(&f, &a, why));
     TRY(port_send(b->port, 1, &f, why));
     TRY(next_frame(b, &f, why));
@@ -130,7 +131,8 @@ static int assign(struct bench_of_one *b, struct part part, uint64_t model, stru
 
 static int send_piece(struct bench_of_one *b, const struct delivery_piece *p, const uint8_t *bytes, struct err *why)
 {
-    struct piece m = {.tensor = p->tensor, .first_row = p->first_row, .rows = p->rows, .hash = hash64(bytes, p->n), .n = p->n, .bytes = (uint8_t *)bytes};
+    struct piece m = {.tensor = p->tensor, .first_row = p->first_row, .rows = p->rows, .hash = hash64(bytes, p->n),
+                      .n = p->n, .bytes = (uint8_t *)bytes};
     struct frame *f = NULL;
     TRY(piece_write(&f, &m, why));
     return port_send(b->port, 1, &f, why);
@@ -141,14 +143,16 @@ static int hear(struct bench_of_one *b, unsigned type, struct err *why)
     struct frame *f = NULL;
     TRY(next_frame(b, &f, why));
     struct fault fault = {0};
-    int code = f->head.type == type ? 0 : f->head.type == M_FAULT && !fault_read(&fault, f, why) ? fail(why, (int)fault.code, "%s", fault.text)
-                                                                                                : fail(why, E_WIRE, "%s", message_name(f->head.type));
+    int code = 0;
+    if (f->head.type == M_FAULT && !fault_read(&fault, f, why)) code = fail(why, (int)fault.code, "%s", fault.text);
+    else if (f->head.type != type) code = fail(why, E_WIRE, "%s", message_name(f->head.type));
     frame_free(f);
     return code;
 }
 
 /* At most so many pieces. */
-static int send_some(struct bench_of_one *b, struct part part, uint64_t model, const uint8_t *have, uint32_t most, uint32_t *sent, struct err *why)
+static int send_some(struct bench_of_one *b, struct part part, uint64_t model, const uint8_t *have, uint32_t most, uint32_t *sent,
+                     struct err *why)
 {
     struct tensor tensors[200];
     struct delivery d;
