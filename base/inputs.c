@@ -18,6 +18,7 @@ void inputs_add(const char *path)
 {
     const size_t n = strlen(path) + 1;
     struct input *one;
+    if (!strncmp(path, "/dev/fd/", 8) || !strncmp(path, "/proc/self/fd/", 14)) return; /* may be another file tomorrow */
     pthread_mutex_lock(&lock);
     for (one = first; one && strcmp(one->path, path);) one = one->next;
     if (!one && (one = malloc(sizeof *one + n))) {
