@@ -121,7 +121,7 @@ struct relay_plan {
     const char *cuts;
     struct capacity capacity;
     int threads;
-    const char *isa; /* NULL: the best */
+    const char *isa; /* NULL: the best, or what GEMMAPIPE_ISA forces */
     const char *parts;
 };
 
@@ -184,7 +184,7 @@ static int relay_add_stage(struct relay *r, struct part part, const struct relay
     struct tensor *own = relay_tensors(r->toy, part);
     struct stage_plan_in in = relay_stage(r->toy, part, plan);
     in.tensors = own;
-    int code = kernels_named(&k, plan->isa, why);
+    int code = plan->isa ? kernels_named(&k, plan->isa, why) : kernels_choose(&k, why);
     if (!code) code = stage_open(&r->stages[r->n], &in, &k, why);
     r->parts[r->n] = part;
     struct stage *s = r->stages[r->n++];
