@@ -21,6 +21,7 @@ struct answer {
     struct ids ids; /* those of an earlier run first */
     size_t earlier, logged;
     struct answer_text text;
+    struct logprobs logprobs;
     uint64_t number; /* the engine's */
     uint32_t tokens;
     bool over, stopped;
@@ -60,6 +61,7 @@ static void job_free(struct job *j)
     for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
         ids_free(&j->answer[i].ids);
         answer_text_free(&j->answer[i].text);
+        logprobs_free(&j->answer[i].logprobs);
     }
     free(j->answer);
     picture_spans_free(&j->spans);
@@ -93,7 +95,8 @@ static int put_answered(struct job *j, struct err *why)
     for (uint32_t i = 0; i < j->request.choices; i++) {
         struct answer *a = &j->answer[i];
         TRY(answer_text_end(&a->text, why));
-        choice[i] = (struct result_choice){a->text.text, a->text.n, a->tokens, a->stopped || a->text.stopped};
+        choice[i] = (struct result_choice){.text = a->text.text, .n = a->text.n, .tokens = a->tokens, .cut = a->text.stopped,
+                                           .stopped = a->stopped || a->text.stopped, .logprobs = j->request.wants_logprobs ? &a->logprobs : NULL};
     }
     TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->prompt.n, why));
     const int code = put(b, j->line, true, text, n, why);
@@ -133,6 +136,7 @@ static bool hear_token(void *user, const struct said *said)
     struct err why;
     a->tokens++;
     a->job->batch->made++;
+    if (a->job->request.wants_logprobs && logprobs_add(&a->logprobs, said->token, a->text.n, &why)) fail_job(a->job, &why);
     if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
     if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
     return true;
@@ -228,7 +232,8 @@ static int ask(struct answer *a, struct err *why)
     for (size_t i = 0; i < j->prompt.n && !code; i++) code = ids_push(&all, j->prompt.id[i], why);
     for (size_t i = 0; i < a->ids.n && !code; i++) code = ids_push(&all, a->ids.id[i], why);
     struct ask what = {.ids = all.id, .n = all.n, .spans = j->spans.span, .n_spans = j->spans.n, .sampling = j->request.sampling,
-                       .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on};
+                       .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on, .begun = a->ids.n,
+                       .wish = j->request.wish, .top = j->request.top};
     if (!j->request.has_seed) what.sampling.seed = hash_fold(s->seed, j->line);
     if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
     ids_free(&all);
@@ -341,11 +346,12 @@ bool batch_is_over(const struct batch *b)
     return b->next_line > job_file_lines(b->setup.file) && !b->first;
 }
 
-/* Of the answers under way what the journal does not have yet, where it is enough to be worth a record. */
+/* Of the answers under way what the journal does not have yet, where it is enough to be worth a record. A log-probability cannot be had
+ * again without its row, so an answer that wants them has no record before its end. */
 static int log_tokens(struct batch *b, size_t least, struct err *why)
 {
     for (struct job *j = b->first; j; j = j->next)
-        for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
+        for (uint32_t i = 0; i < j->request.choices && j->answer && !j->request.wants_logprobs; i++) {
             struct answer *a = &j->answer[i];
             if (a->ids.n - a->logged < least) continue;
             TRY(journal_put_tokens(b->setup.journal, j->line, i, a->ids.id + a->logged, a->ids.n - a->logged, why));

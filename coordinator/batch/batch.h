@@ -6,7 +6,7 @@
  *
  * Lines are taken in order, as many at once as keep the pipeline full; those the journal has a result of are passed over. A line
  * that was under way when the job stopped goes on behind the tokens that the journal has of it: the draw of a token depends on
- * the line's seed, the choice and the position alone, so the rest of the answer is the same.
+ * the line's seed, the choice and the position alone, so the rest of the answer is the same. One that wants log-probabilities begins anew.
  *
  * Threads: one, the engine's. */
 #ifndef COORDINATOR_BATCH_BATCH_H

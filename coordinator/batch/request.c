@@ -124,11 +124,80 @@ static int read_text(struct request *r, struct json *j)
     return r->text ? 0 : (j->code = E_MEMORY);
 }
 
+/* ---- biases and log-probabilities ---- */
+
+static int by_id(const void *x, const void *y)
+{
+    const struct word_bias *a = x, *b = y;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* A whole number in a text; false: it is none of 32 bits. */
+static bool id_of(struct json_text key, uint32_t *id)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < key.n; i++) {
+        if (key.text[i] < '0' || key.text[i] > '9' || n > UINT32_MAX) return false;
+        n = 10 * n + (uint64_t)(key.text[i] - '0');
+    }
+    *id = (uint32_t)n;
+    return key.n && n <= UINT32_MAX;
+}
+
+static int add_bias(struct request *r, struct json *j, struct json_text key, struct word_bias *words, uint32_t *n)
+{
+    struct word_bias w = {0};
+    char shown[64];
+    if (!id_of(key, &w.id)) request_refuse(r, 400, "invalid_value", "logit_bias", "logit_bias names %s, which is no token id", json_plain(shown, key));
+    TRY(read_float(r, j, "logit_bias", -100, 100, &w.amount));
+    if (*n < REQUEST_BIASES) words[(*n)++] = w;
+    else request_refuse(r, 400, "invalid_value", "logit_bias", "logit_bias has more than %d words", REQUEST_BIASES);
+    return 0;
+}
+
+static int read_biases(struct request *r, struct json *j)
+{
+    struct word_bias *words = malloc(REQUEST_BIASES * sizeof *words);
+    struct json_text key;
+    uint32_t n = 0;
+    if (!words) return j->code = fail(j->why, E_MEMORY, "no memory for the biases of a line");
+    free((struct word_bias *)r->wish.words);
+    r->wish.words = words;
+    TRY(json_object(j));
+    while (json_key(j, &key)) TRY(add_bias(r, j, key, words, &n));
+    qsort(words, n, sizeof *words, by_id);
+    for (uint32_t i = 1; i < n; i++)
+        if (words[i].id == words[i - 1].id) request_refuse(r, 400, "invalid_value", "logit_bias", "logit_bias names token %u twice", words[i].id);
+    r->wish.n_words = n;
+    return json_done(j);
+}
+
+/* Whether they are wanted, of a chat; how many alternatives, of a completion, where 0 means the tokens alone. */
+static int read_logprobs(struct request *r, struct json *j)
+{
+    if (json_peek(j) == JSON_TRUTH) return json_truth(j, &r->logprobs.truth);
+    r->logprobs.number = true;
+    return read_count(r, j, "logprobs", 0, 5, &r->logprobs.n);
+}
+
+static int check_logprobs(struct request *r)
+{
+    const bool truth = r->logprobs.truth, number = r->logprobs.number;
+    if (r->chat && r->logprobs.n)
+        return request_refuse(r, 400, "invalid_value", "logprobs", "logprobs is a number; in a chat it is true or false");
+    if (!r->chat && truth) return request_refuse(r, 400, "invalid_value", "logprobs", "logprobs is true; in a completion it is a number");
+    if (r->top && !(r->chat && truth))
+        return request_refuse(r, 400, "invalid_value", "top_logprobs", "top_logprobs wants a chat with logprobs true");
+    r->wants_logprobs = r->chat ? truth : number;
+    if (!r->chat) r->top = r->logprobs.n;
+    return 0;
+}
+
 /* ---- fields that are legal and not built ---- */
 
-static const char *const refused_unless_false[] = {"stream", "logprobs", "echo", NULL};
-static const char *const refused_unless_zero[] = {"presence_penalty", "frequency_penalty", "min_tokens", "top_logprobs", "mirostat", "timeout", NULL};
-static const char *const refused_if_there[] = {"logit_bias", "tools", "tool_choice", "functions", "function_call", "grammar", "suffix", "audio", NULL};
+static const char *const refused_unless_false[] = {"stream", "echo", NULL};
+static const char *const refused_unless_zero[] = {"mirostat", "timeout", NULL};
+static const char *const refused_if_there[] = {"tools", "tool_choice", "functions", "function_call", "grammar", "suffix", "audio", NULL};
 static const char *const passed_over[] = {"model", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier",
                                           "prediction", "reasoning_effort", "verbosity", "modalities", "stream_options", "cache_prompt",
                                           "parallel_tool_calls", "typical_p", "id_slot", "priority", "best_of", NULL};
@@ -205,11 +274,25 @@ static int read_sampling(struct request *r, struct json *j, struct json_text key
     return 0;
 }
 
+static int read_wish(struct request *r, struct json *j, struct json_text key, bool *taken)
+{
+    *taken = true;
+    if (json_is(key, "presence_penalty")) return read_float(r, j, "presence_penalty", -2, 2, &r->wish.presence);
+    if (json_is(key, "frequency_penalty")) return read_float(r, j, "frequency_penalty", -2, 2, &r->wish.frequency);
+    if (json_is(key, "min_tokens")) return read_count(r, j, "min_tokens", 0, INT32_MAX, &r->wish.least);
+    if (json_is(key, "logit_bias")) return read_biases(r, j);
+    if (json_is(key, "logprobs")) return read_logprobs(r, j);
+    if (json_is(key, "top_logprobs")) return read_count(r, j, "top_logprobs", 0, WIRE_ALTERNATIVES, &r->top);
+    *taken = false;
+    return 0;
+}
+
 static int read_field(struct request *r, struct json *j, struct json_text key, const struct request_defaults *d, uint32_t *most)
 {
     bool taken;
     if (is_null(j)) return 0;
     TRY(read_sampling(r, j, key, &taken));
+    if (!taken) TRY(read_wish(r, j, key, &taken));
     if (taken) return 0;
     if (json_is(key, "messages")) return request_messages(r, j);
     if (json_is(key, "prompt")) return read_text(r, j);
@@ -270,7 +353,7 @@ static int check_kind(struct request *r, int wants_chat)
     r->chat = r->messages != NULL;
     if (r->messages && r->text) return request_refuse(r, 400, "invalid_value", "prompt", "there are both messages and a prompt");
     if (!r->messages && !r->text) return request_refuse(r, 400, "invalid_value", "messages", "there are neither messages nor a prompt");
-    if (wants_chat < 0 || wants_chat == r->chat) return 0;
+    if (wants_chat < 0 || wants_chat == r->chat) return check_logprobs(r);
     return request_refuse(r, 400, "invalid_value", "url", "the url is that of %s, and the body has %s", wants_chat ? "chat completions" : "completions",
                           r->chat ? "messages" : "a prompt");
 }
@@ -325,6 +408,7 @@ void request_free(struct request *r)
     }
     for (size_t i = 0; i < r->n_pictures; i++) free(r->pictures[i]);
     for (uint32_t i = 0; i < r->n_stops; i++) free(r->stop[i]);
+    free((struct word_bias *)r->wish.words);
     free(r->messages);
     free(r->pictures);
     free(r->begun);

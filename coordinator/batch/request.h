@@ -11,11 +11,13 @@
 #define COORDINATOR_BATCH_REQUEST_H
 
 #include "base/json.h"
+#include "coordinator/engine/biases.h"
 #include "coordinator/text/prompt.h"
 #include "transport/wire/wire.h"
 
 #define REQUEST_STOPS 16
 #define REQUEST_CHOICES 128
+#define REQUEST_BIASES 1024
 
 /* Why a line has no answer, as the field "error" says it to OpenAI's clients. */
 struct refusal {
@@ -40,6 +42,13 @@ struct request {
 
     struct sampling sampling;
     bool has_seed;
+    struct bias_wish wish; /* its words are its own */
+    struct {
+        bool truth, number; /* what the field is: a chat has a truth, a completion how many, 0 being the tokens alone */
+        uint32_t n;
+    } logprobs;
+    bool wants_logprobs;
+    uint32_t top; /* alternatives to each token */
     uint32_t most; /* tokens of the answer */
     uint32_t choices;
     bool run_on; /* past tokens that end an answer */

@@ -25,13 +25,16 @@ static void print_head(FILE *to, const struct result_common *c, const struct req
     fprintf(to, ",\"response\":{\"status_code\":%d,\"request_id\":\"req_%016" PRIx64 "\",\"body\":", status, name_of(c, line));
 }
 
-static void print_choice(FILE *to, const struct request *r, uint32_t index, const struct result_choice *choice)
+static void print_choice(FILE *to, const struct result_common *c, const struct request *r, uint32_t index, const struct result_choice *choice)
 {
     fprintf(to, "%s{\"index\":%" PRIu32 ",", index ? "," : "", index);
     fputs(r->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":", to);
     json_print_bytes(to, choice->text, choice->n);
     fputs(r->chat ? ",\"refusal\":null}" : "", to);
-    fprintf(to, ",\"logprobs\":null,\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
+    fputs(",\"logprobs\":", to);
+    if (choice->logprobs) logprobs_print(to, choice->logprobs, c->tokens, r->chat, choice->text, choice->n, choice->cut);
+    else fputs("null", to);
+    fprintf(to, ",\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
 }
 
 static int finish(FILE *to, char **out, struct err *why)
@@ -55,7 +58,7 @@ int result_answered(char **out, size_t *bytes, const struct result_common *c, co
     json_print_text(to, c->model);
     fputs(",\"choices\":[", to);
     for (uint32_t i = 0; i < r->choices; i++) {
-        print_choice(to, r, i, &choices[i]);
+        print_choice(to, c, r, i, &choices[i]);
         made += choices[i].tokens;
     }
     fprintf(to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}", prompt_tokens, made,

@@ -5,6 +5,7 @@
 #ifndef COORDINATOR_BATCH_RESULT_H
 #define COORDINATOR_BATCH_RESULT_H
 
+#include "coordinator/batch/logprobs.h"
 #include "coordinator/batch/request.h"
 
 /* The same for all lines of a job. */
@@ -13,12 +14,15 @@ struct result_common {
     uint64_t created;
     const char *model;   /* name of the file, without folder and ending */
     char fingerprint[20]; /* "fp_0123456789abcdef" */
+    const struct tokenizer *tokens; /* for log-probabilities */
 };
 
 struct result_choice {
     const char *text;
     size_t n;
     uint32_t tokens; /* made, the ending one included */
+    const struct logprobs *logprobs; /* NULL: not wanted */
+    bool cut;        /* a stop text ended it */
     bool stopped;    /* "stop": the model or a stop text ended it; else "length" */
 };
 

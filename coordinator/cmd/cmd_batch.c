@@ -158,7 +158,7 @@ static int open_batch(struct batch_job *b, struct err *why)
     const struct options *o = s->options;
     struct batch_setup setup = {.engine = s->engine, .tokens = s->tokens, .file = b->file, .journal = b->journal, .folder = b->folder,
                                 .defaults = {.sampling = o->sampling, .most = o->most, .file = without_folder(b->in_path), .strict_fields = o->strict_fields},
-                                .common = {.job = b->facts_hash, .created = o->created, .model = b->model_name},
+                                .common = {.job = b->facts_hash, .created = o->created, .model = b->model_name, .tokens = s->tokens},
                                 .outputs = b->outputs, .seed = o->sampling.seed, .window = 2 * b->capacity.sequences, .context = b->capacity.context,
                                 .picture_rows = typed_prompt_picture_rows(s), .picture_memory = o->picture_memory};
     if (s->pipe->encoder) setup.picture_side = s->pipe->encoder->config.image;

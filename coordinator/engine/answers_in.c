@@ -5,6 +5,8 @@
  * next token, a listener that cannot take its scores) is that ask's end and nobody else's. */
 #include "coordinator/engine/live.h"
 
+#include <math.h>
+
 /* Tokens and scores of sequences that are leaving are not wanted any more, but they were asked for. */
 static struct live *expected(struct engine *e, uint32_t slot)
 {
@@ -30,7 +32,7 @@ static void go_on(struct engine *e, struct live *a)
 
 void answer_offer_again(struct engine *e, struct live *a)
 {
-    const struct said said = {a->number, a->ids.id[a->ids.n - 1]};
+    const struct said said = {a->number, a->last.id, &a->last};
     if (a->listener.token && !a->listener.token(a->listener.user, &said)) {
         if (a->state != LEAVING) live_to(e, a, FULL); /* a listener may cancel what it is told of */
         return;
@@ -51,9 +53,17 @@ static void token_came(struct engine *e, struct live *a, const struct token *t)
     if (a->ask.want_hash && !a->ask.want_scores) a->fingerprint = hash_fold(a->fingerprint, t->hash);
     a->made++;
     e->totals.made++;
-    if (ids_push(&a->ids, t->id, &why)) live_leave(e, a, FINISH_FAILED, &why);
+    a->last = *t;
+    if (ids_push(&a->ids, t->id, &why) || biases_say(&a->biases, t->id, &why)) live_leave(e, a, FINISH_FAILED, &why);
     else if (!a->ask.run_on && ends_answer(e, t->id)) live_answered(e, a, FINISH_STOP);
     else answer_offer_again(e, a);
+}
+
+static int check_logprobs(const struct token *t, struct err *why)
+{
+    bool finite = isfinite(t->logprob);
+    for (uint32_t i = 0; i < t->n_alternatives; i++) finite &= isfinite(t->alternatives[i].logprob) != 0;
+    return finite ? 0 : fail(why, E_WIRE, "the token for slot %u at position %u came with a log-probability that is no number", t->slot, t->position);
 }
 
 static int take_token(struct engine *e, const struct token *t, struct err *why)
@@ -64,6 +74,7 @@ static int take_token(struct engine *e, const struct token *t, struct err *why)
     if (!a || a->sent != a->ids.n || t->position + 1 != a->sent)
         return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
     if (t->id >= words) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
+    TRY(check_logprobs(t, why));
     token_came(e, a, t);
     return 0;
 }

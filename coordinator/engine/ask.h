@@ -3,6 +3,7 @@
  * Plain data. An ask is copied by engine_ask, so whoever asks may forget it. What becomes of it is told to its listener. */
 #pragma once
 
+#include "coordinator/engine/biases.h"
 #include "coordinator/text/prompt.h"
 #include "transport/wire/wire.h"
 
@@ -21,7 +22,10 @@ struct ask {
     size_t n;
     const struct picture_span *spans; /* [n_spans] in order; span.picture is a number of pictures.h */
     size_t n_spans;
+    size_t begun;          /* of the ids, the last ones: of an answer that was begun before, and goes on */
     struct sampling sampling;
+    struct bias_wish wish; /* beside the sampling */
+    uint32_t top;          /* alternatives to each token that are told, WIRE_ALTERNATIVES at most */
     uint32_t most;         /* tokens of the answer, at most; not 0 */
     uint64_t key;          /* of its random draws, together with sampling.seed: the same key, the same draws, whatever else runs */
     uint64_t deadline_ns;  /* of the roster's clock; 0: none */
@@ -34,6 +38,7 @@ struct ask {
 struct said { /* one token of an answer; the one that ends it is not told */
     uint64_t number;
     uint32_t id;
+    const struct token *token; /* with what else the workers said of it */
 };
 
 struct ended {

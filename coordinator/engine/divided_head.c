@@ -137,7 +137,7 @@ static int note(struct divided_head *d, struct scoring *u, struct err *why)
                         s->slot < d->slots ? " while it is being scored" : "");
         d->row[s->slot].slot = s->slot;
         d->row[s->slot].position = s->position;
-        d->row[s->slot].n_candidates = 0;
+        d->row[s->slot].n_candidates = d->row[s->slot].n_best = 0;
         d->waits[s->slot] = true;
         u->asked[u->n++] = *s;
     }
@@ -173,6 +173,14 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
 
 /* ---- answers ---- */
 
+static int check_words(const struct model_config *c, struct part part, const struct candidate *k, uint32_t n, const char *name, struct err *why)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (k[i].id < part_first_word(c, part) || k[i].id - part_first_word(c, part) >= part_words(c, part))
+            return fail(why, E_WIRE, "%s names the word %u, which is not in its part of the head", name, k[i].id);
+    return 0;
+}
+
 static int check_scored(const struct divided_head *d, int worker, const struct scoring *u, const struct scored *s, struct err *why)
 {
     const struct part part = part_of(d, worker);
@@ -186,23 +194,22 @@ static int check_scored(const struct divided_head *d, int worker, const struct s
     if (s->part != part.back || s->n_parts != part_head_parts(c, part))
         return fail(why, E_WIRE, "%s scored %u parts of the head from %u on, it has %u from %u on", name, s->n_parts, s->part,
                     part_head_parts(c, part), part.back);
-    for (uint32_t i = 0; i < s->n_candidates; i++)
-        if (s->candidates[i].id < part_first_word(c, part) || s->candidates[i].id - part_first_word(c, part) >= part_words(c, part))
-            return fail(why, E_WIRE, "%s names the word %u, which is not in its part of the head", name, s->candidates[i].id);
-    return 0;
+    if ((s->n_best > 0) != (u->asked[u->came[place]].top > 0))
+        return fail(why, E_WIRE, "%s names %u alternatives where up to %u are wanted", name, s->n_best, u->asked[u->came[place]].top);
+    TRY(check_words(c, part, s->candidates, s->n_candidates, name, why));
+    return check_words(c, part, s->best, s->n_best, name, why);
 }
 
-/* row's candidates and came's, the best `most` of them, in order. */
-static void merge(struct divided_head *d, struct scored *row, uint32_t most)
+/* Of `has` and `came` the best `most`, in order, into `has`. */
+static void merge(struct divided_head *d, struct candidate *has, uint32_t *n_has, const struct candidate *came, uint32_t n_came, uint32_t most)
 {
-    const struct scored *s = &d->came;
     uint32_t n = 0, a = 0, b = 0;
-    while (n < most && (a < row->n_candidates || b < s->n_candidates)) {
-        bool from_row = b == s->n_candidates || (a < row->n_candidates && candidate_better(&row->candidates[a], &s->candidates[b]));
-        d->merged[n++] = from_row ? row->candidates[a++] : s->candidates[b++];
+    while (n < most && (a < *n_has || b < n_came)) {
+        bool from_has = b == n_came || (a < *n_has && candidate_better(&has[a], &came[b]));
+        d->merged[n++] = from_has ? has[a++] : came[b++];
     }
-    memcpy(row->candidates, d->merged, n * sizeof *d->merged);
-    row->n_candidates = n;
+    memcpy(has, d->merged, n * sizeof *d->merged);
+    *n_has = n;
 }
 
 static int finish(struct divided_head *d, struct scoring *u, struct result *result, struct err *why)
@@ -229,7 +236,9 @@ int divided_head_take(struct divided_head *d, int worker, struct frame *f, bool 
     struct scored *row = &d->row[s->slot];
     memcpy(row->parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
     uint32_t *came = &u->came[place_of(d, worker)];
-    merge(d, row, sampling_words(&u->asked[(*came)++].sampling));
+    const struct segment *asked = &u->asked[(*came)++];
+    merge(d, row->candidates, &row->n_candidates, s->candidates, s->n_candidates, sampling_words(&asked->sampling));
+    merge(d, row->best, &row->n_best, s->best, s->n_best, asked->top);
     *done = --u->missing == 0;
     return *done ? finish(d, u, result, why) : 0;
 }

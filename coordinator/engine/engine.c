@@ -74,6 +74,7 @@ void engine_close(struct engine **pe)
     scheduler_close(&e->scheduler);
     divided_head_close(&e->head);
     pictures_close(&e->pictures);
+    free(e->work.biases);
     free(e->in_slot);
     free(e->kept);
     free(e);
@@ -162,6 +163,9 @@ static int check_ids(const struct engine *e, const struct ask *a, struct err *wh
 static int check_sampling(const struct engine *e, const struct ask *a, struct err *why)
 {
     if (sampling_check(&a->sampling, why)) return why->code = E_USAGE;
+    if (a->begun > a->n) return fail(why, E_USAGE, "an answer of %zu tokens goes on, of %zu that are asked with", a->begun, a->n);
+    if (a->top > WIRE_ALTERNATIVES)
+        return fail(why, E_USAGE, "%u alternatives to a token were asked for; there are %d", a->top, WIRE_ALTERNATIVES);
     if (e->head && a->want_scores)
         return fail(why, E_USAGE, "all scores of a row were asked for, and the output head is divided among workers");
     if (e->head && !sampling_of_few(&a->sampling))
@@ -171,8 +175,12 @@ static int check_sampling(const struct engine *e, const struct ask *a, struct er
     return 0;
 }
 
-static int copy_lists(struct live *l, const struct ask *a, struct err *why)
+static int copy_lists(const struct engine *e, struct live *l, const struct ask *a, struct err *why)
 {
+    const int32_t ends[] = {e->setup.end_of_turn, e->setup.eos};
+    const uint32_t context = e->pipe->plan.capacity.context, most = a->most < context ? a->most : context;
+    TRY(biases_wish(&l->biases, &a->wish, e->pipe->model->embedding.rows, ends, 2, most + (uint32_t)a->begun, why));
+    for (size_t i = a->n - a->begun; i < a->n; i++) TRY(biases_say(&l->biases, a->ids[i], why));
     for (size_t i = 0; i < a->n; i++) TRY(ids_push(&l->ids, a->ids[i], why));
     for (size_t i = 0; i < a->n_spans; i++) TRY(picture_spans_add(&l->spans, a->spans[i], why));
     return 0;
@@ -196,7 +204,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     TRY(check_ids(e, ask, why));
     TRY(check_sampling(e, ask, why));
     struct live *l = calloc(1, sizeof *l);
-    int code = l ? copy_lists(l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
+    int code = l ? copy_lists(e, l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
     if (code) {
         if (l) live_free(l);
         return code;

@@ -44,6 +44,7 @@ void live_unlink(struct engine *e, struct live *a)
 void live_free(struct live *a)
 {
     ids_free(&a->ids);
+    biases_free(&a->biases);
     picture_spans_free(&a->spans);
     free(a);
 }

@@ -13,10 +13,12 @@ struct live {
     struct live *before, *after; /* all of them, in the order they came */
     struct live *previous, *next; /* in its state, in the order they entered it */
     uint64_t number;
-    struct ask ask; /* its ids and spans are the lists below */
+    struct ask ask; /* its ids, spans and wishes are the lists below */
     struct listener listener;
     enum live_state state;
     struct ids ids; /* the prompt, then the tokens made */
+    struct biases biases;
+    struct token last; /* of these */
     struct picture_spans spans;
     bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
@@ -65,6 +67,7 @@ struct engine {
     struct watchers watchers;
     struct engine_totals totals;
     struct work work;
+    uint32_t bias_room; /* of work.biases */
     struct result result;
 };
 

@@ -33,6 +33,7 @@ static struct segment segment_of(const struct live *a, const struct move *m)
     if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
     if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
     return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token,
+                            .top = m->want_token ? a->ask.top : 0,
                             .request = a->ask.key, .history = a->history, .sampling = a->ask.sampling};
 }
 
@@ -44,18 +45,34 @@ static struct live *mover(struct engine *e, const struct move *m)
     return a;
 }
 
-static void fill_work(struct engine *e, const struct schedule_batch *b)
+static int add_biases(struct engine *e, const struct live *a, const struct move *m, struct err *why)
+{
+    struct work *w = &e->work;
+    const uint32_t most = w->n_biases + a->biases.n;
+    if (!m->want_token || !a->biases.n) return 0;
+    if (most > e->bias_room) {
+        uint8_t *grown = realloc(w->biases, (size_t)2 * most * WIRE_BIAS_BYTES);
+        if (!grown) return fail(why, E_MEMORY, "no memory for the biases of %u words", most);
+        w->biases = grown;
+        e->bias_room = 2 * most;
+    }
+    w->n_biases += biases_put(&a->biases, m->slot, w->biases, w->n_biases);
+    return 0;
+}
+
+static int fill_work(struct engine *e, const struct schedule_batch *b, struct err *why)
 {
     struct work *w = &e->work;
     w->batch = b->id;
     w->n_segments = b->n_moves;
-    w->n_rows = 0;
+    w->n_rows = w->n_biases = 0;
     w->dtype = WIRE_F32;
     w->cols = e->pipe->model->config.hidden;
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct move *m = &b->moves[i];
         struct live *a = mover(e, m);
         w->segments[i] = segment_of(a, m);
+        TRY(add_biases(e, a, m, why));
         for (uint32_t k = 0; k < m->rows; k++) {
             struct row row = row_of(e, a, m->position + k);
             w->rows[w->n_rows++] = row;
@@ -63,6 +80,7 @@ static void fill_work(struct engine *e, const struct schedule_batch *b)
         }
         a->sent = m->position + m->rows;
     }
+    return 0;
 }
 
 /* Embedding rows are scaled, a picture's rows are not: docs/MODEL.md, "Forward pass". */
@@ -102,7 +120,7 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
 {
     struct work *w = &e->work;
     struct frame *f = NULL;
-    fill_work(e, b);
+    TRY(fill_work(e, b, why));
     TRY(work_write(&f, w, why));
     uint8_t *row = malloc(block_row_bytes(e->pipe->model->embedding.type, w->cols));
     const int code = row ? fill_activations(e, b, row, (float *)(void *)w->activations, why) : fail(why, E_MEMORY, "no memory for a row");

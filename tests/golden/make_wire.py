@@ -52,14 +52,15 @@ def sampling():
     return struct.pack("<fIfffIQ", 0.7, 64, 0.95, 0.05, 1.1, 64, 0x1122334455667788)
 
 
-def work(dtype, activations):
+def work(dtype, activations, top=0, biases=()):
     body = struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype)
     body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling() + struct.pack("<II", 0, 0)
-    body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, 0)
+    body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, top)
     for i in range(6):
         body += struct.pack("<II", 1000 + i, 103 if i < 4 else i - 4)
     assert len(body) % 8 == 0
-    return frame("WORK", body + bytes(range(activations)) + struct.pack("<II", 0, 0))
+    body += bytes(range(activations)) + struct.pack("<II", len(biases), 0)
+    return frame("WORK", body + b"".join(struct.pack("<IIf", *b) for b in biases))
 
 
 piece = bytes(range(200, 236))
@@ -113,6 +114,11 @@ FRAMES = [
           + struct.pack("<II", 1005, 1) + bytes(range(20)) + struct.pack("<II", 0, 0)),
     frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 2) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<ffQ", -1.5, 1, 78)
           + struct.pack("<I", 3) + struct.pack("<Iff", 60000, 1.5, 3) + struct.pack("<Iff", 70000, 1.25, 1.25) + struct.pack("<Iff", 70001, 1.25, 1.25)),
+    work(0, 120, 20, [(9, 1, float("-inf")), (9, 106, -100), (9, 70000, 0.5)]),
+    frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQI4x", 1, 200, 5000, -0.5, 0, 2) + struct.pack("<IfIf", 7, -0.25, 5000, -0.5)
+          + struct.pack("<IIIfQI4x", 2, 201, 5001, -1.5, 0, 0)),
+    frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 1) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<IIff", 1, 60000, 1.5, 3)
+          + struct.pack("<IIfIf", 2, 60000, 3, 70000, 1.25)),
 ]
 
 if len(sys.argv) > 1:

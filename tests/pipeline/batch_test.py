@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """A batch job: each line's result once, in order, whatever the line asks and however often the job is killed on the way."""
 import json
+import math
 import os
 import random
 import shutil
 import signal
+import struct
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, need, path, run, start
+from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, good, need, path, run, start
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 
@@ -66,6 +68,17 @@ BAD = [
     (chat("x", temperature=-1), "invalid_value"),
     (chat("x", max_tokens=0), "invalid_value"),
     (chat("x", stream=True), "unsupported"),
+    (chat("x", logprobs=3), "invalid_value"),
+    (chat("x", top_logprobs=3), "invalid_value"),
+    (chat("x", logprobs=True, top_logprobs=21), "invalid_value"),
+    ({"prompt": "x", "logprobs": True}, "invalid_value"),
+    ({"prompt": "x", "logprobs": 6}, "invalid_value"),
+    (chat("x", presence_penalty=2.5), "invalid_value"),
+    (chat("x", logit_bias={"x": 1}), "invalid_value"),
+    (chat("x", logit_bias={"5": 101}), "invalid_value"),
+    (chat("x", logit_bias={"4000000000": 1}), "invalid_value"),
+    (chat("x", logit_bias={"5": 1, "05": 2}), "invalid_value"),
+    (chat("x", logit_bias={str(i): 1 for i in range(1025)}), "invalid_value"),
     (chat("x", response_format={"type": "json_object"}), "unsupported"),
     ({"messages": [{"role": "assistant", "content": "x"}]}, "invalid_value"),
     ({"messages": [{"role": "user", "content": "x"}], "prompt": "y"}, "invalid_value"),
@@ -117,7 +130,7 @@ def killed():
         how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         p.send_signal(how)
         _, err = p.communicate()
-        need(p.returncode in (0, -signal.SIGKILL, 9, 130), "status %d: %s" % (p.returncode, err))
+        need(p.returncode in (0, -how, 9, 130), "status %d: %s" % (p.returncode, err))
         kills += p.returncode != 0
         if os.path.exists(path("killed.out")):
             break
@@ -205,7 +218,88 @@ def crashes():
     need(batch(jobs, "crash.out", "--resume")[0] == 0, "it stays answered")
 
 
+WISHES = [
+    dict(prompt="1, 2, 3, 4, 5, 6", temperature=0, max_tokens=12, ignore_eos=True, logprobs=5),
+    chat("What is 3 + 4?", logprobs=True, top_logprobs=20, min_tokens=20),
+    chat("What is 3 + 4?", logprobs=True, stop=["="]),
+    chat("Count from 1 to 9.", temperature=1, n=3, presence_penalty=1.5, frequency_penalty=0.5, logprobs=True, top_logprobs=2, ignore_eos=True),
+    chat("Count from 1 to 9.", temperature=1, top_k=0, repeat_penalty=1.2, frequency_penalty=-0.25, logit_bias={"300": 3, "301": -2.5}, ignore_eos=True, max_tokens=100),
+]
+
+
+def choices_of(result):
+    return result["response"]["body"]["choices"]
+
+
+def wishes_everywhere():
+    """Biases, penalties and log-probabilities are the same bytes wherever the model is cut, and where an answer goes on."""
+    jobs = write("wishes.jsonl", WISHES * 12)
+    status, _, err = batch(jobs, "wishes.out")
+    need(status == 0, err)
+    want = open(path("wishes.out"), "rb").read()
+    for n, way in enumerate((["--here", 3, "--sequences", 3], ["--workers", 2, "--split", "3,5"])):
+        status, _, err = batch(jobs, "wishes%d.out" % n, *way)
+        need(status == 0 and open(path("wishes%d.out" % n), "rb").read() == want, "%s: status %d: %s" % (way, status, err))
+    journal = open(path("wishes.out.journal"), "rb").read().splitlines(True)
+    logged = [n for n, r in enumerate(journal) if r.startswith(b'{"tokens"')]
+    need(logged and all(json.loads(journal[n])["tokens"] % 5 == 0 for n in logged), "tokens of who wants log-probabilities are not logged")
+    for n in (logged[0], logged[len(logged) // 2]):
+        with open(path("wishes.out.journal"), "wb") as f:
+            f.writelines(journal[:n + 1])
+        status, _, err = batch(jobs, "wishes.out", "--resume")
+        need(status == 0 and open(path("wishes.out"), "rb").read() == want, "resumed: status %d: %s" % (status, err))
+    results = lines_of(path("wishes.out"))
+    need(len(choices_of(results[1])[0]["logprobs"]["content"]) >= 20, "min_tokens: %s" % choices_of(results[1]))
+    stopped = choices_of(results[2])[0]
+    need("".join(t["token"] for t in stopped["logprobs"]["content"]).startswith(stopped["message"]["content"]), stopped)
+    said = choices_of(results[0])[0]
+    need(said["logprobs"]["text_offset"] == [len("".join(said["logprobs"]["tokens"][:i])) for i in range(12)], said)
+
+
+def tokens_of(body):
+    jobs = write("one.jsonl", [dict(body, logprobs=True)])
+    status, _, err = batch(jobs, "one.out", "--overwrite")
+    need(status == 0, "%s: %s" % (body, err + str(os.path.exists(path("one.out.errors")) and lines_of(path("one.out.errors")))))
+    return choices_of(lines_of(path("one.out"))[0])[0]["logprobs"]["content"]
+
+
+def ids_of(text):
+    return [int(i) for i in good(GEMMAPIPE, "tokenize", "--model", DEMO, stdin=text.encode()).split()]
+
+
+def words():
+    """A bias of 100 forces a word and one of -100 forbids it; penalties make an answer say what it has not said."""
+    plain = tokens_of(chat("What is 3 + 4?"))
+    seven, = ids_of("7")
+    need([t["token"] for t in plain][6] == "7", plain)
+    need(all(t["token"] == "7" for t in tokens_of(chat("What is 3 + 4?", logit_bias={str(seven): 100}))), "forced")
+    need(all(t["token"] != "7" for t in tokens_of(chat("What is 3 + 4?", logit_bias={str(seven): -100}))), "forbidden")
+    again = chat("What is 3 + 4?", ignore_eos=True, max_tokens=60)
+    different = lambda **how: len({t["token"] for t in tokens_of(dict(again, **how))})
+    need(different() < different(frequency_penalty=2, presence_penalty=2), "%d and %d words" % (different(), different(frequency_penalty=2, presence_penalty=2)))
+
+
+def probabilities():
+    """Log-probabilities are those of the scores that `logits` writes."""
+    ids = [2] + ids_of("1, 2, 3, 4")
+    good(GEMMAPIPE, "logits", "--model", DEMO, "--ids", ",".join(map(str, ids)), "--out", path("scores.f32"), "--quiet")
+    row = struct.unpack("<%df" % (os.path.getsize(path("scores.f32")) // 4), open(path("scores.f32"), "rb").read())
+    row = row[-(len(row) // len(ids)):]
+    total = max(row) + math.log(sum(math.exp(s - max(row)) for s in row))
+    jobs = write("p.jsonl", [dict(prompt="1, 2, 3, 4", max_tokens=1, temperature=0, ignore_eos=True, logprobs=5, logit_bias={str(row.index(max(row))): -100})])
+    status, _, err = batch(jobs, "p.out")
+    need(status == 0, err)
+    got = choices_of(lines_of(path("p.out"))[0])[0]["logprobs"]
+    best = sorted(row, reverse=True)[:5]
+    top = sorted(got["top_logprobs"][0].values(), reverse=True)
+    need(all(abs(a - (b - total)) < 1e-4 for a, b in zip(top, best)), "%s, wanted %s" % (top, [b - total for b in best]))
+    need(abs(got["token_logprobs"][0] - (best[1] - total)) < 1e-4, "the second best is said, at its own probability: %s" % got)
+
+
 claim("lines_of_every_form_are_answered_in_order", forms)
+claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_everywhere)
+claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)
+claim("log_probabilities_are_those_of_the_scores", probabilities)
 claim("a_bad_line_is_a_result_and_not_the_end", bad_lines)
 claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
 claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)

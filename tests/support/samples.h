@@ -6,10 +6,13 @@
 #include "worker/assign.h"
 #include "transport/wire/wire.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 24
+#define SAMPLES 27
+#define SAMPLE_SCORED_BEST 26
+#define SAMPLE_BEST_BYTES 20 /* at its end */
 
 static inline void sample_work(struct work *w)
 {
@@ -18,8 +21,8 @@ static inline void sample_work(struct work *w)
     memset(w, 0, sizeof *w);
     w->batch = 0xb0b1b2b3b4b5b6b7;
     w->n_segments = 2;
-    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0, 0x0102030405060708, 0x1112131415161718, sampling};
-    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_HASH, 1, 42, HISTORY_EMPTY, sampling};
+    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0, 0x0102030405060708, 0x1112131415161718, sampling, 0, 0, 0};
+    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_HASH, 1, 42, HISTORY_EMPTY, sampling, 0, 0, 0};
     w->n_rows = 6;
     for (uint32_t i = 0; i < 6; i++) w->rows[i] = (struct row){1000 + i, i < 4 ? 103 : i - 4};
     w->dtype = WIRE_F32;
@@ -88,8 +91,8 @@ static inline struct frame *sample_result(void)
     struct frame *f = 0;
     m.batch = 12;
     m.n_tokens = 2;
-    m.tokens[0] = (struct token){1, 200, 5000, -0.5f, 0x0f0e0d0c0b0a0908};
-    m.tokens[1] = (struct token){2, 201, 5001, -1.5f, 0};
+    m.tokens[0] = (struct token){1, 200, 5000, -0.5f, 0x0f0e0d0c0b0a0908, 0, {{0, 0}}};
+    m.tokens[1] = (struct token){2, 201, 5001, -1.5f, 0, 0, {{0, 0}}};
     return result_write(&f, &m, 0) ? 0 : f;
 }
 
@@ -141,6 +144,45 @@ static inline struct frame *sample_scored(void)
     return f;
 }
 
+/* The same three with biases of words and alternatives to tokens. */
+static inline struct frame *sample_biased(void)
+{
+    static uint8_t biases[3 * WIRE_BIAS_BYTES];
+    struct frame *f = 0;
+    struct work *w = malloc(sizeof *w);
+    sample_work(w);
+    w->segments[1].top = 20;
+    w->n_biases = 3;
+    w->biases = biases;
+    bias_put(biases, 0, (struct bias){9, 1, -INFINITY});
+    bias_put(biases, 1, (struct bias){9, 106, -100});
+    bias_put(biases, 2, (struct bias){9, 70000, 0.5f});
+    if (!work_write(&f, w, 0))
+        for (int i = 0; i < 120; i++) w->activations[i] = (uint8_t)i;
+    free(w);
+    return f;
+}
+
+static inline struct frame *sample_alternatives(void)
+{
+    static struct result m = {.batch = 12, .n_tokens = 2};
+    struct frame *f = 0;
+    m.tokens[0] = (struct token){.slot = 1, .position = 200, .id = 5000, .logprob = -0.5f, .n_alternatives = 2, .alternatives = {{7, -0.25f}, {5000, -0.5f}}};
+    m.tokens[1] = (struct token){.slot = 2, .position = 201, .id = 5001, .logprob = -1.5f};
+    return result_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_scored_best(void)
+{
+    struct scored *m = calloc(1, sizeof *m);
+    struct frame *f = 0;
+    *m = (struct scored){.batch = 12, .slot = 9, .position = 1, .part = 3, .n_parts = 1, .parts = {{1.5f, 2.5f, 77}}, .n_candidates = 1,
+                         .candidates = {{60000, 1.5f, 3}}, .n_best = 2, .best = {{60000, 3, 3}, {70000, 1.25f, 1.25f}}};
+    scored_write(&f, m, 0);
+    free(m);
+    return f;
+}
+
 static inline struct frame *sample_message(int i)
 {
     struct frame *f = 0;
@@ -169,6 +211,9 @@ static inline struct frame *sample_message(int i)
     case 21: return sample_diary();
     case 22: return sample_score();
     case 23: return sample_scored();
+    case 24: return sample_biased();
+    case 25: return sample_alternatives();
+    case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
 }

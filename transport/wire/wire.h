@@ -19,6 +19,9 @@
 #define WIRE_ROWS 4096   /* of one micro-batch, at most */
 #define WIRE_PARTS 16    /* into which a head is cut by words */
 #define WIRE_CANDIDATES 1024 /* for one token, of one worker, at most */
+#define WIRE_ALTERNATIVES 20 /* to one token, at most */
+#define WIRE_BIASES 16384    /* of words for one token, at most */
+#define WIRE_BIAS_BYTES 12
 
 struct greet {
     uint16_t node; /* 1..nodes-1: who you are from now on */
@@ -78,7 +81,7 @@ static inline bool sampling_of_few(const struct sampling *how)
 }
 
 /* Rows of one sequence that travel together. What the wire has room for and no worker knows yet is not in here: several
- * wanted rows, alternatives to a token, biases and masks of words. It is refused where it is not zero. */
+ * wanted rows, masks of words. It is refused where it is not zero. */
 struct segment {
     uint32_t slot;     /* whose KV cache */
     uint32_t position; /* of the first row */
@@ -88,6 +91,14 @@ struct segment {
     uint64_t request; /* the ask's key: with seed and position it decides the draw */
     uint64_t history; /* hash of all tokens before these */
     struct sampling sampling;
+    uint32_t top;                  /* alternatives to the token that are wanted */
+    uint32_t first_bias, n_biases; /* among the work's; counted by whoever reads or writes it */
+};
+
+/* What is added to the score of a word before a token is picked; -infinity forbids it. */
+struct bias {
+    uint32_t slot, id;
+    float amount;
 };
 
 struct row {
@@ -106,13 +117,25 @@ struct work {
     uint8_t dtype;    /* enum wire_dtype */
     uint32_t cols;    /* hidden */
     uint8_t *activations; /* [n_rows, cols], in the frame's body, aligned to 8 bytes there */
+    uint32_t n_biases;    /* in the order of the segments, then of ids */
+    uint8_t *biases;      /* as they lie on the wire, see bias_get; a writer brings them */
+};
+
+struct bias bias_get(const struct work *w, uint32_t i);
+void bias_put(uint8_t *biases, uint32_t i, struct bias b);
+
+struct alternative {
+    uint32_t id;
+    float logprob;
 };
 
 struct token {
     uint32_t slot, position; /* of the row it was sampled after */
     uint32_t id;
-    float logprob;
+    float logprob; /* by the scores as the model has them: before penalties, biases and everything else */
     uint64_t hash; /* of that row's scores, if asked; with SEG_WANT_LOGITS folded over all rows of the segment */
+    uint32_t n_alternatives; /* the likeliest words by the same scores, best first */
+    struct alternative alternatives[WIRE_ALTERNATIVES];
 };
 
 struct result {
@@ -137,7 +160,7 @@ struct part_sum {
 
 struct candidate {
     uint32_t id;
-    float score, raw; /* with and without the repeat penalty */
+    float score, raw; /* with and without penalties and biases */
 };
 
 /* Of equal scores the lower id. */
@@ -154,6 +177,8 @@ struct scored {
     struct part_sum parts[WIRE_PARTS];
     uint32_t n_candidates; /* best first, of equals the lower id */
     struct candidate candidates[WIRE_CANDIDATES];
+    uint32_t n_best; /* of the words by their raw scores, which are both scores here; if alternatives are wanted */
+    struct candidate best[WIRE_ALTERNATIVES];
 };
 
 /* A picture: M_PICTURE on its way, M_PICTURE_ROWS as the rows it became. */
@@ -236,4 +261,5 @@ int empty_write(struct frame **out, enum message type, struct err *why);
 
 #define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
 uint64_t picture_values_bytes(uint64_t floats); /* of the body */
-uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body */
+uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body, without biases */
+uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols); /* whatever is asked, f32 */

@@ -1,7 +1,11 @@
 /* transport/wire/work.c — rows of text on their way, and what becomes of them: WORK, SCORE, SCORED, RESULT, LOGITS. See wire.h. */
 #include "transport/wire/wire.h"
 
+#include "base/little_endian.h"
 #include "transport/wire/cursor.h"
+
+#include <math.h>
+#include <string.h>
 
 static void walk_sampling(struct cursor *c, struct sampling *m)
 {
@@ -20,6 +24,7 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 #define ROW_BYTES 8
 #define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH)
 #define TOKEN_BYTES 32
+#define BIAS_MOST 1e9f
 
 /* A number that has its place on the wire and no meaning to this program yet. */
 static void walk_unknown(struct cursor *c, const char *what)
@@ -39,7 +44,7 @@ static void walk_segment(struct cursor *c, struct segment *m)
     walk_u64(c, &m->history);
     walk_sampling(c, &m->sampling);
     walk_u32(c, &m->wanted);
-    walk_unknown(c, "alternatives to a token");
+    walk_u32(c, &m->top);
 }
 
 /* The rows of one segment: `rows` is the first of them. */
@@ -51,6 +56,8 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
     if (s->wanted > s->rows) cursor_refuse(c, "tokens after %u of %u rows are wanted", s->wanted, s->rows);
     if (s->wanted > 1) cursor_refuse(c, "%u rows that want a token in one segment: not known to this worker", s->wanted);
+    if (s->top > WIRE_ALTERNATIVES || s->top > WIRE_ALTERNATIVES * s->wanted)
+        cursor_refuse(c, "%u alternatives to %u tokens are wanted; %d to a token can be", s->top, s->wanted, WIRE_ALTERNATIVES);
     for (uint32_t i = 0; i < s->rows && !c->code; i++)
         if (rows[i].sees < s->position + i || rows[i].sees >= end)
             cursor_refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
@@ -68,6 +75,59 @@ static void check_segments(struct cursor *c, const struct work *m)
     }
     if (!c->code && rows != m->n_rows)
         cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
+}
+
+/* ---- biases: read where they lie ---- */
+
+struct bias bias_get(const struct work *w, uint32_t i)
+{
+    const uint8_t *at = w->biases + (size_t)i * WIRE_BIAS_BYTES;
+    const uint32_t bits = le32(at + 8);
+    struct bias b = {.slot = le32(at), .id = le32(at + 4)};
+    memcpy(&b.amount, &bits, sizeof bits);
+    return b;
+}
+
+void bias_put(uint8_t *biases, uint32_t i, struct bias b)
+{
+    uint8_t *at = biases + (size_t)i * WIRE_BIAS_BYTES;
+    uint32_t bits;
+    memcpy(&bits, &b.amount, sizeof bits);
+    put_le(at, b.slot, 4);
+    put_le(at + 4, b.id, 4);
+    put_le(at + 8, bits, 4);
+}
+
+/* Bias i of all, behind those of the segment that came before it. A score that it is added to must stay a number. */
+static void check_bias(struct cursor *c, const struct work *m, const struct segment *g, uint32_t i)
+{
+    const struct bias b = bias_get(m, i);
+    if (!g->wanted) cursor_refuse(c, "a bias for slot %u, which wants no token", b.slot);
+    if (i > g->first_bias && bias_get(m, i - 1).id >= b.id)
+        cursor_refuse(c, "a bias of word %u of slot %u stands behind one of word %u", b.id, b.slot, bias_get(m, i - 1).id);
+    if (g->n_biases >= WIRE_BIASES) cursor_refuse(c, "slot %u has more than %d biases", b.slot, WIRE_BIASES);
+    if (!(fabsf(b.amount) <= BIAS_MOST) && b.amount != -INFINITY)
+        cursor_refuse(c, "the bias of word %u of slot %u is %g", b.id, b.slot, (double)b.amount);
+}
+
+/* Which are whose. */
+static void share_biases(struct cursor *c, struct work *m)
+{
+    uint32_t i = 0;
+    for (uint32_t s = 0; s < m->n_segments && !c->code; s++) {
+        struct segment *g = &m->segments[s];
+        g->first_bias = i;
+        for (g->n_biases = 0; i < m->n_biases && !c->code && bias_get(m, i).slot == g->slot; i++, g->n_biases++) check_bias(c, m, g, i);
+    }
+    if (!c->code && i < m->n_biases) cursor_refuse(c, "a bias for slot %u is not where that slot's are", bias_get(m, i).slot);
+}
+
+static void walk_biases(struct cursor *c, struct work *m)
+{
+    walk_count(c, &m->n_biases, (uint64_t)WIRE_SEGMENTS * WIRE_BIASES, WIRE_BIAS_BYTES, "biases of words");
+    walk_unknown(c, "words of masks");
+    walk_bytes(c, &m->biases, (uint64_t)m->n_biases * WIRE_BIAS_BYTES);
+    if (!c->code) share_biases(c, m);
 }
 
 static uint64_t dtype_bytes(uint8_t dtype)
@@ -93,8 +153,7 @@ static void walk_work(struct cursor *c, void *message)
     }
     if (!c->code) check_segments(c, m);
     walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
-    walk_unknown(c, "biases of words");
-    walk_unknown(c, "words of masks");
+    walk_biases(c, m);
 }
 
 static void walk_score(struct cursor *c, void *message)
@@ -118,6 +177,22 @@ uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_d
            (uint64_t)rows * (ROW_BYTES + (uint64_t)cols * dtype_bytes((uint8_t)dtype));
 }
 
+uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols)
+{
+    const uint64_t wanting = sequences < WIRE_SEGMENTS ? sequences : WIRE_SEGMENTS;
+    return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + wanting * WIRE_BIASES * WIRE_BIAS_BYTES;
+}
+
+static void walk_alternatives(struct cursor *c, struct token *t)
+{
+    walk_count(c, &t->n_alternatives, WIRE_ALTERNATIVES, 8, "alternatives to a token");
+    walk_zeros(c, 4);
+    for (uint32_t i = 0; i < t->n_alternatives && !c->code; i++) {
+        walk_u32(c, &t->alternatives[i].id);
+        walk_f32(c, &t->alternatives[i].logprob);
+    }
+}
+
 static void walk_result(struct cursor *c, void *message)
 {
     struct result *m = message;
@@ -131,8 +206,7 @@ static void walk_result(struct cursor *c, void *message)
         walk_u32(c, &t->id);
         walk_f32(c, &t->logprob);
         walk_u64(c, &t->hash);
-        walk_unknown(c, "alternatives to a token");
-        walk_zeros(c, 4);
+        walk_alternatives(c, t);
     }
 }
 
@@ -148,6 +222,12 @@ static void walk_logits(struct cursor *c, void *message)
     walk_room(c, &m->scores, (uint64_t)m->n * 4);
 }
 
+static void check_order(struct cursor *c, const struct candidate *k, uint32_t i)
+{
+    if (i && !c->code && !candidate_better(k - 1, k))
+        cursor_refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
+}
+
 static void walk_candidates(struct cursor *c, struct scored *m)
 {
     walk_count(c, &m->n_candidates, WIRE_CANDIDATES, 12, "candidates");
@@ -156,8 +236,23 @@ static void walk_candidates(struct cursor *c, struct scored *m)
         walk_u32(c, &k->id);
         walk_f32(c, &k->score);
         walk_f32(c, &k->raw);
-        if (i && !c->code && !candidate_better(k - 1, k))
-            cursor_refuse(c, "candidate %u (id %u) stands after id %u, but the better comes first", i, k->id, k[-1].id);
+        check_order(c, k, i);
+    }
+}
+
+/* They are there only if somebody wants alternatives: a row that wants none looks as it did before there were any. */
+static void walk_best(struct cursor *c, struct scored *m)
+{
+    if (c->direction == CURSOR_READ) m->n_best = 0;
+    if (c->code || (c->direction == CURSOR_READ ? c->at == c->size : !m->n_best)) return;
+    walk_count(c, &m->n_best, WIRE_ALTERNATIVES, 8, "alternatives");
+    if (!c->code && !m->n_best) cursor_refuse(c, "a list of no alternatives");
+    for (uint32_t i = 0; i < m->n_best && !c->code; i++) {
+        struct candidate *k = &m->best[i];
+        walk_u32(c, &k->id);
+        walk_f32(c, &k->score);
+        if (c->direction == CURSOR_READ) k->raw = k->score;
+        check_order(c, k, i);
     }
 }
 
@@ -177,6 +272,7 @@ static void walk_scored(struct cursor *c, void *message)
         walk_u64(c, &m->parts[i].hash);
     }
     walk_candidates(c, m);
+    walk_best(c, m);
 }
 
 WALKED(work, M_WORK, )

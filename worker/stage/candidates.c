@@ -56,12 +56,18 @@ uint64_t scores_hash(const float *scores, uint32_t vocab)
     return hash;
 }
 
+void token_alternatives(struct token *t, const struct candidate *best, uint32_t n, double log_sum)
+{
+    t->n_alternatives = n;
+    for (uint32_t i = 0; i < n; i++) t->alternatives[i] = (struct alternative){best[i].id, (float)((double)best[i].raw - log_sum)};
+}
+
 int worker_answer(struct token *out, const struct scored *row, const struct segment *asked, struct err *why)
 {
     float scores[WIRE_CANDIDATES];
     uint32_t ids[WIRE_CANDIDATES];
     struct sampling how = asked->sampling;
-    how.repeat_penalty = 1; /* is in the scores */
+    how.repeat_penalty = 1; /* is in the scores, as biases are */
     if (!row->n_candidates || !parts_finite(row->parts, row->n_parts))
         return fail(why, E_WORKER,
                     "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
@@ -71,7 +77,9 @@ int worker_answer(struct token *out, const struct scored *row, const struct segm
                      .position = row->position};
     const struct candidate *c = &row->candidates[sampler_pick(&d)];
     const bool hash = asked->flags & SEG_WANT_HASH;
-    *out = (struct token){row->slot, row->position, c->id, (float)((double)c->raw - parts_log_sum(row->parts, row->n_parts)),
-                          hash ? parts_hash(row->parts, row->n_parts) : 0};
+    const double log_sum = parts_log_sum(row->parts, row->n_parts);
+    *out = (struct token){.slot = row->slot, .position = row->position, .id = c->id, .logprob = (float)((double)c->raw - log_sum),
+                          .hash = hash ? parts_hash(row->parts, row->n_parts) : 0};
+    token_alternatives(out, row->best, row->n_best, log_sum);
     return 0;
 }

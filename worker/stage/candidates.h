@@ -12,3 +12,6 @@ uint64_t parts_hash(const struct part_sum *parts, uint32_t n);  /* of a row's sc
 
 /* The same from the scores themselves, [vocab]. */
 uint64_t scores_hash(const float *scores, uint32_t vocab);
+
+/* The token's alternatives, from the best words by score and the ln of the sum over all. */
+void token_alternatives(struct token *t, const struct candidate *best, uint32_t n, double log_sum);

@@ -15,13 +15,6 @@
 #include <omp.h>
 #include <stdlib.h>
 
-/* The token after a row, where the head is whole. */
-struct picked {
-    uint32_t id;
-    float logprob;
-    uint64_t hash;
-};
-
 struct wanted_row {
     uint32_t row, segment, position;
 };
@@ -111,18 +104,22 @@ static struct draw draw_of(struct head *h, uint32_t first, uint32_t i, uint32_t 
     float *scores = h->scores + i * h->ld;
     uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
     sampler_forbid(scores, h->first, h->words, h->config->vocab);
-    return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position};
+    return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position, call->w, g->first_bias, g->n_biases};
 }
 
 static void pick_token(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, const struct head_call *call)
 {
     const struct wanted_row *q = &h->wanted[first + i];
     uint32_t recent[REPEAT_LAST_MOST];
-    if (!wants_token(&call->w->segments[q->segment], q)) return;
+    const struct segment *g = &call->w->segments[q->segment];
+    struct candidate best[WIRE_ALTERNATIVES];
+    if (!wants_token(g, q)) return;
     struct draw d = draw_of(h, first, i, ids, recent, call);
-    uint32_t id = sampler_pick(&d);
-    h->picked[i].id = id;
-    h->picked[i].logprob = (float)((double)d.scores[id] - parts_log_sum(h->scored[i].parts, h->n_parts));
+    struct token *t = &h->picked[i];
+    const double log_sum = parts_log_sum(h->scored[i].parts, h->n_parts);
+    const uint32_t id = sampler_pick(&d);
+    *t = (struct token){.slot = g->slot, .position = q->position, .id = id, .logprob = (float)((double)d.scores[id] - log_sum), .hash = t->hash};
+    token_alternatives(t, best, g->top ? sampler_best(&d, g->top, best) : 0, log_sum);
 }
 
 /* What these parts have to say of row i. */
@@ -136,19 +133,17 @@ static void find_candidates(struct head *h, uint32_t first, uint32_t i, uint32_t
     s->position = q->position;
     s->part = h->part;
     s->n_parts = h->n_parts;
-    s->n_candidates = 0;
+    s->n_candidates = s->n_best = 0;
     if (!parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
     struct draw d = draw_of(h, first, i, ids, recent, call);
     s->n_candidates = sampler_candidates(&d, s->candidates);
+    if (call->w->segments[q->segment].top) s->n_best = sampler_best(&d, call->w->segments[q->segment].top, s->best);
 }
 
 static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)
 {
     const struct wanted_row *q = &h->wanted[first + i];
-    const struct segment *g = &w->segments[q->segment];
-    const struct picked *p = &h->picked[i];
-    if (wants_token(g, q))
-        result->tokens[result->n_tokens++] = (struct token){g->slot, q->position, p->id, p->logprob, p->hash};
+    if (wants_token(&w->segments[q->segment], q)) result->tokens[result->n_tokens++] = h->picked[i];
 }
 
 /* narrow [n, hidden] = norm of the wanted rows, ready for the matrix. */

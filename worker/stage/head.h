@@ -20,7 +20,7 @@ struct head {
     size_t ld;
     uint32_t *ids;             /* the sampler's, [threads, at most LOGIT_ROWS][words] */
     struct scored *scored;     /* [LOGIT_ROWS] */
-    struct picked *picked;     /* [LOGIT_ROWS] */
+    struct token *picked;      /* [LOGIT_ROWS]: where the head is whole */
     struct wanted_row *wanted; /* [rows of a micro-batch] */
     uint32_t n_wanted;
     int code; /* of what went wrong while scoring: 0 or an error that stands in the call's `why` */

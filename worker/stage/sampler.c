@@ -30,20 +30,41 @@ double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position)
     return (double)(h >> 11) * 0x1p-53;
 }
 
-/* Penalised scores as they were, to be put back. Words are counted from d->first from here on. */
+/* Penalised and biased scores as they were, to be put back. Words are counted from d->first from here on. */
 struct undo {
     uint32_t n, ids[REPEAT_LAST_MOST];
-    float scores[REPEAT_LAST_MOST];
+    float scores[REPEAT_LAST_MOST], biased[WIRE_BIASES];
 };
+
+static float *biased_score(const struct draw *d, const struct bias *b)
+{
+    const uint32_t word = b->id - d->first;
+    return b->id < d->first || word >= d->words ? NULL : &d->scores[word]; /* NULL: somebody else's */
+}
+
+static void bias_words(const struct draw *d, struct undo *undo)
+{
+    for (uint32_t i = 0; i < d->n_biases; i++) {
+        const struct bias b = bias_get(d->of, d->first_bias + i);
+        float *score = biased_score(d, &b);
+        if (score) undo->biased[i] = *score, *score += b.amount;
+    }
+}
 
 static void put_back(const struct draw *d, const struct undo *undo)
 {
+    for (uint32_t i = 0; i < d->n_biases; i++) {
+        const struct bias b = bias_get(d->of, d->first_bias + i);
+        float *score = biased_score(d, &b);
+        if (score) *score = undo->biased[i];
+    }
     for (uint32_t i = 0; i < undo->n; i++) d->scores[undo->ids[i]] = undo->scores[i];
 }
 
 static void penalise(const struct draw *d, struct undo *undo)
 {
     const float by = d->how->repeat_penalty;
+    undo->n = 0;
     for (uint32_t i = 0; by != 1 && i < d->n_recent; i++) {
         uint32_t id = d->recent[i] - d->first, seen = 0;
         if (d->recent[i] < d->first || id >= d->words) continue; /* somebody else's, or a picture's row */
@@ -54,6 +75,7 @@ static void penalise(const struct draw *d, struct undo *undo)
         undo->scores[undo->n++] = score;
         d->scores[id] = score > 0 ? score / by : score * by;
     }
+    bias_words(d, undo);
 }
 
 static bool better(const float *scores, uint32_t a, uint32_t b)
@@ -175,7 +197,7 @@ static uint32_t choose(const struct draw *d, uint32_t from, uint32_t n, float be
 
 uint32_t sampler_pick(const struct draw *d)
 {
-    struct undo undo = {.n = 0};
+    struct undo undo;
     penalise(d, &undo);
     uint32_t id = best_of(d);
     if (d->how->temperature > 0) {
@@ -190,11 +212,18 @@ uint32_t sampler_pick(const struct draw *d)
 uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES])
 {
     const uint32_t k = sampling_of_few(d->how) ? sampling_words(d->how) : WIRE_CANDIDATES;
-    struct undo undo = {.n = 0};
+    struct undo undo;
     penalise(d, &undo);
     const uint32_t n = sort_best(d, k);
     for (uint32_t i = 0; i < n; i++) out[i] = (struct candidate){.id = d->first + d->ids[i], .score = d->scores[d->ids[i]]};
     put_back(d, &undo);
     for (uint32_t i = 0; i < n; i++) out[i].raw = d->scores[d->ids[i]];
+    return n;
+}
+
+uint32_t sampler_best(const struct draw *d, uint32_t n, struct candidate *out)
+{
+    n = sort_best(d, n);
+    for (uint32_t i = 0; i < n; i++) out[i] = (struct candidate){d->first + d->ids[i], d->scores[d->ids[i]], d->scores[d->ids[i]]};
     return n;
 }

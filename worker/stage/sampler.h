@@ -1,9 +1,10 @@
-/* worker/stage/sampler.h — scores in, one token id out.
+/* worker/stage/sampler.h — scores in, one token id out; or those that are likeliest.
  *
  * Steps, in the field's usual order; each sees what the one before left:
  *
  *   forbidden       ids that are no words are put to -infinity (sampler_forbid)
  *   repeat penalty  every id among the last repeat_last: score > 0 ? score / penalty : score * penalty
+ *   biases          what the row brings for single words is added (wishes for words, other penalties); -infinity forbids
  *   temperature 0   the best score wins, the rest is skipped
  *   top_k           the best k stay
  *   top_p           the best stay until their share of the probabilities, at temperature 1, reaches top_p
@@ -30,6 +31,8 @@ struct draw {
     uint32_t n_recent;
     uint64_t request;
     uint32_t position; /* of the row the scores belong to */
+    const struct work *of; /* brings the biases, */
+    uint32_t first_bias, n_biases; /* these of them; n 0: none */
 };
 
 /* Gemma's vocabulary, known by its size, has ids that must not be sampled: the padding from 262144 on and the two
@@ -42,6 +45,9 @@ uint32_t sampler_pick(const struct draw *d);
 /* The words that can become the token when these are all there are, best first; returns how many, WIRE_CANDIDATES at most.
  * sampler_pick from the best top_k of all parts' candidates is sampler_pick from all words. */
 uint32_t sampler_candidates(const struct draw *d, struct candidate out[WIRE_CANDIDATES]);
+
+/* The best n words by the scores as they are, which are both scores of each, best first; returns how many. */
+uint32_t sampler_best(const struct draw *d, uint32_t n, struct candidate *out);
 
 /* The draw itself, in [0, 1). */
 double sampler_uniform(uint64_t seed, uint64_t request, uint32_t position);

@@ -184,6 +184,10 @@ TEST(scores_that_were_not_asked_for_are_refused)
     struct scored *s = say(1, 1, 0, 4);
     s->candidates[0].id = 160;
     CHECK(take(&t, 1, s, &done, &e) == E_WIRE && strstr(e.text, "names the word 160"), "%s", e.text);
+    s = say(1, 1, 0, 4);
+    s->best[0] = s->candidates[0];
+    s->n_best = 1;
+    CHECK(take(&t, 1, s, &done, &e) == E_WIRE && strstr(e.text, "names 1 alternatives where up to 0 are wanted"), "%s", e.text);
     NEED(take(&t, 1, say(1, 1, 0, 4), &done, why));
     NEED(take(&t, 1, say(1, 1, 1, 6), &done, why));
     CHECK(take(&t, 1, say(1, 1, 0, 4), &done, &e) == E_WIRE, "there is nothing more to say");

@@ -130,6 +130,17 @@ static int send_computed(struct simulated *w, int to, struct frame **f, uint64_t
     return sim_at(w->world->sim, w->busy_until_ns, computed, c, why);
 }
 
+/* Of a frequency penalty of 1: the sum over all words that were said, whatever happened on the way. */
+static uint64_t sum_of_biases(const struct work *m, const struct segment *g)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < g->n_biases; i++) {
+        const struct bias b = bias_get(m, g->first_bias + i);
+        sum -= (double)b.amount * (b.id + 1.0);
+    }
+    return (uint64_t)sum;
+}
+
 static int compute_segment(struct simulated *w, const struct segment *g, const struct row *row, struct result *result, struct err *why)
 {
     struct slot *s = &w->slot[g->slot];
@@ -142,7 +153,7 @@ static int compute_segment(struct simulated *w, const struct segment *g, const s
     if (!g->wanted) return 0;
     struct work *score = &w->world->score;
     struct token *t = &result->tokens[result->n_tokens++];
-    *t = (struct token){.slot = g->slot, .position = s->rows - 1, .id = token_after(s->history, g->request, s->rows - 1)};
+    *t = (struct token){.slot = g->slot, .position = s->rows - 1, .id = token_after(s->history, g->request + sum_of_biases(&w->world->work, g), s->rows - 1)};
     score->segments[score->n_segments] = *g;
     score->segments[score->n_segments].position = t->position;
     score->segments[score->n_segments].rows = 1;
@@ -397,7 +408,7 @@ static int ask_somebody(struct world *w, struct err *why)
     draw_prompt(w, a, earlier);
     const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = a->key, .priority = (int)dice(&w->dice, 3),
                             .deadline_ns = dice(&w->dice, 40) ? 0 : clock_now(sim_clock(w->sim)) + 30 * MS,
-                            .sampling = {.repeat_penalty = 1}};
+                            .sampling = {.repeat_penalty = 1}, .wish.frequency = 1};
     TRY(engine_ask(w->engine, &ask, &l, &a->number, why));
     w->n_asks++;
     return 0;
@@ -406,16 +417,17 @@ static int ask_somebody(struct world *w, struct err *why)
 /* What a quiet run says: the model itself, row after row. */
 static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
 {
-    uint64_t history = HISTORY_EMPTY;
+    uint64_t history = HISTORY_EMPTY, said = 0;
     uint32_t n = 0, position = 0;
     for (; position < a->n; position++) history = history_after(history, a->ids[position]);
     for (*ended = false; n < a->most && a->n + n <= 96; position++) {
-        const uint32_t id = token_after(history, a->key, position - 1);
+        const uint32_t id = token_after(history, a->key + said, position - 1);
         if (id == EOS) {
             *ended = true;
             break;
         }
         out[n++] = id;
+        said += id + 1;
         history = history_after(history, id);
     }
     return n;

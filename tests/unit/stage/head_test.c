@@ -1,9 +1,11 @@
-/* tests/unit/stage/head_test.c — a head in parts says what a whole one says: tokens, probabilities and hashes, bit for bit.
+/* tests/unit/stage/head_test.c — a head in parts says what a whole one says: tokens, probabilities, alternatives and hashes, bit for bit.
  *
  * The coordinator's merge is spelled out here in the plainest way: all candidates, sorted. */
 #include "tests/support/check.h"
 #include "tests/support/toy.h"
 #include "worker/worker.h"
+
+#include <math.h>
 
 #define SLOTS 3
 #define TURNS 25
@@ -14,6 +16,8 @@ struct merge {
     struct scored row[SLOTS]; /* in the order of the segments */
     uint32_t next, n[SLOTS];
     struct candidate all[SLOTS][16 * WIRE_CANDIDATES];
+    struct candidate best[SLOTS][16 * WIRE_ALTERNATIVES];
+    uint32_t n_best[SLOTS];
 };
 
 static int hear(void *user, const struct scored *s, struct err *why)
@@ -27,6 +31,8 @@ static int hear(void *user, const struct scored *s, struct err *why)
     m->row[i].n_parts += s->n_parts;
     memcpy(m->all[i] + m->n[i], s->candidates, s->n_candidates * sizeof *s->candidates);
     m->n[i] += s->n_candidates;
+    memcpy(m->best[i] + m->n_best[i], s->best, s->n_best * sizeof *s->best);
+    m->n_best[i] += s->n_best;
     return 0;
 }
 
@@ -59,6 +65,9 @@ static int score(struct relay *r, struct result *result, struct err *why)
         qsort(m->all[i], m->n[i], sizeof *m->all[i], by_score);
         m->row[i].n_candidates = m->n[i] < most ? m->n[i] : most;
         memcpy(m->row[i].candidates, m->all[i], m->row[i].n_candidates * sizeof *m->all[i]);
+        qsort(m->best[i], m->n_best[i], sizeof *m->best[i], by_score);
+        m->row[i].n_best = w->segments[i].top;
+        memcpy(m->row[i].best, m->best[i], m->row[i].n_best * sizeof *m->best[i]);
         code = worker_answer(&result->tokens[result->n_tokens++], &m->row[i], &w->segments[i], why);
     }
     free(w);
@@ -66,18 +75,32 @@ static int score(struct relay *r, struct result *result, struct err *why)
     return code;
 }
 
+/* Biases and alternatives for the segment that was added last; every second turn one of the words is forbidden. */
+static void add_wishes(struct relay *r, struct segment *g, uint32_t turn, uint8_t *biases)
+{
+    static const float amounts[] = {1.5f, -2, 0.25f, -100};
+    r->work->biases = biases;
+    r->work->n_biases = g->n_biases = 4;
+    g->top = 1 + turn % WIRE_ALTERNATIVES;
+    for (uint32_t i = 0; i < 4; i++)
+        bias_put(biases, i, (struct bias){g->slot, 10 * turn + 23 * i, i == 3 && turn % 2 ? -INFINITY : amounts[i]});
+}
+
 /* TURNS tokens of SLOTS sequences into out; how: of the last one, the others are greedy or plain. */
 static int answer(const struct toy *toy, const struct relay_plan *plan, struct sampling how, struct token *out, struct err *why)
 {
     struct relay *r;
     struct feed f[SLOTS];
+    uint8_t biases[4 * WIRE_BIAS_BYTES];
     int code = relay_open(&r, toy, plan, why);
     for (uint32_t i = 0; i < SLOTS; i++) f[i] = feed_new(i, 40 + i);
     for (uint32_t turn = 0; turn < TURNS && !code; turn++) {
         work_clear(r);
         work_add(r, &f[0], 3, 0); /* wants nothing */
         work_add(r, &f[1], 2, WANT_TOKEN);
-        work_add(r, &f[2], 1 + turn % 3, WANT_TOKEN | (turn % 2 ? SEG_WANT_HASH : 0))->sampling = how;
+        struct segment *last = work_add(r, &f[2], 1 + turn % 3, WANT_TOKEN | (turn % 2 ? SEG_WANT_HASH : 0));
+        last->sampling = how;
+        add_wishes(r, last, turn, biases);
         code = relay_run(r, why);
         if (!code && plan->parts) code = score(r, r->result, why);
         if (!code && r->result->n_tokens != 2) code = fail(why, E_INTERNAL, "%u tokens came", r->result->n_tokens);
