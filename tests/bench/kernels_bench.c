@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
     static const uint32_t types[] = {T_Q4_0, T_Q4_1, T_Q4_K, T_Q8_0, T_Q5_1, T_Q5_K, T_Q6_K, T_F16, T_BF16, T_F32};
     static const uint32_t all_rows[] = {1, 2, 4, 8, 16, 64, 256};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         struct kernels k;
         if (kernels_named(&k, names[i], NULL)) continue;
         for (int t = 0; t < 10; t++)

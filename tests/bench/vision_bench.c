@@ -57,7 +57,7 @@ static void attention(const struct kernels *k, uint32_t dim, uint32_t n)
 int main(void)
 {
     const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         struct kernels k;
         if (kernels_named(&k, isas[i], NULL)) continue;
         product(&k, T_F16, 1152, 1152);

@@ -86,7 +86,7 @@ TEST(attention_over_a_picture_is_right_and_the_same_everywhere)
         float *wanted = look(&l, &ref);
         double off = far_from_truth(&l, wanted);
         CHECK(off < 5e-7, "head of %u, %u keys: error %g", l.t.head_dim, l.t.n, off);
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < sizeof isas / sizeof *isas; j++) {
             if (kernels_named(&k, isas[j], NULL)) continue;
             struct looker m = looker_make(&k, dims[i % 4], keys[i % 5], rows[i / 5]);
             const size_t n = (size_t)m.t.rows * m.t.ldo;
@@ -106,7 +106,7 @@ TEST(no_sum_of_attention_leaves_its_integer)
 {
     const char *isas[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
     struct kernels k;
-    for (size_t j = 0; j < 4; j++) {
+    for (size_t j = 0; j < sizeof isas / sizeof *isas; j++) {
         if (kernels_named(&k, isas[j], NULL)) continue;
         for (uint32_t dim = 1; dim <= 64; dim += 63) {
             struct looker l = looker_make(&k, dim, 200, 3);
@@ -146,7 +146,7 @@ TEST(many_rows_and_norms_are_the_same_everywhere)
         ref.layer_norm(normed, x, g, x, (uint32_t)nx, 1e-6f);
         ref.gelu_bias(normed, g, nx);
         ref.add(normed, g, x, nx);
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < sizeof isas / sizeof *isas; j++) {
             if (kernels_named(&k, isas[j], NULL)) continue;
             k.matmul_many(y, rows[i], &m.panels, &a);
             CHECK(floats_differ(y, wanted, n) == n, "%s, matrix %zu", isas[j], i);
