@@ -7,6 +7,7 @@ By default every pair of settings meets in some run; with FULL=1 every combinati
 import itertools
 import os
 import sys
+from contextlib import ExitStack
 
 sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
@@ -111,6 +112,17 @@ def sent_weights_are_the_same(model):
             need(fingerprints(out)[0] == want[0], "streamed weights gave other scores")
 
 
+def workers_of_all_kinds_together(model):
+    """Every worker another processor: its neighbours' bits are its own. In turn and in reverse, so that each is also the last."""
+    want, isas = answer(model, "here", 1, 1, "ref", 64, 0, "whole"), instruction_sets()
+    with ExitStack() as held:
+        workers = [held.enter_context(Workers(1, "--threads", "1", env={"GEMMAPIPE_ISA": isa})) for isa in isas]
+        for order in (workers, workers[::-1]):
+            out = good(GEMMAPIPE, "run", "--model", model, "--raw", "-n", "10", "--temp", "0", "--fingerprint", "--quiet",
+                       "--connect", ",".join(w.addresses[0] for w in order), TEXT)
+            need(fingerprints(out)[0] == want[0], "%s gave %s instead of %s" % (isas, fingerprints(out)[0], want[0]))
+
+
 def logits_and_run_agree(model):
     a = good(GEMMAPIPE, "logits", "--model", model, "--ids", "2,40,50,60,300,301", "--out", path("a.f32"), "--fingerprint", "--quiet")
     b = good(GEMMAPIPE, "logits", "--model", model, "--ids", "2,40,50,60,300,301", "--out", path("b.f32"), "--fingerprint", "--quiet",
@@ -145,6 +157,7 @@ claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--t
 claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, DRAWN) if FULL else same_draws(m), model)
 claim("cutting_by_hand_changes_nothing", cut_by_hand, model)
 claim("weights_that_were_sent_are_the_weights_of_the_file", sent_weights_are_the_same, model)
+claim("workers_with_different_kernels_give_the_same_scores", workers_of_all_kinds_together, model)
 claim("logits_do_not_depend_on_the_workers", logits_and_run_agree, model)
 claim("the_demo_gives_its_golden_fingerprints", demo_answers_are_golden)
 claim("sixty_five_workers_give_what_one_gives", more_workers_than_ranks_once_could_be)
