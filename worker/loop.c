@@ -186,7 +186,8 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
         code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
                     (unsigned long long)l->work.batch, l->work.dtype);
     const bool answers = s->next == 0 && part_has_whole_head(s->part);
-    l->result = (struct result){.batch = l->work.batch};
+    l->result.batch = l->work.batch;
+    l->result.n_tokens = 0;
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);

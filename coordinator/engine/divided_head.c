@@ -215,7 +215,8 @@ static void merge(struct divided_head *d, struct candidate *has, uint32_t *n_has
 static int finish(struct divided_head *d, struct scoring *u, struct result *result, struct err *why)
 {
     const struct part all = {.back_end = HEAD_PARTS};
-    *result = (struct result){.batch = u->batch};
+    result->batch = u->batch;
+    result->n_tokens = 0;
     for (uint32_t i = 0; i < u->n; i++) {
         struct scored *row = &d->row[u->asked[i].slot];
         row->n_parts = part_head_parts(d->setup.config, all);
