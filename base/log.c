@@ -88,16 +88,18 @@ static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
 {
     double seconds = (double)(now - p->started_ns) / 1e9;
     double rate = seconds > 0 ? (double)done / seconds : 0;
-    double left = rate > 0 && p->total > done ? (double)(p->total - done) / rate : 0;
+    const double left = p->total > done ? (double)(p->total - done) / rate : 0;
+    char until[32] = "";
+    if (done || !p->total) snprintf(until, sizeof until, ", %.0f s left", left); /* before the first nobody knows */
     int percent = p->total ? (int)((double)done * 100 / (double)p->total) : 100;
     char per_second[48], bytes[24], line[256];
     if (!strcmp(p->unit, "B")) snprintf(per_second, sizeof per_second, "%s/s", show_bytes(bytes, (uint64_t)rate));
     else snprintf(per_second, sizeof per_second, "%.1f %s/s", rate, p->unit);
     if (terminal) {
-        int n = snprintf(line, sizeof line, "\r%s %3d%%  %s  %.0f s left \x1b[K", p->label, percent, per_second, left);
+        int n = snprintf(line, sizeof line, "\r%s %3d%%  %s%s \x1b[K", p->label, percent, per_second, until);
         p->drawn |= put_now(line, (size_t)n);
     } else {
-        log_info("%s %d%%, %s, %.0f s left", p->label, percent, per_second, left);
+        log_info("%s %d%%, %s%s", p->label, percent, per_second, until);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,5 +30,6 @@ void standard_streams_begin(void)
     const int how[] = {O_RDONLY, O_RDONLY, O_WRONLY}; /* stdout too only to read: then writing to it fails */
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", how[fd]) != fd) _exit(E_INTERNAL); /* the lowest that is free is `fd` */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told to who writes it, as a full disk is */
     on_exit(close_stdout, NULL);
 }

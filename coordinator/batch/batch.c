@@ -53,10 +53,10 @@ struct batch {
 
 /* ---- a line ends ---- */
 
-static void job_free(struct job *j)
+/* `ps`: the engine's pictures, NULL when it is closed. */
+static void job_free(struct job *j, struct pictures *ps)
 {
-    struct engine *e = j->batch->setup.engine;
-    prompt_pictures_take_back(&j->pictures, engine_pictures(e));
+    prompt_pictures_take_back(&j->pictures, ps);
     prompt_pictures_close(&j->pictures);
     for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
         ids_free(&j->answer[i].ids);
@@ -116,7 +116,7 @@ static int finish_jobs(struct batch *b, bool run_over, struct err *why)
         TRY(j->request.refused.status ? put_refused(b, &j->request, j->line, why) : put_answered(j, why));
         *at = j->next;
         if (b->alone == j) b->alone = NULL;
-        job_free(j);
+        job_free(j, engine_pictures(b->setup.engine));
     }
     return 0;
 }
@@ -309,7 +309,7 @@ static int take_line(struct batch *b, struct err *why)
         b->first = j;
         return code;
     }
-    if (j) job_free(j);
+    if (j) job_free(j, engine_pictures(b->setup.engine));
     return code;
 }
 
@@ -333,9 +333,7 @@ void batch_close(struct batch **pb)
     if (!b) return;
     for (struct job *j; (j = b->first);) {
         b->first = j->next;
-        for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
-            if (j->answer[i].number && !j->answer[i].over) engine_cancel(b->setup.engine, j->answer[i].number);
-        job_free(j);
+        job_free(j, NULL);
     }
     custom_ids_close(&b->names);
     free(b);

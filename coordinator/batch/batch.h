@@ -38,7 +38,8 @@ struct batch_setup { /* everything it points to must stay */
 struct batch;
 
 int batch_open(struct batch **out, const struct batch_setup *setup, struct err *why);
-/* Answers that are under way are dropped; batch_put_away keeps them. Before engine_close. Sets *b to NULL; NULL is fine. */
+/* After engine_close, which still tells the answers that are under way of their end; batch_put_away keeps them. Sets *b to NULL; NULL
+ * is fine. */
 void batch_close(struct batch **b);
 
 bool batch_is_over(const struct batch *b); /* every line has a result */

@@ -194,7 +194,7 @@ static int take_record(struct journal *j, const struct record *r, uint64_t at, b
 static int check_facts(const struct journal *j, const struct journal_setup *s, const char *text, size_t n, struct err *why)
 {
     for (size_t i = 0; i < s->n_facts; i++) {
-        char was[80] = "nothing";
+        char was[120] = "nothing";
         record_fact(text, n, s->facts[i].name, was);
         if (strcmp(was, s->facts[i].value))
             return fail(why, E_FILE, "%s is of another job: its %s is %s, this job's is %s", j->path, s->facts[i].name, was, s->facts[i].value);
@@ -478,7 +478,7 @@ static bool is_held(const char *path)
 
 static int count_lines(const char *path, size_t *lines, struct err *why)
 {
-    char *text = NULL, value[80] = "";
+    char *text = NULL, value[120] = "";
     size_t room = 0;
     FILE *f = fopen(path, "rbe");
     if (!f) return fail_errno(why, E_FILE, "%s cannot be opened", path);
@@ -495,7 +495,7 @@ int journal_look(struct journal_state *out, const char *path, struct err *why)
     struct journal *j;
     TRY(count_lines(path, &s.lines, why));
     TRY(journal_open(&j, &s, why));
-    *out = (struct journal_state){j->lines, j->done, j->failed, j->ended, is_held(path)};
+    *out = (struct journal_state){j->ended ? j->done : j->lines, j->done, j->failed, j->ended, is_held(path)};
     journal_close(&j);
     return 0;
 }
@@ -508,12 +508,17 @@ int journal_repair(const char *path, size_t *lost, struct err *why)
     size_t room = 0;
     ssize_t n;
     *lost = 0;
+    if (is_held(path)) {
+        if (from) fclose(from);
+        return fail(why, E_FILE, "%s is held by a job that is running", path);
+    }
     if (!from) return fail_errno(why, E_FILE, "%s cannot be opened", path);
     int code = whole_file_open(&to, path, why);
     while (!code && (n = getline(&text, &room, from)) > 0) {
         struct record r = {0};
         if (text[n - 1] == '\n') code = record_read(&r, text, (size_t)n - 1, why);
-        if (!code && r.kind != RECORD_WRONG) code = whole_file_write(to, text, (size_t)n, why);
+        const bool stays = r.kind != RECORD_WRONG && r.kind != RECORD_ENDED; /* what is left out is to be done again */
+        if (!code && stays) code = whole_file_write(to, text, (size_t)n, why);
         *lost += r.kind == RECORD_WRONG;
         record_free(&r);
     }

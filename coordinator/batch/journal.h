@@ -33,7 +33,7 @@
 /* One thing a result depends on: "weights" and its hash as text. */
 struct journal_fact {
     const char *name;
-    char value[80];
+    char value[120];
 };
 
 enum journal_mode {
@@ -84,7 +84,7 @@ int journal_walk(struct journal *j, journal_visit *visit, void *user, struct err
 
 /* How far a job is, from its journal alone. */
 struct journal_state {
-    size_t lines, done, failed;
+    size_t lines, done, failed; /* lines: blank ones too until the job has ended, as the journal cannot know them */
     bool ended, running; /* somebody holds it */
 };
 int journal_look(struct journal_state *out, const char *path, struct err *why);

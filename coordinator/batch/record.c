@@ -100,7 +100,7 @@ void record_free(struct record *r)
     *r = (struct record){0};
 }
 
-bool record_fact(const char *text, size_t n, const char *name, char out[80])
+bool record_fact(const char *text, size_t n, const char *name, char out[120])
 {
     struct json j;
     struct json_text key, value;
@@ -109,10 +109,10 @@ bool record_fact(const char *text, size_t n, const char *name, char out[80])
     json_begin(&j, text, n, "a journal", &ignored);
     if (!json_object(&j))
         while (!found && json_key(&j, &key)) {
-            found = json_is(key, name) && json_peek(&j) == JSON_STRING && !json_string(&j, &value) && value.n < 80;
+            found = json_is(key, name) && json_peek(&j) == JSON_STRING && !json_string(&j, &value) && value.n < 120;
             if (!found && json_skip(&j)) break;
         }
-    if (found) snprintf(out, 80, "%.*s", (int)value.n, value.text);
+    if (found) snprintf(out, 120, "%.*s", (int)value.n, value.text);
     json_end(&j);
     return found;
 }

@@ -26,7 +26,7 @@ int record_read(struct record *r, const char *text, size_t n, struct err *why);
 void record_free(struct record *r);
 
 /* The value of a fact in the first record, into out; false if it has none of that name. */
-bool record_fact(const char *text, size_t n, const char *name, char out[80]);
+bool record_fact(const char *text, size_t n, const char *name, char out[120]);
 
 /* The end of a record, whose bytes without it are text[0..n): `,"crc32c":"…"}\n`. */
 #define RECORD_END_BYTES 22

@@ -382,6 +382,17 @@ static int read_line(struct request *r, struct json *j, const struct request_def
 
 /* ---- the line ---- */
 
+/* Then what is wrong with it is a value of the wrong kind. */
+static bool is_json(const char *text, size_t n)
+{
+    struct json j;
+    struct err ignored;
+    json_begin(&j, text, n, "", &ignored);
+    const bool is = !json_skip(&j) && !json_finish(&j);
+    json_end(&j);
+    return is;
+}
+
 int request_read(struct request *r, const char *text, size_t n, size_t line, const struct request_defaults *d, struct err *why)
 {
     struct json j;
@@ -394,7 +405,7 @@ int request_read(struct request *r, const char *text, size_t n, size_t line, con
     if (!read_line(r, &j, d, &most)) json_finish(&j);
     json_end(&j);
     if (j.code == E_MEMORY) return *why = mine, E_MEMORY;
-    if (j.code) r->refused.status = 0, request_refuse(r, 400, "invalid_json", "", "%s", mine.text);
+    if (j.code) r->refused.status = 0, request_refuse(r, 400, is_json(text, n) ? "invalid_value" : "invalid_json", "", "%s", mine.text);
     r->most = most ? most : d->most;
     if (!r->refused.status && sampling_check(&r->sampling, &of_sampling)) request_refuse(r, 400, "invalid_value", "", "%s", of_sampling.text);
     return 0;

@@ -21,6 +21,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define BATCH_CONTEXT 4096 /* positions, unless --ctx says otherwise */
 #define TURN_SHORT_MS 200
@@ -65,8 +66,8 @@ static void note_facts(struct batch_job *b)
     add_fact(b, "weights", "%s", show_hash128(hash, p->model->fingerprint));
     add_fact(b, "encoder", "%s%s", p->encoder ? show_hash128(hash, p->encoder->fingerprint) : "none", p->encoder && o->vision_q8 ? " as q8_0" : "");
     add_fact(b, "numbers", "version %" PRIu32 ", embedding %s", worker_numeric(), o->exact_embed_scale ? "exact" : "bf16");
-    add_fact(b, "sampling", "%a %" PRIu32 " %a %a %a %" PRIu32, (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p,
-             (double)s->repeat_penalty, s->repeat_last);
+    add_fact(b, "sampling", "--temp %.9g --top-k %" PRIu32 " --top-p %.9g --min-p %.9g --repeat-penalty %.9g over %" PRIu32,
+             (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p, (double)s->repeat_penalty, s->repeat_last);
     add_fact(b, "seed", "%" PRIu64, s->seed);
     add_fact(b, "limits", "%" PRIu32 " of %" PRIu32, o->most, b->capacity.context);
     add_fact(b, "fields", "%s", o->strict_fields ? "strict" : "any");
@@ -125,9 +126,12 @@ static int keep_input(const struct batch_job *b, const struct options *o, struct
 }
 
 /* The journal is not among the results, and is never put in the place of what was read either. */
-static int check_files(const struct batch_job *b, struct err *why)
+static int check_files(const struct batch_job *b, const struct options *o, struct err *why)
 {
     const struct outputs_names journal = {b->journal_path, NULL};
+    struct stat st;
+    if (!o->overwrite && !is_file(b->journal_path) && !stat(o->out, &st) && S_ISREG(st.st_mode) && st.st_size)
+        return fail(why, E_FILE, "%s is there already, and is no result of this job; --overwrite replaces it", o->out);
     TRY(outputs_check(&journal, why));
     return outputs_check(&b->names, why);
 }
@@ -186,7 +190,7 @@ static int stop_resumable(struct batch_job *b, const struct err *over, struct er
     const struct batch_counts n = batch_counts(b->batch);
     TRY(batch_put_away(b->batch, why));
     log_error("%s", over->text);
-    return fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "%zu of %zu lines are done", batch_counts(b->batch).done, n.lines);
+    return fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "%zu of %zu lines are done, and the answers under way are kept", batch_counts(b->batch).done, n.lines);
 }
 
 static int answer(struct batch_job *b, struct err *why)
@@ -226,7 +230,7 @@ static int work(struct batch_job *b, const struct cluster_wish *wish, struct por
     TRY(session_open(&b->session, o, wish, mpi, why));
     TRY(keep_input(b, o, why));
     inputs_add(b->in_path);
-    TRY(check_files(b, why));
+    TRY(check_files(b, o, why));
     TRY(job_file_open(&b->file, b->in_path, why));
     TRY(measure(b, why));
     b->session.pipe->wish.plan.whole_head = true; /* a line may want its token drawn from all words */
@@ -278,8 +282,8 @@ int command_batch(const struct options *o, const struct cluster_wish *wish, stru
     if (o->status) return show_status(o, why);
     if (o->repair) return repair(o, why);
     const int code = work(&b, wish, mpi, why);
-    batch_close(&b.batch);
     session_close(&b.session, code && code != E_PARTLY ? why : NULL);
+    batch_close(&b.batch);
     journal_close(&b.journal);
     job_file_close(&b.file);
     outputs_close(&b.outputs, NULL);

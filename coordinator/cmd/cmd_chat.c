@@ -73,7 +73,7 @@ static int question(struct chat *c, const char *text, size_t n, struct err *why)
     struct ask ask;
     if (c->unseen) {
         c->unseen = false;
-        fail(why, E_USAGE, "this question is dropped, because its picture could not be read");
+        fail(why, E_USAGE, "this question is dropped, because its picture was not there to be seen");
         return refuse(c, why, c->editor ? "; ask again to ask without it" : ""), 0;
     }
     int code = conversation_ask(c->conversation, text, n, &ask, why);
@@ -95,7 +95,7 @@ static void show(struct chat *c, const char *name)
 {
     struct err no = {0};
     if (conversation_show(c->conversation, name, &no)) {
-        refuse(c, &no, "");
+        refuse(c, &no, "; the next question is dropped, unless a picture comes before it");
         c->unseen = true;
     } else if (c->editor) {
         c->unseen = false;

@@ -66,6 +66,7 @@ BAD = [
     ({"custom_id": "a", **chat("x")}, "duplicate_custom_id"),
     ({"custom_id": "b"}, "invalid_value"),
     (chat("x", temperature=-1), "invalid_value"),
+    (chat("x", temperature="0"), "invalid_value"),
     (chat("x", max_tokens=0), "invalid_value"),
     (chat("x", stream=True), "unsupported"),
     (chat("x", logprobs=3), "invalid_value"),
@@ -153,7 +154,10 @@ def begun_already():
     write("again.jsonl", [chat("hello!", max_tokens=4)])
     status, _, err = batch(jobs, "again.out", "--resume")
     need(status == 3 and "input is" in err, "status %d: %s" % (status, err))
-    status, _, err = batch(jobs, "again.jsonl")
+    shutil.copy(jobs, path("mine.txt"))
+    status, _, err = batch(jobs, "mine.txt")
+    need(status == 3 and open(path("mine.txt")).read() == open(jobs).read(), "somebody's file: status %d: %s" % (status, err))
+    status, _, err = batch(jobs, "again.jsonl", "--overwrite")
     need(status == 2 and "same file" in err and open(jobs).read().startswith("{"), "the input as output: status %d: %s" % (status, err))
 
 
@@ -296,6 +300,20 @@ def probabilities():
     need(abs(got["token_logprobs"][0] - (best[1] - total)) < 1e-4, "the second best is said, at its own probability: %s" % got)
 
 
+def disk_full():
+    """Where a file may have 6000 bytes, as on a full disk, the job ends with a sentence; with more room it goes on."""
+    jobs = write("full.jsonl", [chat("hello %d" % i, max_tokens=8) for i in range(40)])
+    need(batch(jobs, "roomy.out", "--workers", 2)[0] == 0, "with room")
+    limited = ["/bin/bash", "-c", 'ulimit -f 6; exec "$@"', "-"]
+    status, _, err = run(*limited, GEMMAPIPE, "batch", "--model", DEMO, "--in", jobs, "--out", path("full.out"), "--quiet", "--workers", 2)
+    need(status == 3 and "cannot be written" in err, "status %d: %s" % (status, err))
+    status, _, err = batch(jobs, "full.out", "--resume")
+    need(status == 0 and open(path("full.out"), "rb").read() == open(path("roomy.out"), "rb").read(), "status %d: %s" % (status, err))
+    status, _, err = run("/bin/bash", "-c", '"$@" | head -c 1', "-", GEMMAPIPE, "batch", "--model", DEMO, "--in", jobs, "--out", "-", "--order",
+                         "done", "--journal", path("gone.journal"), "--quiet")
+    need("fault" not in err, err)
+
+
 claim("lines_of_every_form_are_answered_in_order", forms)
 claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_everywhere)
 claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)
@@ -306,4 +324,5 @@ claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)
 claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)
 claim("results_may_come_as_they_are_done_and_through_pipes", orders_and_pipes)
 claim("a_line_that_crashes_the_coordinator_does_not_do_so_for_ever", crashes)
+claim("a_disk_that_is_full_ends_the_job_and_not_its_results", disk_full)
 finish()

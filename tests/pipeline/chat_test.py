@@ -66,9 +66,9 @@ def a_picture_without_an_encoder_is_no_end():
 
 
 def a_question_whose_picture_cannot_be_read_is_not_asked():
-    said(b"/image no.png\nDescribe the picture.\n" + SUM, ANSWER, "because its picture could not be read", *SEES)
+    said(b"/image no.png\nDescribe the picture.\n" + SUM, ANSWER, "because its picture was not there to be seen", *SEES)
     two = b"/image no.png\n/image %s\nDescribe the pictures.\n" % PICTURE.encode()
-    said(two + SUM, ANSWER, "because its picture could not be read", *SEES)
+    said(two + SUM, ANSWER, "because its picture was not there to be seen", *SEES)
 
 
 def commands_are_known_however_they_are_written():
