@@ -28,18 +28,21 @@ struct chat_history {
     size_t n, room;
 };
 
-/* The folder, with those above it. An empty path if there is none. */
+/* The folder, with those above it up to the one that the environment names; a home that is not there is not made. An empty path if
+ * there is none. */
 static void find_path(char path[PATH_MAX])
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    const bool named = state && *state == '/';
     int n = -1;
-    if (state && *state == '/') n = snprintf(path, PATH_MAX, "%s/gemmapipe/chat_history", state);
+    if (named) n = snprintf(path, PATH_MAX, "%s/gemmapipe/chat_history", state);
     else if (home && *home == '/') n = snprintf(path, PATH_MAX, "%s/.local/state/gemmapipe/chat_history", home);
     if (n < 0 || n >= PATH_MAX - 8) {
         *path = 0;
         return;
     }
-    for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+    const char *given = named ? strrchr(state, '/') : NULL;
+    for (char *slash = path + (given ? given - state : (long)strlen(home)) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
         *slash = 0;
         mkdir(path, 0700); /* it is there, or opening the file says why it cannot be */
     }
