@@ -3,15 +3,18 @@
 #include "coordinator/batch/batch.h"
 
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "coordinator/batch/answer_text.h"
 #include "coordinator/batch/custom_ids.h"
 #include "coordinator/engine/give_pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define CRASHES_SUSPECT 3       /* in a row: the line is run alone, */
 #define CRASHES_MOST 5          /* and then not at all */
+#define LINES_A_TURN 1000       /* taken at most before the engine, the disk and a Ctrl-C have their turn */
 #define LOG_TOKENS 32           /* an answer is logged when so many tokens are not, */
 #define LOG_NS 1000000000ull    /* or after so long: what a crash loses is made again */
 
@@ -155,18 +158,49 @@ static void hear_end(void *user, const struct ended *ended)
 
 /* ---- a line begins ---- */
 
-/* A picture's own place: within the folder of the job, never outside of it, and never another machine's. */
+/* A picture's own place: within the folder of the job, wherever links lead, and never another machine's. */
+static int find_picture(const struct job *j, const char *name, char **path, struct err *why)
+{
+    const char *folder = j->batch->setup.folder;
+    char *joined = NULL, *inside = realpath(folder, NULL);
+    if (!inside || asprintf(&joined, "%s/%s", folder, name) < 0) return free(inside), fail(why, E_MEMORY, "no memory for a picture's path");
+    *path = realpath(joined, NULL);
+    const size_t n = strlen(inside);
+    const bool is_inside = *path && !strncmp(*path, inside, n) && ((*path)[n] == '/' || n == 1);
+    int code = 0;
+    if (strstr(name, "://")) code = fail(why, E_USAGE, "%.80s is an address; a picture is a data: URL or a file beside the job", name);
+    else if (!*path) code = fail_errno(why, E_FILE, "cannot open the picture %.200s", name);
+    else if (name[0] == '/' || !is_inside) code = fail(why, E_USAGE, "%.80s is not beside the job, where its pictures must be", name);
+    free(joined);
+    free(inside);
+    return code;
+}
+
 static int read_picture(struct job *j, const char *name, struct err *why)
 {
     char *path = NULL;
-    if (!strncmp(name, "data:", 5)) return prompt_pictures_add(&j->pictures, name, why);
-    if (strstr(name, "://")) return fail(why, E_USAGE, "%.80s is an address; a picture is a data: URL or a file beside the job", name);
-    if (name[0] == '/' || !strncmp(name, "../", 3) || strstr(name, "/../"))
-        return fail(why, E_USAGE, "%.80s is not beside the job, where its pictures must be", name);
-    if (asprintf(&path, "%s/%s", j->batch->setup.folder, name) < 0) return fail(why, E_MEMORY, "no memory for the path of a picture");
-    const int code = prompt_pictures_add(&j->pictures, path, why);
+    if (!strncasecmp(name, "data:", 5)) return prompt_pictures_add(&j->pictures, name, why);
+    int code = find_picture(j, name, &path, why);
+    if (!code) code = prompt_pictures_add(&j->pictures, path, why);
     free(path);
     return code;
+}
+
+/* What cannot fit is told before it is decoded, or cut into tokens: none of these is longer than PIECE_MOST. */
+static int check_size(const struct job *j, struct err *why)
+{
+    const struct batch_setup *s = &j->batch->setup;
+    const struct request *r = &j->request;
+    uint64_t bytes = r->text ? strlen(r->text) : 0;
+    for (size_t m = 0; m < r->n_messages; m++)
+        for (size_t i = 0; i < r->messages[m].n; i++) bytes += r->messages[m].content[i].n;
+    if (bytes > (uint64_t)s->context * PIECE_MOST)
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %llu bytes, more than the %u tokens that the context holds",
+                          (unsigned long long)bytes, s->context);
+    if ((uint64_t)r->n_pictures * s->picture_rows > s->context)
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu pictures of %u rows, the context holds %u", r->n_pictures,
+                          s->picture_rows, s->context);
+    return 0;
 }
 
 static int read_pictures(struct job *j, struct err *why)
@@ -262,7 +296,8 @@ static int start(struct job *j, struct err *why)
 {
     struct engine *e = j->batch->setup.engine;
     struct err mine = {0};
-    int code = read_pictures(j, &mine);
+    int code = check_size(j, &mine);
+    if (!code) code = read_pictures(j, &mine);
     if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
     if (!code) code = make_prompt(j, &mine);
     if (!code && j->spans.n) code = prompt_pictures_give(&j->pictures, engine_pictures(e), 0, &j->spans, 0, &mine);
@@ -281,7 +316,8 @@ static int open_job(struct batch *b, size_t line, const struct job_line *text, s
     if (!j) return fail(why, E_MEMORY, "no memory for a line of the job");
     j->batch = b;
     j->line = line;
-    if (!text->text) return request_refuse(&j->request, 413, "line_too_long", "", "line %zu has %zu bytes; %zu are the most", line, text->n, JOB_LINE_MOST);
+    if (!text->text)
+        return request_refuse(&j->request, 413, "line_too_long", "", "line %zu has %zu bytes; %zu are the most", line, text->n, JOB_LINE_MOST);
     TRY(request_read(&j->request, text->text, text->n, line, &b->setup.defaults, why));
     bool twice = false;
     if (j->request.custom_id) TRY(custom_ids_add(b->names, j->request.custom_id, &twice, why));
@@ -307,6 +343,7 @@ static int take_line(struct batch *b, struct err *why)
         if (!code && !j->request.refused.status) code = start(j, why);
         j->next = b->first;
         b->first = j;
+        if (code) j->left++; /* the run is over, and this is nobody's result */
         return code;
     }
     if (j) job_free(j, engine_pictures(b->setup.engine));
@@ -352,7 +389,8 @@ static int log_tokens(struct batch *b, size_t least, struct err *why)
         for (uint32_t i = 0; i < j->request.choices && j->answer && !j->request.wants_logprobs; i++) {
             struct answer *a = &j->answer[i];
             if (a->ids.n - a->logged < least) continue;
-            TRY(journal_put_tokens(b->setup.journal, j->line, i, a->ids.id + a->logged, a->ids.n - a->logged, why));
+            const struct journal_tokens where = {j->line, i, a->logged};
+            TRY(journal_put_tokens(b->setup.journal, &where, a->ids.id + a->logged, a->ids.n - a->logged, why));
             a->logged = a->ids.n;
         }
     return 0;
@@ -376,10 +414,11 @@ static bool may_take(const struct batch *b)
 int batch_turn(struct batch *b, int timeout_ms, struct err *why)
 {
     const size_t lines = job_file_lines(b->setup.file);
-    while (b->next_line <= lines && may_take(b)) {
+    for (int taken = 0; taken < LINES_A_TURN && b->next_line <= lines && may_take(b); taken++) {
         TRY(take_line(b, why));
         TRY(finish_jobs(b, false, why));
     }
+    if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
     if (engine_unanswered(b->setup.engine)) TRY(engine_turn(b->setup.engine, timeout_ms, why));
     TRY(finish_jobs(b, false, why));
     TRY(log_some(b, why));

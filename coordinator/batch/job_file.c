@@ -1,10 +1,15 @@
 /* coordinator/batch/job_file.c — see job_file.h. */
 #include "coordinator/batch/job_file.h"
 
+#include "base/interrupt.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct line_place {
     uint64_t from; /* in the file */
@@ -69,6 +74,7 @@ static int note_line(struct job_file *f, uint64_t from, uint64_t hash, struct er
 static int read_once(struct job_file *f, struct hash_stream *all, struct err *why)
 {
     for (;;) {
+        if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
         uint64_t length;
         size_t kept;
         TRY(next_line(f, all, &length, &kept, why));
@@ -80,13 +86,26 @@ static int read_once(struct job_file *f, struct hash_stream *all, struct err *wh
     }
 }
 
+/* A pipe cannot be read again. Nobody waits for the other end of one to find that out. */
+static int open_file(struct job_file *f, struct err *why)
+{
+    struct stat st;
+    const int fd = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && (f->file = fdopen(fd, "rb"))) return 0;
+    const int code = fd < 0 ? fail_errno(why, E_FILE, "%s cannot be opened", f->path)
+                            : fail(why, E_FILE, "%s is no file that can be read twice", f->path);
+    if (fd >= 0) close(fd);
+    return code;
+}
+
 int job_file_open(struct job_file **out, const char *path, struct err *why)
 {
     struct job_file *f = *out = calloc(1, sizeof *f);
     struct hash_stream *all = hash_stream_open();
     int code = 0;
-    if (!f || !all || !(f->path = strdup(path)) || !(f->line = calloc(1, sizeof *f->line))) code = fail(why, E_MEMORY, "no memory to read %s", path);
-    if (!code && !(f->file = fopen(path, "rbe"))) code = fail_errno(why, E_FILE, "%s cannot be opened", path);
+    if (!f || !all || !(f->path = strdup(path)) || !(f->line = calloc(1, sizeof *f->line)))
+        code = fail(why, E_MEMORY, "no memory to read %s", path);
+    if (!code) code = open_file(f, why);
     if (!code) code = read_once(f, all, why);
     if (all && f) f->hash = hash_stream_close(&all);
     if (code) job_file_close(out);

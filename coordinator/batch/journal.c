@@ -41,7 +41,7 @@ struct journal {
     struct suspect *suspect; /* [n_suspects]: lines that were under way when a run crashed, or are now */
     size_t lines, done, failed, n_begun, n_suspects;
     bool ended, unsynced;
-    bool open, finished_some; /* of the run that the records are of: it has not stopped in good order; a line was done */
+    bool open, finished_some; /* of the run that the records are of: it has not stopped in good order; it got on */
 };
 
 /* ---- the lock ---- */
@@ -109,6 +109,8 @@ static int remember_tokens(struct journal *j, const struct record *r, struct err
         b = &grown[j->n_begun++];
         *b = (struct begun){.line = r->line, .choice = r->choice};
     }
+    if (r->from != b->ids.n) return 0; /* what was before these is lost; they are made again */
+    j->finished_some = true;
     for (size_t i = 0; i < r->ids.n; i++) TRY(ids_push(&b->ids, r->ids.id[i], why));
     return 0;
 }
@@ -202,6 +204,15 @@ static int check_facts(const struct journal *j, const struct journal_setup *s, c
     return 0;
 }
 
+/* A file that begins otherwise is somebody's, and nothing of it is cut. A first record that was torn begins so too. */
+static int check_kind(const char *path, int fd, struct err *why)
+{
+    static const char begin[] = "{\"journal\"";
+    char text[sizeof begin] = "";
+    const ssize_t n = pread(fd, text, sizeof begin - 1, 0);
+    return n < 0 || memcmp(text, begin, (size_t)n) ? fail(why, E_FILE, "%s is no journal", path) : 0;
+}
+
 /* All records from the beginning; j->bytes is then where the right ones end. */
 static int scan(struct journal *j, const struct journal_setup *s, struct err *why)
 {
@@ -264,14 +275,14 @@ static int write_facts(struct journal *j, const struct journal_setup *s, struct 
     return code;
 }
 
-int journal_put_tokens(struct journal *j, size_t line, uint32_t choice, const uint32_t *ids, size_t n, struct err *why)
+int journal_put_tokens(struct journal *j, const struct journal_tokens *where, const uint32_t *ids, size_t n, struct err *why)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *to = n ? open_memstream(&text, &bytes) : NULL;
     if (!n) return 0;
     if (!to) return fail(why, E_MEMORY, "no memory for a record of %s", j->path);
-    fprintf(to, "{\"tokens\":%zu,\"choice\":%" PRIu32 ",\"ids\":[", line, choice);
+    fprintf(to, "{\"tokens\":%zu,\"choice\":%" PRIu32 ",\"from\":%zu,\"ids\":[", where->line, where->choice, where->from);
     for (size_t i = 0; i < n; i++) fprintf(to, "%s%" PRIu32, i ? "," : "", ids[i]);
     fputc(']', to);
     int code = fclose(to) ? fail(why, E_MEMORY, "no memory for a record of %s", j->path) : append(j, text, bytes, why);
@@ -348,8 +359,10 @@ static int open_file(struct journal *j, const struct journal_setup *s, struct er
     if (j->fd < 0) return fail_errno(why, E_FILE, "%s cannot be opened", j->path);
     if (fstat(j->fd, &st) || !S_ISREG(st.st_mode)) return fail(why, E_FILE, "%s is not a file", j->path);
     if (s->mode == JOURNAL_NEW && st.st_size) return fail_about(why, ABOUT_JOURNAL, E_FILE, "%s is there already", j->path);
-    if (s->mode == JOURNAL_OVERWRITE && disk_now()->cut(disk_now()->user, j->fd, 0)) return fail_errno(why, E_FILE, "%s cannot be cut", j->path);
     if (!(j->read = fopen(j->path, "rbe"))) return fail_errno(why, E_FILE, "%s cannot be read", j->path);
+    TRY(check_kind(j->path, j->fd, why));
+    if (flock(j->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK && !s->no_lock) return say_holder(j, why), why->code;
+    if (s->mode == JOURNAL_OVERWRITE && disk_now()->cut(disk_now()->user, j->fd, 0)) return fail_errno(why, E_FILE, "%s cannot be cut", j->path);
     TRY(scan(j, s, why));
     if (s->mode == JOURNAL_LOOK) return 0;
     end_run(j);
@@ -466,7 +479,7 @@ int journal_walk(struct journal *j, journal_visit *visit, void *user, struct err
     return code;
 }
 
-static bool is_held(const char *path)
+bool journal_is_held(const char *path)
 {
     char lock[4096];
     snprintf(lock, sizeof lock, "%s.lock", path);
@@ -495,7 +508,7 @@ int journal_look(struct journal_state *out, const char *path, struct err *why)
     struct journal *j;
     TRY(count_lines(path, &s.lines, why));
     TRY(journal_open(&j, &s, why));
-    *out = (struct journal_state){j->ended ? j->done : j->lines, j->done, j->failed, j->ended, is_held(path)};
+    *out = (struct journal_state){j->ended ? j->done : j->lines, j->done, j->failed, j->ended, journal_is_held(path)};
     journal_close(&j);
     return 0;
 }
@@ -508,18 +521,21 @@ int journal_repair(const char *path, size_t *lost, struct err *why)
     size_t room = 0;
     ssize_t n;
     *lost = 0;
-    if (is_held(path)) {
+    if (journal_is_held(path)) {
         if (from) fclose(from);
         return fail(why, E_FILE, "%s is held by a job that is running", path);
     }
     if (!from) return fail_errno(why, E_FILE, "%s cannot be opened", path);
-    int code = whole_file_open(&to, path, why);
-    while (!code && (n = getline(&text, &room, from)) > 0) {
+    int code = check_kind(path, fileno(from), why);
+    if (!code) code = whole_file_open(&to, path, why);
+    if (code) return fclose(from), code;
+    for (bool first = true; !code && (n = getline(&text, &room, from)) > 0; first = false) {
         struct record r = {0};
         if (text[n - 1] == '\n') code = record_read(&r, text, (size_t)n - 1, why);
         const bool stays = r.kind != RECORD_WRONG && r.kind != RECORD_ENDED; /* what is left out is to be done again */
         if (!code && stays) code = whole_file_write(to, text, (size_t)n, why);
         *lost += r.kind == RECORD_WRONG;
+        if (!code && first && r.kind != RECORD_FACTS) code = fail(why, E_FILE, "%s has lost its first record, which says of what job it is", path);
         record_free(&r);
     }
     code = whole_file_close(&to, code, why);

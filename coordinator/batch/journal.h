@@ -3,7 +3,7 @@
  * A text file, one record a line, only ever appended to:
  *
  *   {"journal":1,"weights":"…","tokenizer":"…",…,"crc32c":"…"}                       first: all that can change a word of a result
- *   {"tokens":17,"choice":0,"ids":[…],"crc32c":"…"}                                   line 17 has come so far; not synced
+ *   {"tokens":17,"choice":0,"from":32,"ids":[…],"crc32c":"…"}                         more of line 17's answer; not synced
  *   {"done":17,"ok":true,"hash":"…","result":{…},"crc32c":"…"}                        line 17's result, as it is written to the output
  *   {"begun":17,"crc32c":"…"}                                                         line 17 is asked; not synced
  *   {"ended":true,"crc32c":"…"}                                                       the output was written
@@ -15,7 +15,7 @@
  *
  *   open ──► what was there is read ──► append, append, journal_sync ──► … ──► journal_end ──► close
  *
- * A line that was under way when three runs in a row ended without a word and without a finished line may be what ends them:
+ * A line that was under way when three runs in a row ended without a word, a finished line or a token may be what ends them:
  * journal_crashes counts for each.
  *
  * Two coordinators are kept apart by NAME.lock, which is never renamed or removed while it is held.
@@ -68,7 +68,12 @@ uint32_t journal_crashes(const struct journal *j, size_t line);
 const struct ids *journal_tokens(const struct journal *j, size_t line, uint32_t choice);
 
 /* Nothing is safe before journal_sync. A second result of one line must be the first's: E_WORKER, and the first stays. */
-int journal_put_tokens(struct journal *j, size_t line, uint32_t choice, const uint32_t *ids, size_t n, struct err *why);
+struct journal_tokens {
+    size_t line;
+    uint32_t choice;
+    size_t from; /* of the answer: so many came before these */
+};
+int journal_put_tokens(struct journal *j, const struct journal_tokens *where, const uint32_t *ids, size_t n, struct err *why);
 int journal_put_begun(struct journal *j, size_t line, struct err *why);
 int journal_put_done(struct journal *j, size_t line, bool ok, const char *result, size_t n, struct err *why);
 int journal_sync(struct journal *j, struct err *why);
@@ -89,7 +94,11 @@ struct journal_state {
 };
 int journal_look(struct journal_state *out, const char *path, struct err *why);
 
-/* Writes the records that are right to `path` again, the wrong ones left out. *lost: how many those were. */
+/* Whether a process holds the journal of this path. */
+bool journal_is_held(const char *path);
+
+/* Writes the records that are right to `path` again, the wrong ones left out. *lost: how many those were. E_FILE of one that is held,
+ * is no journal, or has lost its first record. */
 int journal_repair(const char *path, size_t *lost, struct err *why);
 
 #endif

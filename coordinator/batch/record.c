@@ -72,6 +72,7 @@ static int read_members(struct record *r, struct json *j, const char *text)
         if (taken) continue;
         if (r->kind == RECORD_FACTS) TRY(json_skip(j)); /* its facts have names of their own */
         else if (json_is(key, "choice")) TRY(json_u32(j, 0, UINT32_MAX, &r->choice));
+        else if (json_is(key, "from")) TRY(json_u64(j, &r->from));
         else if (json_is(key, "ids")) TRY(read_ids(r, j));
         else if (json_is(key, "ok")) TRY(json_truth(j, &r->ok));
         else if (json_is(key, "result")) TRY(read_result(r, j, text));

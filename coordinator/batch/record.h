@@ -16,6 +16,7 @@ struct record {
     enum record_kind kind; /* RECORD_WRONG: no line of a journal, or not whole */
     uint64_t line;         /* of the job */
     uint32_t choice;
+    uint64_t from; /* of RECORD_TOKENS */
     struct ids ids; /* of RECORD_TOKENS; owned */
     bool ok;
     size_t result_at, result_bytes; /* of RECORD_DONE, in the text */

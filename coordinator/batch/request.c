@@ -195,9 +195,8 @@ static int check_logprobs(struct request *r)
 
 /* ---- fields that are legal and not built ---- */
 
-static const char *const refused_unless_false[] = {"stream", "echo", NULL};
-static const char *const refused_unless_zero[] = {"mirostat", "timeout", NULL};
-static const char *const refused_if_there[] = {"tools", "tool_choice", "functions", "function_call", "grammar", "suffix", "audio", NULL};
+static const char *const refused_unless_nothing[] = {"stream", "echo", "mirostat", "timeout", "tools", "tool_choice", "functions", "function_call",
+                                                     "grammar", "suffix", "audio", NULL};
 static const char *const passed_over[] = {"model", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier",
                                           "prediction", "reasoning_effort", "verbosity", "modalities", "stream_options", "cache_prompt",
                                           "parallel_tool_calls", "typical_p", "id_slot", "priority", "best_of", NULL};
@@ -214,13 +213,18 @@ static int refuse_field(struct request *r, struct json *j, const char *name)
     return json_skip(j);
 }
 
-static bool is_false_or_zero(struct json *j)
+static bool asks_for_nothing(struct json *j)
 {
+    static const char none[] = "\"none\"";
     struct json at = *j; /* looks without moving on: neither word has an escape, so nothing is shared but the text */
     bool truth;
     double number;
     struct err ignored;
     at.why = &ignored;
+    const enum json_kind kind = json_peek(&at);
+    if (kind == JSON_ARRAY) return !json_array(&at) && !json_item(&at) && !at.code;
+    if (kind == JSON_OBJECT) return !json_object(&at) && json_peek(&at) == JSON_NOTHING;
+    if (kind == JSON_STRING) return (size_t)(at.end - at.at) > sizeof none && !memcmp(at.at, none, sizeof none - 1);
     if (json_peek(&at) == JSON_TRUTH) return !json_truth(&at, &truth) && !truth;
     return json_peek(&at) == JSON_NUMBER && !json_double(&at, &number) && number == 0;
 }
@@ -248,10 +252,9 @@ static int read_other(struct request *r, struct json *j, struct json_text key, b
 {
     char name[64];
     json_plain(name, key);
-    if (named(key, refused_if_there) ||
-        ((named(key, refused_unless_false) || named(key, refused_unless_zero)) && !is_false_or_zero(j)))
-        return refuse_field(r, j, name);
-    if (strict && !named(key, passed_over) && !named(key, refused_unless_false) && !named(key, refused_unless_zero))
+    const bool known = named(key, refused_unless_nothing);
+    if (known && !asks_for_nothing(j)) return refuse_field(r, j, name);
+    if (strict && !known && !named(key, passed_over))
         request_refuse(r, 400, "unknown_field", name, "there is no field %s", name);
     return json_skip(j);
 }
@@ -366,6 +369,7 @@ static int read_line(struct request *r, struct json *j, const struct request_def
     bool body = false;
     TRY(json_object(j));
     while (json_key(j, &key)) {
+        if (is_null(j)) continue;
         if (json_is(key, "custom_id")) TRY(read_custom_id(r, j));
         else if (json_is(key, "method")) TRY(read_method(r, j));
         else if (json_is(key, "url")) TRY(read_url(r, j, &wants_chat));

@@ -156,16 +156,36 @@ static void free_message(struct spoken *m)
 
 /* ---- joining ---- */
 
-/* Adds `more` behind `text`, a blank line between; both are taken. */
-static char *join(char *text, char *more, struct err *why)
+/* The text of `more` behind that of `c`, a blank line between; it is taken. */
+static int join(struct content *c, struct content *more, struct err *why)
 {
-    const size_t a = strlen(text), b = strlen(more);
-    char *both = realloc(text, a + b + 3);
-    if (!both) return free(text), free(more), fail(why, E_MEMORY, "no memory for a message of %zu bytes", a + b), NULL;
-    memcpy(both + a, "\n\n", 2);
-    memcpy(both + a + 2, more, b + 1);
-    free(more);
-    return both;
+    char *both = realloc((char *)c->text, c->n + more->n + 3);
+    if (!both) return fail(why, E_MEMORY, "no memory for a message of %zu bytes", c->n + more->n);
+    memcpy(both + c->n, "\n\n", 2);
+    memcpy(both + c->n + 2, more->text, more->n + 1);
+    *c = (struct content){.text = both, .n = c->n + 2 + more->n};
+    free((char *)more->text);
+    more->text = NULL;
+    return 0;
+}
+
+/* All texts of a message in one, with `between` between them; the caller's. */
+static char *all_texts(const struct spoken *m, const char *between, size_t *length, struct err *why)
+{
+    const size_t gap = strlen(between);
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++) n += m->content[i].n + gap;
+    char *text = malloc(n + 1), *to = text;
+    if (!text) return fail(why, E_MEMORY, "no memory for a message of %zu bytes", n), NULL;
+    for (size_t i = 0; i < m->n; i++) {
+        memcpy(to, between, i ? gap : 0);
+        to += i ? gap : 0;
+        memcpy(to, m->content[i].text, m->content[i].n);
+        to += m->content[i].n;
+    }
+    *to = 0;
+    *length = (size_t)(to - text);
+    return text;
 }
 
 /* m's contents behind the last message's. Texts that meet become one, as the template puts nothing between two. */
@@ -174,15 +194,12 @@ static int join_to_last(struct request *r, struct spoken *m, struct err *why)
     struct chat_message *last = &r->messages[r->n_messages - 1];
     struct spoken both = {.content = (struct content *)last->content, .n = last->n};
     size_t from = 0;
+    int code = 0;
     last->content = NULL, last->n = 0;
     if (both.n && m->n && both.content[both.n - 1].text && m->content[0].text) {
-        char *text = join((char *)both.content[both.n - 1].text, (char *)m->content[0].text, why);
-        m->content[0].text = NULL;
+        code = join(&both.content[both.n - 1], &m->content[0], why);
         from = 1;
-        if (!text) return both.n--, free_message(&both), E_MEMORY;
-        both.content[both.n - 1] = (struct content){.text = text, .n = strlen(text)};
     }
-    int code = 0;
     for (; from < m->n && !code; from++) {
         code = add_content(&both, (char *)m->content[from].text, why);
         m->content[from].text = NULL;
@@ -205,14 +222,14 @@ static int append(struct request *r, struct spoken *m, struct err *why)
 /* Of a system message the template would use the first text only. */
 static int make_one_text(struct spoken *m, struct err *why)
 {
-    while (m->n > 1) {
-        char *text = join((char *)m->content[0].text, (char *)m->content[1].text, why);
-        m->content[0].text = m->content[1].text = NULL;
-        if (!text) return E_MEMORY;
-        m->content[1] = (struct content){.text = text, .n = strlen(text)};
-        memmove(m->content, m->content + 1, --m->n * sizeof *m->content);
-    }
-    return 0;
+    size_t n;
+    if (m->n < 2) return 0;
+    char *text = all_texts(m, "\n\n", &n, why);
+    if (!text) return E_MEMORY;
+    free_message(&(struct spoken){.content = m->content, .n = m->n});
+    m->content = NULL;
+    m->n = 0;
+    return add_content(m, text, why);
 }
 
 static int take_message(struct request *r, struct spoken *m, struct err *why)
@@ -232,20 +249,12 @@ static int take_message(struct request *r, struct spoken *m, struct err *why)
 static int take_beginning(struct request *r, struct err *why)
 {
     struct chat_message *last = &r->messages[r->n_messages - 1];
+    size_t n;
     if (last->who != SPEAKER_MODEL) return 0;
     struct spoken m = {.content = (struct content *)last->content, .n = last->n};
-    char *begun = strdup("");
-    for (size_t i = 0; i < m.n && begun; i++) {
-        const size_t a = strlen(begun);
-        char *grown = realloc(begun, a + m.content[i].n + 1);
-        if (!grown) free(begun);
-        else memcpy(grown + a, m.content[i].text, m.content[i].n + 1);
-        begun = grown;
-    }
-    if (!begun) return fail(why, E_MEMORY, "no memory for the beginning of an answer");
+    if (!(r->begun = all_texts(&m, "", &n, why))) return E_MEMORY;
     free_message(&m);
     r->n_messages--;
-    r->begun = begun;
     return 0;
 }
 

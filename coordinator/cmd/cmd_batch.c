@@ -35,7 +35,7 @@ struct batch_job {
     struct batch *batch;
     struct outputs *outputs; /* of results in the order in which they come */
     struct outputs_names names;
-    char *folder, *in_path, *journal_path, *errors_path, *model_name;
+    char *folder, *in_path, *journal_path, *lock_path, *errors_path, *model_name;
     struct journal_fact fact[FACTS];
     size_t n_facts;
     uint64_t facts_hash;
@@ -56,7 +56,13 @@ static void add_fact(struct batch_job *b, const char *name, const char *format, 
     b->facts_hash = hash_fold(hash_fold(b->facts_hash, hash64(f->name, strlen(f->name))), hash64(f->value, strlen(f->value)));
 }
 
-/* All that can change a word of a result; not the workers, the split, the batch, or the build. */
+static const char *without_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* All that can change a byte of a result; not the workers, the split, the batch, or the build. */
 static void note_facts(struct batch_job *b)
 {
     const struct options *o = b->session.options;
@@ -72,14 +78,11 @@ static void note_facts(struct batch_job *b)
     add_fact(b, "limits", "%" PRIu32 " of %" PRIu32, o->most, b->capacity.context);
     add_fact(b, "fields", "%s", o->strict_fields ? "strict" : "any");
     add_fact(b, "created", "%" PRIu64, o->created);
+    add_fact(b, "model's name", "%.100s", b->model_name);
+    add_fact(b, "input's name", "%.100s", without_folder(b->in_path));
+    add_fact(b, "memory for a picture", "%" PRIu64, o->picture_memory);
     add_fact(b, "input", "%s", show_hash128(hash, job_file_hash(b->file)));
     add_fact(b, "lines", "%zu", job_file_lines(b->file));
-}
-
-static const char *without_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
 }
 
 static char *name_of_model(const char *path)
@@ -101,6 +104,7 @@ static int name_files(struct batch_job *b, const struct options *o, struct err *
 {
     const bool to_stdout = !strcmp(o->out, "-");
     TRY(name_beside(&b->journal_path, o->journal, o->out, ".journal", why));
+    TRY(name_beside(&b->lock_path, NULL, b->journal_path, ".lock", why));
     const char *base = to_stdout ? b->journal_path : o->out;
     TRY(name_beside(&b->errors_path, o->errors, base, ".errors", why));
     TRY(name_beside(&b->in_path, strcmp(o->in, "-") ? o->in : NULL, base, ".input", why));
@@ -117,12 +121,32 @@ static int keep_input(const struct batch_job *b, const struct options *o, struct
     struct whole_file *f;
     size_t n;
     if (strcmp(o->in, "-") || (o->resume && is_file(b->in_path))) return 0;
+    if (journal_is_held(b->journal_path)) return fail(why, E_FILE, "%s is held by a job that is running", b->journal_path);
+    if (!o->overwrite && is_file(b->journal_path)) return fail_about(why, ABOUT_JOURNAL, E_FILE, "%s is there already", b->journal_path);
     TRY(whole_file_open(&f, b->in_path, why));
     int code = 0;
     while (!code && (n = fread(bytes, 1, sizeof bytes, stdin)) > 0) code = whole_file_write(f, bytes, n, why);
     if (!code && ferror(stdin)) code = fail_errno(why, E_FILE, "standard input cannot be read");
     if (!code && interrupt_seen()) code = fail(why, E_INTERRUPTED, "%s", interrupt_reason());
     return whole_file_close(&f, code, why);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, two;
+    if (!strcmp(a, b)) return true;
+    return !stat(a, &one) && !stat(b, &two) && one.st_dev == two.st_dev && one.st_ino == two.st_ino && S_ISREG(one.st_mode);
+}
+
+static int check_names(const struct batch_job *b, const struct options *o, struct err *why)
+{
+    const char *const path[] = {o->out, b->journal_path, b->lock_path, o->one_file ? NULL : b->errors_path};
+    const size_t n = sizeof path / sizeof *path;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = i + 1; k < n; k++)
+            if (path[i] && path[k] && same_file(path[i], path[k]))
+                return fail(why, E_USAGE, "%s and %s are the same file; results, errors and journal want one each", path[i], path[k]);
+    return 0;
 }
 
 /* The journal is not among the results, and is never put in the place of what was read either. */
@@ -132,6 +156,7 @@ static int check_files(const struct batch_job *b, const struct options *o, struc
     struct stat st;
     if (!o->overwrite && !is_file(b->journal_path) && !stat(o->out, &st) && S_ISREG(st.st_mode) && st.st_size)
         return fail(why, E_FILE, "%s is there already, and is no result of this job; --overwrite replaces it", o->out);
+    TRY(check_names(b, o, why));
     TRY(outputs_check(&journal, why));
     return outputs_check(&b->names, why);
 }
@@ -196,9 +221,11 @@ static int stop_resumable(struct batch_job *b, const struct err *over, struct er
 static int answer(struct batch_job *b, struct err *why)
 {
     struct err over = {0};
-    TRY(session_launch(&b->session, &b->capacity, why));
+    int code = session_launch(&b->session, &b->capacity, why);
+    if (code == E_INTERRUPTED) return fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "interrupted before a line was asked");
+    if (code) return code;
     TRY(open_batch(b, why));
-    const int code = answer_lines(b, &over);
+    code = answer_lines(b, &over);
     if (code == E_WORKER || code == E_WIRE || code == E_LINK || code == E_INTERRUPTED) return stop_resumable(b, &over, why);
     if (code) return *why = over, code;
     return session_finish(&b->session, why);
@@ -208,9 +235,11 @@ static int answer(struct batch_job *b, struct err *why)
 
 static int write_outputs(struct batch_job *b, struct err *why)
 {
+    const struct options *o = b->session.options;
     TRY(job_file_check(b->file, why));
-    TRY(b->session.options->in_order_done ? outputs_close(&b->outputs, why)
+    TRY(o->in_order_done ? outputs_close(&b->outputs, why)
                                           : outputs_write(&b->names, b->journal, job_file_lines(b->file), why));
+    if (!o->errors && !o->one_file && !journal_failed(b->journal)) remove(b->errors_path); /* of an earlier run */
     return journal_end(b->journal, why);
 }
 
@@ -262,6 +291,7 @@ static int show_status(const struct options *o, struct err *why)
     free(path);
     if (code) return code;
     printf("lines %zu\ndone %zu\nfailed %zu\nstate %s\n", s.lines, s.done, s.failed, s.running ? "running" : s.ended ? "ended" : "stopped");
+    if (fflush(stdout)) return fail_errno(why, E_FILE, "stdout could not be written");
     return !s.ended ? E_RESUMABLE : s.failed ? E_PARTLY : 0;
 }
 
@@ -290,6 +320,7 @@ int command_batch(const struct options *o, const struct cluster_wish *wish, stru
     free(b.in_path);
     free(b.folder);
     free(b.journal_path);
+    free(b.lock_path);
     free(b.errors_path);
     free(b.model_name);
     return code;

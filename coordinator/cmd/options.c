@@ -239,6 +239,8 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_BATCH && (o->status || o->repair)) return 0;
     if (command == CMD_BATCH && (!o->in || !o->out)) return fail(why, E_USAGE, "batch wants --in FILE and --out FILE");
     if (command == CMD_BATCH && !strcmp(o->out, "-") && !o->journal) return fail(why, E_USAGE, "--out - needs a place for the journal: --journal FILE");
+    if (command == CMD_BATCH && (!*o->in || !*o->out)) return fail(why, E_USAGE, "batch wants the names of files");
+    if (o->one_file && o->errors) return fail(why, E_USAGE, "--one-file has no use for --errors");
     if (o->retry_failed && !o->resume) return fail(why, E_USAGE, "--retry-failed goes with --resume");
     if (o->resume && o->overwrite) return fail(why, E_USAGE, "--resume and --overwrite exclude each other");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");

@@ -314,6 +314,66 @@ def disk_full():
     need("fault" not in err, err)
 
 
+def repaired():
+    """What repair leaves out is done again, also of a job that had ended, and of an answer under way; what is no journal it leaves alone."""
+    jobs = write("repair.jsonl", [chat("Count from 1 to %d." % i, max_tokens=90, ignore_eos=True) for i in (5, 6, 7)])
+    need(batch(jobs, "repair.out")[0] == 0, "the first run")
+    want, journal = open(path("repair.out"), "rb").read(), open(path("repair.out.journal"), "rb").read().splitlines(True)
+    spoil = lambda record: record.replace(b'":', b'"!', 1)
+    done = [n for n, r in enumerate(journal) if r.startswith(b'{"done":2')][0]
+    tokens = [n for n, r in enumerate(journal) if r.startswith(b'{"tokens":2,')]
+    need(len(tokens) >= 2, "%d records of tokens" % len(tokens))
+    ended = journal[:done] + [spoil(journal[done])] + journal[done + 1:]
+    under_way = [spoil(r) if n == tokens[0] else r for n, r in enumerate(journal) if not r.startswith((b'{"done":2', b'{"ended'))]
+    for broken in (ended, under_way):
+        with open(path("repair.out.journal"), "wb") as f:
+            f.writelines(broken)
+        need(batch(jobs, "repair.out", "--resume")[0] == 3, "a damaged journal was taken")
+        need(run(GEMMAPIPE, "batch", "--repair", path("repair.out"))[0] == 0, "repair")
+        need(run(GEMMAPIPE, "batch", "--status", path("repair.out"))[0] == 9, "something is left to do")
+        status, _, err = batch(jobs, "repair.out", "--resume")
+        need(status == 0 and open(path("repair.out"), "rb").read() == want, "status %d: %s" % (status, err))
+    for content in (b"my notes\n", spoil(journal[0]) + journal[1]):
+        with open(path("notes.journal"), "wb") as f:
+            f.write(content)
+        for how in (["--repair", path("notes")], ["--model", DEMO, "--in", jobs, "--out", path("notes"), "--resume"]):
+            status, _, err = run(GEMMAPIPE, "batch", *how)
+            need(status == 3 and open(path("notes.journal"), "rb").read() == content, "%s: status %d: %s" % (how, status, err))
+    status, _, err = batch(jobs, "notes", "--overwrite")
+    need(status == 0, "a broken journal may be overwritten: %s" % err)
+
+
+def names():
+    """Files that are one and the same, pipes, and pictures that are not the job's."""
+    jobs = write("names.jsonl", [chat("hello", max_tokens=2)])
+    for options in (["--errors", path("names.out")], ["--journal", path("names.out")], ["--errors", path("names.out.journal")]):
+        status, _, err = batch(jobs, "names.out", *options)
+        need(status == 2 and "same file" in err and not os.path.exists(path("names.out.journal")), "%s: status %d: %s" % (options, status, err))
+    os.mkfifo(path("names.fifo"))
+    status, _, err = batch(path("names.fifo"), "fifo.out")
+    need(status == 3 and "read twice" in err and not os.path.exists(path("fifo.out.journal")), "status %d: %s" % (status, err))
+    shutil.copy(os.path.join(ROOT, "models/demo/picture.png"), path("inside.png"))
+    os.makedirs(path("below"), exist_ok=True)
+    os.symlink(os.path.join(ROOT, "models/demo/picture.png"), path("outside.png"))
+    seen = lambda name: {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": name}}]}], "max_tokens": 2}
+    pictures = ["inside.png", "below/../inside.png", "outside.png", os.path.join(ROOT, "models/demo/picture.png"), "../x.png", "names.fifo"]
+    jobs = write("seen.jsonl", [seen(name) for name in pictures])
+    status, _, err = batch(jobs, "seen.out", "--mmproj", ENCODER)
+    need(status == 8 and len(lines_of(path("seen.out"))) == 2 and len(lines_of(path("seen.out.errors"))) == 4, "status %d: %s" % (status, err))
+
+
+def interrupted_early():
+    """SIGTERM ends a job of many lines that are all refused, and one whose first reading is long."""
+    jobs = write("many.jsonl", [{"prompt": 1}] * 300000)
+    p = start(GEMMAPIPE, "batch", "--model", DEMO, "--in", jobs, "--out", path("many.out"), "--quiet")
+    while not os.path.exists(path("many.out.journal")) or os.path.getsize(path("many.out.journal")) < 10000:
+        need(p.poll() is None, "it ended by itself")
+        time.sleep(0.005)
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=20)
+    need(p.returncode == 9, "status %d" % p.returncode)
+
+
 claim("lines_of_every_form_are_answered_in_order", forms)
 claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_everywhere)
 claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)
@@ -325,4 +385,7 @@ claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)
 claim("results_may_come_as_they_are_done_and_through_pipes", orders_and_pipes)
 claim("a_line_that_crashes_the_coordinator_does_not_do_so_for_ever", crashes)
 claim("a_disk_that_is_full_ends_the_job_and_not_its_results", disk_full)
+claim("repair_loses_nothing_and_touches_nothing_else", repaired)
+claim("files_are_told_apart_and_pictures_stay_in_the_folder", names)
+claim("a_job_of_bad_lines_is_interrupted_too", interrupted_early)
 finish()

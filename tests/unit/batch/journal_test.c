@@ -35,7 +35,7 @@ static int do_line(struct journal *j, struct err *why)
     result_of(line, text);
     TRY(journal_put_done(j, line, line != 2, text, strlen(text), why));
     TRY(journal_sync(j, why));
-    return line < LINES ? journal_put_tokens(j, line + 1, 0, (uint32_t[]){7, 8, (uint32_t)line}, 3, why) : 0;
+    return line < LINES ? journal_put_tokens(j, &(struct journal_tokens){.line = line + 1}, (uint32_t[]){7, 8, (uint32_t)line}, 3, why) : 0;
 }
 
 static bool says_what_was_put(struct journal *j)
@@ -94,7 +94,7 @@ TEST(answers_under_way_are_known_until_their_line_is_done)
     struct journal *j;
     snprintf(path, sizeof path, "%s", folder_path(&folder, "journal"));
     NEED(open_it(&j, path, JOURNAL_NEW, NULL, why));
-    for (uint32_t i = 0; i < 3; i++) NEED(journal_put_tokens(j, 4, 1, (uint32_t[]){10 * i, 10 * i + 1}, 2, why));
+    for (uint32_t i = 0; i < 3; i++) NEED(journal_put_tokens(j, &(struct journal_tokens){4, 1, 2 * i}, (uint32_t[]){10 * i, 10 * i + 1}, 2, why));
     journal_close(&j);
     NEED(open_it(&j, path, JOURNAL_RESUME, NULL, why));
     const struct ids *had = journal_tokens(j, 4, 1);
@@ -125,6 +125,30 @@ TEST(another_job_another_process_and_another_result_are_refused)
     CHECK(open_it(&j, path, JOURNAL_RESUME, "2", &e) == E_FILE && strstr(e.text, "seed is 1, this job's is 2"), "%s", e.text);
     NEED(open_it(&j, path, JOURNAL_OVERWRITE, "2", why));
     CHECK(journal_done(j) == 0, "%zu", journal_done(j));
+    journal_close(&j);
+    folder_end(&folder);
+}
+
+/* A line that is under way at every end of a run is suspected, but not while it gets on. */
+TEST(a_line_is_suspected_of_crashes_only_if_nothing_came_of_it)
+{
+    struct folder folder = folder_new();
+    char path[300];
+    struct journal *j;
+    snprintf(path, sizeof path, "%s", folder_path(&folder, "journal"));
+    for (uint32_t run = 0; run < 8; run++) {
+        NEED(open_it(&j, path, JOURNAL_RESUME, NULL, why));
+        const uint32_t crashes = journal_crashes(j, 3), wanted = run > 4 ? run - 4 : 0;
+        CHECK(crashes == wanted, "before run %u: %u crashes, wanted %u", run, crashes, wanted);
+        NEED(journal_put_begun(j, 3, why));
+        if (run < 4) NEED(journal_put_tokens(j, &(struct journal_tokens){3, 0, run}, &run, 1, why));
+        journal_close(&j);
+    }
+    NEED(open_it(&j, path, JOURNAL_RESUME, NULL, why));
+    NEED(journal_stop(j, why));
+    journal_close(&j);
+    NEED(open_it(&j, path, JOURNAL_RESUME, NULL, why));
+    CHECK(journal_crashes(j, 3) == 0, "a run that ended in good order accuses nobody");
     journal_close(&j);
     folder_end(&folder);
 }
