@@ -69,14 +69,14 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b)
 INLINE vi even_bytes(vi a) { return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8); }
 INLINE vi odd_bytes(vi a) { return _mm256_srai_epi16(a, 8); }
 
-INLINE void wide_dots(const int R, const int N, vi *s, const struct weights *w, const struct acts *a, size_t at)
+INLINE void wide_dots(const int R, const int N, vi *s, const vi *ready, const uint8_t *const *block, const struct acts *a, size_t at)
 {
     const int16_t *q = a->wide + (at - a->wide_at) * BLOCK;
     __asm__ volatile("" : "+r"(q)); /* as read_late */
     EACH (i, 16) {
         vi group[MOST_VECTORS];
         EACH (v, N) {
-            vi bytes = weight(P_Q8, w, v, i / 2);
+            vi bytes = weight(P_Q8, ready, block, v, i / 2);
             group[v] = i % 2 ? odd_bytes(bytes) : even_bytes(bytes);
         }
         EACH (r, R) {
@@ -91,10 +91,10 @@ INLINE void wide_dots(const int R, const int N, vi *s, const struct weights *w, 
 /* R rows from place `at` on, N vectors: s[v][r] = sum over `groups` groups from `first` on, of the weights times the row's four
  * bytes. */
 INLINE void vi_dots(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s,
-                    const struct weights *w, const struct acts *a, size_t at)
+                    const vi *ready, const uint8_t *const *block, const struct acts *a, size_t at)
 {
     if (kind == P_Q8 && a->wide && R == DOT_ROWS) {
-        wide_dots(R, N, s, w, a, at);
+        wide_dots(R, N, s, ready, block, a, at);
         return;
     }
     const int together = kind == P_Q8M || kind == P_K5 ? 4 : groups; /* before a short is full */
@@ -103,7 +103,7 @@ INLINE void vi_dots(const enum panel_kind kind, const int first, const int group
     __asm__ volatile("" : "+r"(q)); /* as read_late */
     EACH (i, groups) {
         const int k = first + group_order(kind, groups, i);
-        EACH (v, N) group[v] = weight(kind, w, v, k);
+        EACH (v, N) group[v] = weight(kind, ready, block, v, k);
         EACH (r, R) add_group_row(kind, i % together == 0, R, N, sum + r, group, q + r * BLOCK + 4 * k);
         if ((i + 1) % together) continue;
         EACH (r, R) {

@@ -125,7 +125,7 @@ INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
 /* R rows from place `at` on, N vectors: s[v][r] = sum over `groups` groups from `first` on, of the weights times the row's four
  * bytes. */
 INLINE void vi_dots(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s,
-                    const struct weights *w, const struct acts *a, size_t at)
+                    const vi *ready, const uint8_t *const *block, const struct acts *a, size_t at)
 {
     EACH (r, R) {
         vi offset = offset_of(kind, a, at + (size_t)r, first / 4);
@@ -134,7 +134,7 @@ INLINE void vi_dots(const enum panel_kind kind, const int first, const int group
             const int k = first + 4 * i;
             int8x16_t sixteen = vld1q_s8(a->q + (at + (size_t)r) * BLOCK + 4 * k);
             EACH (v, N)
-                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], weight(kind, w, v, k + j), sixteen, j);
+                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], weight(kind, ready, block, v, k + j), sixteen, j);
         }
     }
 }
