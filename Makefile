@@ -112,7 +112,7 @@ deps:
 demo:
 	@deploy/deps.sh --build
 	@$(MAKE) -s --no-print-directory $(JOBS) all
-	@echo '$$ mpirun -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"'
+	@echo '$$ mpirun --oversubscribe --bind-to none -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"'
 	@$(ROOT_OK) mpirun --oversubscribe --bind-to none -n 4 $(B)/gemmapipe run --model $(DEMO) --temp 0 "What is 12 + 9?"
 	@echo '$$ $(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"'
 	@$(B)/gemmapipe run --model $(DEMO) --workers 3 --temp 0 "What is the capital of Peru?"
