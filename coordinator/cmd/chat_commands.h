@@ -1,6 +1,7 @@
 /* coordinator/cmd/chat_commands.h — lines of a chat that are meant for the program and not for the model.
  *
- * A command is one line that begins with a slash. What has several lines, or a blank before the slash, is a question. */
+ * A command is one line that begins with a slash. What has several lines, or a blank before the slash, is a question; "/image FILE"
+ * may stand above one. */
 #pragma once
 
 #include "base/error.h"

@@ -16,6 +16,8 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #define CHAT_CONTEXT 4096
 
@@ -102,6 +104,20 @@ static void show(struct chat *c, const char *name)
     }
 }
 
+static int take_line(struct chat *c, const struct typed *line, bool *over, struct err *why);
+
+/* "/image FILE" with the question under it, as it is pasted. False if it is no such text. */
+static bool take_picture_and_question(struct chat *c, const struct typed *line, bool *over, int *code, struct err *why)
+{
+    const char *end = memchr(line->text, '\n', line->n);
+    if (!end || line->n < 7 || strncasecmp(line->text, "/image ", 7)) return false;
+    const struct typed first = {.what = line->what, .text = line->text, .n = (size_t)(end - line->text)};
+    const struct typed rest = {.what = line->what, .text = end + 1, .n = line->n - first.n - 1};
+    *code = take_line(c, &first, over, why);
+    if (!*code) *code = take_line(c, &rest, over, why);
+    return true;
+}
+
 /* *over: this was the command that ends it. */
 static int take_line(struct chat *c, const struct typed *line, bool *over, struct err *why)
 {
@@ -111,7 +127,8 @@ static int take_line(struct chat *c, const struct typed *line, bool *over, struc
     size_t n = line->n;
     struct err no = {0};
     utf8_trim(&words, &n);
-    if (!n) return 0;
+    int code = 0;
+    if (!n || take_picture_and_question(c, line, over, &code, why)) return code;
     if (chat_command_read(&command, &argument, line->text, line->n, &no)) return refuse(c, &no, ""), 0;
     switch (command) {
     case CHAT_QUESTION: return question(c, line->text, line->n, why);

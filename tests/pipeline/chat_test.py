@@ -172,6 +172,13 @@ def a_paste_is_one_question_and_never_reaches_the_shell():
             need(remembered() == [entry.replace("\r", "\\n")], remembered())
 
 
+def a_picture_may_be_pasted_with_its_question():
+    plain = good(GEMMAPIPE, "run", "--model", DEMO, "--temp", "0", *SEES, "--image", PICTURE, "Describe the picture.").decode()
+    with Terminal(*CHAT, *SEES) as t:
+        t.until("> "), t.type("\033[200~/image %s\rDescribe the picture.\033[201~\r" % PICTURE)
+        t.until(plain.strip()), t.type("\004"), t.ends(0)
+
+
 def an_empty_line_ends_nothing():
     with Terminal(*CHAT) as t:
         need(re.fullmatch(r"[^\n]*\n\S*", t.until("> ")), "something else is shown before the first prompt")
