@@ -6,8 +6,7 @@
  *
  * Who writes a file from its beginning to its end wants base/whole_file.h, which stands on this.
  * Threads: the calls are as safe as the system's. disk_use is for a moment when nobody writes. */
-#ifndef BASE_DISK_H
-#define BASE_DISK_H
+#pragma once
 
 #include "base/error.h"
 
@@ -40,5 +39,3 @@ int disk_append(int fd, const void *bytes, size_t n);
 
 /* The folder of a path, "." if it names none; NULL without memory. The caller frees it. */
 char *disk_folder_of(const char *path);
-
-#endif

@@ -9,8 +9,7 @@
  * it is about, so that whoever shows the sentence can add how to change it there: coordinator/cmd/advice.c.
  *
  * `assert` is for our own mistakes only, never for bytes that came from outside. */
-#ifndef BASE_ERROR_H
-#define BASE_ERROR_H
+#pragma once
 
 enum {
     E_OK = 0,
@@ -72,5 +71,3 @@ void err_add(struct err *why, const char *more);
         int try_code_ = (call);                                                                                        \
         if (try_code_) return try_code_;                                                                               \
     } while (0)
-
-#endif

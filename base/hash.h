@@ -1,8 +1,7 @@
 /* base/hash.h — fingerprints. XXH3 (libxxhash) wherever two parties compare bytes; CRC-32C on every frame.
  *
  * Both are public, seedless and the same on every machine, so another program can compute them: docs/WIRE.md. */
-#ifndef BASE_HASH_H
-#define BASE_HASH_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,5 +43,3 @@ uint64_t history_after(uint64_t history, uint32_t id);
 
 /* CRC-32C (Castagnoli), as in iSCSI: crc32c("123456789") = 0xe3069283. `crc` is 0 to start, or the last result. */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t n);
-
-#endif

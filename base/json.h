@@ -12,8 +12,7 @@
  * Memory:  the text is the caller's and not changed. Only strings with escapes are copied, into one buffer of the
  *          reader: a string is good until the next one is read.
  * Errors:  E_FILE with the source, the line, and what was found and wanted; once one happened every call returns it. */
-#ifndef BASE_JSON_H
-#define BASE_JSON_H
+#pragma once
 
 #include "base/error.h"
 
@@ -79,5 +78,3 @@ char *json_plain(char out[64], struct json_text s);
 /* `text` in quotes, as JSON wants it; UTF-8 is passed on. */
 void json_print_text(FILE *to, const char *text);
 void json_print_bytes(FILE *to, const char *text, size_t n);
-
-#endif

@@ -4,8 +4,7 @@
  * anything waits for it. A file that is cut short under the mapping ends the process with a sentence and E_FILE, not with a
  * signal; who copies bytes anyway reads them with file_read and gets the sentence as an error. file_unchanged tells whether
  * what was read is of one piece. */
-#ifndef BASE_MAPPED_H
-#define BASE_MAPPED_H
+#pragma once
 
 #include "base/error.h"
 
@@ -52,5 +51,3 @@ void mapped_forget(const void *from, size_t bytes);
 char *path_in(const char *dir, const char *name);
 bool is_folder(const char *path);
 bool is_file(const char *path);
-
-#endif

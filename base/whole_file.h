@@ -4,8 +4,7 @@
  * system knows no nameless files (then a process that is killed leaves that behind). What had the name before stays as
  * it was until then, and for good if anything fails. Before the name is given all bytes are on the disk.
  * A device or a pipe is written as it is; "-" is standard output. What this process has read (base/inputs.h) is never written over. */
-#ifndef BASE_WHOLE_FILE_H
-#define BASE_WHOLE_FILE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -30,5 +29,3 @@ int whole_file_reserve(struct whole_file *f, uint64_t bytes, struct err *why);
 /* With code 0: gives the file its name. With another, or if that fails: removes what was written. Returns the code.
  * Sets *f to NULL; NULL is fine. */
 int whole_file_close(struct whole_file **f, int code, struct err *why);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * It carries nouns of the model, so it is walked here and not in transport/wire; the coordinator writes it with the same
  * walk. docs/WIRE.md gives the bytes. The lists of types point into the frame after reading, so they live as long as it. */
-#ifndef WORKER_ASSIGN_H
-#define WORKER_ASSIGN_H
+#pragma once
 
 #include "base/hash.h"
 #include "partition/model/memory.h"
@@ -52,5 +51,3 @@ struct acceptance {
 };
 int acceptance_write(struct frame **out, const struct acceptance *m, struct err *why);
 int acceptance_read(struct acceptance *m, struct frame *f, struct err *why);
-
-#endif

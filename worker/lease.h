@@ -3,8 +3,7 @@
  * A coordinator pings every second; one that was silent for COORDINATOR_LEASE_NS is gone. Time in which the worker itself did not
  * listen, because it was stopped (Ctrl-Z) or took memory, proves nothing: what was said then may still be on its way. Times in, an
  * answer out. */
-#ifndef WORKER_LEASE_H
-#define WORKER_LEASE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,5 +27,3 @@ static inline bool lease_over(struct lease *l, uint64_t now)
     l->looked_ns = now;
     return now - l->heard_ns > COORDINATOR_LEASE_NS;
 }
-
-#endif

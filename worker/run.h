@@ -1,6 +1,5 @@
 /* worker/run.h — what worker.c, join.c, prepare.c and load.c share about one run of a worker. Nobody else includes it. */
-#ifndef WORKER_RUN_H
-#define WORKER_RUN_H
+#pragma once
 
 #include "worker/encoder/encoder_stage.h"
 #include "worker/lease.h"
@@ -54,5 +53,3 @@ int run_prepare(struct run *r, bool *dismissed, struct err *why);
 
 /* load.c: says ACCEPT, gets the weights that are not held already, says READY. */
 int run_load(struct run *r, struct err *why);
-
-#endif

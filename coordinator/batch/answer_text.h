@@ -2,8 +2,7 @@
  *
  * Stop texts are looked for in the bytes of the text, so one may begin in the middle of one token and end in that of another; of
  * several the one that begins first cuts, and nothing of it is kept. */
-#ifndef COORDINATOR_BATCH_ANSWER_TEXT_H
-#define COORDINATOR_BATCH_ANSWER_TEXT_H
+#pragma once
 
 #include "coordinator/text/tokenizer.h"
 
@@ -21,5 +20,3 @@ struct answer_text {
 int answer_text_add(struct answer_text *a, uint32_t id, struct err *why);
 int answer_text_end(struct answer_text *a, struct err *why); /* a character that was left unfinished */
 void answer_text_free(struct answer_text *a);
-
-#endif

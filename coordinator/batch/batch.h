@@ -9,8 +9,7 @@
  * the line's seed, the choice and the position alone, so the rest of the answer is the same. One that wants log-probabilities begins anew.
  *
  * Threads: one, the engine's. */
-#ifndef COORDINATOR_BATCH_BATCH_H
-#define COORDINATOR_BATCH_BATCH_H
+#pragma once
 
 #include "coordinator/batch/job_file.h"
 #include "coordinator/batch/journal.h"
@@ -55,5 +54,3 @@ struct batch_counts {
     uint64_t prompt_tokens, made; /* of this run */
 };
 struct batch_counts batch_counts(const struct batch *b);
-
-#endif

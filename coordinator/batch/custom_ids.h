@@ -1,7 +1,6 @@
 /* coordinator/batch/custom_ids.h — which custom_ids a job has had. 16 bytes for each; their hashes are kept, 64 bits, so among a
  * million different ones two that are taken for one come once in forty million jobs. */
-#ifndef COORDINATOR_BATCH_CUSTOM_IDS_H
-#define COORDINATOR_BATCH_CUSTOM_IDS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -12,5 +11,3 @@ struct custom_ids;
 int custom_ids_open(struct custom_ids **out, struct err *why);
 void custom_ids_close(struct custom_ids **c); /* sets *c to NULL; NULL is fine */
 int custom_ids_add(struct custom_ids *c, const char *id, bool *twice, struct err *why);
-
-#endif

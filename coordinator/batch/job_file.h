@@ -7,8 +7,7 @@
  * and ask for nothing.
  *
  * Memory: 16 bytes for each line, and the line that was read last. */
-#ifndef COORDINATOR_BATCH_JOB_FILE_H
-#define COORDINATOR_BATCH_JOB_FILE_H
+#pragma once
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -42,5 +41,3 @@ int job_file_line(struct job_file *f, size_t line, struct job_line *out, struct 
 
 /* The file still is what it was when it was opened. */
 int job_file_check(const struct job_file *f, struct err *why);
-
-#endif

@@ -20,8 +20,7 @@
  *
  * Two coordinators are kept apart by NAME.lock, which is never renamed or removed while it is held.
  * Memory: for each line 8 bytes, and the ids of the answers that were under way. */
-#ifndef COORDINATOR_BATCH_JOURNAL_H
-#define COORDINATOR_BATCH_JOURNAL_H
+#pragma once
 
 #include "base/error.h"
 #include "coordinator/text/tokenizer.h"
@@ -100,5 +99,3 @@ bool journal_is_held(const char *path);
 /* Writes the records that are right to `path` again, the wrong ones left out. *lost: how many those were. E_FILE of one that is held,
  * is no journal, or has lost its first record. */
 int journal_repair(const char *path, size_t *lost, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/batch/logprobs.h — the tokens of an answer with their log-probabilities, and as OpenAI's two interfaces write them. */
-#ifndef COORDINATOR_BATCH_LOGPROBS_H
-#define COORDINATOR_BATCH_LOGPROBS_H
+#pragma once
 
 #include "coordinator/text/tokenizer.h"
 #include "transport/wire/wire.h"
@@ -25,5 +24,3 @@ void logprobs_free(struct logprobs *l);
 /* {"content": …} of a chat, or the lists of a completion. text[0..n) is the answer; cut: a stop text ended it, and tokens that begin
  * behind its end are left out. */
 void logprobs_print(FILE *to, const struct logprobs *l, const struct tokenizer *tokens, bool chat, const char *text, size_t n, bool cut);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * In the order of the lines: written at the end, and they have their names only when they are whole. In the order in which they were
  * done: written as they come; what an earlier run had is written again first, so that nothing torn or double is in there. */
-#ifndef COORDINATOR_BATCH_OUTPUTS_H
-#define COORDINATOR_BATCH_OUTPUTS_H
+#pragma once
 
 #include "coordinator/batch/journal.h"
 
@@ -24,5 +23,3 @@ int outputs_open(struct outputs **out, const struct outputs_names *names, struct
 int outputs_add(struct outputs *o, bool ok, const char *result, size_t n, struct err *why); /* kept until outputs_flush */
 int outputs_flush(struct outputs *o, struct err *why);
 int outputs_close(struct outputs **o, struct err *why); /* flushed and on the disk; sets *o to NULL; NULL is fine */
-
-#endif

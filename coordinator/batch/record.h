@@ -1,6 +1,5 @@
 /* coordinator/batch/record.h — one line of a journal: what it says, and whether it is right. The forms are in journal.h. */
-#ifndef COORDINATOR_BATCH_RECORD_H
-#define COORDINATOR_BATCH_RECORD_H
+#pragma once
 
 #include "base/error.h"
 #include "coordinator/text/tokenizer.h"
@@ -32,5 +31,3 @@ bool record_fact(const char *text, size_t n, const char *name, char out[120]);
 /* The end of a record, whose bytes without it are text[0..n): `,"crc32c":"…"}\n`. */
 #define RECORD_END_BYTES 22
 void record_end(char out[RECORD_END_BYTES + 1], const char *text, size_t n);
-
-#endif

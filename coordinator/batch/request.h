@@ -7,8 +7,7 @@
  * its place is taken by that answer. Only a lack of memory is an error of the caller's.
  *
  * Memory: everything a request points to is its own; texts are copied out of the line. */
-#ifndef COORDINATOR_BATCH_REQUEST_H
-#define COORDINATOR_BATCH_REQUEST_H
+#pragma once
 
 #include "base/json.h"
 #include "coordinator/engine/biases.h"
@@ -79,5 +78,3 @@ int request_refuse(struct request *r, int status, const char *code, const char *
 /* The value of "messages": r->messages, r->pictures, r->begun. */
 int request_messages(struct request *r, struct json *j);
 char *request_copy(struct json_text s, struct err *why); /* NUL-terminated; NULL without memory */
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Nothing in it depends on time, load, or what ran beside it: the same job gives the same bytes. Its ids are hashes of the job and
  * the line; "created" is what the job says, 0 if it says nothing; "system_fingerprint" names weights and version of the numbers. */
-#ifndef COORDINATOR_BATCH_RESULT_H
-#define COORDINATOR_BATCH_RESULT_H
+#pragma once
 
 #include "coordinator/batch/logprobs.h"
 #include "coordinator/batch/request.h"
@@ -30,5 +29,3 @@ struct result_choice {
 int result_answered(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line,
                     const struct result_choice *choices, uint64_t prompt_tokens, struct err *why);
 int result_refused(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line, struct err *why);
-
-#endif

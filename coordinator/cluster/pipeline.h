@@ -8,8 +8,7 @@
  * *member* (roster.h) is the process that plays it; a *node* is where the port reaches that process. Rows travel along
  * *routes* (partition/plan/plan.h).
  * Threads: one. */
-#ifndef COORDINATOR_CLUSTER_PIPELINE_H
-#define COORDINATOR_CLUSTER_PIPELINE_H
+#pragma once
 
 #include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/cluster/roster.h"
@@ -61,5 +60,3 @@ bool pipeline_is_one_process(const struct pipeline *p);
 
 /* Asks every worker for its counters and waits until they are in crew[]->report. Call it while nothing is under way. */
 int pipeline_reports(struct pipeline *p, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/cmd/commands.h — what each word after `gemmapipe` does. Results go to stdout; the return value is the exit status. */
-#ifndef COORDINATOR_CMD_COMMANDS_H
-#define COORDINATOR_CMD_COMMANDS_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
@@ -16,5 +15,3 @@ int command_bench(const struct options *o, const struct cluster_wish *wish, stru
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_plan(const struct options *o, struct err *why);
-
-#endif

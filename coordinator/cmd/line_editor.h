@@ -2,8 +2,7 @@
  *
  * What is pasted, or arrives with the end of a line in its middle, is one question and waits for Enter. Lines of one question are typed
  * with Alt-Enter between them, or a backslash at their ends. libedit draws and edits; what it does not do is done here. */
-#ifndef COORDINATOR_CMD_LINE_EDITOR_H
-#define COORDINATOR_CMD_LINE_EDITOR_H
+#pragma once
 
 #include "coordinator/cmd/line_reader.h"
 
@@ -21,5 +20,3 @@ void line_editor_close(struct line_editor **e);
 
 /* TYPED_NOTHING: Ctrl-C; the second in a row, with nothing typed between, is E_INTERRUPTED. */
 int line_editor_next(struct line_editor *e, const struct idle *idle, struct typed *out, struct err *why);
-
-#endif

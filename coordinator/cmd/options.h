@@ -1,6 +1,5 @@
 /* coordinator/cmd/options.h — the command line as one table: what each option is called, takes, means, and who takes it. */
-#ifndef COORDINATOR_CMD_OPTIONS_H
-#define COORDINATOR_CMD_OPTIONS_H
+#pragma once
 
 #include "base/error.h"
 #include "transport/wire/wire.h"
@@ -72,5 +71,3 @@ struct options {
  * manual of the command and exits. */
 int options_read(struct options *o, enum command *command, int argc, char **argv, struct err *why);
 void options_help(FILE *to); /* the whole program's */
-
-#endif

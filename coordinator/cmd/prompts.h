@@ -1,7 +1,6 @@
 /* coordinator/cmd/prompts.h — the prompts of one command line, as token ids and pictures: what `run` answers, and what `plan` is to
  * prepare for. */
-#ifndef COORDINATOR_CMD_PROMPTS_H
-#define COORDINATOR_CMD_PROMPTS_H
+#pragma once
 
 #include "coordinator/cmd/session.h"
 #include "coordinator/picture/prompt_pictures.h"
@@ -35,5 +34,3 @@ int prompts_capacity(struct capacity *out, const struct prompts *p, const struct
 
 /* Tokens of the longest prompt that is not refused. */
 uint64_t prompts_longest(const struct prompts *p);
-
-#endif

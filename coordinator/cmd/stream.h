@@ -1,6 +1,5 @@
 /* coordinator/cmd/stream.h — an answer on stdout as it is made. A slow reader slows this answer and nothing else. */
-#ifndef COORDINATOR_CMD_STREAM_H
-#define COORDINATOR_CMD_STREAM_H
+#pragma once
 
 #include "coordinator/cmd/collect.h"
 #include "coordinator/cmd/session.h"
@@ -9,5 +8,3 @@
  * A Ctrl-C that only asks (base/interrupt.h) ends it too, which is no error.
  * Other errors: the ask was refused (then nothing was printed), or the run is over. */
 int stream_answer(struct session *s, const struct ask *ask, struct collected *out, struct err *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/cmd/typed_prompt.h — from one prompt as it was typed (pictures, a text, perhaps a system text before it) to token ids. */
-#ifndef COORDINATOR_CMD_TYPED_PROMPT_H
-#define COORDINATOR_CMD_TYPED_PROMPT_H
+#pragma once
 
 #include "coordinator/picture/prompt_pictures.h"
 #include "coordinator/cmd/session.h"
@@ -28,5 +27,3 @@ bool typed_prompt_hint(const struct typed_prompt *t, const struct session *s);
 
 /* Rows of a picture in a prompt; 0 without an encoder. */
 uint32_t typed_prompt_picture_rows(const struct session *s);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/engine/embed.h — token ids -> rows of the residual stream, gathered from the file. */
-#ifndef COORDINATOR_ENGINE_EMBED_H
-#define COORDINATOR_ENGINE_EMBED_H
+#pragma once
 
 #include "partition/model/weights.h"
 
@@ -9,5 +8,3 @@ float embed_scale(uint32_t hidden, bool exact);
 
 /* out [hidden] = scale * a row of the embedding, as it lies in the file. */
 void embed_row(const struct tensor *embedding, float scale, const uint8_t *row, float *out);
-
-#endif

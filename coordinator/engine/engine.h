@@ -15,8 +15,7 @@
  * goes on there, so a conversation costs only its new rows.
  *
  * Threads: one; only engine_wake may be called from others. No call waits but engine_turn. */
-#ifndef COORDINATOR_ENGINE_ENGINE_H
-#define COORDINATOR_ENGINE_ENGINE_H
+#pragma once
 
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/engine/ask.h"
@@ -75,5 +74,3 @@ struct engine_totals {
     uint64_t batches, rows;
 };
 struct engine_totals engine_totals(const struct engine *e);
-
-#endif

@@ -1,8 +1,7 @@
 /* coordinator/engine/give_pictures.h — pictures that were read for prompts become pictures the engine knows.
  *
  * The engine gets a square once, however many prompts show it; from then on it has a number, until it is taken back. */
-#ifndef COORDINATOR_ENGINE_GIVE_PICTURES_H
-#define COORDINATOR_ENGINE_GIVE_PICTURES_H
+#pragma once
 
 #include "coordinator/engine/pictures.h"
 #include "coordinator/picture/prompt_pictures.h"
@@ -19,5 +18,3 @@ int prompt_pictures_give(struct prompt_pictures *all, struct pictures *ps, size_
 /* Gives the references back, of all or of n from `first` on; what asks still hold stays. `ps` NULL: nothing was given. */
 void prompt_pictures_take_back(struct prompt_pictures *all, struct pictures *ps);
 void prompt_pictures_take_some_back(struct prompt_pictures *all, struct pictures *ps, size_t first, size_t n);
-
-#endif

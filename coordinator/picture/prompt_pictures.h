@@ -3,8 +3,7 @@
  * They are read before any worker is needed, so a damaged file is said at once; or, of many prompts with pictures of their own, when
  * the turn of their prompt comes, so that memory holds no more than the prompts under way need. A prompt names them by their place
  * here; the engine gives them numbers of its own (coordinator/engine/give_pictures.h). */
-#ifndef COORDINATOR_PICTURE_PROMPT_PICTURES_H
-#define COORDINATOR_PICTURE_PROMPT_PICTURES_H
+#pragma once
 
 #include "coordinator/picture/image.h"
 
@@ -33,5 +32,3 @@ int prompt_pictures_add_later(struct prompt_pictures *all, const char *name, str
 int prompt_pictures_read(struct prompt_pictures *all, size_t picture, struct err *why);
 
 void prompt_pictures_close(struct prompt_pictures *all);
-
-#endif

@@ -1,6 +1,5 @@
 /* coordinator/text/utf8.h — characters in bytes: a text without white space around it, and a stream of pieces put back together. */
-#ifndef COORDINATOR_TEXT_UTF8_H
-#define COORDINATOR_TEXT_UTF8_H
+#pragma once
 
 #include "base/utf8_read.h"
 
@@ -16,5 +15,3 @@ struct utf8_stream {
 };
 size_t utf8_stream_push(struct utf8_stream *s, const char *bytes, size_t n, char *out); /* out: room for 3 * (n + 4) */
 size_t utf8_stream_end(struct utf8_stream *s, char *out);                               /* out: room for 12 */
-
-#endif

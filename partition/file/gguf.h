@@ -3,8 +3,7 @@
  * Ownership: everything handed out points into the mapping or into the object and lives until gguf_close.
  * Threads:   read-only after gguf_open, so any number may look.
  * Errors:    E_FILE, with one sentence that names the file, what was found and what was wanted. */
-#ifndef PARTITION_FILE_GGUF_H
-#define PARTITION_FILE_GGUF_H
+#pragma once
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -91,5 +90,3 @@ int gguf_unchanged(const struct gguf *g, struct err *why);
 
 /* Tells the system that what is mapped here will be read soon, so it fetches it in one go. */
 void gguf_expect(const struct gguf *g, const void *from, size_t bytes);
-
-#endif

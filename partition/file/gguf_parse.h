@@ -2,8 +2,7 @@
  *
  * Only gguf.c, gguf_parse.c, gguf_other.c, gguf_values.c, gguf_copy.c and gguf_hashes.c include this (tests/rooms.sh).
  * gguf_file_open fills `f` or leaves nothing behind but the sentence. */
-#ifndef PARTITION_FILE_GGUF_PARSE_H
-#define PARTITION_FILE_GGUF_PARSE_H
+#pragma once
 
 #include "base/little_endian.h"
 #include "base/mapped.h"
@@ -51,5 +50,3 @@ int gguf_key_u64(const struct gguf_file *f, const struct gguf_key *k, uint64_t *
 
 extern const uint8_t gguf_value_bytes[13]; /* 0 for strings and arrays */
 extern const char *const gguf_value_names[13];
-
-#endif

@@ -5,8 +5,7 @@
  * Errors:    putting cannot fail visibly; lack of memory is remembered and told by gguf_out_begin.
  * The file:  gets its name when it is complete and on the disk, so a name never stands for half a model. Until then it
  *            has none, or is PATH.partial where the file system knows no nameless files. */
-#ifndef PARTITION_FILE_GGUF_WRITE_H
-#define PARTITION_FILE_GGUF_WRITE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -53,5 +52,3 @@ int gguf_out_data(struct gguf_out *o, const void *from, size_t n, struct err *wh
 /* Gives the file its name. Without it, or if it fails, gguf_out_close removes what was written. */
 int gguf_out_finish(struct gguf_out *o, struct err *why);
 void gguf_out_close(struct gguf_out **o); /* sets *o to NULL; NULL is fine */
-
-#endif

@@ -6,8 +6,7 @@
  * Ownership: everything handed out lives until safetensors_close.
  * Threads:   read-only after opening.
  * Errors:    E_FILE and a sentence. */
-#ifndef PARTITION_FILE_SAFETENSORS_H
-#define PARTITION_FILE_SAFETENSORS_H
+#pragma once
 
 #include "base/mapped.h"
 
@@ -40,5 +39,3 @@ const struct safetensor *safetensors_find(const struct safetensors *s, const cha
 
 uint32_t safetensors_files(const struct safetensors *s);
 const struct mapped *safetensors_file(const struct safetensors *s, uint32_t i);
-
-#endif

@@ -6,8 +6,7 @@
  *            front                    layers                       back
  *   text     -                        first .. end-1               parts of the head, in sixteenths
  *   vision   patches and positions    first .. end-1               the projector, whole or not at all */
-#ifndef PARTITION_MODEL_PART_H
-#define PARTITION_MODEL_PART_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,5 +62,3 @@ struct part_bytes {
     uint64_t runtime; /* program, libraries, transport: counted once for a worker */
     uint64_t total;
 };
-
-#endif

@@ -6,8 +6,7 @@
  *         if (!failing_disk_done(&which)) break;   // fewer than n calls: every failure was seen
  *         CHECK(code == E_FILE);
  *     } */
-#ifndef TESTS_SUPPORT_FAILING_DISK_H
-#define TESTS_SUPPORT_FAILING_DISK_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -20,5 +19,3 @@ enum disk_call {
 void failing_disk_use(int n, int reason);
 void failing_disk_without_nameless(void); /* such files cannot be had either; after failing_disk_use */
 bool failing_disk_done(enum disk_call *which); /* whether the n-th call came, and which it was; the system's own disk is back */
-
-#endif

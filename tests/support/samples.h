@@ -1,6 +1,5 @@
 /* tests/support/samples.h — one frame of every message with every field set, for wire_test.c, the fuzzer and its corpus. */
-#ifndef TESTS_SUPPORT_SAMPLES_H
-#define TESTS_SUPPORT_SAMPLES_H
+#pragma once
 
 #include "base/little_endian.h"
 #include "worker/assign.h"
@@ -317,5 +316,3 @@ static inline int sample_copy(struct frame **out, struct frame *f, struct err *w
     free(m);
     return code;
 }
-
-#endif

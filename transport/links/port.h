@@ -6,8 +6,7 @@
  *
  * What a port knows of a peer is allocated when the two have to do with each other for the first time: a run may have
  * 1,000 workers, and most of them never exchange a frame. */
-#ifndef TRANSPORT_LINKS_PORT_H
-#define TRANSPORT_LINKS_PORT_H
+#pragma once
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -130,5 +129,3 @@ void port_returned(struct port *p, int node);
 
 /* "worker 2", "the coordinator": for sentences. */
 const char *node_name(char out[32], int node);
-
-#endif

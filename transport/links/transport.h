@@ -12,8 +12,7 @@
  *            goes on accepting (the scheduler bounds what is under way; the bound is checked, not hoped for:
  *            port_limits). A sender never blocks, so a ring of full nodes cannot stand still.
  * Waiting:   port_recv sleeps; it does not burn the core a stage needs. */
-#ifndef TRANSPORT_LINKS_TRANSPORT_H
-#define TRANSPORT_LINKS_TRANSPORT_H
+#pragma once
 
 #include "base/error.h"
 #include "transport/wire/frame.h"
@@ -135,5 +134,3 @@ int port_open_listen(struct port **out, const char *address, const struct link_o
 int port_listen_again(struct port *p, struct err *why);
 /* Coordinator: node 0, with no workers yet; port_invite adds them. */
 int port_open_dial(struct port **out, const struct link_options *options, struct err *why);
-
-#endif

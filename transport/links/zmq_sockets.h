@@ -1,7 +1,6 @@
 /* transport/links/zmq_sockets.h — ZeroMQ sockets as this program wants them, for zmq.c only: how they are made, watched,
  * bound and closed. Frames and peers are zmq.c's affair. */
-#ifndef TRANSPORT_LINKS_ZMQ_SOCKETS_H
-#define TRANSPORT_LINKS_ZMQ_SOCKETS_H
+#pragma once
 
 #include "transport/links/address.h"
 
@@ -27,5 +26,3 @@ bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value);
 /* A name is looked up, and all it stands for is bound. */
 int zmq_bind_address(void *router, const char *address, struct err *why);
 int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why);
-
-#endif

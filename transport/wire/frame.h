@@ -1,6 +1,5 @@
 /* transport/wire/frame.h — a head of 64 bytes and a body, in one buffer that can be used again. docs/WIRE.md, "Frames". */
-#ifndef TRANSPORT_WIRE_FRAME_H
-#define TRANSPORT_WIRE_FRAME_H
+#pragma once
 
 #include "base/error.h"
 
@@ -86,5 +85,3 @@ void frame_seal(struct frame *f);
  * every version. */
 unsigned frame_version(const struct frame *f, size_t n);
 int frame_open(struct frame *f, size_t n, uint64_t max_body, const char *from, struct err *why);
-
-#endif

@@ -7,8 +7,7 @@
  * A group is what is kept or given back together: one layer, what stands before the layers, or what stands behind them. It
  * has a region of memory of its own.
  * Ownership: a part_weights points into the held weights and is good until the next held_take or held_close. */
-#ifndef WORKER_WEIGHTS_HELD_WEIGHTS_H
-#define WORKER_WEIGHTS_HELD_WEIGHTS_H
+#pragma once
 
 #include "worker/weights/weight.h"
 
@@ -47,5 +46,3 @@ uint64_t part_weights_bytes(const struct part_weights *p);
 
 /* E_WIRE naming the first tensor that is not whole. */
 int part_weights_loaded(const struct part_weights *p, struct err *why);
-
-#endif

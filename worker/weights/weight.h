@@ -3,8 +3,7 @@
  * Matrices lie in panels, as partition/format/panels.h says; norms, biases and position rows are floats. Three kinds of the
  * encoder's tensors lie otherwise than in the file: matrices that are kept as Q8_0, position rows, and the projection, whose
  * rows and columns change places. */
-#ifndef WORKER_WEIGHTS_WEIGHT_H
-#define WORKER_WEIGHTS_WEIGHT_H
+#pragma once
 
 #include "partition/format/quantize.h"
 #include "partition/model/vision_memory.h"
@@ -47,5 +46,3 @@ static inline bool weight_is_integer(const struct weight *w)
 {
     return w->panels.kind < P_F16;
 }
-
-#endif
