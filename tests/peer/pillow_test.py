@@ -295,7 +295,8 @@ def reading_a_picture_never_takes_more_memory_than_is_said(o, d):
         reader.picture("open " + picture)
         taken = held(reader, "VmHWM") - before
         reader.close()
-        if not said / 2 < taken <= said: return "%s takes %.2f MiB, %.2f were said" % (picture, taken, said)
+        code = 0.25 # MiB: pages of the decoder itself, which count when they are first touched
+        if not said / 2 < taken <= said + code: return "%s takes %.2f MiB, %.2f were said" % (picture, taken, said)
 
 
 def a_photo_of_48_million_pixels_is_read_without_an_option(o, d):
