@@ -22,7 +22,7 @@
 struct answer {
     struct job *job;
     struct ids ids; /* those of an earlier run first */
-    size_t earlier, logged;
+    size_t logged;
     struct answer_text text;
     struct logprobs logprobs;
     uint64_t number; /* the engine's */
@@ -51,7 +51,7 @@ struct batch {
     const struct job *alone; /* nothing is taken beside it */
     size_t next_line, passed; /* to be taken; blank ones */
     uint64_t logged_ns;
-    uint64_t prompt_tokens, made;
+    char *inside; /* the folder of pictures, with all links followed */
 };
 
 /* ---- a line ends ---- */
@@ -138,7 +138,6 @@ static bool hear_token(void *user, const struct said *said)
     struct answer *a = user;
     struct err why;
     a->tokens++;
-    a->job->batch->made++;
     if (a->job->request.wants_logprobs && logprobs_add(&a->logprobs, said->token, a->text.n, &why)) fail_job(a->job, &why);
     if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
     if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
@@ -161,9 +160,9 @@ static void hear_end(void *user, const struct ended *ended)
 /* A picture's own place: within the folder of the job, wherever links lead, and never another machine's. */
 static int find_picture(const struct job *j, const char *name, char **path, struct err *why)
 {
-    const char *folder = j->batch->setup.folder;
-    char *joined = NULL, *inside = realpath(folder, NULL);
-    if (!inside || asprintf(&joined, "%s/%s", folder, name) < 0) return free(inside), fail(why, E_MEMORY, "no memory for a picture's path");
+    const char *inside = j->batch->inside;
+    char *joined;
+    if (asprintf(&joined, "%s/%s", inside, name) < 0) return fail(why, E_MEMORY, "no memory for a picture's path");
     *path = realpath(joined, NULL);
     const size_t n = strlen(inside);
     const bool is_inside = *path && !strncmp(*path, inside, n) && ((*path)[n] == '/' || n == 1);
@@ -172,7 +171,6 @@ static int find_picture(const struct job *j, const char *name, char **path, stru
     else if (!*path) code = fail_errno(why, E_FILE, "cannot open the picture %.200s", name);
     else if (name[0] == '/' || !is_inside) code = fail(why, E_USAGE, "%.80s is not beside the job, where its pictures must be", name);
     free(joined);
-    free(inside);
     return code;
 }
 
@@ -238,7 +236,7 @@ static int go_on_from_journal(struct answer *a, struct err *why)
         TRY(ids_push(&a->ids, had->id[i], why));
         TRY(answer_text_add(&a->text, had->id[i], why));
     }
-    a->earlier = a->logged = a->ids.n;
+    a->logged = a->ids.n;
     a->tokens = (uint32_t)a->ids.n;
     return 0;
 }
@@ -287,7 +285,6 @@ static int ask_choices(struct job *j, struct err *why)
         const int code = ask(a, why);
         if (code) return j->left--, code;
     }
-    j->batch->prompt_tokens += j->prompt.n;
     return 0;
 }
 
@@ -358,7 +355,8 @@ int batch_open(struct batch **out, const struct batch_setup *setup, struct err *
     if (!b) return fail(why, E_MEMORY, "no memory for a job");
     b->setup = *setup;
     b->next_line = 1;
-    const int code = custom_ids_open(&b->names, why);
+    b->inside = realpath(setup->folder, NULL);
+    const int code = b->inside ? custom_ids_open(&b->names, why) : fail_errno(why, E_FILE, "%s cannot be found", setup->folder);
     if (code) batch_close(out);
     return code;
 }
@@ -373,6 +371,7 @@ void batch_close(struct batch **pb)
         job_free(j, NULL);
     }
     custom_ids_close(&b->names);
+    free(b->inside);
     free(b);
 }
 
@@ -436,5 +435,5 @@ int batch_put_away(struct batch *b, struct err *why)
 struct batch_counts batch_counts(const struct batch *b)
 {
     const struct journal *j = b->setup.journal;
-    return (struct batch_counts){job_file_lines(b->setup.file) - b->passed, journal_done(j), journal_failed(j), b->prompt_tokens, b->made};
+    return (struct batch_counts){job_file_lines(b->setup.file) - b->passed, journal_done(j), journal_failed(j)};
 }

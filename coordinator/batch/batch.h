@@ -51,6 +51,5 @@ int batch_put_away(struct batch *b, struct err *why);
 
 struct batch_counts {
     size_t lines, done, failed; /* of the job; of earlier runs too */
-    uint64_t prompt_tokens, made; /* of this run */
 };
 struct batch_counts batch_counts(const struct batch *b);

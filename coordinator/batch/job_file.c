@@ -41,16 +41,30 @@ static int make_room(struct job_file *f, size_t n, struct err *why)
 
 /* ---- the first reading ---- */
 
+/* The bytes as they are, from the beginning; the stream is at the beginning again afterwards. */
+static int hash_all(struct job_file *f, struct hash128 *out, struct err *why)
+{
+    char bytes[1 << 16];
+    struct hash_stream *all = hash_stream_open();
+    size_t n;
+    if (!all) return fail(why, E_MEMORY, "no memory to read %s", f->path);
+    rewind(f->file);
+    while (!interrupt_seen() && (n = fread(bytes, 1, sizeof bytes, f->file)) > 0) hash_stream_add(all, bytes, n);
+    *out = hash_stream_close(&all);
+    if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
+    if (ferror(f->file)) return fail_errno(why, E_FILE, "%s cannot be read", f->path);
+    rewind(f->file);
+    return 0;
+}
+
 /* The next line into f->text; *kept is how much of its *length bytes, 0 at the end of the file. */
-static int next_line(struct job_file *f, struct hash_stream *all, uint64_t *length, size_t *kept, struct err *why)
+static int next_line(struct job_file *f, uint64_t *length, size_t *kept, struct err *why)
 {
     int c = 0;
     *length = *kept = 0;
     while (c != '\n' && (c = getc_unlocked(f->file)) != EOF) {
-        const char byte = (char)c;
         if (*kept == f->text_room && *kept < JOB_LINE_MOST) TRY(make_room(f, *kept + 1, why));
-        if (*kept < JOB_LINE_MOST) f->text[(*kept)++] = byte;
-        else hash_stream_add(all, &byte, 1);
+        if (*kept < JOB_LINE_MOST) f->text[(*kept)++] = (char)c;
         ++*length;
     }
     if (ferror(f->file)) return fail_errno(why, E_FILE, "%s cannot be read", f->path);
@@ -71,17 +85,16 @@ static int note_line(struct job_file *f, uint64_t from, uint64_t hash, struct er
     return 0;
 }
 
-static int read_once(struct job_file *f, struct hash_stream *all, struct err *why)
+static int find_lines(struct job_file *f, struct err *why)
 {
     for (;;) {
         if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
         uint64_t length;
         size_t kept;
-        TRY(next_line(f, all, &length, &kept, why));
+        TRY(next_line(f, &length, &kept, why));
         if (!length) return 0;
         const uint64_t from = f->bytes;
         f->bytes += length;
-        hash_stream_add(all, f->text, kept);
         TRY(note_line(f, from, hash64(f->text, kept), why));
     }
 }
@@ -101,13 +114,12 @@ static int open_file(struct job_file *f, struct err *why)
 int job_file_open(struct job_file **out, const char *path, struct err *why)
 {
     struct job_file *f = *out = calloc(1, sizeof *f);
-    struct hash_stream *all = hash_stream_open();
     int code = 0;
-    if (!f || !all || !(f->path = strdup(path)) || !(f->line = calloc(1, sizeof *f->line)))
+    if (!f || !(f->path = strdup(path)) || !(f->line = calloc(1, sizeof *f->line)))
         code = fail(why, E_MEMORY, "no memory to read %s", path);
     if (!code) code = open_file(f, why);
-    if (!code) code = read_once(f, all, why);
-    if (all && f) f->hash = hash_stream_close(&all);
+    if (!code) code = hash_all(f, &f->hash, why);
+    if (!code) code = find_lines(f, why);
     if (code) job_file_close(out);
     return code;
 }
@@ -129,19 +141,9 @@ size_t job_file_lines(const struct job_file *f)
     return f->lines;
 }
 
-uint64_t job_file_bytes(const struct job_file *f)
-{
-    return f->bytes;
-}
-
 struct hash128 job_file_hash(const struct job_file *f)
 {
     return f->hash;
-}
-
-uint64_t job_file_line_hash(const struct job_file *f, size_t line)
-{
-    return f->line[line - 1].hash;
 }
 
 /* ---- the second ---- */
@@ -176,11 +178,14 @@ int job_file_line(struct job_file *f, size_t line, struct job_line *out, struct 
     return 0;
 }
 
+/* The path may be another file's by now, so it is opened anew. */
 int job_file_check(const struct job_file *f, struct err *why)
 {
-    struct job_file *again;
-    TRY(job_file_open(&again, f->path, why));
-    const bool same = hash128_same(again->hash, f->hash) && again->bytes == f->bytes;
-    job_file_close(&again);
-    return same ? 0 : fail(why, E_FILE, "%s was changed while it was answered", f->path);
+    struct job_file now = {.path = f->path};
+    struct hash128 hash;
+    TRY(open_file(&now, why));
+    const int code = hash_all(&now, &hash, why);
+    fclose(now.file);
+    if (code || hash128_same(hash, f->hash)) return code;
+    return fail(why, E_FILE, "%s was changed while it was answered", f->path);
 }

@@ -1,4 +1,4 @@
-/* coordinator/batch/job_file.h — the lines of a job, read twice: once to count and hash them, and once to answer them.
+/* coordinator/batch/job_file.h — the lines of a job, read first to count and hash them, and then, one by one, to answer them.
  *
  * The first reading makes the job's name: the hash of all its bytes. What the second reading finds is held against the first, line
  * by line, so that a file that was edited in between is noticed before a wrong line is answered.
@@ -25,10 +25,7 @@ int job_file_open(struct job_file **out, const char *path, struct err *why);
 void job_file_close(struct job_file **f); /* sets *f to NULL; NULL is fine */
 
 size_t job_file_lines(const struct job_file *f);
-uint64_t job_file_bytes(const struct job_file *f);
-struct hash128 job_file_hash(const struct job_file *f);
-/* The same for one line, from 1, with its line end. */
-uint64_t job_file_line_hash(const struct job_file *f, size_t line);
+struct hash128 job_file_hash(const struct job_file *f); /* hash128 of all its bytes */
 
 /* Line number `line`, from 1, without its line end; good until the next call. text->n over JOB_LINE_MOST: it was not read, and
  * text->text is NULL. E_FILE if it is not what it was. */

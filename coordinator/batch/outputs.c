@@ -79,14 +79,19 @@ static int growing_add(struct growing *g, const char *result, size_t n, struct e
     return 0;
 }
 
-static int growing_flush(struct growing *g, struct err *why)
+static int growing_make(struct growing *g, struct err *why)
 {
     const struct disk *d = disk_now();
-    if (!g->kept) return 0;
     if (g->fd < 0) g->fd = strcmp(g->path, "-") ? d->create(d->user, g->path) : dup(STDOUT_FILENO);
-    int code = fclose(g->kept) ? fail(why, E_MEMORY, "no memory for results") : 0;
+    return g->fd < 0 ? fail_errno(why, E_FILE, "%s cannot be written", g->path) : 0;
+}
+
+static int growing_flush(struct growing *g, struct err *why)
+{
+    if (!g->kept) return 0;
+    int code = fclose(g->kept) ? fail(why, E_MEMORY, "no memory for results") : growing_make(g, why);
     g->kept = NULL;
-    if (!code && (g->fd < 0 || disk_append(g->fd, g->text, g->n))) code = fail_errno(why, E_FILE, "%s cannot be written", g->path);
+    if (!code && disk_append(g->fd, g->text, g->n)) code = fail_errno(why, E_FILE, "%s cannot be written", g->path);
     free(g->text);
     g->text = NULL;
     return code;
@@ -105,9 +110,7 @@ int outputs_open(struct outputs **out, const struct outputs_names *names, struct
     o->good = (struct growing){.path = names->out, .fd = -1};
     o->bad = (struct growing){.path = names->errors, .fd = -1};
     o->apart = names->errors != NULL;
-    int code = growing_add(&o->good, "", 0, why);
-    if (!code) rewind(o->good.kept); /* the file is made even if no line ever comes */
-    if (!code) code = outputs_flush(o, why);
+    const int code = growing_make(&o->good, why); /* also if no line ever comes */
     return code ? code : journal_walk(j, add_earlier, o, why);
 }
 
