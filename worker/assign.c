@@ -74,6 +74,7 @@ static void walk_capacity(struct cursor *c, struct capacity *m)
     walk_u32(c, &m->sequences);
     walk_u32(c, &m->rows);
     walk_u32(c, &m->in_flight);
+    walk_u32(c, &m->blocks);
 }
 
 static void walk_assignment(struct cursor *c, void *message)

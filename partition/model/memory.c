@@ -58,6 +58,24 @@ uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct cap
     return (uint32_t)(ring < all ? ring : all);
 }
 
+uint32_t capacity_blocks(const struct capacity *cap)
+{
+    const uint64_t one = ceil_div(cap->context, KV_PAGE), all = times(one, cap->sequences);
+    const uint64_t wanted = cap->blocks && cap->blocks < all ? cap->blocks : all;
+    return wanted < one ? (uint32_t)one : wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted;
+}
+
+uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap)
+{
+    const uint64_t blocks = capacity_blocks(cap);
+    uint64_t pages = 0;
+    for (uint32_t layer = s.first; layer < s.end; layer++) {
+        const uint64_t rings = times(kv_pages(c, layer, cap), cap->sequences);
+        pages = plus(pages, rings < blocks ? rings : blocks);
+    }
+    return pages;
+}
+
 uint64_t kv_page_bytes(const struct model_config *c)
 {
     return times((uint64_t)KV_PAGE * 2 * sizeof(uint16_t), (uint64_t)c->kv_heads * c->head_dim);
@@ -127,9 +145,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
     struct part_bytes b = {.runtime = RUNTIME_BYTES};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
-    uint64_t pages = 0;
-    for (uint32_t layer = s.first; layer < s.end; layer++) pages = plus(pages, kv_pages(c, layer, cap));
-    b.kv = times(times(pages, cap->sequences), kv_page_bytes(c));
+    b.kv = times(kv_pool_pages(c, s, cap), kv_page_bytes(c));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
     b.scratch =

@@ -17,7 +17,11 @@ struct capacity {
     uint32_t sequences; /* held at once */
     uint32_t rows;      /* in one micro-batch, at most */
     uint32_t in_flight; /* micro-batches, at most */
+    uint32_t blocks;    /* of KV_PAGE positions that all sequences together hold, at most; 0: `sequences` times all of `context` */
 };
+
+/* The same, never 0. */
+uint32_t capacity_blocks(const struct capacity *cap);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */
 uint64_t text_tensor_bytes(const struct tensor *t);
@@ -29,6 +33,9 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
 /* Pages of one sequence in one layer: a global layer holds the context, a local one a ring that always has the window
  * and the rows of one micro-batch. */
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap);
+/* Pages of a part's pool, for all of its layers: each global layer has one for every block, and each local one too, as far as its
+ * rings are not full. It holds one sequence of the whole context, whatever `blocks` says. */
+uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap);
 uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
 
 /* Scratch, split as the stage carves it up; the sum is part_bytes.scratch. All in bytes, each rounded up to 64. */

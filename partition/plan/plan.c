@@ -119,7 +119,7 @@ static uint64_t fold_models(uint64_t h, const struct model_shape *shape)
 
 static uint64_t fold_capacity(uint64_t h, const struct capacity *c)
 {
-    const uint32_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight};
+    const uint32_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight, c->blocks};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
     return h;
 }

@@ -37,7 +37,7 @@ ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
     route = 513 if name in ON_A_ROUTE else 0
-    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 2, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
+    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 3, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
                        crc32c(body), 0)
     assert len(head) == 60
     return name, head + struct.pack("<I", crc32c(head)) + body
@@ -52,12 +52,13 @@ def sampling():
     return struct.pack("<fIfffIQ", 0.7, 64, 0.95, 0.05, 1.1, 64, 0x1122334455667788)
 
 
-def work(dtype, activations, top=0, biases=()):
-    body = struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype)
+def work(dtype, activations, top=0, biases=(), orders=()):
+    body = struct.pack("<QIIIB3xI4x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype, len(orders))
     body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling() + struct.pack("<II", 0, 0)
     body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, top)
     for i in range(6):
         body += struct.pack("<II", 1000 + i, 103 if i < 4 else i - 4)
+    body += b"".join(struct.pack("<4IQ", *o) for o in orders)
     assert len(body) % 8 == 0
     body += bytes(range(activations)) + struct.pack("<II", len(biases), 0)
     return frame("WORK", body + b"".join(struct.pack("<IIf", *b) for b in biases))
@@ -78,7 +79,7 @@ def chain(part, front, route, epoch, after, fingerprint, address, path, types, h
 def assign(has_text):
     body = struct.pack("<IBBxx", 2, has_text, 1)
     if has_text:
-        body += config + struct.pack("<4I", 4096, 8, 512, 4)
+        body += config + struct.pack("<5I", 4096, 8, 512, 4, 400)
         body += chain((7, 19, 3, 9), 0, 1, 6, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
                       [0, 2, 2, 1, 14, 2, 0], [0x4142434445464748 + i for i in range(7)])
     body += encoder + struct.pack("<IB3x", 2, 1)
@@ -94,7 +95,7 @@ FRAMES = [
     frame("PIECE_ACK"),
     frame("READY", struct.pack("<Qd", 123456789, 2.5)),
     work(0, 120),
-    work(1, 60),
+    work(1, 60, orders=[(4, 0, 7, 0, 0), (2, 9, 255, 64, 0x3132333435363738)]),
     frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQI4x", 1, 200, 5000, -0.5, 0x0F0E0D0C0B0A0908, 0)
           + struct.pack("<IIIfQI4x", 2, 201, 5001, -1.5, 0, 0)),
     frame("LOGITS", struct.pack("<QIIQI4x", 11, 2, 77, 0xABCDEF, 5) + bytes(range(20))),
@@ -109,7 +110,7 @@ FRAMES = [
     frame("PICTURE_ROWS", struct.pack("<QII", 31, 3, 2) + bytes(range(24))),
     frame("DIARY_ASK", struct.pack("<Q", 1234567)),
     frame("DIARY", struct.pack("<QQQI4x", 99, 7, 9, 2) + struct.pack("<QQQII", 10, 20, 3, 128, 0) + struct.pack("<QQQII", 21, 40, 5, 9, 1)),
-    frame("SCORE", struct.pack("<QIIIB3x", 0xB0B1B2B3B4B5B6B7, 1, 1, 5, 0)
+    frame("SCORE", struct.pack("<QIIIB3xI4x", 0xB0B1B2B3B4B5B6B7, 1, 1, 5, 0, 0)
           + struct.pack("<IIIIQQ", 9, 1, 1, 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, 0)
           + struct.pack("<II", 1005, 1) + bytes(range(20)) + struct.pack("<II", 0, 0)),
     frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 2) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<ffQ", -1.5, 1, 78)

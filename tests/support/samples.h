@@ -35,7 +35,7 @@ static inline struct frame *sample_assign(bool text)
     struct assignment m = {
         .threads = 2,
         .text = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
-        .capacity = {4096, 8, 512, 4},
+        .capacity = {4096, 8, 512, 4, 400},
         .vision = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560,
                    .norm_epsilon = 1e-6f},
         .vision_as = 1,
@@ -67,7 +67,11 @@ static inline struct frame *sample_rows(int which)
     struct work *w = malloc(sizeof *w);
     struct logits l = {.batch = 11, .slot = 2, .position = 77, .hash = 0xabcdef, .n = 5};
     sample_work(w);
-    if (which == 1) w->dtype = WIRE_BF16;
+    if (which == 1) {
+        w->dtype = WIRE_BF16;
+        w->orders[w->n_orders++] = (struct order){.kind = ORDER_DROP, .beginning = 7};
+        w->orders[w->n_orders++] = (struct order){ORDER_KEEP, 9, 255, 64, 0x3132333435363738};
+    }
     int code = which < 2 ? work_write(&f, w, 0) : logits_write(&f, &l, 0);
     size_t n = which == 0 ? 120 : which == 1 ? 60 : 20;
     for (size_t i = 0; i < n && !code; i++) (which < 2 ? w->activations : l.scores)[i] = (uint8_t)i;

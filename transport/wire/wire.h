@@ -22,6 +22,9 @@
 #define WIRE_ALTERNATIVES 20 /* to one token, at most */
 #define WIRE_BIASES 16384    /* of words for one token, at most */
 #define WIRE_BIAS_BYTES 12
+#define WIRE_ORDERS 1024     /* of one micro-batch, at most */
+#define WIRE_BEGINNINGS 256  /* kept at once, at most: their numbers are below this */
+#define WIRE_DRAFT 16        /* rows of a sequence that may turn out not to be wanted, at most */
 
 struct greet {
     uint16_t node; /* 1..nodes-1: who you are from now on */
@@ -106,6 +109,24 @@ struct row {
     uint32_t sees; /* last position this row may look at: its own, or the last of its picture */
 };
 
+/* What becomes of keys and values before the rows of the micro-batch: every stage obeys, in the order of the list. A stage is told of
+ * sequences and of beginnings that several share, by number and length, and of its own pages nobody else knows. */
+enum order_kind {
+    ORDER_FORGET = 1, /* the slot is empty */
+    ORDER_KEEP,       /* all that the slot holds, `rows` rows, is a beginning from now on, and the slot goes on behind it */
+    ORDER_BEGIN,      /* the slot, which is empty, holds the `rows` rows of a beginning */
+    ORDER_DROP,       /* nobody will begin there any more */
+    ORDER_BACK,       /* the slot holds its first `rows` rows, as if those behind had never been; WIRE_DRAFT of them at most */
+};
+
+struct order {
+    uint32_t kind;      /* enum order_kind */
+    uint32_t slot;      /* 0 with ORDER_DROP */
+    uint32_t beginning; /* 0 with ORDER_FORGET and ORDER_BACK */
+    uint32_t rows;      /* 0 with ORDER_FORGET and ORDER_DROP */
+    uint64_t history;   /* hash of the ids of these rows; 0 where `rows` is */
+};
+
 enum wire_dtype { WIRE_F32 = 0, WIRE_BF16 = 1 };
 
 struct work {
@@ -114,6 +135,8 @@ struct work {
     struct segment segments[WIRE_SEGMENTS];
     uint32_t n_rows; /* sum over the segments */
     struct row rows[WIRE_ROWS];
+    uint32_t n_orders;
+    struct order orders[WIRE_ORDERS];
     uint8_t dtype;    /* enum wire_dtype */
     uint32_t cols;    /* hidden */
     uint8_t *activations; /* [n_rows, cols], in the frame's body, aligned to 8 bytes there */
@@ -261,5 +284,5 @@ int empty_write(struct frame **out, enum message type, struct err *why);
 
 #define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
 uint64_t picture_values_bytes(uint64_t floats); /* of the body */
-uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body, without biases */
+uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body, without biases and orders */
 uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols); /* whatever is asked, f32 */

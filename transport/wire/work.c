@@ -18,10 +18,11 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
     walk_u64(c, &m->seed);
 }
 
-#define WORK_FIXED_BYTES 24
+#define WORK_FIXED_BYTES 32
 #define WORK_END_BYTES 8
 #define SEGMENT_BYTES 72
 #define ROW_BYTES 8
+#define ORDER_BYTES 24
 #define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH)
 #define TOKEN_BYTES 32
 #define BIAS_MOST 1e9f
@@ -130,6 +131,29 @@ static void walk_biases(struct cursor *c, struct work *m)
     if (!c->code) share_biases(c, m);
 }
 
+/* ---- orders ---- */
+
+static void walk_order(struct cursor *c, struct order *m)
+{
+    walk_u32(c, &m->kind);
+    walk_u32(c, &m->slot);
+    walk_u32(c, &m->beginning);
+    walk_u32(c, &m->rows);
+    walk_u64(c, &m->history);
+}
+
+/* What a kind does not speak of is 0, so that there is one way to write an order. */
+static void check_order_of(struct cursor *c, const struct order *m)
+{
+    const bool of_slot = m->kind != ORDER_DROP, of_beginning = m->kind != ORDER_FORGET && m->kind != ORDER_BACK;
+    const bool of_rows = m->kind != ORDER_FORGET && m->kind != ORDER_DROP;
+    if (c->code) return;
+    if (m->kind < ORDER_FORGET || m->kind > ORDER_BACK) cursor_refuse(c, "an order of kind %u; known are %d to %d", m->kind, ORDER_FORGET, ORDER_BACK);
+    else if (m->beginning >= WIRE_BEGINNINGS) cursor_refuse(c, "beginning %u; there are 0 to %d", m->beginning, WIRE_BEGINNINGS - 1);
+    else if ((!of_slot && m->slot) || (!of_beginning && m->beginning) || (!of_rows && (m->rows || m->history)) || (of_rows && !m->rows))
+        cursor_refuse(c, "an order of kind %u with slot %u, beginning %u and %u rows", m->kind, m->slot, m->beginning, m->rows);
+}
+
 static uint64_t dtype_bytes(uint8_t dtype)
 {
     return dtype == WIRE_F32 ? 4 : dtype == WIRE_BF16 ? 2 : 0;
@@ -144,6 +168,8 @@ static void walk_work(struct cursor *c, void *message)
     walk_u32(c, &m->cols);
     walk_u8(c, &m->dtype);
     walk_zeros(c, 3);
+    walk_count(c, &m->n_orders, WIRE_ORDERS, ORDER_BYTES, "orders");
+    walk_zeros(c, 4);
     if (!c->code && !m->n_segments) cursor_refuse(c, "no segments");
     if (!c->code && !dtype_bytes(m->dtype)) cursor_refuse(c, "activations of unknown type %u", m->dtype);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) walk_segment(c, &m->segments[i]);
@@ -152,6 +178,10 @@ static void walk_work(struct cursor *c, void *message)
         walk_u32(c, &m->rows[i].sees);
     }
     if (!c->code) check_segments(c, m);
+    for (uint32_t i = 0; i < m->n_orders && !c->code; i++) {
+        walk_order(c, &m->orders[i]);
+        check_order_of(c, &m->orders[i]);
+    }
     walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
     walk_biases(c, m);
 }
@@ -160,6 +190,7 @@ static void walk_score(struct cursor *c, void *message)
 {
     const struct work *m = message;
     walk_work(c, message);
+    if (!c->code && m->n_orders) cursor_refuse(c, "%u orders with rows to be scored", m->n_orders);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
         if (g->rows != 1 || g->wanted != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH))
@@ -180,7 +211,7 @@ uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_d
 uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols)
 {
     const uint64_t wanting = sequences < WIRE_SEGMENTS ? sequences : WIRE_SEGMENTS;
-    return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + wanting * WIRE_BIASES * WIRE_BIAS_BYTES;
+    return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + (uint64_t)WIRE_ORDERS * ORDER_BYTES + wanting * WIRE_BIASES * WIRE_BIAS_BYTES;
 }
 
 static void walk_alternatives(struct cursor *c, struct token *t)

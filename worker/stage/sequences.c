@@ -67,6 +67,7 @@ int sequences_check(struct sequences *s, const struct work *w, struct err *why)
         return fail(why, E_WIRE, "a micro-batch of %u rows; the plan says at most %u", w->n_rows, s->capacity.rows);
     if (w->n_segments > WIRE_SEGMENTS)
         return fail(why, E_WIRE, "a micro-batch of %u segments; at most %u can be", w->n_segments, WIRE_SEGMENTS);
+    if (w->n_orders) return fail(why, E_WIRE, "%u orders about keys and values: not known to this worker", w->n_orders);
     s->checks++;
     uint32_t row = 0;
     for (uint32_t i = 0; i < w->n_segments; i++) {

@@ -273,7 +273,7 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
     out->batch = w->batch;
     out->cols = w->cols;
     out->dtype = WIRE_F32;
-    out->n_segments = out->n_rows = 0;
+    out->n_segments = out->n_rows = out->n_orders = 0;
     out->n_biases = w->n_biases; /* nobody has any but those who want a token */
     out->biases = w->biases;
     for (uint32_t i = 0; i < w->n_segments; row += w->segments[i].rows, i++) {

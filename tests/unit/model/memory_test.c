@@ -210,7 +210,7 @@ TEST(the_total_is_the_sum)
 
 TEST(absurd_capacities_stop_at_the_largest_number)
 {
-    struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0};
     struct model_config c = four_b;
     c.kv_heads = c.heads = 1024, c.head_dim = 512, c.hidden = 65536, c.ffn = 1 << 20, c.layers = 1024;
     struct part_bytes b = bytes_of(&c, (struct part){0, 1024, 0, HEAD_PARTS, false}, T_F32, T_F32, cap);

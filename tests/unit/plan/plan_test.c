@@ -41,7 +41,7 @@ TEST(no_split_is_better_than_the_planners)
         struct model_config c = small(1 + dice(9));
         struct model_shape m = invent_whole(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
         int workers = 1 + (int)dice(c.layers + 1 < 5 ? c.layers + 1 : 5);
-        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers};
+        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, 0};
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);

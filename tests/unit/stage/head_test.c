@@ -10,7 +10,7 @@
 #define SLOTS 3
 #define TURNS 25
 
-static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2}, 1, NULL, NULL};
+static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0}, 1, NULL, NULL};
 
 struct merge {
     struct scored row[SLOTS]; /* in the order of the segments */

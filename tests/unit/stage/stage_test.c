@@ -10,7 +10,7 @@
 
 #define LENGTH 100 /* five windows */
 
-static const struct relay_plan plain = {"7", {200, 4, 64, 2}, 1, NULL, NULL};
+static const struct relay_plan plain = {"7", {200, 4, 64, 2, 0}, 1, NULL, NULL};
 
 /* The fingerprint of LENGTH positions of one sequence, `step` rows at a time. */
 static uint64_t fingerprint(const struct toy *toy, const struct relay_plan *plan, uint32_t step)
@@ -68,7 +68,7 @@ TEST(threads_that_share_one_row_change_nothing)
     for (int i = 0; i < 3; i++) {
         struct relay *r;
         struct feed f = feed_new(0, 8);
-        const struct relay_plan plan = {"7", {BEFORE + ROWS, 1, 64, 2}, i == 0 ? 1 : 6, NULL, NULL};
+        const struct relay_plan plan = {"7", {BEFORE + ROWS, 1, 64, 2, 0}, i == 0 ? 1 : 6, NULL, NULL};
         NEED(relay_open(&r, toy, &plan, why));
         NEED(relay_feed(r, &f, i < 2 ? BEFORE : BEFORE + ROWS, 64, why));
         if (i < 2) NEED(relay_feed(r, &f, ROWS, 1, why));
@@ -176,7 +176,7 @@ TEST(the_length_of_the_ring_changes_nothing)
     c.layers = 3;
     struct toy *toy = toy_make(c, (struct toy_types){T_Q4_0, T_Q4_0, T_Q4_0, T_Q8_0}, 8);
     struct relay *roomy, *tight;
-    const struct relay_plan plans[] = {{"3", {400, 1, 400, 2}, 1, NULL, NULL}, {"3", {400, 1, 8, 2}, 1, NULL, NULL}};
+    const struct relay_plan plans[] = {{"3", {400, 1, 400, 2, 0}, 1, NULL, NULL}, {"3", {400, 1, 8, 2, 0}, 1, NULL, NULL}};
     struct feed f = feed_new(0, 5), g = f;
     CHECK(kv_pages(&c, 0, &plans[0].capacity) == 7 && kv_pages(&c, 0, &plans[1].capacity) == 2);
     NEED(relay_open(&roomy, toy, &plans[0], why));
@@ -289,7 +289,7 @@ TEST(memory_is_what_the_plan_says)
 {
     struct toy *toy = toy_small();
     struct relay *r;
-    struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4}, 2, NULL, NULL};
+    struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4, 0}, 2, NULL, NULL};
     uint64_t before = resident_bytes(), taken = 0;
     NEED(relay_open(&r, toy, &plan, why));
     const struct part parts[] = {{0, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};

@@ -249,6 +249,30 @@ TEST(candidates_out_of_order_and_parts_that_are_not_are_refused)
     scored_refused(UINT32_MAX, 2, high, low, "2 parts");
 }
 
+static void order_refused(struct order o, const char *sentence)
+{
+    struct work *w = malloc(sizeof *w);
+    struct frame *f = 0;
+    struct err why = {0};
+    sample_work(w);
+    w->orders[w->n_orders++] = o;
+    const int code = work_write(&f, w, &why);
+    CHECK(code == E_WIRE && strstr(why.text, sentence), "%s", why.text);
+    frame_free(f);
+    free(w);
+}
+
+TEST(an_order_says_what_its_kind_speaks_of_and_nothing_else)
+{
+    order_refused((struct order){.kind = 0}, "an order of kind 0; known are 1 to 5");
+    order_refused((struct order){.kind = 6, .rows = 64}, "an order of kind 6");
+    order_refused((struct order){ORDER_KEEP, 1, WIRE_BEGINNINGS, 64, 1}, "beginning 256; there are 0 to 255");
+    order_refused((struct order){ORDER_FORGET, 1, 2, 0, 0}, "kind 1 with slot 1, beginning 2");
+    order_refused((struct order){ORDER_DROP, 1, 2, 0, 0}, "kind 4 with slot 1");
+    order_refused((struct order){ORDER_KEEP, 1, 2, 0, 1}, "kind 2 with slot 1, beginning 2 and 0 rows");
+    order_refused((struct order){ORDER_BACK, 1, 0, 0, 0}, "kind 5");
+}
+
 TEST(activations_lie_aligned_in_the_body)
 {
     struct work *w = malloc(sizeof *w);
