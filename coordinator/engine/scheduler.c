@@ -7,7 +7,9 @@
  * G is M, the places in the pipe, if a group then still has GROUP_ENOUGH; a smaller one costs a stage as much time as a
  * larger one, because it reads the same weights, and then a group a stage is best: G = stages. The surplus waits for the
  * next place, at most one tick away, and that is what makes uneven groups even again after someone came or left. Taking
- * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good.
+ * all that is ready instead lets the groups clot into one: then all stages but one stand still, for good. No more than G
+ * groups are under way: a place that is free beside them is for prompts. Who is ready would fill it with a group more, all
+ * became smaller, and stayed so.
  *
  * Prompts: n rows in pieces of p pass S stages in (n / p + S - 1) (c + p), where c is what a piece costs whatever its
  * size, in rows: the weights must be read again. That is least at p = sqrt(n c / (S - 1)); how much c is follows from
@@ -17,6 +19,12 @@
  * (tests/unit/engine/simulate_test.c), and the first token comes sooner, not later. No piece is cut smaller than piece_least
  * though: below that a stage reads all its weights for next to nothing, and a rest below half of that travels with the piece
  * before it.
+ *
+ * When requests wait for a slot, what counts is what the pipe gets done, and nobody gains by a prompt that is through at once
+ * and then none for a while: micro-batches of unequal length make the stages wait for each other. So each group takes along
+ * as many rows of prompts as there were to each decode in the requests that are over, a little less (those that ended first
+ * had the shorter answers). With two, three and four stages and 16 sequences that was 1.12, 1.18 and 1.21 times the tokens a
+ * second of pieces as above, with 64 sequences 1.00 to 1.05 times (simulated, docs/SPEED.md 32).
  *
  * A span that is never cut needs up to a whole micro-batch, and decodes that go first might never leave it that much
  * room. Hence the rule with DECODES_PER_PREFILL: a prompt passed over that often goes first, into an empty micro-batch.
@@ -34,6 +42,7 @@
 #define PIECE_TILE 16 /* rows that matmul takes at a time: pieces of 18 gained nothing over 32 (docs/SPEED.md 19) */
 #define GROUP_ENOUGH 16
 #define PIECE_AMONG_ANSWERS 64
+#define STEADY_TENTHS 8
 #define DECODES_PER_PREFILL 4
 
 #define SLOTS_MOST 65536u
@@ -42,6 +51,7 @@ struct request {
     uint64_t request;
     uint32_t known, sent; /* rows [0, sent) went into the pipe, rows [sent, known) can go */
     uint32_t pieces;      /* in flight */
+    uint32_t decodes;     /* that went into the pipe, of `sent` */
     bool decode;          /* the row to send is a token just sampled */
     bool leaving;         /* gets no more rows; gone when its pieces are home */
     bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
@@ -52,6 +62,7 @@ struct request {
 
 struct place { /* of a micro-batch in the pipe */
     bool taken;
+    bool speaks; /* it has decodes */
     struct schedule_batch batch;
 };
 
@@ -66,6 +77,7 @@ struct scheduler {
     uint32_t moves_most, in_flight;
     uint32_t passed_over; /* micro-batches that left without the prompt that is first in line */
     uint64_t next_batch;
+    uint64_t past_prompt_rows, past_decodes; /* of all who have left */
     struct request *queue;  /* requests without a slot, who is next first: queue[head .. head + n_queue) */
     size_t head, n_queue, queue_room;
     uint64_t *left; /* [left_room]: who left and was not told yet; room for all that are here */
@@ -297,6 +309,8 @@ static void has_left(struct scheduler *s, struct request *q)
 static void free_slot(struct scheduler *s, struct request *q)
 {
     uint32_t slot = (uint32_t)(q - s->slot);
+    s->past_prompt_rows += q->sent - q->decodes;
+    s->past_decodes += q->decodes;
     has_left(s, q);
     line_leave(s, slot);
     *q = (struct request){0};
@@ -360,7 +374,7 @@ void schedule_restart(struct scheduler *s)
     for (uint32_t i = s->n_order; i-- > 0;) {
         struct request *q = &s->slot[s->order[i]];
         q->resting |= q->sent == q->known && !q->pieces;
-        q->sent = q->pieces = q->next_span = 0;
+        q->sent = q->pieces = q->decodes = q->next_span = 0;
         q->decode = false;
     }
     while (free_one_that_leaves(s)) continue;
@@ -425,22 +439,39 @@ static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t s
     while (q->next_span < q->n_spans && q->spans[q->next_span].first < q->sent) q->next_span++;
 }
 
+/* The groups that n sequences form. */
+static uint32_t groups(const struct scheduler_limits *l, uint32_t n)
+{
+    const bool few = l->stages && n < GROUP_ENOUGH * (uint64_t)l->in_flight;
+    return few ? least(l->stages, l->in_flight) : l->in_flight;
+}
+
 /* This micro-batch's part of n sequences: n / G, and of the remainder one for every so many micro-batches, in turn. */
 static uint32_t group_share(const struct scheduler *s, uint32_t n)
 {
-    const struct scheduler_limits *l = &s->limits;
-    const bool few = l->stages && n < GROUP_ENOUGH * (uint64_t)l->in_flight;
-    uint64_t m = few ? least(l->stages, l->in_flight) : l->in_flight, turn = s->next_batch % m;
+    uint64_t m = groups(&s->limits, n), turn = s->next_batch % m;
     uint32_t part = (uint32_t)((turn + 1) * n / m - turn * n / m);
     return part ? part : 1;
 }
 
-static void pack_decodes(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
+static uint32_t groups_under_way(const struct scheduler *s)
 {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->limits.in_flight; i++) n += s->place[i].taken && s->place[i].speaks;
+    return n;
+}
+
+static void pack_decodes(struct scheduler *s, struct place *p, const struct outlook *o)
+{
+    struct schedule_batch *b = &p->batch;
     uint32_t share = least(group_share(s, o->answering), s->limits.rows - b->rows);
+    if (groups_under_way(s) >= groups(&s->limits, o->answering)) return;
     for (uint32_t i = 0; i < s->n_order && share; i++) {
-        if (!decode_ready(&s->slot[s->order[i]])) continue;
+        struct request *q = &s->slot[s->order[i]];
+        if (!decode_ready(q)) continue;
         batch_take(s, b, s->order[i], 1);
+        q->decodes++;
+        p->speaks = true;
         share--;
     }
 }
@@ -482,12 +513,20 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
     return piece < l->rows ? piece : l->rows;
 }
 
+/* How many rows of prompts travel with a group while others answer. */
+static uint64_t piece_among_answers(const struct scheduler *s, const struct outlook *o)
+{
+    const uint32_t places = s->limits.in_flight;
+    if (s->limits.stages > 1 && s->n_queue && s->past_decodes)
+        return s->past_prompt_rows * group_share(s, o->answering) * STEADY_TENTHS / (10 * s->past_decodes);
+    return least((uint32_t)((o->prompt_rows + places - 1) / places), PIECE_AMONG_ANSWERS);
+}
+
 static void pack_prompts(struct scheduler *s, struct schedule_batch *b, const struct outlook *o)
 {
     uint32_t room = s->limits.rows - b->rows;
-    const uint32_t places = s->limits.in_flight, least_rows = piece_least(&s->limits);
-    uint64_t part = o->talking ? (o->prompt_rows + places - 1) / places : best_piece(&s->limits, o->prompt_rows);
-    if (o->talking && part > PIECE_AMONG_ANSWERS) part = PIECE_AMONG_ANSWERS;
+    const uint32_t least_rows = piece_least(&s->limits);
+    const uint64_t part = o->talking ? piece_among_answers(s, o) : best_piece(&s->limits, o->prompt_rows);
     uint32_t want = part > room ? room : (uint32_t)part;
     if (want < least_rows) want = least(least_rows, room);
     for (uint32_t i = 0; i < s->n_order && want; i++) {
@@ -516,12 +555,13 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out)
     uint32_t oldest_sent = o.oldest ? o.oldest->sent : 0;
     struct schedule_batch *b = &p->batch;
     b->n_moves = b->rows = 0;
+    p->speaks = false;
     if (s->passed_over < DECODES_PER_PREFILL) {
-        pack_decodes(s, b, &o);
+        pack_decodes(s, p, &o);
         pack_prompts(s, b, &o);
     } else {
         pack_prompts(s, b, &o);
-        pack_decodes(s, b, &o);
+        pack_decodes(s, p, &o);
     }
     if (!b->n_moves) return false;
     s->passed_over = o.oldest && o.oldest->sent == oldest_sent ? s->passed_over + 1 : 0;

@@ -102,6 +102,23 @@ TEST(prompts_among_answers_leave_no_holes)
     CHECK(r.busiest > 0.97 && r.tokens > 0);
 }
 
+/* A tick of n / S decodes and its share of prompts is the fewest micro-batches there can be, and each costs a reading of the weights. */
+TEST(a_queue_of_prompts_is_served_evenly_in_few_micro_batches)
+{
+    for (int stages = 2; stages <= 4; stages++) {
+        struct sim_report r;
+        struct simulation in = mixed(300, 0);
+        in.stages = stages, in.jitter = 0.05, in.hop.delay = 100e-6;
+        for (int i = 0; i < stages; i++) in.stage[i] = (struct sim_stage){.rows = curve_line(0.05, 0.0102)};
+        in.prompt_least = 64, in.prompt_most = 512, in.answer_least = 32, in.answer_most = 128;
+        in.limits = (struct scheduler_limits){.slots = 16, .in_flight = (uint32_t)stages + 1, .rows = 128, .context = 1024,
+                                              .stages = (uint32_t)stages, .piece_quarters = 1};
+        NEED(simulate(&r, &in, why));
+        const double fewest = (double)(r.tokens - in.requests) * stages / in.limits.slots, best = 0.05 * fewest + 0.0102 * (double)r.rows;
+        CHECK(r.seconds < 1.15 * best, "%d stages: %.0f s, %.0f with full micro-batches and no bubble", stages, r.seconds, best);
+    }
+}
+
 /* n / p pieces through S stages take n / p + S - 1 ticks; which p is best depends on what a piece costs, and the scheduler
  * has to do well without knowing it. */
 TEST(a_long_prompt_streams_through_the_stages)
