@@ -6,11 +6,10 @@
 #include "base/interrupt.h"
 #include "coordinator/batch/answer_text.h"
 #include "coordinator/batch/custom_ids.h"
-#include "coordinator/engine/give_pictures.h"
+#include "coordinator/batch/question.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define CRASHES_SUSPECT 3       /* in a row: the line is run alone, */
 #define CRASHES_MOST 5          /* and then not at all */
@@ -36,9 +35,7 @@ struct job {
     struct batch *batch;
     size_t line;
     struct request request;
-    struct ids prompt;
-    struct picture_spans spans;
-    struct prompt_pictures pictures;
+    struct question question;
     struct answer *answer; /* [request.choices] */
     uint32_t left;
 };
@@ -59,16 +56,13 @@ struct batch {
 /* `ps`: the engine's pictures, NULL when it is closed. */
 static void job_free(struct job *j, struct pictures *ps)
 {
-    prompt_pictures_take_back(&j->pictures, ps);
-    prompt_pictures_close(&j->pictures);
+    question_free(&j->question, ps);
     for (uint32_t i = 0; i < j->request.choices && j->answer; i++) {
         ids_free(&j->answer[i].ids);
         answer_text_free(&j->answer[i].text);
         logprobs_free(&j->answer[i].logprobs);
     }
     free(j->answer);
-    picture_spans_free(&j->spans);
-    ids_free(&j->prompt);
     request_free(&j->request);
     free(j);
 }
@@ -101,7 +95,7 @@ static int put_answered(struct job *j, struct err *why)
         choice[i] = (struct result_choice){.text = a->text.text, .n = a->text.n, .tokens = a->tokens, .cut = a->text.stopped,
                                            .stopped = a->stopped || a->text.stopped, .logprobs = j->request.wants_logprobs ? &a->logprobs : NULL};
     }
-    TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->prompt.n, why));
+    TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->question.prompt.n, why));
     const int code = put(b, j->line, true, text, n, why);
     free(text);
     return code;
@@ -158,9 +152,10 @@ static void hear_end(void *user, const struct ended *ended)
 /* ---- a line begins ---- */
 
 /* A picture's own place: within the folder of the job, wherever links lead, and never another machine's. */
-static int find_picture(const struct job *j, const char *name, char **path, struct err *why)
+static int find_picture(void *user, const char *name, char **path, struct err *why)
 {
-    const char *inside = j->batch->inside;
+    const struct batch *b = user;
+    const char *inside = b->inside;
     char *joined;
     if (asprintf(&joined, "%s/%s", inside, name) < 0) return fail(why, E_MEMORY, "no memory for a picture's path");
     *path = realpath(joined, NULL);
@@ -172,60 +167,6 @@ static int find_picture(const struct job *j, const char *name, char **path, stru
     else if (name[0] == '/' || !is_inside) code = fail(why, E_USAGE, "%.80s is not beside the job, where its pictures must be", name);
     free(joined);
     return code;
-}
-
-static int read_picture(struct job *j, const char *name, struct err *why)
-{
-    char *path = NULL;
-    if (!strncasecmp(name, "data:", 5)) return prompt_pictures_add(&j->pictures, name, why);
-    int code = find_picture(j, name, &path, why);
-    if (!code) code = prompt_pictures_add(&j->pictures, path, why);
-    free(path);
-    return code;
-}
-
-/* What cannot fit is told before it is decoded, or cut into tokens: none of these is longer than PIECE_MOST. */
-static int check_size(const struct job *j, struct err *why)
-{
-    const struct batch_setup *s = &j->batch->setup;
-    const struct request *r = &j->request;
-    uint64_t bytes = r->text ? strlen(r->text) : 0;
-    for (size_t m = 0; m < r->n_messages; m++)
-        for (size_t i = 0; i < r->messages[m].n; i++) bytes += r->messages[m].content[i].n;
-    if (bytes > (uint64_t)s->context * PIECE_MOST)
-        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %llu bytes, more than the %u tokens that the context holds",
-                          (unsigned long long)bytes, s->context);
-    if ((uint64_t)r->n_pictures * s->picture_rows > s->context)
-        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu pictures of %u rows, the context holds %u", r->n_pictures,
-                          s->picture_rows, s->context);
-    return 0;
-}
-
-static int read_pictures(struct job *j, struct err *why)
-{
-    const struct batch_setup *s = &j->batch->setup;
-    struct request *r = &j->request;
-    size_t k = 0;
-    j->pictures = (struct prompt_pictures){.side = s->picture_side, .pan_and_scan = r->pan_and_scan, .memory = s->picture_memory};
-    if (r->n_pictures && !s->picture_rows) return fail(why, E_USAGE, "a picture needs an encoder, and this job runs without one");
-    for (size_t i = 0; i < r->n_pictures; i++) TRY(read_picture(j, r->pictures[i], why));
-    for (size_t m = 0; m < r->n_messages; m++)
-        for (size_t i = 0; i < r->messages[m].n; i++) {
-            struct content *c = (struct content *)&r->messages[m].content[i];
-            if (!c->text) c->crops = j->pictures.of[k++].crops;
-        }
-    return 0;
-}
-
-static int make_prompt(struct job *j, struct err *why)
-{
-    const struct batch_setup *s = &j->batch->setup;
-    const struct request *r = &j->request;
-    const struct content text = {.text = r->text, .n = r->text ? strlen(r->text) : 0};
-    if (!r->chat) return prompt_raw_content(s->tokens, &text, 1, 0, &j->prompt, &j->spans, why);
-    TRY(prompt_messages(s->tokens, r->messages, r->n_messages, s->picture_rows, &j->prompt, &j->spans, why));
-    if (r->begun) TRY(tokenizer_encode(s->tokens, r->begun, strlen(r->begun), false, &j->prompt, why));
-    return 0;
 }
 
 static int go_on_from_journal(struct answer *a, struct err *why)
@@ -245,7 +186,7 @@ static int go_on_from_journal(struct answer *a, struct err *why)
 static bool is_complete(const struct answer *a)
 {
     return a->text.stopped || a->ids.n >= a->job->request.most ||
-           (a->ids.n && a->job->prompt.n + a->ids.n > a->job->batch->setup.context);
+           (a->ids.n && a->job->question.prompt.n + a->ids.n > a->job->batch->setup.context);
 }
 
 static int ask(struct answer *a, struct err *why)
@@ -261,9 +202,9 @@ static int ask(struct answer *a, struct err *why)
         j->left--;
         return 0;
     }
-    for (size_t i = 0; i < j->prompt.n && !code; i++) code = ids_push(&all, j->prompt.id[i], why);
+    for (size_t i = 0; i < j->question.prompt.n && !code; i++) code = ids_push(&all, j->question.prompt.id[i], why);
     for (size_t i = 0; i < a->ids.n && !code; i++) code = ids_push(&all, a->ids.id[i], why);
-    struct ask what = {.ids = all.id, .n = all.n, .spans = j->spans.span, .n_spans = j->spans.n, .sampling = j->request.sampling,
+    struct ask what = {.ids = all.id, .n = all.n, .spans = j->question.spans.span, .n_spans = j->question.spans.n, .sampling = j->request.sampling,
                        .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on, .begun = a->ids.n,
                        .wish = j->request.wish, .top = j->request.top};
     if (!j->request.has_seed) what.sampling.seed = hash_fold(s->seed, j->line);
@@ -293,11 +234,11 @@ static int start(struct job *j, struct err *why)
 {
     struct engine *e = j->batch->setup.engine;
     struct err mine = {0};
-    int code = check_size(j, &mine);
-    if (!code) code = read_pictures(j, &mine);
+    const struct batch_setup *s = &j->batch->setup;
+    const struct question_setup setup = {.tokens = s->tokens, .context = s->context, .picture_rows = s->picture_rows, .picture_side = s->picture_side,
+                                         .picture_memory = s->picture_memory, .find_picture = find_picture, .user = j->batch};
+    int code = question_make(&j->question, &j->request, &setup, engine_pictures(e), &mine);
     if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
-    if (!code) code = make_prompt(j, &mine);
-    if (!code && j->spans.n) code = prompt_pictures_give(&j->pictures, engine_pictures(e), 0, &j->spans, 0, &mine);
     if (!code) code = ask_choices(j, &mine);
     if (!code) return 0;
     if (code != E_USAGE && code != E_FILE) return *why = mine, code;
