@@ -20,7 +20,8 @@ struct scoring {
     bool used;
     uint64_t batch;
     uint32_t n;                      /* rows */
-    struct segment *asked;           /* [n], of the rows in order; room for all slots */
+    struct segment *asked;           /* [n], of the rows in order: that row alone. Room for all slots with all their guesses */
+    struct scored *row;              /* [n], what is known of each */
     uint32_t *came;                  /* [route.n], of each worker in the order of the route: so many of the rows */
     uint32_t missing;                /* of all together */
 };
@@ -31,8 +32,7 @@ struct divided_head {
     int last;                  /* worker of the last stage */
     uint32_t n, slots;
     struct scoring *under_way; /* [n]: micro-batches in flight */
-    struct scored *row;          /* [slots]: what is known of the row that the slot waits for, */
-    bool *waits;                 /* [slots]: if it waits */
+    bool *waits;                 /* [slots]: its rows are being scored */
     struct scored came;          /* the one just read */
     struct work score;
     struct candidate merged[WIRE_CANDIDATES];
@@ -61,13 +61,15 @@ static int open_tables(struct divided_head *d, const struct capacity *c, struct 
     d->n = c->in_flight;
     d->slots = c->sequences;
     d->under_way = calloc(d->n, sizeof *d->under_way);
-    d->row = calloc(d->slots, sizeof *d->row);
     d->waits = calloc(d->slots, sizeof *d->waits);
-    bool all = d->under_way && d->row && d->waits;
+    const uint32_t all_guess = d->slots * (1 + WIRE_DRAFT), rows = all_guess < WIRE_SEGMENTS ? all_guess : WIRE_SEGMENTS;
+    bool all = d->under_way && d->waits;
     for (uint32_t i = 0; i < d->n && all; i++) {
-        d->under_way[i].asked = calloc(d->slots, sizeof *d->under_way[i].asked);
-        d->under_way[i].came = calloc(d->route->n, sizeof *d->under_way[i].came);
-        all = d->under_way[i].asked && d->under_way[i].came;
+        struct scoring *u = &d->under_way[i];
+        u->asked = calloc(rows, sizeof *u->asked);
+        u->row = calloc(rows, sizeof *u->row);
+        u->came = calloc(d->route->n, sizeof *u->came);
+        all = u->asked && u->row && u->came;
     }
     return all ? 0 : fail(why, E_MEMORY, "no memory to bring together the scores of %u sequences", d->slots);
 }
@@ -94,10 +96,10 @@ void divided_head_close(struct divided_head **pd)
     if (!d) return;
     for (uint32_t i = 0; i < d->n && d->under_way; i++) {
         free(d->under_way[i].asked);
+        free(d->under_way[i].row);
         free(d->under_way[i].came);
     }
     free(d->under_way);
-    free(d->row);
     free(d->waits);
     free(d);
 }
@@ -128,18 +130,22 @@ static struct scoring *find_free(struct divided_head *d)
 static int note(struct divided_head *d, struct scoring *u, struct err *why)
 {
     const struct work *w = &d->score;
-    *u = (struct scoring){.asked = u->asked, .came = u->came, .batch = w->batch};
+    *u = (struct scoring){.asked = u->asked, .row = u->row, .came = u->came, .batch = w->batch};
     memset(u->came, 0, d->route->n * sizeof *u->came);
     for (uint32_t i = 0; i < w->n_segments; i++) {
         const struct segment *s = &w->segments[i];
         if (s->slot >= d->slots || d->waits[s->slot])
             return fail(why, E_WIRE, "%s wants slot %u of %u scored%s", name_of(d, d->last), s->slot, d->slots,
                         s->slot < d->slots ? " while it is being scored" : "");
-        d->row[s->slot].slot = s->slot;
-        d->row[s->slot].position = s->position;
-        d->row[s->slot].n_candidates = d->row[s->slot].n_best = 0;
         d->waits[s->slot] = true;
-        u->asked[u->n++] = *s;
+        for (uint32_t k = 0; k < s->rows; k++) {
+            struct scored *row = &u->row[u->n];
+            row->slot = s->slot;
+            row->position = s->position + k;
+            row->n_candidates = row->n_best = 0;
+            u->asked[u->n] = *s;
+            u->asked[u->n++].position += k;
+        }
     }
     return 0;
 }
@@ -218,7 +224,7 @@ static int finish(struct divided_head *d, struct scoring *u, struct result *resu
     result->batch = u->batch;
     result->n_tokens = 0;
     for (uint32_t i = 0; i < u->n; i++) {
-        struct scored *row = &d->row[u->asked[i].slot];
+        struct scored *row = &u->row[i];
         row->n_parts = part_head_parts(d->setup.config, all);
         TRY(worker_answer(&result->tokens[result->n_tokens++], row, &u->asked[i], why));
         d->waits[row->slot] = false;
@@ -234,10 +240,10 @@ int divided_head_take(struct divided_head *d, int worker, struct frame *f, bool 
     TRY(scored_read(s, f, why));
     struct scoring *u = find(d, s->batch);
     TRY(check_scored(d, worker, u, s, why));
-    struct scored *row = &d->row[s->slot];
+    const uint32_t i = u->came[place_of(d, worker)]++;
+    const struct segment *asked = &u->asked[i];
+    struct scored *row = &u->row[i];
     memcpy(row->parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
-    uint32_t *came = &u->came[place_of(d, worker)];
-    const struct segment *asked = &u->asked[(*came)++];
     merge(d, row->candidates, &row->n_candidates, s->candidates, s->n_candidates, sampling_words(&asked->sampling));
     merge(d, row->best, &row->n_best, s->best, s->n_best, asked->top);
     *done = --u->missing == 0;

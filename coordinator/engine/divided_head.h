@@ -3,8 +3,8 @@
  *   last stage --SCORE--> here --SCORE--> every other worker with parts of the head
  *   all of these --SCORED, one a row--> here: merged, picked, a RESULT as a whole head would have sent it
  *
- * What is kept is one struct scored for each slot, because a sequence waits for one token at a time; nothing is allocated
- * after opening. What comes is checked against what was asked: the batch, the rows in their order, the sender's parts.
+ * What is kept is one struct scored for each row of a micro-batch under way; nothing is allocated after opening. What comes
+ * is checked against what was asked: the batch, the rows in their order, the sender's parts.
  * Threads: one. */
 #pragma once
 

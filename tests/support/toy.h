@@ -280,17 +280,22 @@ static struct segment *work_add(struct relay *r, struct feed *f, uint32_t rows, 
     return g;
 }
 
-/* The next `rows` of one feed, `step` at a time, all scores wanted. */
-static inline int relay_feed(struct relay *r, struct feed *f, uint32_t rows, uint32_t step, struct err *why)
+static inline int relay_feed_flags(struct relay *r, struct feed *f, uint32_t rows, uint32_t step, uint32_t flags, struct err *why)
 {
     while (rows) {
         uint32_t n = rows < step ? rows : step;
         work_clear(r);
-        work_add(r, f, n, SEG_WANT_LOGITS);
+        work_add(r, f, n, flags);
         TRY(relay_run(r, why));
         rows -= n;
     }
     return 0;
+}
+
+/* The next `rows` of one feed, `step` at a time, all scores wanted. */
+static inline int relay_feed(struct relay *r, struct feed *f, uint32_t rows, uint32_t step, struct err *why)
+{
+    return relay_feed_flags(r, f, rows, step, SEG_WANT_LOGITS, why);
 }
 
 /* One number for all scores of positions 0..n-1 of a slot. */

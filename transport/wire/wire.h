@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 #define WIRE_TEXT 256    /* bytes of a name or address, terminator included */
-#define WIRE_SEGMENTS 512 /* of one micro-batch, at most */
+#define WIRE_SEGMENTS 512 /* of one micro-batch, at most; and tokens */
 #define WIRE_ROWS 4096   /* of one micro-batch, at most */
 #define WIRE_PARTS 16    /* into which a head is cut by words */
 #define WIRE_CANDIDATES 1024 /* for one token, of one worker, at most */
@@ -83,14 +83,14 @@ static inline bool sampling_of_few(const struct sampling *how)
     return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
 }
 
-/* Rows of one sequence that travel together. What the wire has room for and no worker knows yet is not in here: several
- * wanted rows, masks of words. It is refused where it is not zero. */
+/* Rows of one sequence that travel together. What the wire has room for and no worker knows yet is not in here, masks of words. It
+ * is refused where it is not zero. */
 struct segment {
     uint32_t slot;     /* whose KV cache */
     uint32_t position; /* of the first row */
     uint32_t rows;
     uint32_t flags;
-    uint32_t wanted;  /* how many of the last rows want a token: 0 or 1 */
+    uint32_t wanted;  /* how many of the last rows want a token; more than one: behind the first of them stand guesses */
     uint64_t request; /* the ask's key: with seed and position it decides the draw */
     uint64_t history; /* hash of all tokens before these */
     struct sampling sampling;
@@ -260,7 +260,7 @@ int ready_write(struct frame **out, const struct ready *m, struct err *why);
 int ready_read(struct ready *m, struct frame *f, struct err *why);
 int work_write(struct frame **out, struct work *m, struct err *why);
 int work_read(struct work *m, struct frame *f, struct err *why); /* also: rows sum up, size is exactly what cols and dtype say */
-/* The same, M_SCORE: each segment is the one row that wants a token, and `history` includes it. */
+/* The same, M_SCORE: all rows of a segment want a token, and `history` includes them. */
 int score_write(struct frame **out, struct work *m, struct err *why);
 int score_read(struct work *m, struct frame *f, struct err *why);
 int scored_write(struct frame **out, const struct scored *m, struct err *why);

@@ -56,8 +56,9 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if (s->flags & ~(uint32_t)SEGMENT_FLAGS) cursor_refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
     if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
     if (s->wanted > s->rows) cursor_refuse(c, "tokens after %u of %u rows are wanted", s->wanted, s->rows);
-    if (s->wanted > 1) cursor_refuse(c, "%u rows that want a token in one segment: not known to this worker", s->wanted);
-    if (s->top > WIRE_ALTERNATIVES || s->top > WIRE_ALTERNATIVES * s->wanted)
+    if (s->wanted > 1 + WIRE_DRAFT) cursor_refuse(c, "%u rows of one segment want a token; %d can", s->wanted, 1 + WIRE_DRAFT);
+    if (s->wanted > 1 && (s->flags & SEG_WANT_LOGITS)) cursor_refuse(c, "guesses among the %u rows of which all scores are wanted", s->rows);
+    if (s->top > WIRE_ALTERNATIVES || (s->top && !s->wanted))
         cursor_refuse(c, "%u alternatives to %u tokens are wanted; %d to a token can be", s->top, s->wanted, WIRE_ALTERNATIVES);
     for (uint32_t i = 0; i < s->rows && !c->code; i++)
         if (rows[i].sees < s->position + i || rows[i].sees >= end)
@@ -67,13 +68,15 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
 
 static void check_segments(struct cursor *c, const struct work *m)
 {
-    uint64_t rows = 0;
+    uint64_t rows = 0, wanted = 0;
     for (uint32_t s = 0; s < m->n_segments && !c->code; s++) {
         if (m->segments[s].rows < 1) cursor_refuse(c, "segment %u has no rows", s);
         else if (m->segments[s].rows > m->n_rows - rows) cursor_refuse(c, "its segments have more than its %u rows", m->n_rows);
         else check_segment(c, &m->segments[s], m->rows + rows);
         rows += m->segments[s].rows;
+        wanted += m->segments[s].wanted;
     }
+    if (!c->code && wanted > WIRE_SEGMENTS) cursor_refuse(c, "%llu rows want a token; %d can", (unsigned long long)wanted, WIRE_SEGMENTS);
     if (!c->code && rows != m->n_rows)
         cursor_refuse(c, "its segments have %llu rows, its head says %u", (unsigned long long)rows, m->n_rows);
 }
@@ -193,9 +196,9 @@ static void walk_score(struct cursor *c, void *message)
     if (!c->code && m->n_orders) cursor_refuse(c, "%u orders with rows to be scored", m->n_orders);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
-        if (g->rows != 1 || g->wanted != 1 || (g->flags & ~(uint32_t)SEG_WANT_HASH))
-            cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; it must be one row that wants its token",
-                          g->slot, g->rows, g->flags, g->wanted);
+        if (g->rows != g->wanted || (g->flags & ~(uint32_t)SEG_WANT_HASH))
+            cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; all must", g->slot, g->rows, g->flags,
+                          g->wanted);
         else if (!sampling_of_few(&g->sampling))
             cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
                    WIRE_CANDIDATES);

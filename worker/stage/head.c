@@ -55,16 +55,16 @@ int head_ask(struct head *h, const struct head_call *call)
     h->code = 0;
     for (uint32_t i = 0; i < call->w->n_segments; i++) {
         const struct segment *g = &call->w->segments[i];
-        bool all = g->flags & SEG_WANT_LOGITS, last = g->wanted;
+        bool all = g->flags & SEG_WANT_LOGITS, token = g->wanted;
         if (all && !call->sink) return fail(call->why, E_WIRE, "slot %u wants scores and nobody takes them", g->slot);
-        if (last && !call->result && !call->say)
+        if (token && !call->result && !call->say)
             return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
-        if (last) TRY(sampling_check(&g->sampling, call->why));
-        if (last && call->say && !sampling_of_few(&g->sampling))
+        if (token) TRY(sampling_check(&g->sampling, call->why));
+        if (token && call->say && !sampling_of_few(&g->sampling))
             return fail(call->why, E_WIRE, "slot %u wants a token of all words (top-k %u, at most %d can be); this head is divided",
                         g->slot, g->sampling.top_k, WIRE_CANDIDATES);
         for (uint32_t r = 0; r < g->rows; r++, row++)
-            if (all || (last && r + 1 == g->rows))
+            if (all || r + g->wanted >= g->rows)
                 h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
     }
     return 0;
@@ -79,7 +79,7 @@ static int check_finite(const struct head *h, uint32_t i, const struct wanted_ro
 
 static bool wants_token(const struct segment *g, const struct wanted_row *q)
 {
-    return g->wanted && q->position == g->position + g->rows - 1;
+    return q->position + g->wanted >= g->position + g->rows;
 }
 
 /* Row i, in its turn: its scores to who wants them. *folded carries a segment's hash from row to row. */

@@ -88,9 +88,10 @@ int sequences_check_last(const struct sequences *s, const struct work *w, struct
         if (g->slot >= s->capacity.sequences)
             return fail(why, E_WIRE, "a row of slot %u is to be scored, but there are slots 0 to %u", g->slot, s->capacity.sequences - 1);
         const struct sequence *held = &s->slots[g->slot];
-        if (held->length != g->position + 1 || held->history != g->history)
-            return fail(why, E_WIRE, "the row at position %u of slot %u is to be scored; this stage has seen %u rows%s", g->position,
-                        g->slot, held->length, held->length == g->position + 1 ? " with other tokens" : "");
+        const uint32_t last = g->position + g->rows - 1;
+        if (held->length != last + 1 || held->history != g->history)
+            return fail(why, E_WIRE, "the row at position %u of slot %u is to be scored; this stage has seen %u rows%s", last, g->slot,
+                        held->length, held->length == last + 1 ? " with other tokens" : "");
     }
     return 0;
 }
@@ -103,7 +104,7 @@ void sequences_advance(struct sequences *s, const struct work *w)
         struct sequence *held = &s->slots[g->slot];
         if (g->flags & SEG_START) held->length = 0, held->history = HISTORY_EMPTY;
         for (uint32_t r = 0; r < g->rows; r++, row++) {
-            held->recent[held->length++ % REPEAT_LAST_MOST] = row->id;
+            held->recent[held->length++ % RECENT_IDS] = row->id;
             held->history = history_after(held->history, row->id);
         }
     }
@@ -115,6 +116,6 @@ uint32_t sequences_recent(const struct sequences *s, uint32_t slot, uint32_t pos
     const struct sequence *held = &s->slots[slot];
     uint32_t n = position + 1 < most ? position + 1 : most;
     if (n > REPEAT_LAST_MOST) n = REPEAT_LAST_MOST;
-    for (uint32_t i = 0; i < n; i++) out[i] = held->recent[(position + 1 - n + i) % REPEAT_LAST_MOST];
+    for (uint32_t i = 0; i < n; i++) out[i] = held->recent[(position + 1 - n + i) % RECENT_IDS];
     return n;
 }

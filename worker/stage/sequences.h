@@ -8,11 +8,13 @@
 #include "partition/model/memory.h"
 #include "transport/wire/wire.h"
 
+#define RECENT_IDS (REPEAT_LAST_MOST + WIRE_DRAFT) /* a guess that is refused must not have cost an older id its place */
+
 struct sequence {
     uint32_t length;  /* rows seen so far */
     uint64_t history; /* hash of their ids, base/hash.h */
     uint64_t mark;    /* number of the last check that met this slot */
-    uint32_t recent[REPEAT_LAST_MOST]; /* id of position p at p % REPEAT_LAST_MOST, for the repeat penalty */
+    uint32_t recent[RECENT_IDS]; /* id of position p at p % RECENT_IDS, for the repeat penalty */
 };
 
 struct sequences {
@@ -27,12 +29,12 @@ void sequences_close(struct sequences *s);
 /* E_WIRE with one sentence if any segment does not fit; nothing that matters is changed either way. */
 int sequences_check(struct sequences *s, const struct work *w, struct err *why);
 
-/* The same for rows to be scored: each must be the last that its slot has seen. */
+/* The same for rows to be scored: they must be the last that their slots have seen. */
 int sequences_check_last(const struct sequences *s, const struct work *w, struct err *why);
 
 /* Takes the rows of a checked micro-batch into account. */
 void sequences_advance(struct sequences *s, const struct work *w);
 
-/* The last `most` ids of a slot up to and including `position`, oldest first; returns how many. */
+/* The last `most` ids of a slot up to and including `position`, one of its last 1 + WIRE_DRAFT, oldest first; returns how many. */
 uint32_t sequences_recent(const struct sequences *s, uint32_t slot, uint32_t position, uint32_t most,
                           uint32_t out[REPEAT_LAST_MOST]);

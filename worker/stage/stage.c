@@ -281,13 +281,15 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
         if (g.flags & SEG_WANT_LOGITS)
             return fail(why, E_WIRE, "slot %u wants scores, but the head is divided and nobody has them all", g.slot);
         if (!g.wanted) continue;
-        g.position += g.rows - 1;
-        g.rows = 1;
+        g.position += g.rows - g.wanted;
+        g.rows = g.wanted;
         g.flags &= SEG_WANT_HASH;
         g.history = s->sequences.slots[g.slot].history;
-        at[out->n_segments] = row + w->segments[i].rows - 1;
-        out->rows[out->n_rows++] = (struct row){w->rows[at[out->n_segments]].id, g.position};
         out->segments[out->n_segments++] = g;
+        for (uint32_t k = 0; k < g.rows; k++) {
+            const uint32_t from = at[out->n_rows] = row + w->segments[i].rows - g.rows + k;
+            out->rows[out->n_rows++] = (struct row){w->rows[from].id, g.position + k};
+        }
     }
     return 0;
 }

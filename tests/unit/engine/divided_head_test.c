@@ -78,11 +78,12 @@ static int ask(struct table *t, uint64_t batch, const struct segment *rows, uint
 {
     struct work *w = calloc(1, sizeof *w);
     struct frame *f = 0;
-    *w = (struct work){.batch = batch, .n_segments = n, .n_rows = n, .cols = cols};
+    *w = (struct work){.batch = batch, .n_segments = n, .cols = cols};
     memcpy(w->segments, rows, n * sizeof *rows);
-    for (uint32_t i = 0; i < n; i++) w->rows[i].sees = rows[i].position;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < rows[i].rows; k++) w->rows[w->n_rows++].sees = rows[i].position + k;
     int code = score_write(&f, w, why);
-    for (uint32_t i = 0; i < n * cols * 4 && !code; i++) w->activations[i] = (uint8_t)i;
+    for (uint32_t i = 0; i < w->n_rows * cols * 4 && !code; i++) w->activations[i] = (uint8_t)i;
     if (!code) f->head.from = 3, code = divided_head_ask(t->head, f, why);
     frame_free(f);
     free(w);
@@ -128,20 +129,23 @@ TEST(a_token_needs_all_parts_of_the_head_in_any_order)
     struct table t;
     bool done;
     NEED(open_table(&t, why));
-    const struct segment rows[] = {row_of(2, 9), row_of(0, 4)};
+    struct segment rows[] = {row_of(2, 9), row_of(0, 4)};
+    rows[1].rows = rows[1].wanted = 2;
     NEED(ask(&t, 11, rows, 2, HIDDEN, why));
-    hears(&t, 1, 11, 2);
-    hears(&t, 2, 11, 2);
+    hears(&t, 1, 11, 3);
+    hears(&t, 2, 11, 3);
     NEED(take(&t, 2, say(2, 11, 2, 9), &done, why));
     NEED(take(&t, 2, say(2, 11, 0, 4), &done, why));
+    NEED(take(&t, 2, say(2, 11, 0, 5), &done, why));
     CHECK(!done);
     NEED(take(&t, 1, say(1, 11, 2, 9), &done, why));
-    CHECK(!done);
     NEED(take(&t, 1, say(1, 11, 0, 4), &done, why));
+    CHECK(!done);
+    NEED(take(&t, 1, say(1, 11, 0, 5), &done, why));
     const double sum = log(5 * exp(3) + 11 * exp(5));
-    CHECK(done && t.result->batch == 11 && t.result->n_tokens == 2);
+    CHECK(done && t.result->batch == 11 && t.result->n_tokens == 3);
     CHECK(t.result->tokens[0].slot == 2 && t.result->tokens[0].position == 9 && t.result->tokens[0].id == 160);
-    CHECK(t.result->tokens[1].slot == 0 && t.result->tokens[1].id == 160);
+    CHECK(t.result->tokens[1].slot == 0 && t.result->tokens[1].id == 160 && t.result->tokens[2].position == 5);
     CHECK(fabs((double)t.result->tokens[0].logprob - (6 - sum)) < 1e-5, "by the score without the penalty: %g", (double)t.result->tokens[0].logprob);
     NEED(ask(&t, 12, rows, 2, HIDDEN, why)); /* the slots wait no more */
     close_table(&t);

@@ -8,16 +8,17 @@
 #include <math.h>
 
 #define SLOTS 3
+#define GUESSES_ROWS (1 + WIRE_DRAFT)
 #define TURNS 25
 
 static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0}, 1, NULL, NULL};
 
 struct merge {
-    struct scored row[SLOTS]; /* in the order of the segments */
-    uint32_t next, n[SLOTS];
-    struct candidate all[SLOTS][16 * WIRE_CANDIDATES];
-    struct candidate best[SLOTS][16 * WIRE_ALTERNATIVES];
-    uint32_t n_best[SLOTS];
+    struct scored row[GUESSES_ROWS]; /* in their order */
+    uint32_t next, n[GUESSES_ROWS];
+    struct candidate all[GUESSES_ROWS][16 * WIRE_CANDIDATES];
+    struct candidate best[GUESSES_ROWS][16 * WIRE_ALTERNATIVES];
+    uint32_t n_best[GUESSES_ROWS];
 };
 
 static int hear(void *user, const struct scored *s, struct err *why)
@@ -59,16 +60,17 @@ static int score(struct relay *r, struct result *result, struct err *why)
         if (part_has_head(r->parts[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
     }
     result->n_tokens = 0;
-    for (uint32_t i = 0; i < w->n_segments && !code; i++) {
-        const struct sampling *how = &w->segments[i].sampling;
-        uint32_t most = how->temperature > 0 ? how->top_k : 1;
+    for (uint32_t i = 0, g = 0, of = 0; i < w->n_rows && !code; i++, of++) {
+        if (of == w->segments[g].rows) g++, of = 0;
+        const struct segment *asked = &w->segments[g];
+        uint32_t most = asked->sampling.temperature > 0 ? asked->sampling.top_k : 1;
         qsort(m->all[i], m->n[i], sizeof *m->all[i], by_score);
         m->row[i].n_candidates = m->n[i] < most ? m->n[i] : most;
         memcpy(m->row[i].candidates, m->all[i], m->row[i].n_candidates * sizeof *m->all[i]);
         qsort(m->best[i], m->n_best[i], sizeof *m->best[i], by_score);
-        m->row[i].n_best = w->segments[i].top;
+        m->row[i].n_best = asked->top;
         memcpy(m->row[i].best, m->best[i], m->row[i].n_best * sizeof *m->best[i]);
-        code = worker_answer(&result->tokens[result->n_tokens++], &m->row[i], &w->segments[i], why);
+        code = worker_answer(&result->tokens[result->n_tokens++], &m->row[i], asked, why);
     }
     free(w);
     free(m);
@@ -143,6 +145,44 @@ TEST(a_divided_head_gives_the_very_tokens)
             plan.cuts = cuts[c][0], plan.parts = cuts[c][1], plan.threads = 1 + (int)(c + h) % 3;
             expect_same(toy, &plan, how[h]);
         }
+    toy_free(toy);
+}
+
+/* GUESSES_ROWS tokens behind 300 rows, `each` rows of them at a time. */
+static void answer_behind(const struct toy *toy, const struct relay_plan *plan, uint32_t each, struct token *out)
+{
+    struct relay *r;
+    struct feed f = feed_new(1, 41);
+    uint8_t biases[4 * WIRE_BIAS_BYTES];
+    uint32_t n = 0;
+    NEED(relay_open(&r, toy, plan, why));
+    NEED(relay_feed_flags(r, &f, 300, 60, 0, why));
+    while (n < GUESSES_ROWS) {
+        work_clear(r);
+        struct segment *g = work_add(r, &f, each, WANT_TOKEN | SEG_WANT_HASH);
+        g->wanted = each;
+        g->sampling = (struct sampling){.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1.3f, .repeat_last = 256, .seed = 9};
+        add_wishes(r, g, 3, biases);
+        NEED(relay_run(r, why));
+        if (plan->parts) NEED(score(r, r->result, why));
+        CHECK(r->result->n_tokens == each);
+        memcpy(out + n, r->result->tokens, each * sizeof *out);
+        n += each;
+    }
+    relay_close(&r);
+}
+
+TEST(rows_of_one_sequence_get_the_tokens_they_get_one_by_one)
+{
+    struct toy *toy = toy_small();
+    static struct token one[GUESSES_ROWS], all[GUESSES_ROWS];
+    const struct relay_plan plans[] = {{"7", {400, SLOTS, 64, 2, 0}, 2, NULL, NULL}, {"3,7", {400, SLOTS, 64, 2, 0}, 1, NULL, "7,9"}};
+    answer_behind(toy, &plans[0], 1, one);
+    for (size_t p = 0; p < 2; p++) {
+        answer_behind(toy, &plans[p], GUESSES_ROWS, all);
+        for (uint32_t i = 0; i < GUESSES_ROWS; i++)
+            CHECK(!memcmp(&one[i], &all[i], sizeof *one), "plan %zu, row %u: token %u, wanted %u", p, i, all[i].id, one[i].id);
+    }
     toy_free(toy);
 }
 

@@ -124,6 +124,15 @@ static int work_error(const struct work *w, struct err *why)
         CHECK(work_error(w, &why_) == E_WIRE && strstr(why_.text, sentence), "%s: %s", #change, why_.text);             \
     } while (0)
 
+static void many_wanted(struct work *w, uint32_t segments, uint32_t each)
+{
+    w->n_segments = segments;
+    w->n_rows = segments * each;
+    for (uint32_t i = 0; i < segments; i++) w->segments[i] = (struct segment){.slot = i, .rows = each, .wanted = each};
+    for (uint32_t i = 0; i < w->n_rows; i++) w->rows[i].sees = i % each;
+    w->n_biases = 0;
+}
+
 TEST(work_that_contradicts_itself_is_refused)
 {
     struct work *w = malloc(sizeof *w);
@@ -141,7 +150,9 @@ TEST(work_that_contradicts_itself_is_refused)
     REFUSED(w->segments[0].flags = 1u << 31, "flags");
     REFUSED(w->segments[0].flags = 2, "flags are 0x2"); /* a meaning it had once */
     REFUSED(w->segments[0].wanted = 5, "tokens after 5 of 4 rows");
-    REFUSED(w->segments[0].wanted = 2, "2 rows that want a token in one segment: not known to this worker");
+    REFUSED(w->segments[0].wanted = 2, "guesses among the 4 rows of which all scores are wanted");
+    REFUSED(many_wanted(w, 1, 18), "18 rows of one segment want a token; 17 can");
+    REFUSED(many_wanted(w, 31, 17), "527 rows want a token; 512 can");
     REFUSED(w->rows[1].sees = w->segments[0].position, "may look as far");
     REFUSED(w->rows[0].sees = w->segments[0].position + w->segments[0].rows, "may look as far");
     REFUSED(w->dtype = 2, "unknown type");
@@ -197,7 +208,7 @@ static void score_refused(void (*spoil)(struct work *), const char *sentence)
 
 static void two_rows(struct work *w)
 {
-    w->segments[1].rows = 2, w->n_rows = 3, w->rows[1].sees = 1, w->rows[2].sees = 1;
+    w->segments[1].rows = 2, w->n_rows = 3, w->rows[1].sees = 0, w->rows[2].sees = 1;
 }
 static void all_scores(struct work *w)
 {
@@ -218,7 +229,7 @@ static void of_many_words(struct work *w)
 }
 
 /* The last is what bounds the candidates that are merged. */
-TEST(rows_to_be_scored_are_single_and_want_a_token_of_few)
+TEST(rows_to_be_scored_want_a_token_of_few)
 {
     score_refused(of_all_words, "slot 9 wants one of the 0 best words");
     score_refused(of_many_words, "slot 9 wants one of the 1025 best words");
