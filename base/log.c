@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define NAME_ROOM 48
@@ -82,11 +83,31 @@ void progress_begin(struct progress *p, const char *label, const char *unit, uin
 {
     *p = (struct progress){.label = label, .unit = unit, .total = total, .started_ns = clock_ns()};
     p->shown_ns = p->started_ns;
+    p->terminal = isatty(STDERR_FILENO);
 }
 
-static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
+/* How much of a line of UTF-8 is seen: a line that wraps could not be rewritten. */
+static size_t visible(const char *text, size_t columns)
 {
-    double seconds = (double)(now - p->started_ns) / 1e9;
+    size_t n = 0;
+    for (; text[n]; n++)
+        if (((unsigned char)text[n] & 0xc0) != 0x80 && columns-- == 0) break;
+    return n;
+}
+
+void progress_say(struct progress *p, const char *text)
+{
+    struct winsize size = {0};
+    char line[512];
+    if (!p->terminal) return log_info("%s", text);
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2) size.ws_col = 80;
+    const int n = snprintf(line, sizeof line, "\r%.*s\x1b[K", (int)visible(text, size.ws_col - 1u), text);
+    if (n < (int)sizeof line) p->drawn |= put_now(line, (size_t)n);
+}
+
+static void draw(struct progress *p, uint64_t done)
+{
+    double seconds = (double)(p->shown_ns - p->started_ns) / 1e9;
     double rate = seconds > 0 ? (double)done / seconds : 0;
     const double left = p->total > done ? (double)(p->total - done) / rate : 0;
     char until[32] = "";
@@ -95,23 +116,22 @@ static void draw(struct progress *p, uint64_t done, uint64_t now, bool terminal)
     char per_second[48], bytes[24], line[256];
     if (!strcmp(p->unit, "B")) snprintf(per_second, sizeof per_second, "%s/s", show_bytes(bytes, (uint64_t)rate));
     else snprintf(per_second, sizeof per_second, "%.1f %s/s", rate, p->unit);
-    if (terminal) {
-        int n = snprintf(line, sizeof line, "\r%s %3d%%  %s%s \x1b[K", p->label, percent, per_second, until);
-        p->drawn |= put_now(line, (size_t)n);
-    } else {
-        log_info("%s %d%%, %s%s", p->label, percent, per_second, until);
-    }
+    snprintf(line, sizeof line, "%s %d%%, %s%s", p->label, percent, per_second, until);
+    progress_say(p, line);
+}
+
+bool progress_due(struct progress *p)
+{
+    const uint64_t now = clock_ns();
+    if (log_level() < LOG_INFO || now - p->started_ns < 1000000000ull) return false;
+    if (now - p->shown_ns < (p->terminal ? 250000000ull : 10000000000ull)) return false;
+    p->shown_ns = now;
+    return true;
 }
 
 void progress_at(struct progress *p, uint64_t done)
 {
-    if (log_level() < LOG_INFO) return;
-    bool terminal = isatty(STDERR_FILENO);
-    uint64_t now = clock_ns();
-    if (now - p->started_ns < 1000000000ull) return;
-    if (now - p->shown_ns < (terminal ? 250000000ull : 10000000000ull)) return;
-    p->shown_ns = now;
-    draw(p, done, now, terminal);
+    if (progress_due(p)) draw(p, done);
 }
 
 void progress_end(struct progress *p)

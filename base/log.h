@@ -18,16 +18,19 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-/* Progress of one long job: on a terminal one line rewritten a few times a second (percent, rate, time left), in a
- * log one quiet line every ten seconds. Jobs that end within a second say nothing. One job at a time. */
+/* Progress of one long job: on a terminal one line rewritten a few times a second, no longer than the terminal is wide (percent, rate,
+ * time left), in a log one quiet line every ten seconds. Jobs that end within a second say nothing. One job at a time. */
 struct progress {
     const char *label; /* "loading weights" */
     const char *unit;  /* "B" is shown with binary prefixes; any other word as it is */
     uint64_t total;
     uint64_t started_ns, shown_ns;
-    bool drawn;
+    bool terminal, drawn;
 };
 
 void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total);
 void progress_at(struct progress *p, uint64_t done);
+/* For who has more to say than how much is done: whether it is time to, and saying it. */
+bool progress_due(struct progress *p);
+void progress_say(struct progress *p, const char *text);
 void progress_end(struct progress *p);

@@ -74,7 +74,7 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
         if (code == E_WORKER) why->text[0] = 0; /* the run failed elsewhere: rank 0 says so */
     } else if (!code) {
         interrupt_catch();
-        if (o->sampling.temperature > 0 && o->report) log_info("seed %llu", (unsigned long long)o->sampling.seed);
+        if (o->sampling.temperature > 0 && o->report && command != CMD_BATCH) log_info("seed %llu", (unsigned long long)o->sampling.seed);
         wish_complete(o, lists);
         code = coordinate(command, o, &wish, port, why);
     }

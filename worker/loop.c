@@ -67,8 +67,10 @@ struct loop {
     atomic_bool stopping;
     bool failed;
     struct err failure;
-    uint64_t busy_ns, wait_ns, send_ns, picture_ns, batches, rows, pictures, last_batch;
-    uint64_t computed_ns; /* when the last computing ended */
+    uint64_t busy_ns, blocked_ns, send_ns, picture_ns, batches, rows, pictures, last_batch;
+    bool computing;
+    uint64_t begun_ns, computed_ns; /* when the last computing began, and ended */
+    uint64_t paused_ns; /* of it: blocked in the middle */
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
     struct work score;    /* the rows being scored */
@@ -105,12 +107,22 @@ static void tray_empty(struct tray *t)
 
 /* ---- compute thread ---- */
 
+/* Under the lock. */
+static void wait_for_room(struct loop *l)
+{
+    const uint64_t since = clock_ns();
+    while (l->out.n >= OUT_FULL && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+    const uint64_t waited = clock_ns() - since;
+    l->blocked_ns += waited;
+    if (l->computed_ns < l->begun_ns) l->paused_ns += waited;
+}
+
 static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
 {
     const bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
     f->head.route = l->setup->route[picture ? CHAIN_VISION : CHAIN_TEXT];
     pthread_mutex_lock(&l->lock);
-    while (l->out.n >= OUT_FULL && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+    if (l->out.n >= OUT_FULL) wait_for_room(l);
     bool stopping = l->stopping;
     if (!stopping) tray_put(&l->out, f, to);
     pthread_mutex_unlock(&l->lock);
@@ -211,10 +223,12 @@ static bool picture_waits(const struct loop *l)
 }
 
 /* Under the lock. Handing rows over does not count as computing: the next stage may be computing with them already. */
-static void account(struct loop *l, enum diary_what what, bool begun, uint64_t start)
+static void account(struct loop *l, enum diary_what what, bool begun)
 {
-    const uint64_t end = l->computed_ns > start ? l->computed_ns : clock_ns();
-    l->busy_ns += end - start;
+    const uint64_t start = l->begun_ns, end = l->computed_ns > start ? l->computed_ns : clock_ns();
+    l->computing = false;
+    l->busy_ns += end - start - l->paused_ns;
+    l->paused_ns = 0;
     turns_took(&l->turns, what == DIARY_PICTURE, end - start);
     if (what == DIARY_SCORES) {
         diary_add(&l->diary, (struct diary_span){start, end, l->score.batch, l->score.n_rows, DIARY_SCORES});
@@ -262,7 +276,6 @@ static void *compute_thread(void *user)
     cores_bind_team(l->setup->cores, l->setup->threads);
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
-        uint64_t from = clock_ns();
         while (!something_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
         if (l->stopping) break;
         const enum diary_what what = what_next(l);
@@ -271,15 +284,15 @@ static void *compute_thread(void *user)
                           : what == DIARY_ROWS ? tray_take(&l->rows_in, 0)
                           : begun              ? tray_take(&l->pictures_in, 0)
                                                : 0;
-        uint64_t start = clock_ns();
-        if (l->batches + l->pictures) l->wait_ns += start - from;
+        l->computing = true;
+        l->begun_ns = clock_ns();
         pthread_mutex_unlock(&l->lock);
 
         struct err why = {0};
         int code = compute(l, what, f, &why);
 
         pthread_mutex_lock(&l->lock);
-        account(l, what, begun, start);
+        account(l, what, begun);
         if (code && !l->stopping) {
             l->failed = true;
             l->failure = why;
@@ -299,7 +312,7 @@ static int send_report(struct loop *l, struct err *why)
     struct port_counters c = port_counters(l->setup->port);
     pthread_mutex_lock(&l->lock);
     struct report r = {
-        .busy_ns = l->busy_ns, .wait_ns = l->wait_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
+        .busy_ns = l->busy_ns, .blocked_ns = l->blocked_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
         .peak_resident = peak_resident_bytes(), .frames_in = c.frames_in, .frames_out = c.frames_out,
         .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .picture_ns = l->picture_ns,
     };
@@ -407,25 +420,37 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     }
 }
 
+/* Under the lock: so long the compute thread was computing or blocked until now. */
+static uint64_t engaged_ns(const struct loop *l, uint64_t now)
+{
+    return l->busy_ns + l->blocked_ns + (l->computing ? now - l->begun_ns - l->paused_ns : 0);
+}
+
+/* Under the lock: what was sent from `start` on took this long, and no computing hid it. The clock of what is computed is read a moment
+ * before it is counted, so `engaged` may go back by that moment. */
+static void count_sending(struct loop *l, uint64_t start, uint64_t now, uint64_t engaged)
+{
+    const uint64_t engaged_now = engaged_ns(l, now), hidden = engaged_now > engaged ? engaged_now - engaged : 0;
+    if (now - start > hidden) l->send_ns += now - start - hidden;
+}
+
 static int send_out(struct loop *l, struct err *why)
 {
-    uint64_t start = clock_ns();
-    bool sent = false;
+    uint64_t start = 0, engaged = 0;
     for (;;) {
         int to = 0;
         pthread_mutex_lock(&l->lock);
         struct frame *f = tray_take(&l->out, &to);
+        if (f && !start) start = clock_ns(), engaged = engaged_ns(l, start);
         if (f) pthread_cond_broadcast(&l->changed);
+        else if (start) count_sending(l, start, clock_ns(), engaged);
         pthread_mutex_unlock(&l->lock);
-        if (!f) break;
-        sent = true;
+        if (!f) return 0;
         int code = port_send(l->setup->port, to, &f, why);
         if (code) frame_free(f);
         if (code == E_LINK && to != 0) neighbour_lost(l, to);
         else if (code) return code;
     }
-    if (sent) l->send_ns += clock_ns() - start;
-    return 0;
 }
 
 static int run_port(struct loop *l, struct err *why)

@@ -47,6 +47,8 @@ struct batch {
     uint32_t under_way; /* answers */
     const struct job *alone; /* nothing is taken beside it */
     size_t next_line, passed; /* to be taken; blank ones */
+    size_t asked, answered, refused; /* of this run, as batch.h has them */
+    uint64_t asked_bytes, prompt_tokens;
     uint64_t logged_ns;
     char *inside; /* the folder of pictures, with all links followed */
 };
@@ -80,6 +82,7 @@ static int put_refused(struct batch *b, const struct request *r, size_t line, st
     TRY(result_refused(&text, &n, &b->setup.common, r, line, why));
     const int code = put(b, line, false, text, n, why);
     free(text);
+    b->refused++;
     return code;
 }
 
@@ -98,6 +101,8 @@ static int put_answered(struct job *j, struct err *why)
     TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->question.prompt.n, why));
     const int code = put(b, j->line, true, text, n, why);
     free(text);
+    b->answered++;
+    b->prompt_tokens += j->question.prompt.n;
     return code;
 }
 
@@ -279,6 +284,8 @@ static int take_line(struct batch *b, struct err *why)
         if (crashes >= CRASHES_SUSPECT) b->alone = j;
         if (!j->request.refused.status) code = journal_put_begun(b->setup.journal, line, why);
         if (!code && !j->request.refused.status) code = start(j, why);
+        b->asked++;
+        b->asked_bytes += text.n;
         j->next = b->first;
         b->first = j;
         if (code) j->left++; /* the run is over, and this is nobody's result */
@@ -376,5 +383,11 @@ int batch_put_away(struct batch *b, struct err *why)
 struct batch_counts batch_counts(const struct batch *b)
 {
     const struct journal *j = b->setup.journal;
-    return (struct batch_counts){job_file_lines(b->setup.file) - b->passed, journal_done(j), journal_failed(j)};
+    const struct job_file *f = b->setup.file;
+    const size_t lines = job_file_lines(f) - b->passed, done = journal_done(j), under_way = b->asked - b->answered - b->refused;
+    return (struct batch_counts){
+        .lines = lines, .done = done, .failed = journal_failed(j),
+        .unread = lines > done + under_way ? lines - done - under_way : 0, .unread_bytes = job_file_unread(f),
+        .asked = b->asked, .answered = b->answered, .refused = b->refused, .asked_bytes = b->asked_bytes, .prompt_tokens = b->prompt_tokens,
+    };
 }

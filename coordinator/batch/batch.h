@@ -51,5 +51,9 @@ int batch_put_away(struct batch *b, struct err *why);
 
 struct batch_counts {
     size_t lines, done, failed; /* of the job; of earlier runs too */
+    size_t unread;              /* lines that have no result and were not read yet */
+    uint64_t unread_bytes;
+    size_t asked, answered, refused; /* lines, of this run; those answered and refused have their result */
+    uint64_t asked_bytes, prompt_tokens; /* of lines asked; of lines answered, once for each */
 };
 struct batch_counts batch_counts(const struct batch *b);

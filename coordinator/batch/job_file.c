@@ -11,16 +11,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct line_place {
+#define LINES_A_PLACE 64 /* of each so many lines the first one's place is kept; the others follow it */
+
+struct place {
     uint64_t from; /* in the file */
-    uint64_t hash; /* of its bytes with the line end; of one that is too long, of the first JOB_LINE_MOST */
+    uint32_t hash[LINES_A_PLACE]; /* of each line's bytes with the line end; of one that is too long, of the first JOB_LINE_MOST */
 };
 
 struct job_file {
     char *path;
     FILE *file;
-    struct line_place *line; /* [lines + 1]; the last is the end of the file */
+    struct place *place; /* [room] */
     size_t lines, room;
+    size_t next;        /* line number, from 1, that the stream stands before */
+    uint64_t next_from; /* its place */
     uint64_t bytes;
     struct hash128 hash;
     char *text; /* [text_room], the line read last */
@@ -71,17 +75,18 @@ static int next_line(struct job_file *f, uint64_t *length, size_t *kept, struct 
     return 0;
 }
 
-static int note_line(struct job_file *f, uint64_t from, uint64_t hash, struct err *why)
+static int note_line(struct job_file *f, uint64_t from, uint32_t hash, struct err *why)
 {
-    if (f->lines == f->room) {
-        const size_t room = f->room ? f->room + f->room / 2 : 1024;
-        struct line_place *grown = realloc(f->line, (room + 1) * sizeof *grown);
-        if (!grown) return fail(why, E_MEMORY, "no memory for the places of %zu lines of %s", room, f->path);
-        f->line = grown;
+    if (f->lines == f->room * LINES_A_PLACE) {
+        const size_t room = f->room ? f->room + f->room / 2 : 16;
+        struct place *grown = realloc(f->place, room * sizeof *grown);
+        if (!grown) return fail(why, E_MEMORY, "no memory for the places of %zu lines of %s", room * LINES_A_PLACE, f->path);
+        f->place = grown;
         f->room = room;
     }
-    f->line[f->lines++] = (struct line_place){from, hash};
-    f->line[f->lines] = (struct line_place){f->bytes, 0};
+    struct place *p = &f->place[f->lines / LINES_A_PLACE];
+    if (f->lines % LINES_A_PLACE == 0) p->from = from;
+    p->hash[f->lines++ % LINES_A_PLACE] = hash;
     return 0;
 }
 
@@ -95,7 +100,7 @@ static int find_lines(struct job_file *f, struct err *why)
         if (!length) return 0;
         const uint64_t from = f->bytes;
         f->bytes += length;
-        TRY(note_line(f, from, hash64(f->text, kept), why));
+        TRY(note_line(f, from, (uint32_t)hash64(f->text, kept), why));
     }
 }
 
@@ -115,7 +120,7 @@ int job_file_open(struct job_file **out, const char *path, struct err *why)
 {
     struct job_file *f = *out = calloc(1, sizeof *f);
     int code = 0;
-    if (!f || !(f->path = strdup(path)) || !(f->line = calloc(1, sizeof *f->line)))
+    if (!f || !(f->path = strdup(path)))
         code = fail(why, E_MEMORY, "no memory to read %s", path);
     if (!code) code = open_file(f, why);
     if (!code) code = hash_all(f, &f->hash, why);
@@ -131,7 +136,7 @@ void job_file_close(struct job_file **pf)
     if (!f) return;
     if (f->file) fclose(f->file);
     free(f->path);
-    free(f->line);
+    free(f->place);
     free(f->text);
     free(f);
 }
@@ -159,15 +164,31 @@ static bool is_blank(const char *text, size_t n)
     return n == 0;
 }
 
+/* The stream before `line`: it is there already where lines are read in their order. */
+static int go_to(struct job_file *f, size_t line, struct err *why)
+{
+    uint64_t length;
+    size_t kept;
+    if (f->next != line) {
+        const size_t k = (line - 1) / LINES_A_PLACE;
+        f->next = k * LINES_A_PLACE + 1;
+        f->next_from = f->place[k].from;
+        if (fseeko(f->file, (off_t)f->next_from, SEEK_SET)) return fail_errno(why, E_FILE, "%s cannot be read", f->path);
+    }
+    for (; f->next < line; f->next++, f->next_from += length) TRY(next_line(f, &length, &kept, why));
+    return 0;
+}
+
 int job_file_line(struct job_file *f, size_t line, struct job_line *out, struct err *why)
 {
     static const char mark[] = "\xef\xbb\xbf";
-    const struct line_place *p = &f->line[line - 1];
-    const uint64_t length = p[1].from - p->from;
-    size_t n = length < JOB_LINE_MOST ? (size_t)length : JOB_LINE_MOST;
-    TRY(make_room(f, n, why));
-    if (fseeko(f->file, (off_t)p->from, SEEK_SET)) return fail_errno(why, E_FILE, "%s cannot be read", f->path);
-    if (fread(f->text, 1, n, f->file) != n || hash64(f->text, n) != p->hash) return changed(f, line, why);
+    uint64_t length;
+    size_t n;
+    TRY(go_to(f, line, why));
+    TRY(next_line(f, &length, &n, why));
+    f->next++;
+    f->next_from += length;
+    if ((uint32_t)hash64(f->text, n) != f->place[(line - 1) / LINES_A_PLACE].hash[(line - 1) % LINES_A_PLACE]) return changed(f, line, why);
     *out = (struct job_line){.n = (size_t)length};
     if (length > JOB_LINE_MOST) return 0;
     const char *text = f->text;
@@ -176,6 +197,11 @@ int job_file_line(struct job_file *f, size_t line, struct job_line *out, struct 
     if (line == 1 && n >= 3 && !memcmp(text, mark, 3)) text += 3, n -= 3;
     *out = (struct job_line){text, n, is_blank(text, n)};
     return 0;
+}
+
+uint64_t job_file_unread(const struct job_file *f)
+{
+    return f->bytes > f->next_from ? f->bytes - f->next_from : 0;
 }
 
 /* The path may be another file's by now, so it is opened anew. */

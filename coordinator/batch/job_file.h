@@ -6,7 +6,7 @@
  * A line ends with \n or \r\n; the last may end with the file. A byte order mark before the first is passed over. Blank lines count
  * and ask for nothing.
  *
- * Memory: 16 bytes for each line, and the line that was read last. */
+ * Memory: 4 bytes for each line, and the line that was read last. */
 #pragma once
 
 #include "base/error.h"
@@ -35,6 +35,9 @@ struct job_line {
     bool blank;
 };
 int job_file_line(struct job_file *f, size_t line, struct job_line *out, struct err *why);
+
+/* Bytes behind the line that was read last. */
+uint64_t job_file_unread(const struct job_file *f);
 
 /* The file still is what it was when it was opened. */
 int job_file_check(const struct job_file *f, struct err *why);

@@ -193,7 +193,6 @@ bool pipeline_computes(const struct pipeline *p, int worker)
 
 struct round { /* of asking all for their counters */
     struct pipeline *pipe;
-    uint64_t *before; /* [workers]: reports each had sent; UINT64_MAX: it was not asked */
     uint64_t end_ns;
 };
 
@@ -201,7 +200,7 @@ static bool all_reported(void *user)
 {
     const struct round *r = user;
     for (int i = 0; i < r->pipe->workers; i++)
-        if (r->before[i] != UINT64_MAX && r->pipe->crew[i]->reports == r->before[i]) return false;
+        if (r->pipe->crew[i]->reports < r->pipe->crew[i]->asked) return false;
     return true;
 }
 
@@ -215,29 +214,28 @@ static int wait_for_reports(void *user, struct event *e, struct err *why)
     return fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS);
 }
 
-static int ask_all(struct round *r, struct err *why)
+static int ask_for_report(struct pipeline *p, int worker, struct err *why)
 {
-    struct pipeline *p = r->pipe;
-    for (int i = 0; i < p->workers; i++) {
-        struct frame *ask = NULL;
-        r->before[i] = UINT64_MAX;
-        if (!pipeline_computes(p, i)) continue;
-        r->before[i] = p->crew[i]->reports;
-        TRY(empty_write(&ask, M_REPORT_ASK, why));
-        TRY(pipeline_send(p, i, &ask, why));
-    }
-    const struct consumer c = {wait_for_reports, all_reported, r};
-    return roster_until(p->roster, &c, 100, why);
+    struct frame *ask = NULL;
+    p->crew[worker]->asked++;
+    TRY(empty_write(&ask, M_REPORT_ASK, why));
+    return pipeline_send(p, worker, &ask, why);
+}
+
+int pipeline_ask_reports(struct pipeline *p, struct err *why)
+{
+    for (int i = 0; i < p->workers; i++)
+        if (pipeline_computes(p, i) && p->crew[i]->reports >= p->crew[i]->asked) TRY(ask_for_report(p, i, why));
+    return 0;
 }
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    struct round r = {.pipe = p, .before = calloc((size_t)p->workers, sizeof *r.before)};
-    r.end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull;
-    if (!r.before) return fail(why, E_MEMORY, "no memory to ask %d workers", p->workers);
-    int code = ask_all(&r, why);
-    free(r.before);
-    return code;
+    struct round r = {.pipe = p, .end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull};
+    const struct consumer c = {wait_for_reports, all_reported, &r};
+    for (int i = 0; i < p->workers; i++)
+        if (pipeline_computes(p, i)) TRY(ask_for_report(p, i, why));
+    return roster_until(p->roster, &c, 100, why);
 }
 
 /* ---- closing ---- */

@@ -58,5 +58,8 @@ int pipeline_files_unchanged(const struct pipeline *p, struct err *why);
 /* Whether all workers are threads of this process. */
 bool pipeline_is_one_process(const struct pipeline *p);
 
+/* Asks those for their counters that have answered the last time they were asked. Does not wait: the answer is an EVENT_REPORT. */
+int pipeline_ask_reports(struct pipeline *p, struct err *why);
+
 /* Asks every worker for its counters and waits until they are in crew[]->report. Call it while nothing is under way. */
 int pipeline_reports(struct pipeline *p, struct err *why);

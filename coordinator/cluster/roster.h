@@ -35,7 +35,7 @@ struct member {
     uint64_t ready_bytes;    /* resident when it said READY */
     double ready_seconds;    /* it took to load */
     struct report report;    /* the last it sent */
-    uint64_t reports;        /* how many it sent */
+    uint64_t reports, asked; /* how many it sent; how many it was asked for */
     uint64_t heard_ns;       /* when it last sent anything */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };

@@ -111,7 +111,7 @@ static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p,
                           .asked = *asked};
     for (int i = 0; i < p->workers; i++) {
         const struct report *n = &p->crew[i]->report;
-        r->stage[i] = (struct bench_stage){n->busy_ns, n->send_ns, n->batches};
+        r->stage[i] = (struct bench_stage){n->busy_ns, n->blocked_ns, n->send_ns, n->batches};
         r->wire_bytes += n->bytes_out;
     }
     return 0;
@@ -127,6 +127,7 @@ static void add_difference(struct bench_test *t, const struct reading *a, const 
     t->rows += b->rows - a->rows;
     for (int i = 0; i < stages; i++) {
         t->stage[i].busy_ns += b->stage[i].busy_ns - a->stage[i].busy_ns;
+        t->stage[i].blocked_ns += b->stage[i].blocked_ns - a->stage[i].blocked_ns;
         t->stage[i].send_ns += b->stage[i].send_ns - a->stage[i].send_ns;
         t->stage[i].batches += b->stage[i].batches - a->stage[i].batches;
     }

@@ -9,7 +9,7 @@
 #include "coordinator/cmd/session.h"
 
 struct bench_stage { /* of one test, all repetitions together */
-    uint64_t busy_ns, send_ns, batches;
+    uint64_t busy_ns, blocked_ns, send_ns, batches;
 };
 
 struct bench_test {

@@ -135,9 +135,10 @@ static void json_test(FILE *to, const struct bench *b, const struct bench_test *
     fprintf(to, "\"stages\": [");
     for (int i = 0; i < p->workers; i++) {
         const struct bench_stage *s = &t->stage[i];
-        fprintf(to, "%s{\"busy\": %.4g, \"waiting\": %.4g, \"sending\": %.4g, \"micro_batches\": %" PRIu64 "}",
-                i ? ", " : "", stage_percent(s->busy_ns, t) / 100, waiting_percent(s, t) / 100,
-                stage_percent(s->send_ns, t) / 100, s->batches);
+        const double waiting = waiting_percent(s, t) / 100, blocked = stage_percent(s->blocked_ns, t) / 100;
+        const double sending = stage_percent(s->send_ns, t) / 100, starved = waiting - blocked - sending;
+        fprintf(to, "%s{\"busy\": %.4g, \"waiting\": %.4g, \"starved\": %.4g, \"blocked\": %.4g, \"sending\": %.4g, \"micro_batches\": %" PRIu64
+                    "}", i ? ", " : "", stage_percent(s->busy_ns, t) / 100, waiting, starved > 0 ? starved : 0, blocked, sending, s->batches);
     }
     fprintf(to, "]}");
 }

@@ -8,6 +8,7 @@
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/typed_prompt.h"
+#include "coordinator/report/job_progress.h"
 
 #include "base/disk.h"
 #include "base/inputs.h"
@@ -198,14 +199,17 @@ static int open_batch(struct batch_job *b, struct err *why)
 
 static int answer_lines(struct batch_job *b, struct err *why)
 {
-    struct progress progress;
+    struct session *s = &b->session;
+    struct job_progress progress = {0};
     int code = 0;
-    progress_begin(&progress, "answering", "lines", batch_counts(b->batch).lines);
+    job_progress_begin(&progress, s->pipe, s->report ? run_report_tally(s->report) : NULL);
     while (!code && !batch_is_over(b->batch)) {
         code = batch_turn(b->batch, TURN_SHORT_MS, why);
-        progress_at(&progress, batch_counts(b->batch).done);
+        const struct batch_counts n = batch_counts(b->batch);
+        const struct job_counts shown = {n.lines, n.done, n.failed, n.asked, n.unread, n.asked_bytes, n.unread_bytes};
+        if (!code) code = job_progress_at(&progress, &shown, s->engine, why);
     }
-    progress_end(&progress);
+    job_progress_end(&progress);
     return code;
 }
 
@@ -228,6 +232,8 @@ static int answer(struct batch_job *b, struct err *why)
     code = answer_lines(b, &over);
     if (code == E_WORKER || code == E_WIRE || code == E_LINK || code == E_INTERRUPTED) return stop_resumable(b, &over, why);
     if (code) return *why = over, code;
+    const struct batch_counts n = batch_counts(b->batch);
+    if (b->session.report) run_report_requests(b->session.report, &(struct report_requests){n.answered, n.refused, n.prompt_tokens});
     return session_finish(&b->session, why);
 }
 

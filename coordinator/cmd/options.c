@@ -113,7 +113,9 @@ static const struct argument table[] = {
      "how many last tokens that looks at (default 64, at most 256)"},
     {"seed", "S", ANSWER, WHOLE(sampling.seed, 0, UINT64_MAX),
      "the same seed gives the same answer (default: drawn, --report shows it; batch 0)"},
-    {"report", NULL, PIPELINE, FLAG(report), "a closing table on stderr: memory, busy, waiting, rates"},
+    {"report", NULL, PIPELINE, FLAG(report), "a closing table on stderr: memory, busy and idle times of the stages, rates (batch: unless --quiet)"},
+    {"report-json", "FILE", ANSWER, TEXT(report_json),
+     "the same as JSON, rates and times by the names that `vllm bench` has for them (docs/BATCH.md)"},
     {"trace", "FILE", PIPELINE, TEXT(trace), "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"fingerprint", NULL, CMD_RUN | CMD_LOGITS, FLAG(fingerprint),
      "print a hash of all scores the model produced: equal hash, equal bits"},
@@ -252,6 +254,8 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "--out - and --fingerprint exclude each other: both write to standard output");
     if (o->trace && !strcmp(o->trace, "-"))
         return fail(why, E_USAGE, "--trace wants the name of a file; standard output is for answers");
+    if (o->report_json && !strcmp(o->report_json, "-"))
+        return fail(why, E_USAGE, "--report-json wants the name of a file; standard output is for answers");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");
     return 0;
 }
@@ -277,6 +281,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     o->sampling.seed = c->command == CMD_BATCH ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
+    o->report |= c->command == CMD_BATCH && !o->quiet; /* a job is long: what it did is told unasked */
     *command = c->command;
     if (!o->help) return check(o, c->command, why);
     print_manual(c);

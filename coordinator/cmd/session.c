@@ -25,7 +25,7 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
-    return o->report ? run_report_open(&s->report, why) : 0;
+    return o->report || o->report_json ? run_report_open(&s->report, o->report_json, why) : 0;
 }
 
 int session_launch(struct session *s, const struct capacity *c, struct err *why)
@@ -39,8 +39,7 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
     }
     TRY(engine_open(&s->engine, &setup, why));
     if (s->trace) engine_watch(s->engine, trace_watch, s->trace);
-    if (s->report) engine_watch(s->engine, run_report_watch, s->report);
-    return 0;
+    return s->report && s->tokens ? run_report_begin(s->report, s->pipe, s->engine, why) : 0;
 }
 
 int session_turn(struct session *s, int timeout_ms, struct err *why)
@@ -64,7 +63,7 @@ int session_deliver(struct session *s, struct err *why)
 
 int session_finish(struct session *s, struct err *why)
 {
-    if (s->report && s->tokens) TRY(run_report_print(s->report, s->pipe, s->engine, why));
+    if (s->report && s->tokens) TRY(run_report_finish(s->report, s->pipe, s->engine, s->options->report, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
     return trace_finish(&s->trace, s->pipe, why);
 }

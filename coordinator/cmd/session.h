@@ -37,7 +37,7 @@ int session_answer(struct session *s, struct err *why);
 /* Turns until the reader of stdout has all. */
 int session_deliver(struct session *s, struct err *why);
 
-/* What --report and --trace asked for, when all is answered. */
+/* What --report, --report-json and --trace asked for, when all is answered. */
 int session_finish(struct session *s, struct err *why);
 
 /* failure: told to the workers; NULL if all went well. What stdout's reader has not taken it gets now, when no worker waits any more. */

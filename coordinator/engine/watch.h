@@ -18,14 +18,15 @@ enum happening {
 };
 
 struct happened_rows { /* of one ask in a micro-batch */
-    uint64_t key;
+    uint64_t number, key;
     uint32_t position, rows;
 };
 
 struct happened {
     enum happening what;
     uint64_t at_ns, number, key;
-    uint64_t asked_ns; /* of ASK_…: when it came */
+    uint64_t asked_ns, first_ns; /* of ASK_…: when it came; when its first token did, 0: not yet */
+    uint32_t asked_rows, reused_rows; /* of ASK_…: of its prompt; of these, what a slot held already */
     uint32_t amount;
     const struct picture_span *spans; /* [n] of ASK_CAME */
     const struct happened_rows *rows; /* [n] of BATCH_SENT */

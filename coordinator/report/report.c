@@ -1,13 +1,24 @@
 /* coordinator/report/report.c — see report.h.
  *
  * The workers count for themselves, and are asked once, when all is answered: nothing travels for the report while somebody waits
- * for a token, and a run without --report pays for counters alone. What only the coordinator can know, when a first token came,
- * is noted as it happens, eight bytes an answer, because a median needs them all. Their times are on the coordinator's
- * clock from asking to telling: waiting for a slot counts. */
+ * for a token, and a run without --report pays for counters alone. What only the coordinator can know is in the tally.
+ *
+ * Where the time of a stage went, from the first ask to the last end:
+ *
+ *   busy      it computed rows that were needed
+ *   replay    it computed rows again that it had before and lost; its own busy time, shared out by rows
+ *   blocked   it had computed, and nobody took what it had to hand over
+ *   sending   it handed over, and had nothing to compute meanwhile
+ *   starved   all the rest: nothing was there to compute
+ *
+ * The last four together are the bubble. */
 #include "coordinator/report/report.h"
 
+#include "base/json.h"
 #include "base/plain_text.h"
 #include "base/threads.h"
+#include "base/version.h"
+#include "base/whole_file.h"
 #include "coordinator/cluster/timeline.h"
 #include "partition/model/part_text.h"
 
@@ -15,41 +26,136 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct run_report {
+    struct tally tally;
+    struct report_requests requests;
+    bool has_requests;
+    struct whole_file *json; /* NULL: not wanted */
+    uint64_t wire_bytes;     /* that had been sent before anything was asked */
+};
+
 static double seconds(uint64_t from, uint64_t to)
 {
     return to > from ? (double)(to - from) / 1e9 : 0;
 }
 
-static double percent(uint64_t part, double whole_seconds)
+static double over(double a, double b)
 {
-    return whole_seconds > 0 ? (double)part / 1e7 / whole_seconds : 0;
+    return b > 0 ? a / b : 0;
 }
 
-static void print_stages(const struct pipeline *p, double wall)
+/* ---- opening and beginning ---- */
+
+int run_report_open(struct run_report **out, const char *json, struct err *why)
 {
-    double busy_sum = 0;
-    struct plain_page page;
-    FILE *to = plain_page_open(&page, stderr);
-    fprintf(to, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  waiting %%  sending %%   sent MiB"
-                    "  micro-batches\n");
+    struct run_report *r = *out = calloc(1, sizeof *r);
+    if (!r) return fail(why, E_MEMORY, "no memory for the report");
+    const int code = json ? whole_file_open(&r->json, json, why) : 0;
+    if (code) run_report_close(out);
+    return code;
+}
+
+void run_report_close(struct run_report **pr)
+{
+    struct run_report *r = *pr;
+    *pr = NULL;
+    if (!r) return;
+    whole_file_close(&r->json, E_INTERRUPTED, NULL);
+    tally_free(&r->tally);
+    free(r);
+}
+
+/* From process to process, or from thread to thread, heads included. */
+static uint64_t wire_bytes(const struct pipeline *p)
+{
+    uint64_t sum = port_counters(roster_port(p->roster)).bytes_out;
+    for (int i = 0; i < p->workers; i++) sum += p->crew[i]->report.bytes_out;
+    return sum;
+}
+
+int run_report_begin(struct run_report *r, struct pipeline *p, struct engine *e, struct err *why)
+{
+    TRY(pipeline_reports(p, why));
+    r->wire_bytes = wire_bytes(p);
+    engine_watch(e, tally_watch, &r->tally);
+    return 0;
+}
+
+const struct tally *run_report_tally(const struct run_report *r)
+{
+    return &r->tally;
+}
+
+void run_report_requests(struct run_report *r, const struct report_requests *n)
+{
+    r->requests = *n;
+    r->has_requests = true;
+}
+
+/* ---- figures ---- */
+
+struct stage_figures { /* parts of the wall's time, 1 in all */
+    double busy, starved, blocked, sending, replay;
+};
+
+struct figures {
+    const struct tally *tally;
+    struct report_requests requests;
+    struct engine_totals totals;
+    double wall, bubble, wire_per_token;
+    uint64_t wire_bytes;
+};
+
+static struct stage_figures stage_figures(const struct figures *f, const struct report *n)
+{
+    struct stage_figures s = {0};
+    if (f->wall <= 0) return s;
+    const double computing = (double)n->busy_ns / 1e9 / f->wall, seeing = (double)n->picture_ns / 1e9 / f->wall;
+    s.replay = (computing - seeing) * over((double)f->tally->rows_again, (double)f->tally->rows);
+    s.busy = computing - s.replay;
+    s.blocked = (double)n->blocked_ns / 1e9 / f->wall;
+    s.sending = (double)n->send_ns / 1e9 / f->wall;
+    s.starved = 1 - computing - s.blocked - s.sending;
+    if (s.starved < 0) s.starved = 0; /* a stage may begin before the clock around it is read */
+    return s;
+}
+
+static struct figures figures_of(const struct run_report *r, const struct pipeline *p, const struct engine *e)
+{
+    const struct tally *t = &r->tally;
+    struct figures f = {.tally = t, .requests = r->requests, .totals = engine_totals(e)};
+    double busy = 0;
+    if (!r->has_requests) f.requests = (struct report_requests){.completed = t->ended, .prompt_tokens = t->asked_rows};
+    f.wall = seconds(f.totals.begun_ns, f.totals.ended_ns);
+    for (int i = 0; i < p->workers; i++) busy += stage_figures(&f, &p->crew[i]->report).busy;
+    f.bubble = f.wall > 0 && busy < p->workers ? 1 - busy / p->workers : 0;
+    f.wire_bytes = wire_bytes(p) - r->wire_bytes;
+    f.wire_per_token = over((double)f.wire_bytes, (double)t->made);
+    return f;
+}
+
+/* ---- for people ---- */
+
+static void print_stages(FILE *to, const struct pipeline *p, const struct figures *f)
+{
+    fprintf(to, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  starved %%  blocked %%  sending %%"
+                "  replay %%   sent MiB  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
         const struct member *n = p->crew[i];
         const struct part text = p->plan.of[i].part[CHAIN_TEXT];
+        const struct stage_figures s = stage_figures(f, &n->report);
         char layers[32];
         if (part_is_empty(text)) snprintf(layers, sizeof layers, "pictures");
         else show_part_briefly(layers, text);
-        fprintf(to, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.2f  %9.2f  %13llu\n", i + 1, layers, n->hello.isa,
-                n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
-                percent(n->report.busy_ns, wall), percent(n->report.wait_ns, wall), percent(n->report.send_ns, wall),
-                (double)n->report.bytes_out / 1048576, (unsigned long long)n->report.batches);
-        busy_sum += (double)n->report.busy_ns / 1e9;
+        fprintf(to, " %5d  %-13s  %-7.7s %7u  %12.1f  %12.1f  %7.1f  %9.1f  %9.1f  %9.1f  %8.1f  %9.2f  %13llu\n", i + 1, layers,
+                n->hello.isa, n->hello.threads, (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576,
+                100 * s.busy, 100 * s.starved, 100 * s.blocked, 100 * s.sending, 100 * s.replay, (double)n->report.bytes_out / 1048576,
+                (unsigned long long)n->report.batches);
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
-    if (wall > 0 && p->workers > 0)
-        fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing\n", 100 - 100 * busy_sum / (p->workers * wall));
+    fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing what was needed\n", 100 * f->bubble);
     fprintf(to, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
-    plain_page_close(&page);
 }
 
 static void print_encoder_stage(const struct member *n, struct part s, int stage)
@@ -84,75 +190,118 @@ int report_pictures(struct pipeline *p, struct err *why)
     return print_pictures(p, why);
 }
 
-static int by_size(const void *a, const void *b)
+static void print_times(FILE *to, const char *what, const struct times *t)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    if (t->n) fprintf(to, "\n %s: %.4g ms mean, %.4g median, %.4g for 99 of 100, %.4g most", what, 1e3 * times_mean(t),
+                      1e3 * times_below(t, 0.5), 1e3 * times_below(t, 0.99), 1e3 * t->most);
 }
 
-/* ---- what the answers took ---- */
-
-struct run_report {
-    double *first; /* [n] seconds to the first token */
-    size_t n, room, lost; /* lost: no memory to keep them */
-};
-
-int run_report_open(struct run_report **out, struct err *why)
+static void print_rates(FILE *to, const struct figures *f)
 {
-    *out = calloc(1, sizeof **out);
-    return *out ? 0 : fail(why, E_MEMORY, "no memory for the report");
+    const struct tally *t = f->tally;
+    const struct engine_totals *e = &f->totals;
+    const double wall = f->wall, prefill = seconds(e->begun_ns, e->last_first_ns), decode = seconds(e->last_first_ns, e->ended_ns);
+    const uint64_t later = t->made > t->spoke ? t->made - t->spoke : 0;
+    fprintf(to, " requests: %" PRIu64 " completed", f->requests.completed);
+    if (f->requests.failed) fprintf(to, ", %" PRIu64 " failed", f->requests.failed);
+    fprintf(to, ", %.3g a second, in %.1f s\n", over((double)f->requests.completed, wall), wall);
+    fprintf(to, " prompt: %" PRIu64 " tokens", t->asked_rows - t->reused_rows);
+    if (t->reused_rows) fprintf(to, " and %" PRIu64 " that were there already", t->reused_rows);
+    if (prefill > 0) fprintf(to, ", %.1f tok/s until the last first token", (double)(t->asked_rows - t->reused_rows) / prefill);
+    fprintf(to, "\n answer: %" PRIu64 " tokens", t->made);
+    if (t->spoke == 1 && decode > 0) fprintf(to, ", %.1f tok/s after the first", (double)later / decode);
+    else if (wall > 0) fprintf(to, ", %.1f tok/s over all", (double)t->made / wall);
+    if (t->pictures) fprintf(to, "\n pictures: %" PRIu64 ", %.3g a second", t->pictures, over((double)t->pictures, wall));
+    if (t->rows_again) fprintf(to, "\n computed again: %" PRIu64 " of %" PRIu64 " rows", t->rows_again, t->rows);
+    fprintf(to, "\n wire: %.0f bytes for each token of an answer", f->wire_per_token);
+    print_times(to, "time to first token", &t->first);
+    print_times(to, "time to each further token", &t->between);
+    fputc('\n', to);
 }
 
-void run_report_close(struct run_report **r)
+static int print_table(struct pipeline *p, const struct figures *f, struct err *why)
 {
-    if (!*r) return;
-    free((*r)->first);
-    free(*r);
-    *r = NULL;
-}
-
-void run_report_watch(void *user, const struct happened *h)
-{
-    struct run_report *r = user;
-    if (h->what != ASK_SPOKE) return;
-    if (r->n == r->room) {
-        size_t room = r->room ? 2 * r->room : 64;
-        double *more = realloc(r->first, room * sizeof *more);
-        if (!more) {
-            r->lost++;
-            return;
-        }
-        r->first = more;
-        r->room = room;
-    }
-    r->first[r->n++] = seconds(h->asked_ns, h->at_ns);
-}
-
-static void print_rates(struct run_report *r, const struct engine_totals *t)
-{
-    const size_t k = r->n;
-    double *first = r->first;
-    if (k) qsort(first, k, sizeof *first, by_size);
-    double prefill = seconds(t->begun_ns, t->last_first_ns), decode = seconds(t->last_first_ns, t->ended_ns);
-    double wall = seconds(t->begun_ns, t->ended_ns);
-    uint64_t later = t->made > k ? t->made - k : 0;
-    fprintf(stderr, " prompt: %llu tokens", (unsigned long long)t->prompt_rows);
-    if (prefill > 0) fprintf(stderr, ", %.1f tok/s until the last first token", (double)t->prompt_rows / prefill);
-    fprintf(stderr, "\n answer: %llu tokens", (unsigned long long)t->made);
-    if (k == 1 && decode > 0) fprintf(stderr, ", %.1f tok/s after the first", (double)later / decode);
-    else if (wall > 0) fprintf(stderr, ", %.1f tok/s over all", (double)t->made / wall);
-    if (k) fprintf(stderr, "\n time to first token: %.3f s least, %.3f s median, %.3f s most", first[0], first[k / 2], first[k - 1]);
-    fprintf(stderr, "\n");
-}
-
-int run_report_print(struct run_report *r, struct pipeline *p, const struct engine *e, struct err *why)
-{
-    struct engine_totals t = engine_totals(e);
-    TRY(pipeline_reports(p, why));
-    print_stages(p, seconds(t.begun_ns, t.ended_ns));
+    struct plain_page page;
+    FILE *to = plain_page_open(&page, stderr);
+    print_stages(to, p, f);
+    plain_page_close(&page);
     if (p->encoder) TRY(print_pictures(p, why));
-    fprintf(stderr, " %llu micro-batches of %.1f rows in the mean; ready after %.2f s\n", (unsigned long long)t.batches,
-            t.batches ? (double)t.rows / (double)t.batches : 0, p->launch_seconds);
-    print_rates(r, &t);
+    fprintf(stderr, " %" PRIu64 " micro-batches of %.1f rows in the mean; ready after %.2f s\n", f->totals.batches,
+            over((double)f->totals.rows, (double)f->totals.batches), p->launch_seconds);
+    print_rates(stderr, f);
     return 0;
+}
+
+/* ---- for scripts: what `vllm bench throughput` and `vllm bench serve` have has their names ---- */
+
+static void json_times(FILE *to, const char *name, const struct times *t)
+{
+    fprintf(to, "  \"mean_%s_ms\": %.6g, \"median_%s_ms\": %.6g, \"p99_%s_ms\": %.6g,\n", name, 1e3 * times_mean(t), name,
+            1e3 * times_below(t, 0.5), name, 1e3 * times_below(t, 0.99));
+}
+
+static void json_rates(FILE *to, const struct figures *f)
+{
+    const struct tally *t = f->tally;
+    const uint64_t input = f->requests.prompt_tokens, both = input + t->made;
+    const double wall = f->wall, requests = over((double)f->requests.completed, wall);
+    fprintf(to, "  \"elapsed_time\": %.6g, \"duration\": %.6g, \"num_requests\": %" PRIu64 ", \"completed\": %" PRIu64
+                ", \"failed\": %" PRIu64 ",\n",
+            wall, wall, f->requests.completed + f->requests.failed, f->requests.completed, f->requests.failed);
+    fprintf(to, "  \"total_num_tokens\": %" PRIu64 ", \"total_input_tokens\": %" PRIu64 ", \"total_output_tokens\": %" PRIu64 ",\n", both,
+            input, t->made);
+    fprintf(to, "  \"requests_per_second\": %.6g, \"tokens_per_second\": %.6g, \"request_throughput\": %.6g,\n", requests,
+            over((double)both, wall), requests);
+    fprintf(to, "  \"input_throughput\": %.6g, \"output_throughput\": %.6g, \"total_token_throughput\": %.6g,\n", over((double)input, wall),
+            over((double)t->made, wall), over((double)both, wall));
+    json_times(to, "ttft", &t->first);
+    json_times(to, "tpot", &t->between);
+    json_times(to, "e2el", &t->whole);
+    fprintf(to, "  \"pictures\": %" PRIu64 ", \"pictures_per_second\": %.6g,\n", t->pictures, over((double)t->pictures, wall));
+    fprintf(to, "  \"answers\": %" PRIu64 ", \"prompt_rows\": %" PRIu64 ", \"reused_rows\": %" PRIu64 ", \"rows\": %" PRIu64
+                ", \"rows_again\": %" PRIu64 ", \"micro_batches\": %" PRIu64 ",\n",
+            t->ended, t->asked_rows, t->reused_rows, t->rows, t->rows_again, f->totals.batches);
+    fprintf(to, "  \"wire_bytes\": %" PRIu64 ", \"wire_bytes_per_token\": %.6g,\n", f->wire_bytes, f->wire_per_token);
+}
+
+static void json_stage(FILE *to, const struct pipeline *p, int i, const struct figures *f)
+{
+    const struct member *n = p->crew[i];
+    const struct stage_figures s = stage_figures(f, &n->report);
+    const struct part text = p->plan.of[i].part[CHAIN_TEXT];
+    fprintf(to, "    {\"name\": ");
+    json_print_text(to, n->name);
+    if (!part_is_empty(text)) fputs(", ", to), part_write_json(to, text);
+    fprintf(to, ", \"isa\": ");
+    json_print_text(to, n->hello.isa);
+    fprintf(to, ", \"threads\": %u,\n     \"busy\": %.4f, \"starved\": %.4f, \"blocked\": %.4f, \"sending\": %.4f, \"replay\": %.4f,\n",
+            n->hello.threads, s.busy, s.starved, s.blocked, s.sending, s.replay);
+    fprintf(to, "     \"planned_bytes\": %" PRIu64 ", \"measured_bytes\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
+                ", \"micro_batches\": %" PRIu64 ", \"pictures\": %" PRIu64 "}",
+            pipeline_planned(p, i), n->report.peak_resident, n->report.bytes_out, n->report.batches, n->report.pictures);
+}
+
+static void write_json(FILE *to, const struct pipeline *p, const struct figures *f)
+{
+    fprintf(to, "{ \"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
+    json_print_text(to, p->wish.model);
+    fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
+    json_rates(to, f);
+    fprintf(to, "  \"ready_s\": %.6g, \"coordinator_bytes\": %" PRIu64 ", \"bubble\": %.4f,\n  \"stages\": [\n", p->launch_seconds,
+            peak_resident_bytes(), f->bubble);
+    for (int i = 0; i < p->workers; i++) {
+        if (i) fputs(",\n", to);
+        json_stage(to, p, i, f);
+    }
+    fprintf(to, "] }\n");
+}
+
+int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why)
+{
+    TRY(pipeline_reports(p, why));
+    const struct figures f = figures_of(r, p, e);
+    if (table) TRY(print_table(p, &f, why));
+    if (!r->json) return 0;
+    write_json(whole_file_stream(r->json), p, &f);
+    return whole_file_close(&r->json, 0, why);
 }

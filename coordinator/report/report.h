@@ -1,18 +1,29 @@
-/* coordinator/report/report.h — the closing table: what was planned beside what happened. */
+/* coordinator/report/report.h — the closing table: what was planned beside what happened; and the same as JSON. */
 #pragma once
 
 #include "coordinator/engine/engine.h"
+#include "coordinator/report/tally.h"
 
 struct run_report;
 
-int run_report_open(struct run_report **out, struct err *why);
+/* The file of the JSON, if one is wanted, is opened now, so that nobody learns at the end that it cannot be written. */
+int run_report_open(struct run_report **out, const char *json, struct err *why);
 void run_report_close(struct run_report **r); /* sets *r to NULL; NULL is fine */
 
-/* A watcher of the engine; `user` is the report. */
-void run_report_watch(void *user, const struct happened *what);
+/* The workers are ready and nothing was asked yet: notes what their counters say so far, and watches `e` from now on. */
+int run_report_begin(struct run_report *r, struct pipeline *p, struct engine *e, struct err *why);
 
-/* Asks the workers for their counters and prints to stderr. */
-int run_report_print(struct run_report *r, struct pipeline *p, const struct engine *e, struct err *why);
+const struct tally *run_report_tally(const struct run_report *r);
+
+/* Whoever asked knows what a request is. If this is never called each ask is one that was completed. */
+struct report_requests {
+    uint64_t completed, failed; /* in this run */
+    uint64_t prompt_tokens;     /* of those completed: once for each, however many choices it has */
+};
+void run_report_requests(struct run_report *r, const struct report_requests *n);
+
+/* Asks the workers for their counters, prints to stderr if `table`, and writes the file of the JSON if there is one. */
+int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why);
 
 /* The encoder's stages alone, for runs without text: pictures, seconds, and how much overlapped. */
 int report_pictures(struct pipeline *p, struct err *why);

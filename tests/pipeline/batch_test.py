@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """A batch job: each line's result once, in order, whatever the line asks and however often the job is killed on the way."""
+import contextlib
 import json
 import math
 import os
+import pty
 import random
+import re
 import shutil
 import signal
 import struct
@@ -374,6 +377,55 @@ def interrupted_early():
     need(p.returncode == 9, "status %d" % p.returncode)
 
 
+def told():
+    """The report of a job says of requests and tokens what the results say, and where all of each stage's time went."""
+    lines = [chat("Count from 1 to %d." % (i % 9 + 2), n=1 + i % 3) for i in range(30)] + [{"prompt": 1}]
+    lines[4]["messages"][0]["content"] = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": "told.png"}}]
+    shutil.copy(os.path.join(ROOT, "models/demo/picture.png"), path("told.png"))
+    jobs = write("told.jsonl", lines)
+    status, _, err = run(GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", jobs, "--out", path("told.out"), "--workers", 2,
+                         "--report-json", path("told.json"))
+    need(status == 8 and "30 completed, 1 failed" in err and " bubble: " in err, "status %d: %s" % (status, err))
+    report, results = json.load(open(path("told.json"))), lines_of(path("told.out"))
+    usage = lambda name: sum(r["response"]["body"]["usage"][name] for r in results)
+    need((report["completed"], report["failed"], report["num_requests"], report["answers"]) == (30, 1, 31, 60), report)
+    need(report["total_input_tokens"] == usage("prompt_tokens") and report["total_output_tokens"] == usage("completion_tokens"), report)
+    need(report["pictures"] == 1 and report["rows_again"] == 0, report)
+    seconds = report["elapsed_time"]
+    for rate, amount in (("request_throughput", 30), ("output_throughput", usage("completion_tokens")), ("total_token_throughput", usage("total_tokens"))):
+        need(math.isclose(report[rate] * seconds, amount, rel_tol=1e-4), "%s: %s" % (rate, report))
+    for name in ("ttft", "tpot", "e2el"):
+        need(0 < report["median_%s_ms" % name] <= report["p99_%s_ms" % name] and report["mean_%s_ms" % name] > 0, "%s: %s" % (name, report))
+    need(len(report["stages"]) == 2 and 0 <= report["bubble"] < 1 and report["wire_bytes_per_token"] > 0, report)
+    for s in report["stages"]:
+        parts = [s[part] for part in ("busy", "starved", "blocked", "sending", "replay")]
+        need(min(parts) >= 0 and math.isclose(sum(parts), 1, abs_tol=0.02) and s["busy"] > 0, s)
+        need(s["planned_bytes"] > 0 and s["measured_bytes"] > 0, s)
+    status, _, err = batch(jobs, "quiet.out", "--mmproj", ENCODER)
+    need(status == 8 and "bubble" not in err, "quiet: %s" % err)
+    status, _, err = batch(jobs, "unwritten.out", "--report-json", path("none/x.json"))
+    need(status == 3 and not os.path.exists(path("unwritten.out.journal")), "said before anything is answered: status %d: %s" % (status, err))
+
+
+def shown():
+    """On a terminal one line says how far the job is, how fast, how long it takes and how busy each stage is."""
+    jobs = write("shown.jsonl", [chat("Count from 1 to 20.", max_tokens=200, ignore_eos=True)] * 20000)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ["LC_ALL"] = "C.UTF-8"
+        os.execv(GEMMAPIPE, [GEMMAPIPE, "batch", "--model", DEMO, "--in", jobs, "--out", path("shown.out"), "--workers", "2"])
+    said, wanted = "", re.compile(r"\ranswering \d+/20000, [\d.]+ tok/s, [\d.]+ (s|min|h) left, stages [▁-█]{2} \d+ % busy\x1b")
+    while not wanted.search(said):
+        said += os.read(terminal, 4096).decode(errors="replace")
+    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+    need(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9, "it is stopped, not over")
+
+
+claim("what_a_job_did_is_told_and_adds_up", told)
+claim("a_terminal_shows_how_far_a_job_is", shown)
 claim("lines_of_every_form_are_answered_in_order", forms)
 claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_everywhere)
 claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)

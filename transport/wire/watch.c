@@ -15,7 +15,7 @@ static void walk_report(struct cursor *c, void *message)
 {
     struct report *m = message;
     walk_u64(c, &m->busy_ns);
-    walk_u64(c, &m->wait_ns);
+    walk_u64(c, &m->blocked_ns);
     walk_u64(c, &m->send_ns);
     walk_u64(c, &m->batches);
     walk_u64(c, &m->rows);

@@ -218,7 +218,7 @@ struct ping {
 };
 
 struct report {
-    uint64_t busy_ns, wait_ns, send_ns; /* computing; waiting for work; handing over */
+    uint64_t busy_ns, blocked_ns, send_ns; /* computing; waiting for room to hand over; handing over while neither of these */
     uint64_t batches, rows;
     uint64_t peak_resident;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
