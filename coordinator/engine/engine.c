@@ -28,6 +28,26 @@ static const char *name_of_worker(void *user, int worker)
     return p->crew[worker]->name;
 }
 
+struct pages_limits engine_pool(const struct pipeline *p, struct pages_stage stage[STAGES_MOST])
+{
+    const struct model_config *c = &p->model->config;
+    const struct capacity *cap = &p->plan.capacity;
+    const struct route *route = plan_text_route(&p->plan);
+    struct pages_limits limits = {.slots = cap->sequences, .context = cap->context, .window = c->window, .ring = 1, .stages = stage,
+                                  .n_stages = route->n};
+    for (uint32_t i = 0; i < limits.n_stages; i++) {
+        const struct part part = p->plan.of[route->worker[i]].part[CHAIN_TEXT];
+        stage[i] = (struct pages_stage){.pool = kv_pool_pages(c, part, cap)};
+        for (uint32_t layer = part.first; layer < part.end; layer++) {
+            const bool global = layer_is_global(c, layer);
+            stage[i].global += global;
+            stage[i].local += !global;
+            if (!global) limits.ring = kv_pages(c, layer, cap);
+        }
+    }
+    return limits;
+}
+
 static int open_text(struct engine *e, struct err *why)
 {
     const struct pipeline *p = e->pipe;
@@ -47,6 +67,10 @@ static int open_text(struct engine *e, struct err *why)
     if (!e->in_slot || !e->kept) return fail(why, E_MEMORY, "no memory for %u sequences", e->slots);
     e->scale = embed_scale(p->model->config.hidden, e->setup.exact_embed_scale);
     TRY(divided_head_open(&e->head, &head, why));
+    struct pages_stage stage[STAGES_MOST];
+    const struct pages_limits pool = engine_pool(p, stage);
+    if (c->blocks) TRY(pages_open(&e->pages, &pool, why));
+    limits.pages = e->pages;
     return scheduler_open(&e->scheduler, &limits, why);
 }
 
@@ -70,8 +94,9 @@ void engine_close(struct engine **pe)
     if (!e) return;
     fail(&e->over, E_INTERNAL, "the engine is being closed");
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
-    for (uint32_t i = 0; i < e->slots && e->kept; i++) free(e->kept[i].row_ids);
+    if (e->scheduler) kept_give_up_all(e);
     scheduler_close(&e->scheduler);
+    pages_close(&e->pages);
     divided_head_close(&e->head);
     pictures_close(&e->pictures);
     free(e->work.biases);
@@ -316,68 +341,11 @@ static void expire(struct engine *e)
     }
 }
 
-/* ---- slots that keep what they hold ---- */
-
-static void kept_forget(struct kept *k)
-{
-    free(k->row_ids);
-    *k = (struct kept){0};
-}
-
-static uint32_t slot_of(const struct engine *e, const struct live *a)
-{
-    for (uint32_t i = 0; i < e->slots; i++)
-        if (e->in_slot[i] == a) return i;
-    return UINT32_MAX;
-}
-
-/* False if the slot holds nothing (its ask ended after a restart, before it went on), or without memory: then it is given up. */
-static bool keep_slot(struct engine *e, const struct live *a, uint32_t slot)
-{
-    struct kept *k = &e->kept[slot];
-    if (!a->sent) return false;
-    uint32_t *ids = malloc(a->sent * sizeof *ids);
-    if (!ids) return false;
-    for (uint32_t i = 0; i < a->sent; i++) ids[i] = row_id_at(e, a, i);
-    *k = (struct kept){.used = true, .number = a->number, .row_ids = ids, .rows = a->sent, .history = a->history, .since = e->next_since++};
-    return true;
-}
-
-/* Somebody waits for a slot: the one that was kept longest is given up. */
-static void give_up_kept(struct engine *e)
-{
-    while (schedule_waiting(e->scheduler)) {
-        struct kept *oldest = NULL;
-        for (uint32_t i = 0; i < e->slots; i++)
-            if (e->kept[i].used && (!oldest || e->kept[i].since < oldest->since)) oldest = &e->kept[i];
-        if (!oldest) return;
-        schedule_leave(e->scheduler, oldest->number);
-        kept_forget(oldest);
-    }
-}
-
 void live_answered(struct engine *e, struct live *a, enum finish how)
 {
-    const uint32_t slot = slot_of(e, a);
-    if (a->scheduled && (slot == UINT32_MAX || !keep_slot(e, a, slot))) schedule_leave(e->scheduler, a->number);
-    give_up_kept(e);
+    if (a->scheduled && !kept_put(e, a)) schedule_leave(e->scheduler, a->number);
+    kept_make_room(e);
     live_finish(e, a, how, NULL);
-}
-
-/* The kept slot that holds the longest beginning of the ask, and not all of it: a token follows a row. */
-static struct kept *find_beginning(const struct engine *e, const struct live *a)
-{
-    struct kept *best = NULL;
-    if (a->ask.want_scores) return NULL; /* of every row */
-    for (uint32_t s = 0; s < e->slots; s++) {
-        struct kept *k = &e->kept[s];
-        if (!k->used || k->rows >= a->ids.n || (best && k->rows <= best->rows)) continue;
-        uint32_t i = 0;
-        while (i < k->rows && k->row_ids[i] == row_id_at(e, a, i)) i++;
-        const struct picture_span *across = a->spans.n ? span_at(a, k->rows) : NULL;
-        if (i == k->rows && !(across && across->first < k->rows)) best = k;
-    }
-    return best;
 }
 
 /* ---- to the scheduler ---- */
@@ -389,8 +357,7 @@ static bool pictures_are_there(const struct engine *e, const struct live *a)
     return true;
 }
 
-/* The spans from row `from` on, counted from there: what is a picture must travel in one piece. */
-static int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t *n, struct err *why)
+int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t *n, struct err *why)
 {
     *n = 0;
     *out = calloc(a->spans.n + 1, sizeof **out);
@@ -401,23 +368,6 @@ static int spans_from(const struct live *a, uint32_t from, struct span **out, ui
     return 0;
 }
 
-static int go_on_there(struct engine *e, struct live *a, struct kept *k, struct err *why)
-{
-    struct span *spans;
-    uint32_t n;
-    TRY(spans_from(a, k->rows, &spans, &n, why));
-    int code = schedule_more(e->scheduler, k->number, (uint32_t)a->ids.n - k->rows, spans, n, why);
-    free(spans);
-    if (code) return code;
-    schedule_hand_over(e->scheduler, k->number, a->number, a->ask.priority);
-    a->sent = a->reused = k->rows;
-    a->history = k->history;
-    e->totals.prompt_rows -= k->rows;
-    e->in_slot[k - e->kept] = a;
-    kept_forget(k);
-    return 0;
-}
-
 static int begin_anew(struct engine *e, struct live *a, struct err *why)
 {
     struct span *spans;
@@ -425,16 +375,16 @@ static int begin_anew(struct engine *e, struct live *a, struct err *why)
     TRY(spans_from(a, 0, &spans, &n, why));
     int code = schedule_add(e->scheduler, a->number, (uint32_t)a->ids.n, spans, n, a->ask.priority, why);
     free(spans);
-    if (!code) give_up_kept(e);
+    if (!code) kept_make_room(e);
     return code;
 }
 
 static void schedule(struct engine *e, struct live *a)
 {
     struct err why;
-    struct kept *k = find_beginning(e, a);
+    struct kept *k = kept_find(e, a);
     engine_tell(e, ASK_GOES, a, 0);
-    if (k ? go_on_there(e, a, k, &why) : begin_anew(e, a, &why)) {
+    if (k ? kept_go_on(e, a, k, &why) : begin_anew(e, a, &why)) {
         live_leave(e, a, FINISH_FAILED, &why);
         return;
     }
@@ -468,12 +418,10 @@ void engine_restart(struct engine *e)
     const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock)};
     if (e->pictures) pictures_restart(e->pictures);
     if (e->head) divided_head_restart(e->head);
-    for (uint32_t i = 0; i < e->slots; i++) {
-        if (!e->kept[i].used) continue;
-        schedule_leave(e->scheduler, e->kept[i].number);
-        kept_forget(&e->kept[i]);
+    if (e->scheduler) {
+        kept_give_up_all(e);
+        schedule_restart(e->scheduler);
     }
-    if (e->scheduler) schedule_restart(e->scheduler);
     for (struct live *a = e->first; a; a = a->after) begin_again(a);
     tell_watchers(&e->watchers, &h);
 }
@@ -512,6 +460,7 @@ static int feed(struct engine *e, struct err *why)
     if (e->pictures) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
     schedule_waiting_asks(e);
+    kept_make_room(e);
     yield_slots(e);
     TRY(rows_send(e, why));
     tell_leavers(e);

@@ -51,6 +51,7 @@ struct engine {
     const struct clock *clock;
     struct pictures *pictures;   /* NULL: no encoder */
     struct scheduler *scheduler; /* NULL: no text model */
+    struct pages *pages;         /* NULL: there are always enough */
     struct divided_head *head;   /* NULL: the head is whole */
     const struct route *route;   /* of the text */
     struct live *first, *last;   /* all that are alive */
@@ -84,6 +85,17 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
 void live_leave(struct engine *e, struct live *a, enum finish how, const struct err *why);  /* its pieces come home first */
 void live_answered(struct engine *e, struct live *a, enum finish how); /* the slot keeps what it holds */
 void engine_tell(const struct engine *e, enum happening what, const struct live *a, uint32_t amount);
+/* What the workers have of layers and pages, by the plan. */
+struct pages_limits engine_pool(const struct pipeline *p, struct pages_stage stage[STAGES_MOST]);
+/* The spans from row `from` on, counted from there: what is a picture must travel in one piece. */
+int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t *n, struct err *why);
+
+/* kept.c: slots that keep what they hold after an answer. */
+bool kept_put(struct engine *e, const struct live *a); /* the ask's; false: there is nothing in it, or no memory */
+void kept_make_room(struct engine *e);                 /* for those who lack a slot or pages; those kept longest go first */
+void kept_give_up_all(struct engine *e);
+struct kept *kept_find(const struct engine *e, const struct live *a); /* the one with the longest beginning of the ask, or NULL */
+int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why);
 
 /* rows_out.c: all that may enter the pipe enters. */
 int rows_send(struct engine *e, struct err *why);

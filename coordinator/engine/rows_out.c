@@ -65,7 +65,8 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
     struct work *w = &e->work;
     w->batch = b->id;
     w->n_segments = b->n_moves;
-    w->n_rows = w->n_biases = w->n_orders = 0;
+    w->n_rows = w->n_biases = 0;
+    w->n_orders = e->pages ? pages_orders(e->pages, w->orders) : 0;
     w->dtype = WIRE_F32;
     w->cols = e->pipe->model->config.hidden;
     for (uint32_t i = 0; i < b->n_moves; i++) {

@@ -55,6 +55,7 @@ struct request {
     bool decode;          /* the row to send is a token just sampled */
     bool leaving;         /* gets no more rows; gone when its pieces are home */
     bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
+    bool lacking;         /* pages for its rows: none go */
     int priority;
     struct span *spans;   /* all of its rows, by position; those not sent yet from next_span on */
     uint32_t n_spans, next_span;
@@ -219,14 +220,57 @@ static struct request queue_take(struct scheduler *s, size_t i)
     return taken;
 }
 
-/* Gives free slots to those who wait, so there is never both. */
-static void admit(struct scheduler *s)
+/* ---- slots and pages -------------------------------------------------------------------------------------------- */
+
+/* Of those with a slot whose rows wait for pages the one that goes before the others. */
+static struct request *first_lacking(const struct scheduler *s)
 {
-    while (s->n_queue && s->n_unused) {
-        uint32_t slot = s->unused[--s->n_unused];
-        s->slot[slot] = queue_take(s, 0);
-        line_enter(s, slot);
+    struct request *first = NULL;
+    for (uint32_t i = 0; i < s->n_order; i++) {
+        struct request *q = &s->slot[s->order[i]];
+        if (q->lacking && !q->leaving && (!first || goes_before(q, first))) first = q;
     }
+    return first;
+}
+
+static bool get_pages(const struct scheduler *s, struct request *q)
+{
+    struct pages *p = s->limits.pages;
+    q->lacking = p && !pages_grow(p, (uint32_t)(q - s->slot), q->known);
+    return !q->lacking;
+}
+
+/* Who is first in the queue gets a free slot, if there are pages for its rows. */
+static bool enter(struct scheduler *s)
+{
+    struct pages *p = s->limits.pages;
+    const uint32_t slot = s->unused[s->n_unused - 1];
+    if (p && !pages_enter(p, slot, NO_BEGINNING, s->queue[s->head].known)) return false;
+    s->n_unused--;
+    s->slot[slot] = queue_take(s, 0);
+    line_enter(s, slot);
+    return true;
+}
+
+/* What is free goes to whom it belongs, in order. Who has a slot comes before those of the same urgency who have none: they hold
+ * pages that the others wait for. */
+void schedule_settle(struct scheduler *s)
+{
+    for (;;) {
+        struct request *q = first_lacking(s);
+        const bool door = s->n_queue && s->n_unused;
+        if (q && (!door || q->priority >= s->queue[s->head].priority)) {
+            if (!get_pages(s, q)) return;
+        } else if (!door || !enter(s)) {
+            return;
+        }
+    }
+}
+
+enum lack schedule_lack(const struct scheduler *s)
+{
+    if (first_lacking(s) || (s->n_queue && s->n_unused)) return LACKS_PAGES;
+    return s->n_queue ? LACKS_SLOT : LACKS_NOTHING;
 }
 
 /* Whoever is here can leave without anything being allocated. */
@@ -266,7 +310,7 @@ int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const str
     TRY(queue_make_room(s, why));
     TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
     queue_put(s, &q);
-    admit(s);
+    schedule_settle(s);
     return 0;
 }
 
@@ -279,9 +323,11 @@ int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const st
     TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
     q->decode = rows == 1 && !q->resting;
     q->resting = false;
+    q->lacking = s->limits.pages != NULL;
     uint32_t slot = (uint32_t)(q - s->slot);
     line_leave(s, slot);
     line_enter(s, slot);
+    schedule_settle(s);
     return 0;
 }
 
@@ -311,11 +357,12 @@ static void free_slot(struct scheduler *s, struct request *q)
     uint32_t slot = (uint32_t)(q - s->slot);
     s->past_prompt_rows += q->sent - q->decodes;
     s->past_decodes += q->decodes;
+    if (s->limits.pages) pages_leave(s->limits.pages, slot, q->sent > 0);
     has_left(s, q);
     line_leave(s, slot);
     *q = (struct request){0};
     s->unused[s->n_unused++] = slot;
-    admit(s);
+    schedule_settle(s);
 }
 
 void schedule_leave(struct scheduler *s, uint64_t request)
@@ -341,19 +388,17 @@ bool schedule_left(struct scheduler *s, uint64_t *request)
     return true;
 }
 
-/* The line is ordered by urgency, as the queue is. */
 bool schedule_yield(const struct scheduler *s, uint64_t *request)
 {
-    if (!s->n_queue || !s->n_order) return false;
-    const struct request *least_urgent = &s->slot[s->order[s->n_order - 1]];
-    if (least_urgent->priority >= s->queue[s->head].priority) return false;
+    const struct request *lacking = first_lacking(s), *last = NULL;
     for (uint32_t i = 0; i < s->n_order; i++) {
         const struct request *q = &s->slot[s->order[i]];
-        if (q->leaving) return false; /* its slot is about to be free */
-        if (goes_before(least_urgent, q)) least_urgent = q;
+        if (q->leaving) return false; /* what it holds is about to be free */
+        if (!last || goes_before(last, q)) last = q;
     }
-    *request = least_urgent->request;
-    return true;
+    if (!last) return false;
+    *request = last->request;
+    return (s->n_queue && last->priority < s->queue[s->head].priority) || (lacking && lacking != last);
 }
 
 /* One at a time: the line is another afterwards. */
@@ -376,15 +421,18 @@ void schedule_restart(struct scheduler *s)
         q->resting |= q->sent == q->known && !q->pieces;
         q->sent = q->pieces = q->decodes = q->next_span = 0;
         q->decode = false;
+        q->lacking = s->limits.pages != NULL;
     }
+    if (s->limits.pages) pages_restart(s->limits.pages);
     while (free_one_that_leaves(s)) continue;
+    schedule_settle(s);
 }
 
 /* ---- the next micro-batch --------------------------------------------------------------------------------------- */
 
 static bool has_rows(const struct request *q)
 {
-    return q->sent < q->known && !q->leaving && !q->resting;
+    return q->sent < q->known && !q->leaving && !q->resting && !q->lacking;
 }
 
 static bool decode_ready(const struct request *q)
@@ -551,6 +599,7 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out)
 {
     struct place *p = free_place(s);
     if (!p) return false;
+    schedule_settle(s);
     struct outlook o = look(s);
     uint32_t oldest_sent = o.oldest ? o.oldest->sent : 0;
     struct schedule_batch *b = &p->batch;

@@ -17,10 +17,16 @@
  * earlier it came. Who gave up its slot comes back under its old number, and so in its old place among those who wait.
  *
  * A request has a priority, the higher the sooner; within one priority the first come is the first served. It decides who
- * gets a slot, and whose rows go first. */
+ * gets a slot, and whose rows go first.
+ *
+ * A row that becomes known needs room for its keys and values (pages.h). Where there is none it waits, and so do those without a
+ * slot, in order: nobody is let in past somebody who needs more. The caller makes room: first by what nobody uses any more
+ * (schedule_lack says what is wanted), then by sending home the newest of the least urgent (schedule_yield). So the oldest of the
+ * most urgent always goes on, and since the pools hold one sequence of all the context, every request ends. */
 #pragma once
 
 #include "base/error.h"
+#include "coordinator/engine/pages.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +40,7 @@ struct scheduler_limits {
     uint32_t context;   /* positions of a slot */
     uint32_t stages;    /* of the pipe; 0: in_flight - 1, and decodes are divided over all micro-batches */
     uint32_t piece_quarters; /* what a piece costs a stage beside its rows, in quarters of a row (partition/plan/speed.h); 0: not known */
+    struct pages *pages;     /* of keys and values; NULL: there are always enough */
 };
 
 /* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come
@@ -88,8 +95,15 @@ void schedule_leave(struct scheduler *s, uint64_t request);
 /* One that has left since the last call, each once. False: none. */
 bool schedule_left(struct scheduler *s, uint64_t *request);
 
-/* Should someone give up a slot, so that somebody more urgent can have it? Of the least urgent the newest. Ask until it says
- * no, and let each leave: who left may be added again, and goes on later from all its rows. */
+/* What somebody here waits for. */
+enum lack { LACKS_NOTHING, LACKS_SLOT, LACKS_PAGES };
+enum lack schedule_lack(const struct scheduler *s);
+
+/* There may be more pages than before: those who wait for some are looked at again. */
+void schedule_settle(struct scheduler *s);
+
+/* Should someone give up a slot, so that somebody more urgent can have it, or somebody older its pages? Of the least urgent the
+ * newest. Ask until it says no, and let each leave: who left may be added again, and goes on later from all its rows. */
 bool schedule_yield(const struct scheduler *s, uint64_t *request);
 
 /* The workers have forgotten everything: no micro-batch is in flight any more, and every sequence that has rows begins again

@@ -3,11 +3,12 @@
  *
  * The engine, the scheduler and the roster are the real ones; workers, network and time are drawn (transport/links/sim.h). A worker
  * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage
- * does. The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
+ * does; and it keeps a book of its pages, which are drawn to be few (tests/support/page_book.h). The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
  * of turn shows at once as another token. In half of the worlds with several workers the head is divided: the last one's rows
  * travel to the others, and the token has to be found among what all of them name. SEEDS=N runs N of them, SEED=S that one alone. */
 #include "coordinator/engine/live.h"
 #include "tests/support/check.h"
+#include "tests/support/page_book.h"
 #include "transport/links/sim.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define EOS 8
 #define ASKS 24
 #define TURNS_MOST 20000
+#define CONTEXT 300 /* positions, at most */
 
 #define PLAN_HASH 77
 #define MS 1000000ull
@@ -45,12 +47,6 @@ static uint32_t token_after(uint64_t history, uint64_t key, uint32_t position)
 
 /* ---- workers ---- */
 
-struct slot {
-    uint64_t history;
-    uint32_t rows;
-    bool used;
-};
-
 struct world;
 struct asked;
 struct simulated { /* worker */
@@ -59,7 +55,7 @@ struct simulated { /* worker */
     int index, number; /* from 0; of the simulation */
     uint64_t busy_until_ns;
     char address[SIM_ADDRESS];
-    struct slot *slot;
+    struct book book;
 };
 
 /* What a worker is computing; after a restart nobody wants it, as a worker that is greeted again drops what it has before it. */
@@ -143,13 +139,12 @@ static uint64_t sum_of_biases(const struct work *m, const struct segment *g)
 
 static int compute_segment(struct simulated *w, const struct segment *g, const struct row *row, struct result *result, struct err *why)
 {
-    struct slot *s = &w->slot[g->slot];
+    struct book_rows *s = &w->book.slot[g->slot];
     if (g->slot >= w->world->slots) return fail(why, E_WIRE, "slot %u", g->slot);
-    if (g->flags & SEG_START) *s = (struct slot){.history = HISTORY_EMPTY, .used = true};
-    if (!s->used || s->rows != g->position || s->history != g->history)
+    if (s->rows != g->position || s->history != g->history)
         return fail(why, E_WIRE, "worker %d: slot %u holds %u rows, position %u came", w->index, g->slot, s->rows, g->position);
     for (uint32_t i = 0; i < g->rows; i++) s->history = history_after(s->history, row[i].id);
-    s->rows += g->rows;
+    TRY(book_rows(&w->book, g->slot, g->rows, why));
     if (!g->wanted) return 0;
     struct work *score = &w->world->score;
     struct token *t = &result->tokens[result->n_tokens++];
@@ -220,6 +215,7 @@ static int compute(struct simulated *w, struct frame **f, struct err *why)
     TRY(work_read(m, *f, why));
     *result = (struct result){.batch = m->batch};
     world->score = (struct work){.batch = m->batch, .cols = HIDDEN, .dtype = WIRE_F32};
+    for (uint32_t i = 0; i < m->n_orders; i++) TRY(book_order(&w->book, &m->orders[i], why));
     for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
         TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
     if (w->index + 1 < world->workers) return send_computed(w, w->index + 2, f, takes, why);
@@ -253,7 +249,8 @@ static int worker_hears(void *user, struct port *port, struct frame **f, struct 
 static void describe_model(struct world *w)
 {
     for (int i = 0; i < VOCAB * HIDDEN; i++) w->embedding[i] = (float)i;
-    w->model.config = (struct model_config){.layers = WORKERS, .hidden = HIDDEN, .vocab = VOCAB};
+    w->model.config = (struct model_config){.layers = WORKERS, .hidden = HIDDEN, .vocab = VOCAB, .window = dice(&w->dice, 3) ? 1 + dice(&w->dice, 150) : 0,
+                                            .pattern = 1 + dice(&w->dice, 3)};
     w->model.embedding = (struct tensor){.type = T_F32, .rows = VOCAB, .cols = HIDDEN, .data = (const uint8_t *)w->embedding};
 }
 
@@ -270,15 +267,15 @@ static void describe_plan(struct world *w)
         w->offers[i].threads = 1;
     }
     *p = (struct plan){.workers = w->workers, .of = w->holding, .n_routes = 1, .route = &w->route, .hash = PLAN_HASH,
-                       .capacity = {.context = 96, .sequences = w->slots, .rows = 2 + dice(&w->dice, 15),
-                                    .in_flight = 1 + dice(&w->dice, 4)}};
+                       .capacity = {.context = dice(&w->dice, 2) ? 96 : CONTEXT, .sequences = w->slots, .rows = 2 + dice(&w->dice, 15),
+                                    .in_flight = 1 + dice(&w->dice, 4), .blocks = 1 + dice(&w->dice, 14)}};
 }
 
 static int hire(struct world *w, struct err *why)
 {
     for (int i = 0; i < w->workers; i++) {
         struct simulated *s = &w->worker[i];
-        *s = (struct simulated){.world = w, .index = i, .slot = calloc(w->slots, sizeof *s->slot)};
+        *s = (struct simulated){.world = w, .index = i};
         TRY(sim_process(w->sim, worker_hears, s, s->address, &s->number, why));
         TRY(roster_add(w->pipe.roster, s->address, why));
     }
@@ -313,7 +310,11 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
     TRY(roster_open(&w->pipe.roster, home, sim_clock(w->sim), why));
     TRY(hire(w, why));
     const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = EOS};
-    return engine_open(&w->engine, &setup, why);
+    TRY(engine_open(&w->engine, &setup, why));
+    struct pages_stage stage[STAGES_MOST];
+    const struct pages_limits limits = engine_pool(&w->pipe, stage);
+    for (int i = 0; i < w->workers; i++) book_open(&w->worker[i].book, &stage[i], &limits);
+    return 0;
 }
 
 static void world_close(struct world *w)
@@ -326,7 +327,6 @@ static void world_close(struct world *w)
         frame_free(c->frame);
         free(c);
     }
-    for (int i = 0; i < w->workers; i++) free(w->worker[i].slot);
 }
 
 /* The route begins anew: what is under way is of an old epoch and comes to nothing. */
@@ -336,7 +336,7 @@ static int restart(struct world *w, struct err *why)
     TRY(port_route(roster_port(w->pipe.roster), 1, PLAN_HASH, w->epoch, why));
     for (int i = 0; i < w->workers; i++) {
         TRY(port_route(w->worker[i].port, 1, PLAN_HASH, w->epoch, why));
-        memset(w->worker[i].slot, 0, w->slots * sizeof *w->worker[i].slot);
+        book_forget_all(&w->worker[i].book);
     }
     engine_restart(w->engine);
     return 0;
@@ -346,7 +346,7 @@ static int restart(struct world *w, struct err *why)
 
 struct asked {
     struct world *world;
-    uint32_t ids[96], n, most, made[96], n_made;
+    uint32_t ids[CONTEXT], n, most, made[CONTEXT], n_made;
     uint64_t key, number;
     int finished;
     bool cancelled, grumpy, told_late; /* grumpy: its listener is often full */
@@ -388,8 +388,9 @@ static void hear_end(void *user, const struct ended *ended)
 /* A prompt of its own, or one that goes on where an earlier answer ended. */
 static void draw_prompt(struct world *w, struct asked *a, const struct asked *earlier)
 {
-    uint32_t rows = 1 + dice(&w->dice, 30);
-    if (earlier && earlier->finished && earlier->n + earlier->n_made + 8 < 80) {
+    const uint32_t context = w->pipe.plan.capacity.context;
+    uint32_t rows = 1 + dice(&w->dice, dice(&w->dice, 4) ? 30 : context - 20);
+    if (earlier && earlier->finished && earlier->n + earlier->n_made + 24 < context) {
         memcpy(a->ids, earlier->ids, earlier->n * sizeof *a->ids);
         memcpy(a->ids + earlier->n, earlier->made, earlier->n_made * sizeof *a->ids);
         a->n = earlier->n + earlier->n_made;
@@ -420,7 +421,7 @@ static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
     uint64_t history = HISTORY_EMPTY, said = 0;
     uint32_t n = 0, position = 0;
     for (; position < a->n; position++) history = history_after(history, a->ids[position]);
-    for (*ended = false; n < a->most && a->n + n <= 96; position++) {
+    for (*ended = false; n < a->most && a->n + n <= a->world->pipe.plan.capacity.context; position++) {
         const uint32_t id = token_after(history, a->key + said, position - 1);
         if (id == EOS) {
             *ended = true;
@@ -435,7 +436,7 @@ static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
 
 static bool is_right(const struct asked *a)
 {
-    uint32_t want[96];
+    uint32_t want[CONTEXT];
     bool ended;
     const uint32_t n = quiet_answer(a, want, &ended);
     const bool whole = a->how == FINISH_STOP || a->how == FINISH_LENGTH || a->how == FINISH_CONTEXT;
@@ -476,7 +477,7 @@ static int one_turn(struct world *w, bool losses, struct err *why)
 static bool nothing_is_left(const struct world *w)
 {
     const struct engine *e = w->engine;
-    uint32_t kept = 0;
+    uint32_t kept = 0, beginnings;
     for (uint32_t i = 0; i < e->slots; i++) {
         if (e->in_slot[i]) return false;
         kept += e->kept[i].used;
@@ -486,7 +487,8 @@ static bool nothing_is_left(const struct world *w)
     uint64_t gone;
     uint32_t left = 0;
     while (schedule_left(e->scheduler, &gone)) left++;
-    return !e->first && !schedule_in_flight(e->scheduler) && !schedule_waiting(e->scheduler) && left == kept;
+    return !e->first && !schedule_in_flight(e->scheduler) && !schedule_waiting(e->scheduler) && left == kept &&
+           pages_are_free(e->pages, &beginnings);
 }
 
 /* 0: it held; else says why not. */

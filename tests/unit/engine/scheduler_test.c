@@ -154,7 +154,7 @@ static void run_trial(struct trial *t, uint64_t seed)
     memset(t, 0, sizeof *t);
     t->world.seed = seed * 0x9e3779b97f4a7c15ull | 1;
     uint32_t slots = 1 + dice(&t->world, 10), in_flight = 1 + dice(&t->world, 7), rows = 1 + dice(&t->world, 64);
-    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4)};
+    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4), NULL};
     NEED(scheduler_open(&t->s, &t->limits, why));
     uint64_t number = 0;
     for (uint32_t step = 0; t->n_ended < PEOPLE; step++) {
@@ -201,7 +201,7 @@ TEST(no_one_waits_for_ever_however_long_the_others_talk)
 static struct scheduler *open_with(uint32_t slots, uint32_t in_flight, uint32_t rows)
 {
     struct scheduler *s;
-    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0};
+    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0, NULL};
     return scheduler_open(&s, &l, NULL) ? NULL : s;
 }
 
@@ -252,7 +252,7 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
 {
     for (uint32_t threads = 0; threads < 5; threads++) {
         struct scheduler *s;
-        struct scheduler_limits l = {2, 3, 128, 4096, 2, piece_quarters(NULL, (int)threads)};
+        struct scheduler_limits l = {2, 3, 128, 4096, 2, piece_quarters(NULL, (int)threads), NULL};
         NEED(scheduler_open(&s, &l, why));
         NEED(schedule_add(s, 0, 256, NULL, 0, 0, why));
         struct schedule_batch b;
@@ -454,4 +454,64 @@ TEST(who_waits_for_its_listener_sends_nothing_after_a_restart_until_it_goes_on)
     NEED(schedule_more(s, 0, 1, NULL, 0, why));
     CHECK(schedule_next(s, &b) && b.rows == 6 && b.moves[0].start && b.moves[0].want_token);
     scheduler_close(&s);
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------------ */
+
+static struct scheduler *open_with_pages(struct pages **p, uint32_t slots, uint32_t blocks, uint32_t in_flight)
+{
+    const struct pages_stage stage = {.global = 1, .pool = blocks};
+    const struct pages_limits pages = {slots, 256, 0, 1, &stage, 1};
+    struct scheduler_limits l = {slots, in_flight, 64, 256, 0, 0, NULL};
+    struct scheduler *s = NULL;
+    struct err e = {0};
+    CHECK(!pages_open(p, &pages, &e), "%s", e.text);
+    l.pages = *p;
+    CHECK(!scheduler_open(&s, &l, &e), "%s", e.text);
+    return s;
+}
+
+TEST(who_asks_for_more_pages_than_there_are_waits_and_nobody_passes)
+{
+    struct pages *p;
+    struct scheduler *s = open_with_pages(&p, 3, 4, 1);
+    struct schedule_batch b;
+    uint64_t who;
+    NEED(schedule_add(s, 0, 60, NULL, 0, 0, why));
+    CHECK(schedule_lack(s) == LACKS_NOTHING);
+    NEED(schedule_add(s, 1, 250, NULL, 0, 0, why));
+    NEED(schedule_add(s, 2, 1, NULL, 0, 0, why));
+    CHECK(schedule_waiting(s) == 2 && schedule_lack(s) == LACKS_PAGES && !schedule_yield(s, &who), "nobody yields to who came later");
+    CHECK(schedule_next(s, &b) && b.n_moves == 1 && b.moves[0].request == 0);
+    NEED(schedule_done(s, b.id, why));
+    schedule_leave(s, 0);
+    CHECK(schedule_waiting(s) == 1 && schedule_next(s, &b) && b.moves[0].request == 1);
+    scheduler_close(&s);
+    pages_close(&p);
+}
+
+TEST(the_oldest_takes_the_pages_of_the_newest_and_never_yields)
+{
+    struct pages *p;
+    struct scheduler *s = open_with_pages(&p, 3, 4, 1);
+    struct schedule_batch b;
+    uint64_t who;
+    NEED(schedule_add(s, 7, 64, NULL, 0, 0, why));
+    NEED(schedule_add(s, 8, 64, NULL, 0, 0, why));
+    CHECK(schedule_next(s, &b) && b.rows == 64);
+    NEED(schedule_done(s, b.id, why));
+    CHECK(schedule_next(s, &b) && b.rows == 64 && b.moves[0].request == 8);
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_more(s, 8, 1, NULL, 0, why));
+    NEED(schedule_more(s, 7, 65, NULL, 0, why));
+    CHECK(schedule_lack(s) == LACKS_PAGES && schedule_yield(s, &who) && who == 8, "%llu", (unsigned long long)who);
+    CHECK(schedule_next(s, &b) && b.n_moves == 1 && b.moves[0].request == 8, "rows that have pages go");
+    schedule_leave(s, 8);
+    CHECK(!schedule_yield(s, &who), "its pages are about to be free");
+    NEED(schedule_done(s, b.id, why));
+    CHECK(schedule_lack(s) == LACKS_NOTHING && schedule_next(s, &b) && b.moves[0].request == 7 && b.moves[0].position == 64);
+    NEED(schedule_add(s, 8, 66, NULL, 0, 0, why));
+    CHECK(schedule_lack(s) == LACKS_PAGES && !schedule_yield(s, &who), "it comes back when there is room for one block more of each");
+    scheduler_close(&s);
+    pages_close(&p);
 }

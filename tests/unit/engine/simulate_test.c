@@ -9,7 +9,7 @@ static struct simulation ring(int stages, uint32_t in_flight, double jitter)
 {
     struct simulation in = {.stages = stages, .jitter = jitter, .seed = 7, .requests = 4 * in_flight, .prompt_least = 1,
                             .prompt_most = 1, .answer_least = 1500, .answer_most = 1500,
-                            .limits = {4 * in_flight, in_flight, 256, 4096, 0, 0}};
+                            .limits = {4 * in_flight, in_flight, 256, 4096, 0, 0, NULL}};
     for (int i = 0; i < stages; i++) in.stage[i].rows = curve_line(0.01, 0);
     return in;
 }
@@ -19,7 +19,7 @@ static struct simulation mixed(uint32_t prompt_most, double arrivals)
 {
     struct simulation in = {.stages = 4, .jitter = 0.1, .hop = {0.0005, 0}, .seed = 3, .requests = 200, .prompt_least = 20,
                             .prompt_most = prompt_most, .answer_least = 10, .answer_most = 200, .arrivals = arrivals,
-                            .limits = {16, 5, 256, 2000, 0, 0}};
+                            .limits = {16, 5, 256, 2000, 0, 0, NULL}};
     for (int i = 0; i < 4; i++) in.stage[i].rows = curve_line(0.01, 0.0005);
     in.stage[3].tokens = curve_line(0, 0.003);
     return in;
@@ -146,7 +146,7 @@ TEST(a_planned_relay_runs_as_fast_as_planned)
     const struct worker_offer o[3] = {{.threads = 1}, {.threads = 2}, {.threads = 1}};
     const struct capacity cap = {1024, 64, 128, 4, 0};
     struct simulation in = {.stages = 3, .seed = 5, .requests = 64, .prompt_least = 1, .prompt_most = 1, .answer_least = 800,
-                            .answer_most = 800, .limits = {64, 4, 128, 1024, 3, piece_quarters(NULL, 2)}};
+                            .answer_most = 800, .limits = {64, 4, 128, 1024, 3, piece_quarters(NULL, 2), NULL}};
     struct sim_report r;
     PLAN p = {0};
     double slowest = 0;
