@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "coordinator/batch/answer_text.h"
-#include "coordinator/batch/custom_ids.h"
+#include "coordinator/batch/hash_set.h"
 #include "coordinator/batch/question.h"
 
 #include <stdlib.h>
@@ -42,13 +42,14 @@ struct job {
 
 struct batch {
     struct batch_setup setup;
-    struct custom_ids *names;
+    struct hash_set *names;
     struct job *first;
     uint32_t under_way; /* answers */
     const struct job *alone; /* nothing is taken beside it */
     size_t next_line, passed; /* to be taken; blank ones */
     size_t asked, answered, refused; /* of this run, as batch.h has them */
     uint64_t asked_bytes, prompt_tokens;
+    struct err changed; /* of what the job is made of, while it runs or since; code 0: nothing */
     uint64_t logged_ns;
     char *inside; /* the folder of pictures, with all links followed */
 };
@@ -174,6 +175,24 @@ static int find_picture(void *user, const char *name, char **path, struct err *w
     return code;
 }
 
+/* The pixels as the encoder gets them: what else is in the file changes no result. */
+static int check_picture(void *user, const char *name, const struct prompt_picture *picture, struct err *why)
+{
+    struct batch *b = user;
+    struct hash_stream *all = hash_stream_open();
+    bool same;
+    if (!all) return fail(why, E_MEMORY, "no memory to look at a picture");
+    for (uint32_t i = 0; i <= picture->crops; i++) {
+        const struct image *square = &picture->squares[i];
+        hash_stream_add(all, square->rgb, (size_t)3 * square->width * square->height);
+    }
+    TRY(journal_put_picture(b->setup.journal, name, hash_stream_close(&all), &same, why));
+    if (same) return 0;
+    fail(&b->changed, E_FILE, "the picture %.200s is not what it was when a line of this job was first asked with it: put it back, or begin "
+         "anew with --overwrite", name);
+    return *why = b->changed, why->code;
+}
+
 static int go_on_from_journal(struct answer *a, struct err *why)
 {
     const struct batch *b = a->job->batch;
@@ -241,8 +260,10 @@ static int start(struct job *j, struct err *why)
     struct err mine = {0};
     const struct batch_setup *s = &j->batch->setup;
     const struct question_setup setup = {.tokens = s->tokens, .context = s->context, .picture_rows = s->picture_rows, .picture_side = s->picture_side,
-                                         .picture_memory = s->picture_memory, .find_picture = find_picture, .user = j->batch};
+                                         .picture_memory = s->picture_memory, .find_picture = find_picture,
+                                         .picture_read = check_picture, .user = j->batch};
     int code = question_make(&j->question, &j->request, &setup, engine_pictures(e), &mine);
+    if (j->batch->changed.code) return *why = j->batch->changed, why->code;
     if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
     if (!code) code = ask_choices(j, &mine);
     if (!code) return 0;
@@ -262,8 +283,10 @@ static int open_job(struct batch *b, size_t line, const struct job_line *text, s
     if (!text->text)
         return request_refuse(&j->request, 413, "line_too_long", "", "line %zu has %zu bytes; %zu are the most", line, text->n, JOB_LINE_MOST);
     TRY(request_read(&j->request, text->text, text->n, line, &b->setup.defaults, why));
-    bool twice = false;
-    if (j->request.custom_id) TRY(custom_ids_add(b->names, j->request.custom_id, &twice, why));
+    if (!j->request.custom_id) return 0;
+    const uint64_t name = hash64(j->request.custom_id, strlen(j->request.custom_id));
+    const bool twice = hash_set_has(b->names, name);
+    TRY(hash_set_add(b->names, name, why));
     if (twice) request_refuse(&j->request, 400, "duplicate_custom_id", "custom_id", "an earlier line has this custom_id too");
     return 0;
 }
@@ -274,7 +297,7 @@ static int take_line(struct batch *b, struct err *why)
     struct job_line text;
     struct job *j;
     const size_t line = b->next_line++;
-    TRY(job_file_line(b->setup.file, line, &text, why));
+    if (job_file_line(b->setup.file, line, &text, &b->changed)) return *why = b->changed, why->code;
     if (text.blank) return b->passed++, 0;
     int code = open_job(b, line, &text, &j, why);
     if (!code && !journal_is_done(b->setup.journal, line)) {
@@ -304,7 +327,7 @@ int batch_open(struct batch **out, const struct batch_setup *setup, struct err *
     b->setup = *setup;
     b->next_line = 1;
     b->inside = realpath(setup->folder, NULL);
-    const int code = b->inside ? custom_ids_open(&b->names, why) : fail_errno(why, E_FILE, "%s cannot be found", setup->folder);
+    const int code = b->inside ? hash_set_open(&b->names, why) : fail_errno(why, E_FILE, "%s cannot be found", setup->folder);
     if (code) batch_close(out);
     return code;
 }
@@ -318,7 +341,7 @@ void batch_close(struct batch **pb)
         b->first = j->next;
         job_free(j, NULL);
     }
-    custom_ids_close(&b->names);
+    hash_set_close(&b->names);
     free(b->inside);
     free(b);
 }
@@ -362,7 +385,9 @@ int batch_turn(struct batch *b, int timeout_ms, struct err *why)
 {
     const size_t lines = job_file_lines(b->setup.file);
     for (int taken = 0; taken < LINES_A_TURN && b->next_line <= lines && may_take(b); taken++) {
-        TRY(take_line(b, why));
+        const int code = take_line(b, why);
+        if (b->changed.code) TRY(batch_put_away(b, why)); /* what there is of answers stays good, and no line is to blame */
+        if (code) return *why = b->changed.code ? b->changed : *why, code;
         TRY(finish_jobs(b, false, why));
     }
     if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());

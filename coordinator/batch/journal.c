@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/whole_file.h"
+#include "coordinator/batch/hash_set.h"
 #include "coordinator/batch/record.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ struct journal {
     FILE *read;      /* the same file */
     uint64_t *done_at; /* [lines + 1], of each line's result in the file, and FAILED; 0: none, as the first record is another one */
     struct begun *begun; /* [n_begun] */
+    struct hash_set *pictures; /* names, and names with what they were */
     struct suspect *suspect; /* [n_suspects]: lines that were under way when a run crashed, or are now */
     size_t lines, done, failed, n_begun, n_suspects;
     bool ended, unsynced;
@@ -116,6 +118,19 @@ static int remember_tokens(struct journal *j, const struct record *r, struct err
 }
 
 
+/* ---- pictures ---- */
+
+static uint64_t name_and_hash(uint64_t name, struct hash128 hash)
+{
+    return hash_fold(hash_fold(name, hash.low), hash.high);
+}
+
+static int remember_picture(struct journal *j, uint64_t name, struct hash128 is, struct err *why)
+{
+    TRY(hash_set_add(j->pictures, name, why));
+    return hash_set_add(j->pictures, name_and_hash(name, is), why);
+}
+
 /* ---- who was under way when a run crashed ---- */
 
 static struct suspect *find_suspect(const struct journal *j, size_t line)
@@ -186,6 +201,7 @@ static int take_record(struct journal *j, const struct record *r, uint64_t at, b
     if (r->kind == RECORD_DONE) note_done(j, r->line, r->ok, at);
     if (r->kind == RECORD_TOKENS && !j->done_at[r->line]) TRY(remember_tokens(j, r, why));
     if (r->kind == RECORD_BEGUN && !j->done_at[r->line]) TRY(suspect(j, r->line, why));
+    if (r->kind == RECORD_PICTURE) TRY(remember_picture(j, r->name, r->is, why));
     if (r->kind == RECORD_ENDED) j->ended = true;
     if (r->kind == RECORD_OPENED) end_run(j), j->open = true;
     if (r->kind == RECORD_STOPPED) j->open = false;
@@ -255,19 +271,31 @@ static int append(struct journal *j, const char *text, size_t n, struct err *why
     return 0;
 }
 
+static FILE *begin_text(char **text, size_t *n)
+{
+    *text = NULL;
+    return open_memstream(text, n);
+}
+
+/* NULL: there was no memory to begin. */
+static int append_text(struct journal *j, FILE *to, char **text, const size_t *n, struct err *why)
+{
+    const int code = !to || fclose(to) ? fail(why, E_MEMORY, "no memory for a record of %s", j->path) : append(j, *text, *n, why);
+    free(*text);
+    return code;
+}
+
 static int write_facts(struct journal *j, const struct journal_setup *s, struct err *why)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *to = open_memstream(&text, &n);
-    if (!to) return fail(why, E_MEMORY, "no memory for the head of %s", j->path);
-    fputs("{\"journal\":1", to);
-    for (size_t i = 0; i < s->n_facts; i++) {
+    char *text;
+    size_t n;
+    FILE *to = begin_text(&text, &n);
+    if (to) fputs("{\"journal\":1", to);
+    for (size_t i = 0; to && i < s->n_facts; i++) {
         fprintf(to, ",\"%s\":", s->facts[i].name);
         json_print_text(to, s->facts[i].value);
     }
-    int code = fclose(to) ? fail(why, E_MEMORY, "no memory for the head of %s", j->path) : append(j, text, n, why);
-    free(text);
+    int code = append_text(j, to, &text, &n, why);
     if (!code) code = journal_sync(j, why);
     char *folder = code ? NULL : disk_folder_of(j->path);
     if (folder && disk_now()->sync_folder(disk_now()->user, folder)) code = fail_errno(why, E_FILE, "%s cannot be made sure of", folder);
@@ -277,17 +305,13 @@ static int write_facts(struct journal *j, const struct journal_setup *s, struct 
 
 int journal_put_tokens(struct journal *j, const struct journal_tokens *where, const uint32_t *ids, size_t n, struct err *why)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *to = n ? open_memstream(&text, &bytes) : NULL;
-    if (!n) return 0;
-    if (!to) return fail(why, E_MEMORY, "no memory for a record of %s", j->path);
-    fprintf(to, "{\"tokens\":%zu,\"choice\":%" PRIu32 ",\"from\":%zu,\"ids\":[", where->line, where->choice, where->from);
-    for (size_t i = 0; i < n; i++) fprintf(to, "%s%" PRIu32, i ? "," : "", ids[i]);
-    fputc(']', to);
-    int code = fclose(to) ? fail(why, E_MEMORY, "no memory for a record of %s", j->path) : append(j, text, bytes, why);
-    free(text);
-    return code;
+    char *text;
+    size_t bytes;
+    FILE *to = begin_text(&text, &bytes);
+    if (to) fprintf(to, "{\"tokens\":%zu,\"choice\":%" PRIu32 ",\"from\":%zu,\"ids\":[", where->line, where->choice, where->from);
+    for (size_t i = 0; to && i < n; i++) fprintf(to, "%s%" PRIu32, i ? "," : "", ids[i]);
+    if (to) fputc(']', to);
+    return append_text(j, to, &text, &bytes, why);
 }
 
 static int put_word(struct journal *j, const char *format, size_t line, struct err *why) __attribute__((format(printf, 2, 0)));
@@ -301,6 +325,23 @@ int journal_put_begun(struct journal *j, size_t line, struct err *why)
 {
     TRY(suspect(j, line, why));
     return put_word(j, "{\"begun\":%zu", line, why);
+}
+
+int journal_put_picture(struct journal *j, const char *name, struct hash128 hash, bool *same, struct err *why)
+{
+    const uint64_t key = hash64(name, strlen(name));
+    char hex[33], *text;
+    size_t bytes;
+    *same = hash_set_has(j->pictures, name_and_hash(key, hash)) || !hash_set_has(j->pictures, key);
+    if (!*same || hash_set_has(j->pictures, key)) return 0;
+    TRY(remember_picture(j, key, hash, why));
+    FILE *to = begin_text(&text, &bytes);
+    if (to) {
+        fputs("{\"picture\":", to);
+        json_print_text(to, name);
+        fprintf(to, ",\"is\":\"%s\"", show_hash128(hex, hash));
+    }
+    return append_text(j, to, &text, &bytes, why);
 }
 
 static int compare_with_first(struct journal *j, size_t line, const char *result, size_t n, struct err *why)
@@ -382,6 +423,7 @@ int journal_open(struct journal **out, const struct journal_setup *s, struct err
     j->path = strdup(s->path);
     j->done_at = calloc(s->lines + 1, sizeof *j->done_at);
     int code = j->path && j->done_at && asprintf(&j->lock_path, "%s.lock", s->path) > 0 ? 0 : fail(why, E_MEMORY, "no memory for a journal");
+    if (!code) code = hash_set_open(&j->pictures, why);
     if (!code && !s->no_lock) code = take_lock(j, why);
     if (!code) code = open_file(j, s, why);
     if (code) journal_close(out);
@@ -399,6 +441,7 @@ void journal_close(struct journal **pj)
     for (size_t i = 0; i < j->n_begun; i++) ids_free(&j->begun[i].ids);
     free(j->begun);
     free(j->suspect);
+    hash_set_close(&j->pictures);
     free(j->done_at);
     free(j->lock_path);
     free(j->path);

@@ -6,6 +6,7 @@
  *   {"tokens":17,"choice":0,"from":32,"ids":[…],"crc32c":"…"}                         more of line 17's answer; not synced
  *   {"done":17,"ok":true,"hash":"…","result":{…},"crc32c":"…"}                        line 17's result, as it is written to the output
  *   {"begun":17,"crc32c":"…"}                                                         line 17 is asked; not synced
+ *   {"picture":"a.png","is":"…","crc32c":"…"}                                         a line is asked with this picture: the hash of its pixels
  *   {"ended":true,"crc32c":"…"}                                                       the output was written
  *   {"opened":true,…}, {"stopped":true,…}, {"retry":true,…}                           a run begins; ends in good order; failed lines again
  *
@@ -19,10 +20,11 @@
  * journal_crashes counts for each.
  *
  * Two coordinators are kept apart by NAME.lock, which is never renamed or removed while it is held.
- * Memory: for each line 8 bytes, and the ids of the answers that were under way. */
+ * Memory: for each line 8 bytes, for each picture 32, and the ids of the answers that were under way. */
 #pragma once
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "coordinator/text/tokenizer.h"
 
 #include <stdbool.h>
@@ -74,6 +76,8 @@ struct journal_tokens {
 };
 int journal_put_tokens(struct journal *j, const struct journal_tokens *where, const uint32_t *ids, size_t n, struct err *why);
 int journal_put_begun(struct journal *j, size_t line, struct err *why);
+/* *same: false if an earlier line, of this run or another, was asked with another picture of this name. */
+int journal_put_picture(struct journal *j, const char *name, struct hash128 hash, bool *same, struct err *why);
 int journal_put_done(struct journal *j, size_t line, bool ok, const char *result, size_t n, struct err *why);
 int journal_sync(struct journal *j, struct err *why);
 int journal_stop(struct journal *j, struct err *why); /* the run ends before the job, in good order */

@@ -27,7 +27,7 @@ static int read_picture(struct question *q, const struct question_setup *s, cons
     int code = s->find_picture(s->user, name, &path, why);
     if (!code) code = prompt_pictures_add(&q->pictures, path, why);
     free(path);
-    return code;
+    return code || !s->picture_read ? code : s->picture_read(s->user, name, &q->pictures.of[q->pictures.n - 1], why);
 }
 
 static int read_pictures(struct question *q, const struct request *r, const struct question_setup *s, struct err *why)

@@ -13,6 +13,8 @@ struct question_setup { /* everything it points to must stay */
     uint64_t picture_memory;             /* that reading one may take; 0: the usual limit */
     /* Where the picture of this name lies: *path is the caller's to free. E_USAGE or E_FILE with a sentence. */
     int (*find_picture)(void *user, const char *name, char **path, struct err *why);
+    /* Such a picture was read; NULL: nobody wants to know. */
+    int (*picture_read)(void *user, const char *name, const struct prompt_picture *picture, struct err *why);
     void *user;
 };
 

@@ -41,6 +41,17 @@ static int read_result(struct record *r, struct json *j, const char *text)
     return 0;
 }
 
+static int read_picture(struct record *r, struct json *j, bool name)
+{
+    struct json_text s;
+    TRY(json_string(j, &s));
+    if (name) {
+        r->kind = RECORD_PICTURE;
+        r->name = hash64(s.text, s.n);
+    } else if (!read_hash128(&r->is, s.text, s.n)) return json_fail(j, "a hash of %zu characters, 32 were wanted", s.n);
+    return 0;
+}
+
 static const struct {
     const char *key;
     enum record_kind kind;
@@ -71,6 +82,8 @@ static int read_members(struct record *r, struct json *j, const char *text)
         if (r->kind != RECORD_FACTS) TRY(read_kind(r, j, key, &taken));
         if (taken) continue;
         if (r->kind == RECORD_FACTS) TRY(json_skip(j)); /* its facts have names of their own */
+        else if (json_is(key, "picture")) TRY(read_picture(r, j, true));
+        else if (json_is(key, "is")) TRY(read_picture(r, j, false));
         else if (json_is(key, "choice")) TRY(json_u32(j, 0, UINT32_MAX, &r->choice));
         else if (json_is(key, "from")) TRY(json_u64(j, &r->from));
         else if (json_is(key, "ids")) TRY(read_ids(r, j));

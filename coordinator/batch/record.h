@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "coordinator/text/tokenizer.h"
 
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 #include <stdio.h>
 
 enum record_kind { RECORD_WRONG, RECORD_FACTS, RECORD_TOKENS, RECORD_DONE, RECORD_ENDED, RECORD_OPENED, RECORD_BEGUN, RECORD_STOPPED,
-                   RECORD_RETRY };
+                   RECORD_RETRY, RECORD_PICTURE };
 
 struct record {
     enum record_kind kind; /* RECORD_WRONG: no line of a journal, or not whole */
@@ -17,6 +18,8 @@ struct record {
     uint32_t choice;
     uint64_t from; /* of RECORD_TOKENS */
     struct ids ids; /* of RECORD_TOKENS; owned */
+    uint64_t name;     /* of RECORD_PICTURE: hash64 of it */
+    struct hash128 is; /* of its pixels */
     bool ok;
     size_t result_at, result_bytes; /* of RECORD_DONE, in the text */
 };

@@ -365,6 +365,30 @@ def names():
     need(status == 8 and len(lines_of(path("seen.out"))) == 2 and len(lines_of(path("seen.out.errors"))) == 4, "status %d: %s" % (status, err))
 
 
+def pictures_stay():
+    """A picture that is another one when the job is resumed ends the job with its name; when it is back the results are as if nothing had been."""
+    seen = lambda i: chat([{"type": "image_url", "image_url": {"url": "stays%d.png" % (i % 2)}}, {"type": "text", "text": "What is it? %d" % i}])
+    jobs = write("stays.jsonl", [seen(i) for i in range(8)])
+    pictures = [open(os.path.join(ROOT, "models/demo/picture.png"), "rb").read(), b"P6 8 8 255\n" + bytes(range(192))]
+    for i, content in enumerate(pictures):
+        with open(path("stays%d.png" % i), "wb") as f:
+            f.write(content)
+    need(batch(jobs, "stays.out", "--mmproj", ENCODER)[0] == 0, "the first run")
+    want, journal = open(path("stays.out"), "rb").read(), open(path("stays.out.journal"), "rb").read().splitlines(True)
+    need(sum(r.startswith(b'{"picture"') for r in journal) == 2, "each picture is noted once")
+    with open(path("stays.out.journal"), "wb") as f:
+        f.writelines(r for r in journal if not r.startswith((b'{"done":6', b'{"done":8', b'{"ended"')))
+    with open(path("stays1.png"), "wb") as f:
+        f.write(pictures[0])
+    for again in range(6): # more often than a line may crash
+        status, _, err = batch(jobs, "stays.out", "--mmproj", ENCODER, "--resume")
+        need(status == 3 and "stays1.png is not what it was" in err, "status %d: %s" % (status, err))
+    with open(path("stays1.png"), "wb") as f:
+        f.write(pictures[1])
+    status, _, err = batch(jobs, "stays.out", "--mmproj", ENCODER, "--resume")
+    need(status == 0 and open(path("stays.out"), "rb").read() == want, "status %d: %s" % (status, err))
+
+
 def interrupted_early():
     """SIGTERM ends a job of many lines that are all refused, and one whose first reading is long."""
     jobs = write("many.jsonl", [{"prompt": 1}] * 300000)
@@ -439,5 +463,6 @@ claim("a_line_that_crashes_the_coordinator_does_not_do_so_for_ever", crashes)
 claim("a_disk_that_is_full_ends_the_job_and_not_its_results", disk_full)
 claim("repair_loses_nothing_and_touches_nothing_else", repaired)
 claim("files_are_told_apart_and_pictures_stay_in_the_folder", names)
+claim("a_picture_that_was_changed_between_runs_is_named", pictures_stay)
 claim("a_job_of_bad_lines_is_interrupted_too", interrupted_early)
 finish()
