@@ -35,6 +35,7 @@ enum about {
     ABOUT_WAIT,           /* how long workers may take to answer */
     ABOUT_SPLIT,          /* layers given to each worker by hand */
     ABOUT_MEMORY,         /* a plan that does not fit */
+    ABOUT_KV_POSITIONS,   /* positions that all sequences together hold */
     ABOUT_MEMORY_SIZES,   /* what each worker may take */
     ABOUT_VISION_SPLIT,   /* the same as ABOUT_SPLIT, of the picture encoder */
     ABOUT_VISION_WORKERS, /* how many workers are for pictures alone */

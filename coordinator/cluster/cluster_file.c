@@ -137,6 +137,11 @@ static int read_sequences(struct cluster_reading *r, const cJSON *v)
     return read_whole(r, v, 1, SEQUENCES_MOST, &r->c->sequences);
 }
 
+static int read_kv_positions(struct cluster_reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, UINT32_MAX, &r->c->kv_positions);
+}
+
 static int read_wait(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 1, WAIT_MOST, &r->c->wait);
@@ -213,7 +218,8 @@ static int read_workers(struct cluster_reading *r, const cJSON *v)
 static int read_root(struct cluster_reading *r, const cJSON *root)
 {
     static const struct cluster_field fields[] = {{"workers", read_workers}, {"context", read_context},
-                                          {"sequences", read_sequences}, {"wait", read_wait}};
+                                          {"sequences", read_sequences}, {"kv_positions", read_kv_positions},
+                                          {"wait", read_wait}};
     if (!cJSON_IsObject(root)) return fail(r->why, E_FILE, "%s: a cluster file is one object in braces", r->from);
     TRY(read_object(r, root, fields, sizeof fields / sizeof *fields));
     if (!r->c->workers) return fail(r->why, E_FILE, "%s: there is no \"workers\"", r->from);

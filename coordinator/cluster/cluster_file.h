@@ -5,12 +5,12 @@
  *       {"address": "tcp://10.0.0.2:7001", "memory": "2G", "threads": 4, "speed": 1.0, "layers": 12, "head": 5},
  *       {"address": "tcp://10.0.0.3:7001", "name": "attic"}
  *     ],
- *     "context": 4096, "sequences": 4, "wait": 60
+ *     "context": 4096, "sequences": 4, "kv_positions": 8192, "wait": 60
  *   }
  *
  * Only "workers" and each "address" must be there. "memory" is a size as on the command line, or a number of bytes;
  * "layers" stands at every worker, which is a split by hand, or at none. With it "head" is how many sixteenths of the head
- * a worker gets, 16 in all; if none says it the last worker gets the head whole. "wait" is in seconds: how long to wait for
+ * a worker gets, 16 in all; if none says it the last worker gets the head whole. "kv_positions" is as the option. "wait" is in seconds: how long to wait for
  * the workers. What was not said is 0. The order of the workers is the order of the pipe.
  *
  * A file is refused, with its name and what is wrong in it, if it is over 1 MiB, nested deeper than 8, not JSON to the
@@ -27,7 +27,7 @@ struct cluster {
     char addresses[WORKERS_MOST][CLUSTER_ADDRESS];
     bool by_hand;                /* then cuts[] is a split of the text */
     struct cut cuts[WORKERS_MOST];
-    uint32_t context, sequences, wait;
+    uint32_t context, sequences, kv_positions, wait;
 };
 
 int cluster_read(struct cluster *out, const char *path, struct err *why);

@@ -12,7 +12,8 @@ static const char *advice_about(enum about about)
     case ABOUT_WORKERS: return "; leave --workers, --here, --connect and --cluster away";
     case ABOUT_WAIT: return "; --wait gives them more time";
     case ABOUT_SPLIT: return "; --split says how many layers each gets";
-    case ABOUT_MEMORY: return "; more workers, a smaller --ctx or fewer --sequences need less of each";
+    case ABOUT_KV_POSITIONS: return "; --kv-positions says how many, without it there are as many as fit";
+    case ABOUT_MEMORY: return "; more workers or a smaller --ctx need less of each";
     case ABOUT_MEMORY_SIZES: return "; --memory takes one size for all of them, or one for each";
     case ABOUT_VISION_SPLIT: return "; --vision-split says how many layers each gets";
     case ABOUT_VISION_WORKERS: return "; --vision-workers says how many are for pictures alone";

@@ -28,5 +28,9 @@ int capacity_for(struct capacity *out, const struct options *o, const struct mod
         .in_flight = o->in_flight,
     };
     if (out->rows < load->whole) out->rows = load->whole;
+    if (o->kv_positions && o->kv_positions < context)
+        return fail_about(why, ABOUT_KV_POSITIONS, E_USAGE, "%u positions of all sequences together do not hold one of %llu", o->kv_positions,
+                          (unsigned long long)context);
+    out->blocks = o->kv_positions / KV_PAGE + (o->kv_positions % KV_PAGE != 0);
     return 0;
 }

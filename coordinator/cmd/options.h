@@ -36,7 +36,7 @@ struct options {
     int wait; /* seconds for workers to answer; 0: not asked */
 
     /* what the run is prepared for; 0: as much as it needs */
-    uint32_t context, sequences, rows, in_flight;
+    uint32_t context, sequences, kv_positions, rows, in_flight;
 
     /* what to answer, and how */
     const char *prompt, *prompts_file, *system;

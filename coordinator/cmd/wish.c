@@ -99,4 +99,5 @@ void wish_complete(struct options *o, const struct wish_lists *lists)
 {
     if (!o->context) o->context = lists->cluster.context;
     if (!o->sequences) o->sequences = lists->cluster.sequences;
+    if (!o->kv_positions) o->kv_positions = lists->cluster.kv_positions;
 }

@@ -13,5 +13,5 @@ struct wish_lists; /* what the wish points to */
 int wish_read(struct cluster_wish *out, struct wish_lists **lists, const struct options *o, struct err *why);
 void wish_free(struct wish_lists **lists);
 
-/* Fills in what the cluster file says where the options say nothing: context and sequences. */
+/* Fills in what the cluster file says where the options say nothing: context, sequences and positions. */
 void wish_complete(struct options *o, const struct wish_lists *lists);

@@ -138,6 +138,7 @@ static struct figures figures_of(const struct run_report *r, const struct pipeli
 
 static void print_stages(FILE *to, const struct pipeline *p, const struct figures *f)
 {
+    char held[96];
     fprintf(to, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  starved %%  blocked %%  sending %%"
                 "  replay %%   sent MiB  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
@@ -154,6 +155,7 @@ static void print_stages(FILE *to, const struct pipeline *p, const struct figure
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
+    if (plan_stages(&p->plan)) fprintf(to, " keys and values of %s\n", show_capacity(held, &p->plan.capacity));
     fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing what was needed\n", 100 * f->bubble);
     fprintf(to, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
 }

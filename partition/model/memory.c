@@ -58,11 +58,27 @@ uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct cap
     return (uint32_t)(ring < all ? ring : all);
 }
 
+static uint32_t blocks_of(const struct capacity *cap, uint32_t sequences)
+{
+    const uint64_t n = times(ceil_div(cap->context, KV_PAGE), sequences);
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+uint32_t capacity_blocks_least(const struct capacity *cap)
+{
+    return blocks_of(cap, 1);
+}
+
+uint32_t capacity_blocks_most(const struct capacity *cap)
+{
+    return blocks_of(cap, cap->sequences);
+}
+
 uint32_t capacity_blocks(const struct capacity *cap)
 {
-    const uint64_t one = ceil_div(cap->context, KV_PAGE), all = times(one, cap->sequences);
-    const uint64_t wanted = cap->blocks && cap->blocks < all ? cap->blocks : all;
-    return wanted < one ? (uint32_t)one : wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted;
+    const uint32_t least = capacity_blocks_least(cap), all = capacity_blocks_most(cap);
+    if (!cap->blocks || cap->blocks > all) return all;
+    return cap->blocks < least ? least : cap->blocks;
 }
 
 uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap)

@@ -20,8 +20,10 @@ struct capacity {
     uint32_t blocks;    /* of KV_PAGE positions that all sequences together hold, at most; 0: `sequences` times all of `context` */
 };
 
-/* The same, never 0. */
+/* The same, never 0; of one sequence at its longest, which there is room for whatever is asked; and of all of them. */
 uint32_t capacity_blocks(const struct capacity *cap);
+uint32_t capacity_blocks_least(const struct capacity *cap);
+uint32_t capacity_blocks_most(const struct capacity *cap);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */
 uint64_t text_tensor_bytes(const struct tensor *t);

@@ -26,6 +26,16 @@ char *show_part_briefly(char out[32], struct part s)
     return out;
 }
 
+char *show_capacity(char out[96], const struct capacity *cap)
+{
+    const uint32_t blocks = capacity_blocks(cap);
+    const bool all = blocks == capacity_blocks_most(cap);
+    const int n = snprintf(out, 96, "%u sequence%s of %s%u positions", cap->sequences, cap->sequences == 1 ? "" : "s", all ? "" : "up to ", cap->context);
+    if (!all && blocks == capacity_blocks_least(cap)) snprintf(out + n, 96 - (size_t)n, ", no more than one so long together");
+    else if (!all) snprintf(out + n, 96 - (size_t)n, ", %llu together", (unsigned long long)blocks * KV_PAGE);
+    return out;
+}
+
 char *show_vision_part(char out[64], struct part s)
 {
     snprintf(out, 64, "%s%u-%u%s", s.front ? "patches, " : "", s.first, s.end - 1, part_has_back(s) ? ", projector" : "");

@@ -388,7 +388,94 @@ static struct capacity complete(const struct making *m)
 {
     struct capacity c = m->wish->capacity;
     if (!c.in_flight) c.in_flight = m->stages <= 1 ? 1 : (uint32_t)m->stages + 1;
+    if (c.blocks) c.blocks = capacity_blocks(&c);
+    if (c.blocks == capacity_blocks_most(&c)) c.blocks = 0;
     return c;
+}
+
+/* ---- keys and values ---- */
+
+static int plan_with(struct making *m, uint32_t blocks, struct err *why)
+{
+    struct plan *p = m->plan;
+    memset(p->of, 0, (size_t)m->workers * sizeof *p->of);
+    p->capacity.blocks = blocks;
+    p->copies = false, p->pictures = 0, *p->why = 0;
+    TRY(plan_chains(m, why));
+    return check_together(m, why);
+}
+
+/* The text anew, beside pictures where they are. */
+static int replan_text(struct making *m, uint32_t blocks, struct err *why)
+{
+    m->plan->capacity.blocks = blocks;
+    TRY(plan_text(m, why));
+    return check_together(m, why);
+}
+
+/* Sequences grow page by page, so pages for all of them at their longest are a comfort: where that does not fit, there are as many
+ * as do fit, at least those of one sequence. More pages are more sequences at a time, whose tokens share a reading of the weights;
+ * but how long they will be no plan can know, and where memory differs from worker to worker more pages push layers to where it
+ * is plenty and not to who is fast. So a larger pool may make the slowest stage slower, but by a tenth at most of what it
+ * is with the smallest: twice the sequences are worth more than that, some pages that may never be used are not. Pictures stay
+ * where they are beside the smallest pool. More pages never take less memory and never make a stage faster, hence the
+ * halving: as many plans of the text as the number has bits. */
+#define POOL_SLACK 1.10
+
+/* Nobody asked for exactly so many, so they leave alone what may be somebody else's: a twentieth of a limit, which is as exactly
+ * as bytes are foreseen; of a machine that workers share a quarter. Where nobody said how, each may have an equal share. */
+static void leave_some(struct worker_offer *offers, struct plan_wish *wish, int workers)
+{
+    uint64_t sharing = 0;
+    for (int i = 0; i < workers; i++) sharing += offers[i].shares_machine;
+    for (int i = 0; i < workers; i++) {
+        const uint64_t memory = offers[i].memory;
+        offers[i].memory -= memory / 20;
+        if (memory && offers[i].shares_machine && !wish->together) offers[i].memory = memory / 4 * 3 / sharing;
+    }
+    wish->together -= wish->together / 4;
+}
+
+static uint32_t largest_pool(struct making *m)
+{
+    const struct plan *p = m->plan;
+    const double limit = plan_slowest(p, CHAIN_TEXT) * POOL_SLACK;
+    uint32_t fits = capacity_blocks_least(&p->capacity), over = capacity_blocks_most(&p->capacity);
+    while (over - fits > 1) {
+        const uint32_t middle = fits + (over - fits) / 2;
+        const bool good = !replan_text(m, middle, NULL) && plan_slowest(p, CHAIN_TEXT) <= limit;
+        if (good) fits = middle;
+        else over = middle;
+    }
+    return fits;
+}
+
+static int plan_largest_pool(struct making *m, struct err *why)
+{
+    const uint32_t least = capacity_blocks_least(&m->plan->capacity);
+    struct plan_wish wish = *m->wish;
+    struct worker_offer *offers = calloc((size_t)m->workers, sizeof *offers);
+    struct making modest = *m;
+    if (!offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
+    memcpy(offers, m->offers, (size_t)m->workers * sizeof *offers);
+    leave_some(offers, &wish, m->workers);
+    modest.offers = offers, modest.wish = &wish;
+    int code = plan_with(m, least, why);
+    if (!code) {
+        const uint32_t blocks = largest_pool(&modest);
+        code = replan_text(blocks > least ? &modest : m, blocks, why);
+    }
+    free(offers);
+    return code;
+}
+
+static int plan_pool(struct making *m, struct err *why)
+{
+    struct err lack = {0};
+    const int code = plan_with(m, m->plan->capacity.blocks, &lack);
+    if (code == E_MEMORY && !m->wish->capacity.blocks && m->shape->config.layers) return plan_largest_pool(m, why);
+    if (code && why) *why = lack;
+    return code;
 }
 
 static int make(struct making *m, struct err *why)
@@ -400,8 +487,7 @@ static int make(struct making *m, struct err *why)
     p->of = calloc((size_t)m->workers, sizeof *p->of);
     p->route = calloc((size_t)m->workers + 1, sizeof *p->route);
     if (!p->of || !p->route) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
-    TRY(plan_chains(m, why));
-    TRY(check_together(m, why));
+    TRY(plan_pool(m, why));
     make_routes(m, CHAIN_TEXT, false);
     make_routes(m, CHAIN_VISION, p->copies);
     p->hash = hash_of_plan(m);

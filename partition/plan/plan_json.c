@@ -78,7 +78,8 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
     fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"plan\": \"%016" PRIx64 "\", \"made_from\": \"%016" PRIx64 "\",\n",
             show_hash128(hex, files->fingerprint), files->layers, plan->hash, plan->made_from);
     write_assumed(to, files);
-    fprintf(to, " \"context\": %u, \"sequences\": %u, \"rows\": %u, \"in_flight\": %u,\n", c->context, c->sequences, c->rows, c->in_flight);
+    fprintf(to, " \"context\": %u, \"sequences\": %u, \"kv_positions\": %" PRIu64 ", \"rows\": %u, \"in_flight\": %u,\n", c->context,
+            c->sequences, (uint64_t)capacity_blocks(c) * KV_PAGE, c->rows, c->in_flight);
     write_stages(to, plan, offers);
     if (files->mmproj) write_pictures(to, plan, offers, files);
     fprintf(to, "}\n");
@@ -165,6 +166,7 @@ static int read_plan(struct json *j, struct plan_file *p)
     while (json_key(j, &key)) {
         if (json_is(key, "stages")) TRY(read_stages(j, p));
         else if (json_is(key, "fingerprint")) TRY(read_fingerprint(j, p));
+        else if (json_is(key, "kv_positions")) TRY(json_u64(j, &p->kv_positions));
         else if (json_is(key, "layers")) TRY(json_u32(j, 1, LAYERS_MOST, &p->layers));
         else TRY(json_skip(j));
     }

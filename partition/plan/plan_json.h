@@ -3,7 +3,7 @@
  *   {"model": "M.gguf", "fingerprint": "32 hex digits", "layers": 34,
  *    "plan": "16 hex digits", "made_from": "16 hex digits",
  *    "assumed": ["3 workers on this machine with 1 thread each, of its 4 cores", …],
- *    "context": 4096, "sequences": 1, "rows": 128, "in_flight": 4,
+ *    "context": 4096, "sequences": 1, "kv_positions": 4096, "rows": 128, "in_flight": 4,
  *    "stages": [{"worker": "east", "first": 0, "end": 12, "head": false, "parts": [0, 5],
  *                "weights": 5, "kv": 5, "total": 15, "milliseconds": 3.5}, …],
  *    "pictures": {"mmproj": "P.gguf", "fingerprint": "32 hex digits", "how": "split" or "copies", "why": "a sentence",
@@ -29,6 +29,7 @@ struct plan_file {
     bool has_fingerprint;
     struct hash128 fingerprint;
     uint32_t layers; /* 0: not said */
+    uint64_t kv_positions; /* that all sequences together hold; 0: not said, all of them at their longest */
 };
 
 struct plan_files { /* what the plan is of */

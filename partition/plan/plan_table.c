@@ -102,10 +102,9 @@ static void print_text(FILE *to, const struct plan *plan, const struct model_sha
 {
     const struct capacity *cap = &plan->capacity;
     const int stages = plan_stages(plan);
-    char limit[24] = "-";
-    fprintf(to, "plan: %u layers and the head on %d worker%s; %u sequence%s of %u positions; micro-batches of %u rows,"
-            " %u in flight\n", shape->config.layers, stages, stages == 1 ? "" : "s", cap->sequences,
-            cap->sequences == 1 ? "" : "s", cap->context, cap->rows, cap->in_flight);
+    char limit[24] = "-", held[96];
+    fprintf(to, "plan: %u layers and the head on %d worker%s; %s; micro-batches of %u rows, %u in flight\n", shape->config.layers, stages,
+            stages == 1 ? "" : "s", show_capacity(held, cap), cap->rows, cap->in_flight);
     fprintf(to, ROW, "", "worker", "part", "weights", "kv", "buffers", "runtime", "total", "limit", "expected",
             "load");
     struct sums sum = coordinator_sums(plan, &shape->config);
@@ -120,6 +119,9 @@ static void print_text(FILE *to, const struct plan *plan, const struct model_sha
     }
     if (all_limited) show_bytes(limit, sum.limit);
     print_line(to, "", "sum", "", sum, limit, "", "");
+    if (cap->blocks)
+        fprintf(to, "sequences are a limit and not a reservation: they take pages of %d positions as they grow, and where none is left"
+                " the newest waits\n", KV_PAGE);
     fprintf(to, "embedding rows are gathered from the mapped file by the coordinator; the system can take those pages"
             " back\n");
     print_speed(to, plan, shape, offers);

@@ -114,16 +114,16 @@ static int check_memory(const struct text_job *job, const struct part *parts, st
     if (!missing(job, parts, worst)) return 0;
     const struct part s = parts[worst];
     const struct capacity *cap = job->items.capacity;
-    char who[160], part[64], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
+    char who[160], part[64], held[96], limit[24], want[24], lack[24], all[24], sum[24], together[120] = "";
     show_bytes(all, offered);
     show_bytes(sum, wanted);
     if (all_limited)
         snprintf(together, sizeof together, "; together the workers offer %s and the plan wants %s", all, sum);
-    return fail_about(why, ABOUT_MEMORY, E_MEMORY, "%s may use %s%s, but %s with %u sequence%s of %u positions want%s %s: %s are missing%s",
+    return fail_about(why, ABOUT_MEMORY, E_MEMORY, "%s may use %s%s, but %s with %s want%s %s: %s are missing%s",
                 show_worker(who, &job->offers[worst], worst), show_bytes(limit, job->offers[worst].memory),
-                job->beside_pictures ? " beside its part of the picture encoder" : "", show_part(part, s),
-                cap->sequences, cap->sequences == 1 ? "" : "s", cap->context, s.end == s.first + !part_has_head(s) ? "s" : "",
-                show_bytes(want, bytes_of(job, parts, worst)), show_bytes(lack, missing(job, parts, worst)), together);
+                job->beside_pictures ? " beside its part of the picture encoder" : "", show_part(part, s), show_capacity(held, cap),
+                s.end == s.first + !part_has_head(s) ? "s" : "", show_bytes(want, bytes_of(job, parts, worst)),
+                show_bytes(lack, missing(job, parts, worst)), together);
 }
 
 /* ---- the best ---- */

@@ -98,7 +98,7 @@ def holdings(plan, workers):
 def reported(err, workers):
     layers, total = [], []
     for line in err.splitlines():
-        m = re.match(r"\s+(\d+)  (\S.*?)\s+\S+\s+\d+\s+([\d.]+)\s+[\d.]+\s+[\d.]+\s+[\d.]+\s+[\d.]+\s+[\d.]+\s+\d+$", line)
+        m = re.match(r"\s+(\d+)  (\S.*?)\s+\S+\s+\d+\s+([\d.]+)\s+(?:[\d.]+\s+)+\d+$", line)
         if not m: continue
         run_of = re.match(r"(\d+)-(\d+)", m.group(2))
         layers.append((int(run_of.group(1)), int(run_of.group(2)) + 1) if run_of else m.group(2))
@@ -175,7 +175,7 @@ def drawn_plans():
 def too_large_for_this_machine():
     """A plan may be for larger machines than the one that makes it, and then says so; a run is refused."""
     model = synth("long.gguf", "--size", "tiny", "--ctx", "1000000")
-    command = ["--model", model, "--workers", 3, "--ctx", 1000000, "--sequences", 512]
+    command = ["--model", model, "--workers", 3, "--ctx", 1000000, "--sequences", 512, "--kv-positions", 512000000]
     out = good(GEMMAPIPE, "plan", *command).decode()
     need("on machines of their own" in out and "GiB are missing" in out, out)
     status, _, err = run(GEMMAPIPE, "run", *command, "hello")

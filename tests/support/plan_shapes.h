@@ -88,7 +88,10 @@ static const struct model_config gemma_4b = {
     .rope_factor = 8, .norm_epsilon = 1e-6f, .attention_scale = 0.0625f,
 };
 
-static const struct capacity usual = {4096, 4, 256, 4, 0};
+/* Of a capacity: pages for all sequences at their longest, or no plan. */
+#define ALL_BLOCKS UINT32_MAX
+
+static const struct capacity usual = {4096, 4, 256, 4, ALL_BLOCKS};
 
 static inline void name_offers(struct worker_offer *o, int n)
 {

@@ -18,13 +18,13 @@ TEST(everything_that_can_be_said_is_read)
     NEED(parse("{\"workers\":[{\"address\":\"tcp://10.0.0.2:7001\",\"memory\":\"2G\",\"threads\":4,"
                "\"speed\":0.5,\"layers\":12,\"head\":16},"
                "{\"address\":\"tcp://b:2\",\"name\":\"attic\",\"memory\":800000000,\"layers\":0}],"
-               "\"context\":4096,\"sequences\":4,\"wait\":60}",
+               "\"context\":4096,\"sequences\":4,\"kv_positions\":8192,\"wait\":60}",
                why));
     CHECK(c.workers == 2 && c.by_hand && c.cuts[0].layers == 12 && c.cuts[0].parts == 16 && c.cuts[1].layers == 0 && c.cuts[1].parts == 0);
     CHECK(!strcmp(c.addresses[0], "tcp://10.0.0.2:7001") && !strcmp(c.offers[0].name, "tcp://10.0.0.2:7001"));
     CHECK(!strcmp(c.offers[1].name, "attic") && c.offers[1].memory == 800000000 && c.offers[1].speed == 1);
     CHECK(c.offers[0].memory == 2ull << 30 && c.offers[0].threads == 4 && c.offers[0].speed == 0.5);
-    CHECK(c.context == 4096 && c.sequences == 4 && c.wait == 60);
+    CHECK(c.context == 4096 && c.sequences == 4 && c.kv_positions == 8192 && c.wait == 60);
     NEED(parse(ONE "} \n", why));
     CHECK(c.workers == 1 && !c.by_hand && c.context == 0 && c.offers[0].threads == 0 && c.offers[0].memory == 0);
 }

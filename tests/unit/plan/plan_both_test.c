@@ -177,7 +177,7 @@ TEST(text_and_pictures_share_a_memory_that_is_just_enough)
     int moved = 0, refused = 0, free_choice = 0;
     for (int round = 0; round < 400; round++) {
         struct worker_offer o[3];
-        struct plan_wish w = {.capacity = {256 + dice(512), 1 + dice(4), 16 + dice(64), 0}, .whole_head = true,
+        struct plan_wish w = {.capacity = {256 + dice(512), 1 + dice(4), 16 + dice(64), 0, ALL_BLOCKS}, .whole_head = true,
                               .vision = {.how = VISION_LAYERS}};
         struct model_shape text_only = m;
         struct plan p, alone;
@@ -252,7 +252,7 @@ TEST(text_moves_a_little_where_pictures_gain_much)
 {
     const struct vision_model v = real_encoder();
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
-    const struct plan_wish w = {.capacity = {4096, 4, 256, 0}, .vision = {.how = VISION_LAYERS}};
+    const struct plan_wish w = {.capacity = {4096, 4, 256, 0, ALL_BLOCKS}, .vision = {.how = VISION_LAYERS}};
     int had_room = 0, gained = 0;
     m.encoder = &v;
     for (int round = 0; round < 60; round++) {
@@ -286,7 +286,7 @@ TEST(real_models_find_room_for_each_other)
     const struct vision_model v = real_encoder();
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[12];
-    const struct plan_wish w = {.capacity = {4096, 4, 256, 0}};
+    const struct plan_wish w = {.capacity = {4096, 4, 256, 0, ALL_BLOCKS}};
     uint64_t least = 0;
     m.encoder = &v;
     for (int n = 2; n <= 12; n += 5) {
@@ -311,6 +311,27 @@ TEST(real_models_find_room_for_each_other)
         }
         CHECK(tight > 1 && least < most, "%d workers", n);
     }
+}
+
+TEST(the_pool_takes_what_pictures_leave)
+{
+    const struct vision_model v = real_encoder();
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct plan_wish w = {.capacity = {4096, 16, 128, 0, 0}};
+    struct worker_offer o[5];
+    struct plan p;
+    m.encoder = &v;
+    offers_even(o, 5, 1300ull << 20);
+    NEED(plan_make(&p, &m, o, 5, &w, why));
+    check_plan(&p, &m, o);
+    CHECK(p.capacity.blocks > 64 && p.capacity.blocks < 16 * 64, "%u blocks", p.capacity.blocks);
+    plan_free(&p);
+    w.together = 7300ull << 20;
+    NEED(plan_make(&p, &m, o, 5, &w, why));
+    uint64_t sum = 0;
+    for (int i = 0; i < 5; i++) sum += p.of[i].total;
+    CHECK(p.capacity.blocks >= 64 && sum <= w.together / 4 * 3 && sum > w.together / 100 * 73, "%u blocks", p.capacity.blocks);
+    plan_free(&p);
 }
 
 TEST(workers_of_one_machine_share_its_memory)

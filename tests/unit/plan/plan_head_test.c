@@ -93,7 +93,7 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
         const int workers = 2 + !(round % 8);
         c.vocab = 1 + dice(dice(2) ? 60000 : 600);
         struct model_shape m = invent(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
-        struct capacity cap = {64 + dice(1000), dice(2) ? 1 : 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, 0};
+        struct capacity cap = {64 + dice(1000), dice(2) ? 1 : 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS};
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
@@ -293,6 +293,7 @@ TEST(a_divided_plan_is_read_as_it_was_written)
         fclose(f);
         NEED(plan_parse_json(&back, text, n, "plan.json", why));
         NEED(plan_file_check(&back, 6, "plan.json", why));
+        CHECK(back.kv_positions == 4ull * 4096, "%s", text);
         for (int i = 0; i < 3; i++) CHECK(!memcmp(&back.part[i], &p.of[i].part[CHAIN_TEXT], sizeof back.part[i]), "%s", text);
         CHECK(!strstr(text, "\"head\": true") == (cuts[k][0].parts < 16 && cuts[k][2].parts < 16), "%s", text);
         free(text);

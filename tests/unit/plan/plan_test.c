@@ -41,7 +41,7 @@ TEST(no_split_is_better_than_the_planners)
         struct model_config c = small(1 + dice(9));
         struct model_shape m = invent_whole(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
         int workers = 1 + (int)dice(c.layers + 1 < 5 ? c.layers + 1 : 5);
-        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, 0};
+        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS};
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
@@ -153,6 +153,64 @@ TEST(a_refusal_names_the_worker_and_the_missing_bytes)
     uint32_t layers[3] = {20, 10, 4};
     CHECK(by_hand(&p, &m, o, layers, 3, &usual, &no) == E_MEMORY);
     CHECK(strstr(no.text, "worker 1 (ant) may use 600.00 MiB, but layers 0-19"), "%s", no.text);
+}
+
+/* Bytes of the worst off, as a share of what it may use. */
+static double fullest(const struct plan *p, const struct worker_offer *o)
+{
+    double most = 0;
+    for (int i = 0; i < p->workers; i++) most = fmax(most, (double)p->of[i].total / (double)o[i].memory);
+    return most;
+}
+
+TEST(sequences_that_do_not_fit_at_their_longest_share_what_there_is)
+{
+    struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
+    struct worker_offer o[4] = {{.memory = 1ull << 30}, {.memory = 1ull << 30}, {.memory = 1ull << 30}, {.memory = 1ull << 30}};
+    struct capacity cap = {4096, 16, 128, 5, 0}, all = {4096, 16, 128, 5, ALL_BLOCKS};
+    struct err no = {0};
+    PLAN p = {0}, more = {0};
+    name_offers(o, 4);
+    NEED(solve(&p, &m, o, 4, &cap, why));
+    check_all_there(&p, &gemma_4b);
+    check_bytes(&p, &m, o);
+    CHECK(p.capacity.blocks >= 16 * (400 / KV_PAGE + 1), "%u blocks are not 16 sequences of 400", p.capacity.blocks);
+    CHECK(fullest(&p, o) <= 0.95 && fullest(&p, o) > 0.92, "%g of the memory", fullest(&p, o));
+    CHECK(solve(&p, &m, o, 4, &all, &no) == E_MEMORY && strstr(no.text, "16 sequences of 4096 positions"), "%s", no.text);
+    cap.sequences = all.sequences = 4;
+    NEED(solve(&p, &m, o, 4, &cap, why));
+    NEED(solve(&more, &m, o, 4, &all, why));
+    CHECK(p.capacity.blocks == 0 && p.hash == more.hash, "what fits is planned as ever");
+    for (int i = 0; i < 4; i++) o[i].memory = 600ull << 20;
+    CHECK(solve(&p, &m, o, 4, &cap, &no) == E_MEMORY && strstr(no.text, "up to 4096 positions, no more than one so long together"), "%s", no.text);
+}
+
+/* Against every number of blocks, one after the other: fits with a twentieth of each limit left, and is not slower than the smallest by
+ * more than a tenth. */
+TEST(the_pool_is_the_largest_that_fits_and_does_not_slow_the_text)
+{
+    int small_pools = 0, slowed = 0;
+    for (int round = 0; round < 60; round++) {
+        struct model_shape m = invent_whole(small(4 + dice(8)), T_Q4_0, T_Q4_0);
+        struct worker_offer o[3] = {0};
+        struct capacity cap = {512 + dice(512), 4 + dice(8), 32, 4, 0};
+        for (int i = 0; i < 3; i++) o[i].threads = 1 + (int)dice(4), o[i].memory = (23ull << 20) + dice(6u << 20);
+        PLAN p = {0}, other = {0};
+        if (solve(&p, &m, o, 3, &cap, NULL) || !p.capacity.blocks) continue;
+        const uint32_t chosen = p.capacity.blocks, least = capacity_blocks_least(&cap);
+        cap.blocks = least;
+        NEED(solve(&other, &m, o, 3, &cap, why));
+        const double limit = plan_slowest(&other, CHAIN_TEXT) * 1.1;
+        CHECK(plan_slowest(&p, CHAIN_TEXT) <= limit || chosen == least, "round %d", round);
+        for (int i = 0; i < 3; i++) o[i].memory -= o[i].memory / 20;
+        for (cap.blocks = least + 1; cap.blocks <= chosen + 1 && cap.blocks < capacity_blocks_most(&cap); cap.blocks++) {
+            const bool fits = !solve(&other, &m, o, 3, &cap, NULL), good = fits && plan_slowest(&other, CHAIN_TEXT) <= limit;
+            CHECK(good == (cap.blocks <= chosen), "round %d: %u blocks were chosen, %u %s", round, chosen, cap.blocks, good ? "can be" : "cannot");
+            slowed += fits && !good;
+        }
+        small_pools++;
+    }
+    CHECK(small_pools > 10 && slowed > 2, "%d pools, %d were slow: the test tests little", small_pools, slowed);
 }
 
 TEST(more_workers_than_work_are_refused_with_the_number_that_can_be_used)
