@@ -26,9 +26,13 @@
  * The planner counts these bytes, not the file's. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PANEL_ROWS 16
+#define BLOCK 32 /* columns that share a scale */
+#define SUPER 8  /* blocks that share a d in the K kinds */
 
 enum panel_kind { P_Q4, P_Q4M, P_K4, P_Q8, P_Q8M, P_K5, P_Q6, P_F16, P_BF16, P_F32 };
 
@@ -54,6 +58,32 @@ static inline struct panel_shape panel_shape(enum panel_kind kind)
     case P_F32: return (struct panel_shape){1, 0, 0, 2048};
     }
     __builtin_unreachable();
+}
+
+static inline bool kind_is_float(enum panel_kind kind)
+{
+    return kind == P_F16 || kind == P_BF16 || kind == P_F32;
+}
+
+static inline size_t group_bytes(enum panel_kind kind)
+{
+    const struct panel_shape s = panel_shape(kind);
+    return s.shared + (size_t)s.blocks * (s.scales + s.quants);
+}
+
+/* Within a group, of its block j. What its blocks share stands at 0. Integer kinds only. */
+static inline size_t scales_at(enum panel_kind kind, uint32_t j)
+{
+    const struct panel_shape s = panel_shape(kind);
+    const uint32_t pair = 64 / s.scales; /* blocks whose scales fill a line */
+    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + j % pair * s.scales;
+}
+
+static inline size_t quants_at(enum panel_kind kind, uint32_t j)
+{
+    const struct panel_shape s = panel_shape(kind);
+    const uint32_t pair = 64 / s.scales;
+    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + 64 + (size_t)(j % pair) * s.quants;
 }
 
 enum panel_kind panel_kind(uint32_t tensor_type);

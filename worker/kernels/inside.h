@@ -5,41 +5,14 @@
 #pragma once
 
 #include "base/cpu.h"
+#include "base/inline.h"
 #include "worker/kernels/kernels.h"
 
 #include <stdbool.h>
 
 #define LANES 16 /* of every sum over a row, on every instruction set; also the rows of a panel */
-#define BLOCK 32 /* columns that share a scale */
-#define SUPER 8  /* blocks that share a d in the K kinds */
 
 /* ---- inside a panel ------------------------------------------------------------------------------------------- */
-
-static inline bool kind_is_float(enum panel_kind kind)
-{
-    return kind == P_F16 || kind == P_BF16 || kind == P_F32;
-}
-
-static inline size_t group_bytes(enum panel_kind kind)
-{
-    const struct panel_shape s = panel_shape(kind);
-    return s.shared + (size_t)s.blocks * (s.scales + s.quants);
-}
-
-/* Within a group, of its block j. What its blocks share stands at 0. Integer kinds only. */
-static inline size_t scales_at(enum panel_kind kind, uint32_t j)
-{
-    const struct panel_shape s = panel_shape(kind);
-    const uint32_t pair = 64 / s.scales; /* blocks whose scales fill a line */
-    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + j % pair * s.scales;
-}
-
-static inline size_t quants_at(enum panel_kind kind, uint32_t j)
-{
-    const struct panel_shape s = panel_shape(kind);
-    const uint32_t pair = 64 / s.scales;
-    return s.shared + (size_t)(j / pair) * (64 + pair * s.quants) + 64 + (size_t)(j % pair) * s.quants;
-}
 
 /* Output rows of panel p: 16, fewer in the last. */
 static inline uint32_t panel_rows(const struct panels *w, uint32_t p)
@@ -101,13 +74,10 @@ static inline void act_sums(struct acts *a, size_t at, const int *sum)
 
 /* ---- for the vector files ------------------------------------------------------------------------------------- */
 
-/* INLINE is for functions whose int arguments are constants, EACH for loops whose vectors must end up in registers.
- * Sanitizers would take minutes over code taken apart like that, so there both mean nothing. */
+/* EACH is for loops whose vectors must end up in registers, and like INLINE means nothing under sanitizers. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define INLINE static inline
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #else
-#define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wpass-failed" /* what is too long to be taken apart stays a loop */
 #define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)

@@ -26,7 +26,7 @@
 
 #include "base/error.h"
 #include "partition/model/memory.h" /* KV_PAGE, ATTEND_SPANS, act_bytes, attend_bytes */
-#include "partition/format/panels.h"
+#include "partition/format/pack.h"
 #include "partition/format/tiles.h"
 #include "partition/model/vision_memory.h" /* vision_attend_bytes */
 
@@ -36,20 +36,6 @@
 /* Raised whenever any bit of any result changes: a golden fingerprint, a picture's rows. Workers and coordinators of different
  * versions refuse each other. */
 #define NUMERIC_VERSION 1
-
-/* A weight matrix [rows, cols] in panels (partition/format/panels.h). Owns nothing. */
-struct panels {
-    enum panel_kind kind;
-    uint32_t rows, cols;
-    uint64_t panel_bytes;
-    uint8_t *data; /* 64-byte aligned, panels_bytes() long */
-};
-
-void panels_init(struct panels *p, uint32_t tensor_type, uint32_t rows, uint32_t cols, void *memory);
-
-/* Packs file rows first..first+n-1 (block_row_bytes each) into their place. `first` is a multiple of 16, and so is n
- * unless the rows end there: the rest of the last panel becomes zeros. Calls for different rows may run in parallel. */
-void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_t n, const void *file_rows);
 
 /* Activations of up to `rows` rows as matmul wants them. Rows are stored in tiles so that one weight block meets several
  * rows while it is in registers; the tile's inner layout belongs to the kernels. */

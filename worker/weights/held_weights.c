@@ -141,7 +141,7 @@ static int add_group(struct held_weights *h, const struct wanted_part *w, const 
     return 0;
 }
 
-static uint64_t group_bytes(const struct held_group *g)
+static uint64_t bytes_of_group(const struct held_group *g)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < g->n; i++) bytes += weight_bytes(&g->weight[i].is, g->as);
@@ -165,7 +165,7 @@ static int take_memory(struct held_weights *h, uint32_t first, int threads, stru
     struct region *memory = calloc(n + 1, sizeof *memory);
     uint64_t *bytes = calloc(n + 1, sizeof *bytes);
     int code = memory && bytes ? 0 : fail(why, E_MEMORY, "no memory for a list of layers");
-    for (uint32_t i = 0; i < n && !code; i++) bytes[i] = group_bytes(h->group[first + i]);
+    for (uint32_t i = 0; i < n && !code; i++) bytes[i] = bytes_of_group(h->group[first + i]);
     if (!code) code = regions_open(memory, n, bytes, "weights", threads, why);
     for (uint32_t i = 0; i < n && !code; i++) {
         h->group[first + i]->memory = memory[i];

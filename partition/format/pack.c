@@ -1,14 +1,12 @@
-/* worker/kernels/panel.c — file rows into panels, and where activations lie.
+/* partition/format/pack.c — see pack.h.
  *
- * Packing happens once, when a worker takes its part: every block of the file is taken apart into plain integers
- * (block_split), and those are put where the sixteen lanes want them (place). Nothing is rounded: a packed weight is
- * the file's weight, q, d and m apart. Callers share rows among threads (docs/SPEED.md 26: what it costs).
- *
- * Activations lie in tiles of up to ACT_TILE rows, block by block, so that a tile is read from front to back while one
- * panel is. A few rows get a tile of their own height: one row's blocks lie side by side. */
-#include "worker/kernels/inside.h"
+ * Every block of the file is taken apart into plain integers (block_split), and those are put where the sixteen lanes want them
+ * (place). Nothing is rounded: a packed weight is the file's weight, q, d and m apart. Callers share rows among threads
+ * (docs/SPEED.md 26: what it costs). */
+#include "partition/format/pack.h"
 
 #include "base/checked.h"
+#include "base/inline.h"
 #include "base/little_endian.h"
 #include "partition/format/blocks.h"
 
@@ -118,7 +116,7 @@ INLINE void place_scales(enum panel_kind kind, uint8_t *group, uint32_t j, uint3
 
 INLINE void place_quants(uint8_t *block, uint32_t quant_bytes, uint32_t lane, const uint8_t *q)
 {
-    for (uint32_t k = 0; k < quant_bytes / (4 * LANES); k++) memcpy(block + (k * LANES + lane) * 4, q + 4 * k, 4);
+    for (uint32_t k = 0; k < quant_bytes / (4 * PANEL_ROWS); k++) memcpy(block + (k * PANEL_ROWS + lane) * 4, q + 4 * k, 4);
 }
 
 #define AHEAD 256 /* bytes: sixteen rows at once are more streams than a processor follows by itself */
@@ -161,7 +159,7 @@ static void pack_float_row(struct panels *p, uint32_t row, const uint8_t *file_r
 {
     size_t size = p->kind == P_F32 ? 4 : 2;
     uint8_t *at = p->data + (row / PANEL_ROWS) * p->panel_bytes + row % PANEL_ROWS * size;
-    for (uint32_t c = 0; c < p->cols; c++, at += LANES * size)
+    for (uint32_t c = 0; c < p->cols; c++, at += PANEL_ROWS * size)
         if (file_row) memcpy(at, file_row + c * size, size);
         else memset(at, 0, size);
 }
@@ -184,23 +182,4 @@ void panels_pack(struct panels *p, uint32_t tensor_type, uint32_t first, uint32_
     }
     uint32_t end = first + n, padded = end == p->rows ? (uint32_t)round_up(end, PANEL_ROWS) : end;
     for (uint32_t r = first; r < padded; r++) pack_float_row(p, r, r < end ? rows + (r - first) * bytes : NULL);
-}
-
-/* Five arrays, each rounded up to 64 bytes, in the order of struct acts. */
-void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_cols)
-{
-    size_t places = round_up(max_rows, ACT_TILE) * (round_up(max_cols, BLOCK) / BLOCK);
-    size_t run = round_up(places * sizeof(float), 64);
-    uint8_t *at = memory;
-    *a = (struct acts){.q = (int8_t *)at};
-    a->scale = (float *)(at += places * BLOCK);
-    a->sums = (float *)(at += run);
-    a->minus8 = (int32_t *)(at += run);
-    a->minus32 = (int32_t *)(at + run);
-}
-
-void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx)
-{
-    a->rows = rows, a->cols = cols, a->x = x, a->ldx = ldx;
-    for (a->tile = 1; a->tile < rows && a->tile < ACT_TILE;) a->tile *= 2;
 }
