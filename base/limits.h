@@ -6,3 +6,4 @@
 #define ROUTES_MOST (2 * WORKERS_MOST) /* of a run: at most one for text and one for pictures begins at each worker */
 #define IN_FLIGHT_MOST 128 /* micro-batches, or pictures, under way at once */
 #define THREADS_MOST 4096  /* of a worker */
+#define BEGINNINGS_MOST 256 /* of sequences, kept at once for others to begin with */

@@ -51,10 +51,15 @@ static uint64_t most(uint64_t a, uint64_t b)
 
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap)
 {
-    uint64_t all = ceil_div(cap->context, KV_PAGE);
-    if (layer_is_global(c, layer)) return (uint32_t)all;
+    return layer_is_global(c, layer) ? (uint32_t)ceil_div(cap->context, KV_PAGE) : kv_ring(c, cap);
+}
+
+uint32_t kv_ring(const struct model_config *c, const struct capacity *cap)
+{
+    const uint64_t all = ceil_div(cap->context, KV_PAGE);
+    if (!c->window) return (uint32_t)all;
     /* The oldest key any of these rows sees may begin a page late in its first page: hence one more. */
-    uint64_t ring = ceil_div((uint64_t)c->window - 1 + cap->rows, KV_PAGE) + 1;
+    const uint64_t ring = ceil_div((uint64_t)c->window - 1 + cap->rows, KV_PAGE) + 1;
     return (uint32_t)(ring < all ? ring : all);
 }
 

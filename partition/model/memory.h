@@ -35,6 +35,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
 /* Pages of one sequence in one layer: a global layer holds the context, a local one a ring that always has the window
  * and the rows of one micro-batch. */
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap);
+uint32_t kv_ring(const struct model_config *c, const struct capacity *cap); /* of a local layer, whether the model has one or not */
 /* Pages of a part's pool, for all of its layers: each global layer has one for every block, and each local one too, as far as its
  * rings are not full. It holds one sequence of the whole context, whatever `blocks` says. */
 uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap);

@@ -23,7 +23,7 @@
 #define WIRE_BIASES 16384    /* of words for one token, at most */
 #define WIRE_BIAS_BYTES 12
 #define WIRE_ORDERS 1024     /* of one micro-batch, at most */
-#define WIRE_BEGINNINGS 256  /* kept at once, at most: their numbers are below this */
+#define WIRE_BEGINNINGS BEGINNINGS_MOST /* kept at once, at most: their numbers are below this */
 #define WIRE_DRAFT 16        /* rows of a sequence that may turn out not to be wanted, at most */
 
 struct greet {

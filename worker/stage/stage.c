@@ -96,11 +96,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
         return fail(why, E_INTERNAL, "the weights were planned with %llu bytes and take %llu", (unsigned long long)s->bytes.weights,
                     (unsigned long long)part_weights_bytes(&s->weights));
     TRY(kv_open(&s->kv, &s->config, s->part, &s->capacity, s->regions[KV].at, why));
-    if (kv_bytes(&s->config, s->part, &s->capacity) != s->bytes.kv)
-        return fail(why, E_INTERNAL, "keys and values were planned with %llu bytes and take %llu",
-                    (unsigned long long)s->bytes.kv,
-                    (unsigned long long)kv_bytes(&s->config, s->part, &s->capacity));
-    TRY(sequences_open(&s->sequences, &s->capacity, why));
+    TRY(sequences_open(&s->sequences, &s->capacity, &s->kv, why));
     s->places = calloc(s->capacity.rows, sizeof *s->places);
     if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
@@ -284,7 +280,7 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
         g.position += g.rows - g.wanted;
         g.rows = g.wanted;
         g.flags &= SEG_WANT_HASH;
-        g.history = s->sequences.slots[g.slot].history;
+        g.history = sequences_history(&s->sequences, g.slot, g.position + g.rows);
         out->segments[out->n_segments++] = g;
         for (uint32_t k = 0; k < g.rows; k++) {
             const uint32_t from = at[out->n_rows] = row + w->segments[i].rows - g.rows + k;
