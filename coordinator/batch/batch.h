@@ -22,7 +22,7 @@ struct batch_setup { /* everything it points to must stay */
     struct engine *engine;
     const struct tokenizer *tokens;
     struct job_file *file;
-    struct journal *journal;
+    struct journal *journal; /* NULL: results are of no interest */
     struct request_defaults defaults;
     struct result_common common;
     const char *folder;      /* pictures are looked for in here */

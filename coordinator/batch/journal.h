@@ -60,6 +60,7 @@ struct journal;
 int journal_open(struct journal **out, const struct journal_setup *setup, struct err *why);
 void journal_close(struct journal **j); /* sets *j to NULL; NULL is fine */
 
+/* A journal that is NULL knows nothing and keeps nothing of what is put into it: for a job whose results nobody wants. */
 bool journal_ended(const struct journal *j);
 size_t journal_done(const struct journal *j);   /* lines that have a result */
 size_t journal_failed(const struct journal *j); /* of these, lines whose result is an error */

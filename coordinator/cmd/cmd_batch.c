@@ -3,11 +3,9 @@
  * What is done stands in the journal beside the output. The output itself is written at the end, whole, from the journal, in the
  * order of the input; so it is the same however often the job was stopped on the way. */
 #define _GNU_SOURCE
-#include "coordinator/batch/batch.h"
 #include "coordinator/cmd/advice.h"
-#include "coordinator/cmd/capacity.h"
+#include "coordinator/cmd/batch_load.h"
 #include "coordinator/cmd/commands.h"
-#include "coordinator/cmd/typed_prompt.h"
 #include "coordinator/report/job_progress.h"
 
 #include "base/disk.h"
@@ -24,7 +22,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define BATCH_CONTEXT 4096 /* positions, unless --ctx says otherwise */
 #define TURN_SHORT_MS 200
 
 #define FACTS 16
@@ -162,16 +159,6 @@ static int check_files(const struct batch_job *b, const struct options *o, struc
     return outputs_check(&b->names, why);
 }
 
-static int measure(struct batch_job *b, struct err *why)
-{
-    struct options o = *b->session.options;
-    const struct model_config *c = &b->session.pipe->model->config;
-    const struct load load = {.prompt = 1, .answer = o.most, .prompts = job_file_lines(b->file) < UINT32_MAX ? (uint32_t)job_file_lines(b->file) : UINT32_MAX,
-                              .whole = typed_prompt_picture_rows(&b->session)};
-    if (!o.context) o.context = c->context < BATCH_CONTEXT ? c->context : BATCH_CONTEXT;
-    return capacity_for(&b->capacity, &o, c, &load, why);
-}
-
 static int open_journal(struct batch_job *b, struct err *why)
 {
     const struct options *o = b->session.options;
@@ -185,13 +172,12 @@ static int open_journal(struct batch_job *b, struct err *why)
 static int open_batch(struct batch_job *b, struct err *why)
 {
     const struct session *s = &b->session;
-    const struct options *o = s->options;
-    struct batch_setup setup = {.engine = s->engine, .tokens = s->tokens, .file = b->file, .journal = b->journal, .folder = b->folder,
-                                .defaults = {.sampling = o->sampling, .most = o->most, .file = without_folder(b->in_path), .strict_fields = o->strict_fields},
-                                .common = {.job = b->facts_hash, .created = o->created, .model = b->model_name, .tokens = s->tokens},
-                                .outputs = b->outputs, .seed = o->sampling.seed, .window = 2 * b->capacity.sequences, .context = b->capacity.context,
-                                .picture_rows = typed_prompt_picture_rows(s), .picture_memory = o->picture_memory};
-    if (s->pipe->encoder) setup.picture_side = s->pipe->encoder->config.image;
+    struct batch_setup setup = batch_load_setup(s, &b->capacity, b->file, b->folder);
+    setup.journal = b->journal;
+    setup.outputs = b->outputs;
+    setup.defaults.file = without_folder(b->in_path);
+    setup.common.job = b->facts_hash;
+    setup.common.model = b->model_name;
     snprintf(setup.common.fingerprint, sizeof setup.common.fingerprint, "fp_%016" PRIx64,
              hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));
     return batch_open(&b->batch, &setup, why);
@@ -267,8 +253,7 @@ static int work(struct batch_job *b, const struct cluster_wish *wish, struct por
     inputs_add(b->in_path);
     TRY(check_files(b, o, why));
     TRY(job_file_open(&b->file, b->in_path, why));
-    TRY(measure(b, why));
-    b->session.pipe->wish.plan.whole_head = true; /* a line may want its token drawn from all words */
+    TRY(batch_load_prepare(&b->capacity, &b->session, b->file, why));
     note_facts(b);
     TRY(open_journal(b, why));
     if (o->in_order_done) TRY(outputs_open(&b->outputs, &b->names, b->journal, why));

@@ -12,6 +12,7 @@ int command_chat(const struct options *o, const struct cluster_wish *wish, struc
 int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_bench(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_sweep(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why); /* bench of a load */
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_plan(const struct options *o, struct err *why);

@@ -13,7 +13,7 @@
 #define PIPELINE (CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH)
-#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED)
+#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 #define CONTEXT_MOST (1u << 24) /* positions anyone may ask for; the model has its own limit */
@@ -34,20 +34,66 @@ static int take_size(void *into, const struct argument *a, const char *value, st
     return read_size(value, argument_to(into, a), why);
 }
 
-/* "1,8,16"; 0 alone is an empty list where 0 is allowed. */
-static int take_numbers(void *into, const struct argument *a, const char *text, struct err *why)
+/* "1,8,16" */
+static int read_numbers(struct numbers *list, const char *whose, const char *text, uint64_t least, uint64_t most, struct err *why)
 {
-    struct numbers *list = argument_to(into, a);
     list->n = 0;
     for (const char *at = text;; at++) {
         uint64_t v;
-        if (!read_digits(&at, &v) || (*at && *at != ',') || v < a->place.least || v > a->place.most)
-            return fail(why, E_USAGE, "--%s wants whole numbers from %u to %u with commas between, not \"%.40s\"", a->name,
-                        (unsigned)a->place.least, (unsigned)a->place.most, text);
-        if (list->n == NUMBERS_MOST) return fail(why, E_USAGE, "--%s holds more than %d numbers", a->name, NUMBERS_MOST);
-        if (v) list->at[list->n++] = (uint32_t)v;
+        if (!read_digits(&at, &v) || (*at && *at != ',') || v < least || v > most)
+            return fail(why, E_USAGE, "--%s wants whole numbers from %u to %u with commas between, not \"%.40s\"", whose, (unsigned)least,
+                        (unsigned)most, text);
+        if (list->n == NUMBERS_MOST) return fail(why, E_USAGE, "--%s holds more than %d numbers", whose, NUMBERS_MOST);
+        list->at[list->n++] = (uint32_t)v;
         if (!*at) return 0;
     }
+}
+
+/* 0 alone is an empty list where 0 is allowed. */
+static int take_numbers(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    struct numbers *list = argument_to(into, a), all;
+    TRY(read_numbers(&all, a->name, text, a->place.least, a->place.most, why));
+    list->n = 0;
+    for (uint32_t i = 0; i < all.n; i++)
+        if (all.at[i]) list->at[list->n++] = all.at[i];
+    return 0;
+}
+
+const struct swept_kind swept_kinds[SWEPT] = {
+    [SWEPT_WORKERS] = {"workers", 1, WORKERS_MOST, "workers"},
+    [SWEPT_THREADS] = {"threads", 1, 1024, "threads of a worker"},
+    [SWEPT_ROWS] = {"micro-batch", 1, WIRE_ROWS, "rows of a micro-batch, at most"},
+    [SWEPT_IN_FLIGHT] = {"in-flight", 1, IN_FLIGHT_MOST, "micro-batches under way"},
+    [SWEPT_SEQUENCES] = {"sequences", 1, WIRE_SEGMENTS, "sequences in flight"},
+    [SWEPT_PROMPT] = {"prompt", 1, 1u << 20, "tokens of a prompt"},
+    [SWEPT_ANSWER] = {"answer", 1, 1u << 20, "tokens of an answer"},
+    [SWEPT_PREFIX] = {"prefix", 0, 99, "% of each prompt that all share"},
+};
+
+/* "sequences=1,2,4" */
+static int take_sweep(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    struct options *o = into;
+    const size_t n = strcspn(text, "=");
+    uint32_t what = 0;
+    char whose[32];
+    while (what < SWEPT && (strlen(swept_kinds[what].name) != n || strncmp(text, swept_kinds[what].name, n))) what++;
+    if (what == SWEPT || !text[n])
+        return fail(why, E_USAGE, "--%s wants %s, not \"%.60s\"; what can be swept: workers, threads, micro-batch, in-flight, sequences, "
+                    "prompt, answer, prefix", a->name, a->value, text);
+    struct axis *axis = &o->axis[o->axes];
+    for (uint32_t i = 0; i < o->axes; i++)
+        if (o->axis[i].what == what) return fail(why, E_USAGE, "--%s has %s twice", a->name, swept_kinds[what].name);
+    snprintf(whose, sizeof whose, "%s %s", a->name, swept_kinds[what].name);
+    TRY(read_numbers(&axis->values, whose, text + n + 1, swept_kinds[what].least, swept_kinds[what].most, why));
+    for (uint32_t i = 0; i < axis->values.n; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (axis->values.at[i] == axis->values.at[k])
+                return fail(why, E_USAGE, "--%s has %u twice", whose, axis->values.at[i]);
+    axis->what = (enum swept)what;
+    o->axes++;
+    return 0;
 }
 
 static const struct argument table[] = {
@@ -60,7 +106,7 @@ static const struct argument table[] = {
     {"pan-and-scan", NULL, CMD_RUN | CMD_CHAT | CMD_LOGITS, FLAG(pan_and_scan), "show a long picture whole and in pieces"},
     {"vision-split", "A,B,C", SEES, TEXT(vision_split),
      "layers of the encoder by hand, 0 for none; all,0,all: copies of it; or a word: copies, layers"},
-    {"vision-workers", "N", ANSWER | CMD_LOGITS, WHOLE(vision_workers, 1, WORKERS_MOST),
+    {"vision-workers", "N", ANSWER | CMD_LOGITS | CMD_BENCH, WHOLE(vision_workers, 1, WORKERS_MOST),
      "the last N workers are for pictures alone, the others for text"},
     {"vision-type", "f16|q8_0", SEES, ONE_OF(vision_q8),
      "f16: its matrices as the file has them (default); q8_0: half the memory, faster, less exact"},
@@ -78,7 +124,7 @@ static const struct argument table[] = {
     {"embed-scale", "bf16|exact", WORKERS, ONE_OF(exact_embed_scale),
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
-    {"ctx", "N", PIPELINE, WHOLE(context, 2, CONTEXT_MOST),
+    {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
      "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
     {"sequences", "N", CMD_RUN | CMD_BATCH, WHOLE(sequences, 1, WIRE_SEGMENTS),
      "sequences held at once, at most; they take memory as they grow (default: the prompts, at most 16; plan 1)"},
@@ -135,6 +181,11 @@ static const struct argument table[] = {
     {"pp-batch", "N,N", CMD_BENCH, OWN_RANGE(pp_batch, take_numbers, 1, WIRE_SEGMENTS), "prompts that come at once (default 1)"},
     {"depth", "D", CMD_BENCH, WHOLE(depth, 0, 1u << 20), "do it after D tokens that do not count (default 0)"},
     {"reps", "R", CMD_BENCH, WHOLE(reps, 1, 1000), "how often to measure each test, after one run to warm up (default 3)"},
+    {"sweep", "NAME=N,N", CMD_BENCH, OWN(axis, take_sweep),
+     "measure a load at each of these numbers instead; may be repeated: every combination is a point"},
+    {"jobs", "FILE", CMD_BENCH, TEXT(jobs), "the load: the requests of this file, as `gemmapipe batch` asks them; no answer is kept"},
+    {"csv", "FILE", CMD_BENCH, TEXT(csv), "where points are added; one that is there already is not measured again"},
+    {"plot", "FILE", CMD_BENCH, TEXT(plot), "a drawing of the points, an SVG: tok/s of answers over the first --sweep, lines for the others"},
     {"json", NULL, CMD_PLAN | CMD_BENCH, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
     {"quiet", NULL, ALL, FLAG(quiet), "say nothing on stderr but errors"},
     {"verbose", NULL, ALL, FLAG(verbose), "say more on stderr"},
@@ -151,7 +202,15 @@ static const char bench_manual[] =
     "over the instruction set's peak; bytes of weights, keys and values read over the speed of memory); the part of\n"
     "the time that stages did not compute (bubble); micro-batches and the rows in each; bytes that went between\n"
     "processes, per token. Limits are left out when a worker is on another machine. Only on a machine that does\n"
-    "nothing else do the numbers mean anything.\n";
+    "nothing else do the numbers mean anything.\n"
+    "\n"
+    "With --sweep or --jobs it measures one load at many settings instead: --sweep sequences=1,2,4,8 --sweep workers=1,2\n"
+    "are eight points. What can be swept: workers (with --connect or --cluster the first of these), threads,\n"
+    "micro-batch, in-flight, sequences (answers under way; 16), prompt (tokens; 256), answer (tokens; 64), prefix (percent\n"
+    "of each prompt that all share; 0). Each point begins anew, answers --reps times as many prompts as there are sequences,\n"
+    "the next one asked as soon as one ends, and is a line of the CSV (docs/curves/README.md says what is in it). What was\n"
+    "stopped goes on with the same line. Under mpirun the ranks are the workers, and each start measures one point:\n"
+    "repeat it while the exit status is 9.\n";
 
 static const char chat_manual[] =
     "/image FILE shows the model a picture before the next question (with --mmproj), /help lists the commands. A question\n"
@@ -192,8 +251,9 @@ static const struct command_text commands[] = {
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options of run] [\"prompt\"]",
      "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing.", NULL},
     {CMD_BENCH, "bench",
-     "gemmapipe bench --model M.gguf [--pp 256] [--tg 16] [--batch 1,8,16] [--reps R] [--json] [options]",
-     "Measures prompts, generation, and generation of many sequences at once.", bench_manual},
+     "gemmapipe bench --model M.gguf [--pp 256] [--tg 16] [--batch 1,8,16] [--reps R] [--json] [options]\n"
+     "gemmapipe bench --model M.gguf --sweep NAME=N,N [--sweep …] [--jobs F.jsonl] [--csv F.csv] [--plot F.svg] [options]",
+     "Measures prompts, generation, and generation of many sequences at once; or a load at many settings.", bench_manual},
 };
 
 void options_help(FILE *to)
@@ -227,6 +287,44 @@ static void print_manual(const struct command_text *c)
     arguments_help(&a, stdout);
 }
 
+static const struct options bench_defaults = {
+    .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
+};
+
+static bool same_numbers(const struct numbers *a, const struct numbers *b)
+{
+    return a->n == b->n && !memcmp(a->at, b->at, a->n * sizeof *a->at);
+}
+
+/* A load or tests: what belongs to the one means nothing to the other. */
+static int check_bench(const struct options *o, struct err *why)
+{
+    const struct options *d = &bench_defaults;
+    const bool tests_chosen = !same_numbers(&o->pp, &d->pp) || !same_numbers(&o->tg, &d->tg) || !same_numbers(&o->pp_batch, &d->pp_batch) ||
+                              !same_numbers(&o->batch, &d->batch) || o->depth || o->json;
+    if (!o->jobs && (o->mmproj || o->context)) return fail(why, E_USAGE, "--mmproj and --ctx are for requests of a file: --jobs");
+    if (!o->axes && !o->jobs) {
+        if (o->csv || o->plot) return fail(why, E_USAGE, "--csv and --plot are for a load: --sweep or --jobs");
+        return o->pp.n || o->tg.n ? 0 : fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
+    }
+    if (tests_chosen)
+        return fail(why, E_USAGE, "--pp, --tg, --batch, --pp-batch, --depth and --json are for tests, and --sweep and --jobs measure a load: "
+                    "--sweep prompt=N, answer=N and sequences=N say which");
+    for (uint32_t i = 0; i < o->axes; i++) {
+        const enum swept what = o->axis[i].what;
+        if (o->jobs && (what == SWEPT_PROMPT || what == SWEPT_ANSWER || what == SWEPT_PREFIX))
+            return fail(why, E_USAGE, "--jobs brings its own prompts and answers, so %s cannot be swept", swept_kinds[what].name);
+        if (what == SWEPT_WORKERS && (o->workers || o->split)) return fail(why, E_USAGE, "--sweep workers excludes --workers and --split");
+        if (what == SWEPT_THREADS && o->threads) return fail(why, E_USAGE, "--sweep threads excludes --threads");
+        if (what == SWEPT_ROWS && o->rows) return fail(why, E_USAGE, "--sweep micro-batch excludes --micro-batch");
+        if (what == SWEPT_IN_FLIGHT && o->in_flight) return fail(why, E_USAGE, "--sweep in-flight excludes --in-flight");
+    }
+    if (o->jobs && o->reps != d->reps) return fail(why, E_USAGE, "--jobs are asked once; --reps has nothing to repeat");
+    if ((o->csv && (!*o->csv || !strcmp(o->csv, "-"))) || (o->plot && (!*o->plot || !strcmp(o->plot, "-"))))
+        return fail(why, E_USAGE, "--csv and --plot want the names of files; without --csv the points go to standard output");
+    return 0;
+}
+
 static int check(const struct options *o, enum command command, struct err *why)
 {
     if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
@@ -248,8 +346,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->retry_failed && !o->resume) return fail(why, E_USAGE, "--retry-failed goes with --resume");
     if (o->resume && o->overwrite) return fail(why, E_USAGE, "--resume and --overwrite exclude each other");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
-    if (command == CMD_BENCH && !o->pp.n && !o->tg.n)
-        return fail(why, E_USAGE, "there is nothing to measure: --pp and --tg are both 0");
+    if (command == CMD_BENCH) TRY(check_bench(o, why));
     if (o->special && !o->raw && command != CMD_TOKENIZE)
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->fingerprint && o->out && !strcmp(o->out, "-"))
@@ -275,12 +372,13 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     if (!c) return fail(why, E_USAGE, "\"%.100s\" is not a command (gemmapipe --help lists them)", argv[1]);
     *o = (struct options){
         .most = 512, .picture_memory = IMAGE_LIMITS.memory,
-        .pp = {1, {256}}, .tg = {1, {16}}, .pp_batch = {1, {1}}, .batch = {3, {1, 8, 16}}, .reps = 3,
+        .pp = bench_defaults.pp, .tg = bench_defaults.tg, .pp_batch = bench_defaults.pp_batch, .batch = bench_defaults.batch,
+        .reps = bench_defaults.reps,
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */
     if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
-    o->sampling.seed = c->command == CMD_BATCH ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
+    o->sampling.seed = c->command & (CMD_BATCH | CMD_BENCH) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
     o->report |= c->command == CMD_BATCH && !o->quiet; /* a job is long: what it did is told unasked */

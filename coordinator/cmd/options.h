@@ -20,6 +20,20 @@ struct numbers {
     uint32_t n, at[NUMBERS_MOST];
 };
 
+/* What a sweep can vary, each under its name on the command line and as a column of the table. */
+enum swept { SWEPT_WORKERS, SWEPT_THREADS, SWEPT_ROWS, SWEPT_IN_FLIGHT, SWEPT_SEQUENCES, SWEPT_PROMPT, SWEPT_ANSWER, SWEPT_PREFIX, SWEPT };
+struct swept_kind {
+    const char *name;
+    uint32_t least, most;
+    const char *says; /* what a number means, for the axis of a drawing */
+};
+extern const struct swept_kind swept_kinds[SWEPT];
+
+struct axis { /* of a sweep */
+    enum swept what;
+    struct numbers values;
+};
+
 struct options {
     /* the model and who computes it */
     const char *model;
@@ -56,6 +70,9 @@ struct options {
     /* bench: rows of prompts, tokens of answers, and how many of each at once */
     struct numbers pp, tg, pp_batch, batch;
     uint32_t depth, reps;
+    struct axis axis[SWEPT]; /* of --sweep, in the order given */
+    uint32_t axes;
+    const char *jobs, *csv, *plot;
 
     /* batch */
     const char *in, *errors, *journal, *status, *repair;

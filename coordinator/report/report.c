@@ -298,6 +298,14 @@ static void write_json(FILE *to, const struct pipeline *p, const struct figures 
     fprintf(to, "] }\n");
 }
 
+int run_report_sum(struct run_report *r, struct pipeline *p, const struct engine *e, struct report_sum *out, struct err *why)
+{
+    TRY(pipeline_reports(p, why));
+    const struct figures f = figures_of(r, p, e);
+    *out = (struct report_sum){f.wall, f.bubble, f.wire_per_token};
+    return 0;
+}
+
 int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why)
 {
     TRY(pipeline_reports(p, why));

@@ -25,5 +25,13 @@ void run_report_requests(struct run_report *r, const struct report_requests *n);
 /* Asks the workers for their counters, prints to stderr if `table`, and writes the file of the JSON if there is one. */
 int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why);
 
+/* The same in numbers, of which the tally has the rest. */
+struct report_sum {
+    double seconds; /* from the first ask to the last end */
+    double bubble;  /* part of the stages' time */
+    double wire_per_token;
+};
+int run_report_sum(struct run_report *r, struct pipeline *p, const struct engine *e, struct report_sum *out, struct err *why);
+
 /* The encoder's stages alone, for runs without text: pictures, seconds, and how much overlapped. */
 int report_pictures(struct pipeline *p, struct err *why);

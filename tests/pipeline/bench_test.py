@@ -1,11 +1,15 @@
 #!/usr/bin/python3
-"""gemmapipe bench: what it prints is whole and adds up, over every link; the comparison with peers takes what they print."""
+"""gemmapipe bench: what it prints is whole and adds up, over every link; a sweep is measured once and drawn; the comparison with peers
+takes what they print."""
+import csv
+import io
 import json
 import os
 import signal
 import stat
 import sys
 import time
+import xml.dom.minidom
 
 sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
@@ -128,6 +132,134 @@ printf '|   1 |  4 | 2 |  10 |  0.1 |  10.0 |  0.2 |  40.00 |  0.3 |  33.3 |\\n'
     need(status == 0 and b"| pp12 |" in out, "a whole number got no column:\n%s" % out)
 
 
+# ---- sweeps ----
+
+SWEEP = [GEMMAPIPE, *BENCH, "--reps", "1", "--sweep", "prompt=24", "--sweep", "answer=8"]
+
+
+def read(name):
+    with open(path(name), "rb") as f: return f.read()
+
+
+def points(text):
+    return list(csv.DictReader(io.StringIO(text.decode())))
+
+
+def swept(rows):
+    return [(int(r["sequences"]), int(r["workers"])) for r in rows]
+
+
+def sweep():
+    good(*SWEEP, "--sweep", "sequences=1,3", "--sweep", "workers=1,2", "--csv", path("s.csv"), "--plot", path("s.svg"))
+    rows = points(read("s.csv"))
+    need(swept(rows) == [(1, 1), (1, 2), (3, 1), (3, 2)], str(rows))
+    for r in rows:
+        n, seconds = int(r["sequences"]), float(r["seconds"])
+        need((r["requests"], r["failed"]) == (str(n), "0"), str(r))
+        need(int(r["input_tokens"]) == 24 * n and int(r["output_tokens"]) == 8 * n and r["reused_tokens"] == "0", str(r))
+        need(near(float(r["output_throughput"]) * seconds, 8 * n) and near(float(r["input_throughput"]) * seconds, 24 * n), str(r))
+        need(0 < float(r["median_tpot_ms"]) <= float(r["p99_tpot_ms"]) * 1.001 and 0 < float(r["median_ttft_ms"]) < 1e3 * seconds, str(r))
+        need(0 <= float(r["bubble"]) < 1 and float(r["wire_bytes_per_token"]) > HIDDEN * 4, str(r))
+        need(int(r["planned_bytes"]) > 1 << 20 and int(r["measured_bytes"]) > 1 << 20, str(r))
+    drawing = xml.dom.minidom.parse(path("s.svg"))
+    told = [c.getElementsByTagName("title")[0].firstChild.data for c in drawing.getElementsByTagName("circle")]
+    want = ["workers %d; sequences in flight %d: %.4g" % (w, n, float(r["output_throughput"]))
+            for w in (1, 2) for r in rows for n in [int(r["sequences"])] if int(r["workers"]) == w]
+    need(told == want, "the drawing says %s, the table %s" % (told, want))
+    texts = [t.firstChild.data for t in drawing.getElementsByTagName("text") if t.firstChild]
+    for word in ("workers 1", "workers 2", "sequences in flight", "demo-q4_0.gguf, prompt 24, answer 8", "1", "3", "0"):
+        need(word in texts, "\"%s\" is not in the drawing: %s" % (word, texts))
+
+
+def goes_on():
+    """Behind a line that was being written; what is there stays to the byte, and nothing is measured twice."""
+    more = ["--sweep", "workers=1", "--csv", path("r.csv")]
+    good(*SWEEP, "--sweep", "sequences=1,2", *more)
+    before = read("r.csv")
+    with open(path("r.csv"), "ab") as f: f.write(before.splitlines()[1][:50])
+    good(*SWEEP, "--sweep", "sequences=4,2,1", *more)
+    after = read("r.csv")
+    need(after.startswith(before) and swept(points(after)) == [(1, 1), (2, 1), (4, 1)], after.decode())
+    out = good(*SWEEP, "--sweep", "sequences=1,4", *more, "--plot", path("r.svg"))
+    need(not out and read("r.csv") == after and read("r.svg").count(b"<circle") == 2, "a point that was there was measured again")
+    good(*SWEEP, "--sweep", "sequences=1", "--whole-head", *more)
+    need(len(points(read("r.csv"))) == 4, "other settings are another point")
+
+
+def stopped():
+    many = [*SWEEP[:SWEEP.index("--reps")], "--sweep", "answer=300", "--sweep", "sequences=1,2,3,4,5,6,7,8", "--csv", path("i.csv")]
+    p = start(*many, "--plot", path("i.svg"))
+    end = time.time() + 20
+    while time.time() < end and (not os.path.exists(path("i.csv")) or read("i.csv").count(b"\n") < 2): time.sleep(0.01)
+    p.send_signal(signal.SIGINT)
+    status, out, err = wait(p, 10, "an interrupted sweep")
+    before = read("i.csv")
+    need(status == 9 and "points are measured" in err and not os.path.exists(path("i.svg")), "%d %s" % (status, err))
+    good(*many)
+    rows = points(read("i.csv"))
+    need(read("i.csv").startswith(before) and sorted(int(r["sequences"]) for r in rows) == list(range(1, 9)), str(rows))
+
+
+def file_of_requests():
+    """The same answers as a batch gives: as long, as many, and the bad line is counted and ends nothing."""
+    with open(path("jobs.jsonl"), "w") as f:
+        for i in range(6): f.write(json.dumps({"prompt": "Once upon %d" % i, "max_tokens": 4 + i, "n": 1 + i % 2}) + "\n\n")
+        f.write("nonsense\n")
+        f.write(json.dumps({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "picture.png"}}]}], "max_tokens": 5}))
+    with open(os.path.join(ROOT, "models/demo/picture.png"), "rb") as f, open(path("picture.png"), "wb") as to: to.write(f.read())
+    sees = ["--mmproj", os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")]
+    status, _, err = run(GEMMAPIPE, "batch", "--model", DEMO, *sees, "--in", path("jobs.jsonl"), "--out", path("results.jsonl"), "--quiet")
+    need(status == 8, err)
+    usage = [json.loads(l)["response"]["body"]["usage"] for l in read("results.jsonl").splitlines()]
+    rows = points(good(GEMMAPIPE, *BENCH, *sees, "--jobs", path("jobs.jsonl"), "--sweep", "sequences=1,3"))
+    for r in rows:
+        need((r["requests"], r["failed"]) == ("8", "1") and int(r["output_tokens"]) == sum(u["completion_tokens"] for u in usage), str(r))
+    need(len(rows) == 2 and rows[0]["load"] == rows[1]["load"] != "0" * 32, str(rows))
+
+
+def ranks():
+    """Workers of mpirun end with a run, so each start measures one point; the status says whether there is another."""
+    status = 9
+    for want in (1, 2):
+        need(status == 9, "%d points and status %d" % (want - 1, status))
+        status, _, err = run(*mpirun(3), *SWEEP, "--sweep", "sequences=1,2", "--csv", path("m.csv"))
+        need(swept(points(read("m.csv"))) == [(1, 2), (2, 2)][:want], err)
+    need(status == 0, err)
+
+
+def first_workers():
+    with Workers(2) as w:
+        rows = points(good(*SWEEP, *w.connect, "--sweep", "sequences=2", "--sweep", "workers=2,1"))
+        need(swept(rows) == [(2, 2), (2, 1)] and float(rows[0]["wire_bytes_per_token"]) > float(rows[1]["wire_bytes_per_token"]), str(rows))
+        status, _, err = run(*SWEEP, *w.connect, "--sweep", "workers=3")
+        need(status == 2 and "3 workers, and 2 were named" in err, err)
+
+
+def too_large():
+    status, out, err = run(*SWEEP, "--memory", "26M", "--sweep", "sequences=1", "--sweep", "workers=1", "--sweep", "micro-batch=4096,8", timeout=30)
+    need(status == 8 and swept(points(out)) == [(1, 1)] and "1 of 2 points need more memory" in err, "%d %s" % (status, err))
+
+
+def odd_sweeps():
+    with open(path("notes.txt"), "w") as f: f.write("mine")
+    good(*SWEEP, "--sweep", "sequences=1", "--csv", path("d.csv"))
+    with open(path("d.csv"), "a") as f: f.write("1,2\n")
+    for status, text, more in (
+            (2, "--sweep wants NAME=N,N, not \"speed=1\"", ["--sweep", "speed=1"]), (2, "not \"\"", ["--sweep", "sequences="]),
+            (2, "has 4 twice", ["--sweep", "sequences=4,4"]), (2, "has answer twice", ["--sweep", "answer=1"]), (2, "from 0 to 99", ["--sweep", "prefix=100"]),
+            (2, "excludes --workers", ["--sweep", "workers=1", "--workers", "1"]), (2, "cannot be swept", ["--jobs", "x"]),
+            (2, "are for tests", ["--tg", "3"]), (2, "the names of files", ["--csv", "-"]), (2, "for requests of a file", ["--ctx", "99"]),
+            (2, "more than 10000 points", ["--sweep", "sequences=" + ",".join(map(str, range(1, 17))), "--sweep", "workers=" + ",".join(map(str, range(1, 17))),
+                                           "--sweep", "in-flight=" + ",".join(map(str, range(1, 17))), "--sweep", "micro-batch=1,2,3,4"]),
+            (3, "first line is \"mine\"", ["--csv", path("notes.txt")]), (3, "line 3 of", ["--csv", path("d.csv")]), (3, "written over", ["--csv", DEMO]),
+            (3, "no file that points", ["--csv", "/dev/null"]), (2, "the same file", ["--csv", path("same"), "--plot", path("same")])):
+        got, out, err = run(*SWEEP, *more)
+        need(got == status and text in err and len(err.strip().splitlines()) == 1 and not out, "%s: %d %s" % (more, got, err))
+    need(read("notes.txt") == b"mine", "a file that was no table was changed")
+    status, _, err = run(GEMMAPIPE, *BENCH, "--csv", path("d.csv"))
+    need(status == 2 and "for a load" in err, err)
+
+
 claim("a_bench_adds_up_over_every_link", ways)
 claim("a_bench_goes_on_past_the_end_of_answers", runs_on)
 claim("rows_before_the_depth_do_not_count", deep)
@@ -135,4 +267,12 @@ claim("a_bench_has_a_table_for_people", table)
 claim("wrong_sizes_get_one_sentence", bad_words)
 claim("ctrl_c_ends_a_bench_and_its_workers", interrupted)
 claim("a_comparison_names_its_ratios_and_who_is_absent", compared)
+claim("a_sweep_adds_up_and_its_drawing_holds_the_points", sweep)
+claim("a_sweep_goes_on_with_what_its_table_has", goes_on)
+claim("ctrl_c_leaves_a_table_that_can_be_gone_on_with", stopped)
+claim("a_file_of_requests_is_a_load_like_a_batch", file_of_requests)
+claim("under_mpirun_each_start_measures_one_point", ranks)
+claim("swept_workers_are_the_first_of_those_named", first_workers)
+claim("a_point_that_needs_too_much_memory_does_not_end_a_sweep", too_large)
+claim("odd_sweeps_get_one_sentence_and_change_no_file", odd_sweeps)
 finish()
