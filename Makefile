@@ -123,6 +123,10 @@ demo:
 test:
 	@B=$(B) SAN=$(SAN) tests/run $(T)
 
+## make test-all   the same, and what takes minutes: a job killed fifty times, a job of a million lines
+test-all:
+	@LONG=1 B=$(B) SAN=$(SAN) tests/run $(T)
+
 ## make san        every test under address and undefined; links and the engine under thread
 san:
 	@tests/san $(T)
@@ -156,6 +160,6 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: all units benches fuzzers deps demo test san fuzz bench rooms install uninstall clean help
+.PHONY: all units benches fuzzers deps demo test test-all san fuzz bench rooms install uninstall clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

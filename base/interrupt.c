@@ -28,6 +28,7 @@ void interrupt_catch(void)
     if (wake < 0) wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigaction(SIGINT, &on, NULL);
     sigaction(SIGTERM, &on, NULL);
+    sigaction(SIGUSR1, &on, NULL);
     struct sigaction before;
     if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &on, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -42,6 +43,7 @@ const char *interrupt_reason(void)
 {
     switch (seen) {
     case SIGTERM: return "told to end (SIGTERM)";
+    case SIGUSR1: return "told to end (SIGUSR1)";
     case SIGHUP: return "the terminal that this was started from is gone (SIGHUP); started with nohup it goes on";
     default: return "interrupted";
     }

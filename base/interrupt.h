@@ -1,10 +1,11 @@
-/* base/interrupt.h — Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) as something a program looks at when it is ready to. */
+/* base/interrupt.h — Ctrl-C, SIGTERM, SIGUSR1 (mpirun passes it on, and dies of the others) and the end of the terminal (SIGHUP) as
+ * something a program looks at when it is ready to. */
 #pragma once
 
 #include <signal.h>
 #include <stdbool.h>
 
-/* From now on the three are remembered and end nothing; SIGPIPE is ignored, and SIGHUP if it was before (nohup). Once, from the
+/* From now on they are remembered and end nothing; SIGPIPE is ignored, and SIGHUP if it was before (nohup). Once, from the
  * program's main. */
 void interrupt_catch(void);
 

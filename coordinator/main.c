@@ -40,6 +40,7 @@ static int work_as_rank(struct port **port, const struct options *o, struct err 
 {
     const struct worker_options how = options_of_rank(o, port_mpi_mates(*port));
     struct worker *w = NULL;
+    signal(SIGUSR1, SIG_IGN); /* mpirun passes it on to all ranks, and it is for rank 0 */
     int code = worker_open(&w, &how, why);
     if (!code) code = worker_serve(w, *port, why);
     worker_close(&w);

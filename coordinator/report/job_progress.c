@@ -19,10 +19,11 @@ static double over(double a, double b)
 double rows_left(const struct job_counts *n, const struct tally *t, const struct engine_totals *e)
 {
     if (!t->ended || !n->asked) return -1;
-    const double answer = (double)t->made / (double)t->ended, under_way = (double)(t->came - t->ended);
+    const double made = t->made > t->ended ? (double)(t->made - t->ended) : 0; /* the last token of an answer is no row */
+    const double answer = made / (double)t->ended, under_way = (double)(t->came - t->ended);
     const double unread_prompts = (double)n->unread_bytes * over((double)e->prompt_rows, (double)n->asked_bytes);
     const double unread_answers = (double)n->unread * (double)t->came / (double)n->asked;
-    const double left = (double)e->prompt_rows + unread_prompts + (double)t->made + (under_way + unread_answers) * answer - (double)e->rows;
+    const double left = (double)e->prompt_rows + unread_prompts + made + (under_way + unread_answers) * answer - (double)e->rows;
     return left > 0 ? left : 0;
 }
 

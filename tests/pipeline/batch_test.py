@@ -12,7 +12,7 @@ import signal
 import struct
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, good, need, path, run, start
+from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, need, path, run, start, wait
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 
@@ -117,32 +117,6 @@ def long_job():
         jobs.append({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": body})
     shutil.copy(os.path.join(ROOT, "models/demo/picture.png"), path("picture.png"))
     return write("long.jsonl", jobs)
-
-
-def killed():
-    """SIGKILL, SIGTERM and Ctrl-C at drawn moments; what is resumed ends as if nothing had been, over another split too."""
-    jobs, dice = long_job(), random.Random(5)
-    begun = time.time()
-    status, _, err = batch(jobs, "whole.out", "--mmproj", ENCODER, "--workers", 2)
-    took = time.time() - begun
-    need(status == 0 and len(lines_of(path("whole.out"))) == 40, err)
-    want, kills = open(path("whole.out"), "rb").read(), 0
-    for attempt in range(30):
-        p = start(GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", jobs, "--out", path("killed.out"), "--quiet", "--resume",
-                  *(["--workers", "2"] if attempt % 2 else ["--here", "3"]))
-        time.sleep(dice.uniform(0.02, took * 0.4))
-        how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        p.send_signal(how)
-        _, err = p.communicate()
-        need(p.returncode in (0, -how, 9, 130), "status %d: %s" % (p.returncode, err))
-        kills += p.returncode != 0
-        if os.path.exists(path("killed.out")):
-            break
-    status, _, err = batch(jobs, "killed.out", "--mmproj", ENCODER, "--resume")
-    need(status == 0, "status %d: %s" % (status, err))
-    need(open(path("killed.out"), "rb").read() == want, "another result after %d kills" % kills)
-    need(kills > 2, "killed %d times only" % kills)
-    return "%d kills" % kills
 
 
 def begun_already():
@@ -380,13 +354,49 @@ def pictures_stay():
         f.writelines(r for r in journal if not r.startswith((b'{"done":6', b'{"done":8', b'{"ended"')))
     with open(path("stays1.png"), "wb") as f:
         f.write(pictures[0])
-    for again in range(6): # more often than a line may crash
+    for again in range(4): # as often as makes a line that crashes suspicious
         status, _, err = batch(jobs, "stays.out", "--mmproj", ENCODER, "--resume")
         need(status == 3 and "stays1.png is not what it was" in err, "status %d: %s" % (status, err))
     with open(path("stays1.png"), "wb") as f:
         f.write(pictures[1])
     status, _, err = batch(jobs, "stays.out", "--mmproj", ENCODER, "--resume")
     need(status == 0 and open(path("stays.out"), "rb").read() == want, "status %d: %s" % (status, err))
+
+
+def requeued():
+    """Under mpirun: a worker is killed, or Slurm says that the time is over. The job goes back into the queue, and the same line ends it as
+    if nothing had been."""
+    jobs = write("queue.jsonl", [chat("Count from 1 to %d." % (i % 20 + 2), max_tokens=100, ignore_eos=True, temperature=1) for i in range(90)])
+    need(batch(jobs, "unqueued.out")[0] == 0, "undisturbed")
+    os.makedirs(path("slurm"), exist_ok=True)
+    with open(path("slurm/scontrol"), "w") as f:
+        f.write('#!/bin/sh\necho "$@" >>%s\n' % path("slurm/asked"))
+    os.chmod(path("slurm/scontrol"), 0o755)
+    env = {"PATH": path("slurm") + ":" + os.environ["PATH"], "SLURM_NTASKS": "3", "SLURM_CPUS_PER_TASK": "1", "SLURM_JOB_ID": "17",
+           "GEMMAPIPE_BIN": os.path.dirname(GEMMAPIPE), "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+    turn = lambda: start(os.path.join(ROOT, "deploy/slurm-batch.sbatch"), DEMO, jobs, path("queue.out"), "--quiet", env=env)
+    size = lambda: os.path.getsize(path("queue.out.journal")) if os.path.exists(path("queue.out.journal")) else 0
+    for n, disturb in enumerate(("worker", "time")):
+        p, before = turn(), size()
+        while size() < before + 1500:
+            need(p.poll() is None, "it ended by itself")
+            time.sleep(0.005)
+        ranks = sorted(child for run in children_of(p.pid) for child in children_of(run))
+        need(len(ranks) == 3, "ranks %s" % ranks)
+        if disturb == "time":
+            p.send_signal(signal.SIGUSR1)
+        else:
+            os.kill(ranks[-1], signal.SIGKILL)
+        status, out, err = wait(p, 60, "a turn whose %s was disturbed" % disturb)
+        asked = open(path("slurm/asked")).read() if os.path.exists(path("slurm/asked")) else ""
+        need(status == 0 and asked == "requeue 17\n" * (n + 1), "%s: status %d, asked %r: %s, %s" % (disturb, status, asked, out, err))
+    p = turn()
+    status, out, err = wait(p, 60, "the last turn")
+    need(status == 0 and open(path("queue.out"), "rb").read() == open(path("unqueued.out"), "rb").read(), "status %d: %s %s" % (status, out, err))
+    need(open(path("slurm/asked")).read().count("requeue") == 2, "it is done, and asks no more")
+    write("queue.jsonl", [chat("another job")])
+    status, out, err = wait(turn(), 60, "another job's turn")
+    need(status == 3 and open(path("slurm/asked")).read().count("requeue") == 2, "what would be wrong again is not tried again: %s" % err)
 
 
 def interrupted_early():
@@ -455,7 +465,6 @@ claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_e
 claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)
 claim("log_probabilities_are_those_of_the_scores", probabilities)
 claim("a_bad_line_is_a_result_and_not_the_end", bad_lines)
-claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
 claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)
 claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)
 claim("results_may_come_as_they_are_done_and_through_pipes", orders_and_pipes)
@@ -464,5 +473,6 @@ claim("a_disk_that_is_full_ends_the_job_and_not_its_results", disk_full)
 claim("repair_loses_nothing_and_touches_nothing_else", repaired)
 claim("files_are_told_apart_and_pictures_stay_in_the_folder", names)
 claim("a_picture_that_was_changed_between_runs_is_named", pictures_stay)
+claim("a_job_of_ranks_goes_back_into_the_queue_until_it_is_done", requeued)
 claim("a_job_of_bad_lines_is_interrupted_too", interrupted_early)
 finish()

@@ -53,7 +53,7 @@ for script in deploy/local.sh deploy/mpi.sh deploy/deps.sh; do
     says "help_of_$(basename $script .sh)" "$script" $script -h
 done
 if command -v shellcheck >/dev/null; then
-    says shell_scripts_are_clean "" shellcheck deploy/*.sh deploy/slurm.sbatch tests/*.sh tests/san .ci/run
+    says shell_scripts_are_clean "" shellcheck deploy/*.sh deploy/*.sbatch tests/*.sh tests/san .ci/run
 else
     echo "skip shell_scripts_are_clean: no shellcheck on this machine"
 fi

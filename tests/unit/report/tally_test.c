@@ -63,8 +63,9 @@ TEST(what_is_left_is_reckoned_from_tokens)
     const struct job_counts n = {.lines = 100, .asked = 20, .asked_bytes = 2000, .unread = 80, .unread_bytes = 16000};
     const struct engine_totals e = {.prompt_rows = 400, .rows = 600};
     CHECK(rows_left(&n, &t, &e) < 0, "before an answer has ended nobody knows");
-    t.came = 20, t.ended = 10, t.made = 300;
-    /* Prompts: those asked and, as the lines are longer, 3200; answers: 300, and 30 for each of 10 under way and 80 unread. */
+    t.came = 20, t.ended = 10, t.made = 310;
+    /* Prompts: those asked and, as the lines are longer, 3200; answers: 300, and 30 for each of 10 under way and 80 unread. The last
+     * token of an answer is no row. */
     CHECK(fabs(rows_left(&n, &t, &e) - (400 + 3200 + 300 + 90 * 30 - 600)) < 1e-6, "%g", rows_left(&n, &t, &e));
     CHECK(rows_left(&(struct job_counts){.asked = 20}, &t, &(struct engine_totals){.rows = 9000}) == 0, "never less than none");
 }

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""A batch job with pictures that is killed again and again: its coordinator, a worker, mpirun. What is resumed ends as if nothing had been.
+
+A few kills in seconds; with LONG=1 (`make test-all`) fifty, and a job of a million lines beside them.
+timeout: 600
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+from relay import DEMO, GEMMAPIPE, ROOT, all_gone, children_of, claim, finish, mpirun, need, path, run, start, wait
+
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+LONG = os.environ.get("LONG") == "1"
+KILLS = 50 if LONG else 8
+SEED = int(os.environ.get("SEED", time.time_ns() % 100000 if LONG else 11))
+WAYS = [["--workers", "2"], ["--here", "3"], ["--workers", "3", "--order", "input"], "mpi"]
+
+
+def job_of(lines):
+    shutil.copy(os.path.join(ROOT, "models/demo/picture.png"), path("picture.png"))
+    with open(path("jobs.jsonl"), "w") as f:
+        for i in range(lines):
+            text = {"type": "text", "text": "Count from 1 to %d." % (i % 20 + 3)}
+            picture = {"type": "image_url", "image_url": {"url": "picture.png"}}
+            f.write(json.dumps({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": {
+                "messages": [{"role": "user", "content": [picture, text] if i % 7 == 0 else [text]}],
+                "temperature": 1, "max_tokens": 60, "n": 1 + (i % 5 == 0)}}) + "\n")
+    return path("jobs.jsonl")
+
+
+def command(out, *options):
+    return [GEMMAPIPE, "batch", "--model", DEMO, "--mmproj", ENCODER, "--in", path("jobs.jsonl"), "--out", path(out), "--quiet", *options]
+
+
+def journal_bytes():
+    return os.path.getsize(path("killed.out.journal")) if os.path.exists(path("killed.out.journal")) else 0
+
+
+def at_a_moment(p, dice, early):
+    """When it has begun, in the middle, or at its end: by time, or by what it has written. False: it ended before."""
+    if early:
+        time.sleep(dice.uniform(0, 0.3))
+        return p.poll() is None
+    until = journal_bytes() + dice.randrange(2000, 40000)
+    while p.poll() is None and journal_bytes() < until:
+        time.sleep(0.002)
+    return p.poll() is None
+
+
+def one_kill(dice, early):
+    """True if somebody was killed."""
+    way = dice.choice(WAYS)
+    p = start(*(mpirun(3) if way == "mpi" else []), *command("killed.out", "--resume", *([] if way == "mpi" else way)))
+    came = at_a_moment(p, dice, early)
+    everybody = [p.pid] + children_of(p.pid)
+    if came:
+        victim = dice.choice([p.pid, *everybody]) # the coordinator, or mpirun; a worker; under mpirun any rank
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            came = False
+    status, _, err = wait(p, 60, "a job of which somebody was killed")
+    need(all_gone(everybody, 20), "somebody lives on after %s" % way)
+    need(status in (0, -9, 7, 9) or (way == "mpi" and came), "%s: status %d: %s" % (way, status, err))
+    return came and status != 0
+
+
+def killed():
+    job_of(200)
+    status, _, err = run(*command("whole.out", "--workers", "2"))
+    need(status == 0, "status %d: %s" % (status, err))
+    whole = open(path("whole.out"), "rb").read()
+    need(whole.count(b"\n") == 200, "every line once")
+    dice, kills, jobs, early = random.Random(SEED), 0, 0, 0
+    while kills < KILLS or not jobs:
+        early = early + 1 if dice.random() < 0.4 and early < 2 and kills < KILLS else 0 # a line that crashes five times in a row is given up
+        if kills < KILLS:
+            kills += one_kill(dice, early)
+        else:
+            status, _, err = run(*command("killed.out", "--resume"))
+            need(status == 0, "status %d: %s" % (status, err))
+        if os.path.exists(path("killed.out")):
+            need(open(path("killed.out"), "rb").read() == whole, "after %d kills the results of job %d are others, SEED=%d" % (kills, jobs + 1, SEED))
+            jobs += 1
+            for ending in ("", ".journal", ".journal.lock"):
+                os.remove(path("killed.out" + ending))
+    return "%d kills, %d whole jobs, SEED=%d" % (kills, jobs, SEED)
+
+
+def a_million():
+    """Beside the model a million lines take less than 50 MB, begun and resumed."""
+    def peak(lines, *options):
+        with open(path("many.jsonl"), "w") as f:
+            for i in range(lines):
+                f.write('{"custom_id":"request-%d","method":"POST","url":"/v1/chat/completions","body":{"messages":[]}}\n' % i)
+        status, _, err = run(GEMMAPIPE, "batch", "--model", DEMO, "--in", path("many.jsonl"), "--out", path("many.out"), "--workers", 1,
+                             "--report-json", path("many.json"), *options, timeout=500)
+        need(status == 8, "status %d: %s" % (status, err))
+        return json.load(open(path("many.json")))["coordinator_bytes"] / 1e6
+
+    alone, million = peak(1), peak(1000000, "--overwrite")
+    journal = open(path("many.out.journal"), "rb").readlines()
+    with open(path("many.out.journal"), "wb") as f:
+        f.writelines(journal[:900000])
+    resumed = peak(1000000, "--resume")
+    need(max(million, resumed) - alone < 50, "%.1f MB, resumed %.1f; with one line %.1f" % (million, resumed, alone))
+    return "%.1f MB, resumed %.1f; with one line %.1f" % (million, resumed, alone)
+
+
+claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
+if LONG:
+    claim("a_million_lines_take_less_than_50_mb", a_million)
+finish()
