@@ -20,6 +20,7 @@ ZMQ     = $(shell pkg-config --libs libzmq)
 CJSON   = $(shell pkg-config --libs libcjson)
 WEBP    = $(shell pkg-config --libs libwebp)
 EDIT    = $(shell pkg-config --libs libedit)
+HTTP    = $(shell pkg-config --libs libmicrohttpd)
 MPI_INC = $(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile)
 MPI     = $(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link)
 ALL_LDFLAGS := -fopenmp -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
@@ -86,7 +87,7 @@ $(B)/gemmapipe-worker: $(B)/worker/main.o $(filter-out %libcoordinator.a,$(LIBS)
 $(B)/gemmapipe-partition: $(B)/partition/tool/main.o $(B)/libpartition.a $(B)/libbase.a
 $(PROGRAMS):
 	$(call say,LD,$@)
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(MPI) $(LDLIBS) -o $@
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(HTTP) $(MPI) $(LDLIBS) -o $@
 
 # An archive: a test with a main of its own does not take the one in check.c.
 $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
@@ -95,7 +96,7 @@ $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 
 $(B)/tests/%: $(B)/tests/%.o $(B)/libcheck.a $(LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(MPI) $(LDLIBS) -o $@
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(HTTP) $(MPI) $(LDLIBS) -o $@
 
 units: $(UNIT) $(AIDS)
 benches: $(BENCH)

@@ -29,8 +29,9 @@ coordinator/text      : partition/file partition/model
 coordinator/cluster   : partition/file partition/model partition/plan transport/links transport/wire worker.h assign.h
 coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text partition/model partition/plan transport/wire worker.h
 coordinator/batch     : coordinator/engine coordinator/picture coordinator/text transport/wire
+coordinator/serve     : coordinator/batch coordinator/engine coordinator/picture coordinator/text transport/wire
 coordinator/report    : coordinator/cluster coordinator/engine partition/model
-coordinator/cmd       : coordinator/batch coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h
+coordinator/cmd       : coordinator/serve coordinator/batch coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h
 coordinator           : coordinator/cmd worker.h
 '
 
@@ -80,6 +81,7 @@ stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
 histedit.h      coordinator/cmd/line_editor\.c
+microhttpd.h    coordinator/serve/http\.c
 gguf_parse.h    partition/file/gguf(_parse|_other|_values|_copy|_hashes)?\.c
 '
 

@@ -197,7 +197,7 @@ static int check_logprobs(struct request *r)
 
 static const char *const refused_unless_nothing[] = {"stream", "echo", "mirostat", "timeout", "tools", "tool_choice", "functions", "function_call",
                                                      "grammar", "suffix", "audio", NULL};
-static const char *const passed_over[] = {"model", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier",
+static const char *const passed_over[] = {"user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier",
                                           "prediction", "reasoning_effort", "verbosity", "modalities", "stream_options", "cache_prompt",
                                           "parallel_tool_calls", "typical_p", "id_slot", "priority", "best_of", NULL};
 
@@ -209,7 +209,7 @@ static bool named(struct json_text key, const char *const *names)
 
 static int refuse_field(struct request *r, struct json *j, const char *name)
 {
-    request_refuse(r, 400, "unsupported", name, "%s is not supported in a batch line", name);
+    request_refuse(r, 400, "unsupported", name, "%s is not supported", name);
     return json_skip(j);
 }
 
@@ -245,7 +245,7 @@ static int read_format(struct request *r, struct json *j)
         plain = json_is(type, "text");
     }
     TRY(json_done(j));
-    return plain ? 0 : request_refuse(r, 400, "unsupported", "response_format", "response_format is not supported in a batch line");
+    return plain ? 0 : request_refuse(r, 400, "unsupported", "response_format", "response_format is not supported");
 }
 
 static int read_other(struct request *r, struct json *j, struct json_text key, bool strict)
@@ -290,6 +290,25 @@ static int read_wish(struct request *r, struct json *j, struct json_text key, bo
     return 0;
 }
 
+static int read_model(struct request *r, struct json *j)
+{
+    struct json_text s;
+    TRY(json_string(j, &s));
+    if (memchr(s.text, 0, s.n)) return request_refuse(r, 400, "invalid_value", "model", "model holds a NUL");
+    free(r->model);
+    r->model = request_copy(s, j->why);
+    return r->model ? 0 : (j->code = E_MEMORY);
+}
+
+/* {"include_usage": true}; whatever else other servers know in here is passed over. */
+static int read_stream_options(struct request *r, struct json *j)
+{
+    struct json_text key;
+    TRY(json_object(j));
+    while (json_key(j, &key)) TRY(json_is(key, "include_usage") ? json_truth(j, &r->include_usage) : json_skip(j));
+    return json_done(j);
+}
+
 static int read_field(struct request *r, struct json *j, struct json_text key, const struct request_defaults *d, uint32_t *most)
 {
     bool taken;
@@ -305,6 +324,9 @@ static int read_field(struct request *r, struct json *j, struct json_text key, c
     if (json_is(key, "n")) return read_count(r, j, "n", 1, REQUEST_CHOICES, &r->choices);
     if (json_is(key, "stop")) return read_stops(r, j);
     if (json_is(key, "ignore_eos")) return json_truth(j, &r->run_on);
+    if (json_is(key, "model")) return read_model(r, j);
+    if (d->streams && json_is(key, "stream")) return json_truth(j, &r->stream);
+    if (d->streams && json_is(key, "stream_options")) return read_stream_options(r, j);
     if (json_is(key, "response_format")) return read_format(r, j);
     return read_other(r, j, key, d->strict_fields);
 }
@@ -429,5 +451,6 @@ void request_free(struct request *r)
     free(r->begun);
     free(r->text);
     free(r->custom_id);
+    free(r->model);
     *r = (struct request){0};
 }

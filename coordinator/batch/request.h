@@ -51,6 +51,8 @@ struct request {
     uint32_t most; /* tokens of the answer */
     uint32_t choices;
     bool run_on; /* past tokens that end an answer */
+    char *model;  /* the name that was asked for; NULL: none */
+    bool stream, include_usage; /* only where there is somebody to stream to */
     char *stop[REQUEST_STOPS];
     uint32_t n_stops;
 
@@ -63,6 +65,7 @@ struct request_defaults {
     uint32_t most;
     const char *file; /* for sentences */
     bool strict_fields; /* an unknown field is refused, not passed over */
+    bool streams; /* answers can be streamed; in a file they cannot */
 };
 
 /* Line number `line` of the file, without its line end. Only E_MEMORY. request_free in any case. */

@@ -18,6 +18,18 @@ static void print_custom_id(FILE *to, const struct request *r, size_t line)
     else fprintf(to, "\"line-%zu\"", line);
 }
 
+/* As OpenAI's interface calls them. */
+static const char *refusal_type(int status)
+{
+    switch (status) {
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 429: return "rate_limit_error";
+    default: return status == 503 ? "unavailable_error" : status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
 static void print_head(FILE *to, const struct result_common *c, const struct request *r, size_t line, int status)
 {
     fprintf(to, "{\"id\":\"batch_req_%016" PRIx64 "\",\"custom_id\":", name_of(c, line));
@@ -34,7 +46,47 @@ static void print_choice(FILE *to, const struct result_common *c, const struct r
     fputs(",\"logprobs\":", to);
     if (choice->logprobs) logprobs_print(to, choice->logprobs, c->tokens, r->chat, choice->text, choice->n, choice->cut);
     else fputs("null", to);
-    fprintf(to, ",\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
+    fprintf(to, ",\"finish_reason\":\"%s\"}", result_finish(choice));
+}
+
+const char *result_finish(const struct result_choice *choice)
+{
+    return choice->stopped ? "stop" : "length";
+}
+
+void result_print_id(FILE *to, const struct result_common *c, const struct request *r, size_t line)
+{
+    fprintf(to, "\"%s-%016" PRIx64 "\"", r->chat ? "chatcmpl" : "cmpl", name_of(c, line));
+}
+
+void result_print_body(FILE *to, const struct result_common *c, const struct request *r, size_t line, const struct result_choice *choices,
+                       uint64_t prompt_tokens)
+{
+    uint64_t made = 0;
+    fputs("{\"id\":", to);
+    result_print_id(to, c, r, line);
+    fprintf(to, ",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chat.completion" : "text_completion", c->created);
+    json_print_text(to, c->model);
+    fputs(",\"choices\":[", to);
+    for (uint32_t i = 0; i < r->choices; i++) {
+        print_choice(to, c, r, i, &choices[i]);
+        made += choices[i].tokens;
+    }
+    fprintf(to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}", prompt_tokens, made,
+            prompt_tokens + made);
+    fprintf(to, ",\"system_fingerprint\":\"%s\"}", c->fingerprint);
+}
+
+void result_print_error(FILE *to, const struct refusal *no, size_t line)
+{
+    fputs("{\"error\":{\"message\":", to);
+    json_print_text(to, no->why.text);
+    fprintf(to, ",\"type\":\"%s\",\"param\":", refusal_type(no->status));
+    if (no->param[0]) json_print_text(to, no->param);
+    else fputs("null", to);
+    fprintf(to, ",\"code\":\"%s\"", no->code);
+    if (line) fprintf(to, ",\"line\":%zu", line);
+    fputs("}}", to);
 }
 
 static int finish(FILE *to, char **out, struct err *why)
@@ -50,20 +102,10 @@ int result_answered(char **out, size_t *bytes, const struct result_common *c, co
                     const struct result_choice *choices, uint64_t prompt_tokens, struct err *why)
 {
     FILE *to = open_memstream(out, bytes);
-    uint64_t made = 0;
     if (!to) return fail(why, E_MEMORY, "no memory for a line of the results");
     print_head(to, c, r, line, 200);
-    fprintf(to, "{\"id\":\"%s-%016" PRIx64 "\",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chatcmpl" : "cmpl",
-            name_of(c, line), r->chat ? "chat.completion" : "text_completion", c->created);
-    json_print_text(to, c->model);
-    fputs(",\"choices\":[", to);
-    for (uint32_t i = 0; i < r->choices; i++) {
-        print_choice(to, c, r, i, &choices[i]);
-        made += choices[i].tokens;
-    }
-    fprintf(to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}", prompt_tokens, made,
-            prompt_tokens + made);
-    fprintf(to, ",\"system_fingerprint\":\"%s\"}},\"error\":null}", c->fingerprint);
+    result_print_body(to, c, r, line, choices, prompt_tokens);
+    fputs("},\"error\":null}", to);
     return finish(to, out, why);
 }
 
@@ -73,11 +115,7 @@ int result_refused(char **out, size_t *bytes, const struct result_common *c, con
     FILE *to = open_memstream(out, bytes);
     if (!to) return fail(why, E_MEMORY, "no memory for a line of the results");
     print_head(to, c, r, line, no->status);
-    fputs("{\"error\":{\"message\":", to);
-    json_print_text(to, no->why.text);
-    fprintf(to, ",\"type\":\"%s\",\"param\":", no->status < 500 ? "invalid_request_error" : "server_error");
-    if (no->param[0]) json_print_text(to, no->param);
-    else fputs("null", to);
-    fprintf(to, ",\"code\":\"%s\",\"line\":%zu}}},\"error\":null}", no->code, line);
+    result_print_error(to, no, line);
+    fputs("},\"error\":null}", to);
     return finish(to, out, why);
 }

@@ -8,6 +8,7 @@
 /* `mpi`: rank 0's port under mpirun, else NULL. */
 int command_run(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_batch(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
+int command_serve(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_chat(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_logits(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);

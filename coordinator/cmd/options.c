@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PIPELINE (CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
+#define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
 #define WORKERS (PIPELINE | CMD_BENCH)
-#define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH)
+#define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
 #define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
@@ -125,9 +125,9 @@ static const struct argument table[] = {
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
-     "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096)"},
-    {"sequences", "N", CMD_RUN | CMD_BATCH, WHOLE(sequences, 1, WIRE_SEGMENTS),
-     "sequences held at once, at most; they take memory as they grow (default: the prompts, at most 16; plan 1)"},
+     "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192)"},
+    {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE, WHOLE(sequences, 1, WIRE_SEGMENTS),
+     "sequences held at once, at most; they take memory as they grow (default: the prompts, at most 16; serve 8; plan 1)"},
     {"kv-positions", "N", ANSWER | CMD_BENCH, WHOLE(kv_positions, 1, UINT32_MAX),
      "positions that all sequences together hold (default: all of them at their longest; where that does not fit, what does)"},
     {"micro-batch", "N", WORKERS, WHOLE(rows, 1, WIRE_ROWS), "rows of a micro-batch, at most (default 128)"},
@@ -149,9 +149,18 @@ static const struct argument table[] = {
     {"repair", "OUT", CMD_BATCH, TEXT(repair), "only take damaged records out of the journal of the job with this output"},
     {"journal", "FILE", CMD_BATCH, TEXT(journal), "where it is noted what is done (default: FILE.journal beside --out)"},
     {"no-lock", NULL, CMD_BATCH, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
-    {"strict-fields", NULL, CMD_BATCH, FLAG(strict_fields), "refuse a line with a field that is not known, instead of passing over it"},
+    {"strict-fields", NULL, CMD_BATCH | CMD_SERVE, FLAG(strict_fields), "refuse a request with a field that is not known, instead of passing over it"},
     {"created", "SECONDS", CMD_BATCH, WHOLE(created, 0, UINT32_MAX), "what results show as their time, in seconds since 1970 (default 0)"},
-    {"n", "MAX", ANSWER, WHOLE(most, 1, CONTEXT_MOST), "tokens of an answer, at most (default 512)"},
+    {"listen", "ADDRESS:PORT", CMD_SERVE, TEXT(listen), "where clients connect (default 127.0.0.1:8321; port 0: any that is free)"},
+    {"api-key-file", "FILE", CMD_SERVE, TEXT(api_key_file), "who may ask: a key a line, sent as Authorization: Bearer KEY"},
+    {"no-auth", NULL, CMD_SERVE, FLAG(no_auth), "anybody who reaches the address may ask; needed for one that is not this machine's own"},
+    {"any-model", NULL, CMD_SERVE, FLAG(any_model), "answer whatever name a request calls the model"},
+    {"media-path", "DIR", CMD_SERVE, TEXT(media_path), "pictures may be files below this folder too, not only data: URLs"},
+    {"cors", "ORIGIN", CMD_SERVE, TEXT(cors), "pages from there may ask, as https://example.org; * is anywhere"},
+    {"queue", "N", CMD_SERVE, WHOLE(queue, 1, 1u << 20), "requests under way and waiting, at most (default 16 for each sequence); then 429"},
+    {"stall", "SECONDS", CMD_SERVE, WHOLE(stall, 0, 86400), "a reader that takes nothing for so long is given up (default 60; 0: never)"},
+    {"drain", "SECONDS", CMD_SERVE, WHOLE(drain, 0, 86400), "when told to end: how long for what is under way (default 30)"},
+    {"n", "MAX", ANSWER, WHOLE(most, 1, CONTEXT_MOST), "tokens of an answer, at most (default 512; serve: as many as the context holds)"},
     {"temp", "T", ANSWER, REAL(sampling.temperature, 0, 100), "temperature (default 1; 0 always takes the likeliest token)"},
     {"top-k", "K", ANSWER, WHOLE(sampling.top_k, 0, 1u << 20), "only the K likeliest tokens (default 64; 0 is off)"},
     {"top-p", "P", ANSWER, REAL(sampling.top_p, 0, 1), "only the likeliest tokens that together reach P (default 0.95; 1 is off)"},
@@ -230,6 +239,12 @@ static const char batch_manual[] =
     "goes on with --resume, in the middle of an answer too. Results come in the order of the lines, and are the same to the\n"
     "last byte however often it was stopped and whoever computes.\n";
 
+static const char serve_manual[] =
+    "Clients of OpenAI's interface connect to http://ADDRESS:PORT/v1: /v1/chat/completions, /v1/completions, /v1/models; beside\n"
+    "them /health and /metrics. A request is what a line of `gemmapipe batch` is, and may be streamed. It answers as many at once\n"
+    "as there are sequences; others wait. There is no TLS: put a proxy before it. Ctrl-C ends it when all is answered, a second one\n"
+    "at once.\n";
+
 struct command_text {
     enum command command;
     const char *name, *usage, *story, *manual; /* manual: what takes more than a line; may be NULL */
@@ -241,6 +256,8 @@ static const struct command_text commands[] = {
      chat_manual},
     {CMD_BATCH, "batch", "gemmapipe batch --model M.gguf --in jobs.jsonl --out results.jsonl [--resume] [options]",
      "Answers a file of requests, one a line; may be stopped and resumed at any moment.", batch_manual},
+    {CMD_SERVE, "serve", "gemmapipe serve --model M.gguf [--listen 127.0.0.1:8321] [options]",
+     "Answers requests over HTTP, as OpenAI's interface has them, until it is told to end.", serve_manual},
     {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]",
      "Writes the scores of every position.", NULL},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]",
@@ -371,7 +388,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     const struct command_text *c = find_command(argv[1]);
     if (!c) return fail(why, E_USAGE, "\"%.100s\" is not a command (gemmapipe --help lists them)", argv[1]);
     *o = (struct options){
-        .most = 512, .picture_memory = IMAGE_LIMITS.memory,
+        .most = 512, .stall = 60, .drain = 30, .picture_memory = IMAGE_LIMITS.memory,
         .pp = bench_defaults.pp, .tg = bench_defaults.tg, .pp_batch = bench_defaults.pp_batch, .batch = bench_defaults.batch,
         .reps = bench_defaults.reps,
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},
@@ -379,6 +396,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     /* A seed that nobody chose is drawn: short, because people copy it. */
     if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
     o->sampling.seed = c->command & (CMD_BATCH | CMD_BENCH) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
+    if (c->command == CMD_SERVE) o->most = CONTEXT_MOST;
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
     o->report |= c->command == CMD_BATCH && !o->quiet; /* a job is long: what it did is told unasked */

@@ -10,7 +10,7 @@
 
 enum command {
     CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32,
-    CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256,
+    CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256, CMD_SERVE = 512,
 };
 
 #define IMAGES_MOST 64 /* --image on one command line */
@@ -78,6 +78,11 @@ struct options {
     const char *in, *errors, *journal, *status, *repair;
     bool resume, overwrite, one_file, strict_fields, no_lock, retry_failed, in_order_done;
     uint64_t created; /* seconds since 1970, as results show it */
+
+    /* serve */
+    const char *listen, *api_key_file, *cors, *media_path;
+    bool no_auth, any_model;
+    int queue, stall, drain; /* requests; seconds */
 
     /* logits, tokenize, batch */
     const char *ids, *out;

@@ -1,0 +1,45 @@
+/* coordinator/serve/call.h — one request for words, from the moment it is read to its last byte.
+ *
+ *   exchange ─► request ─► question ─► asks, one for each choice ─► pieces of a stream, or one answer ─► exchange
+ *
+ * Who reads slowly holds back its own answer: the listener is full, and the engine keeps the slot. Who has gone is cancelled.
+ *
+ * Threads: the engine's. */
+#pragma once
+
+#include "coordinator/batch/answer_text.h"
+#include "coordinator/batch/question.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/serve/reply.h"
+
+struct call_setup { /* everything it points to must stay */
+    struct engine *engine;
+    struct question_setup question;
+    struct request_defaults defaults;
+    struct result_common common;
+    uint64_t seed;       /* of requests that bring none */
+    uint32_t stall_seconds; /* a reader that takes nothing for so long is given up; 0: never */
+    bool any_model;      /* whatever a request calls the model */
+};
+
+struct call;
+
+/* What became of it, for whoever counts. */
+struct call_numbers {
+    uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
+    uint64_t prompt_tokens, reused_tokens, made;
+    bool stopped, length, cancelled, failed; /* how its choices ended */
+};
+
+/* Reads the request of an exchange, and asks. NULL: it is answered already, and ended. The body is that of a chat, or of a completion. */
+struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat);
+
+/* Looks whether its reader is gone or stalls, and keeps a silent stream alive. True: it is over, and call_end may follow. */
+bool call_is_over(struct call *c, uint64_t now_ns);
+const struct call_numbers *call_numbers(const struct call *c);
+
+/* No more of it is wanted: the run ends. Its reader is told `why`; NULL: the server was told to stop. */
+void call_give_up(struct call *c, const struct err *why);
+
+/* Ends the exchange and frees it; before the engine is closed, or after. */
+void call_end(struct call *c, bool engine_closed);

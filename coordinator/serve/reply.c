@@ -1,0 +1,172 @@
+/* coordinator/serve/reply.c — see reply.h. */
+#define _GNU_SOURCE
+#include "coordinator/serve/reply.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Text that is put together in memory; without memory there is no answer, and the connection ends. */
+struct page {
+    char *text;
+    size_t n;
+    FILE *to;
+};
+
+static bool page_open(struct page *p)
+{
+    *p = (struct page){0};
+    p->to = open_memstream(&p->text, &p->n);
+    return p->to != NULL;
+}
+
+static bool page_close(struct page *p)
+{
+    const bool bad = ferror(p->to);
+    if (!fclose(p->to) && !bad) return true;
+    free(p->text);
+    p->text = NULL;
+    return false;
+}
+
+static void answer_with(struct exchange *x, int status, struct page *p)
+{
+    if (page_close(p)) exchange_answer(x, status, JSON_TYPE, p->text, p->n);
+    else exchange_answer(x, 503, JSON_TYPE, NULL, 0);
+}
+
+static bool send_event(struct exchange *x, struct page *p)
+{
+    fputs("\n\n", p->to);
+    if (!page_close(p)) return false;
+    const bool ok = exchange_write(x, p->text, p->n);
+    free(p->text);
+    return ok;
+}
+
+/* ---- errors ---- */
+
+void reply_refusal(struct exchange *x, const struct refusal *no)
+{
+    struct page p;
+    if (!page_open(&p)) {
+        exchange_answer(x, 503, JSON_TYPE, NULL, 0);
+        return;
+    }
+    result_print_error(p.to, no, 0);
+    if (no->status == 401) exchange_header(x, "WWW-Authenticate", "Bearer");
+    answer_with(x, no->status, &p);
+}
+
+void reply_error(struct exchange *x, int status, const char *code, const char *format, ...)
+{
+    struct refusal no = {.status = status, .code = code};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(no.why.text, sizeof no.why.text, format, args);
+    va_end(args);
+    reply_refusal(x, &no);
+}
+
+char *reply_error_body(int status, const char *sentence)
+{
+    struct refusal no = {.status = status, .code = status == 413 ? "request_too_large" : "unavailable"};
+    struct page p;
+    snprintf(no.why.text, sizeof no.why.text, "%s", sentence);
+    if (!page_open(&p)) return NULL;
+    result_print_error(p.to, &no, 0);
+    return page_close(&p) ? p.text : NULL;
+}
+
+/* ---- a whole answer ---- */
+
+void reply_answer(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_choice *choices,
+                  uint64_t prompt_tokens)
+{
+    struct page p;
+    if (!page_open(&p)) {
+        exchange_answer(x, 503, JSON_TYPE, NULL, 0);
+        return;
+    }
+    result_print_body(p.to, c, r, exchange_number(x), choices, prompt_tokens);
+    answer_with(x, 200, &p);
+}
+
+/* ---- a stream ---- */
+
+static void begin_event(struct page *p, struct exchange *x, const struct result_common *c, const struct request *r)
+{
+    fputs("data: {\"id\":", p->to);
+    result_print_id(p->to, c, r, exchange_number(x));
+    fprintf(p->to, ",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chat.completion.chunk" : "text_completion", c->created);
+    json_print_text(p->to, c->model);
+    fprintf(p->to, ",\"system_fingerprint\":\"%s\",\"choices\":[", c->fingerprint);
+}
+
+static void print_delta(FILE *to, const struct request *r, const struct reply_piece *piece)
+{
+    if (!r->chat) {
+        fputs("\"text\":", to);
+        json_print_bytes(to, piece->text, piece->n);
+        return;
+    }
+    fputs("\"delta\":{", to);
+    if (piece->first) fputs("\"role\":\"assistant\",", to);
+    if (piece->first || piece->n || !piece->finish) {
+        fputs("\"content\":", to);
+        json_print_bytes(to, piece->text, piece->n);
+    }
+    fputs("}", to);
+}
+
+bool reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *piece)
+{
+    struct page p;
+    if (!page_open(&p)) return false;
+    begin_event(&p, x, c, r);
+    fprintf(p.to, "{\"index\":%" PRIu32 ",", piece->index);
+    print_delta(p.to, r, piece);
+    fputs(",\"logprobs\":", p.to);
+    if (piece->logprobs && piece->logprobs->n) logprobs_print(p.to, piece->logprobs, c->tokens, r->chat, piece->all, piece->all_n, piece->cut);
+    else fputs("null", p.to);
+    fputs(",\"finish_reason\":", p.to);
+    if (piece->finish) fprintf(p.to, "\"%s\"", piece->finish);
+    else fputs("null", p.to);
+    fputs(r->include_usage ? "}],\"usage\":null}" : "}]}", p.to);
+    return send_event(x, &p);
+}
+
+bool reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made)
+{
+    struct page p;
+    if (!page_open(&p)) return false;
+    begin_event(&p, x, c, r);
+    fprintf(p.to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}}", prompt_tokens, made,
+            prompt_tokens + made);
+    return send_event(x, &p);
+}
+
+static bool send_text(struct exchange *x, const char *text)
+{
+    return exchange_write(x, text, strlen(text));
+}
+
+bool reply_done(struct exchange *x)
+{
+    return send_text(x, "data: [DONE]\n\n");
+}
+
+bool reply_comment(struct exchange *x)
+{
+    return send_text(x, ": still here\n\n");
+}
+
+bool reply_stream_error(struct exchange *x, const struct refusal *no)
+{
+    struct page p;
+    if (!page_open(&p)) return false;
+    fputs("data: ", p.to);
+    result_print_error(p.to, no, 0);
+    return send_event(x, &p);
+}

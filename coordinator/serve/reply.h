@@ -1,0 +1,36 @@
+/* coordinator/serve/reply.h — answers as OpenAI's interface writes them: bodies, the events of a stream, errors. */
+#pragma once
+
+#include "coordinator/batch/result.h"
+#include "coordinator/serve/http.h"
+
+#define EVENT_STREAM "text/event-stream"
+#define JSON_TYPE "application/json"
+
+/* {"error": {…}} with the status and code of the refusal; the exchange goes on living. */
+void reply_refusal(struct exchange *x, const struct refusal *no);
+void reply_error(struct exchange *x, int status, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
+char *reply_error_body(int status, const char *sentence); /* as http_setup wants it */
+
+/* The whole answer. */
+void reply_answer(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_choice *choices,
+                  uint64_t prompt_tokens);
+
+/* A piece of one choice of a stream. */
+struct reply_piece {
+    uint32_t index;
+    bool first;        /* of its choice: says whose words they are */
+    const char *text;
+    size_t n;
+    const struct logprobs *logprobs; /* of the tokens of this piece; NULL: not wanted */
+    const char *all;   /* [all_n] the choice's text up to and with this piece, which logprobs count in */
+    size_t all_n;
+    bool cut;
+    const char *finish; /* NULL: it goes on */
+};
+/* False: nobody reads any more. */
+bool reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *p);
+bool reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made);
+bool reply_done(struct exchange *x);                             /* data: [DONE] */
+bool reply_stream_error(struct exchange *x, const struct refusal *no); /* after the beginning; there is no [DONE] then */
+bool reply_comment(struct exchange *x);                          /* something to hear while nothing is said */

@@ -1,0 +1,403 @@
+/* coordinator/serve/server.c — see server.h. */
+#define _GNU_SOURCE
+#include "coordinator/serve/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/serve/metrics.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define BODY_MOST (64u << 20)
+#define CONNECTIONS 1000
+#define CONNECTIONS_EACH 250
+#define REQUEST_SECONDS 30
+#define DRAIN_MS 5000
+#define RETRY_AFTER "5"
+
+struct mail {
+    struct mail *next;
+    struct exchange *x;
+    bool chat;
+};
+
+struct under_way {
+    struct under_way *next;
+    struct call *call;
+};
+
+struct api_keys {
+    char **key;
+    size_t n;
+};
+
+struct server {
+    struct server_setup setup;
+    struct http *http;
+    struct metrics *metrics;
+    struct api_keys keys;
+    uint64_t begun; /* seconds since 1970 */
+    pthread_mutex_t lock; /* of what both threads see, down to `engine` */
+    struct mail *mail, **last_mail;
+    uint32_t n_calls; /* under way, and in the mailbox */
+    bool ready, draining;
+    struct engine *engine; /* NULL before it is ready */
+    const struct call_setup *calls;
+    struct under_way *calls_under_way;
+};
+
+/* ---- keys ---- */
+
+static int add_key(struct api_keys *k, const char *text, size_t n, struct err *why)
+{
+    char **grown = realloc(k->key, (k->n + 1) * sizeof *grown);
+    if (grown) k->key = grown;
+    if (!grown || !(k->key[k->n] = strndup(text, n))) return fail(why, E_MEMORY, "no memory for the keys");
+    k->n++;
+    return 0;
+}
+
+static int read_keys(struct api_keys *k, const char *path, struct err *why)
+{
+    FILE *f = fopen(path, "r");
+    char *line = NULL;
+    size_t room = 0;
+    int code = 0;
+    if (!f) return fail_errno(why, E_FILE, "%s cannot be opened", path);
+    for (ssize_t n; !code && (n = getline(&line, &room, f)) > 0;) {
+        while (n && strchr("\r\n \t", line[n - 1])) n--;
+        if (!n || line[0] == '#') continue;
+        if (k->n == API_KEYS_MOST) code = fail(why, E_FILE, "%s has more than %d keys", path, API_KEYS_MOST);
+        else code = add_key(k, line, (size_t)n, why);
+    }
+    if (!code && ferror(f)) code = fail_errno(why, E_FILE, "%s cannot be read", path);
+    if (!code && !k->n) code = fail(why, E_FILE, "%s has no key, a line each", path);
+    free(line);
+    fclose(f);
+    return code;
+}
+
+/* In a time that does not tell how much of it was right. */
+static bool same_secret(const char *a, const char *b)
+{
+    const size_t n = strlen(a), m = strlen(b);
+    unsigned char differs = n != m;
+    for (size_t i = 0; i < n; i++) differs |= (unsigned char)(a[i] ^ b[m ? i % m : 0]);
+    return !differs;
+}
+
+static bool may_ask(const struct server *s, const struct exchange *x)
+{
+    static const char bearer[] = "Bearer ";
+    const char *given = exchange_authorization(x);
+    bool known = !s->keys.n;
+    if (!s->keys.n || !given || strncasecmp(given, bearer, sizeof bearer - 1)) return known;
+    for (size_t i = 0; i < s->keys.n; i++) known |= same_secret(given + sizeof bearer - 1, s->keys.key[i]);
+    return known;
+}
+
+/* ---- what needs no engine ---- */
+
+static void answer_text(struct exchange *x, int status, const char *type, const char *text)
+{
+    char *copy = strdup(text);
+    exchange_answer(x, copy ? status : 503, type, copy, copy ? strlen(copy) : 0);
+}
+
+static void answer_models(const struct server *s, struct exchange *x)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&text, &n);
+    if (to) {
+        fputs("{\"object\":\"list\",\"data\":[{\"id\":", to);
+        json_print_text(to, s->setup.model);
+        fprintf(to, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":\"gemmapipe\"}]}", (unsigned long long)s->begun);
+        if (fclose(to)) free(text), text = NULL;
+    }
+    exchange_answer(x, text ? 200 : 503, JSON_TYPE, text, n);
+}
+
+static void answer_metrics(struct server *s, struct exchange *x)
+{
+    size_t n = 0;
+    char *text = metrics_page(s->metrics, s->setup.model, &n);
+    exchange_answer(x, text ? 200 : 503, "text/plain; version=0.0.4", text, n);
+}
+
+static void answer_health(struct server *s, struct exchange *x)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool ready = s->ready, draining = s->draining;
+    pthread_mutex_unlock(&s->lock);
+    if (draining) reply_error(x, 503, "draining", "the server is about to end");
+    else if (!ready) reply_error(x, 503, "loading", "the model is being loaded");
+    else answer_text(x, 200, JSON_TYPE, "{\"status\":\"ok\"}");
+}
+
+/* ---- words ---- */
+
+/* Under the lock. */
+static const char *no_place(const struct server *s, int *status)
+{
+    *status = s->draining || !s->ready ? 503 : 429;
+    if (s->draining) return "draining";
+    if (!s->ready) return "loading";
+    return s->n_calls >= s->setup.queue ? "queue_full" : NULL;
+}
+
+static void refuse_words(struct server *s, struct exchange *x, int status, const char *code)
+{
+    metrics_refused(s->metrics, status);
+    if (status == 429 || !strcmp(code, "loading")) exchange_header(x, "Retry-After", RETRY_AFTER);
+    if (status == 429) reply_error(x, status, code, "%u requests are under way and waiting, which is the most", s->setup.queue);
+    else if (!strcmp(code, "loading")) reply_error(x, status, code, "the model is being loaded");
+    else reply_error(x, status, code, "the server is about to end");
+    exchange_end(x);
+}
+
+static void post_words(struct server *s, struct exchange *x, bool chat)
+{
+    struct mail *m = calloc(1, sizeof *m);
+    int status = 429;
+    pthread_mutex_lock(&s->lock);
+    const char *no = m ? no_place(s, &status) : "queue_full";
+    if (!no) {
+        *m = (struct mail){.x = x, .chat = chat};
+        *s->last_mail = m;
+        s->last_mail = &m->next;
+        s->n_calls++;
+        engine_wake(s->engine);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!no) return;
+    free(m);
+    refuse_words(s, x, status, no);
+}
+
+struct place {
+    const char *path, *method;
+    enum { HEALTH, METRICS, MODELS, CHAT, COMPLETIONS } what;
+    bool open; /* without a key */
+};
+
+static const struct place places[] = {
+    {"/health", "GET", HEALTH, true},         {"/livez", "GET", HEALTH, true},
+    {"/readyz", "GET", HEALTH, true},         {"/metrics", "GET", METRICS, false},
+    {"/v1/models", "GET", MODELS, false},     {"/models", "GET", MODELS, false},
+    {"/v1/chat/completions", "POST", CHAT, false}, {"/chat/completions", "POST", CHAT, false},
+    {"/v1/completions", "POST", COMPLETIONS, false}, {"/completions", "POST", COMPLETIONS, false},
+};
+
+static const struct place *find_place(const char *path)
+{
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (!strcmp(path, places[i].path)) return &places[i];
+    return NULL;
+}
+
+static void allow_origin(const struct server *s, struct exchange *x)
+{
+    const char *origin = exchange_origin(x);
+    if (!s->setup.cors || !origin || (strcmp(s->setup.cors, "*") && strcmp(s->setup.cors, origin))) return;
+    exchange_header(x, "Access-Control-Allow-Origin", s->setup.cors);
+    exchange_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+    exchange_header(x, "Access-Control-Allow-Methods", "GET, POST");
+    exchange_header(x, "Vary", "Origin");
+}
+
+static void answer_now(struct server *s, struct exchange *x, const struct place *p)
+{
+    switch (p->what) {
+    case HEALTH: answer_health(s, x); break;
+    case METRICS: answer_metrics(s, x); break;
+    default: answer_models(s, x); break;
+    }
+    exchange_end(x);
+}
+
+static void refuse(struct exchange *x, int status, const char *code, const char *sentence)
+{
+    reply_error(x, status, code, "%s", sentence);
+    exchange_end(x);
+}
+
+static void on_arrived(void *user, struct exchange *x)
+{
+    struct server *s = user;
+    const struct place *p = find_place(exchange_path(x));
+    const bool head = !strcmp(exchange_method(x), "HEAD");
+    allow_origin(s, x);
+    if (!strcmp(exchange_method(x), "OPTIONS") && p && s->setup.cors) {
+        exchange_answer(x, 204, NULL, NULL, 0);
+        exchange_end(x);
+    } else if (!p) {
+        refuse(x, 404, "not_found", "there is nothing at this path");
+    } else if (strcmp(exchange_method(x), p->method) && !(head && !strcmp(p->method, "GET"))) {
+        exchange_header(x, "Allow", p->method);
+        refuse(x, 405, "method_not_allowed", "this path is not asked in this way");
+    } else if (!p->open && !may_ask(s, x)) {
+        refuse(x, 401, "invalid_api_key", "this server wants a key, as Authorization: Bearer KEY");
+    } else if (p->what == CHAT || p->what == COMPLETIONS) {
+        post_words(s, x, p->what == CHAT);
+    } else {
+        answer_now(s, x, p);
+    }
+}
+
+static void on_moved(void *user)
+{
+    struct server *s = user;
+    pthread_mutex_lock(&s->lock);
+    if (s->engine) engine_wake(s->engine);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- opening, turning, closing ---- */
+
+int server_open(struct server **out, const struct server_setup *setup, struct err *why)
+{
+    struct server *s = *out = calloc(1, sizeof *s);
+    if (!s) return fail(why, E_MEMORY, "no memory for a server");
+    s->setup = *setup;
+    s->last_mail = &s->mail;
+    s->begun = (uint64_t)time(NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    const struct http_setup http = {.address = setup->address, .port = setup->port, .body_most = BODY_MOST, .connections = CONNECTIONS,
+                                    .connections_each = CONNECTIONS_EACH, .seconds = REQUEST_SECONDS, .arrived = on_arrived, .moved = on_moved,
+                                    .error_body = reply_error_body, .user = s};
+    int code = setup->keys_file ? read_keys(&s->keys, setup->keys_file, why) : 0;
+    if (!code) code = metrics_open(&s->metrics, why);
+    if (!code) code = http_open(&s->http, &http, why);
+    if (code) server_close(out);
+    return code;
+}
+
+uint16_t server_port(const struct server *s)
+{
+    return http_port(s->http);
+}
+
+void server_ready(struct server *s, const struct call_setup *calls)
+{
+    pthread_mutex_lock(&s->lock);
+    s->calls = calls;
+    s->engine = calls->engine;
+    s->ready = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int begin_call(struct server *s, const struct mail *m, struct err *why)
+{
+    struct call *c = call_begin(s->calls, m->x, m->chat);
+    struct under_way *u = c ? calloc(1, sizeof *u) : NULL;
+    if (u) {
+        *u = (struct under_way){s->calls_under_way, c};
+        s->calls_under_way = u;
+        return 0;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->n_calls--;
+    pthread_mutex_unlock(&s->lock);
+    return c ? fail(why, E_MEMORY, "no memory for the list of requests") : 0;
+}
+
+static int take_mail(struct server *s, struct err *why)
+{
+    int code = 0;
+    pthread_mutex_lock(&s->lock);
+    struct mail *m = s->mail;
+    s->mail = NULL;
+    s->last_mail = &s->mail;
+    pthread_mutex_unlock(&s->lock);
+    while (m) {
+        struct mail *next = m->next;
+        if (!code) code = begin_call(s, m, why);
+        else exchange_break(m->x), exchange_end(m->x);
+        free(m);
+        m = next;
+    }
+    return code;
+}
+
+static void end_calls(struct server *s)
+{
+    const uint64_t now = clock_ns();
+    uint32_t n = 0;
+    for (struct under_way **at = &s->calls_under_way; *at;) {
+        struct under_way *u = *at;
+        if (!call_is_over(u->call, now)) {
+            at = &u->next;
+            n++;
+            continue;
+        }
+        metrics_count(s->metrics, call_numbers(u->call));
+        call_end(u->call, false);
+        *at = u->next;
+        free(u);
+        pthread_mutex_lock(&s->lock);
+        s->n_calls--;
+        pthread_mutex_unlock(&s->lock);
+    }
+    metrics_state(s->metrics, n, 0);
+}
+
+int server_turn(struct server *s, int timeout_ms, struct err *why)
+{
+    TRY(take_mail(s, why));
+    TRY(engine_turn(s->calls->engine, timeout_ms, why));
+    end_calls(s);
+    return 0;
+}
+
+bool server_drain(struct server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool first = !s->draining;
+    s->draining = true;
+    pthread_mutex_unlock(&s->lock);
+    if (first) http_stop_listening(s->http);
+    pthread_mutex_lock(&s->lock);
+    const bool idle = !s->n_calls;
+    pthread_mutex_unlock(&s->lock);
+    return idle;
+}
+
+void server_give_up(struct server *s, const struct err *why)
+{
+    struct err told = *why;
+    if (!why->code) fail(&told, E_INTERRUPTED, "the server was told to end");
+    server_drain(s);
+    pthread_mutex_lock(&s->lock);
+    s->engine = NULL; /* nobody wakes it any more */
+    pthread_mutex_unlock(&s->lock);
+    for (struct under_way *u = s->calls_under_way; u; u = u->next) call_give_up(u->call, &told);
+}
+
+void server_close(struct server **ps)
+{
+    struct server *s = *ps;
+    *ps = NULL;
+    if (!s) return;
+    for (struct under_way *u; (u = s->calls_under_way);) {
+        s->calls_under_way = u->next;
+        call_end(u->call, true);
+        free(u);
+    }
+    for (struct mail *m; (m = s->mail);) {
+        s->mail = m->next;
+        exchange_break(m->x);
+        exchange_end(m->x);
+        free(m);
+    }
+    http_close(&s->http, DRAIN_MS);
+    metrics_close(&s->metrics);
+    for (size_t i = 0; i < s->keys.n; i++) free(s->keys.key[i]);
+    free(s->keys.key);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}

@@ -1,0 +1,303 @@
+#!/usr/bin/python3
+"""A server: what clients of OpenAI's interface ask is answered, by the words of a lone run; whoever leaves, stalls or lies costs the others nothing."""
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, good, need, path, start
+
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+PICTURE = os.path.join(ROOT, "models/demo/picture.png")
+LONG = "Tell me a long story."
+
+
+class Server:
+    """gemmapipe serve on a free port, for one `with` block."""
+
+    def __init__(self, *options, model=DEMO, ready=True):
+        self.process = start(GEMMAPIPE, "serve", "--model", model, "--listen", "127.0.0.1:0", *options)
+        self.said = []
+        while True:
+            line = self.process.stderr.readline().decode()
+            need(line, "it ended: %s" % self.said)
+            self.said.append(line)
+            found = re.search(r"listening at http://127.0.0.1:(\d+)", line)
+            if found:
+                self.port = int(found.group(1))
+                if not ready:
+                    break
+            if "serving" in line:
+                break
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def ask(self, where, body=None, timeout=60, method=None, **headers):
+        """(status, headers, bytes)"""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        c.request(method or ("GET" if body is None else "POST"), where, data, headers)
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        return r.status, r.headers, text
+
+    def chat(self, text, **more):
+        status, _, out = self.ask("/v1/chat/completions", chat(text, **more))
+        need(status == 200, "%d %s" % (status, out))
+        return json.loads(out)
+
+    def end(self, seconds=20):
+        """SIGTERM; returns (status, stderr)."""
+        self.process.send_signal(signal.SIGTERM)
+        _, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, err.decode()
+
+
+def chat(text, **more):
+    return dict({"messages": [{"role": "user", "content": text}], "temperature": 0}, **more)
+
+
+def words(answer):
+    return answer["choices"][0]["message"]["content"]
+
+
+def events(text):
+    return [e[6:] for e in text.decode().split("\n\n") if e.startswith("data: ")]
+
+
+def streamed(text, index=0):
+    """The words of a stream, and how it ended."""
+    said, how = "", None
+    for e in events(text)[:-1]:
+        for c in json.loads(e)["choices"]:
+            if c["index"] == index:
+                said += c["delta"].get("content", "")
+                how = c["finish_reason"] or how
+    return said, how
+
+
+def lone(prompt, *options):
+    return good(GEMMAPIPE, "run", "--model", DEMO, "--temp", 0, "--quiet", *options, prompt).decode().rstrip("\n")
+
+
+def forms():
+    with Server("--workers", 2) as s:
+        want = lone("What is the capital of Peru?")
+        answer = s.chat("What is the capital of Peru?")
+        need(words(answer) == want and answer["choices"][0]["finish_reason"] == "stop", answer)
+        need(answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"], answer)
+        _, _, text = s.ask("/v1/chat/completions", chat("What is the capital of Peru?", stream=True, n=2, stream_options={"include_usage": True}))
+        need(streamed(text) == (want, "stop") and streamed(text, 1) == (want, "stop"), text)
+        last = events(text)
+        need(last[-1] == "[DONE]" and json.loads(last[-2])["choices"] == [] and json.loads(last[-2])["usage"]["prompt_tokens"] == 16, last[-2:])
+        need(len({json.loads(e)["id"] for e in last[:-1]}) == 1, "several ids in one stream")
+        _, _, text = s.ask("/v1/chat/completions", chat("What is 3 + 4?", stream=True, stop=["= 7", "zz"]))
+        need(streamed(text) == ("3 + 4 ", "stop"), text)
+        status, _, text = s.ask("/v1/completions", {"prompt": "The capital of", "max_tokens": 4, "temperature": 0, "logprobs": 1})
+        body = json.loads(text)
+        need(status == 200 and body["object"] == "text_completion" and len(body["choices"][0]["logprobs"]["tokens"]) == 4, text)
+        need(json.loads(s.ask("/v1/models")[2])["data"][0]["id"] == "demo-q4_0", "the model has no name")
+        need(s.ask("/health")[0] == 200 and b"gemmapipe_requests_total" in s.ask("/metrics")[2], "health and metrics")
+        status, err = s.end()
+        need(status == 0, "status %d: %s" % (status, err))
+
+
+def pictures():
+    url = "data:image/png;base64," + base64.b64encode(open(PICTURE, "rb").read()).decode()
+    want = lone("Describe the picture.", "--mmproj", ENCODER, "--image", PICTURE)
+    ask = lambda where: {"temperature": 0, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": where}},
+                                                                                  {"type": "text", "text": "Describe the picture."}]}]}
+    with Server("--mmproj", ENCODER, "--workers", 3, "--media-path", os.path.dirname(PICTURE)) as s:
+        for where in (url, "picture.png", "file://picture.png"):
+            status, _, text = s.ask("/v1/chat/completions", ask(where))
+            need(status == 200 and words(json.loads(text)) == want, text[:300])
+        for where in ("../../README.md", "/etc/passwd", "http://127.0.0.1/x.png", "file:///etc/passwd", "none.png"):
+            status, _, text = s.ask("/v1/chat/completions", ask(where))
+            need(status == 400 and b"root:" not in text, "%s: %d %s" % (where, status, text))
+
+
+def many():
+    prompts = ["What is the capital of %s?" % c for c in ("Peru", "France", "Japan", "Egypt", "Italy", "Spain")] + ["What is %d + %d?" % (i, i + 3) for i in range(10)]
+    wants = {p: lone(p) for p in prompts}
+    got, wrong = {}, []
+
+    def client(s, p, streams):
+        try:
+            status, _, text = s.ask("/v1/chat/completions", chat(p, stream=streams))
+            said = streamed(text)[0] if streams else words(json.loads(text))
+            if said != wants[p]: wrong.append((p, said))
+        except Exception as e:
+            wrong.append((p, e))
+
+    with Server("--workers", 3, "--sequences", 4) as s:
+        for _ in range(3):
+            threads = [threading.Thread(target=client, args=(s, p, i % 2 == 0)) for i, p in enumerate(prompts)]
+            for t in threads: t.start()
+            for t in threads: t.join()
+        need(not wrong, wrong[:3])
+
+
+BAD = [
+    (b"{", 400, "invalid_json"),
+    (b'{"messages":[{"role":"user","content":"\xff"}]}', 400, "invalid_utf8"),
+    ({"messages": []}, 400, "invalid_value"),
+    ({"prompt": "x"}, 400, "invalid_value"),
+    (chat("x", temperature=-1), 400, "invalid_value"),
+    (chat("x", model="other"), 404, "model_not_found"),
+    (chat("x", tools=[{"type": "function"}]), 400, "unsupported"),
+    (chat("x " * 20000), 400, "context_length_exceeded"),
+    (chat("x", stream="yes"), 400, "invalid_value"),
+]
+
+
+def refusals():
+    with Server("--ctx", 500) as s:
+        for body, want, code in BAD:
+            status, _, text = s.ask("/v1/chat/completions", body)
+            e = json.loads(text)["error"]
+            need(status == want and e["code"] == code and set(e) == {"message", "type", "param", "code"}, "%s: %d %s" % (str(body)[:60], status, text))
+        need(s.ask("/v1/chat/completions")[0] == 405 and s.ask("/v1/nothing")[0] == 404, "405 and 404")
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "the server still answers")
+        c = socket.create_connection(("127.0.0.1", s.port))
+        c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        need(b" 413 " in c.recv(1000), "a body of 99 GB was not refused at once")
+        c.close()
+
+
+def keys():
+    with open(path("keys"), "w") as f: f.write("# who may\nsesame-1\nsesame-22\n")
+    with Server("--api-key-file", path("keys")) as s:
+        for given, want in ((None, 401), ("sesame", 401), ("sesame-1x", 401), ("", 401), ("sesame-1", 200), ("sesame-22", 200)):
+            headers = {} if given is None else {"Authorization": "Bearer " + given}
+            status, _, text = s.ask("/v1/chat/completions", chat("What is 3 + 4?"), **headers)
+            need(status == want, "%s: %d %s" % (given, status, text))
+        need(s.ask("/health")[0] == 200 and s.ask("/metrics")[0] == 401, "only /health is for everybody")
+    status, err = start(GEMMAPIPE, "serve", "--model", DEMO, "--listen", "0.0.0.0:0"), None
+    _, err = status.communicate(timeout=20)
+    need(status.returncode == 2 and b"--api-key-file" in err, err)
+
+
+def endless(s):
+    """A long stream of many choices, whose reader has little room."""
+    c = socket.socket()
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    c.connect(("127.0.0.1", s.port))
+    body = json.dumps(chat(LONG, stream=True, ignore_eos=True, max_tokens=100000, n=32, logit_bias={"272": 100})).encode()
+    c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return c
+
+
+def running(s):
+    return int(re.search(rb"gemmapipe_requests_running\{[^}]*\} (\d+)", s.ask("/metrics")[2]).group(1))
+
+
+def until(what, seconds=20):
+    deadline = time.time() + seconds
+    while not what():
+        need(time.time() < deadline, "it did not come to that")
+        time.sleep(0.02)
+
+
+def hung_up():
+    with Server("--workers", 2, "--sequences", 2) as s:
+        streams = [endless(s) for _ in range(4)]
+        for c in streams[:2]: c.recv(200)
+        for c in streams: c.close()
+        until(lambda: running(s) == 0)
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "the server still answers")
+        page = s.ask("/metrics")[2]
+        need(b'finished_reason="abort"} 4' in page, page[:600])
+
+
+def stalled():
+    """Two readers that take nothing hold no more than what is theirs, and are given up."""
+    with Server("--workers", 2, "--sequences", 4, "--stall", 2) as s:
+        streams = [endless(s) for _ in range(2)]
+        until(lambda: running(s) == 2)
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "others are answered meanwhile")
+        until(lambda: running(s) == 0, 60)
+        for c in streams: c.close()
+
+
+def full():
+    with Server("--sequences", 1, "--queue", 2) as s:
+        streams = [endless(s) for _ in range(2)]
+        until(lambda: running(s) == 2)
+        status, headers, text = s.ask("/v1/chat/completions", chat("x"))
+        need(status == 429 and json.loads(text)["error"]["code"] == "queue_full" and 0 < int(headers["Retry-After"]) <= 60, text)
+        for c in streams: c.close()
+        until(lambda: running(s) == 0)
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "there is room again")
+
+
+def drained():
+    """Told to end, it answers what is under way and takes nothing new."""
+    with Server("--workers", 2) as s:
+        out = []
+        body = chat("Count.", ignore_eos=True, max_tokens=2000)
+        t = threading.Thread(target=lambda: out.append(s.ask("/v1/chat/completions", body)))
+        t.start()
+        until(lambda: running(s) == 1)
+        status, err = s.end(60)
+        t.join()
+        need(status == 0 and out and out[0][0] == 200 and json.loads(out[0][2])["usage"]["completion_tokens"] == 2000, "%d %s %s" % (status, err, out))
+
+
+def lost():
+    """A worker that is killed ends streams with an error event, and the server with status 7."""
+    with Server("--workers", 2) as s:
+        c = endless(s)
+        c.recv(300)
+        children = [int(p) for p in open("/proc/%d/task/%d/children" % (s.process.pid, s.process.pid)).read().split()]
+        os.kill(children[-1], signal.SIGKILL)
+        text = b""
+        c.settimeout(20)
+        while True:
+            more = c.recv(65536)
+            if not more: break
+            text += more
+        need(b'"code":"worker_lost"' in text and b"[DONE]" not in text, text[-400:])
+        _, err = s.process.communicate(timeout=20)
+        need(s.process.returncode == 7, "status %d: %s" % (s.process.returncode, err))
+
+
+def noise():
+    """Bytes that are no HTTP, or half of it, cost the others nothing."""
+    with Server() as s:
+        lines = [b"\x00" * 1000, b"GET", b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf",
+                 b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
+                 b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n"]
+        open_ones = []
+        for text in lines * 20:
+            c = socket.create_connection(("127.0.0.1", s.port))
+            c.sendall(text)
+            open_ones.append(c)
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "the server still answers")
+        for c in open_ones: c.close()
+        need(s.end()[0] == 0, "it did not end well")
+
+
+claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
+claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
+claim("many_clients_get_the_words_of_a_lone_run", many)
+claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
+claim("only_who_has_a_key_is_answered", keys)
+claim("whoever_hangs_up_is_cancelled", hung_up)
+claim("whoever_stops_reading_holds_back_only_itself", stalled)
+claim("a_full_queue_says_when_to_come_back", full)
+claim("told_to_end_it_answers_what_is_under_way", drained)
+claim("a_lost_worker_ends_streams_with_an_error", lost)
+claim("noise_costs_the_others_nothing", noise)
+finish()
