@@ -121,6 +121,8 @@ static const struct argument table[] = {
     {"threads", "T", WORKERS, WHOLE(threads, 1, 1024), "threads of each worker (default: the cores shared out)"},
     {"pin", NULL, WORKERS, FLAG(pin), "bind each thread of the workers started here to a core of its own"},
     {"send-weights", NULL, WORKERS, FLAG(send_weights), "stream every worker its part even if it could open the file itself"},
+    {"lookup", NULL, CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_BENCH, FLAG(lookup),
+     "guess that an answer goes on as it, or the prompt, did before: the same words, sooner where text repeats itself"},
     {"embed-scale", "bf16|exact", WORKERS, ONE_OF(exact_embed_scale),
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},

@@ -47,6 +47,7 @@ struct options {
     bool pin;          /* the threads of workers started here, each to a core of its own */
     bool send_weights; /* stream the parts even to workers that could open the file */
     bool exact_embed_scale;
+    bool lookup; /* guess at what follows */
     int wait; /* seconds for workers to answer; 0: not asked */
 
     /* what the run is prepared for; 0: as much as it needs */

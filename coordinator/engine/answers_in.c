@@ -20,24 +20,43 @@ static bool ends_answer(const struct engine *e, uint32_t id)
 
 /* ---- tokens ---- */
 
-/* Its last token was taken by whom it concerns: what next? */
-static void go_on(struct engine *e, struct live *a)
+/* Tokens in hand are not wanted: the slot holds what it would hold if they had never been guessed. */
+static void drop_in_hand(struct engine *e, struct live *a)
+{
+    if (a->in_hand) guesses_refuse(e, a, (uint32_t)a->ids.n - 1);
+    a->in_hand = 0;
+}
+
+static bool answered(struct engine *e, struct live *a, enum finish how)
+{
+    drop_in_hand(e, a);
+    live_answered(e, a, how);
+    return false;
+}
+
+/* Its last token was taken by whom it concerns: what next? True: it waits for the token in hand. */
+static bool go_on(struct engine *e, struct live *a)
 {
     struct err why;
     if (a->state == FULL) live_to(e, a, a->scheduled ? RUNNING : WAITING);
-    if (a->made >= a->ask.most) live_answered(e, a, FINISH_LENGTH);
-    else if (a->ids.n > e->pipe->plan.capacity.context) live_answered(e, a, FINISH_CONTEXT);
-    else if (a->scheduled && schedule_more(e->scheduler, a->number, 1, NULL, 0, &why)) live_leave(e, a, FINISH_FAILED, &why);
+    if (a->made >= a->ask.most) return answered(e, a, FINISH_LENGTH);
+    if (a->ids.n > e->pipe->plan.capacity.context) return answered(e, a, FINISH_CONTEXT);
+    if (a->in_hand) return true;
+    if (a->scheduled && schedule_more(e->scheduler, a->number, 1, NULL, 0, &why)) live_leave(e, a, FINISH_FAILED, &why);
+    else if (a->scheduled) guesses_offer(e, a);
+    return false;
 }
 
-void answer_offer_again(struct engine *e, struct live *a)
+bool answer_offer_again(struct engine *e, struct live *a)
 {
     const struct said said = {a->number, a->last.id, &a->last};
     if (a->listener.token && !a->listener.token(a->listener.user, &said)) {
-        if (a->state != LEAVING) live_to(e, a, FULL); /* a listener may cancel what it is told of */
-        return;
+        if (a->state == LEAVING) return false; /* a listener may cancel what it is told of */
+        drop_in_hand(e, a);
+        live_to(e, a, FULL);
+        return false;
     }
-    if (a->state != LEAVING) go_on(e, a);
+    return a->state != LEAVING && go_on(e, a);
 }
 
 static void first_token(struct engine *e, struct live *a)
@@ -46,7 +65,8 @@ static void first_token(struct engine *e, struct live *a)
     engine_tell(e, ASK_SPOKE, a, 1);
 }
 
-static void token_came(struct engine *e, struct live *a, const struct token *t)
+/* `in_hand`: so many came behind it that are right if it is. True: the next of them is wanted. */
+static bool token_came(struct engine *e, struct live *a, const struct token *t, uint32_t in_hand)
 {
     struct err why;
     if (!a->first_ns) first_token(e, a);
@@ -54,9 +74,10 @@ static void token_came(struct engine *e, struct live *a, const struct token *t)
     a->made++;
     e->totals.made++;
     a->last = *t;
-    if (ids_push(&a->ids, t->id, &why) || biases_say(&a->biases, t->id, &why)) live_leave(e, a, FINISH_FAILED, &why);
-    else if (!a->ask.run_on && ends_answer(e, t->id)) live_answered(e, a, FINISH_STOP);
-    else answer_offer_again(e, a);
+    a->in_hand = in_hand;
+    if (ids_push(&a->ids, t->id, &why) || biases_say(&a->biases, t->id, &why)) return live_leave(e, a, FINISH_FAILED, &why), false;
+    if (!a->ask.run_on && ends_answer(e, t->id)) return answered(e, a, FINISH_STOP);
+    return answer_offer_again(e, a);
 }
 
 static int check_logprobs(const struct token *t, struct err *why)
@@ -66,16 +87,26 @@ static int check_logprobs(const struct token *t, struct err *why)
     return finite ? 0 : fail(why, E_WIRE, "the token for slot %u at position %u came with a log-probability that is no number", t->slot, t->position);
 }
 
-static int take_token(struct engine *e, const struct token *t, struct err *why)
+/* Of a token after row `position` of a slot. */
+static int check_token(const struct engine *e, const struct token *t, uint32_t slot, uint32_t position, struct err *why)
 {
-    struct live *a = expected(e, t->slot);
     const uint32_t words = e->pipe->model->embedding.rows;
-    if (a && a->state == LEAVING) return 0;
-    if (!a || a->sent != a->ids.n || t->position + 1 != a->sent)
+    if (t->slot != slot || t->position != position)
         return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
     if (t->id >= words) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
-    TRY(check_logprobs(t, why));
-    token_came(e, a, t);
+    return check_logprobs(t, why);
+}
+
+/* t: the token of the row that was known, then one for each guess. */
+static int take_tokens(struct engine *e, const struct move *m, const struct token *t, struct err *why)
+{
+    struct live *a = expected(e, m->slot);
+    if (a && a->state == LEAVING) return 0;
+    const uint32_t known = m->position + m->rows - m->guesses;
+    if (!a || a->ids.n != known || a->sent != m->position + m->rows) return check_token(e, t, UINT32_MAX, known, why);
+    for (uint32_t i = 0; i <= m->guesses; i++) TRY(check_token(e, &t[i], m->slot, known - 1 + i, why));
+    const uint32_t n = m->guesses ? guesses_right(e, a, m, t) : 1;
+    for (uint32_t i = 0; i < n && token_came(e, a, &t[i], n - 1 - i); i++) continue;
     return 0;
 }
 
@@ -84,7 +115,7 @@ static int check_count(const struct engine *e, const struct result *m, struct er
 {
     const struct schedule_batch *b = schedule_find(e->scheduler, m->batch);
     uint32_t wanted = 0;
-    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token;
+    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token + b->moves[i].guesses;
     if (b && m->n_tokens != wanted)
         return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens,
                     (unsigned long long)m->batch, wanted);
@@ -95,10 +126,14 @@ static int check_count(const struct engine *e, const struct result *m, struct er
 static int took_result(struct engine *e, struct err *why)
 {
     const struct happened back = {.what = BATCH_BACK, .at_ns = clock_now(e->clock), .number = e->result.batch};
+    const struct schedule_batch *b = schedule_find(e->scheduler, e->result.batch);
+    const struct token *t = e->result.tokens;
     TRY(check_count(e, &e->result, why));
     TRY(schedule_done(e->scheduler, e->result.batch, why));
     tell_watchers(&e->watchers, &back);
-    for (uint32_t i = 0; i < e->result.n_tokens; i++) TRY(take_token(e, &e->result.tokens[i], why));
+    guesses_back(e, e->result.batch);
+    for (const struct move *m = b->moves; m < b->moves + b->n_moves; t += m->want_token + m->guesses, m++)
+        if (m->want_token) TRY(take_tokens(e, m, t, why));
     return 0;
 }
 

@@ -40,5 +40,11 @@ int biases_wish(struct biases *b, const struct bias_wish *wish, uint32_t vocab, 
 int biases_say(struct biases *b, uint32_t id, struct err *why); /* one more token of the answer. E_MEMORY */
 void biases_free(struct biases *b);
 
+/* They are the same for every token that follows. */
+static inline bool biases_stay(const struct biases *b)
+{
+    return b->presence == 0 && b->frequency == 0 && b->said >= b->least;
+}
+
 /* Those of the next token, for a slot, as bias_put does, from number `at` on; returns how many. */
 uint32_t biases_put(const struct biases *b, uint32_t slot, uint8_t *out, uint32_t at);

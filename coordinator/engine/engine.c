@@ -69,9 +69,11 @@ static int open_text(struct engine *e, struct err *why)
     TRY(divided_head_open(&e->head, &head, why));
     struct pages_stage stage[STAGES_MOST];
     const struct pages_limits pool = engine_pool(p, stage);
-    if (c->blocks) TRY(pages_open(&e->pages, &pool, why));
+    if (c->blocks || e->setup.lookup) TRY(pages_open(&e->pages, &pool, why));
     limits.pages = e->pages;
-    return scheduler_open(&e->scheduler, &limits, why);
+    TRY(scheduler_open(&e->scheduler, &limits, why));
+    schedule_reading(e->scheduler, reading_rows(p->offers[0].measured));
+    return 0;
 }
 
 int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why)
@@ -416,6 +418,7 @@ static void yield_slots(struct engine *e)
 void engine_restart(struct engine *e)
 {
     const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock)};
+    e->lone.rows = 0;
     if (e->pictures) pictures_restart(e->pictures);
     if (e->head) divided_head_restart(e->head);
     if (e->scheduler) {

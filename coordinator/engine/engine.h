@@ -28,6 +28,7 @@ struct engine_setup {
     struct pipeline *pipe;     /* launched */
     int32_t end_of_turn, eos;  /* ids that end an answer; -1: none */
     bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
+    bool lookup;               /* guesses at what follows travel with a token: lookup.h */
 };
 
 int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why);
@@ -72,5 +73,6 @@ struct engine_totals {
     uint64_t prompt_rows, made;
     uint64_t begun_ns, last_first_ns, ended_ns; /* first ask; last of the first tokens; last token */
     uint64_t batches, rows;
+    uint64_t guessed, guessed_right; /* of the rows: guesses at tokens, and how many of them were right */
 };
 struct engine_totals engine_totals(const struct engine *e);

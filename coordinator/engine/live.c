@@ -46,6 +46,7 @@ void live_free(struct live *a)
     ids_free(&a->ids);
     biases_free(&a->biases);
     picture_spans_free(&a->spans);
+    lookup_free(&a->lookup);
     free(a);
 }
 

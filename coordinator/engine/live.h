@@ -3,6 +3,7 @@
 
 #include "coordinator/engine/divided_head.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/engine/lookup.h"
 #include "coordinator/engine/scheduler.h"
 
 /* The states of engine.h's drawing. */
@@ -23,6 +24,14 @@ struct live {
     bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
     uint64_t history;    /* of these */
+    struct lookup lookup;
+    struct odds odds;
+    uint32_t guess[WIRE_DRAFT]; /* what may follow ids */
+    uint32_t passed_over;       /* guesses that were found and not sent, since some were */
+    int gram;                   /* what they were found by */
+    uint32_t slot, sure;        /* while guesses were sent: where, behind how many rows, */
+    uint64_t sure_history;      /* and the hash of these */
+    uint32_t in_hand;           /* tokens behind the last one that came with it */
     uint32_t made, reused;
     uint32_t scores_seen; /* rows whose scores came */
     uint64_t fingerprint;
@@ -70,6 +79,12 @@ struct engine {
     struct work work;
     uint32_t bias_room; /* of work.biases */
     struct result result;
+    struct odds odds;       /* of guesses, over all asks */
+    struct row_price price;
+    struct {
+        uint64_t batch, sent_ns;
+        uint32_t rows; /* 0: there is none */
+    } lone;                 /* the last micro-batch, if it has the pipe to itself and brings answers alone */
 };
 
 /* live.c: who is alive, by number and by state */
@@ -97,6 +112,14 @@ void kept_give_up_all(struct engine *e);
 struct kept *kept_find(const struct engine *e, const struct live *a); /* the one with the longest beginning of the ask, or NULL */
 int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why);
 
+/* guesses.c */
+void guesses_offer(struct engine *e, struct live *a); /* the ask has one row to send, the scheduler knows it */
+void guesses_sent(struct engine *e, const struct schedule_batch *b);
+void guesses_back(struct engine *e, uint64_t batch);
+uint32_t guesses_right(struct engine *e, struct live *a, const struct move *m, const struct token *t); /* tokens that count, of those of a move */
+void guesses_refuse(struct engine *e, struct live *a, uint32_t rows); /* what the slot holds behind so many rows was wrong, or came too soon */
+uint32_t token_at(const struct live *a, uint32_t position); /* known or guessed */
+
 /* rows_out.c: all that may enter the pipe enters. */
 int rows_send(struct engine *e, struct err *why);
 uint32_t row_id_at(const struct engine *e, const struct live *a, uint32_t position); /* as it goes over the wire */
@@ -104,4 +127,4 @@ const struct picture_span *span_at(const struct live *a, size_t place); /* the p
 
 /* answers_in.c: one frame from a worker; offering a token once more to a listener that was full. */
 int answer_take(struct engine *e, const struct member *from, struct frame *f, struct err *why);
-void answer_offer_again(struct engine *e, struct live *a);
+bool answer_offer_again(struct engine *e, struct live *a); /* true: it was taken, and the next one is in hand */

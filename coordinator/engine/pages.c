@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The list of orders is never full of what frees: so many places are for what makes rows go. */
+/* The list of orders is never full of what frees: so many places are for what makes rows go, and some of these for slots that go back,
+ * who cannot wait. */
 #define ORDERS_FREEING (WIRE_ORDERS - 256)
+#define ORDERS_ENTERING (WIRE_ORDERS - GUESSING_MOST)
 
 struct slot_pages {
     uint32_t rows;      /* that it has blocks for */
@@ -141,7 +143,7 @@ bool pages_enter(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t ro
     struct slot_pages next = {.rows = rows, .beginning = beginning};
     const uint32_t whole = blocks(p->limits.context);
     uint64_t global = 0, local = 0;
-    if (p->slot[slot].late || p->n_orders == WIRE_ORDERS) return false;
+    if (p->slot[slot].late || p->n_orders >= ORDERS_ENTERING) return false;
     for (uint32_t i = 0; i < p->limits.slots; i++) {
         global += p->slot[i].rows && blocks(p->slot[i].rows) < whole;
         local += p->slot[i].rows && own_local(p, &p->slot[i]) < p->limits.ring;
@@ -166,7 +168,11 @@ void pages_back(struct pages *p, uint32_t slot, uint32_t rows, uint64_t history)
     struct slot_pages next = p->slot[slot];
     next.rows = rows;
     become(p, &p->slot[slot], next, 0, 0);
-    say(p, (struct order){ORDER_BACK, slot, 0, rows, history});
+    uint32_t i = p->n_orders;
+    while (i && (p->orders[i - 1].kind == ORDER_DROP || p->orders[i - 1].slot != slot)) i--;
+    const struct order back = {ORDER_BACK, slot, 0, rows, history};
+    if (i && p->orders[i - 1].kind == ORDER_BACK) p->orders[i - 1] = back; /* it went less far before */
+    else say(p, back);
 }
 
 /* True if the workers have not been told of its beginning, and will not be. */

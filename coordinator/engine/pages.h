@@ -23,6 +23,7 @@
 #include "transport/wire/wire.h"
 
 #define NO_BEGINNING UINT32_MAX
+#define GUESSING_MOST 128
 
 struct pages;
 
@@ -52,7 +53,7 @@ void pages_restart(struct pages *p);
 bool pages_enter(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows);
 /* It gets what it lacks for `rows` rows. False: there is not so much, and nothing changes. */
 bool pages_grow(struct pages *p, uint32_t slot, uint32_t rows);
-/* It goes back to `rows` rows with that history, no further than WIRE_DRAFT. */
+/* It goes back to `rows` rows with that history, no further than WIRE_DRAFT. Of GUESSING_MOST slots at most until orders are taken. */
 void pages_back(struct pages *p, uint32_t slot, uint32_t rows, uint64_t history);
 /* It holds nothing any more. `told`: workers know something of it. */
 void pages_leave(struct pages *p, uint32_t slot, bool told);

@@ -18,7 +18,7 @@ const struct picture_span *span_at(const struct live *a, size_t place)
 uint32_t row_id_at(const struct engine *e, const struct live *a, uint32_t position)
 {
     const struct picture_span *p = a->spans.n ? span_at(a, position) : NULL;
-    return p ? pictures_row_id(e->pictures, (uint32_t)p->picture, position - (uint32_t)p->first) : a->ids.id[position];
+    return p ? pictures_row_id(e->pictures, (uint32_t)p->picture, position - (uint32_t)p->first) : token_at(a, position);
 }
 
 static struct row row_of(const struct engine *e, const struct live *a, uint32_t position)
@@ -32,7 +32,7 @@ static struct segment segment_of(const struct live *a, const struct move *m)
     uint32_t flags = m->start ? SEG_START : 0u;
     if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
     if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
-    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token,
+    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token + m->guesses,
                             .top = m->want_token ? a->ask.top : 0,
                             .request = a->ask.key, .history = a->history, .sampling = a->ask.sampling};
 }
@@ -74,7 +74,9 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
         struct live *a = mover(e, m);
         w->segments[i] = segment_of(a, m);
         TRY(add_biases(e, a, m, why));
+        a->slot = m->slot;
         for (uint32_t k = 0; k < m->rows; k++) {
+            if (k + m->guesses == m->rows) a->sure = m->position + k, a->sure_history = a->history;
             struct row row = row_of(e, a, m->position + k);
             w->rows[w->n_rows++] = row;
             a->history = history_after(a->history, row.id);
@@ -99,7 +101,7 @@ static int fill_activations(const struct engine *e, const struct schedule_batch 
                 memcpy(out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
                 continue;
             }
-            TRY(pipeline_embedding(e->pipe, a->ids.id[at], row, why));
+            TRY(pipeline_embedding(e->pipe, token_at(a, at), row, why));
             embed_row(&m->embedding, e->scale, row, out);
         }
     }
@@ -112,7 +114,7 @@ static void tell_sent(const struct engine *e, const struct schedule_batch *b)
     if (!e->watchers.n) return;
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct live *a = e->in_slot[b->moves[i].slot];
-        rows[i] = (struct happened_rows){a->number, a->ask.key, b->moves[i].position, b->moves[i].rows};
+        rows[i] = (struct happened_rows){a->number, a->ask.key, b->moves[i].position, b->moves[i].rows, b->moves[i].guesses};
     }
     const struct happened h = {.what = BATCH_SENT, .at_ns = clock_now(e->clock), .number = b->id, .amount = b->rows, .rows = rows,
                                .n = b->n_moves};
@@ -132,6 +134,7 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     e->totals.batches++;
     e->totals.rows += w->n_rows;
     tell_sent(e, b);
+    guesses_sent(e, b);
     return pipeline_send(e->pipe, route_first(e->route), &f, why);
 }
 

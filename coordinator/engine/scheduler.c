@@ -34,6 +34,7 @@
 #include "coordinator/engine/scheduler.h"
 
 #include "base/limits.h"
+#include "transport/wire/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,8 @@ struct request {
     uint32_t pieces;      /* in flight */
     uint32_t decodes;     /* that went into the pipe, of `sent` */
     bool decode;          /* the row to send is a token just sampled */
+    uint32_t guesses;     /* that may travel with it */
+    double chance, all;   /* of the next of them; that it and those before it are right */
     bool leaving;         /* gets no more rows; gone when its pieces are home */
     bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
     bool lacking;         /* pages for its rows: none go */
@@ -77,6 +80,8 @@ struct scheduler {
     struct move *moves;  /* [limits.in_flight][moves_most] */
     uint32_t moves_most, in_flight;
     uint32_t passed_over; /* micro-batches that left without the prompt that is first in line */
+    double reading;    /* schedule_reading */
+    uint32_t guessing; /* moves in flight that bring guesses */
     uint64_t next_batch;
     uint64_t past_prompt_rows, past_decodes; /* of all who have left */
     struct request *queue;  /* requests without a slot, who is next first: queue[head .. head + n_queue) */
@@ -324,11 +329,34 @@ int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const st
     q->decode = rows == 1 && !q->resting;
     q->resting = false;
     q->lacking = s->limits.pages != NULL;
+    q->guesses = 0;
     uint32_t slot = (uint32_t)(q - s->slot);
     line_leave(s, slot);
     line_enter(s, slot);
     schedule_settle(s);
     return 0;
+}
+
+void schedule_guess(struct scheduler *s, uint64_t request, uint32_t n, double chance)
+{
+    struct request *q = find_sequence(s, request);
+    if (!q || !q->decode || q->sent == q->known) return;
+    q->guesses = least(least(n, WIRE_DRAFT), s->limits.context - q->known);
+    q->chance = q->all = chance;
+}
+
+void schedule_reading(struct scheduler *s, double rows)
+{
+    s->reading = rows;
+}
+
+void schedule_back(struct scheduler *s, uint64_t request, uint32_t rows, uint64_t history)
+{
+    struct request *q = find_sequence(s, request);
+    if (!q || q->pieces || rows > q->sent) return;
+    if (s->limits.pages && rows < q->sent) pages_back(s->limits.pages, (uint32_t)(q - s->slot), rows, history);
+    q->decodes -= q->sent - rows;
+    q->sent = q->known = rows;
 }
 
 void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int priority)
@@ -415,11 +443,11 @@ static bool free_one_that_leaves(struct scheduler *s)
 void schedule_restart(struct scheduler *s)
 {
     for (uint32_t i = 0; i < s->limits.in_flight; i++) s->place[i].taken = false;
-    s->in_flight = s->passed_over = 0;
+    s->in_flight = s->passed_over = s->guessing = 0;
     for (uint32_t i = s->n_order; i-- > 0;) {
         struct request *q = &s->slot[s->order[i]];
         q->resting |= q->sent == q->known && !q->pieces;
-        q->sent = q->pieces = q->decodes = q->next_span = 0;
+        q->sent = q->pieces = q->decodes = q->guesses = q->next_span = 0;
         q->decode = false;
         q->lacking = s->limits.pages != NULL;
     }
@@ -524,6 +552,41 @@ static void pack_decodes(struct scheduler *s, struct place *p, const struct outl
     }
 }
 
+/* One more guess for this move, if it pays. *worth: of all rows. */
+static bool take_guess(struct scheduler *s, struct schedule_batch *b, struct move *m, double *worth)
+{
+    struct request *q = &s->slot[m->slot];
+    if (q->guesses == m->guesses || b->rows == s->limits.rows || (!m->guesses && s->guessing == GUESSING_MOST)) return false;
+    if (q->all * (s->reading + b->rows) <= *worth) return false;
+    if (s->limits.pages && !pages_grow(s->limits.pages, m->slot, q->sent + 1)) return false;
+    s->guessing += !m->guesses;
+    *worth += q->all;
+    q->all *= q->chance;
+    q->sent++;
+    q->decodes++;
+    m->guesses++;
+    m->rows++;
+    b->rows++;
+    return true;
+}
+
+/* Each sequence's first guess, then the second ones: the later, the less likely. */
+static void pack_guesses(struct scheduler *s, struct schedule_batch *b)
+{
+    uint32_t tokens = 0;
+    double worth = b->rows;
+    if (schedule_lack(s) == LACKS_PAGES) return;
+    for (uint32_t i = 0; i < b->n_moves; i++) tokens += b->moves[i].want_token;
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t i = 0; i < b->n_moves && tokens < WIRE_SEGMENTS; i++) {
+            const bool taken = take_guess(s, b, &b->moves[i], &worth);
+            tokens += taken;
+            more |= taken;
+        }
+    }
+}
+
 static uint32_t piece_quarters(const struct scheduler_limits *l)
 {
     return l->piece_quarters ? l->piece_quarters : PIECE_QUARTERS;
@@ -613,6 +676,7 @@ bool schedule_next(struct scheduler *s, struct schedule_batch *out)
         pack_decodes(s, p, &o);
     }
     if (!b->n_moves) return false;
+    pack_guesses(s, b);
     s->passed_over = o.oldest && o.oldest->sent == oldest_sent ? s->passed_over + 1 : 0;
     b->id = s->next_batch++;
     p->taken = true;
@@ -643,6 +707,7 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why)
     s->in_flight--;
     for (uint32_t i = 0; i < p->batch.n_moves; i++) {
         struct request *q = &s->slot[p->batch.moves[i].slot];
+        s->guessing -= p->batch.moves[i].guesses > 0;
         if (!--q->pieces && q->leaving) free_slot(s, q);
     }
     return 0;

@@ -54,6 +54,7 @@ struct move { /* part of a micro-batch: rows of one request */
     uint32_t slot, position, rows;
     bool start;      /* the slot begins a new sequence */
     bool want_token; /* last row of what is known: sample after it */
+    uint32_t guesses; /* of the rows the last ones: sample after each of them too */
 };                   /* a request has one move in a micro-batch at most */
 
 struct schedule_batch {
@@ -83,6 +84,16 @@ int schedule_done(struct scheduler *s, uint64_t id, struct err *why);
  * they go over the context, E_INTERNAL while it is not waiting. */
 int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                   struct err *why);
+
+/* Behind the one row that the request has to send stand n guesses at what follows, each right with that chance if those before it
+ * are. As many travel with it as pay: a guess is worth its chance, a row that is known is worth 1, and they are taken while that makes
+ * more of the micro-batch's time, which is that of `schedule_reading` rows and of its own; none while somebody lacks pages. */
+void schedule_guess(struct scheduler *s, uint64_t request, uint32_t n, double chance);
+void schedule_reading(struct scheduler *s, double rows);
+
+/* The request, whose guesses came back, holds its first `rows` rows, with that history: those behind were wrong. It waits for
+ * schedule_more. */
+void schedule_back(struct scheduler *s, uint64_t request, uint32_t rows, uint64_t history);
 
 /* `request`, which has a slot, is called `to` from now on, and is as urgent as that: another takes over the slot with all it
  * holds. Nothing happens if it has none. */

@@ -19,7 +19,7 @@ enum happening {
 
 struct happened_rows { /* of one ask in a micro-batch */
     uint64_t number, key;
-    uint32_t position, rows;
+    uint32_t position, rows, guesses; /* guesses: the last of the rows, which may not stay */
 };
 
 struct happened {

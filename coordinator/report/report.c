@@ -214,6 +214,7 @@ static void print_rates(FILE *to, const struct figures *f)
     if (t->spoke == 1 && decode > 0) fprintf(to, ", %.1f tok/s after the first", (double)later / decode);
     else if (wall > 0) fprintf(to, ", %.1f tok/s over all", (double)t->made / wall);
     if (t->pictures) fprintf(to, "\n pictures: %" PRIu64 ", %.3g a second", t->pictures, over((double)t->pictures, wall));
+    if (e->guessed) fprintf(to, "\n lookup: %" PRIu64 " guesses, %" PRIu64 " of them right", e->guessed, e->guessed_right);
     if (t->rows_again) fprintf(to, "\n computed again: %" PRIu64 " of %" PRIu64 " rows", t->rows_again, t->rows);
     fprintf(to, "\n wire: %.0f bytes for each token of an answer", f->wire_per_token);
     print_times(to, "time to first token", &t->first);
@@ -263,6 +264,7 @@ static void json_rates(FILE *to, const struct figures *f)
     fprintf(to, "  \"answers\": %" PRIu64 ", \"prompt_rows\": %" PRIu64 ", \"reused_rows\": %" PRIu64 ", \"rows\": %" PRIu64
                 ", \"rows_again\": %" PRIu64 ", \"micro_batches\": %" PRIu64 ",\n",
             t->ended, t->asked_rows, t->reused_rows, t->rows, t->rows_again, f->totals.batches);
+    fprintf(to, "  \"lookup_drafted\": %" PRIu64 ", \"lookup_accepted\": %" PRIu64 ",\n", f->totals.guessed, f->totals.guessed_right);
     fprintf(to, "  \"wire_bytes\": %" PRIu64 ", \"wire_bytes_per_token\": %.6g,\n", f->wire_bytes, f->wire_per_token);
 }
 

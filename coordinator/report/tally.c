@@ -76,7 +76,7 @@ static void count_rows(struct tally *t, const struct happened_rows *h)
     t->rows += h->rows;
     if (!r) return;
     if (h->position < r->rows) t->rows_again += (end < r->rows ? end : r->rows) - h->position;
-    if (end > r->rows) r->rows = end;
+    if (end - h->guesses > r->rows) r->rows = end - h->guesses;
 }
 
 /* ---- watching ---- */

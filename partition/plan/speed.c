@@ -7,6 +7,8 @@
 #define PIECE_FEW_ROWS 16 /* between these lengths of pieces a measured curve is taken for a line */
 #define PIECE_MANY_ROWS 128
 #define QUARTERS_MOST 512
+#define NOMINAL_READING 5
+#define FEW_ROWS 8
 
 double curve_seconds(const struct curve *c, double rows)
 {
@@ -30,6 +32,13 @@ uint32_t piece_quarters(const struct speed *measured, int threads)
     const double row = (many - few) / (PIECE_MANY_ROWS - PIECE_FEW_ROWS), quarters = 4 * (few - PIECE_FEW_ROWS * row) / row;
     if (!(row > 0) || quarters > QUARTERS_MOST) return QUARTERS_MOST;
     return quarters < 1 ? 1 : (uint32_t)(quarters + 0.5);
+}
+
+double reading_rows(const struct speed *measured)
+{
+    if (!measured || measured->local.n < 2) return NOMINAL_READING;
+    const double one = curve_seconds(&measured->local, 1), row = (curve_seconds(&measured->local, FEW_ROWS) - one) / (FEW_ROWS - 1);
+    return row > 0 && one > row ? one / row - 1 : 0;
 }
 
 double hop_seconds(const struct hop *h, double bytes)

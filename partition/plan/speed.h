@@ -35,6 +35,10 @@ struct speed {
  * (docs/SPEED.md 11, 19, 28), 0 threads: nobody knows how many. */
 uint32_t piece_quarters(const struct speed *measured, int threads);
 
+/* The same of micro-batches of few rows, as answers have: what reading the weights costs a stage beside its rows, in rows. NULL: as was
+ * found for matrices of 4 bits (stage_bench, 1 to 8 rows). */
+double reading_rows(const struct speed *measured);
+
 /* The way from one worker to another. */
 struct hop {
     double delay;            /* seconds of a message, however short */

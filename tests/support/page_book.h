@@ -12,10 +12,11 @@
 #define BOOK_SLOTS 8
 #define BOOK_INDEXES 16 /* blocks of a sequence, at most */
 #define BOOK_BLOCKS 4096
+#define BOOK_PAST 32       /* rows whose histories a slot remembers, to go back to */
 
 struct book_rows { /* of a slot or a beginning: block numbers, 0: none */
     uint32_t rows;
-    uint64_t history;
+    uint64_t history, past[BOOK_PAST]; /* past: of the first n rows at n % BOOK_PAST, written by whoever knows the ids */
     uint16_t global[BOOK_INDEXES], local[BOOK_INDEXES]; /* by index; by place in the ring */
     bool used;
 };
@@ -113,6 +114,20 @@ static int book_begin(struct book *b, const struct order *o, struct err *why)
     return 0;
 }
 
+static int book_back(struct book *b, const struct order *o, struct err *why)
+{
+    struct book_rows *r = &b->slot[o->slot];
+    if (o->rows >= r->rows || r->rows - o->rows > WIRE_DRAFT || r->past[o->rows % BOOK_PAST] != o->history)
+        return fail(why, E_WIRE, "slot %u with %u rows goes back to %u", o->slot, r->rows, o->rows);
+    for (uint32_t i = (o->rows + KV_PAGE - 1) / KV_PAGE; i * KV_PAGE < r->rows; i++) {
+        book_release(b, 0, &r->global[i]);
+        book_release(b, 1, &r->local[i % b->ring]);
+    }
+    r->rows = o->rows;
+    r->history = o->history;
+    return 0;
+}
+
 static inline int book_order(struct book *b, const struct order *o, struct err *why)
 {
     if (o->slot >= b->slots || o->beginning >= WIRE_BEGINNINGS) return fail(why, E_WIRE, "slot %u, beginning %u", o->slot, o->beginning);
@@ -123,6 +138,7 @@ static inline int book_order(struct book *b, const struct order *o, struct err *
     case ORDER_DROP:
         if (!b->beginning[o->beginning].used) return fail(why, E_WIRE, "there is no beginning %u", o->beginning);
         return book_empty(b, &b->beginning[o->beginning]), 0;
+    case ORDER_BACK: return book_back(b, o, why);
     default: return fail(why, E_WIRE, "order %u", o->kind);
     }
 }

@@ -515,3 +515,74 @@ TEST(the_oldest_takes_the_pages_of_the_newest_and_never_yields)
     scheduler_close(&s);
     pages_close(&p);
 }
+
+/* Of n sequences that answer, each with 16 guesses of this chance, so many travel with the first one's row, where all go together. */
+static void expect_guesses(uint32_t n, double reading, double chance, uint32_t least, uint32_t most)
+{
+    struct scheduler *s = open_with(n, 1, 256);
+    struct schedule_batch b;
+    schedule_reading(s, reading);
+    for (uint32_t i = 0; i < n; i++) NEED(schedule_add(s, i, 4, NULL, 0, 0, why));
+    while (schedule_next(s, &b)) NEED(schedule_done(s, b.id, why));
+    for (uint32_t i = 0; i < n; i++) {
+        NEED(schedule_more(s, i, 1, NULL, 0, why));
+        schedule_guess(s, i, 16, chance);
+    }
+    CHECK(schedule_next(s, &b) && b.n_moves == n && b.moves[0].rows == 1 + b.moves[0].guesses && b.moves[0].want_token);
+    CHECK(b.moves[0].guesses >= least && b.moves[0].guesses <= most, "%u of %u sequences, reading %g, chance %g", b.moves[0].guesses, n, reading, chance);
+    scheduler_close(&s);
+}
+
+TEST(as_many_guesses_travel_as_pay)
+{
+    expect_guesses(1, 5, 1, 16, 16);
+    expect_guesses(1, 5, 0.5, 2, 2);
+    expect_guesses(1, 50, 0.5, 4, 5);
+    expect_guesses(1, 5, 0.1, 0, 0);
+    expect_guesses(1, 0, 1, 0, 0); /* a row costs what it brings */
+    expect_guesses(2, 5, 0.9, 2, 8);
+    expect_guesses(64, 5, 0.9, 0, 0); /* many share the reading already */
+}
+
+TEST(guesses_that_were_wrong_go_back_and_those_in_flight_are_forgotten_by_a_restart)
+{
+    struct scheduler *s = open_with(1, 2, 64);
+    struct schedule_batch b;
+    schedule_reading(s, 5);
+    NEED(schedule_add(s, 0, 10, NULL, 0, 0, why));
+    CHECK(schedule_next(s, &b) && b.moves[0].guesses == 0);
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_more(s, 0, 1, NULL, 0, why));
+    schedule_guess(s, 0, 3, 1);
+    CHECK(schedule_next(s, &b) && b.moves[0].position == 10 && b.moves[0].rows == 4 && b.moves[0].guesses == 3 && b.moves[0].want_token);
+    NEED(schedule_done(s, b.id, why));
+    schedule_back(s, 0, 12, 77); /* one of them was right */
+    NEED(schedule_more(s, 0, 1, NULL, 0, why));
+    schedule_guess(s, 0, 60, 1);
+    CHECK(schedule_next(s, &b) && b.moves[0].position == 12 && b.moves[0].guesses == 16, "%u", b.moves[0].guesses);
+    schedule_restart(s);
+    CHECK(schedule_next(s, &b) && b.moves[0].start && b.moves[0].rows == 13 && b.moves[0].guesses == 0, "%u rows", b.moves[0].rows);
+    NEED(schedule_done(s, b.id, why));
+    NEED(schedule_more(s, 0, 50, NULL, 0, why)); /* as far as the context but one row */
+    while (schedule_next(s, &b)) NEED(schedule_done(s, b.id, why));
+    scheduler_close(&s);
+}
+
+TEST(guesses_end_where_the_context_or_the_micro_batch_does)
+{
+    struct scheduler_limits l = {.slots = 1, .in_flight = 1, .rows = 5, .context = 16};
+    struct scheduler *s = NULL;
+    struct schedule_batch b;
+    NEED(scheduler_open(&s, &l, why));
+    schedule_reading(s, 5);
+    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
+    while (schedule_next(s, &b)) NEED(schedule_done(s, b.id, why));
+    for (uint32_t known = 6; known < 16; known = b.moves[0].position + b.moves[0].rows + 1) {
+        NEED(schedule_more(s, 0, 1, NULL, 0, why));
+        schedule_guess(s, 0, 16, 1);
+        CHECK(schedule_next(s, &b) && b.rows == (known < 12 ? 5 : 17 - known), "%u rows behind %u", b.rows, known);
+        NEED(schedule_done(s, b.id, why));
+        schedule_back(s, 0, b.moves[0].position + b.moves[0].rows, 0); /* all were right */
+    }
+    scheduler_close(&s);
+}
