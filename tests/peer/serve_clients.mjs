@@ -1,0 +1,102 @@
+// tests/peer/serve_clients.mjs — clients that people use, against our server: node serve_clients.mjs http://127.0.0.1:PORT PICTURE
+//
+// Each claim is a line. What the clients' own code accepts is the truth here: they parse, check and retry as they do everywhere.
+import { readFileSync } from "node:fs";
+import OpenAI from "openai";
+import { generateText, streamText } from "ai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { ChatOpenAI } from "@langchain/openai";
+
+const [base, picture] = process.argv.slice(2);
+const url = base + "/v1", model = "demo-q4_0";
+const question = { role: "user", content: "What is the capital of Peru?" }, lima = "The capital of Peru is Lima.";
+const client = new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0 });
+let failed = 0;
+
+function need(truth, what) {
+  if (!truth) throw new Error(what);
+}
+
+async function claim(name, f) {
+  try {
+    await f();
+    console.log("ok " + name);
+  } catch (e) {
+    failed++;
+    console.log("FAIL " + name + ": " + (e.stack || e));
+  }
+}
+
+await claim("openai_lists_models_and_chats", async () => {
+  const list = [];
+  for await (const m of client.models.list()) list.push(m.id);
+  need(list.includes(model), "models: " + list);
+  const a = await client.chat.completions.create({ model, messages: [question], temperature: 0, logprobs: true, top_logprobs: 2 });
+  need(a.choices[0].message.content === lima && a.choices[0].finish_reason === "stop", JSON.stringify(a));
+  need(a.choices[0].logprobs.content[0].top_logprobs.length === 2 && a.usage.total_tokens > 0, JSON.stringify(a));
+});
+
+await claim("openai_streams", async () => {
+  const s = client.chat.completions.stream({ model, messages: [question], temperature: 0, stream_options: { include_usage: true } });
+  let said = "";
+  s.on("content", (piece) => (said += piece));
+  const whole = await s.finalChatCompletion();
+  need(said === lima && whole.choices[0].message.content === lima && whole.usage.completion_tokens > 0, JSON.stringify(whole));
+});
+
+await claim("openai_shows_a_picture", async () => {
+  const image_url = { url: "data:image/png;base64," + readFileSync(picture).toString("base64") };
+  const content = [{ type: "image_url", image_url }, { type: "text", text: "Describe the picture." }];
+  const a = await client.chat.completions.create({ model, messages: [{ role: "user", content }], temperature: 0 });
+  need(a.choices[0].message.content.length > 10, JSON.stringify(a));
+});
+
+await claim("openai_leaves_a_stream", async () => {
+  const s = await client.chat.completions.create({ model, messages: [question], stream: true, n: 16, max_tokens: 1500, logit_bias: { 272: 100 } });
+  for await (const chunk of s) if (chunk.choices.length) break;
+  const began = Date.now();
+  for (;;) {
+    const page = await (await fetch(base + "/metrics")).text();
+    if (/requests_running\{[^}]*\} 0/.test(page)) break;
+    need(Date.now() - began < 20000, "it is still running");
+    await new Promise((r) => setTimeout(r, 50));
+  }
+});
+
+await claim("openai_understands_errors", async () => {
+  for (const [body, status, code] of [
+    [{ model: "gpt-none", messages: [question] }, 404, "model_not_found"],
+    [{ model, messages: [question], temperature: -1 }, 400, "invalid_value"],
+    [{ model, messages: [{ role: "user", content: "x ".repeat(100000) }] }, 400, "context_length_exceeded"],
+  ]) {
+    let e = null;
+    await client.chat.completions.create(body).catch((x) => (e = x));
+    need(e instanceof OpenAI.APIError && e.status === status && e.code === code, status + ": " + e);
+  }
+});
+
+await claim("openai_completes_text", async () => {
+  const a = await client.completions.create({ model, prompt: "The capital of", max_tokens: 5, temperature: 0 });
+  need(a.object === "text_completion" && a.choices[0].text.length > 0, JSON.stringify(a));
+});
+
+const compatible = createOpenAICompatible({ name: "gemmapipe", baseURL: url, includeUsage: true });
+await claim("ai_sdk_generates_and_streams", async () => {
+  const a = await generateText({ model: compatible(model), prompt: question.content, temperature: 0 });
+  need(a.text === lima && a.finishReason === "stop" && a.usage.inputTokens > 0, JSON.stringify(a.text));
+  const s = streamText({ model: compatible(model), prompt: question.content, temperature: 0 });
+  let said = "";
+  for await (const piece of s.textStream) said += piece;
+  need(said === lima && (await s.usage).outputTokens > 0, said);
+});
+
+const chain = new ChatOpenAI({ model, apiKey: "none", temperature: 0, maxRetries: 0, configuration: { baseURL: url } });
+await claim("langchain_invokes_and_streams", async () => {
+  const a = await chain.invoke(question.content);
+  need(a.content === lima && a.usage_metadata.total_tokens > 0, JSON.stringify(a));
+  let said = "";
+  for await (const piece of await chain.stream(question.content)) said += piece.content;
+  need(said === lima, said);
+});
+
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""Clients that people use, against our server: the official openai package, the AI SDK and LangChain, as npm has them.
+
+They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
+CACHE = os.path.join(ROOT, ".cache/serve-clients")
+PACKAGES = ["openai@6.49.0", "ai@5.0.277", "@ai-sdk/openai-compatible@1.0.61", "@langchain/openai@1.5.8"]
+DEMO = os.path.join(ROOT, "models/demo")
+
+
+def skip(why):
+    print("skip clients_of_the_interface_are_served: " + why)
+    sys.exit(0)
+
+
+def fetch():
+    if os.path.exists(os.path.join(CACHE, "complete")):
+        return
+    shutil.rmtree(CACHE, ignore_errors=True)
+    os.makedirs(CACHE)
+    with open(os.path.join(CACHE, "package.json"), "w") as f: f.write('{"private": true, "type": "module"}')
+    npm = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"] + PACKAGES, cwd=CACHE,
+                         capture_output=True, text=True, timeout=250)
+    if npm.returncode: skip("npm could not fetch them: " + npm.stderr[-200:].replace("\n", " "))
+    open(os.path.join(CACHE, "complete"), "w").close()
+
+
+if not shutil.which("node") or not shutil.which("npm"): skip("node and npm are not installed")
+if int(subprocess.run(["node", "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) < 20: skip("they want node 20")
+fetch()
+shutil.copy(os.path.join(ROOT, "tests/peer/serve_clients.mjs"), CACHE)
+server = subprocess.Popen([os.path.join(BUILD, "gemmapipe"), "serve", "--model", os.path.join(DEMO, "demo-q4_0.gguf"), "--mmproj",
+                           os.path.join(DEMO, "demo-mmproj-f16.gguf"), "--workers", "3", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+try:
+    port, line = None, " "
+    while line and "serving" not in line:
+        line = server.stderr.readline()
+        found = re.search(r"http://127.0.0.1:(\d+)", line)
+        port = found.group(1) if found else port
+    node = subprocess.run(["node", "serve_clients.mjs", "http://127.0.0.1:" + str(port), os.path.join(DEMO, "picture.png")], cwd=CACHE, timeout=200)
+    sys.exit(node.returncode)
+finally:
+    server.terminate()
+    server.wait(20)
