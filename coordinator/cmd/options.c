@@ -135,6 +135,8 @@ static const struct argument table[] = {
     {"micro-batch", "N", WORKERS, WHOLE(rows, 1, WIRE_ROWS), "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", WORKERS, WHOLE(in_flight, 1, IN_FLIGHT_MOST),
      "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
+    {"no-prefix-reuse", NULL, CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_BENCH, FLAG(no_prefix_reuse),
+     "compute what prompts begin with alike for each of them (a conversation still goes on where it stood)"},
     {"prompts", "FILE", CMD_RUN, TEXT(prompts_file),
      "many prompts, one a line (which may begin with /image FILE or /image \"FILE\"), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", CMD_RUN | CMD_CHAT | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},

@@ -48,6 +48,7 @@ struct options {
     bool send_weights; /* stream the parts even to workers that could open the file */
     bool exact_embed_scale;
     bool lookup; /* guess at what follows */
+    bool no_prefix_reuse;
     int wait; /* seconds for workers to answer; 0: not asked */
 
     /* what the run is prepared for; 0: as much as it needs */

@@ -31,7 +31,7 @@ int session_open(struct session *s, const struct options *o, const struct cluste
 int session_launch(struct session *s, const struct capacity *c, struct err *why)
 {
     struct engine_setup setup = {.pipe = s->pipe, .end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
-                                 .lookup = s->options->lookup};
+                                 .lookup = s->options->lookup, .no_prefix_reuse = s->options->no_prefix_reuse};
     TRY(pipeline_launch(s->pipe, c, why));
     if (s->tokens) {
         const struct specials special = tokenizer_specials(s->tokens);

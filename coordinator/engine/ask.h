@@ -30,6 +30,7 @@ struct ask {
     uint64_t key;          /* of its random draws, together with sampling.seed: the same key, the same draws, whatever else runs */
     uint64_t deadline_ns;  /* of the roster's clock; 0: none */
     int priority;          /* the higher the sooner */
+    uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
     bool run_on;           /* past tokens that end an answer: for measuring */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
     bool want_scores;      /* every row's scores, to listener.scores; only with a head that is whole */
@@ -46,7 +47,7 @@ struct ended {
     enum finish how;
     const struct err *why;  /* of FINISH_FAILED; else NULL */
     uint32_t prompt_rows;   /* ids asked with */
-    uint32_t reused_rows;   /* of these, rows that a slot held already */
+    uint32_t reused_rows;   /* of these, rows that the workers held already */
     uint32_t made;          /* tokens, the ending one included */
     uint32_t last_id;       /* the last of these */
     uint64_t fingerprint;   /* if asked */

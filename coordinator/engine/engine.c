@@ -69,7 +69,8 @@ static int open_text(struct engine *e, struct err *why)
     TRY(divided_head_open(&e->head, &head, why));
     struct pages_stage stage[STAGES_MOST];
     const struct pages_limits pool = engine_pool(p, stage);
-    if (c->blocks || e->setup.lookup) TRY(pages_open(&e->pages, &pool, why));
+    TRY(pages_open(&e->pages, &pool, why));
+    if (!e->setup.no_prefix_reuse) TRY(beginnings_open(&e->beginnings, why));
     limits.pages = e->pages;
     TRY(scheduler_open(&e->scheduler, &limits, why));
     schedule_reading(e->scheduler, reading_rows(p->offers[0].measured));
@@ -98,6 +99,7 @@ void engine_close(struct engine **pe)
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
     if (e->scheduler) kept_give_up_all(e);
     scheduler_close(&e->scheduler);
+    beginnings_close(&e->beginnings);
     pages_close(&e->pages);
     divided_head_close(&e->head);
     pictures_close(&e->pictures);
@@ -243,6 +245,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     l->history = HISTORY_EMPTY;
     l->asked_ns = clock_now(e->clock);
     come(e, l);
+    beginnings_see(e, l);
     if (number) *number = l->number;
     return 0;
 }
@@ -259,6 +262,7 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
 {
     live_unlink(e, a);
     leave_slot(e, a);
+    beginnings_break(e, a);
     for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
     const struct ended ended = {
         .number = a->number, .how = how, .why = how == FINISH_FAILED ? why : NULL, .prompt_rows = (uint32_t)a->ids.n - a->made,
@@ -277,6 +281,7 @@ void live_leave(struct engine *e, struct live *a, enum finish how, const struct 
     if (a->state == LEAVING && a->ending != FINISH_NOT) return;
     live_to(e, a, LEAVING);
     a->ending = how;
+    beginnings_break(e, a);
     if (why && how == FINISH_FAILED) a->why = *why;
     if (a->scheduled) schedule_leave(e->scheduler, a->number);
 }
@@ -294,9 +299,25 @@ void engine_enough(struct engine *e, uint64_t number)
     else engine_cancel(e, number);
 }
 
-/* The workers have nothing of it any more: all its rows are a prompt again. */
-static void begin_again(struct live *a)
+uint32_t live_rows_most(const struct engine *e, const struct live *a)
 {
+    const uint64_t all = a->ids.n - a->made + (uint64_t)a->ask.most + WIRE_DRAFT;
+    const uint32_t context = e->pipe->plan.capacity.context;
+    return all < context ? (uint32_t)all : context;
+}
+
+void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t history)
+{
+    a->sent = a->reused = rows;
+    a->history = history;
+    e->totals.prompt_rows -= rows;
+}
+
+/* The workers have nothing of it any more: all its rows are a prompt again. */
+static void begin_again(struct engine *e, struct live *a)
+{
+    beginnings_break(e, a);
+    e->totals.prompt_rows += a->reused;
     a->sent = a->reused = 0;
     a->history = HISTORY_EMPTY;
 }
@@ -306,7 +327,7 @@ static void has_left(struct engine *e, struct live *a)
 {
     a->scheduled = false;
     leave_slot(e, a);
-    begin_again(a);
+    begin_again(e, a);
     if (a->state == LEAVING && a->ending == FINISH_NOT) live_to(e, a, WAITING);
 }
 
@@ -343,10 +364,28 @@ static void expire(struct engine *e)
     }
 }
 
+/* For those who lack a slot or pages: what nobody uses goes, the longest unused first. */
+static void make_room(struct engine *e)
+{
+    for (enum lack lack; (lack = schedule_lack(e->scheduler)) != LACKS_NOTHING;) {
+        uint64_t since = UINT64_MAX;
+        struct kept *k = kept_longest(e);
+        const uint32_t b = lack == LACKS_PAGES ? beginnings_longest(e, &since) : NO_BEGINNING;
+        if (k && (b == NO_BEGINNING || k->since < since)) {
+            kept_give_up(e, k);
+        } else if (b != NO_BEGINNING) {
+            beginnings_drop(e, b);
+            schedule_settle(e->scheduler);
+        } else {
+            return;
+        }
+    }
+}
+
 void live_answered(struct engine *e, struct live *a, enum finish how)
 {
     if (a->scheduled && !kept_put(e, a)) schedule_leave(e->scheduler, a->number);
-    kept_make_room(e);
+    make_room(e);
     live_finish(e, a, how, NULL);
 }
 
@@ -370,28 +409,33 @@ int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t 
     return 0;
 }
 
-static int begin_anew(struct engine *e, struct live *a, struct err *why)
+static int begin_anew(struct engine *e, struct live *a, uint32_t beginning, struct err *why)
 {
     struct span *spans;
     uint32_t n;
     TRY(spans_from(a, 0, &spans, &n, why));
-    int code = schedule_add(e->scheduler, a->number, (uint32_t)a->ids.n, spans, n, a->ask.priority, why);
+    int code = schedule_add_behind(e->scheduler, a->number, (uint32_t)a->ids.n, spans, n, a->ask.priority, beginning, why);
     free(spans);
-    if (!code) kept_make_room(e);
     return code;
 }
 
 static void schedule(struct engine *e, struct live *a)
 {
     struct err why;
+    if (beginnings_wait(e, a)) return;
     struct kept *k = kept_find(e, a);
+    uint32_t beginning, rows = k ? k->held.rows : 0;
+    if (!beginnings_choose(e, a, rows, &beginning)) return;
     engine_tell(e, ASK_GOES, a, 0);
-    if (k ? kept_go_on(e, a, k, &why) : begin_anew(e, a, &why)) {
+    if (beginning != NO_BEGINNING) rows = pages_kept(e->pages, beginning), k = NULL;
+    if (k ? kept_go_on(e, a, k, &why) : begin_anew(e, a, beginning, &why)) {
         live_leave(e, a, FINISH_FAILED, &why);
         return;
     }
     a->scheduled = true;
     live_to(e, a, RUNNING);
+    beginnings_promise(e, a, rows);
+    make_room(e);
 }
 
 static void schedule_waiting_asks(struct engine *e)
@@ -425,7 +469,8 @@ void engine_restart(struct engine *e)
         kept_give_up_all(e);
         schedule_restart(e->scheduler);
     }
-    for (struct live *a = e->first; a; a = a->after) begin_again(a);
+    for (struct live *a = e->first; a; a = a->after) begin_again(e, a);
+    beginnings_restart(e);
     tell_watchers(&e->watchers, &h);
 }
 
@@ -462,10 +507,13 @@ static int feed(struct engine *e, struct err *why)
     tell_leavers(e);
     if (e->pictures) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
-    schedule_waiting_asks(e);
-    kept_make_room(e);
-    yield_slots(e);
-    TRY(rows_send(e, why));
+    do { /* what is kept while rows are sent is what others wait for */
+        schedule_waiting_asks(e);
+        make_room(e);
+        yield_slots(e);
+        e->kept_some = false;
+        TRY(rows_send(e, why));
+    } while (e->kept_some);
     tell_leavers(e);
     return 0;
 }

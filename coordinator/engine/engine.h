@@ -27,6 +27,7 @@ struct engine;
 struct engine_setup {
     struct pipeline *pipe;     /* launched */
     int32_t end_of_turn, eos;  /* ids that end an answer; -1: none */
+    bool no_prefix_reuse;      /* rows that asks share are computed for each */
     bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
     bool lookup;               /* guesses at what follows travel with a token: lookup.h */
 };

@@ -6,11 +6,49 @@
 
 #include <stdlib.h>
 
-static void forget(struct kept *k)
+/* ---- rows that are held somewhere ---- */
+
+static uint32_t spans_before(const struct live *a, uint32_t rows)
 {
-    free(k->row_ids);
-    *k = (struct kept){0};
+    uint32_t n = 0;
+    while (n < a->spans.n && a->spans.span[n].first < rows) n++;
+    return n;
 }
+
+bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out)
+{
+    const uint32_t pictures = spans_before(a, rows);
+    *out = (struct held){.rows = rows, .row_ids = malloc(rows * sizeof *out->row_ids), .pictures = malloc((pictures + 1) * sizeof *out->pictures)};
+    if (!out->row_ids || !out->pictures) return held_free(out), false;
+    for (uint32_t i = 0; i < rows; i++) out->row_ids[i] = row_id_at(e, a, i);
+    for (uint32_t i = 0; i < pictures; i++) out->pictures[i] = pictures_hash(e->pictures, (uint32_t)a->spans.span[i].picture);
+    return true;
+}
+
+void held_free(struct held *h)
+{
+    free(h->row_ids);
+    free(h->pictures);
+    *h = (struct held){0};
+}
+
+bool cuts_a_picture(const struct live *a, uint32_t rows)
+{
+    const struct picture_span *across = a->spans.n ? span_at(a, rows) : NULL;
+    return across && across->first < rows;
+}
+
+bool held_begins(const struct engine *e, const struct live *a, const struct held *h)
+{
+    if (h->rows >= a->ids.n || cuts_a_picture(a, h->rows)) return false;
+    for (uint32_t i = 0; i < h->rows; i++)
+        if (h->row_ids[i] != row_id_at(e, a, i)) return false;
+    for (uint32_t i = spans_before(a, h->rows); i-- > 0;)
+        if (!hash128_same(h->pictures[i], pictures_hash(e->pictures, (uint32_t)a->spans.span[i].picture))) return false;
+    return true;
+}
+
+/* ---- slots ---- */
 
 static uint32_t slot_of(const struct engine *e, const struct live *a)
 {
@@ -23,15 +61,14 @@ bool kept_put(struct engine *e, const struct live *a)
 {
     const uint32_t slot = slot_of(e, a);
     if (slot == UINT32_MAX || !a->sent) return false; /* its ask ended after a restart, before it went on */
-    uint32_t *ids = malloc(a->sent * sizeof *ids);
-    if (!ids) return false;
-    for (uint32_t i = 0; i < a->sent; i++) ids[i] = row_id_at(e, a, i);
-    e->kept[slot] = (struct kept){.used = true, .number = a->number, .row_ids = ids, .rows = a->sent, .history = a->history,
+    struct held rows;
+    if (!held_copy(e, a, a->sent, &rows)) return false;
+    e->kept[slot] = (struct kept){.used = true, .number = a->number, .salt = a->ask.salt, .held = rows, .history = a->history,
                                   .since = e->next_since++};
     return true;
 }
 
-static struct kept *longest_ago(const struct engine *e)
+struct kept *kept_longest(const struct engine *e)
 {
     struct kept *oldest = NULL;
     for (uint32_t i = 0; i < e->slots; i++)
@@ -39,34 +76,31 @@ static struct kept *longest_ago(const struct engine *e)
     return oldest;
 }
 
-static void give_up(struct engine *e, struct kept *k)
+static void forget(struct kept *k)
+{
+    held_free(&k->held);
+    *k = (struct kept){0};
+}
+
+void kept_give_up(struct engine *e, struct kept *k)
 {
     schedule_leave(e->scheduler, k->number);
     forget(k);
 }
 
-void kept_make_room(struct engine *e)
-{
-    for (struct kept *k; schedule_lack(e->scheduler) != LACKS_NOTHING && (k = longest_ago(e));) give_up(e, k);
-}
-
 void kept_give_up_all(struct engine *e)
 {
-    for (struct kept *k; (k = longest_ago(e));) give_up(e, k);
+    for (struct kept *k; (k = kept_longest(e));) kept_give_up(e, k);
 }
 
-/* Not all of the ask: a token follows a row. */
 struct kept *kept_find(const struct engine *e, const struct live *a)
 {
     struct kept *best = NULL;
     if (a->ask.want_scores) return NULL; /* of every row */
     for (uint32_t s = 0; s < e->slots; s++) {
         struct kept *k = &e->kept[s];
-        if (!k->used || k->rows >= a->ids.n || (best && k->rows <= best->rows)) continue;
-        uint32_t i = 0;
-        while (i < k->rows && k->row_ids[i] == row_id_at(e, a, i)) i++;
-        const struct picture_span *across = a->spans.n ? span_at(a, k->rows) : NULL;
-        if (i == k->rows && !(across && across->first < k->rows)) best = k;
+        if (!k->used || k->salt != a->ask.salt || (best && k->held.rows <= best->held.rows) || !held_begins(e, a, &k->held)) continue;
+        if (!e->pages || pages_could_go_on(e->pages, s, live_rows_most(e, a))) best = k;
     }
     return best;
 }
@@ -75,14 +109,13 @@ int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why
 {
     struct span *spans;
     uint32_t n;
-    TRY(spans_from(a, k->rows, &spans, &n, why));
-    int code = schedule_more(e->scheduler, k->number, (uint32_t)a->ids.n - k->rows, spans, n, why);
+    const uint32_t rows = k->held.rows;
+    TRY(spans_from(a, rows, &spans, &n, why));
+    int code = schedule_more(e->scheduler, k->number, (uint32_t)a->ids.n - rows, spans, n, why);
     free(spans);
     if (code) return code;
     schedule_hand_over(e->scheduler, k->number, a->number, a->ask.priority);
-    a->sent = a->reused = k->rows;
-    a->history = k->history;
-    e->totals.prompt_rows -= k->rows;
+    live_reuses(e, a, rows, k->history);
     e->in_slot[k - e->kept] = a;
     forget(k);
     return 0;

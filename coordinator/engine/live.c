@@ -47,6 +47,7 @@ void live_free(struct live *a)
     biases_free(&a->biases);
     picture_spans_free(&a->spans);
     lookup_free(&a->lookup);
+    free(a->sharing.hash);
     free(a);
 }
 

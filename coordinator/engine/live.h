@@ -1,6 +1,7 @@
 /* coordinator/engine/live.h — inside the engine: what engine.c, rows_out.c and answers_in.c share. Nobody else includes it. */
 #pragma once
 
+#include "coordinator/engine/beginnings.h"
 #include "coordinator/engine/divided_head.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/lookup.h"
@@ -8,6 +9,17 @@
 
 /* The states of engine.h's drawing. */
 enum live_state { WAITING, RUNNING, FULL, LEAVING, LIVE_STATES };
+
+/* Where an ask's prompt may be shared: hashes of its first 64, 128, … rows, but not of all. See beginnings.c. */
+struct sharing {
+    uint64_t *hash; /* [n] */
+    uint32_t n;
+    uint32_t promised; /* beginnings that it will make; `next`: rows of the first of these, 0: none */
+    uint32_t next;
+    uint32_t awaits;   /* a beginning that `maker` will make, or NO_BEGINNING */
+    uint64_t maker;
+    bool in_vain;      /* it waited for one that was not made, and waits for no other */
+};
 
 /* An ask that is not finished. */
 struct live {
@@ -33,6 +45,7 @@ struct live {
     uint64_t sure_history;      /* and the hash of these */
     uint32_t in_hand;           /* tokens behind the last one that came with it */
     uint32_t made, reused;
+    struct sharing sharing;  /* of its prompt */
     uint32_t scores_seen; /* rows whose scores came */
     uint64_t fingerprint;
     uint64_t asked_ns, first_ns;
@@ -40,13 +53,19 @@ struct live {
     struct err why;      /* of FINISH_FAILED */
 };
 
+/* Rows whose keys and values workers hold: what they were. */
+struct held {
+    uint32_t rows;
+    uint32_t *row_ids;       /* [rows], as they went over the wire */
+    struct hash128 *pictures; /* in order: the ids of their rows alone are too short to tell two apart */
+};
+
 /* What a slot still holds after its answer. */
 struct kept {
     bool used;
     uint64_t number;     /* of the ask that was answered: the scheduler's name for what is here */
-    uint32_t *row_ids;   /* [rows], as they went over the wire */
-    uint32_t rows;
-    uint64_t history, since; /* since: the lower the longer ago */
+    struct held held;
+    uint64_t history, salt, since; /* since: the lower the longer ago */
 };
 
 struct live_list {
@@ -61,6 +80,8 @@ struct engine {
     struct pictures *pictures;   /* NULL: no encoder */
     struct scheduler *scheduler; /* NULL: no text model */
     struct pages *pages;         /* NULL: there are always enough */
+    struct beginnings *beginnings; /* NULL: none are shared */
+    bool kept_some;              /* of these, since the turn looked last */
     struct divided_head *head;   /* NULL: the head is whole */
     const struct route *route;   /* of the text */
     struct live *first, *last;   /* all that are alive */
@@ -105,9 +126,13 @@ struct pages_limits engine_pool(const struct pipeline *p, struct pages_stage sta
 /* The spans from row `from` on, counted from there: what is a picture must travel in one piece. */
 int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t *n, struct err *why);
 
+uint32_t live_rows_most(const struct engine *e, const struct live *a);                      /* that it can have, at its end */
+void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t history);          /* its slot holds these already */
+
 /* kept.c: slots that keep what they hold after an answer. */
 bool kept_put(struct engine *e, const struct live *a); /* the ask's; false: there is nothing in it, or no memory */
-void kept_make_room(struct engine *e);                 /* for those who lack a slot or pages; those kept longest go first */
+struct kept *kept_longest(const struct engine *e);     /* that was kept longest, NULL: none is */
+void kept_give_up(struct engine *e, struct kept *k);
 void kept_give_up_all(struct engine *e);
 struct kept *kept_find(const struct engine *e, const struct live *a); /* the one with the longest beginning of the ask, or NULL */
 int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why);
@@ -119,6 +144,10 @@ void guesses_back(struct engine *e, uint64_t batch);
 uint32_t guesses_right(struct engine *e, struct live *a, const struct move *m, const struct token *t); /* tokens that count, of those of a move */
 void guesses_refuse(struct engine *e, struct live *a, uint32_t rows); /* what the slot holds behind so many rows was wrong, or came too soon */
 uint32_t token_at(const struct live *a, uint32_t position); /* known or guessed */
+bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out); /* false: no memory */
+bool held_begins(const struct engine *e, const struct live *a, const struct held *h); /* and some of the ask is behind it: a token follows a row */
+void held_free(struct held *h);
+bool cuts_a_picture(const struct live *a, uint32_t rows);
 
 /* rows_out.c: all that may enter the pipe enters. */
 int rows_send(struct engine *e, struct err *why);

@@ -205,19 +205,34 @@ void pages_leave(struct pages *p, uint32_t slot, bool told)
     empty(p, s);
 }
 
+uint32_t pages_begun(const struct pages *p, uint32_t slot)
+{
+    return p->slot[slot].beginning;
+}
+
+static bool could_hold(const struct pages *p, uint32_t beginning, uint32_t spare, uint32_t rows)
+{
+    const uint32_t all = blocks(least(rows, p->limits.context));
+    uint32_t local = least(p->limits.ring, spare + all - begun(p, beginning) / KV_PAGE);
+    for (uint32_t b = beginning; b != NO_BEGINNING; b = p->kept[b].parent) local += p->kept[b].local;
+    return fits(p, all, local);
+}
+
 bool pages_could_hold(const struct pages *p, uint32_t beginning, uint32_t rows)
 {
-    const uint32_t all = least(rows, p->limits.context);
-    uint32_t local = least(p->limits.ring, blocks(all) - begun(p, beginning) / KV_PAGE);
-    for (uint32_t b = beginning; b != NO_BEGINNING; b = p->kept[b].parent) local += p->kept[b].local;
-    return fits(p, blocks(all), local);
+    return could_hold(p, beginning, 0, rows);
+}
+
+bool pages_could_go_on(const struct pages *p, uint32_t slot, uint32_t rows)
+{
+    return could_hold(p, p->slot[slot].beginning, p->slot[slot].spare, rows);
 }
 
 /* ---- beginnings ---- */
 
 /* Its own slot was sent `rows` rows and no more: the blocks of its ring that these rows are in are its own, but for those that lie
  * before its own beginning's end. */
-bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows, uint64_t history)
+bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows, uint64_t history, uint32_t rows_most)
 {
     struct slot_pages *s = &p->slot[slot], next = *s;
     const uint32_t end = rows / KV_PAGE, from = begun(p, s->beginning) / KV_PAGE;
@@ -228,7 +243,7 @@ bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t row
     next.spare = held - passed;
     p->global += end - from;
     p->local += passed;
-    if (!become(p, s, next, 0, 0)) {
+    if (!could_hold(p, beginning, next.spare, rows_most) || !become(p, s, next, 0, 0)) {
         p->global -= end - from;
         p->local -= passed;
         p->kept[beginning] = (struct kept_pages){0};
@@ -236,6 +251,11 @@ bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t row
     }
     say(p, (struct order){ORDER_KEEP, slot, beginning, rows, history});
     return true;
+}
+
+uint32_t pages_kept(const struct pages *p, uint32_t beginning)
+{
+    return p->kept[beginning].rows;
 }
 
 bool pages_can_drop(const struct pages *p, uint32_t beginning)

@@ -58,14 +58,19 @@ void pages_back(struct pages *p, uint32_t slot, uint32_t rows, uint64_t history)
 /* It holds nothing any more. `told`: workers know something of it. */
 void pages_leave(struct pages *p, uint32_t slot, bool told);
 
+uint32_t pages_begun(const struct pages *p, uint32_t slot); /* the beginning that it goes on behind, or NO_BEGINNING */
+
 /* Would a sequence of `rows` rows that begins there fit if everybody else were gone? */
 bool pages_could_hold(const struct pages *p, uint32_t beginning, uint32_t rows);
+bool pages_could_go_on(const struct pages *p, uint32_t slot, uint32_t rows); /* the same of one that is in a slot */
 
 /* ---- beginnings: numbers below WIRE_BEGINNINGS ---- */
 
 /* The first `rows` rows of a slot, a multiple of 64 and all it was sent, become a beginning of that number, which is free, behind the
- * one it began with itself. False, and nothing changes, if there is no room for what the slot overwrites from now on. */
-bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows, uint64_t history);
+ * one it began with itself. False, and nothing changes, if there is no room for what the slot overwrites from now on, or would be
+ * none for `rows_most` rows of it if everybody else were gone. */
+bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows, uint64_t history, uint32_t rows_most);
+uint32_t pages_kept(const struct pages *p, uint32_t beginning); /* its rows */
 bool pages_can_drop(const struct pages *p, uint32_t beginning); /* nobody goes on behind it */
 void pages_drop(struct pages *p, uint32_t beginning);
 

@@ -253,6 +253,11 @@ const float *pictures_rows(const struct pictures *ps, uint32_t number)
     return ps->picture[number].rows;
 }
 
+struct hash128 pictures_hash(const struct pictures *ps, uint32_t number)
+{
+    return ps->picture[number].hash;
+}
+
 /* The top bit keeps it apart from any token. */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row)
 {

@@ -5,6 +5,7 @@
  * Threads: one, the engine's. */
 #pragma once
 
+#include "base/hash.h"
 #include "coordinator/picture/image.h"
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/engine/watch.h"
@@ -32,4 +33,5 @@ void pictures_restart(struct pictures *ps);
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */
+struct hash128 pictures_hash(const struct pictures *ps, uint32_t number); /* of its pixels */
 uint32_t pictures_underway(const struct pictures *ps); /* not there yet, sent or not */

@@ -60,6 +60,15 @@ static int add_biases(struct engine *e, const struct live *a, const struct move 
     return 0;
 }
 
+/* It has just got its slot, and with it the rows of a beginning. */
+static void go_on_behind(struct engine *e, struct live *a, uint32_t slot)
+{
+    uint32_t rows;
+    uint64_t history;
+    beginnings_rows(e, slot, &rows, &history);
+    live_reuses(e, a, rows, history);
+}
+
 static int fill_work(struct engine *e, const struct schedule_batch *b, struct err *why)
 {
     struct work *w = &e->work;
@@ -72,6 +81,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct move *m = &b->moves[i];
         struct live *a = mover(e, m);
+        if (m->position && !a->sent) go_on_behind(e, a, m->slot);
         w->segments[i] = segment_of(a, m);
         TRY(add_biases(e, a, m, why));
         a->slot = m->slot;
@@ -82,6 +92,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
             a->history = history_after(a->history, row.id);
         }
         a->sent = m->position + m->rows;
+        if (a->sharing.next && a->sent == a->sharing.next) beginnings_keep(e, a, m->slot);
     }
     return 0;
 }

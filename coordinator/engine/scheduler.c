@@ -59,6 +59,9 @@ struct request {
     bool leaving;         /* gets no more rows; gone when its pieces are home */
     bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
     bool lacking;         /* pages for its rows: none go */
+    uint32_t beginning;   /* in the queue: that it will go on behind; or NO_BEGINNING */
+    uint32_t begun;       /* rows of `sent` that it went on behind */
+    uint32_t cut;         /* a piece ends there */
     int priority;
     struct span *spans;   /* all of its rows, by position; those not sent yet from next_span on */
     uint32_t n_spans, next_span;
@@ -245,14 +248,23 @@ static bool get_pages(const struct scheduler *s, struct request *q)
     return !q->lacking;
 }
 
+/* Spans that were sent are behind it. */
+static void pass_spans(struct request *q)
+{
+    while (q->next_span < q->n_spans && q->spans[q->next_span].first < q->sent) q->next_span++;
+}
+
 /* Who is first in the queue gets a free slot, if there are pages for its rows. */
 static bool enter(struct scheduler *s)
 {
     struct pages *p = s->limits.pages;
     const uint32_t slot = s->unused[s->n_unused - 1];
-    if (p && !pages_enter(p, slot, NO_BEGINNING, s->queue[s->head].known)) return false;
+    struct request *q = &s->slot[slot];
+    if (p && !pages_enter(p, slot, s->queue[s->head].beginning, s->queue[s->head].known)) return false;
     s->n_unused--;
-    s->slot[slot] = queue_take(s, 0);
+    *q = queue_take(s, 0);
+    if (q->beginning != NO_BEGINNING) q->sent = q->begun = pages_kept(p, q->beginning);
+    pass_spans(q);
     line_enter(s, slot);
     return true;
 }
@@ -310,7 +322,13 @@ static int queue_make_room(struct scheduler *s, struct err *why)
 int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  int priority, struct err *why)
 {
-    struct request q = {.request = request, .priority = priority};
+    return schedule_add_behind(s, request, rows, spans, n_spans, priority, NO_BEGINNING, why);
+}
+
+int schedule_add_behind(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                        int priority, uint32_t beginning, struct err *why)
+{
+    struct request q = {.request = request, .priority = priority, .beginning = beginning};
     if (find_sequence(s, request)) return fail(why, E_INTERNAL, "request %llu is here already", (unsigned long long)request);
     TRY(queue_make_room(s, why));
     TRY(rows_add(&q, &s->limits, rows, spans, n_spans, why));
@@ -359,6 +377,22 @@ void schedule_back(struct scheduler *s, uint64_t request, uint32_t rows, uint64_
     q->sent = q->known = rows;
 }
 
+void schedule_dropped(struct scheduler *s, uint32_t beginning)
+{
+    for (size_t i = 0; i < s->n_queue; i++) {
+        struct request *q = &s->queue[s->head + i];
+        if (q->beginning == beginning) q->beginning = NO_BEGINNING;
+    }
+}
+
+void schedule_cut(struct scheduler *s, uint64_t request, uint32_t rows)
+{
+    struct request *q = find_sequence(s, request);
+    for (size_t i = s->n_queue; !q && i-- > 0;)
+        if (s->queue[s->head + i].request == request) q = &s->queue[s->head + i];
+    if (q) q->cut = rows;
+}
+
 void schedule_hand_over(struct scheduler *s, uint64_t request, uint64_t to, int priority)
 {
     struct request *q = find_sequence(s, request);
@@ -383,7 +417,7 @@ static void has_left(struct scheduler *s, struct request *q)
 static void free_slot(struct scheduler *s, struct request *q)
 {
     uint32_t slot = (uint32_t)(q - s->slot);
-    s->past_prompt_rows += q->sent - q->decodes;
+    s->past_prompt_rows += q->sent - q->begun - q->decodes;
     s->past_decodes += q->decodes;
     if (s->limits.pages) pages_leave(s->limits.pages, slot, q->sent > 0);
     has_left(s, q);
@@ -447,10 +481,11 @@ void schedule_restart(struct scheduler *s)
     for (uint32_t i = s->n_order; i-- > 0;) {
         struct request *q = &s->slot[s->order[i]];
         q->resting |= q->sent == q->known && !q->pieces;
-        q->sent = q->pieces = q->decodes = q->guesses = q->next_span = 0;
+        q->sent = q->begun = q->pieces = q->decodes = q->guesses = q->next_span = 0;
         q->decode = false;
         q->lacking = s->limits.pages != NULL;
     }
+    for (size_t i = 0; i < s->n_queue; i++) s->queue[s->head + i].beginning = NO_BEGINNING;
     if (s->limits.pages) pages_restart(s->limits.pages);
     while (free_one_that_leaves(s)) continue;
     schedule_settle(s);
@@ -512,7 +547,7 @@ static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t s
     b->rows += rows;
     q->sent += rows;
     q->pieces++;
-    while (q->next_span < q->n_spans && q->spans[q->next_span].first < q->sent) q->next_span++;
+    pass_spans(q);
 }
 
 /* The groups that n sequences form. */
@@ -601,7 +636,7 @@ static uint32_t piece_least(const struct scheduler_limits *l)
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
 static uint32_t piece_rows(const struct request *q, uint32_t want, uint32_t room, uint32_t least_rows)
 {
-    uint32_t left = q->known - q->sent, n = least(left, want);
+    uint32_t left = (q->cut > q->sent ? q->cut : q->known) - q->sent, n = least(left, want);
     if (left - n < least_rows / 2 && left <= room) return left;
     uint32_t end = q->sent + n;
     for (uint32_t i = q->next_span; i < q->n_spans && q->spans[i].first < end; i++) {

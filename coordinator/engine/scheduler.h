@@ -70,6 +70,16 @@ void scheduler_close(struct scheduler **s);
 int schedule_add(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
                  int priority, struct err *why);
 
+/* The same, and if its slot may as well begin with what is kept as this beginning (pages.h), it does, and the rows of that are not
+ * sent: no span lies across its end. Until it has a slot the beginning may be dropped: schedule_dropped says so, and then all
+ * its rows go. */
+int schedule_add_behind(struct scheduler *s, uint64_t request, uint32_t rows, const struct span *spans, uint32_t n_spans,
+                        int priority, uint32_t beginning, struct err *why);
+void schedule_dropped(struct scheduler *s, uint32_t beginning);
+
+/* A piece of the request ends behind its first `rows` rows, where no span lies across, even if more could go. */
+void schedule_cut(struct scheduler *s, uint64_t request, uint32_t rows);
+
 /* The next micro-batch, if one may enter the pipe now. False: wait for a result, or for a request. */
 bool schedule_next(struct scheduler *s, struct schedule_batch *out);
 

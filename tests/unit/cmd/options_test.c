@@ -78,5 +78,5 @@ TEST(a_number_may_stand_right_behind_a_letter)
 {
     NEED(read_words(WORDS("run", "--model", "m", "-n8", "hi"), why));
     CHECK(o.most == 8);
-    refused("\"-no\"", WORDS("run", "--model", "m", "-no"));
+    refused("\"-nqqqq\"", WORDS("run", "--model", "m", "-nqqqq"));
 }

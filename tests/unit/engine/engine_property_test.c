@@ -92,6 +92,7 @@ struct world {
     struct engine *engine;
     struct asked *asks; /* [ASKS] */
     uint32_t n_asks;
+    uint64_t reused; /* rows */
     struct computing *computing;
     uint64_t dice;
     struct work work, score; /* the one a worker has before it; rows for a divided head, each with its token as a value */
@@ -283,8 +284,8 @@ static void describe_plan(struct world *w)
         w->offers[i].threads = 1;
     }
     *p = (struct plan){.workers = w->workers, .of = w->holding, .n_routes = 1, .route = &w->route, .hash = PLAN_HASH,
-                       .capacity = {.context = dice(&w->dice, 2) ? 96 : CONTEXT, .sequences = w->slots, .rows = 2 + dice(&w->dice, 15),
-                                    .in_flight = 1 + dice(&w->dice, 4), .blocks = 1 + dice(&w->dice, 14)}};
+                       .capacity = {.context = dice(&w->dice, 4) ? CONTEXT : 96, .sequences = w->slots, .rows = 2 + dice(&w->dice, 15),
+                                    .in_flight = 1 + dice(&w->dice, 4), .blocks = 1 + dice(&w->dice, dice(&w->dice, 2) ? 12 : 40)}};
 }
 
 static int hire(struct world *w, struct err *why)
@@ -326,7 +327,7 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
     TRY(sim_port(w->sim, &home, why));
     TRY(roster_open(&w->pipe.roster, home, sim_clock(w->sim), why));
     TRY(hire(w, why));
-    const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = EOS, .lookup = w->counts};
+    const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = EOS, .lookup = w->counts, .no_prefix_reuse = seed % 8 == 0};
     TRY(engine_open(&w->engine, &setup, why));
     struct pages_stage stage[STAGES_MOST];
     const struct pages_limits limits = engine_pool(&w->pipe, stage);
@@ -400,10 +401,12 @@ static void hear_end(void *user, const struct ended *ended)
     struct asked *a = user;
     a->finished++;
     a->how = ended->how;
+    a->world->reused += ended->reused_rows;
     meddle(a->world);
 }
 
-/* A prompt of its own, or one that goes on where an earlier answer ended. */
+/* A prompt of its own, one that goes on where an earlier answer ended, or one that begins as others do: with one of three texts that
+ * are alike up to where they part. */
 static void draw_prompt(struct world *w, struct asked *a, const struct asked *earlier)
 {
     const uint32_t context = w->pipe.plan.capacity.context;
@@ -413,9 +416,13 @@ static void draw_prompt(struct world *w, struct asked *a, const struct asked *ea
         memcpy(a->ids + earlier->n, earlier->made, earlier->n_made * sizeof *a->ids);
         a->n = earlier->n + earlier->n_made;
         rows = 1 + dice(&w->dice, 8);
+    } else if (dice(&w->dice, 2)) {
+        const uint32_t text = dice(&w->dice, 3), part = 100 * (1 + dice(&w->dice, 2));
+        for (const uint32_t n = dice(&w->dice, context - 40); a->n < n;) a->ids[a->n] = a->n < part ? 7 : text, a->n++;
+        rows = dice(&w->dice, 3) ? 1 + dice(&w->dice, 12) : 1;
     }
     for (uint32_t i = 0; i < rows; i++, a->n++)
-        a->ids[a->n] = w->counts && a->n && dice(&w->dice, 20) ? counted_on(a->ids[a->n - 1]) : dice(&w->dice, VOCAB);
+        a->ids[a->n] = w->counts && a->n && dice(&w->dice, 20) ? counted_on(a->ids[a->n - 1]) : dice(&w->dice, rows > 1 ? VOCAB : 2);
     a->most = 1 + dice(&w->dice, w->counts ? 50 : 12);
 }
 
@@ -428,7 +435,7 @@ static int ask_somebody(struct world *w, struct err *why)
     draw_prompt(w, a, earlier);
     const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = a->key, .priority = (int)dice(&w->dice, 3),
                             .deadline_ns = dice(&w->dice, 40) ? 0 : clock_now(sim_clock(w->sim)) + 30 * MS,
-                            .sampling = {.repeat_penalty = 1}, .wish.frequency = a->biased};
+                            .salt = dice(&w->dice, 8) == 0, .sampling = {.repeat_penalty = 1}, .wish.frequency = a->biased};
     TRY(engine_ask(w->engine, &ask, &l, &a->number, why));
     w->n_asks++;
     return 0;
@@ -510,8 +517,12 @@ static bool nothing_is_left(const struct world *w)
            pages_are_free(e->pages, &beginnings);
 }
 
+struct sums {
+    uint64_t guessed, right, reused;
+};
+
 /* 0: it held; else says why not. */
-static int live_through(uint64_t seed, uint64_t *guessed, uint64_t *right, struct err *why)
+static int live_through(uint64_t seed, struct sums *out, struct err *why)
 {
     static struct world w;
     static struct asked asks[ASKS];
@@ -533,8 +544,9 @@ static int live_through(uint64_t seed, uint64_t *guessed, uint64_t *right, struc
     }
     for (int i = 0; i < w.workers && code == E_WORKER; i++)
         if (sim_why(w.sim, w.worker[i].number)->code) *why = *sim_why(w.sim, w.worker[i].number);
-    *guessed += engine_totals(w.engine).guessed;
-    *right += engine_totals(w.engine).guessed_right;
+    out->guessed += engine_totals(w.engine).guessed;
+    out->right += engine_totals(w.engine).guessed_right;
+    out->reused += w.reused;
     world_close(&w);
     return code;
 }
@@ -543,12 +555,14 @@ TEST(whatever_happens_in_whatever_order_each_ask_ends_once_and_says_what_a_quiet
 {
     const char *some = getenv("SEEDS"), *one = getenv("SEED");
     const uint64_t first = one ? strtoull(one, NULL, 10) : 0, end = one ? first + 1 : some ? strtoull(some, NULL, 10) : SEEDS;
-    uint64_t guessed = 0, right = 0;
+    struct sums sums = {0};
     for (uint64_t seed = first; seed < end; seed++) {
         struct err e = {0};
-        const int code = live_through(seed, &guessed, &right, &e);
+        const int code = live_through(seed, &sums, &e);
         CHECK(code == 0, "seed %llu: %s", (unsigned long long)seed, e.text);
         if (code) break;
     }
-    CHECK(one || (right && guessed > right), "%llu guesses, %llu right", (unsigned long long)guessed, (unsigned long long)right);
+    CHECK(one || (sums.right && sums.guessed > sums.right), "%llu guesses, %llu right", (unsigned long long)sums.guessed,
+          (unsigned long long)sums.right);
+    CHECK(one || sums.reused > 20 * (end - first), "%llu rows were reused", (unsigned long long)sums.reused);
 }

@@ -54,7 +54,7 @@ static int keep(struct room *r, uint32_t slot, uint32_t beginning, uint64_t *sta
     if (r->book.beginning[beginning].used || last < first) return 0;
     const uint32_t rows = KV_PAGE * (first + dice(state, last - first + 1));
     TRY(go(r, slot, rows, why));
-    r->kept += pages_keep(r->pages, slot, beginning, rows, r->book.slot[slot].history);
+    r->kept += pages_keep(r->pages, slot, beginning, rows, r->book.slot[slot].history, 900);
     return obey(r, why);
 }
 
@@ -113,7 +113,7 @@ TEST(a_beginning_costs_its_blocks_once)
     struct pages *p;
     struct order o[WIRE_ORDERS];
     NEED(pages_open(&p, &limits, why));
-    CHECK(pages_enter(p, 0, NO_BEGINNING, 300) && pages_keep(p, 0, 7, 256, 99));
+    CHECK(pages_enter(p, 0, NO_BEGINNING, 300) && pages_keep(p, 0, 7, 256, 99, 300));
     CHECK(pages_enter(p, 1, 7, 260) && pages_enter(p, 2, 7, 257), "four blocks are shared, and each has one of its own");
     CHECK(!pages_enter(p, 3, NO_BEGINNING, 260) && !pages_can_drop(p, 7));
     CHECK(pages_orders(p, o) == 3 && o[0].kind == ORDER_KEEP && o[1].kind == ORDER_BEGIN && o[2].slot == 2 && o[2].history == 99);
