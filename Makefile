@@ -70,6 +70,9 @@ $(B)/transport/links/mpi.o:         ALL_CFLAGS += $(MPI_INC)
 # stb_image adds and shifts as machines do, and adds nothing to no pointer: defined here, and no news to a sanitizer.
 $(B)/coordinator/picture/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute
 
+# What is part of the program as it lies here.
+$(B)/coordinator/serve/page.o: coordinator/serve/page.html
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)

@@ -7,12 +7,12 @@
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/typed_prompt.h"
+#include "coordinator/report/pipeline_json.h"
 #include "coordinator/serve/server.h"
 
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "base/version.h"
 #include "worker/worker.h"
 
 #include <arpa/inet.h>
@@ -32,6 +32,7 @@ struct serving {
     struct server *server;
     struct call_setup calls;
     struct capacity capacity;
+    struct tally tally;
     char address[80], *model_name, *media;
     uint16_t port;
 };
@@ -120,13 +121,20 @@ static void set_up_calls(struct serving *v)
              hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));
 }
 
+static char *show_pipeline(void *user, uint32_t running, size_t *n)
+{
+    struct serving *v = user;
+    const struct pipeline_moment now = {.model = v->model_name, .now_ns = clock_ns(), .running = running};
+    return pipeline_json(v->session.pipe, v->session.engine, &v->tally, &now, n);
+}
+
 static int open_server(struct serving *v, struct err *why)
 {
     const struct options *o = v->session.options;
     const uint32_t sequences = o->sequences ? o->sequences : SERVE_SEQUENCES;
     const struct server_setup setup = {.address = v->address, .port = v->port, .keys_file = o->api_key_file, .cors = o->cors,
                                        .queue = o->queue ? (uint32_t)o->queue : QUEUE_EACH * sequences, .model = v->model_name,
-                                       .build = GEMMAPIPE_VERSION};
+                                       .pipeline = show_pipeline, .user = v};
     if (!v->model_name) return fail(why, E_MEMORY, "no memory for the model's name");
     if (o->media_path && !(v->media = realpath(o->media_path, NULL))) return fail_errno(why, E_FILE, "%s cannot be found", o->media_path);
     TRY(server_open(&v->server, &setup, why));
@@ -166,6 +174,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     TRY(open_server(v, why));
     TRY(measure(v, why));
     TRY(session_launch(s, &v->capacity, why));
+    engine_watch(s->engine, tally_watch, &v->tally);
     set_up_calls(v);
     server_ready(v->server, &v->calls);
     TRY(serve(v, why));
@@ -179,6 +188,7 @@ int command_serve(const struct options *o, const struct cluster_wish *wish, stru
     if (v.server) server_give_up(v.server, why);
     session_close(&v.session, code ? why : NULL);
     server_close(&v.server);
+    tally_free(&v.tally);
     free(v.model_name);
     free(v.media);
     return code;

@@ -111,11 +111,12 @@ void tally_watch(void *user, const struct happened *h)
         break;
     case ASK_ENDED: count_end(t, h); break;
     case BATCH_SENT:
+        t->batches++;
         for (size_t i = 0; i < h->n; i++) count_rows(t, &h->rows[i]);
         break;
     case PICTURE_BACK: t->pictures++; break;
+    case BATCH_BACK: t->batches_back++; break;
     case ASK_GOES:
-    case BATCH_BACK:
     case PICTURE_SENT:
     case EPOCH_BEGAN: break;
     }

@@ -25,6 +25,7 @@ struct reached { /* an ask under way */
 
 struct tally {
     uint64_t came, spoke, ended;        /* asks */
+    uint64_t batches, batches_back;     /* micro-batches that were sent, and that came back */
     uint64_t asked_rows, reused_rows;   /* of prompts; of these, what was there already. Of asks that ended */
     uint64_t made;                      /* tokens, of asks that ended */
     uint64_t rows, rows_again;          /* that were sent; of these, what had been computed before and was lost */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/serve/metrics.h"
+#include "coordinator/serve/page.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 #define REQUEST_SECONDS 30
 #define DRAIN_MS 5000
 #define RETRY_AFTER "5"
+#define LOOK_NS 400000000ull     /* between two looks at the pipeline, */
+#define LOOKS_FOR_NS 5000000000ull /* as long as somebody asked not longer ago */
+#define LOOK_MS 500
 
 struct mail {
     struct mail *next;
@@ -45,9 +49,13 @@ struct server {
     struct mail *mail, **last_mail;
     uint32_t n_calls; /* under way, and in the mailbox */
     bool ready, draining;
+    uint64_t looked_ns; /* somebody asked for the pipeline; 0: nobody did */
+    char *pipeline;     /* [pipeline_n] as it was shown last */
+    size_t pipeline_n;
     struct engine *engine; /* NULL before it is ready */
     const struct call_setup *calls;
     struct under_way *calls_under_way;
+    uint64_t shown_ns; /* when that was */
 };
 
 /* ---- keys ---- */
@@ -139,6 +147,31 @@ static void answer_health(struct server *s, struct exchange *x)
     else answer_text(x, 200, JSON_TYPE, "{\"status\":\"ok\"}");
 }
 
+static void answer_page(struct exchange *x)
+{
+    exchange_header(x, "Content-Security-Policy", "default-src 'self' 'unsafe-inline'; img-src data: blob:; frame-ancestors 'none'; base-uri 'none'");
+    size_t n;
+    const char *page = page_text(&n);
+    char *copy = malloc(n);
+    if (copy) memcpy(copy, page, n);
+    exchange_answer(x, copy ? 200 : 503, "text/html; charset=utf-8", copy, n);
+}
+
+/* As it was at the last look; the first who asks waits for none. */
+static void answer_pipeline(struct server *s, struct exchange *x)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool ready = s->ready;
+    s->looked_ns = clock_ns();
+    char *copy = s->pipeline ? malloc(s->pipeline_n) : NULL;
+    const size_t n = copy ? s->pipeline_n : 0;
+    if (copy) memcpy(copy, s->pipeline, n);
+    if (s->engine) engine_wake(s->engine);
+    pthread_mutex_unlock(&s->lock);
+    if (copy) exchange_answer(x, 200, JSON_TYPE, copy, n);
+    else reply_error(x, 503, ready ? "unavailable" : "loading", "%s", ready ? "it is looked at for the first time: ask again" : "the model is being loaded");
+}
+
 /* ---- words ---- */
 
 /* Under the lock. */
@@ -181,13 +214,14 @@ static void post_words(struct server *s, struct exchange *x, bool chat)
 
 struct place {
     const char *path, *method;
-    enum { HEALTH, METRICS, MODELS, CHAT, COMPLETIONS } what;
+    enum { HEALTH, METRICS, MODELS, PAGE, PIPELINE, CHAT, COMPLETIONS } what;
     bool open; /* without a key */
 };
 
 static const struct place places[] = {
     {"/health", "GET", HEALTH, true},         {"/livez", "GET", HEALTH, true},
     {"/readyz", "GET", HEALTH, true},         {"/metrics", "GET", METRICS, false},
+    {"/", "GET", PAGE, true},                 {"/pipeline", "GET", PIPELINE, false},
     {"/v1/models", "GET", MODELS, false},     {"/models", "GET", MODELS, false},
     {"/v1/chat/completions", "POST", CHAT, false}, {"/chat/completions", "POST", CHAT, false},
     {"/v1/completions", "POST", COMPLETIONS, false}, {"/completions", "POST", COMPLETIONS, false},
@@ -215,6 +249,8 @@ static void answer_now(struct server *s, struct exchange *x, const struct place 
     switch (p->what) {
     case HEALTH: answer_health(s, x); break;
     case METRICS: answer_metrics(s, x); break;
+    case PAGE: answer_page(x); break;
+    case PIPELINE: answer_pipeline(s, x); break;
     default: answer_models(s, x); break;
     }
     exchange_end(x);
@@ -346,10 +382,33 @@ static void end_calls(struct server *s)
     metrics_state(s->metrics, n, 0);
 }
 
+/* True: somebody looks, so the engine should not sleep long. */
+static bool show_pipeline(struct server *s)
+{
+    const uint64_t now = clock_ns();
+    pthread_mutex_lock(&s->lock);
+    const bool looks = s->looked_ns && now - s->looked_ns < LOOKS_FOR_NS;
+    const uint32_t running = s->n_calls;
+    pthread_mutex_unlock(&s->lock);
+    if (!looks || now - s->shown_ns < LOOK_NS) return looks;
+    size_t n = 0;
+    char *text = s->setup.pipeline(s->setup.user, running, &n);
+    s->shown_ns = now;
+    pthread_mutex_lock(&s->lock);
+    if (text) {
+        free(s->pipeline);
+        s->pipeline = text;
+        s->pipeline_n = n;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return true;
+}
+
 int server_turn(struct server *s, int timeout_ms, struct err *why)
 {
     TRY(take_mail(s, why));
-    TRY(engine_turn(s->calls->engine, timeout_ms, why));
+    const bool looks = show_pipeline(s);
+    TRY(engine_turn(s->calls->engine, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
     end_calls(s);
     return 0;
 }
@@ -398,6 +457,7 @@ void server_close(struct server **ps)
     metrics_close(&s->metrics);
     for (size_t i = 0; i < s->keys.n; i++) free(s->keys.key[i]);
     free(s->keys.key);
+    free(s->pipeline);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

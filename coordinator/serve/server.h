@@ -17,7 +17,9 @@ struct server_setup {
     const char *cors;      /* an origin that pages may come from; NULL: none */
     uint32_t queue;        /* requests under way and waiting, at most: then 429 */
     const char *model;     /* its name */
-    const char *build;
+    /* The pipeline at this moment as JSON, malloc'd; NULL without memory. On the engine's thread, twice a second at most, while somebody looks. */
+    char *(*pipeline)(void *user, uint32_t running, size_t *n);
+    void *user;
 };
 
 struct server;

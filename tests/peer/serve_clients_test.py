@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Clients that people use, against our server: the official openai package, the AI SDK and LangChain, as npm has them.
+"""Clients that people use, against our server: the official openai package, the AI SDK and LangChain, as npm has them, and a browser.
 
-They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims."""
+They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims; serve_page.mjs those about the page, which
+are passed over where there is no Chromium."""
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import sys
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 CACHE = os.path.join(ROOT, ".cache/serve-clients")
-PACKAGES = ["openai@6.49.0", "ai@5.0.277", "@ai-sdk/openai-compatible@1.0.61", "@langchain/openai@1.5.8"]
+PACKAGES = ["openai@6.49.0", "ai@5.0.277", "@ai-sdk/openai-compatible@1.0.61", "@langchain/openai@1.5.8", "puppeteer-core@24.43.1"]
 DEMO = os.path.join(ROOT, "models/demo")
 
 
@@ -35,7 +36,7 @@ def fetch():
 if not shutil.which("node") or not shutil.which("npm"): skip("node and npm are not installed")
 if int(subprocess.run(["node", "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) < 20: skip("they want node 20")
 fetch()
-shutil.copy(os.path.join(ROOT, "tests/peer/serve_clients.mjs"), CACHE)
+for name in ("serve_clients.mjs", "serve_page.mjs"): shutil.copy(os.path.join(ROOT, "tests/peer", name), CACHE)
 server = subprocess.Popen([os.path.join(BUILD, "gemmapipe"), "serve", "--model", os.path.join(DEMO, "demo-q4_0.gguf"), "--mmproj",
                            os.path.join(DEMO, "demo-mmproj-f16.gguf"), "--workers", "3", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
 try:
@@ -44,8 +45,12 @@ try:
         line = server.stderr.readline()
         found = re.search(r"http://127.0.0.1:(\d+)", line)
         port = found.group(1) if found else port
-    node = subprocess.run(["node", "serve_clients.mjs", "http://127.0.0.1:" + str(port), os.path.join(DEMO, "picture.png")], cwd=CACHE, timeout=200)
-    sys.exit(node.returncode)
+    where = ["http://127.0.0.1:" + str(port), os.path.join(DEMO, "picture.png")]
+    status = subprocess.run(["node", "serve_clients.mjs"] + where, cwd=CACHE, timeout=200).returncode
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser: status |= subprocess.run(["node", "serve_page.mjs"] + where + [browser] + sys.argv[1:], cwd=CACHE, timeout=200).returncode
+    else: print("skip the_page_chats_and_shows_the_pipeline: no Chromium")
+    sys.exit(status)
 finally:
     server.terminate()
     server.wait(20)
