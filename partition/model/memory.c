@@ -115,11 +115,9 @@ uint64_t attend_part(uint32_t head_dim)
     return 2 * PANEL_ROWS + ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
 }
 
-/* A page of keys and one of values, widened; a part of each line. */
 uint64_t attend_bytes(uint32_t head_dim)
 {
-    const uint64_t width = ceil_div(head_dim, PANEL_ROWS) * PANEL_ROWS;
-    return floats(2 * KV_PAGE * width + ATTEND_LINES * attend_part(head_dim));
+    return floats(ATTEND_LINES * attend_part(head_dim));
 }
 
 static uint64_t attend_parts_bytes(const struct model_config *c, int threads)

@@ -77,7 +77,7 @@ uint64_t head_ids_bytes(const struct model_config *c, struct part s, int threads
 #define ATTEND_LINES 128 /* query rows times heads that go past the keys together, at most */
 #define ATTEND_SPAN 256  /* positions: the shortest span, a multiple of KV_PAGE */
 #define ATTEND_SPANS 17  /* of one row, at most */
-uint64_t attend_bytes(uint32_t head_dim); /* scratch of one call: the same for any context */
+uint64_t attend_bytes(uint32_t head_dim); /* scratch of one call, a part of each line: the same for any context */
 uint64_t attend_part(uint32_t head_dim);  /* floats of one span of one row and head */
 /* Rows times key/value heads whose spans are shared out; from here on there are enough of them for all threads. */
 static inline uint32_t attend_shared(int threads)

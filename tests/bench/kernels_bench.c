@@ -155,7 +155,7 @@ int main(int argc, char **argv)
         bench_attend(&k, 8, 2, 256, 8192, 8192, argc, argv);
         bench_attend(&k, 1, 2, 256, 1024, 1024, argc, argv);
         bench_attend(&k, 1, 2, 256, 8192, 8192, argc, argv);
-        bench_attend(&k, 1, 2, 256, 32768, 32768, argc, argv);
+        bench_attend(&k, 1, 2, 256, 131072, 131072, argc, argv);
         bench_attend(&k, 32, 4, 256, 4096, 4096, argc, argv);
         bench_attend(&k, 1, 4, 256, 4096, 4096, argc, argv);
         bench_attend(&k, 64, 2, 128, 4096, 4096, argc, argv);

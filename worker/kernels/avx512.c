@@ -26,9 +26,9 @@ typedef __m512i vi;
 #define VECTORS(kind, rows) (kind_is_float(kind) ? ((rows) <= 4 ? 2 : 1) : ((rows) <= 8 ? 1 : 2))
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 12
-#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
-#define ATTEND_SUMS 16
+#define ATTEND_TILE 6 /* lines of attention at a time; vectors with so many lines, whose sums are in registers */
 #define ATTEND_MOST 8
+#define ATTEND_VECTORS(lines) ((lines) <= 2 ? ATTEND_MOST : 4)
 
 INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
 INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }

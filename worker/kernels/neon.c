@@ -25,9 +25,9 @@ typedef int32x4_t vi;
 #define VECTORS(kind, rows) ((rows) <= 2 ? 4 : (rows) <= 4 || kind_is_float(kind) ? 2 : 1)
 #define LOOK_KEYS 8 /* keys, and columns of values, by two vectors of rows */
 #define LOOK_COLS 8
-#define ATTEND_TILE 8  /* lines of attention at a time; registers their sums may have; vectors in a row of them */
-#define ATTEND_SUMS 16
+#define ATTEND_TILE 8 /* lines of attention at a time; vectors with so many lines, whose sums are in registers */
 #define ATTEND_MOST 8
+#define ATTEND_VECTORS(lines) ((lines) <= 2 ? ATTEND_MOST : 16 / (lines))
 
 INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
 INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
