@@ -7,12 +7,12 @@
  *      │  │                        │                  │
  *      │  └── cancel, deadline, ───┴──────────────────┴──► LEAVING ── its last piece is home ──► finished, once
  *      │      failure                                        │
- *      └───────────── gave up its slot to someone more urgent┘
+ *      └───────────── gave up its slot, or pages, to another ┘
  *                                   end, length, context ──────────────────────────────────────► finished, once
  *
  * The engine owns what it is asked: it copies, refuses one ask without troubling the others, and ends one at any moment.
- * After an answer its slot keeps what it holds as long as nobody else needs it: an ask that begins with exactly those rows
- * goes on there, so a conversation costs only its new rows.
+ * After an answer its slot keeps what it holds as long as nobody else needs it or its pages: an ask that begins with exactly those rows
+ * goes on there, so a conversation costs only its new rows. What several asks begin with is computed once (beginnings.h).
  *
  * Threads: one; only engine_wake may be called from others. No call waits but engine_turn. */
 #pragma once
