@@ -74,7 +74,7 @@ struct loop {
     struct work work;     /* the one being computed */
     struct result result; /* its tokens */
     struct work score;    /* the rows being scored */
-    uint32_t score_at[WIRE_SEGMENTS]; /* where they stand in `work` */
+    uint32_t score_at[WIRE_ROWS]; /* where they stand in `work` */
     struct diary diary;
     struct diary_part part; /* of it, on its way out */
     int lost;         /* the first worker whose connection with this one broke; 0: none did */
@@ -134,15 +134,28 @@ static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
     return 0;
 }
 
+static int send_row(struct loop *l, struct logits *m, const float *scores, struct err *why)
+{
+    struct frame *f = 0;
+    TRY(logits_write(&f, m, why));
+    memcpy(m->scores, scores, m->n * sizeof *scores);
+    return hand_over(l, f, 0, why);
+}
+
 static int send_scores(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash,
                        struct err *why)
 {
     struct loop *l = user;
     struct logits m = {.batch = l->work.batch, .slot = slot, .position = position, .hash = hash, .n = n};
-    struct frame *f = 0;
-    TRY(logits_write(&f, &m, why));
-    memcpy(m.scores, scores, n * sizeof *scores);
-    return hand_over(l, f, 0, why);
+    return send_row(l, &m, scores, why);
+}
+
+/* The same of this worker's words, for a row that is scored by parts. */
+static int send_part(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash, struct err *why)
+{
+    struct loop *l = user;
+    struct logits m = {.batch = l->score.batch, .slot = slot, .position = position, .hash = hash, .n = n, .first = l->setup->first_word};
+    return send_row(l, &m, scores, why);
 }
 
 /* A layer of the picture under way, or the first of the next one, `f`. */
@@ -173,7 +186,7 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
         memcpy(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
     memcpy(l->score.activations, own, l->score.n_rows * hidden * sizeof *own);
     TRY(hand_over(l, f, 0, why));
-    return part_has_head(l->setup->part) ? stage_score(l->setup->stage, &l->score, own, send_scored, l, why) : 0;
+    return part_has_head(l->setup->part) ? stage_score(l->setup->stage, &l->score, own, send_part, send_scored, l, why) : 0;
 }
 
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
@@ -181,7 +194,7 @@ static int compute_scores(struct loop *l, struct frame *f, struct err *why)
     int code = score_read(&l->score, f, why);
     if (!code && l->score.dtype != WIRE_F32)
         code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
-    if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_scored, l, why);
+    if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_part, send_scored, l, why);
     l->computed_ns = clock_ns();
     frame_free(f);
     return code;
@@ -203,7 +216,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
-    if (!code && !answers) code = stage_wanted(s->stage, &l->work, &l->score, l->score_at, why);
+    if (!code && !answers) stage_wanted(s->stage, &l->work, &l->score, l->score_at);
     if (!code && !answers && l->score.n_rows) {
         code = divide_head(l, (float *)(void *)l->work.activations, why);
         l->computed_ns = clock_ns();

@@ -15,6 +15,7 @@ struct loop_setup {
     int next;           /* node to which the stream goes: 0 for the last stage */
     struct part part; /* of the text */
     uint32_t hidden;    /* columns of the stream */
+    uint32_t first_word; /* of the part's */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and encoder */
     const struct cores *cores; /* these are bound to; n 0: to none */

@@ -48,6 +48,18 @@ int worker_serve(struct worker *w, struct port *port, struct err *why);
  * E_WORKER if a score is not a number. */
 int worker_answer(struct token *out, const struct scored *row, const struct segment *asked, struct err *why);
 
+/* The same from all scores of a row, where the token is one of too many to name: by the arithmetic of a whole head. */
+struct all_scores {
+    float *scores; /* [words], of the whole vocabulary; spoilt */
+    uint32_t words;
+    uint32_t *ids;          /* scratch [words] */
+    const uint32_t *recent; /* [n_recent] ids up to the row, oldest first, as many as its repeat penalty looks at */
+    uint32_t n_recent;
+    const struct work *of; /* brings the segment's biases */
+};
+void worker_draw(struct token *out, const struct scored *row, const struct segment *asked, const struct all_scores *all);
+int worker_scores_hash(uint64_t *out, const struct scored *row, const struct segment *asked, struct err *why); /* E_WORKER as above */
+
 /* What this machine does at most, per second, with so many threads and the instruction set the kernels use here. */
 struct worker_limits {
     char isa[16];

@@ -29,7 +29,7 @@ struct pipeline {
 };
 
 /* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. What the
- * wish leaves open (whole_head) may still be set, in p->wish.plan, until the launch. */
+ * wish leaves open (all_scores) may still be set, in p->wish.plan, until the launch. */
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */

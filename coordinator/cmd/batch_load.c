@@ -12,7 +12,6 @@ int batch_load_prepare(struct capacity *out, struct session *s, const struct job
     const struct model_config *c = &s->pipe->model->config;
     const struct load load = {.prompt = 1, .answer = o.most, .prompts = job_file_lines(file) < UINT32_MAX ? (uint32_t)job_file_lines(file) : UINT32_MAX,
                               .whole = typed_prompt_picture_rows(s)};
-    s->pipe->wish.plan.whole_head = true; /* a line may want its token drawn from all words */
     if (!o.context) o.context = c->context < BATCH_CONTEXT ? c->context : BATCH_CONTEXT;
     return capacity_for(out, &o, c, &load, why);
 }

@@ -94,7 +94,7 @@ static int launch(struct scoring_job *j, struct err *why)
     uint32_t most = SCORES_IN_FLIGHT / (s->pipe->model->config.vocab * (uint32_t)sizeof(float));
     if (most < whole) most = whole;
     if (c.rows > most) c.rows = most;
-    s->pipe->wish.plan.whole_head = true;
+    s->pipe->wish.plan.all_scores = true;
     return session_launch(s, &c, why);
 }
 

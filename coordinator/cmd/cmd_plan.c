@@ -125,8 +125,8 @@ static void assume_elsewhere(struct sketch *k)
 
 static void assume_head(struct sketch *k)
 {
-    if (!k->wish.plan.whole_head) return;
-    assume(k, "the head in one piece, %s", k->options.whole_head ? "as asked for" : "because tokens are drawn from all scores of a row");
+    if (k->wish.plan.whole_head) assume(k, "the head in one piece, as asked for");
+    else if (k->wish.plan.all_scores) assume(k, "all scores of a row at home where the head is divided, because tokens are drawn from all words");
 }
 
 /* ---- showing it ---- */

@@ -114,7 +114,7 @@ static const struct argument table[] = {
     {"here", "N", WORKERS, WHOLE(here, 1, WORKERS_MOST), "N stages as threads of this one process"},
     {"split", "A,B,C", WORKERS, TEXT(split),
      "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
-    {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers; --top-k 0 or over 1024 does not either"},
+    {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers"},
     {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order"},
     {"cluster", "FILE", WORKERS, TEXT(cluster), "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
     {"memory", "SIZES", WORKERS, TEXT(memory), "most memory of each worker, as 2G,1G,512M; one size is for all"},

@@ -74,7 +74,7 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
         .model = o->model, .mmproj = o->mmproj, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
         .send_weights = o->send_weights, .wait_seconds = o->wait,
         .plan = {.vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
-                 .whole_head = o->whole_head || !sampling_of_few(&o->sampling)},
+                 .whole_head = o->whole_head, .all_scores = !sampling_of_few(&o->sampling)},
     };
     TRY(read_lists(w, l, o, why));
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;

@@ -152,21 +152,31 @@ static int take_scored(struct engine *e, int worker, struct frame *f, struct err
 
 /* ---- scores ---- */
 
-static int take_scores(struct engine *e, struct frame *f, struct err *why)
+int answer_scores(void *engine, const struct logits *m, struct err *why)
 {
-    struct logits m;
+    struct engine *e = engine;
     struct err mine;
-    TRY(logits_read(&m, f, why));
-    struct live *a = expected(e, m.slot);
+    struct live *a = expected(e, m->slot);
     if (a && a->state == LEAVING) return 0;
-    if (!a || !a->ask.want_scores || m.position > a->scores_seen || m.n != e->pipe->model->config.vocab)
-        return fail(why, E_WIRE, "%u scores came for slot %u at position %u, where none are awaited", m.n, m.slot, m.position);
-    if (m.position < a->scores_seen) return 0; /* of an ask that had to begin again */
+    if (!a || !a->ask.want_scores || m->position > a->scores_seen || m->first || m->n != e->pipe->model->config.vocab)
+        return fail(why, E_WIRE, "%u scores came for slot %u at position %u, where none are awaited", m->n, m->slot, m->position);
+    if (m->position < a->scores_seen) return 0; /* of an ask that had to begin again */
     a->scores_seen++;
-    a->fingerprint = hash_fold(a->fingerprint, m.hash);
-    if (a->listener.scores && a->listener.scores(a->listener.user, m.position, m.scores, m.n, &mine))
+    a->fingerprint = hash_fold(a->fingerprint, m->hash);
+    if (a->listener.scores && a->listener.scores(a->listener.user, m->position, m->scores, m->n, &mine))
         live_leave(e, a, FINISH_FAILED, &mine);
     return 0;
+}
+
+static int take_scores(struct engine *e, int worker, struct frame *f, struct err *why)
+{
+    struct logits m;
+    if (e->head) {
+        e->totals.home_bytes += f->head.body_bytes;
+        return divided_head_scores(e->head, worker, f, why);
+    }
+    TRY(logits_read(&m, f, why));
+    return answer_scores(e, &m, why);
 }
 
 int answer_take(struct engine *e, const struct member *from, struct frame *f, struct err *why)
@@ -186,7 +196,7 @@ int answer_take(struct engine *e, const struct member *from, struct frame *f, st
         if (last) return take_result(e, f, why);
         break;
     case M_LOGITS:
-        if (last) return take_scores(e, f, why);
+        if (last || e->head) return take_scores(e, from->worker, f, why);
         break;
     default: break;
     }

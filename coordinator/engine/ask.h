@@ -33,7 +33,7 @@ struct ask {
     uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
     bool run_on;           /* past tokens that end an answer: for measuring */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
-    bool want_scores;      /* every row's scores, to listener.scores; only with a head that is whole */
+    bool want_scores;      /* every row's scores, to listener.scores */
 };
 
 struct said { /* one token of an answer; the one that ends it is not told */

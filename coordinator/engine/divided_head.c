@@ -7,6 +7,10 @@
  * The merge is exact. Each part's best words are in order and no word is in two parts, so merging the lists gives what one list
  * over all words would have begun with. What is summed is summed per sixteenth and added in their order, whoever had them.
  *
+ * A row whose token is one of more words than can be named sends its scores home, as does one whose scores are wanted: a megabyte from
+ * all together, where candidates are kilobytes. Then the whole head's own arithmetic is done here, in worker_draw. A worker sends the
+ * rows of a micro-batch in their order, so they are complete in their order too, and a row's scores go when it is.
+ *
  * Micro-batches under way are looked up one after the other: there are as many as stages, plus one. */
 #include "coordinator/engine/divided_head.h"
 
@@ -15,15 +19,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct asked_row {
+    struct segment segment; /* that row alone; `rows` are those of its segment up to it */
+    uint32_t id;
+    bool token; /* wants one */
+};
+
 /* A micro-batch whose rows are being scored. */
 struct scoring {
     bool used;
     uint64_t batch;
-    uint32_t n;                      /* rows */
-    struct segment *asked;           /* [n], of the rows in order: that row alone. Room for all slots with all their guesses */
-    struct scored *row;              /* [n], what is known of each */
-    uint32_t *came;                  /* [route.n], of each worker in the order of the route: so many of the rows */
-    uint32_t missing;                /* of all together */
+    uint32_t n, done;        /* rows; of these, complete */
+    struct asked_row *asked; /* [n], of the rows in order. Room for all slots with all their guesses, and for a whole micro-batch */
+    struct scored *row;      /* [n], what is known of each */
+    float **scores;          /* [n], of those that come home: [vocab] or still NULL */
+    uint32_t *came, *gave;   /* [route.n], of each worker in the order of the route: so many of the rows, and so many with their scores */
+    uint8_t *biases;         /* of the segments */
+    uint64_t folded;         /* hashes of the scores of a segment's rows */
+    struct token *token;     /* [n_tokens], of the rows that are complete; room for WIRE_SEGMENTS */
+    uint32_t n_tokens;
 };
 
 struct divided_head {
@@ -34,7 +48,10 @@ struct divided_head {
     struct scoring *under_way; /* [n]: micro-batches in flight */
     bool *waits;                 /* [slots]: its rows are being scored */
     struct scored came;          /* the one just read */
+    uint32_t rows;               /* room for, of a micro-batch */
+    uint32_t *ids;               /* [vocab], once a token is drawn from all words */
     struct work score;
+    struct work biased;          /* nothing but biases */
     struct candidate merged[WIRE_CANDIDATES];
 };
 
@@ -62,14 +79,18 @@ static int open_tables(struct divided_head *d, const struct capacity *c, struct 
     d->slots = c->sequences;
     d->under_way = calloc(d->n, sizeof *d->under_way);
     d->waits = calloc(d->slots, sizeof *d->waits);
-    const uint32_t all_guess = d->slots * (1 + WIRE_DRAFT), rows = all_guess < WIRE_SEGMENTS ? all_guess : WIRE_SEGMENTS;
+    const uint32_t all_guess = d->slots * (1 + WIRE_DRAFT), guesses = all_guess < WIRE_SEGMENTS ? all_guess : WIRE_SEGMENTS;
+    const uint32_t rows = d->rows = guesses > c->rows ? guesses : c->rows;
     bool all = d->under_way && d->waits;
     for (uint32_t i = 0; i < d->n && all; i++) {
         struct scoring *u = &d->under_way[i];
         u->asked = calloc(rows, sizeof *u->asked);
         u->row = calloc(rows, sizeof *u->row);
+        u->scores = calloc(rows, sizeof *u->scores);
         u->came = calloc(d->route->n, sizeof *u->came);
-        all = u->asked && u->row && u->came;
+        u->gave = calloc(d->route->n, sizeof *u->gave);
+        u->token = calloc(WIRE_SEGMENTS, sizeof *u->token);
+        all = u->asked && u->row && u->scores && u->came && u->gave && u->token;
     }
     return all ? 0 : fail(why, E_MEMORY, "no memory to bring together the scores of %u sequences", d->slots);
 }
@@ -89,24 +110,42 @@ int divided_head_open(struct divided_head **out, const struct divided_head_setup
     return code;
 }
 
+/* What it took beside its tables. */
+static void scoring_clear(struct scoring *u)
+{
+    for (uint32_t i = 0; i < u->n && u->scores; i++) {
+        free(u->scores[i]);
+        u->scores[i] = NULL;
+    }
+    free(u->biases);
+    u->biases = NULL;
+    u->used = false;
+}
+
 void divided_head_close(struct divided_head **pd)
 {
     struct divided_head *d = *pd;
     *pd = NULL;
     if (!d) return;
     for (uint32_t i = 0; i < d->n && d->under_way; i++) {
-        free(d->under_way[i].asked);
-        free(d->under_way[i].row);
-        free(d->under_way[i].came);
+        struct scoring *u = &d->under_way[i];
+        scoring_clear(u);
+        free(u->asked);
+        free(u->row);
+        free(u->scores);
+        free(u->came);
+        free(u->gave);
+        free(u->token);
     }
     free(d->under_way);
+    free(d->ids);
     free(d->waits);
     free(d);
 }
 
 void divided_head_restart(struct divided_head *d)
 {
-    for (uint32_t i = 0; i < d->n; i++) d->under_way[i].used = false;
+    for (uint32_t i = 0; i < d->n; i++) scoring_clear(&d->under_way[i]);
     memset(d->waits, 0, d->slots * sizeof *d->waits);
 }
 
@@ -126,28 +165,45 @@ static struct scoring *find_free(struct divided_head *d)
     return NULL;
 }
 
-/* The rows of d->score: none may wait already, and none comes twice. */
+static int keep_biases(struct scoring *u, const struct work *w, struct err *why)
+{
+    const size_t bytes = (size_t)w->n_biases * WIRE_BIAS_BYTES;
+    if (!bytes) return 0;
+    if (!(u->biases = malloc(bytes))) return fail(why, E_MEMORY, "no memory for the biases of %u words", w->n_biases);
+    memcpy(u->biases, w->biases, bytes);
+    return 0;
+}
+
+static void note_row(struct scoring *u, const struct segment *s, uint32_t k, uint32_t id)
+{
+    struct scored *row = &u->row[u->n];
+    row->slot = s->slot;
+    row->position = s->position + k;
+    row->n_candidates = row->n_best = 0;
+    struct asked_row *a = &u->asked[u->n++];
+    *a = (struct asked_row){.segment = *s, .id = id, .token = k + s->wanted >= s->rows};
+    a->segment.position += k;
+    a->segment.rows = k + 1;
+}
+
+/* The rows of d->score: none that wants a token may wait already, and none comes twice. */
 static int note(struct divided_head *d, struct scoring *u, struct err *why)
 {
     const struct work *w = &d->score;
-    *u = (struct scoring){.asked = u->asked, .row = u->row, .came = u->came, .batch = w->batch};
+    u->batch = w->batch;
+    u->n = u->done = u->n_tokens = 0;
     memset(u->came, 0, d->route->n * sizeof *u->came);
-    for (uint32_t i = 0; i < w->n_segments; i++) {
+    memset(u->gave, 0, d->route->n * sizeof *u->gave);
+    if (w->n_rows > d->rows) return fail(why, E_WIRE, "%s wants %u rows scored, %u can be", name_of(d, d->last), w->n_rows, d->rows);
+    for (uint32_t i = 0, at = 0; i < w->n_segments; i++) {
         const struct segment *s = &w->segments[i];
-        if (s->slot >= d->slots || d->waits[s->slot])
+        if (s->slot >= d->slots || (s->wanted && d->waits[s->slot]))
             return fail(why, E_WIRE, "%s wants slot %u of %u scored%s", name_of(d, d->last), s->slot, d->slots,
                         s->slot < d->slots ? " while it is being scored" : "");
-        d->waits[s->slot] = true;
-        for (uint32_t k = 0; k < s->rows; k++) {
-            struct scored *row = &u->row[u->n];
-            row->slot = s->slot;
-            row->position = s->position + k;
-            row->n_candidates = row->n_best = 0;
-            u->asked[u->n] = *s;
-            u->asked[u->n++].position += k;
-        }
+        if (s->wanted) d->waits[s->slot] = true;
+        for (uint32_t k = 0; k < s->rows; k++) note_row(u, s, k, w->rows[at++].id);
     }
-    return 0;
+    return keep_biases(u, w, why);
 }
 
 static int pass_on(struct divided_head *d, int worker, const uint8_t *activations, struct err *why)
@@ -169,9 +225,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
     const uint8_t *activations = d->score.activations;
     for (int i = 0; i < d->route->n; i++) {
         const int worker = d->route->worker[i];
-        if (!part_has_head(part_of(d, worker))) continue;
-        u->missing += u->n;
-        if (worker != d->last) TRY(pass_on(d, worker, activations, why));
+        if (worker != d->last && part_has_head(part_of(d, worker))) TRY(pass_on(d, worker, activations, why));
     }
     u->used = true;
     return 0;
@@ -193,15 +247,18 @@ static int check_scored(const struct divided_head *d, int worker, const struct s
     const int place = place_of(d, worker);
     const struct model_config *c = d->setup.config;
     const char *name = name_of(d, worker);
-    if (!u || place < 0 || u->came[place] == u->n || u->asked[u->came[place]].slot != s->slot ||
-        u->asked[u->came[place]].position != s->position)
+    if (!u || place < 0 || u->came[place] == u->n || u->asked[u->came[place]].segment.slot != s->slot ||
+        u->asked[u->came[place]].segment.position != s->position)
         return fail(why, E_WIRE, "%s scored the row at position %u of slot %u in micro-batch %llu, which is not its turn", name,
                     s->position, s->slot, (unsigned long long)s->batch);
     if (s->part != part.back || s->n_parts != part_head_parts(c, part))
         return fail(why, E_WIRE, "%s scored %u parts of the head from %u on, it has %u from %u on", name, s->n_parts, s->part,
                     part_head_parts(c, part), part.back);
-    if ((s->n_best > 0) != (u->asked[u->came[place]].top > 0))
-        return fail(why, E_WIRE, "%s names %u alternatives where up to %u are wanted", name, s->n_best, u->asked[u->came[place]].top);
+    const struct asked_row *asked = &u->asked[u->came[place]];
+    const uint32_t top = asked->token ? asked->segment.top : 0;
+    if ((s->n_best > 0) != (top > 0)) return fail(why, E_WIRE, "%s names %u alternatives where up to %u are wanted", name, s->n_best, top);
+    if (segment_goes_home(&asked->segment) && u->gave[place] <= u->came[place])
+        return fail(why, E_WIRE, "%s scored the row at position %u of slot %u, whose scores it did not send", name, s->position, s->slot);
     TRY(check_words(c, part, s->candidates, s->n_candidates, name, why));
     return check_words(c, part, s->best, s->n_best, name, why);
 }
@@ -218,18 +275,97 @@ static void merge(struct divided_head *d, struct candidate *has, uint32_t *n_has
     *n_has = n;
 }
 
-static int finish(struct divided_head *d, struct scoring *u, struct result *result, struct err *why)
+/* ---- scores that come home ---- */
+
+int divided_head_scores(struct divided_head *d, int worker, struct frame *f, struct err *why)
+{
+    struct logits m;
+    TRY(logits_read(&m, f, why));
+    struct scoring *u = find(d, m.batch);
+    const struct model_config *c = d->setup.config;
+    const struct part part = part_of(d, worker);
+    const int place = place_of(d, worker);
+    uint32_t i = u && place >= 0 ? u->gave[place] : 0;
+    while (u && place >= 0 && i < u->n && !segment_goes_home(&u->asked[i].segment)) i++;
+    if (!u || place < 0 || i == u->n || u->row[i].slot != m.slot || u->row[i].position != m.position)
+        return fail(why, E_WIRE, "%s sent scores of the row at position %u of slot %u in micro-batch %llu, which is not its turn",
+                    name_of(d, worker), m.position, m.slot, (unsigned long long)m.batch);
+    if (!part_has_head(part) || m.first != part_first_word(c, part) || m.n != part_words(c, part))
+        return fail(why, E_WIRE, "%s sent scores of %u words from %u on, which is not its part of the head", name_of(d, worker), m.n, m.first);
+    if (!u->scores[i] && !(u->scores[i] = malloc((size_t)c->vocab * sizeof *u->scores[i])))
+        return fail(why, E_MEMORY, "no memory for the scores of %u words", c->vocab);
+    memcpy(u->scores[i] + m.first, m.scores, (size_t)m.n * sizeof *u->scores[i]);
+    u->gave[place] = i + 1;
+    return 0;
+}
+
+/* The ids that the penalty of row i looks at. */
+static uint32_t recent_ids(const struct divided_head *d, const struct scoring *u, uint32_t i, uint32_t out[REPEAT_LAST_MOST])
+{
+    const struct segment *g = &u->asked[i].segment;
+    const uint32_t all = g->position + 1, n = g->sampling.repeat_last < all ? g->sampling.repeat_last : all;
+    for (uint32_t back = 0; back < n; back++)
+        out[n - 1 - back] = back < g->rows ? u->asked[i - back].id : d->setup.id(d->setup.user, g->slot, g->position - back);
+    return n;
+}
+
+static int draw_from_all(struct divided_head *d, const struct scoring *u, uint32_t i, struct token *t, struct err *why)
+{
+    uint32_t recent[REPEAT_LAST_MOST];
+    const uint32_t words = d->setup.config->vocab;
+    if (!d->ids && !(d->ids = malloc(words * sizeof *d->ids))) return fail(why, E_MEMORY, "no memory to draw from %u words", words);
+    d->biased.biases = u->biases;
+    const struct all_scores all = {u->scores[i], words, d->ids, recent, recent_ids(d, u, i, recent), &d->biased};
+    worker_draw(t, &u->row[i], &u->asked[i].segment, &all);
+    return 0;
+}
+
+/* ---- a row that all have scored ---- */
+
+static bool complete(const struct divided_head *d, const struct scoring *u, uint32_t i)
+{
+    for (int k = 0; k < d->route->n; k++)
+        if (part_has_head(part_of(d, d->route->worker[k])) && u->came[k] <= i) return false;
+    return true;
+}
+
+static int answer_row(struct divided_head *d, struct scoring *u, uint32_t i, struct err *why)
 {
     const struct part all = {.back_end = HEAD_PARTS};
-    result->batch = u->batch;
-    result->n_tokens = 0;
-    for (uint32_t i = 0; i < u->n; i++) {
-        struct scored *row = &u->row[i];
-        row->n_parts = part_head_parts(d->setup.config, all);
-        TRY(worker_answer(&result->tokens[result->n_tokens++], row, &u->asked[i], why));
-        d->waits[row->slot] = false;
+    const struct asked_row *a = &u->asked[i];
+    const struct segment *g = &a->segment;
+    struct scored *row = &u->row[i];
+    uint64_t hash;
+    row->n_parts = part_head_parts(d->setup.config, all);
+    TRY(worker_scores_hash(&hash, row, g, why));
+    if (g->flags & SEG_WANT_LOGITS) {
+        const struct logits m = {u->batch, g->slot, g->position, hash, 0, d->setup.config->vocab, (uint8_t *)u->scores[i]};
+        hash = u->folded = hash_fold(g->rows == 1 ? 0 : u->folded, hash);
+        TRY(d->setup.scores(d->setup.user, &m, why));
     }
-    u->used = false;
+    if (!a->token) return 0;
+    struct token *t = &u->token[u->n_tokens++];
+    if (sampling_of_few(&g->sampling)) TRY(worker_answer(t, row, g, why));
+    else TRY(draw_from_all(d, u, i, t, why));
+    t->hash = g->flags & (SEG_WANT_HASH | SEG_WANT_LOGITS) ? hash : 0;
+    d->waits[row->slot] = false;
+    return 0;
+}
+
+/* Those that are complete now, in order. *done: that was the last. */
+static int answer_rows(struct divided_head *d, struct scoring *u, bool *done, struct result *result, struct err *why)
+{
+    for (; u->done < u->n && complete(d, u, u->done); u->done++) {
+        TRY(answer_row(d, u, u->done, why));
+        free(u->scores[u->done]);
+        u->scores[u->done] = NULL;
+    }
+    *done = u->done == u->n;
+    if (!*done) return 0;
+    result->batch = u->batch;
+    result->n_tokens = u->n_tokens;
+    memcpy(result->tokens, u->token, u->n_tokens * sizeof *u->token);
+    scoring_clear(u);
     return 0;
 }
 
@@ -241,11 +377,10 @@ int divided_head_take(struct divided_head *d, int worker, struct frame *f, bool 
     struct scoring *u = find(d, s->batch);
     TRY(check_scored(d, worker, u, s, why));
     const uint32_t i = u->came[place_of(d, worker)]++;
-    const struct segment *asked = &u->asked[i];
+    const struct segment *asked = &u->asked[i].segment;
     struct scored *row = &u->row[i];
     memcpy(row->parts + s->part, s->parts, s->n_parts * sizeof *s->parts);
-    merge(d, row->candidates, &row->n_candidates, s->candidates, s->n_candidates, sampling_words(&asked->sampling));
+    merge(d, row->candidates, &row->n_candidates, s->candidates, s->n_candidates, sampling_of_few(&asked->sampling) ? sampling_words(&asked->sampling) : 0);
     merge(d, row->best, &row->n_best, s->best, s->n_best, asked->top);
-    *done = --u->missing == 0;
-    return *done ? finish(d, u, result, why) : 0;
+    return answer_rows(d, u, done, result, why);
 }

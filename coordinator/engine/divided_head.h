@@ -2,9 +2,11 @@
  *
  *   last stage --SCORE--> here --SCORE--> every other worker with parts of the head
  *   all of these --SCORED, one a row--> here: merged, picked, a RESULT as a whole head would have sent it
+ *                --LOGITS before it---> where all scores of a row are wanted, or its token is one of too many words to name
  *
- * What is kept is one struct scored for each row of a micro-batch under way; nothing is allocated after opening. What comes
- * is checked against what was asked: the batch, the rows in their order, the sender's parts.
+ * What is kept is one struct scored for each row of a micro-batch under way, and all scores of the rows that send them home, until
+ * these are there from every part. What comes is checked against what was asked: the batch, the rows in their order, the
+ * sender's parts.
  * Threads: one. */
 #pragma once
 
@@ -18,6 +20,8 @@ struct divided_head_setup {
     const struct model_config *config;
     int (*send)(void *user, int worker, struct frame **f, struct err *why); /* takes the frame in any case */
     const char *(*name)(void *user, int worker);                            /* for sentences */
+    uint32_t (*id)(void *user, uint32_t slot, uint32_t position);           /* of a row that a slot holds */
+    int (*scores)(void *user, const struct logits *row, struct err *why);   /* of all words, where they are wanted; in order */
     void *user;
 };
 
@@ -28,6 +32,9 @@ void divided_head_restart(struct divided_head *d); /* nothing is being scored an
 
 /* SCORE from the last stage, of a micro-batch that is under way: passed on to the others. */
 int divided_head_ask(struct divided_head *d, struct frame *score, struct err *why);
+
+/* LOGITS from any of them: its words' scores of a row that sends them home. */
+int divided_head_scores(struct divided_head *d, int worker, struct frame *logits, struct err *why);
 
 /* SCORED from any of them. *done: that was the last; then *result is the micro-batch's. */
 int divided_head_take(struct divided_head *d, int worker, struct frame *scored, bool *done, struct result *result, struct err *why);

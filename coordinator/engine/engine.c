@@ -19,13 +19,20 @@
 
 static int send_to_worker(void *user, int worker, struct frame **f, struct err *why)
 {
-    return pipeline_send(user, worker, f, why);
+    return pipeline_send(((struct engine *)user)->pipe, worker, f, why);
 }
 
 static const char *name_of_worker(void *user, int worker)
 {
-    const struct pipeline *p = user;
-    return p->crew[worker]->name;
+    return ((struct engine *)user)->pipe->crew[worker]->name;
+}
+
+/* A slot keeps its ask until all that is under way has come home. */
+static uint32_t id_in_slot(void *user, uint32_t slot, uint32_t position)
+{
+    const struct engine *e = user;
+    const struct live *a = e->in_slot[slot];
+    return a && position < a->ids.n ? row_id_at(e, a, position) : 0;
 }
 
 struct pages_limits engine_pool(const struct pipeline *p, struct pages_stage stage[STAGES_MOST])
@@ -55,7 +62,7 @@ static int open_text(struct engine *e, struct err *why)
     struct scheduler_limits limits = {.slots = c->sequences, .in_flight = c->in_flight, .rows = c->rows, .context = c->context,
                                       .stages = (uint32_t)plan_stages(&p->plan)};
     const struct divided_head_setup head = {.plan = &p->plan, .config = &p->model->config, .send = send_to_worker,
-                                            .name = name_of_worker, .user = e->pipe};
+                                            .name = name_of_worker, .id = id_in_slot, .scores = answer_scores, .user = e};
     for (uint32_t i = 0; i < limits.stages; i++) {
         const uint32_t quarters = piece_quarters(p->offers[i].measured, p->offers[i].threads);
         if (quarters > limits.piece_quarters) limits.piece_quarters = quarters;
@@ -190,18 +197,12 @@ static int check_ids(const struct engine *e, const struct ask *a, struct err *wh
     return 0;
 }
 
-static int check_sampling(const struct engine *e, const struct ask *a, struct err *why)
+static int check_sampling(const struct ask *a, struct err *why)
 {
     if (sampling_check(&a->sampling, why)) return why->code = E_USAGE;
     if (a->begun > a->n) return fail(why, E_USAGE, "an answer of %zu tokens goes on, of %zu that are asked with", a->begun, a->n);
     if (a->top > WIRE_ALTERNATIVES)
         return fail(why, E_USAGE, "%u alternatives to a token were asked for; there are %d", a->top, WIRE_ALTERNATIVES);
-    if (e->head && a->want_scores)
-        return fail(why, E_USAGE, "all scores of a row were asked for, and the output head is divided among workers");
-    if (e->head && !sampling_of_few(&a->sampling))
-        return fail_about(why, ABOUT_SAMPLING, E_USAGE,
-                          "a token is to be drawn from the %u likeliest (0: from all), and the output head is divided among workers, "
-                          "who know of %d", a->sampling.top_k, WIRE_CANDIDATES);
     return 0;
 }
 
@@ -232,7 +233,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     TRY(check_length(e, ask, why));
     TRY(check_spans(e, ask, why));
     TRY(check_ids(e, ask, why));
-    TRY(check_sampling(e, ask, why));
+    TRY(check_sampling(ask, why));
     struct live *l = calloc(1, sizeof *l);
     int code = l ? copy_lists(e, l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
     if (code) {

@@ -156,4 +156,5 @@ const struct picture_span *span_at(const struct live *a, size_t place); /* the p
 
 /* answers_in.c: one frame from a worker; offering a token once more to a listener that was full. */
 int answer_take(struct engine *e, const struct member *from, struct frame *f, struct err *why);
+int answer_scores(void *engine, const struct logits *row, struct err *why); /* one row's, of the whole vocabulary */
 bool answer_offer_again(struct engine *e, struct live *a); /* true: it was taken, and the next one is in hand */

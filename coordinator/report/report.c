@@ -217,6 +217,7 @@ static void print_rates(FILE *to, const struct figures *f)
     if (e->guessed) fprintf(to, "\n lookup: %" PRIu64 " guesses, %" PRIu64 " of them right", e->guessed, e->guessed_right);
     if (t->rows_again) fprintf(to, "\n computed again: %" PRIu64 " of %" PRIu64 " rows", t->rows_again, t->rows);
     fprintf(to, "\n wire: %.0f bytes for each token of an answer", f->wire_per_token);
+    if (e->home_bytes) fprintf(to, "; %.1f MiB of scores went home from the parts of the head", (double)e->home_bytes / 1048576);
     print_times(to, "time to first token", &t->first);
     print_times(to, "time to each further token", &t->between);
     fputc('\n', to);
@@ -265,7 +266,8 @@ static void json_rates(FILE *to, const struct figures *f)
                 ", \"rows_again\": %" PRIu64 ", \"micro_batches\": %" PRIu64 ",\n",
             t->ended, t->asked_rows, t->reused_rows, t->rows, t->rows_again, f->totals.batches);
     fprintf(to, "  \"lookup_drafted\": %" PRIu64 ", \"lookup_accepted\": %" PRIu64 ",\n", f->totals.guessed, f->totals.guessed_right);
-    fprintf(to, "  \"wire_bytes\": %" PRIu64 ", \"wire_bytes_per_token\": %.6g,\n", f->wire_bytes, f->wire_per_token);
+    fprintf(to, "  \"wire_bytes\": %" PRIu64 ", \"wire_bytes_per_token\": %.6g, \"score_bytes\": %" PRIu64 ",\n", f->wire_bytes,
+            f->wire_per_token, f->totals.home_bytes);
 }
 
 static void json_stage(FILE *to, const struct pipeline *p, int i, const struct figures *f)

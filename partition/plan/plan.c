@@ -145,7 +145,7 @@ static uint64_t double_bits(double d)
 
 static uint64_t fold_wish(uint64_t h, const struct plan_wish *w)
 {
-    const uint64_t numbers[] = {w->whole_head, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
+    const uint64_t numbers[] = {w->whole_head + 2u * w->all_scores, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
                                 (uint64_t)w->vision.workers};
     h = fold_capacity(h, &w->capacity);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
@@ -219,7 +219,7 @@ static void hold_text(struct making *m, const struct text_job *job, const struct
 static int plan_text(struct making *m, struct err *why)
 {
     const struct plan_wish *w = m->wish;
-    struct text_job job = {.workers = m->stages, .whole_head = w->whole_head, .beside_pictures = m->plan->pictures != 0};
+    struct text_job job = {.workers = m->stages, .whole_head = w->whole_head, .all_scores = w->all_scores, .beside_pictures = m->plan->pictures != 0};
     struct worker_offer *offers = NULL;
     struct part parts[STAGES_MOST];
     int code = offers_left(m, &offers, why);

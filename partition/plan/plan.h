@@ -60,7 +60,8 @@ struct plan_wish {
     struct capacity capacity; /* in_flight 0: as many as keep all stages at work */
     const struct cut *cuts;   /* [n_cuts], by hand; NULL: as is best */
     int n_cuts;
-    bool whole_head; /* it must stay in one piece: asked for, or somebody wants all scores of a row in one place */
+    bool whole_head; /* it must stay in one piece */
+    bool all_scores; /* a token may be any word, or all scores of a row are wanted: what a divided head costs more than candidates */
     int vision_workers; /* the last so many have no text, and where the encoder is not placed by hand they alone see; 0: all have text */
     struct vision_wish vision;
     enum vision_type vision_type;

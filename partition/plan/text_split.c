@@ -18,6 +18,9 @@
 #define FIRST_GAIN 0.02
 #define SECOND_GAIN 0.05
 
+/* Of a usual network, in bytes: a gigabit. */
+#define SCORES_PER_SECOND 125e6
+
 double text_slowest(const struct text_job *job, const struct part *parts)
 {
     double t = 0;
@@ -38,15 +41,17 @@ static double slowest_second(const struct text_job *job, const struct part *part
     return t;
 }
 
-static double message_and_answer(void)
+/* Where all scores go home with it, a group's or one row's, they take their time too. */
+static double message_and_answer(const struct text_job *job)
 {
-    const struct hop hop = NOMINAL_HOP;
-    return 2 * hop_seconds(&hop, 0);
+    const struct hop hop = {.delay = NOMINAL_HOP.delay, .bytes_per_second = SCORES_PER_SECOND};
+    const double rows = prompts_decide(job->items.capacity) ? 1 : decode_rows(job->items.capacity);
+    return hop_seconds(&hop, 0) + hop_seconds(&hop, job->all_scores ? rows * 4 * job->items.shape->config.vocab : 0);
 }
 
-static bool gains(double before, double after, double share)
+static bool gains(const struct text_job *job, double before, double after, double share)
 {
-    return before - after >= share * before && before - after >= message_and_answer();
+    return before - after >= share * before && before - after >= message_and_answer(job);
 }
 
 static double lap(const struct text_job *job, const struct part *parts)
@@ -66,11 +71,11 @@ static double pace(const struct text_job *job, const struct part *parts, double 
 static bool worth_dividing(struct search *s, const struct text_job *job, const struct part *whole, const struct part *divided)
 {
     const double before = text_slowest(job, whole), after = text_slowest(job, divided);
-    if (gains(before, after, FIRST_GAIN)) return true;
+    if (gains(job, before, after, FIRST_GAIN)) return true;
     if (after > before * SEARCH_SLACK) return false;
-    if (prompts_decide(job->items.capacity)) return gains(lap(job, whole), lap(job, divided), SECOND_GAIN);
-    if (pace(job, divided, message_and_answer()) > pace(job, whole, 0) * SEARCH_SLACK) return false;
-    return gains(search_whole_second(s), slowest_second(job, divided), SECOND_GAIN);
+    if (prompts_decide(job->items.capacity)) return gains(job, lap(job, whole), lap(job, divided), SECOND_GAIN);
+    if (pace(job, divided, message_and_answer(job)) > pace(job, whole, 0) * SEARCH_SLACK) return false;
+    return gains(job, search_whole_second(s), slowest_second(job, divided), SECOND_GAIN);
 }
 
 /* ---- memory ---- */
@@ -216,7 +221,7 @@ int text_by_hand(struct part *out, const struct text_job *job, const struct cut 
     for (int i = 0; i < n - 1; i++)
         if (job->whole_head && part_has_head(out[i]))
             return fail(why, E_USAGE,
-                        "the split gives worker %d %u sixteenths of the head; all 16 must be with the last one because all "
-                        "scores of a row are wanted in one place", i + 1, cuts[i].parts);
+                        "the split gives worker %d %u sixteenths of the head; all 16 must be with the last one because the head was wanted "
+                        "whole", i + 1, cuts[i].parts);
     return check_memory(job, out, why);
 }

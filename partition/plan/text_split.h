@@ -10,7 +10,7 @@ struct text_job {
     struct items items;
     const struct worker_offer *offers; /* [workers] */
     int workers;
-    bool whole_head;
+    bool whole_head, all_scores;
     bool beside_pictures; /* what these have is taken off the offers' memory already */
 };
 

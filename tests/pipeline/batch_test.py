@@ -218,7 +218,7 @@ def wishes_everywhere():
     status, _, err = batch(jobs, "wishes.out")
     need(status == 0, err)
     want = open(path("wishes.out"), "rb").read()
-    for n, way in enumerate((["--here", 3, "--sequences", 3], ["--workers", 2, "--split", "3,5"])):
+    for n, way in enumerate((["--here", 3, "--sequences", 3], ["--workers", 2, "--split", "3,5"], ["--here", 3, "--split", "2+7,3+0,3+9"])):
         status, _, err = batch(jobs, "wishes%d.out" % n, *way)
         need(status == 0 and open(path("wishes%d.out" % n), "rb").read() == want, "%s: status %d: %s" % (way, status, err))
     journal = open(path("wishes.out.journal"), "rb").read().splitlines(True)

@@ -79,11 +79,8 @@ def bad_words():
         refused(2, words, GEMMAPIPE, "run", "--model", MODEL, "--workers", "2", "--memory", size, "hi")
 
 
-def divided_heads_have_not_all_scores():
-    for more in (["--top-k", "0"], ["--top-k", "1025"], ["--whole-head"]):
-        refused(2, "all scores of a row are wanted in one place", GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", *more, "hi")
-    refused(2, "in one place", GEMMAPIPE, "logits", "--model", MODEL, "--split", "3+16,4", "--ids", "2,3", "--out", path("x"))
-    good(GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", "--top-k", "0", "--temp", "0", "-n", "2", "hi")  # greedy wants one word
+def whole_heads_are_not_split():
+    refused(2, "the head was wanted whole", GEMMAPIPE, "run", "--model", MODEL, "--split", "3+8,4+8", "--whole-head", "hi")
 
 
 def results_named_like_inputs():
@@ -396,7 +393,7 @@ def coordinator_first():
 claim("damaged_files_get_one_sentence", bad_files)
 claim("wrong_words_get_one_sentence", bad_words)
 claim("foreign_words_do_not_move_a_terminal", foreign_words)
-claim("who_wants_all_scores_is_not_given_a_divided_head", divided_heads_have_not_all_scores)
+claim("who_wants_a_whole_head_is_not_given_a_divided_one", whole_heads_are_not_split)
 claim("a_result_named_like_an_input_is_refused", results_named_like_inputs)
 claim("a_prompt_longer_than_the_context_is_refused", too_long)
 claim("a_plan_that_does_not_fit_is_refused", too_little_memory)

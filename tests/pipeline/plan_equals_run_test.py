@@ -147,7 +147,7 @@ def equal(number):
         command += ["--mmproj", draw_encoder(rng, "m%d" % number, hidden), *sight]
     if way == "--split":
         if apart: way = "--workers"
-        else: command += ["--split", draw_split(rng, layers, workers, rng.random() < 0.5 and "--top-k" not in command and "--whole-head" not in command)]
+        else: command += ["--split", draw_split(rng, layers, workers, rng.random() < 0.5 and "--whole-head" not in command)]
     if way == "--connect":
         if "--threads" not in command: command += ["--threads", 1]
         memory = draw_memory(rng, [*command, "--workers", workers, *prompt], workers, True)

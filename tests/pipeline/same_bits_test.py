@@ -91,10 +91,19 @@ DRAWN = ("--temp", "1.5", "--seed", "7", "--repeat-penalty", "1.3")
 
 
 def same_draws(model):
-    want = answer(model, "here", 1, 2, "ref", 64, 0, "whole", DRAWN)
-    for workers, head in ((3, "whole"), (2, "divided"), (5, "divided")):
-        got = answer(model, "local", workers, 1, "ref", 7, 6, head, DRAWN)
-        need(got == want, "%d workers, head %s: %s instead of %s" % (workers, head, got, want))
+    for more in ((), ("--top-k", "0", "--repeat-last", "256", "--min-p", "0.001")):
+        want = answer(model, "here", 1, 2, "ref", 64, 0, "whole", (*DRAWN, *more))
+        for workers, head in ((3, "whole"), (2, "divided"), (5, "divided")):
+            got = answer(model, "local", workers, 1, "ref", 7, 6, head, (*DRAWN, *more))
+            need(got == want, "%d workers, head %s: %s instead of %s" % (workers, head, got, want))
+
+
+def same_scores(model):
+    """All of a row's scores, which a divided head's parts send home, of rows in micro-batches that follow each other closely."""
+    files = [path("scores-%s" % head) for head in HEADS]
+    said = [good(GEMMAPIPE, "logits", "--model", model, "--raw", "--micro-batch", 7, "--fingerprint", "--quiet", "--out", file, *way, TEXT)
+            for file, way in zip(files, (["--here", 1], ["--workers", 3, "--split", DIVIDED[3]]))]
+    need(said[0] == said[1] and open(files[0], "rb").read() == open(files[1], "rb").read(), said)
 
 
 def cut_by_hand(model):
@@ -154,6 +163,7 @@ def more_workers_than_ranks_once_could_be():
 
 model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
+claim("parts_of_a_head_send_home_the_scores_of_a_whole_one", same_scores, model)
 claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, DRAWN) if FULL else same_draws(m), model)
 claim("cutting_by_hand_changes_nothing", cut_by_hand, model)
 claim("weights_that_were_sent_are_the_weights_of_the_file", sent_weights_are_the_same, model)

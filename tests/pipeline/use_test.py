@@ -183,7 +183,7 @@ def plans():
     status, _, err = run(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "12")
     need(status == 2 and "9" in err, "12 workers for 9 items: %s" % err)
     out = good(GEMMAPIPE, "plan", "--model", DEMO, "--connect", "tcp://a:1,tcp://b:1", "--memory", "1G", "--top-k", "0").decode()
-    for said in ("none of which was asked", "one thread each", "as there is no prompt", "one piece"):
+    for said in ("none of which was asked", "one thread each", "as there is no prompt", "drawn from all words"):
         need("assumed" in out and said in out, "nothing of \"%s\": %s" % (said, out))
     need("no limit of memory" not in out, out)
     out = good(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "2", "--ctx", "2048", "--sequences", "512", "--memory", "900G").decode()

@@ -77,7 +77,7 @@ static inline uint32_t sampling_words(const struct sampling *how)
     return how->temperature > 0 ? how->top_k : 1;
 }
 
-/* True if that is no more than WIRE_CANDIDATES, so that a divided head can do. */
+/* True if that is no more than WIRE_CANDIDATES, so that the parts of a divided head can name them. */
 static inline bool sampling_of_few(const struct sampling *how)
 {
     return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
@@ -97,6 +97,12 @@ struct segment {
     uint32_t top;                  /* alternatives to the token that are wanted */
     uint32_t first_bias, n_biases; /* among the work's; counted by whoever reads or writes it */
 };
+
+/* Of a divided head: the rows' scores go home from every part, because somebody wants them or the token is one of too many. */
+static inline bool segment_goes_home(const struct segment *g)
+{
+    return (g->flags & SEG_WANT_LOGITS) || (g->wanted && !sampling_of_few(&g->sampling));
+}
 
 /* What is added to the score of a word before a token is picked; -infinity forbids it. */
 struct bias {
@@ -170,7 +176,8 @@ struct result {
 struct logits {
     uint64_t batch;
     uint32_t slot, position;
-    uint64_t hash;
+    uint64_t hash;  /* 0 from parts of a head: M_SCORED has theirs */
+    uint32_t first; /* word; 0 from a whole head */
     uint32_t n;
     uint8_t *scores; /* f32 [n], aligned to 4 */
 };
@@ -260,7 +267,7 @@ int ready_write(struct frame **out, const struct ready *m, struct err *why);
 int ready_read(struct ready *m, struct frame *f, struct err *why);
 int work_write(struct frame **out, struct work *m, struct err *why);
 int work_read(struct work *m, struct frame *f, struct err *why); /* also: rows sum up, size is exactly what cols and dtype say */
-/* The same, M_SCORE: all rows of a segment want a token, and `history` includes them. */
+/* The same, M_SCORE: all rows of a segment want a token or their scores, and `history` includes them. */
 int score_write(struct frame **out, struct work *m, struct err *why);
 int score_read(struct work *m, struct frame *f, struct err *why);
 int scored_write(struct frame **out, const struct scored *m, struct err *why);

@@ -196,12 +196,9 @@ static void walk_score(struct cursor *c, void *message)
     if (!c->code && m->n_orders) cursor_refuse(c, "%u orders with rows to be scored", m->n_orders);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
-        if (g->rows != g->wanted || (g->flags & ~(uint32_t)SEG_WANT_HASH))
+        if ((g->rows != g->wanted && !(g->flags & SEG_WANT_LOGITS)) || (g->flags & SEG_START))
             cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; all must", g->slot, g->rows, g->flags,
                           g->wanted);
-        else if (!sampling_of_few(&g->sampling))
-            cursor_refuse(c, "slot %u wants one of the %u best words (0: of all); of 1 to %d can be", g->slot, sampling_words(&g->sampling),
-                   WIRE_CANDIDATES);
     }
 }
 
@@ -252,7 +249,7 @@ static void walk_logits(struct cursor *c, void *message)
     walk_u32(c, &m->position);
     walk_u64(c, &m->hash);
     walk_count(c, &m->n, FRAME_BODY_MOST / 4, 4, "scores");
-    walk_zeros(c, 4);
+    walk_u32(c, &m->first);
     walk_room(c, &m->scores, (uint64_t)m->n * 4);
 }
 

@@ -3,7 +3,6 @@
 
 #include "partition/model/weights.h"
 #include "worker/kernels/kernels.h"
-#include "worker/stage/sampler.h"
 #include "worker/worker.h"
 
 #include <math.h>
@@ -56,10 +55,36 @@ uint64_t scores_hash(const float *scores, uint32_t vocab)
     return hash;
 }
 
-void token_alternatives(struct token *t, const struct candidate *best, uint32_t n, double log_sum)
+static void token_alternatives(struct token *t, const struct candidate *best, uint32_t n, double log_sum)
 {
     t->n_alternatives = n;
     for (uint32_t i = 0; i < n; i++) t->alternatives[i] = (struct alternative){best[i].id, (float)((double)best[i].raw - log_sum)};
+}
+
+void token_draw(struct token *t, const struct draw *d, const struct segment *g, const struct scored *row)
+{
+    struct candidate best[WIRE_ALTERNATIVES];
+    const double log_sum = parts_log_sum(row->parts, row->n_parts);
+    const uint32_t id = sampler_pick(d);
+    *t = (struct token){.slot = g->slot, .position = d->position, .id = id, .logprob = (float)((double)d->scores[id] - log_sum), .hash = t->hash};
+    token_alternatives(t, best, g->top ? sampler_best(d, g->top, best) : 0, log_sum);
+}
+
+int worker_scores_hash(uint64_t *out, const struct scored *row, const struct segment *asked, struct err *why)
+{
+    *out = parts_hash(row->parts, row->n_parts);
+    if (parts_finite(row->parts, row->n_parts)) return 0;
+    return fail(why, E_WORKER, "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
+                (unsigned long long)asked->request, row->position);
+}
+
+void worker_draw(struct token *out, const struct scored *row, const struct segment *asked, const struct all_scores *all)
+{
+    struct draw d = {.scores = all->scores, .words = all->words, .ids = all->ids, .how = &asked->sampling, .recent = all->recent,
+                     .n_recent = all->n_recent, .request = asked->request, .position = row->position, .of = all->of,
+                     .first_bias = asked->first_bias, .n_biases = asked->n_biases};
+    sampler_forbid(d.scores, 0, d.words, d.words);
+    token_draw(out, &d, asked, row);
 }
 
 int worker_answer(struct token *out, const struct scored *row, const struct segment *asked, struct err *why)
@@ -68,18 +93,16 @@ int worker_answer(struct token *out, const struct scored *row, const struct segm
     uint32_t ids[WIRE_CANDIDATES];
     struct sampling how = asked->sampling;
     how.repeat_penalty = 1; /* is in the scores, as biases are */
-    if (!row->n_candidates || !parts_finite(row->parts, row->n_parts))
-        return fail(why, E_WORKER,
-                    "the scores of request %llu at position %u are not numbers: its weights or rows are damaged",
-                    (unsigned long long)asked->request, row->position);
+    uint64_t hash;
+    TRY(worker_scores_hash(&hash, row, asked, why));
+    if (!row->n_candidates) return fail(why, E_WIRE, "no part of the head names a word for position %u of slot %u", row->position, row->slot);
     for (uint32_t i = 0; i < row->n_candidates; i++) scores[i] = row->candidates[i].score;
     struct draw d = {.scores = scores, .words = row->n_candidates, .ids = ids, .how = &how, .request = asked->request,
                      .position = row->position};
     const struct candidate *c = &row->candidates[sampler_pick(&d)];
-    const bool hash = asked->flags & SEG_WANT_HASH;
     const double log_sum = parts_log_sum(row->parts, row->n_parts);
     *out = (struct token){.slot = row->slot, .position = row->position, .id = c->id, .logprob = (float)((double)c->raw - log_sum),
-                          .hash = hash ? parts_hash(row->parts, row->n_parts) : 0};
+                          .hash = asked->flags & SEG_WANT_HASH ? hash : 0};
     token_alternatives(out, row->best, row->n_best, log_sum);
     return 0;
 }

@@ -4,7 +4,7 @@
  * things that whoever holds a part can tell: the same bits, whoever holds what. */
 #pragma once
 
-#include "transport/wire/wire.h"
+#include "worker/stage/sampler.h"
 
 bool parts_finite(const struct part_sum *parts, uint32_t n);
 double parts_log_sum(const struct part_sum *parts, uint32_t n); /* ln of the sum of exp(score) over all parts, ascending */
@@ -13,5 +13,5 @@ uint64_t parts_hash(const struct part_sum *parts, uint32_t n);  /* of a row's sc
 /* The same from the scores themselves, [vocab]. */
 uint64_t scores_hash(const float *scores, uint32_t vocab);
 
-/* The token's alternatives, from the best words by score and the ln of the sum over all. */
-void token_alternatives(struct token *t, const struct candidate *best, uint32_t n, double log_sum);
+/* The token of a row from all its scores, and the alternatives that its segment wants. The hash stays as it is. */
+void token_draw(struct token *t, const struct draw *d, const struct segment *g, const struct scored *row);

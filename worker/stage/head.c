@@ -37,6 +37,7 @@ int head_open(struct head *h, const struct model_config *c, struct part part, co
     h->picked = calloc(LOGIT_ROWS, sizeof *h->picked);
     h->wanted = calloc(rows, sizeof *h->wanted);
     if (!h->scored || !h->picked || !h->wanted) return fail(why, E_MEMORY, "no memory for the head's tables");
+    for (uint32_t i = 0; i < LOGIT_ROWS; i++) h->scored[i].part = h->part, h->scored[i].n_parts = h->n_parts;
     return 0;
 }
 
@@ -60,9 +61,6 @@ int head_ask(struct head *h, const struct head_call *call)
         if (token && !call->result && !call->say)
             return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
         if (token) TRY(sampling_check(&g->sampling, call->why));
-        if (token && call->say && !sampling_of_few(&g->sampling))
-            return fail(call->why, E_WIRE, "slot %u wants a token of all words (top-k %u, at most %d can be); this head is divided",
-                        g->slot, g->sampling.top_k, WIRE_CANDIDATES);
         for (uint32_t r = 0; r < g->rows; r++, row++)
             if (all || r + g->wanted >= g->rows)
                 h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
@@ -112,14 +110,9 @@ static void pick_token(struct head *h, uint32_t first, uint32_t i, uint32_t *ids
     const struct wanted_row *q = &h->wanted[first + i];
     uint32_t recent[REPEAT_LAST_MOST];
     const struct segment *g = &call->w->segments[q->segment];
-    struct candidate best[WIRE_ALTERNATIVES];
     if (!wants_token(g, q)) return;
-    struct draw d = draw_of(h, first, i, ids, recent, call);
-    struct token *t = &h->picked[i];
-    const double log_sum = parts_log_sum(h->scored[i].parts, h->n_parts);
-    const uint32_t id = sampler_pick(&d);
-    *t = (struct token){.slot = g->slot, .position = q->position, .id = id, .logprob = (float)((double)d.scores[id] - log_sum), .hash = t->hash};
-    token_alternatives(t, best, g->top ? sampler_best(&d, g->top, best) : 0, log_sum);
+    const struct draw d = draw_of(h, first, i, ids, recent, call);
+    token_draw(&h->picked[i], &d, g, &h->scored[i]);
 }
 
 /* What these parts have to say of row i. */
@@ -128,16 +121,15 @@ static void find_candidates(struct head *h, uint32_t first, uint32_t i, uint32_t
     const struct wanted_row *q = &h->wanted[first + i];
     struct scored *s = &h->scored[i];
     uint32_t recent[REPEAT_LAST_MOST];
+    const struct segment *g = &call->w->segments[q->segment];
     s->batch = call->w->batch;
-    s->slot = call->w->segments[q->segment].slot;
+    s->slot = g->slot;
     s->position = q->position;
-    s->part = h->part;
-    s->n_parts = h->n_parts;
     s->n_candidates = s->n_best = 0;
-    if (!parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
+    if (!wants_token(g, q) || !parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
     struct draw d = draw_of(h, first, i, ids, recent, call);
-    s->n_candidates = sampler_candidates(&d, s->candidates);
-    if (call->w->segments[q->segment].top) s->n_best = sampler_best(&d, call->w->segments[q->segment].top, s->best);
+    if (sampling_of_few(&g->sampling)) s->n_candidates = sampler_candidates(&d, s->candidates);
+    if (g->top) s->n_best = sampler_best(&d, g->top, s->best);
 }
 
 static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)
@@ -193,10 +185,23 @@ static void answer_rows(struct head *h, const struct workbench *b, uint32_t firs
     meet(b);
 }
 
+/* Scores of row i to whoever draws from all of them, or wants them. */
+static int send_home(const struct head *h, uint32_t first, uint32_t i, const struct head_call *call)
+{
+    const struct wanted_row *q = &h->wanted[first + i];
+    const struct segment *g = &call->w->segments[q->segment];
+    if (!segment_goes_home(g)) return 0;
+    return call->sink(call->user, g->slot, q->position, h->scores + i * h->ld, h->words, 0, call->why);
+}
+
 /* The same of a head in parts. */
 static void say_rows(struct head *h, const struct workbench *b, uint32_t first, uint32_t n, const struct head_call *call)
 {
     uint32_t *ids = h->ids + (size_t)(omp_get_thread_num() % LOGIT_ROWS) * h->words;
+#pragma omp master
+    for (uint32_t i = 0; i < n && !h->code; i++) h->code = send_home(h, first, i, call);
+    meet(b);
+    if (h->code) return;
 #pragma omp for schedule(static) nowait
     for (uint32_t i = 0; i < n; i++) find_candidates(h, first, i, ids, call);
     meet(b);

@@ -2,8 +2,8 @@
  *
  * Only rows that somebody asked about are scored: the last of a segment that wants a token, all of one that wants its
  * scores. LOGIT_ROWS at a time, so that a megabyte a row stays a few megabytes.
- * A head is whole or divided by words. The whole one picks tokens and hands out scores. One that has some parts only says
- * of each row what the coordinator needs to pick: see struct scored, and candidates.h for why the bits are the same.
+ * A head is whole or divided by words. The whole one picks tokens and hands out scores. One that has some parts says
+ * of each row what the coordinator needs to pick (struct scored; candidates.h says why the bits are the same), or gives it the scores.
  * A segment that wants all scores folds their hashes in order, from 0, and its token carries that. */
 #pragma once
 
@@ -27,7 +27,7 @@ struct head {
 };
 
 /* One micro-batch's questions and where the answers go: to `result` and `sink` from a whole head at the end of the pipe;
- * to `say`, if that is set, from anyone who has parts. */
+ * to `sink` and `say`, if that is set, from anyone who has parts. */
 struct head_call {
     const struct work *w;
     const struct sequences *sequences;

@@ -263,7 +263,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     return answers ? s->head.code : 0;
 }
 
-int stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at, struct err *why)
+void stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at)
 {
     uint32_t row = 0;
     out->batch = w->batch;
@@ -274,12 +274,11 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
     out->biases = w->biases;
     for (uint32_t i = 0; i < w->n_segments; row += w->segments[i].rows, i++) {
         struct segment g = w->segments[i];
-        if (g.flags & SEG_WANT_LOGITS)
-            return fail(why, E_WIRE, "slot %u wants scores, but the head is divided and nobody has them all", g.slot);
-        if (!g.wanted) continue;
-        g.position += g.rows - g.wanted;
-        g.rows = g.wanted;
-        g.flags &= SEG_WANT_HASH;
+        const uint32_t asked = g.flags & SEG_WANT_LOGITS ? g.rows : g.wanted;
+        if (!asked) continue;
+        g.position += g.rows - asked;
+        g.rows = asked;
+        g.flags &= SEG_WANT_HASH | SEG_WANT_LOGITS;
         g.history = sequences_history(&s->sequences, g.slot, g.position + g.rows);
         out->segments[out->n_segments++] = g;
         for (uint32_t k = 0; k < g.rows; k++) {
@@ -287,7 +286,6 @@ int stage_wanted(const struct stage *s, const struct work *w, struct work *out, 
             out->rows[out->n_rows++] = (struct row){w->rows[from].id, g.position + k};
         }
     }
-    return 0;
 }
 
 static void score_region(struct stage *s, const float *x, const struct head_call *call)
@@ -300,9 +298,9 @@ static void score_region(struct stage *s, const float *x, const struct head_call
     head_answer(&s->head, &s->bench, x, call);
 }
 
-int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why)
+int stage_score(struct stage *s, const struct work *w, const float *x, logits_sink sink, scored_sink say, void *user, struct err *why)
 {
-    const struct head_call call = {.w = w, .sequences = &s->sequences, .say = say, .user = user, .why = why};
+    const struct head_call call = {.w = w, .sequences = &s->sequences, .sink = sink, .say = say, .user = user, .why = why};
     if (!part_has_head(s->part)) return fail(why, E_WIRE, "rows to be scored came to a stage that has no part of the head");
     if (w->cols != s->config.hidden)
         return fail(why, E_WIRE, "rows of %u values came; this model has %u", w->cols, s->config.hidden);

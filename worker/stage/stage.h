@@ -41,7 +41,8 @@ int stage_loaded(const struct stage *s, struct err *why);
  * is of no more use then. For a worker that is told to go in the middle of a long prompt. */
 void stage_heed(struct stage *s, const atomic_bool *stop);
 
-/* One row's scores, for SEG_WANT_LOGITS; called in order of rows, by the thread that called stage_run. */
+/* One row's scores, or those of the part's words (then without a hash), in order of rows, by the thread that called stage_run or
+ * stage_score. */
 typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,
                            uint64_t hash, struct err *why);
 
@@ -56,10 +57,10 @@ typedef int (*scored_sink)(void *user, const struct scored *row, struct err *why
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why);
 
-/* Of a micro-batch that has just run: the rows that want a token, as an M_SCORE says it, all but the activations. They
- * are rows at[i] of x; at: [WIRE_SEGMENTS]. E_WIRE if a segment wants what a divided head cannot give. */
-int stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at, struct err *why);
+/* Of a micro-batch that has just run: the rows that want a token or their scores, as an M_SCORE says it, all but the activations.
+ * They are rows at[i] of x; at: [n_rows]. */
+void stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at);
 
-/* The stage's parts of the head on the rows of an M_SCORE: x [n_rows, hidden]. E_WIRE if they are not the last rows this
- * stage has seen of their slots. */
-int stage_score(struct stage *s, const struct work *w, const float *x, scored_sink say, void *user, struct err *why);
+/* The stage's parts of the head on the rows of an M_SCORE: x [n_rows, hidden]. Rows whose scores go home are given to `sink` before
+ * they are said. E_WIRE if rows that want a token are not the last that this stage has seen of their slots. */
+int stage_score(struct stage *s, const struct work *w, const float *x, logits_sink sink, scored_sink say, void *user, struct err *why);

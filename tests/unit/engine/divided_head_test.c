@@ -17,6 +17,7 @@ struct table {
     struct port *ports[4];
     struct divided_head *head;
     struct result *result;
+    int given; /* rows of scores */
 };
 
 /* The coordinator's port is node 0, worker i is node i + 1. */
@@ -34,9 +35,25 @@ static const char *name_of(void *user, int worker)
     return names[worker];
 }
 
+static uint32_t id_of(void *user, uint32_t slot, uint32_t position)
+{
+    (void)user;
+    return slot == 0 && position == 3 ? 300 : 301;
+}
+
+static int scores_of(void *user, const struct logits *m, struct err *why)
+{
+    struct table *t = user;
+    const float *scores = (const float *)(const void *)m->scores;
+    CHECK(m->n == WORDS && m->first == 0 && scores[0] == 0 && scores[WORDS - 1] == WORDS - 1);
+    (void)why;
+    t->given++;
+    return 0;
+}
+
 static int open_head(struct table *t, struct err *why)
 {
-    const struct divided_head_setup setup = {.plan = t->plan, .config = &t->config, .send = send_from, .name = name_of, .user = t};
+    const struct divided_head_setup setup = {.plan = t->plan, .config = &t->config, .send = send_from, .name = name_of, .id = id_of, .scores = scores_of, .user = t};
     return divided_head_open(&t->head, &setup, why);
 }
 
@@ -195,6 +212,54 @@ TEST(scores_that_were_not_asked_for_are_refused)
     NEED(take(&t, 1, say(1, 1, 0, 4), &done, why));
     NEED(take(&t, 1, say(1, 1, 1, 6), &done, why));
     CHECK(take(&t, 1, say(1, 1, 0, 4), &done, &e) == E_WIRE, "there is nothing more to say");
+    close_table(&t);
+}
+
+/* Words first..first+n-1 of a row, each with its id as its score. */
+static int give(struct table *t, int node, uint32_t slot, uint32_t position, uint32_t first, uint32_t n, struct err *why)
+{
+    struct frame *f = 0;
+    struct logits m = {.batch = 1, .slot = slot, .position = position, .first = first, .n = n};
+    int code = logits_write(&f, &m, why);
+    for (uint32_t i = 0; i < n && !code; i++) ((float *)(void *)m.scores)[i] = (float)(first + i);
+    if (!code) f->head.from = (uint16_t)node, code = divided_head_scores(t->head, node - 1, f, why);
+    frame_free(f);
+    return code;
+}
+
+static struct scored *say_nothing(int node, uint32_t slot, uint32_t position)
+{
+    struct scored *s = say(node, 1, slot, position);
+    s->n_candidates = 0;
+    return s;
+}
+
+/* 511 is the likeliest of all words, until a penalty makes it the last: then it is 510, if that is not among the last ids too. */
+TEST(a_token_of_all_words_needs_the_scores_of_every_part)
+{
+    struct table t;
+    struct err e = {0};
+    bool done;
+    NEED(open_table(&t, why));
+    struct segment rows[] = {row_of(0, 4), row_of(1, 6)};
+    rows[0].sampling = (struct sampling){.temperature = 1e-6f, .top_p = 1, .repeat_penalty = 1000, .repeat_last = 2};
+    rows[1].flags = SEG_WANT_LOGITS | SEG_WANT_HASH;
+    NEED(ask(&t, 1, rows, 2, HIDDEN, why));
+    CHECK(take(&t, 1, say_nothing(1, 0, 4), &done, &e) == E_WIRE && strstr(e.text, "whose scores it did not send"), "%s", e.text);
+    CHECK(give(&t, 1, 1, 6, 0, 160, &e) == E_WIRE && strstr(e.text, "not its turn"), "%s", e.text);
+    CHECK(give(&t, 1, 0, 4, 0, 161, &e) == E_WIRE && strstr(e.text, "161 words from 0 on"), "%s", e.text);
+    CHECK(give(&t, 3, 0, 4, 0, 0, &e) == E_WIRE && strstr(e.text, "not its part"), "%s", e.text);
+    NEED(give(&t, 1, 0, 4, 0, 160, why));
+    NEED(give(&t, 2, 0, 4, 160, 352, why));
+    NEED(give(&t, 2, 1, 6, 160, 352, why));
+    CHECK(give(&t, 2, 1, 6, 160, 352, &e) == E_WIRE, "they came already");
+    NEED(take(&t, 2, say_nothing(2, 0, 4), &done, why));
+    NEED(take(&t, 2, say(2, 1, 1, 6), &done, why));
+    NEED(give(&t, 1, 1, 6, 0, 160, why));
+    NEED(take(&t, 1, say_nothing(1, 0, 4), &done, why));
+    CHECK(!done && !t.given);
+    NEED(take(&t, 1, say(1, 1, 1, 6), &done, why));
+    CHECK(done && t.given == 1 && t.result->n_tokens == 2 && t.result->tokens[0].id == 511 && t.result->tokens[1].id == 160);
     close_table(&t);
 }
 

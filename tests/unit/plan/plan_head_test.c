@@ -253,7 +253,7 @@ TEST(a_head_divided_by_hand)
     CHECK(strstr(no.text, "worker 2 no layer"), "%s", no.text);
     whole_head = true;
     CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 5}, {3, 0}, {0, 11}}, 3, &usual, &no) == E_USAGE);
-    CHECK(strstr(no.text, "in one place"), "%s", no.text);
+    CHECK(strstr(no.text, "wanted whole"), "%s", no.text);
     CHECK(solve_cuts(&p, &m, o, (struct cut[]){{2, 16}, {2, 0}, {2, 0}}, 3, &usual, &no) == E_USAGE, "whole, but not where rows end");
     NEED(by_hand(&p, &m, o, (uint32_t[]){3, 3, 0}, 3, &usual, why));
 }

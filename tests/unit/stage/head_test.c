@@ -10,6 +10,7 @@
 #define SLOTS 3
 #define GUESSES_ROWS (1 + WIRE_DRAFT)
 #define TURNS 25
+#define TOY_WORDS 333
 
 static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0}, 1, NULL, NULL};
 
@@ -19,7 +20,18 @@ struct merge {
     struct candidate all[GUESSES_ROWS][16 * WIRE_CANDIDATES];
     struct candidate best[GUESSES_ROWS][16 * WIRE_ALTERNATIVES];
     uint32_t n_best[GUESSES_ROWS];
+    uint32_t first, gave; /* the word that the sender's begin with; rows whose scores it gave */
+    float scores[GUESSES_ROWS][TOY_WORDS];
 };
+
+static int take_home(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n, uint64_t hash, struct err *why)
+{
+    struct merge *m = user;
+    (void)slot, (void)position, (void)why;
+    CHECK(hash == 0);
+    memcpy(m->scores[m->gave++] + m->first, scores, n * sizeof *scores);
+    return 0;
+}
 
 static int hear(void *user, const struct scored *s, struct err *why)
 {
@@ -45,6 +57,19 @@ static int by_score(const void *x, const void *y)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* Of w's one segment that is not of few: its rows' scores are the first that came home. */
+static int draw_from_all(struct token *t, struct merge *m, uint32_t i, const struct segment *asked, const struct work *w, struct err *why)
+{
+    static uint32_t ids[TOY_WORDS];
+    const struct all_scores all = {m->scores[0], TOY_WORDS, ids, NULL, 0, w};
+    uint64_t hash;
+    m->row[i].n_best = 0;
+    TRY(worker_scores_hash(&hash, &m->row[i], asked, why));
+    worker_draw(t, &m->row[i], asked, &all);
+    t->hash = asked->flags & SEG_WANT_HASH ? hash : 0;
+    return 0;
+}
+
 /* r has just run all its stages; their parts of the head follow, and *result is what they say together. */
 static int score(struct relay *r, struct result *result, struct err *why)
 {
@@ -53,16 +78,23 @@ static int score(struct relay *r, struct result *result, struct err *why)
     uint32_t at[WIRE_SEGMENTS];
     const uint32_t hidden = r->toy->config.hidden;
     float *x = stage_rows(r->stages[r->n - 1]);
-    int code = stage_wanted(r->stages[r->n - 1], r->work, w, at, why);
+    int code = 0;
+    stage_wanted(r->stages[r->n - 1], r->work, w, at);
     for (uint32_t i = 0; i < w->n_rows; i++) memcpy(x + i * hidden, r->x + at[i] * hidden, hidden * sizeof *x);
     for (int i = 0; i < r->n && !code; i++) {
-        m->next = 0;
-        if (part_has_head(r->parts[i])) code = stage_score(r->stages[i], w, x, hear, m, why);
+        m->next = m->gave = 0;
+        m->first = part_first_word(&r->toy->config, r->parts[i]);
+        if (part_has_head(r->parts[i])) code = stage_score(r->stages[i], w, x, take_home, hear, m, why);
     }
     result->n_tokens = 0;
     for (uint32_t i = 0, g = 0, of = 0; i < w->n_rows && !code; i++, of++) {
         if (of == w->segments[g].rows) g++, of = 0;
         const struct segment *asked = &w->segments[g];
+        if (!sampling_of_few(&asked->sampling)) {
+            struct token *t = &result->tokens[result->n_tokens++];
+            code = draw_from_all(t, m, i, asked, w, why);
+            continue;
+        }
         uint32_t most = asked->sampling.temperature > 0 ? asked->sampling.top_k : 1;
         qsort(m->all[i], m->n[i], sizeof *m->all[i], by_score);
         m->row[i].n_candidates = m->n[i] < most ? m->n[i] : most;
@@ -138,6 +170,8 @@ TEST(a_divided_head_gives_the_very_tokens)
         {.temperature = 2, .top_k = 1000, .top_p = 0.9f, .min_p = 0.01f, .repeat_penalty = 1.1f, .repeat_last = 9},
         {.temperature = 0.5f, .top_k = 1, .top_p = 1, .repeat_penalty = 1},
         {.temperature = 9, .top_k = 333, .top_p = 1, .repeat_penalty = 1},
+        {.temperature = 2, .top_k = 0, .top_p = 0.99f, .repeat_penalty = 1},
+        {.temperature = 2, .top_k = 1025, .top_p = 1, .min_p = 0.001f, .repeat_penalty = 1},
     };
     for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++)
         for (size_t h = 0; h < sizeof how / sizeof *how; h++) {
@@ -186,7 +220,7 @@ TEST(rows_of_one_sequence_get_the_tokens_they_get_one_by_one)
     toy_free(toy);
 }
 
-/* What a stage with parts is asked must be the last it has seen of a slot, and answerable from a few words. */
+/* What a stage with parts is asked for a token must be the last it has seen of a slot. */
 TEST(what_a_divided_head_cannot_score_is_refused)
 {
     struct toy *toy = toy_small();
@@ -202,24 +236,23 @@ TEST(what_a_divided_head_cannot_score_is_refused)
     work_clear(r);
     struct segment *g = work_add(r, &f, 4, WANT_TOKEN);
     NEED(relay_run(r, why));
-    NEED(stage_wanted(r->stages[1], r->work, w, at, why));
+    stage_wanted(r->stages[1], r->work, w, at);
     CHECK(w->n_rows == 1 && at[0] == 3 && w->segments[0].position == 3 && w->rows[0].sees == 3);
     const struct work good = *w;
     w->segments[0].position = 4;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "position 4 of slot 1"), "%s", e.text);
+    CHECK(stage_score(r->stages[0], w, r->x, take_home, hear, m, &e) == E_WIRE && strstr(e.text, "position 4 of slot 1"), "%s", e.text);
     *w = good, w->segments[0].history ^= 1;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "other tokens"), "%s", e.text);
+    CHECK(stage_score(r->stages[0], w, r->x, take_home, hear, m, &e) == E_WIRE && strstr(e.text, "other tokens"), "%s", e.text);
     *w = good, w->segments[0].slot = SLOTS;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "slots 0 to 2"), "%s", e.text);
-    *w = good, w->segments[0].sampling.temperature = 1;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "top-k 0"), "%s", e.text);
+    CHECK(stage_score(r->stages[0], w, r->x, take_home, hear, m, &e) == E_WIRE && strstr(e.text, "slots 0 to 2"), "%s", e.text);
     *w = good, w->cols--;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == E_WIRE && strstr(e.text, "255 values"), "%s", e.text);
+    CHECK(stage_score(r->stages[0], w, r->x, take_home, hear, m, &e) == E_WIRE && strstr(e.text, "255 values"), "%s", e.text);
     g->flags |= SEG_WANT_LOGITS;
-    CHECK(stage_wanted(r->stages[1], r->work, w, at, &e) == E_WIRE && strstr(e.text, "divided"), "%s", e.text);
+    stage_wanted(r->stages[1], r->work, w, at);
+    CHECK(w->n_rows == 4 && at[0] == 0 && w->segments[0].position == 0 && w->segments[0].wanted == 1);
     *w = good;
     m->next = 0;
-    CHECK(stage_score(r->stages[0], w, r->x, hear, m, &e) == 0, "%s", e.text);
+    CHECK(stage_score(r->stages[0], w, r->x, take_home, hear, m, &e) == 0, "%s", e.text);
     free(w);
     free(m);
     relay_close(&r);

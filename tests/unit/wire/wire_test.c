@@ -210,32 +210,20 @@ static void two_rows(struct work *w)
 {
     w->segments[1].rows = 2, w->n_rows = 3, w->rows[1].sees = 0, w->rows[2].sees = 1;
 }
-static void all_scores(struct work *w)
+static void a_start(struct work *w)
 {
-    w->segments[0].flags = SEG_WANT_LOGITS;
+    w->segments[1].flags = SEG_START;
 }
 static void no_token(struct work *w)
 {
     w->segments[0].flags = SEG_WANT_HASH, w->segments[0].wanted = 0;
 }
 
-static void of_all_words(struct work *w)
+TEST(rows_to_be_scored_want_a_token_or_their_scores)
 {
-    w->segments[1].sampling.top_k = 0;
-}
-static void of_many_words(struct work *w)
-{
-    w->segments[1].sampling.top_k = WIRE_CANDIDATES + 1;
-}
-
-/* The last is what bounds the candidates that are merged. */
-TEST(rows_to_be_scored_want_a_token_of_few)
-{
-    score_refused(of_all_words, "slot 9 wants one of the 0 best words");
-    score_refused(of_many_words, "slot 9 wants one of the 1025 best words");
     score_refused(two_rows, "slot 9 brings 2 rows");
-    score_refused(all_scores, "slot 3 brings 1 rows with flags 0x4, 1 of which want");
-    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8, 0 of which want");
+    score_refused(a_start, "with flags 0x1");
+    score_refused(no_token, "slot 3 brings 1 rows with flags 0x8, 0 of which want a token");
 }
 
 static void scored_refused(uint32_t part, uint32_t n_parts, struct candidate a, struct candidate b, const char *sentence)
