@@ -116,6 +116,7 @@ static void set_up_calls(struct serving *v)
         .defaults = {.sampling = o->sampling, .most = o->most, .file = "the request", .strict_fields = o->strict_fields, .streams = true},
         .common = {.job = hash_fold(o->sampling.seed, clock_ns()), .model = v->model_name, .tokens = s->tokens},
         .seed = o->sampling.seed, .stall_seconds = (uint32_t)o->stall, .any_model = o->any_model,
+        .at_once = v->capacity.sequences + (v->capacity.sequences + 1) / 2,
     };
     snprintf(v->calls.common.fingerprint, sizeof v->calls.common.fingerprint, "fp_%016" PRIx64,
              hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));

@@ -34,6 +34,7 @@ struct call {
     uint64_t taken_ns;     /* its reader took something, or had nothing to take */
     size_t pending;
     struct call_numbers numbers;
+    uint64_t salt;
 };
 
 /* ---- the end ---- */
@@ -157,7 +158,7 @@ static int ask(struct choice *k, struct err *why)
     const struct listener listener = {.token = hear_token, .finished = hear_end, .user = k};
     const uint32_t index = (uint32_t)(k - c->choice);
     struct ask what = {.ids = c->question.prompt.id, .n = c->question.prompt.n, .spans = c->question.spans.span, .n_spans = c->question.spans.n,
-                       .sampling = r->sampling, .most = r->most, .key = index, .run_on = r->run_on, .wish = r->wish, .top = r->top};
+                       .sampling = r->sampling, .most = r->most, .key = index, .run_on = r->run_on, .wish = r->wish, .top = r->top, .salt = c->salt};
     if (!r->has_seed) what.sampling.seed = hash_fold(c->setup->seed, exchange_number(c->x));
     return engine_ask(c->setup->engine, &what, &listener, &k->number, why);
 }
@@ -205,7 +206,7 @@ static int read_and_ask(struct call *c, bool chat, struct err *why)
     return 0;
 }
 
-struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat)
+struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat, uint64_t salt)
 {
     struct call *c = calloc(1, sizeof *c);
     struct err why;
@@ -215,6 +216,7 @@ struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool
         return NULL;
     }
     c->setup = setup;
+    c->salt = salt;
     c->x = x;
     c->common = setup->common;
     c->common.created = (uint64_t)time(NULL);

@@ -20,6 +20,7 @@ struct call_setup { /* everything it points to must stay */
     uint64_t seed;       /* of requests that bring none */
     uint32_t stall_seconds; /* a reader that takes nothing for so long is given up; 0: never */
     bool any_model;      /* whatever a request calls the model */
+    uint32_t at_once;    /* answers that the engine is asked for at a time; requests beyond wait for their turn */
 };
 
 struct call;
@@ -31,8 +32,8 @@ struct call_numbers {
     bool stopped, length, cancelled, failed; /* how its choices ended */
 };
 
-/* Reads the request of an exchange, and asks. NULL: it is answered already, and ended. The body is that of a chat, or of a completion. */
-struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat);
+/* Reads the request of an exchange, and asks. NULL: it is answered already, and ended. The body is that of a chat, or of a completion. salt: struct ask's. */
+struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat, uint64_t salt);
 
 /* Looks whether its reader is gone or stalls, and keeps a silent stream alive. True: it is over, and call_end may follow. */
 bool call_is_over(struct call *c, uint64_t now_ns);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "coordinator/serve/fair.h"
 #include "coordinator/serve/metrics.h"
 #include "coordinator/serve/page.h"
 
@@ -26,12 +27,15 @@
 struct mail {
     struct mail *next;
     struct exchange *x;
+    size_t owner; /* which key it came with */
     bool chat;
 };
 
 struct under_way {
     struct under_way *next;
     struct call *call;
+    size_t owner;
+    uint64_t charged; /* of the tokens made for it */
 };
 
 struct api_keys {
@@ -44,6 +48,7 @@ struct server {
     struct http *http;
     struct metrics *metrics;
     struct api_keys keys;
+    struct fair *fair; /* those whose turn has not come; the engine's thread */
     uint64_t begun; /* seconds since 1970 */
     pthread_mutex_t lock; /* of what both threads see, down to `engine` */
     struct mail *mail, **last_mail;
@@ -98,13 +103,19 @@ static bool same_secret(const char *a, const char *b)
     return !differs;
 }
 
-static bool may_ask(const struct server *s, const struct exchange *x)
+/* *owner: the number of the key; 0 where none is asked for. */
+static bool may_ask(const struct server *s, const struct exchange *x, size_t *owner)
 {
     static const char bearer[] = "Bearer ";
     const char *given = exchange_authorization(x);
     bool known = !s->keys.n;
+    *owner = 0;
     if (!s->keys.n || !given || strncasecmp(given, bearer, sizeof bearer - 1)) return known;
-    for (size_t i = 0; i < s->keys.n; i++) known |= same_secret(given + sizeof bearer - 1, s->keys.key[i]);
+    for (size_t i = 0; i < s->keys.n; i++) {
+        if (!same_secret(given + sizeof bearer - 1, s->keys.key[i])) continue;
+        known = true;
+        *owner = i;
+    }
     return known;
 }
 
@@ -193,14 +204,14 @@ static void refuse_words(struct server *s, struct exchange *x, int status, const
     exchange_end(x);
 }
 
-static void post_words(struct server *s, struct exchange *x, bool chat)
+static void post_words(struct server *s, struct exchange *x, size_t owner, bool chat)
 {
     struct mail *m = calloc(1, sizeof *m);
     int status = 429;
     pthread_mutex_lock(&s->lock);
     const char *no = m ? no_place(s, &status) : "queue_full";
     if (!no) {
-        *m = (struct mail){.x = x, .chat = chat};
+        *m = (struct mail){.x = x, .owner = owner, .chat = chat};
         *s->last_mail = m;
         s->last_mail = &m->next;
         s->n_calls++;
@@ -267,6 +278,7 @@ static void on_arrived(void *user, struct exchange *x)
     struct server *s = user;
     const struct place *p = find_place(exchange_path(x));
     const bool head = !strcmp(exchange_method(x), "HEAD");
+    size_t owner;
     allow_origin(s, x);
     if (!strcmp(exchange_method(x), "OPTIONS") && p && s->setup.cors) {
         exchange_answer(x, 204, NULL, NULL, 0);
@@ -276,10 +288,10 @@ static void on_arrived(void *user, struct exchange *x)
     } else if (strcmp(exchange_method(x), p->method) && !(head && !strcmp(p->method, "GET"))) {
         exchange_header(x, "Allow", p->method);
         refuse(x, 405, "method_not_allowed", "this path is not asked in this way");
-    } else if (!p->open && !may_ask(s, x)) {
+    } else if (!may_ask(s, x, &owner) && !p->open) {
         refuse(x, 401, "invalid_api_key", "this server wants a key, as Authorization: Bearer KEY");
     } else if (p->what == CHAT || p->what == COMPLETIONS) {
-        post_words(s, x, p->what == CHAT);
+        post_words(s, x, owner, p->what == CHAT);
     } else {
         answer_now(s, x, p);
     }
@@ -308,6 +320,7 @@ int server_open(struct server **out, const struct server_setup *setup, struct er
                                     .error_body = reply_error_body, .user = s};
     int code = setup->keys_file ? read_keys(&s->keys, setup->keys_file, why) : 0;
     if (!code) code = metrics_open(&s->metrics, why);
+    if (!code) code = fair_open(&s->fair, s->keys.n ? s->keys.n : 1, why);
     if (!code) code = http_open(&s->http, &http, why);
     if (code) server_close(out);
     return code;
@@ -327,19 +340,61 @@ void server_ready(struct server *s, const struct call_setup *calls)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int begin_call(struct server *s, const struct mail *m, struct err *why)
+static void forget_call(struct server *s, size_t owner)
 {
-    struct call *c = call_begin(s->calls, m->x, m->chat);
-    struct under_way *u = c ? calloc(1, sizeof *u) : NULL;
-    if (u) {
-        *u = (struct under_way){s->calls_under_way, c};
-        s->calls_under_way = u;
-        return 0;
-    }
+    fair_done(s->fair, owner);
     pthread_mutex_lock(&s->lock);
     s->n_calls--;
     pthread_mutex_unlock(&s->lock);
+}
+
+/* What is shared with others is shared among the requests of one key alone: by its time an answer would tell what others ask. */
+static int begin_call(struct server *s, const struct mail *m, struct err *why)
+{
+    struct call *c = call_begin(s->calls, m->x, m->chat, s->keys.n ? hash64(s->keys.key[m->owner], strlen(s->keys.key[m->owner])) : 0);
+    struct under_way *u = c ? calloc(1, sizeof *u) : NULL;
+    if (u) {
+        *u = (struct under_way){.next = s->calls_under_way, .call = c, .owner = m->owner};
+        s->calls_under_way = u;
+        fair_charge(s->fair, m->owner, call_numbers(c)->prompt_tokens, 0);
+        return 0;
+    }
+    forget_call(s, m->owner);
     return c ? fail(why, E_MEMORY, "no memory for the list of requests") : 0;
+}
+
+static bool reader_is_gone(void *item)
+{
+    const struct mail *m = item;
+    return exchange_is_gone(m->x);
+}
+
+static void drop_gone(struct server *s)
+{
+    size_t owner;
+    for (struct mail *m; (m = fair_drop(s->fair, reader_is_gone, &owner));) {
+        const struct call_numbers gone = {.asked_ns = clock_ns(), .done_ns = clock_ns(), .cancelled = true};
+        metrics_count(s->metrics, &gone);
+        exchange_break(m->x);
+        exchange_end(m->x);
+        free(m);
+        pthread_mutex_lock(&s->lock);
+        s->n_calls--;
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+/* As many as keep the pipeline busy: whose turn it is then is decided as late as can be. */
+static int begin_calls(struct server *s, struct err *why)
+{
+    int code = 0;
+    while (!code && fair_waiting(s->fair) && engine_unanswered(s->calls->engine) < s->calls->at_once) {
+        size_t owner;
+        struct mail *m = fair_take(s->fair, &owner);
+        code = begin_call(s, m, why);
+        free(m);
+    }
+    return code;
 }
 
 static int take_mail(struct server *s, struct err *why)
@@ -352,9 +407,9 @@ static int take_mail(struct server *s, struct err *why)
     pthread_mutex_unlock(&s->lock);
     while (m) {
         struct mail *next = m->next;
-        if (!code) code = begin_call(s, m, why);
-        else exchange_break(m->x), exchange_end(m->x);
-        free(m);
+        m->next = NULL;
+        if (!code) code = fair_put(s->fair, m->owner, m, why);
+        if (code) exchange_break(m->x), exchange_end(m->x), free(m);
         m = next;
     }
     return code;
@@ -364,6 +419,11 @@ static void end_calls(struct server *s)
 {
     const uint64_t now = clock_ns();
     uint32_t n = 0;
+    for (struct under_way *u = s->calls_under_way; u; u = u->next) {
+        const uint64_t made = call_numbers(u->call)->made;
+        fair_charge(s->fair, u->owner, 0, made - u->charged);
+        u->charged = made;
+    }
     for (struct under_way **at = &s->calls_under_way; *at;) {
         struct under_way *u = *at;
         if (!call_is_over(u->call, now)) {
@@ -374,12 +434,10 @@ static void end_calls(struct server *s)
         metrics_count(s->metrics, call_numbers(u->call));
         call_end(u->call, false);
         *at = u->next;
+        forget_call(s, u->owner);
         free(u);
-        pthread_mutex_lock(&s->lock);
-        s->n_calls--;
-        pthread_mutex_unlock(&s->lock);
     }
-    metrics_state(s->metrics, n, 0);
+    metrics_state(s->metrics, n, (uint32_t)fair_waiting(s->fair));
 }
 
 /* True: somebody looks, so the engine should not sleep long. */
@@ -407,6 +465,8 @@ static bool show_pipeline(struct server *s)
 int server_turn(struct server *s, int timeout_ms, struct err *why)
 {
     TRY(take_mail(s, why));
+    drop_gone(s);
+    TRY(begin_calls(s, why));
     const bool looks = show_pipeline(s);
     TRY(engine_turn(s->calls->engine, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
     end_calls(s);
@@ -447,14 +507,16 @@ void server_close(struct server **ps)
         call_end(u->call, true);
         free(u);
     }
-    for (struct mail *m; (m = s->mail);) {
-        s->mail = m->next;
+    size_t owner;
+    for (struct mail *m; (m = s->fair && fair_waiting(s->fair) ? fair_take(s->fair, &owner) : s->mail);) {
+        if (m == s->mail) s->mail = m->next;
         exchange_break(m->x);
         exchange_end(m->x);
         free(m);
     }
     http_close(&s->http, DRAIN_MS);
     metrics_close(&s->metrics);
+    fair_close(&s->fair);
     for (size_t i = 0; i < s->keys.n; i++) free(s->keys.key[i]);
     free(s->keys.key);
     free(s->pipeline);
