@@ -191,7 +191,8 @@ void beginnings_promise(struct engine *e, struct live *a, uint32_t rows)
     struct sharing *c = &a->sharing;
     for (uint32_t k = rows / KV_PAGE; k < c->n; k++) {
         struct node *n = find(e->beginnings, c->hash[k]);
-        if (!n || !n->forks || n->number || cuts_a_picture(a, (k + 1) * KV_PAGE)) continue;
+        const uint32_t end = (k + 1) * KV_PAGE;
+        if (!n || !n->forks || n->number || cuts_a_picture(a, end) || !pages_could_keep(e->pages, end, live_rows_most(e, a))) continue;
         const uint32_t number = take_number(e);
         if (number == NO_BEGINNING) break;
         e->beginnings->of[number] = (struct beginning){.standing = PROMISED, .hash = c->hash[k], .maker = a->number,

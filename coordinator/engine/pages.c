@@ -230,6 +230,12 @@ bool pages_could_go_on(const struct pages *p, uint32_t slot, uint32_t rows)
 
 /* ---- beginnings ---- */
 
+bool pages_could_keep(const struct pages *p, uint32_t rows, uint32_t rows_most)
+{
+    const uint32_t end = rows / KV_PAGE, passed = end - seen_from(p, rows), all = blocks(least(rows_most, p->limits.context));
+    return fits(p, all, passed + least(p->limits.ring, least(p->limits.ring, end) - passed + all - end));
+}
+
 /* Its own slot was sent `rows` rows and no more: the blocks of its ring that these rows are in are its own, but for those that lie
  * before its own beginning's end. */
 bool pages_keep(struct pages *p, uint32_t slot, uint32_t beginning, uint32_t rows, uint64_t history, uint32_t rows_most)

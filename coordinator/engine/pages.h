@@ -66,6 +66,9 @@ bool pages_could_go_on(const struct pages *p, uint32_t slot, uint32_t rows); /* 
 
 /* ---- beginnings: numbers below WIRE_BEGINNINGS ---- */
 
+/* Could a sequence of `rows_most` rows keep its first `rows` ones, if nobody else were here? */
+bool pages_could_keep(const struct pages *p, uint32_t rows, uint32_t rows_most);
+
 /* The first `rows` rows of a slot, a multiple of 64 and all it was sent, become a beginning of that number, which is free, behind the
  * one it began with itself. False, and nothing changes, if there is no room for what the slot overwrites from now on, or would be
  * none for `rows_most` rows of it if everybody else were gone. */

@@ -2,7 +2,7 @@
  *
  * One ask's trouble is its own: the others must answer as if they were alone. */
 #include "coordinator/cmd/collect.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/live.h"
 #include "partition/plan/plan_text.h"
 #include "tests/support/plain_turns.h"
 #include "tests/support/check.h"
@@ -418,6 +418,52 @@ TEST(the_more_urgent_takes_a_slot_and_who_gave_it_up_says_the_same)
     check_quiet(&slow, 2);
     asked_free(&slow), asked_free(&urgent);
     room_close(&r);
+}
+
+/* ---- what several begin with ---- */
+
+/* Five questions behind the same 200 ids, one of them twice, one by somebody whose salt is another; then the first once more. */
+static void ask_behind_a_text(bool share, uint32_t reused[7], uint64_t fingerprint[7])
+{
+    static const size_t question[7] = {0, 1, 2, 2, 3, 4, 0};
+    struct err e = {0}, *why = &e;
+    struct asked a[7] = {0};
+    struct room r;
+    int code = room_open(&r, &(struct case_of){3, 32, 4, 3, NULL}, 320, why);
+    if (!share) beginnings_close(&r.engine->beginnings);
+    for (size_t i = 0; i < 7 && !code; i++) {
+        struct ids ids = {0};
+        for (uint32_t k = 0; k < 200; k++) CHECK(!ids_push(&ids, 5 + k % 90, why));
+        code = prompt_of(&r, &a[i], question[i], why);
+        for (size_t k = 0; k < a[i].ids.n; k++) CHECK(!ids_push(&ids, a[i].ids.id[k], why));
+        ids_free(&a[i].ids);
+        a[i].ids = ids;
+        struct ask ask = plain(&a[i], question[i]);
+        ask.most = 5;
+        ask.salt = i == 5;
+        if (i == 6 && !code) code = answer_all(&r, why);
+        if (!code) code = say(&r, &a[i], &ask, why);
+    }
+    if (!code) code = answer_all(&r, why);
+    CHECK(!code, "%s", e.text);
+    for (size_t i = 0; i < 7; i++) {
+        reused[i] = a[i].answer.ended.reused_rows;
+        fingerprint[i] = a[i].answer.ended.fingerprint;
+        asked_free(&a[i]);
+    }
+    room_close(&r);
+}
+
+TEST(what_several_asks_begin_with_is_computed_once_but_for_those_of_another_salt)
+{
+    uint32_t reused[7], none[7];
+    uint64_t shared[7], alone[7];
+    ask_behind_a_text(true, reused, shared);
+    ask_behind_a_text(false, none, alone);
+    for (size_t i = 0; i < 7; i++) {
+        CHECK(reused[i] == (i == 0 || i == 5 ? 0 : 192), "ask %zu: %u rows", i, reused[i]);
+        CHECK(!none[i] && shared[i] && shared[i] == alone[i], "ask %zu was answered otherwise", i);
+    }
 }
 
 /* ---- from outside ---- */
