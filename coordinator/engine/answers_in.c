@@ -87,12 +87,16 @@ static int check_logprobs(const struct token *t, struct err *why)
     return finite ? 0 : fail(why, E_WIRE, "the token for slot %u at position %u came with a log-probability that is no number", t->slot, t->position);
 }
 
+static int not_awaited(const struct token *t, struct err *why)
+{
+    return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
+}
+
 /* Of a token after row `position` of a slot. */
 static int check_token(const struct engine *e, const struct token *t, uint32_t slot, uint32_t position, struct err *why)
 {
     const uint32_t words = e->pipe->model->embedding.rows;
-    if (t->slot != slot || t->position != position)
-        return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
+    if (t->slot != slot || t->position != position) return not_awaited(t, why);
     if (t->id >= words) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
     return check_logprobs(t, why);
 }
@@ -103,7 +107,7 @@ static int take_tokens(struct engine *e, const struct move *m, const struct toke
     struct live *a = expected(e, m->slot);
     if (a && a->state == LEAVING) return 0;
     const uint32_t known = m->position + m->rows - m->guesses;
-    if (!a || a->ids.n != known || a->sent != m->position + m->rows) return check_token(e, t, UINT32_MAX, known, why);
+    if (!a || a->ids.n != known || a->sent != m->position + m->rows) return not_awaited(t, why);
     for (uint32_t i = 0; i <= m->guesses; i++) TRY(check_token(e, &t[i], m->slot, known - 1 + i, why));
     const uint32_t n = m->guesses ? guesses_right(e, a, m, t) : 1;
     for (uint32_t i = 0; i < n && token_came(e, a, &t[i], n - 1 - i); i++) continue;

@@ -24,11 +24,16 @@ static uint32_t possible(const struct engine *e, const struct live *a, uint32_t 
     return i;
 }
 
+static bool may_guess(const struct engine *e, const struct live *a)
+{
+    return e->setup.lookup && !a->ask.want_scores && biases_stay(&a->biases);
+}
+
 void guesses_offer(struct engine *e, struct live *a)
 {
     const uint32_t context = e->pipe->plan.capacity.context, known = (uint32_t)a->ids.n, wanted = a->ask.most - a->made - 1;
     uint32_t most = context - known < WIRE_DRAFT ? context - known : WIRE_DRAFT;
-    if (!e->setup.lookup || a->ask.want_scores || !biases_stay(&a->biases) || !lookup_learn(&a->lookup, a->ids.id, known)) return;
+    if (!may_guess(e, a) || !lookup_learn(&a->lookup, a->ids.id, known)) return;
     if (wanted < most) most = wanted;
     uint32_t n = possible(e, a, lookup_guess(&a->lookup, a->ids.id, known, most, a->guess, &a->gram));
     if (!n) return;
@@ -37,10 +42,14 @@ void guesses_offer(struct engine *e, struct live *a)
     schedule_guess(e->scheduler, a->number, n, chance);
 }
 
-/* A decode that travels alone says what a row costs. */
+/* Prompts are learned while they are computed. A decode that travels alone says what a row costs. */
 void guesses_sent(struct engine *e, const struct schedule_batch *b)
 {
     e->lone.rows = 0;
+    for (uint32_t i = 0; i < b->n_moves; i++) {
+        struct live *a = e->in_slot[b->moves[i].slot];
+        if (may_guess(e, a)) (void)lookup_learn(&a->lookup, a->ids.id, (uint32_t)a->ids.n);
+    }
     if (!e->setup.lookup || schedule_in_flight(e->scheduler) > 1) return;
     for (uint32_t i = 0; i < b->n_moves; i++)
         if (!b->moves[i].want_token || b->moves[i].rows != 1 + b->moves[i].guesses) return;

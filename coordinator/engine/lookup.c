@@ -56,10 +56,10 @@ bool lookup_learn(struct lookup *l, const uint32_t *ids, uint32_t n)
 {
     if (n > UINT32_MAX / 4 || !make_room(l, n)) return false;
     bool there;
-    for (; l->seen + 1 < n; l->seen++)
+    for (uint32_t i = 0; i < LEARN_MOST && l->seen + 1 < n; i++, l->seen++)
         for (uint32_t end = l->seen + 1, gram = GRAM_LEAST; gram <= GRAM_MOST && gram <= end; gram++)
             *place_of(l, ids, end, (int)gram, &there) = end;
-    return true;
+    return l->seen + 1 >= n;
 }
 
 uint32_t lookup_guess(const struct lookup *l, const uint32_t *ids, uint32_t n, uint32_t most, uint32_t *out, int *gram)

@@ -15,6 +15,7 @@
 #define GRAM_LEAST 2
 #define GRAM_MOST 4
 #define GRAMS (GRAM_MOST - GRAM_LEAST + 1)
+#define LEARN_MOST 1024 /* about a millisecond */
 
 /* Where runs of ids ended, the last time they were seen. {0} to begin with; lookup_free. */
 struct lookup {
@@ -22,7 +23,8 @@ struct lookup {
     uint32_t room, seen;  /* room: a power of two. seen: runs that end at or before so many ids are in */
 };
 
-/* ids [n]: those of the calls before, and more. False without memory; then it is as after lookup_free. */
+/* ids [n]: those of the calls before, and more. A call learns LEARN_MOST of them at most, so that none takes long, and those of a table
+ * that has become too small anew. True: all are in. False without memory, too; then it is as after lookup_free. */
 bool lookup_learn(struct lookup *l, const uint32_t *ids, uint32_t n);
 void lookup_free(struct lookup *l);
 

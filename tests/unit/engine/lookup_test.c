@@ -67,3 +67,15 @@ TEST(what_a_row_costs_is_measured_and_one_slow_step_changes_little)
     row_price_saw(&p, 3, 2.0);
     CHECK(row_price_reading(&p, 5) > 3, "%g", row_price_reading(&p, 5));
 }
+
+TEST(a_long_prompt_is_learned_in_pieces)
+{
+    static uint32_t ids[5 * LEARN_MOST];
+    struct lookup l = {0};
+    uint32_t out, calls = 1;
+    int gram;
+    for (uint32_t i = 0; i < 5 * LEARN_MOST; i++) ids[i] = i % (4 * LEARN_MOST);
+    while (!lookup_learn(&l, ids, 5 * LEARN_MOST) && calls < 100) calls++;
+    CHECK(calls == 5 && lookup_guess(&l, ids, 5 * LEARN_MOST, 1, &out, &gram) == 1 && out == LEARN_MOST, "%u calls", calls);
+    lookup_free(&l);
+}
