@@ -83,7 +83,7 @@ static void set_limits(struct run *r)
     const uint64_t sizes[] = {
         encoder_largest(&r->encoder),
         delivery_largest(r->count ? &r->config : NULL, r->encoder.count ? &r->encoder.config : NULL) + 4096,
-        r->count ? work_bytes_most(r->capacity.sequences, r->capacity.rows, r->config.hidden) : 0,
+        r->count ? work_bytes_most(r->capacity.sequences, r->capacity.rows, r->config.hidden, r->config.vocab) : 0,
         (uint64_t)r->config.vocab * 4 + 4096,
     };
     uint64_t most = 0;

@@ -56,6 +56,7 @@ struct all_scores {
     const uint32_t *recent; /* [n_recent] ids up to the row, oldest first, as many as its repeat penalty looks at */
     uint32_t n_recent;
     const struct work *of; /* brings the segment's biases */
+    const uint8_t *mask;   /* the row's, see struct work; NULL: none */
 };
 void worker_draw(struct token *out, const struct scored *row, const struct segment *asked, const struct all_scores *all);
 int worker_scores_hash(uint64_t *out, const struct scored *row, const struct segment *asked, struct err *why); /* E_WORKER as above */

@@ -301,7 +301,7 @@ static void set_limits(struct pipeline *p)
     const struct model_config *c = p->model ? &p->model->config : NULL;
     const struct vision_config *v = p->encoder ? &p->encoder->config : NULL;
     uint64_t most = delivery_largest(c, v) + 4096;
-    uint64_t work = c ? work_bytes_most(p->plan.capacity.sequences, p->plan.capacity.rows, c->hidden) : 0;
+    uint64_t work = c ? work_bytes_most(p->plan.capacity.sequences, p->plan.capacity.rows, c->hidden, c->vocab) : 0;
     uint64_t scores = c ? (uint64_t)c->vocab * 4 + 4096 : 0;
     uint64_t pixels = v ? picture_values_bytes((uint64_t)vision_patches(v) * vision_pixels(v)) : 0;
     uint64_t rows = v ? picture_values_bytes((uint64_t)vision_patches(v) * v->width) : 0;

@@ -69,6 +69,10 @@ static void first_token(struct engine *e, struct live *a)
 static bool token_came(struct engine *e, struct live *a, const struct token *t, uint32_t in_hand)
 {
     struct err why;
+    if (t->id == WIRE_NO_WORD) {
+        fail(&why, E_USAGE, "every word is forbidden at position %u", t->position + 1);
+        return live_leave(e, a, FINISH_FAILED, &why), false;
+    }
     if (!a->first_ns) first_token(e, a);
     if (a->ask.want_hash && !a->ask.want_scores) a->fingerprint = hash_fold(a->fingerprint, t->hash);
     a->made++;
@@ -97,7 +101,7 @@ static int check_token(const struct engine *e, const struct token *t, uint32_t s
 {
     const uint32_t words = e->pipe->model->embedding.rows;
     if (t->slot != slot || t->position != position) return not_awaited(t, why);
-    if (t->id >= words) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
+    if (t->id >= words && t->id != WIRE_NO_WORD) return fail(why, E_WIRE, "a token came with the id %u, the vocabulary has %u", t->id, words);
     return check_logprobs(t, why);
 }
 

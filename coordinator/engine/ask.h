@@ -64,4 +64,8 @@ struct listener {
     /* Once, always, last. */
     void (*finished)(void *user, const struct ended *ended);
     void *user;
+    /* The words that the next token may be, [mask_words_of(vocabulary)] as struct work has them, asked when all before it were told;
+     * valid until the next call of anything here. The same for the same tokens. NULL, or returning it: any. If none of them may be
+     * said the ask fails. An ask with masks is not guessed at. */
+    const uint8_t *(*mask)(void *user);
 };

@@ -34,7 +34,8 @@ struct scoring {
     struct scored *row;      /* [n], what is known of each */
     float **scores;          /* [n], of those that come home: [vocab] or still NULL */
     uint32_t *came, *gave;   /* [route.n], of each worker in the order of the route: so many of the rows, and so many with their scores */
-    uint8_t *biases;         /* of the segments */
+    uint8_t *biases, *masks; /* of the segments, in one piece */
+    uint32_t mask_words;
     uint64_t folded;         /* hashes of the scores of a segment's rows */
     struct token *token;     /* [n_tokens], of the rows that are complete; room for WIRE_SEGMENTS */
     uint32_t n_tokens;
@@ -51,7 +52,7 @@ struct divided_head {
     uint32_t rows;               /* room for, of a micro-batch */
     uint32_t *ids;               /* [vocab], once a token is drawn from all words */
     struct work score;
-    struct work biased;          /* nothing but biases */
+    struct work wishes;          /* nothing but biases and masks */
     struct candidate merged[WIRE_CANDIDATES];
 };
 
@@ -165,12 +166,15 @@ static struct scoring *find_free(struct divided_head *d)
     return NULL;
 }
 
-static int keep_biases(struct scoring *u, const struct work *w, struct err *why)
+static int keep_wishes(struct scoring *u, const struct work *w, struct err *why)
 {
-    const size_t bytes = (size_t)w->n_biases * WIRE_BIAS_BYTES;
-    if (!bytes) return 0;
-    if (!(u->biases = malloc(bytes))) return fail(why, E_MEMORY, "no memory for the biases of %u words", w->n_biases);
-    memcpy(u->biases, w->biases, bytes);
+    const size_t biases = (size_t)w->n_biases * WIRE_BIAS_BYTES, masks = (size_t)w->n_mask_words * 4;
+    u->mask_words = w->mask_words;
+    if (!(biases + masks)) return 0;
+    if (!(u->biases = malloc(biases + masks))) return fail(why, E_MEMORY, "no memory for the biases of %u words and masks", w->n_biases);
+    u->masks = u->biases + biases;
+    if (biases) memcpy(u->biases, w->biases, biases);
+    if (masks) memcpy(u->masks, w->masks, masks);
     return 0;
 }
 
@@ -184,6 +188,7 @@ static void note_row(struct scoring *u, const struct segment *s, uint32_t k, uin
     *a = (struct asked_row){.segment = *s, .id = id, .token = k + s->wanted >= s->rows};
     a->segment.position += k;
     a->segment.rows = k + 1;
+    a->segment.first_mask += k + s->wanted - s->rows; /* where it wants a token */
 }
 
 /* The rows of d->score: none that wants a token may wait already, and none comes twice. */
@@ -203,7 +208,7 @@ static int note(struct divided_head *d, struct scoring *u, struct err *why)
         if (s->wanted) d->waits[s->slot] = true;
         for (uint32_t k = 0; k < s->rows; k++) note_row(u, s, k, w->rows[at++].id);
     }
-    return keep_biases(u, w, why);
+    return keep_wishes(u, w, why);
 }
 
 static int pass_on(struct divided_head *d, int worker, const uint8_t *activations, struct err *why)
@@ -314,8 +319,11 @@ static int draw_from_all(struct divided_head *d, const struct scoring *u, uint32
     uint32_t recent[REPEAT_LAST_MOST];
     const uint32_t words = d->setup.config->vocab;
     if (!d->ids && !(d->ids = malloc(words * sizeof *d->ids))) return fail(why, E_MEMORY, "no memory to draw from %u words", words);
-    d->biased.biases = u->biases;
-    const struct all_scores all = {u->scores[i], words, d->ids, recent, recent_ids(d, u, i, recent), &d->biased};
+    d->wishes.biases = u->biases;
+    d->wishes.masks = u->masks;
+    d->wishes.mask_words = u->mask_words;
+    const struct all_scores all = {u->scores[i], words, d->ids, recent, recent_ids(d, u, i, recent), &d->wishes,
+                                   mask_get(&d->wishes, &u->asked[i].segment, 0)};
     worker_draw(t, &u->row[i], &u->asked[i].segment, &all);
     return 0;
 }

@@ -111,6 +111,7 @@ void engine_close(struct engine **pe)
     divided_head_close(&e->head);
     pictures_close(&e->pictures);
     free(e->work.biases);
+    free(e->work.masks);
     free(e->in_slot);
     free(e->kept);
     free(e);

@@ -26,7 +26,7 @@ static uint32_t possible(const struct engine *e, const struct live *a, uint32_t 
 
 static bool may_guess(const struct engine *e, const struct live *a)
 {
-    return e->setup.lookup && !a->ask.want_scores && biases_stay(&a->biases);
+    return e->setup.lookup && !a->ask.want_scores && !a->listener.mask && biases_stay(&a->biases);
 }
 
 void guesses_offer(struct engine *e, struct live *a)

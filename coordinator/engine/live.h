@@ -99,6 +99,7 @@ struct engine {
     struct engine_totals totals;
     struct work work;
     uint32_t bias_room; /* of work.biases */
+    uint32_t mask_room; /* of work.masks, in masks */
     struct result result;
     struct odds odds;       /* of guesses, over all asks */
     struct row_price price;

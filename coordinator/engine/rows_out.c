@@ -60,6 +60,25 @@ static int add_biases(struct engine *e, const struct live *a, const struct move 
     return 0;
 }
 
+/* What its listener says that the next token may be. */
+static int add_mask(struct engine *e, const struct live *a, struct segment *g, struct err *why)
+{
+    struct work *w = &e->work;
+    const uint32_t words = mask_words_of(e->pipe->model->config.vocab), masks = w->n_mask_words / words;
+    const uint8_t *mask = g->wanted && a->listener.mask ? a->listener.mask(a->listener.user) : NULL;
+    if (!mask) return 0;
+    if (masks == e->mask_room) {
+        uint8_t *grown = realloc(w->masks, ((size_t)2 * masks + 1) * words * 4);
+        if (!grown) return fail(why, E_MEMORY, "no memory for masks of %u words", e->pipe->model->config.vocab);
+        w->masks = grown;
+        e->mask_room = 2 * masks + 1;
+    }
+    memcpy(w->masks + (size_t)w->n_mask_words * 4, mask, (size_t)words * 4);
+    w->n_mask_words += words;
+    g->flags |= SEG_MASKED;
+    return 0;
+}
+
 /* It has just got its slot, and with it the rows of a beginning. */
 static void go_on_behind(struct engine *e, struct live *a, uint32_t slot)
 {
@@ -74,7 +93,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
     struct work *w = &e->work;
     w->batch = b->id;
     w->n_segments = b->n_moves;
-    w->n_rows = w->n_biases = 0;
+    w->n_rows = w->n_biases = w->n_mask_words = 0;
     w->n_orders = e->pages ? pages_orders(e->pages, w->orders) : 0;
     w->dtype = WIRE_F32;
     w->cols = e->pipe->model->config.hidden;
@@ -84,6 +103,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
         if (m->position && !a->sent) go_on_behind(e, a, m->slot);
         w->segments[i] = segment_of(a, m);
         TRY(add_biases(e, a, m, why));
+        TRY(add_mask(e, a, &w->segments[i], why));
         a->slot = m->slot;
         for (uint32_t k = 0; k < m->rows; k++) {
             if (k + m->guesses == m->rows) a->sure = m->position + k, a->sure_history = a->history;

@@ -22,6 +22,7 @@
 #define WIRE_ALTERNATIVES 20 /* to one token, at most */
 #define WIRE_BIASES 16384    /* of words for one token, at most */
 #define WIRE_BIAS_BYTES 12
+#define WIRE_NO_WORD UINT32_MAX
 #define WIRE_ORDERS 1024     /* of one micro-batch, at most */
 #define WIRE_BEGINNINGS BEGINNINGS_MOST /* kept at once, at most: their numbers are below this */
 #define WIRE_DRAFT 16        /* rows of a sequence that may turn out not to be wanted, at most */
@@ -59,6 +60,7 @@ enum segment_flags {
     SEG_START = 1,       /* position 0 of a new sequence: forget what the slot held */
     SEG_WANT_LOGITS = 4, /* send the scores of every row (M_LOGITS) */
     SEG_WANT_HASH = 8,   /* put hash64 of the scores into the result */
+    SEG_MASKED = 16,     /* brings a mask for each row that wants a token: the words that it may be */
 };
 
 struct sampling {
@@ -83,8 +85,7 @@ static inline bool sampling_of_few(const struct sampling *how)
     return sampling_words(how) && sampling_words(how) <= WIRE_CANDIDATES;
 }
 
-/* Rows of one sequence that travel together. What the wire has room for and no worker knows yet is not in here, masks of words. It
- * is refused where it is not zero. */
+/* Rows of one sequence that travel together. */
 struct segment {
     uint32_t slot;     /* whose KV cache */
     uint32_t position; /* of the first row */
@@ -96,6 +97,7 @@ struct segment {
     struct sampling sampling;
     uint32_t top;                  /* alternatives to the token that are wanted */
     uint32_t first_bias, n_biases; /* among the work's; counted by whoever reads or writes it */
+    uint32_t first_mask;           /* the same */
 };
 
 /* Of a divided head: the rows' scores go home from every part, because somebody wants them or the token is one of too many. */
@@ -148,7 +150,20 @@ struct work {
     uint8_t *activations; /* [n_rows, cols], in the frame's body, aligned to 8 bytes there */
     uint32_t n_biases;    /* in the order of the segments, then of ids */
     uint8_t *biases;      /* as they lie on the wire, see bias_get; a writer brings them */
+    uint32_t n_mask_words; /* u32 of all masks, which are of one length; in the order of the segments, then of rows */
+    uint32_t mask_words;   /* of each; counted as above */
+    uint8_t *masks;        /* as they lie on the wire: word w may be said if bit w % 8 of byte w / 8 is set */
 };
+
+static inline uint32_t mask_words_of(uint32_t vocab)
+{
+    return vocab / 32 + (vocab % 32 != 0);
+}
+/* The mask of the row that is number k of those of its segment that want a token; NULL: it may be any word. */
+static inline const uint8_t *mask_get(const struct work *w, const struct segment *g, uint32_t k)
+{
+    return g->flags & SEG_MASKED ? w->masks + (size_t)(g->first_mask + k) * w->mask_words * 4 : NULL;
+}
 
 struct bias bias_get(const struct work *w, uint32_t i);
 void bias_put(uint8_t *biases, uint32_t i, struct bias b);
@@ -160,7 +175,7 @@ struct alternative {
 
 struct token {
     uint32_t slot, position; /* of the row it was sampled after */
-    uint32_t id;
+    uint32_t id; /* WIRE_NO_WORD: none may be said */
     float logprob; /* by the scores as the model has them: before penalties, biases and everything else */
     uint64_t hash; /* of that row's scores, if asked; with SEG_WANT_LOGITS folded over all rows of the segment */
     uint32_t n_alternatives; /* the likeliest words by the same scores, best first */
@@ -291,5 +306,5 @@ int empty_write(struct frame **out, enum message type, struct err *why);
 
 #define DIARY_PART_BYTES (32 + WIRE_SPANS * 32) /* of the body, at most */
 uint64_t picture_values_bytes(uint64_t floats); /* of the body */
-uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body, without biases and orders */
-uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols); /* whatever is asked, f32 */
+uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_dtype dtype); /* of the body, without orders, biases and masks */
+uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols, uint32_t vocab); /* whatever is asked, f32 */

@@ -23,17 +23,9 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 #define SEGMENT_BYTES 72
 #define ROW_BYTES 8
 #define ORDER_BYTES 24
-#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH)
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED)
 #define TOKEN_BYTES 32
 #define BIAS_MOST 1e9f
-
-/* A number that has its place on the wire and no meaning to this program yet. */
-static void walk_unknown(struct cursor *c, const char *what)
-{
-    uint32_t n = 0;
-    walk_u32(c, &n);
-    if (!c->code && n) cursor_refuse(c, "%u %s: not known to this worker", n, what);
-}
 
 static void walk_segment(struct cursor *c, struct segment *m)
 {
@@ -60,6 +52,7 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if (s->wanted > 1 && (s->flags & SEG_WANT_LOGITS)) cursor_refuse(c, "guesses among the %u rows of which all scores are wanted", s->rows);
     if (s->top > WIRE_ALTERNATIVES || (s->top && !s->wanted))
         cursor_refuse(c, "%u alternatives to %u tokens are wanted; %d to a token can be", s->top, s->wanted, WIRE_ALTERNATIVES);
+    if ((s->flags & SEG_MASKED) && !s->wanted) cursor_refuse(c, "a mask of words for slot %u, which wants no token", s->slot);
     for (uint32_t i = 0; i < s->rows && !c->code; i++)
         if (rows[i].sees < s->position + i || rows[i].sees >= end)
             cursor_refuse(c, "the row at position %u of slot %u may look as far as %u; its segment covers %u to %llu", s->position + i,
@@ -126,12 +119,27 @@ static void share_biases(struct cursor *c, struct work *m)
     if (!c->code && i < m->n_biases) cursor_refuse(c, "a bias for slot %u is not where that slot's are", bias_get(m, i).slot);
 }
 
-static void walk_biases(struct cursor *c, struct work *m)
+/* The same of masks, which are of one length. */
+static void share_masks(struct cursor *c, struct work *m)
+{
+    uint32_t masks = 0;
+    for (uint32_t s = 0; s < m->n_segments; s++) {
+        m->segments[s].first_mask = masks;
+        if (m->segments[s].flags & SEG_MASKED) masks += m->segments[s].wanted;
+    }
+    m->mask_words = masks ? m->n_mask_words / masks : 0;
+    if (m->n_mask_words != masks * m->mask_words || (masks && !m->mask_words))
+        cursor_refuse(c, "%u words of masks for %u rows", m->n_mask_words, masks);
+}
+
+static void walk_wishes(struct cursor *c, struct work *m)
 {
     walk_count(c, &m->n_biases, (uint64_t)WIRE_SEGMENTS * WIRE_BIASES, WIRE_BIAS_BYTES, "biases of words");
-    walk_unknown(c, "words of masks");
+    walk_count(c, &m->n_mask_words, FRAME_BODY_MOST / 4, 4, "words of masks");
     walk_bytes(c, &m->biases, (uint64_t)m->n_biases * WIRE_BIAS_BYTES);
+    walk_bytes(c, &m->masks, (uint64_t)m->n_mask_words * 4);
     if (!c->code) share_biases(c, m);
+    if (!c->code) share_masks(c, m);
 }
 
 /* ---- orders ---- */
@@ -186,7 +194,7 @@ static void walk_work(struct cursor *c, void *message)
         check_order_of(c, &m->orders[i]);
     }
     walk_room(c, &m->activations, (uint64_t)m->n_rows * m->cols * dtype_bytes(m->dtype)); /* < 2^12 * 2^32 * 4 */
-    walk_biases(c, m);
+    walk_wishes(c, m);
 }
 
 static void walk_score(struct cursor *c, void *message)
@@ -208,10 +216,11 @@ uint64_t work_bytes(uint32_t segments, uint32_t rows, uint32_t cols, enum wire_d
            (uint64_t)rows * (ROW_BYTES + (uint64_t)cols * dtype_bytes((uint8_t)dtype));
 }
 
-uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols)
+uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols, uint32_t vocab)
 {
     const uint64_t wanting = sequences < WIRE_SEGMENTS ? sequences : WIRE_SEGMENTS;
-    return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + (uint64_t)WIRE_ORDERS * ORDER_BYTES + wanting * WIRE_BIASES * WIRE_BIAS_BYTES;
+    return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + (uint64_t)WIRE_ORDERS * ORDER_BYTES +
+           wanting * (WIRE_BIASES * WIRE_BIAS_BYTES + (uint64_t)mask_words_of(vocab) * 4);
 }
 
 static void walk_alternatives(struct cursor *c, struct token *t)

@@ -65,9 +65,10 @@ void token_draw(struct token *t, const struct draw *d, const struct segment *g, 
 {
     struct candidate best[WIRE_ALTERNATIVES];
     const double log_sum = parts_log_sum(row->parts, row->n_parts);
-    const uint32_t id = sampler_pick(d);
-    *t = (struct token){.slot = g->slot, .position = d->position, .id = id, .logprob = (float)((double)d->scores[id] - log_sum), .hash = t->hash};
-    token_alternatives(t, best, g->top ? sampler_best(d, g->top, best) : 0, log_sum);
+    const uint32_t n_best = g->top ? sampler_best(d, g->top, best) : 0, id = sampler_pick(d); /* a mask spoils scores */
+    *t = (struct token){.slot = g->slot, .position = d->position, .id = id, .hash = t->hash};
+    if (id != WIRE_NO_WORD) t->logprob = (float)((double)d->scores[id] - log_sum);
+    token_alternatives(t, best, n_best, log_sum);
 }
 
 int worker_scores_hash(uint64_t *out, const struct scored *row, const struct segment *asked, struct err *why)
@@ -82,7 +83,7 @@ void worker_draw(struct token *out, const struct scored *row, const struct segme
 {
     struct draw d = {.scores = all->scores, .words = all->words, .ids = all->ids, .how = &asked->sampling, .recent = all->recent,
                      .n_recent = all->n_recent, .request = asked->request, .position = row->position, .of = all->of,
-                     .first_bias = asked->first_bias, .n_biases = asked->n_biases};
+                     .first_bias = asked->first_bias, .n_biases = asked->n_biases, .mask = all->mask};
     sampler_forbid(d.scores, 0, d.words, d.words);
     token_draw(out, &d, asked, row);
 }
@@ -95,14 +96,15 @@ int worker_answer(struct token *out, const struct scored *row, const struct segm
     how.repeat_penalty = 1; /* is in the scores, as biases are */
     uint64_t hash;
     TRY(worker_scores_hash(&hash, row, asked, why));
-    if (!row->n_candidates) return fail(why, E_WIRE, "no part of the head names a word for position %u of slot %u", row->position, row->slot);
     for (uint32_t i = 0; i < row->n_candidates; i++) scores[i] = row->candidates[i].score;
     struct draw d = {.scores = scores, .words = row->n_candidates, .ids = ids, .how = &how, .request = asked->request,
                      .position = row->position};
-    const struct candidate *c = &row->candidates[sampler_pick(&d)];
     const double log_sum = parts_log_sum(row->parts, row->n_parts);
-    *out = (struct token){.slot = row->slot, .position = row->position, .id = c->id, .logprob = (float)((double)c->raw - log_sum),
-                          .hash = asked->flags & SEG_WANT_HASH ? hash : 0};
+    *out = (struct token){.slot = row->slot, .position = row->position, .id = WIRE_NO_WORD, .hash = asked->flags & SEG_WANT_HASH ? hash : 0};
+    if (row->n_candidates) {
+        const struct candidate *c = &row->candidates[sampler_pick(&d)];
+        out->id = c->id, out->logprob = (float)((double)c->raw - log_sum);
+    }
     token_alternatives(out, row->best, row->n_best, log_sum);
     return 0;
 }

@@ -61,6 +61,9 @@ int head_ask(struct head *h, const struct head_call *call)
         if (token && !call->result && !call->say)
             return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
         if (token) TRY(sampling_check(&g->sampling, call->why));
+        if (token && (g->flags & SEG_MASKED) && call->w->mask_words != mask_words_of(h->config->vocab))
+            return fail(call->why, E_WIRE, "slot %u brings a mask of %u words of 32 bits; the vocabulary of %u has %u", g->slot,
+                        call->w->mask_words, h->config->vocab, mask_words_of(h->config->vocab));
         for (uint32_t r = 0; r < g->rows; r++, row++)
             if (all || r + g->wanted >= g->rows)
                 h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
@@ -102,7 +105,8 @@ static struct draw draw_of(struct head *h, uint32_t first, uint32_t i, uint32_t 
     float *scores = h->scores + i * h->ld;
     uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
     sampler_forbid(scores, h->first, h->words, h->config->vocab);
-    return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position, call->w, g->first_bias, g->n_biases};
+    return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position, call->w, g->first_bias, g->n_biases,
+                         mask_get(call->w, g, q->position + g->wanted - g->position - g->rows)};
 }
 
 static void pick_token(struct head *h, uint32_t first, uint32_t i, uint32_t *ids, const struct head_call *call)
@@ -128,8 +132,8 @@ static void find_candidates(struct head *h, uint32_t first, uint32_t i, uint32_t
     s->n_candidates = s->n_best = 0;
     if (!wants_token(g, q) || !parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
     struct draw d = draw_of(h, first, i, ids, recent, call);
-    if (sampling_of_few(&g->sampling)) s->n_candidates = sampler_candidates(&d, s->candidates);
     if (g->top) s->n_best = sampler_best(&d, g->top, s->best);
+    if (sampling_of_few(&g->sampling)) s->n_candidates = sampler_candidates(&d, s->candidates); /* a mask spoils scores */
 }
 
 static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)

@@ -61,8 +61,15 @@ static void put_back(const struct draw *d, const struct undo *undo)
     for (uint32_t i = 0; i < undo->n; i++) d->scores[undo->ids[i]] = undo->scores[i];
 }
 
+static void mask_words(const struct draw *d)
+{
+    for (uint32_t i = 0, id = d->first; d->mask && i < d->words; i++, id++)
+        if (!(d->mask[id / 8] >> id % 8 & 1)) d->scores[i] = -INFINITY;
+}
+
 static void penalise(const struct draw *d, struct undo *undo)
 {
+    mask_words(d);
     const float by = d->how->repeat_penalty;
     undo->n = 0;
     for (uint32_t i = 0; by != 1 && i < d->n_recent; i++) {
@@ -200,7 +207,8 @@ uint32_t sampler_pick(const struct draw *d)
     struct undo undo;
     penalise(d, &undo);
     uint32_t id = best_of(d);
-    if (d->how->temperature > 0) {
+    if (d->scores[id] == -INFINITY) id = WIRE_NO_WORD;
+    else if (d->how->temperature > 0) {
         float best = d->scores[id];
         uint32_t n = candidates(d);
         id = choose(d, likely(d, n, best), n, best);

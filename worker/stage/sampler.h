@@ -5,6 +5,7 @@
  *   forbidden       ids that are no words are put to -infinity (sampler_forbid)
  *   repeat penalty  every id among the last repeat_last: score > 0 ? score / penalty : score * penalty
  *   biases          what the row brings for single words is added (wishes for words, other penalties); -infinity forbids
+ *   mask            words that the row forbids are put to -infinity
  *   temperature 0   the best score wins, the rest is skipped
  *   top_k           the best k stay
  *   top_p           the best stay until their share of the probabilities, at temperature 1, reaches top_p
@@ -22,7 +23,7 @@
 
 /* Scores of some words: the vocabulary, or a run of it where the head is divided. */
 struct draw {
-    float *scores; /* [words], no NaN; given back as they came */
+    float *scores; /* [words], no NaN; given back as they came, but for those of words that the mask forbids */
     uint32_t words;
     uint32_t first; /* id of the first of them */
     uint32_t *ids;  /* scratch [words] */
@@ -33,13 +34,14 @@ struct draw {
     uint32_t position; /* of the row the scores belong to */
     const struct work *of; /* brings the biases, */
     uint32_t first_bias, n_biases; /* these of them; n 0: none */
+    const uint8_t *mask; /* of the whole vocabulary, see struct work; NULL: none */
 };
 
 /* Gemma's vocabulary, known by its size, has ids that must not be sampled: the padding from 262144 on and the two
  * that fence a picture. Their scores become -infinity. Other vocabularies are left as they are. */
 void sampler_forbid(float *scores, uint32_t first, uint32_t words, uint32_t vocab);
 
-/* Which of the words, counted from `first`. */
+/* Which of the words, counted from `first`; WIRE_NO_WORD: all are forbidden. */
 uint32_t sampler_pick(const struct draw *d);
 
 /* The words that can become the token when these are all there are, best first; returns how many, WIRE_CANDIDATES at most.

@@ -430,7 +430,7 @@ static int ask_somebody(struct world *w, struct err *why)
 {
     struct asked *a = &w->asks[w->n_asks];
     const struct asked *earlier = w->n_asks && dice(&w->dice, 2) ? &w->asks[dice(&w->dice, w->n_asks)] : NULL;
-    const struct listener l = {hear, NULL, hear_end, a};
+    const struct listener l = {hear, NULL, hear_end, a, NULL};
     *a = (struct asked){.world = w, .key = 1000 + w->n_asks, .grumpy = dice(&w->dice, 4) == 0, .biased = !w->counts || dice(&w->dice, 4) == 0};
     draw_prompt(w, a, earlier);
     const struct ask ask = {.ids = a->ids, .n = a->n, .most = a->most, .key = a->key, .priority = (int)dice(&w->dice, 3),

@@ -69,7 +69,13 @@ struct asked {
     uint32_t cancel_at;      /* after so many tokens it cancels itself; 0: never */
     uint32_t enough_at;      /* after so many it has enough; 0: never */
     struct engine *engine;
+    const uint8_t *mask;     /* of every token; NULL: none */
 };
+
+static const uint8_t *mask_of(void *user)
+{
+    return ((const struct asked *)user)->mask;
+}
 
 static bool hear(void *user, const struct said *said)
 {
@@ -106,7 +112,7 @@ static struct ask plain(const struct asked *a, uint64_t key)
 
 static int say(struct room *r, struct asked *a, const struct ask *ask, struct err *why)
 {
-    const struct listener l = {hear, NULL, hear_end, a};
+    const struct listener l = {.token = hear, .finished = hear_end, .user = a, .mask = a->mask ? mask_of : NULL};
     return engine_ask(r->engine, ask, &l, &a->number, why);
 }
 
@@ -194,6 +200,37 @@ TEST(a_context_that_ends_cuts_the_answer_and_nothing_else)
     CHECK(a.answer.ended.how == FINISH_CONTEXT && a.answer.ended.prompt_rows + a.answer.ended.made == 25, "%d", a.answer.ended.how);
     asked_free(&a);
     room_close(&r);
+}
+
+/* Every third word, of 1024. */
+TEST(masks_say_what_may_be_said_wherever_the_head_is)
+{
+    static const struct case_of cases[] = {{1, 16, 2, 1, 0}, {2, 16, 3, 2, "4+8,4+8"}, {3, 16, 3, 2, "2+3,5+0,1+13"}};
+    static uint8_t some[128], none[128];
+    uint64_t want[2] = {0};
+    for (int word = 0; word < 1024; word += 3) some[word / 8] |= (uint8_t)(1 << word % 8);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct asked a[3];
+        struct room r;
+        NEED(room_open(&r, &cases[i], 64, why));
+        for (int k = 0; k < 3; k++) {
+            NEED(prompt_of(&r, &a[k], 0, why));
+            a[k].mask = k < 2 ? some : none;
+            struct ask ask = plain(&a[k], 0);
+            ask.most = 20, ask.run_on = true;
+            if (k == 1) ask.sampling = (struct sampling){.temperature = 1, .top_p = 1, .repeat_penalty = 1.2f, .repeat_last = 64};
+            NEED(say(&r, &a[k], &ask, why));
+        }
+        NEED(answer_all(&r, why));
+        for (int k = 0; k < 2; k++) {
+            for (size_t t = 0; t < a[k].answer.ids.n; t++) CHECK(a[k].answer.ids.id[t] % 3 == 0, "case %zu: %u", i, a[k].answer.ids.id[t]);
+            CHECK(a[k].answer.ids.n == 20 && (!i || a[k].answer.ended.fingerprint == want[k]), "case %zu, ask %d", i, k);
+            want[k] = a[k].answer.ended.fingerprint;
+        }
+        CHECK(a[2].answer.ended.how == FINISH_FAILED && strstr(a[2].answer.why.text, "every word is forbidden"), "%s", a[2].answer.why.text);
+        for (int k = 0; k < 3; k++) asked_free(&a[k]);
+        room_close(&r);
+    }
 }
 
 /* ---- one ask's trouble is its own ---- */

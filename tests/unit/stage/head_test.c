@@ -11,6 +11,7 @@
 #define GUESSES_ROWS (1 + WIRE_DRAFT)
 #define TURNS 25
 #define TOY_WORDS 333
+#define MASK_BYTES 44
 
 static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0}, 1, NULL, NULL};
 
@@ -61,7 +62,7 @@ static int by_score(const void *x, const void *y)
 static int draw_from_all(struct token *t, struct merge *m, uint32_t i, const struct segment *asked, const struct work *w, struct err *why)
 {
     static uint32_t ids[TOY_WORDS];
-    const struct all_scores all = {m->scores[0], TOY_WORDS, ids, NULL, 0, w};
+    const struct all_scores all = {m->scores[0], TOY_WORDS, ids, NULL, 0, w, mask_get(w, asked, 0)};
     uint64_t hash;
     m->row[i].n_best = 0;
     TRY(worker_scores_hash(&hash, &m->row[i], asked, why));
@@ -109,9 +110,25 @@ static int score(struct relay *r, struct result *result, struct err *why)
     return code;
 }
 
-/* Biases and alternatives for the segment that was added last; every second turn one of the words is forbidden. */
+/* Every third of the words may be said; in turn 8 none of those that there are. */
+static void add_mask(struct relay *r, struct segment *g, uint32_t turn)
+{
+    static uint8_t mask[GUESSES_ROWS][MASK_BYTES];
+    memset(mask, 0, sizeof mask);
+    for (uint32_t k = 0; k < g->wanted; k++)
+        for (uint32_t word = turn == 8 ? TOY_WORDS : (turn + k) % 3; word < MASK_BYTES * 8; word += 3) mask[k][word / 8] |= (uint8_t)(1 << word % 8);
+    g->flags |= SEG_MASKED;
+    g->first_mask = 0;
+    r->work->masks = mask[0];
+    r->work->mask_words = MASK_BYTES / 4;
+    r->work->n_mask_words = g->wanted * MASK_BYTES / 4;
+}
+
+/* Biases and alternatives for the segment that was added last, every second turn with a mask; every second one of the words is
+ * forbidden by a bias. */
 static void add_wishes(struct relay *r, struct segment *g, uint32_t turn, uint8_t *biases)
 {
+    if (turn / 2 % 2 == 0) add_mask(r, g, turn);
     static const float amounts[] = {1.5f, -2, 0.25f, -100};
     r->work->biases = biases;
     r->work->n_biases = g->n_biases = 4;

@@ -17,7 +17,7 @@ static uint32_t pick(const float *scores, uint32_t n, struct sampling how, uint6
     float copy[64];
     uint32_t ids[64];
     memcpy(copy, scores, n * sizeof *scores);
-    struct draw d = {copy, n, 0, ids, &how, NULL, 0, request, position, NULL, 0, 0};
+    struct draw d = {copy, n, 0, ids, &how, NULL, 0, request, position, NULL, 0, 0, NULL};
     uint32_t id = sampler_pick(&d);
     CHECK(!memcmp(copy, scores, n * sizeof *scores), "scores must come back as they were");
     return id;
@@ -153,7 +153,7 @@ static uint32_t penalised(float penalty, const uint32_t *recent, uint32_t n)
     uint32_t ids[4];
     struct sampling how = plain;
     how.temperature = 0, how.repeat_penalty = penalty, how.repeat_last = n;
-    struct draw d = {copy, 4, 0, ids, &how, recent, n, 0, 0, NULL, 0, 0};
+    struct draw d = {copy, 4, 0, ids, &how, recent, n, 0, 0, NULL, 0, 0, NULL};
     uint32_t id = sampler_pick(&d);
     CHECK(!memcmp(copy, before, sizeof copy), "scores must come back as they were");
     return id;
@@ -182,7 +182,7 @@ static uint32_t biased(uint32_t word, float amount, float penalty, struct candid
     bias_put(bytes, 0, (struct bias){0, 49, 1000});
     bias_put(bytes, 1, (struct bias){0, word, amount});
     bias_put(bytes, 2, (struct bias){0, 54, 1000});
-    struct draw d = {copy, 4, 50, ids, &how, &recent, 1, 0, 0, &w, 0, 3};
+    struct draw d = {copy, 4, 50, ids, &how, &recent, 1, 0, 0, &w, 0, 3, NULL};
     const uint32_t id = sampler_pick(&d);
     CHECK(sampler_candidates(&d, out) == 1 && out[0].id == 50 + id && out[0].raw == before[id], "%u, %g", out[0].id, (double)out[0].raw);
     *raw = out[0];
@@ -208,7 +208,7 @@ TEST(the_likeliest_words_are_those_of_the_scores_as_they_are)
     struct candidate out[3];
     const struct sampling how = plain;
     memcpy(some, scores, sizeof some);
-    struct draw d = {some, 8, 50, ids, &how, NULL, 0, 0, 0, NULL, 0, 0};
+    struct draw d = {some, 8, 50, ids, &how, NULL, 0, 0, 0, NULL, 0, 0, NULL};
     CHECK(sampler_best(&d, 3, out) == 3 && out[0].id == 51 && out[1].id == 53 && out[2].id == 55 && out[2].raw == 1.5f);
     d.words = 2;
     CHECK(sampler_best(&d, 3, out) == 2 && out[1].id == 50 && out[1].score == 0.5f);
@@ -257,7 +257,7 @@ TEST(what_is_no_word_is_never_sampled)
     for (uint32_t i = 0; i < vocab; i++) big[i] = (float)(hash_fold(1, i) % 1000) * 0.001f;
     big[255999] = big[256000] = big[262144] = big[262207] = 50, big[4711] = 20;
     sampler_forbid(big, 0, vocab, vocab);
-    struct draw d = {big, vocab, 0, ids, &how, NULL, 0, 0, 0, NULL, 0, 0};
+    struct draw d = {big, vocab, 0, ids, &how, NULL, 0, 0, 0, NULL, 0, 0, NULL};
     for (how.top_k = 0; how.top_k <= 128; how.top_k += 64)
         for (how.temperature = 0; how.temperature < 2; how.temperature++) CHECK(sampler_pick(&d) == 4711);
     for (uint32_t i = 0; i < vocab; i++)
@@ -292,7 +292,7 @@ TEST(top_k_of_many_agrees_with_sorting)
         for (uint32_t i = 0, room = k - better; i < N && room; i++)
             if (fabsf(many[i] - least) < 0.005f) limit = i, room--;
         for (uint32_t p = 0; p < 200; p++) {
-            struct draw d = {many, N, 0, ids, &how, NULL, 0, 1, p, NULL, 0, 0};
+            struct draw d = {many, N, 0, ids, &how, NULL, 0, 1, p, NULL, 0, 0, NULL};
             uint32_t id = sampler_pick(&d);
             CHECK(many[id] > least + 0.005f || (many[id] > least - 0.005f && id <= limit), "k %u: id %u", k, id);
         }

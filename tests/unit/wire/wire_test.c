@@ -189,6 +189,32 @@ TEST(biases_and_alternatives_that_contradict_their_segments_are_refused)
     free(w);
 }
 
+static void masks_of(struct work *w, uint32_t words)
+{
+    static uint8_t masks[36] = {[13] = 2, [35] = 9};
+    w->segments[0].flags = SEG_MASKED, w->segments[0].wanted = 2;
+    w->segments[1].flags |= SEG_MASKED;
+    w->n_mask_words = words, w->masks = masks;
+}
+
+TEST(masks_are_of_one_length_and_of_rows_that_want_a_token)
+{
+    struct work *w = malloc(sizeof *w), *back = malloc(sizeof *back);
+    struct frame *f = 0;
+    sample_work(w);
+    masks_of(w, 9);
+    NEED(work_write(&f, w, why));
+    NEED(work_read(back, f, why));
+    CHECK(back->mask_words == 3 && mask_get(back, &back->segments[0], 1)[1] == 2 && mask_get(back, &back->segments[1], 0)[11] == 9);
+    frame_free(f);
+    REFUSED(masks_of(w, 8), "8 words of masks for 3 rows");
+    REFUSED(masks_of(w, 0), "0 words of masks for 3 rows");
+    REFUSED((masks_of(w, 9), w->segments[0].wanted = 0), "a mask of words for slot 3, which wants no token");
+    REFUSED(w->n_mask_words = 3, "3 words of masks for 0 rows");
+    free(w);
+    free(back);
+}
+
 static void score_refused(void (*spoil)(struct work *), const char *sentence)
 {
     struct work *w = malloc(sizeof *w);
@@ -322,10 +348,6 @@ static void unknown_refused(struct frame *f, uint64_t at, const char *sentence)
 
 TEST(what_no_worker_knows_yet_is_refused_by_name)
 {
-    struct frame *work = sample_rows(0), *score = sample_score();
-    const uint64_t end = work->head.body_bytes, score_end = score->head.body_bytes;
-    unknown_refused(work, end - 4, "1 words of masks: not known");
-    unknown_refused(score, score_end - 4, "1 words of masks: not known");
     unknown_refused(sample_result(), 16 + 28, "must be zero");
 }
 
