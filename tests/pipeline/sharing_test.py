@@ -29,6 +29,10 @@ def jobs():
             if i < 4: line.update(max_tokens=70, ignore_eos=True)
             if i in (1, 2): turns[1]["content"] = "Now read this, and take your time, before you say what it is about. " * 2  # they take what the first needs later
             f.write(json.dumps(line) + "\n")
+        for i in range(24):  # wherever the picture lies, and prompts part behind it
+            picture = [{"type": "text", "text": "Look. " * (i // 2)}, {"type": "image_url", "image_url": {"url": "a.png"}},
+                       {"type": "text", "text": "Where is the ring?" if i % 2 else "Colour?"}]
+            f.write(json.dumps({"messages": [{"role": "user", "content": picture}], "max_tokens": 2, "temperature": 0}) + "\n")
     return path("jobs.jsonl")
 
 
@@ -46,13 +50,13 @@ def a_batch_says_the_same():
         for pages in [[], ["--kv-positions", 320, "--sequences", 6]]:
             shared, reused, _ = results(way, *pages)
             need(shared == plain, "%s %s: other results" % (name, pages))
-            need(pages or reused > rows / 3, "%s: %d of %d rows were shared" % (name, reused, rows))
+            need(pages or reused > rows / 4, "%s: %d of %d rows were shared" % (name, reused, rows))
             notes.append("%d" % reused)
         again, _, _ = results(way, "--no-prefix-reuse", "--kv-positions", 320)
         computed_again = json.load(open(path("report.json")))["rows_again"]
         need(again == plain and computed_again, "%s: other results with few pages, or nobody went home: %d" % (name, computed_again))
     over_mpi, reused, _ = results([], program=(*mpirun(3), GEMMAPIPE))
-    need(over_mpi == plain and reused > rows / 3, "MPI: other results, or %d rows shared" % reused)
+    need(over_mpi == plain and reused > rows / 4, "MPI: other results, or %d rows shared" % reused)
     return "of %d rows %s were there already" % (rows, ", ".join(notes))
 
 
