@@ -7,8 +7,12 @@
  * tokens that nobody wants any more (the answer ended, its listener is full), are taken back on all stages ahead of the next rows. */
 #include "coordinator/engine/live.h"
 
+#include "partition/model/memory.h"
+
 #define TRY_EVERY 32    /* guesses that were not believed: then one is sent all the same, to see whether that is still so */
 #define TRY_CHANCE 0.5
+#define GUESSES_MOST (LOGIT_ROWS - 1) /* with the token before them what a head scores at a time: one more would read all of it again */
+_Static_assert(GUESSES_MOST <= WIRE_DRAFT, "the wire carries no more guesses");
 
 uint32_t token_at(const struct live *a, uint32_t position)
 {
@@ -32,7 +36,7 @@ static bool may_guess(const struct engine *e, const struct live *a)
 void guesses_offer(struct engine *e, struct live *a)
 {
     const uint32_t context = e->pipe->plan.capacity.context, known = (uint32_t)a->ids.n, wanted = a->ask.most - a->made - 1;
-    uint32_t most = context - known < WIRE_DRAFT ? context - known : WIRE_DRAFT;
+    uint32_t most = context - known < GUESSES_MOST ? context - known : GUESSES_MOST;
     if (!may_guess(e, a) || !lookup_learn(&a->lookup, a->ids.id, known)) return;
     if (wanted < most) most = wanted;
     uint32_t n = possible(e, a, lookup_guess(&a->lookup, a->ids.id, known, most, a->guess, &a->gram));
