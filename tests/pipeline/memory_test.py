@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Bytes planned are bytes taken, at the size of a real model; and whoever waits, sleeps."""
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,22 @@ def encoder_within(*way):
     return "planned/measured MiB %s, coordinator %.0f" % (" ".join("%.0f/%.0f" % r for r in rows), coordinator)
 
 
+def sharing(model, memory, context, prompts):
+    """Sequences that do not fit at their longest: the pool of pages is planned, taken before READY, and not exceeded."""
+    with open(path("lines"), "w") as f:
+        f.writelines("%s\n" % ("one and another " * (1 + i % 3)) for i in range(prompts))
+    way = ["--model", model, "--workers", "4", "--memory", memory, "--ctx", context, "--sequences", "16", "--prompts", path("lines"), "-n", "1"]
+    positions = json.loads(good(GEMMAPIPE, "plan", *way, "--json"))["kv_positions"]
+    need(context <= positions < 16 * context, "%d positions" % positions)
+    status, _, err = run(GEMMAPIPE, "run", *way, "--report", timeout=400)
+    need(status == 0 and "%d together" % positions in err, err)
+    rows, _ = table(err)
+    need(len(rows) == 4, err)
+    for planned, measured in rows:
+        need(planned * (1 - SLACK) - 20 <= measured <= planned * (1 + SLACK) + 8, "planned %.1f MiB, measured %.1f" % (planned, measured))
+    return "%d positions; planned/measured MiB %s" % (positions, " ".join("%.0f/%.0f" % r for r in rows))
+
+
 def cpu_seconds(pid):
     total = 0
     for task in os.listdir("/proc/%d/task" % pid):
@@ -111,10 +128,12 @@ if os.environ.get("SAN"):
     finish()
 claim("a_split_encoder_takes_what_was_planned", encoder_within, "--workers", "2", "--vision-split", "layers")
 claim("copies_of_an_encoder_take_what_was_planned", encoder_within, "--workers", "2", "--vision-split", "copies")
+claim("sequences_share_the_pages_that_memory_has", lambda: sharing(synth("long.gguf", "--size", "tiny", "--ctx", "131072"), "300M", 131072, 16))
 if big_enough(3):
     model = synth("4b.gguf", "--size", "4b", "--embd", "q6_k")
     claim("a_4b_model_takes_what_was_planned_in_one_process", within, model)
     claim("a_4b_model_takes_what_was_planned_on_three_workers", within, model, "--workers", "3")
+    claim("a_4b_model_has_sixteen_sequences_in_four_times_a_gigabyte", sharing, model, "1G", 4096, 3)
     claim("a_4b_model_takes_what_was_planned_when_sent_to_workers", within, model, "--workers", "3", "--send-weights")
 else:
     print("skip a_4b_model_takes_what_was_planned: less than 3 GiB of disk or 8 GiB of memory")
