@@ -24,6 +24,7 @@ struct answer {
     size_t logged;
     struct answer_text text;
     struct logprobs logprobs;
+    struct shaped *shaped; /* NULL: it may be any text */
     uint64_t number; /* the engine's */
     uint32_t tokens;
     bool over, stopped;
@@ -64,6 +65,7 @@ static void job_free(struct job *j, struct pictures *ps)
         ids_free(&j->answer[i].ids);
         answer_text_free(&j->answer[i].text);
         logprobs_free(&j->answer[i].logprobs);
+        shaped_close(&j->answer[i].shaped);
     }
     free(j->answer);
     request_free(&j->request);
@@ -140,8 +142,15 @@ static bool hear_token(void *user, const struct said *said)
     a->tokens++;
     if (a->job->request.wants_logprobs && logprobs_add(&a->logprobs, said->token, a->text.n, &why)) fail_job(a->job, &why);
     if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
+    if (a->shaped && shaped_say(a->shaped, said->id, &why)) fail_job(a->job, &why);
     if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
     return true;
+}
+
+static const uint8_t *may_say(void *user)
+{
+    const struct answer *a = user;
+    return a->shaped ? shaped_mask(a->shaped) : NULL;
 }
 
 static void hear_end(void *user, const struct ended *ended)
@@ -200,6 +209,7 @@ static int go_on_from_journal(struct answer *a, struct err *why)
     for (size_t i = 0; had && i < had->n && a->ids.n < a->job->request.most && !a->text.stopped; i++) {
         TRY(ids_push(&a->ids, had->id[i], why));
         TRY(answer_text_add(&a->text, had->id[i], why));
+        if (a->shaped) TRY(shaped_say(a->shaped, had->id[i], why));
     }
     a->logged = a->ids.n;
     a->tokens = (uint32_t)a->ids.n;
@@ -217,10 +227,11 @@ static int ask(struct answer *a, struct err *why)
 {
     struct job *j = a->job;
     const struct batch_setup *s = &j->batch->setup;
-    const struct listener listener = {.token = hear_token, .finished = hear_end, .user = a};
+    const struct listener listener = {.token = hear_token, .finished = hear_end, .mask = j->request.shape ? may_say : NULL, .user = a};
     const uint32_t choice = (uint32_t)(a - j->answer);
     struct ids all = {0};
-    int code = go_on_from_journal(a, why);
+    int code = j->request.shape ? shaped_open(&a->shaped, j->request.shape, s->words, why) : 0;
+    if (!code) code = go_on_from_journal(a, why);
     if (!code && is_complete(a)) {
         a->over = true;
         j->left--;

@@ -17,10 +17,12 @@
 #include "coordinator/batch/request.h"
 #include "coordinator/batch/result.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/schema/shaped.h"
 
 struct batch_setup { /* everything it points to must stay */
     struct engine *engine;
     const struct tokenizer *tokens;
+    struct shaped_words *words; /* for answers that are held to a schema */
     struct job_file *file;
     struct journal *journal; /* NULL: results are of no interest */
     struct request_defaults defaults;

@@ -229,23 +229,56 @@ static bool asks_for_nothing(struct json *j)
     return json_peek(&at) == JSON_NUMBER && !json_double(&at, &number) && number == 0;
 }
 
-/* {"type": "text"} asks for nothing. */
+static int make_shape(struct request *r, const char *text, size_t n, struct err *why)
+{
+    struct err mine;
+    char where[128];
+    schema_free(&r->shape);
+    const int code = text ? schema_make(&r->shape, text, n, where, &mine) : schema_make_any_object(&r->shape, &mine);
+    if (code == E_MEMORY) return *why = mine, code;
+    return code ? request_refuse(r, 400, "unsupported_schema", "response_format", "%s", mine.text) : 0;
+}
+
+/* {"name": …, "schema": …}; *text: the schema as it stands in the line. */
+static int read_json_schema(struct json *j, const char **text, size_t *n)
+{
+    struct json_text key;
+    TRY(json_object(j));
+    while (json_key(j, &key)) {
+        const bool is_schema = json_is(key, "schema");
+        json_peek(j); /* blanks */
+        const char *begin = j->at;
+        TRY(json_skip(j));
+        if (is_schema) *text = begin, *n = (size_t)(j->at - begin);
+    }
+    return json_done(j);
+}
+
+/* {"type": "text"}, {"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": …, "schema": …}}. */
 static int read_format(struct request *r, struct json *j)
 {
     struct json_text key, type;
-    bool plain = false;
+    enum { TEXT, OBJECT, SCHEMA, OTHER } kind = OTHER;
+    const char *text = NULL;
+    size_t n = 0;
     if (json_peek(j) != JSON_OBJECT) return refuse_field(r, j, "response_format");
     TRY(json_object(j));
     while (json_key(j, &key)) {
-        if (!json_is(key, "type") || json_peek(j) != JSON_STRING) {
+        if (json_is(key, "json_schema") && json_peek(j) == JSON_OBJECT) {
+            TRY(read_json_schema(j, &text, &n));
+        } else if (json_is(key, "type") && json_peek(j) == JSON_STRING) {
+            TRY(json_string(j, &type));
+            kind = json_is(type, "text") ? TEXT : json_is(type, "json_object") ? OBJECT : json_is(type, "json_schema") ? SCHEMA : OTHER;
+        } else {
             TRY(json_skip(j));
-            continue;
         }
-        TRY(json_string(j, &type));
-        plain = json_is(type, "text");
     }
     TRY(json_done(j));
-    return plain ? 0 : request_refuse(r, 400, "unsupported", "response_format", "response_format is not supported");
+    if (kind == TEXT) return 0;
+    if (kind == OTHER || (kind == SCHEMA && !text))
+        return request_refuse(r, 400, "invalid_value", "response_format", "response_format is neither text, json_object, nor json_schema with a schema");
+    const int code = make_shape(r, kind == SCHEMA ? text : NULL, n, j->why);
+    return code ? (j->code = code) : 0;
 }
 
 static int read_other(struct request *r, struct json *j, struct json_text key, bool strict)
@@ -433,6 +466,8 @@ int request_read(struct request *r, const char *text, size_t n, size_t line, con
     if (j.code == E_MEMORY) return *why = mine, E_MEMORY;
     if (j.code) r->refused.status = 0, request_refuse(r, 400, is_json(text, n) ? "invalid_value" : "invalid_json", "", "%s", mine.text);
     r->most = most ? most : d->most;
+    if (!r->refused.status && r->shape && (r->run_on || r->wish.least))
+        request_refuse(r, 400, "invalid_value", "response_format", "an answer that is held to a schema ends when it is complete; ignore_eos and min_tokens do not go with it");
     if (!r->refused.status && sampling_check(&r->sampling, &of_sampling)) request_refuse(r, 400, "invalid_value", "", "%s", of_sampling.text);
     return 0;
 }
@@ -450,6 +485,7 @@ void request_free(struct request *r)
     free(r->pictures);
     free(r->begun);
     free(r->text);
+    schema_free(&r->shape);
     free(r->custom_id);
     free(r->model);
     *r = (struct request){0};

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "coordinator/engine/biases.h"
+#include "coordinator/schema/schema.h"
 #include "coordinator/text/prompt.h"
 #include "transport/wire/wire.h"
 
@@ -50,6 +51,7 @@ struct request {
     uint32_t top; /* alternatives to each token */
     uint32_t most; /* tokens of the answer */
     uint32_t choices;
+    struct schema *shape; /* what the answer must be; NULL: any text */
     bool run_on; /* past tokens that end an answer */
     char *model;  /* the name that was asked for; NULL: none */
     bool stream, include_usage; /* only where there is somebody to stream to */

@@ -16,11 +16,11 @@ int batch_load_prepare(struct capacity *out, struct session *s, const struct job
     return capacity_for(out, &o, c, &load, why);
 }
 
-struct batch_setup batch_load_setup(const struct session *s, const struct capacity *c, struct job_file *file, const char *folder)
+struct batch_setup batch_load_setup(struct session *s, const struct capacity *c, struct job_file *file, const char *folder)
 {
     const struct options *o = s->options;
     return (struct batch_setup){
-        .engine = s->engine, .tokens = s->tokens, .file = file, .folder = folder,
+        .engine = s->engine, .tokens = s->tokens, .words = &s->words, .file = file, .folder = folder,
         .defaults = {.sampling = o->sampling, .most = o->most, .strict_fields = o->strict_fields},
         .common = {.created = o->created, .model = "", .tokens = s->tokens},
         .seed = o->sampling.seed, .window = 2 * c->sequences, .context = c->context,

@@ -8,4 +8,4 @@
 int batch_load_prepare(struct capacity *out, struct session *s, const struct job_file *file, struct err *why);
 
 /* After it: all that says what is asked and how; the caller adds journal, outputs, and what results look like. `folder`: of pictures. */
-struct batch_setup batch_load_setup(const struct session *s, const struct capacity *c, struct job_file *file, const char *folder);
+struct batch_setup batch_load_setup(struct session *s, const struct capacity *c, struct job_file *file, const char *folder);

@@ -171,7 +171,7 @@ static int open_journal(struct batch_job *b, struct err *why)
 
 static int open_batch(struct batch_job *b, struct err *why)
 {
-    const struct session *s = &b->session;
+    struct session *s = &b->session;
     struct batch_setup setup = batch_load_setup(s, &b->capacity, b->file, b->folder);
     setup.journal = b->journal;
     setup.outputs = b->outputs;

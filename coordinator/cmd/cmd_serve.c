@@ -109,7 +109,7 @@ static void set_up_calls(struct serving *v)
     const struct session *s = &v->session;
     const struct options *o = s->options;
     v->calls = (struct call_setup){
-        .engine = s->engine,
+        .engine = s->engine, .words = &v->session.words,
         .question = {.tokens = s->tokens, .context = v->capacity.context, .picture_rows = typed_prompt_picture_rows(s),
                      .picture_side = s->pipe->encoder ? s->pipe->encoder->config.image : 0, .picture_memory = o->picture_memory,
                      .find_picture = find_picture, .user = v},

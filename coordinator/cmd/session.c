@@ -37,6 +37,7 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
         const struct specials special = tokenizer_specials(s->tokens);
         setup.end_of_turn = special.end_of_turn;
         setup.eos = special.eos;
+        s->words = (struct shaped_words){.tokens = s->tokens, .words = s->pipe->model->embedding.rows, .ends = {special.end_of_turn, special.eos}};
     }
     TRY(engine_open(&s->engine, &setup, why));
     if (s->trace) engine_watch(s->engine, trace_watch, s->trace);
@@ -74,6 +75,7 @@ void session_close(struct session *s, const struct err *failure)
     engine_close(&s->engine);
     trace_abandon(&s->trace);
     run_report_close(&s->report);
+    shaped_words_close(&s->words);
     tokenizer_close(&s->tokens);
     pipeline_close(&s->pipe, failure);
     stdout_ring_close(&s->out);

@@ -8,6 +8,7 @@
 #include "coordinator/engine/engine.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/trace.h"
+#include "coordinator/schema/shaped.h"
 #include "coordinator/text/tokenizer.h"
 
 #define TURN_MS 100 /* of an engine_turn: who has enough of an answer should not wait longer until that is seen */
@@ -16,6 +17,7 @@ struct session {
     const struct options *options;
     struct pipeline *pipe;
     struct tokenizer *tokens; /* NULL without a text model */
+    struct shaped_words words;  /* the same, for answers that are held to a schema */
     struct stdout_ring *out;  /* where results go: writing to stdout itself would wait for its reader */
     struct engine *engine;    /* NULL before session_launch */
     struct trace *trace;      /* NULL unless asked for, as the report */

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define BLANKS_MOST 20  /* in a row: models that may would go on with line ends for ever */
+#define INDENT_MOST 32  /* blanks behind a line end */
+#define ONE_BLANK 1000  /* of stack.blanks: one was said, and no line end */
 #define DIGITS_MOST 24
 #define KEY_MOST 200    /* bytes of a key that the schema does not name */
 
@@ -22,11 +23,6 @@ struct step {
     struct stack *out;
     uint32_t n, room;
 };
-
-static bool is_blank(uint8_t b)
-{
-    return b == ' ' || b == '\n' || b == '\t' || b == '\r';
-}
 
 static bool is_digit(uint8_t b)
 {
@@ -193,7 +189,6 @@ static void number_byte(struct step *t, struct stack *k, uint8_t b)
     if (!number_complete(&before)) return;
     pop(k);
     if (k->depth) step_one(t, k, b);
-    else if (is_blank(b) && k->blanks++ < BLANKS_MOST) give(t, k);
 }
 
 /* ---- texts ---- */
@@ -430,6 +425,13 @@ static bool is_list(const struct schema *s, const struct open_value *o)
     return shape_of(s, o)->kind == SHAPE_ARRAY || (shape_of(s, o)->kind == SHAPE_ANY && o->more);
 }
 
+static bool may_close(const struct schema *s, const struct open_value *o)
+{
+    const struct shape *shape = shape_of(s, o);
+    if (is_list(s, o)) return shape->kind == SHAPE_ANY || o->n >= shape->least;
+    return !needs_more(shape, o->member);
+}
+
 static void literal_step(struct step *t, struct stack *k, uint8_t b)
 {
     if (shape_of(t->schema, top(k))->kind == SHAPE_ANY) {
@@ -442,22 +444,31 @@ static void literal_step(struct step *t, struct stack *k, uint8_t b)
     if (!literal_complete(t->schema, top(&ended))) return;
     pop(&ended);
     if (ended.depth) step_one(t, &ended, b);
-    else if (is_blank(b) && ended.blanks++ < BLANKS_MOST) give(t, &ended);
 }
 
-static bool between_parts(const struct stack *k)
+/* As JSON is mostly written: one blank, or a line end and an indent, behind an opening bracket and a comma and before a closing one; one
+ * blank behind a colon. Models that may say any would go on with blanks for ever. */
+static bool blank_byte(const struct schema *s, struct stack *k, uint8_t b)
 {
-    const uint8_t phase = k->depth ? k->open[k->depth - 1].phase : (uint8_t)VALUE;
-    return phase == VALUE || phase == OPENED || phase == KEY_WANTED || phase == COLON || phase == AFTER_VALUE || phase == ITEM_WANTED;
+    const struct open_value *o = top(k);
+    const bool line = b == '\n', colon = o->phase == VALUE;
+    if (colon ? k->depth == 1 || line : o->phase != OPENED && o->phase != KEY_WANTED && o->phase != ITEM_WANTED && o->phase != AFTER_VALUE)
+        return false;
+    if (o->phase == AFTER_VALUE && !may_close(s, o)) return false;
+    if (!k->blanks) k->blanks = line ? 1 : ONE_BLANK;
+    else if (!line && k->blanks <= INDENT_MOST) k->blanks++;
+    else return false;
+    return true;
 }
 
 static void step_one(struct step *t, struct stack *k, uint8_t b)
 {
-    if (between_parts(k) && is_blank(b)) {
-        if (k->blanks++ < BLANKS_MOST) give(t, k);
+    if (!k->depth) return;
+    if ((b == ' ' || b == '\n') && top(k)->phase != TEXT && top(k)->phase != KEY && top(k)->phase != LITERAL && top(k)->phase < MINUS) {
+        if (blank_byte(t->schema, k, b)) give(t, k);
         return;
     }
-    if (!k->depth) return;
+    if (b == ',' && k->blanks) return;
     k->blanks = 0;
     switch (top(k)->phase) {
     case VALUE: begin_value(t, k, b); break;

@@ -1,8 +1,8 @@
 /* coordinator/schema/automaton.h — how far an answer has come in its shape, and which byte may follow.
  *
  * A pushdown automaton over bytes. A stack stands for what is open: the innermost value, and all it lies in. Where a shape is one of
- * several there are several stacks, and a byte is possible if it is so for one of them. All JSON that fits may be said, with blanks between
- * its parts (some), members in the order of the schema, keys without escapes. A state is plain data: copied to try something, kept to go
+ * several there are several stacks, and a byte is possible if it is so for one of them. All JSON that fits may be said, with the blanks of
+ * usual writing between its parts, members in the order of the schema, keys without escapes. A state is plain data: copied to try something, kept to go
  * back, made anew from the bytes of an answer. */
 #pragma once
 
@@ -22,7 +22,7 @@ struct open_value { /* 16 bytes: states are copied all the time */
 
 struct stack {
     uint16_t depth;  /* open[0..depth); 0: the value is complete */
-    uint16_t blanks; /* in a row */
+    uint16_t blanks; /* said since the last part */
     uint64_t keys;   /* while a key is read: the named members it may still become */
     uint64_t taken;  /* and, of those that may not come (any more), the ones it is equal to so far */
     struct open_value open[STACK_DEPTH];

@@ -15,6 +15,7 @@ struct choice {
     struct call *call;
     struct answer_text text;
     struct logprobs logprobs;
+    struct shaped *shaped; /* NULL: it may be any text */
     uint64_t number; /* the engine's */
     size_t sent, sent_logprobs; /* of the text, and of the tokens with log-probabilities */
     uint32_t tokens;
@@ -126,9 +127,16 @@ static bool hear_token(void *user, const struct said *said)
     c->numbers.made++;
     if (c->request.wants_logprobs && logprobs_add(&k->logprobs, said->token, k->text.n, &why)) fail_call(c, &why);
     if (answer_text_add(&k->text, said->id, &why)) fail_call(c, &why);
+    if (k->shaped && shaped_say(k->shaped, said->id, &why)) fail_call(c, &why);
     if (c->streaming) say(k, NULL);
     if (k->text.stopped || c->request.refused.status) engine_cancel(c->setup->engine, said->number);
     return true;
+}
+
+static const uint8_t *may_say(void *user)
+{
+    const struct choice *k = user;
+    return shaped_mask(k->shaped);
 }
 
 static void hear_end(void *user, const struct ended *ended)
@@ -155,11 +163,12 @@ static int ask(struct choice *k, struct err *why)
 {
     struct call *c = k->call;
     const struct request *r = &c->request;
-    const struct listener listener = {.token = hear_token, .finished = hear_end, .user = k};
+    const struct listener listener = {.token = hear_token, .finished = hear_end, .mask = r->shape ? may_say : NULL, .user = k};
     const uint32_t index = (uint32_t)(k - c->choice);
     struct ask what = {.ids = c->question.prompt.id, .n = c->question.prompt.n, .spans = c->question.spans.span, .n_spans = c->question.spans.n,
                        .sampling = r->sampling, .most = r->most, .key = index, .run_on = r->run_on, .wish = r->wish, .top = r->top, .salt = c->salt};
     if (!r->has_seed) what.sampling.seed = hash_fold(c->setup->seed, exchange_number(c->x));
+    if (r->shape) TRY(shaped_open(&k->shaped, r->shape, c->setup->words, why));
     return engine_ask(c->setup->engine, &what, &listener, &k->number, why);
 }
 
@@ -278,6 +287,7 @@ void call_end(struct call *c, bool engine_closed)
     for (uint32_t i = 0; i < c->request.choices && c->choice; i++) {
         answer_text_free(&c->choice[i].text);
         logprobs_free(&c->choice[i].logprobs);
+        shaped_close(&c->choice[i].shaped);
     }
     free(c->choice);
     request_free(&c->request);

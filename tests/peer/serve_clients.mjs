@@ -80,6 +80,14 @@ await claim("openai_completes_text", async () => {
   need(a.object === "text_completion" && a.choices[0].text.length > 0, JSON.stringify(a));
 });
 
+await claim("openai_parses_what_a_schema_shaped", async () => {
+  const schema = { type: "object", properties: { city: { type: "string", maxLength: 20 }, people: { type: "integer" } }, required: ["city", "people"], additionalProperties: false };
+  const response_format = { type: "json_schema", json_schema: { name: "answer", strict: true, schema } };
+  const a = await client.chat.completions.parse({ model, messages: [question], temperature: 0, max_tokens: 200, response_format });
+  const v = JSON.parse(a.choices[0].message.content);
+  need(typeof v.city === "string" && Number.isInteger(v.people) && Object.keys(v).length === 2, JSON.stringify(v));
+});
+
 const compatible = createOpenAICompatible({ name: "gemmapipe", baseURL: url, includeUsage: true });
 await claim("ai_sdk_generates_and_streams", async () => {
   const a = await generateText({ model: compatible(model), prompt: question.content, temperature: 0 });

@@ -26,9 +26,9 @@ def job_of(lines):
         for i in range(lines):
             text = {"type": "text", "text": "Count from 1 to %d." % (i % 20 + 3)}
             picture = {"type": "image_url", "image_url": {"url": "picture.png"}}
-            f.write(json.dumps({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": {
-                "messages": [{"role": "user", "content": [picture, text] if i % 7 == 0 else [text]}],
-                "temperature": 1, "max_tokens": 60, "n": 1 + (i % 5 == 0)}}) + "\n")
+            body = {"messages": [{"role": "user", "content": [picture, text] if i % 7 == 0 else [text]}], "temperature": 1, "max_tokens": 60, "n": 1 + (i % 5 == 0)}
+            if i % 9 == 4: body["response_format"] = {"type": "json_object"}
+            f.write(json.dumps({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": body}) + "\n")
     return path("jobs.jsonl")
 
 

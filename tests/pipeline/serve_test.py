@@ -176,6 +176,35 @@ def refusals():
         c.close()
 
 
+SHAPE = {"type": "object", "properties": {"city": {"type": "string", "minLength": 1, "maxLength": 12}, "people": {"type": "integer"},
+                                          "kind": {"enum": ["city", "town", None]}, "near": {"type": "array", "items": {"type": "boolean"}, "maxItems": 3}},
+         "required": ["city", "kind"], "additionalProperties": False}
+
+
+def shaped(text):
+    v = json.loads(text)
+    need(1 <= len(v["city"]) <= 12 and v["kind"] in ("city", "town", None) and set(v) <= set(SHAPE["properties"]), text)
+    need(isinstance(v.get("people", 0), int) and len(v.get("near", [])) <= 3 and all(isinstance(x, bool) for x in v.get("near", [])), text)
+
+
+def schemas():
+    """Answers fit their schema, whole and streamed, whoever has the head; a schema that is not understood is refused with its place."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": SHAPE}}
+    said = []
+    for workers in (["--here", 1], ["--workers", 3]):
+        with Server(*workers) as s:
+            for seed in range(6):
+                body = chat("What is the capital of Peru?", temperature=1.5, seed=seed, n=2, response_format=form, max_tokens=300)
+                a = json.loads(s.ask("/v1/chat/completions", body)[2])
+                need([c["finish_reason"] for c in a["choices"]] == ["stop"] * 2, a)
+                for c in a["choices"]: shaped(c["message"]["content"])
+                said.append([c["message"]["content"] for c in a["choices"]])
+            need(streamed(s.ask("/v1/chat/completions", dict(body, stream=True))[2], 1) == (said[-1][1], "stop"), "a stream says something else")
+            status, _, text = s.ask("/v1/chat/completions", chat("x", response_format={"type": "json_schema", "json_schema": {"schema": {"type": "string", "format": "date", "not": {}}}}))
+            need(status == 400 and b"/not" in text and b"unsupported_schema" in text, text)
+    need(said[:6] == said[6:], "the words depend on the split")
+
+
 def keys():
     with open(path("keys"), "w") as f: f.write("# who may\nsesame-1\nsesame-22\n")
     with Server("--api-key-file", path("keys")) as s:
@@ -295,6 +324,7 @@ claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
+claim("answers_fit_the_schema_they_are_held_to", schemas)
 claim("only_who_has_a_key_is_answered", keys)
 claim("whoever_hangs_up_is_cancelled", hung_up)
 claim("whoever_stops_reading_is_given_up", stalled)

@@ -41,7 +41,7 @@ static const struct trial trials[] = {
     {"{}", "\"\\ud800\"", 4},
     {"{}", "{\"a\":1,\"a\\", 9},
     {"{\"type\":\"object\"}", "[", 0},
-    {"{\"type\":\"object\"}", " {\n  \"x\": 1\n} ", -1},
+    {"{\"type\":\"object\"}", "{\n  \"x\": 1\n}", -1},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\",\"b\"],\"additionalProperties\":false}",
      "{\"a\":1,\"b\":\"\"}", -1},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"b\"],\"additionalProperties\":false}",
@@ -74,7 +74,12 @@ static const struct trial trials[] = {
      "\"required\":[\"next\"],\"additionalProperties\":false}}}", "{\"next\":{\"next\":{\"next\":null}}}", -1},
     {"{}", "\"\xc3(\"", 2},
     {"{}", "\"\xed\xa0\x80\"", 2},
-    {"{}", "1                      ", 21},
+    {"{}", " 1", 0},
+    {"{}", "1 ", 1},
+    {"{}", "{\"a\" :", 4},
+    {"{}", "[1 ,", 3},
+    {"{}", "[1, \n", 4},
+    {"{}", "[\n  1,\n  2\n]", -1},
 };
 
 TEST(what_fits_may_be_said_and_what_does_not_is_stopped_at_its_first_byte)
