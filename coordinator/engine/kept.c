@@ -18,7 +18,9 @@ static uint32_t spans_before(const struct live *a, uint32_t rows)
 bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out)
 {
     const uint32_t pictures = spans_before(a, rows);
-    *out = (struct held){.rows = rows, .row_ids = malloc(rows * sizeof *out->row_ids), .pictures = malloc((pictures + 1) * sizeof *out->pictures)};
+    *out = (struct held){.rows = rows};
+    out->row_ids = malloc(rows * sizeof *out->row_ids);
+    out->pictures = malloc((pictures + 1) * sizeof *out->pictures);
     if (!out->row_ids || !out->pictures) return held_free(out), false;
     for (uint32_t i = 0; i < rows; i++) out->row_ids[i] = row_id_at(e, a, i);
     for (uint32_t i = 0; i < pictures; i++) out->pictures[i] = pictures_hash(e->pictures, (uint32_t)a->spans.span[i].picture);

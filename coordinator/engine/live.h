@@ -137,6 +137,10 @@ void kept_give_up(struct engine *e, struct kept *k);
 void kept_give_up_all(struct engine *e);
 struct kept *kept_find(const struct engine *e, const struct live *a); /* the one with the longest beginning of the ask, or NULL */
 int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why);
+bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out); /* false: no memory */
+bool held_begins(const struct engine *e, const struct live *a, const struct held *h); /* the ask, of which some is left: a token follows a row */
+void held_free(struct held *h);
+bool cuts_a_picture(const struct live *a, uint32_t rows);
 
 /* guesses.c */
 void guesses_offer(struct engine *e, struct live *a); /* the ask has one row to send, the scheduler knows it */
@@ -145,10 +149,6 @@ void guesses_back(struct engine *e, uint64_t batch);
 uint32_t guesses_right(struct engine *e, struct live *a, const struct move *m, const struct token *t); /* tokens that count, of those of a move */
 void guesses_refuse(struct engine *e, struct live *a, uint32_t rows); /* what the slot holds behind so many rows was wrong, or came too soon */
 uint32_t token_at(const struct live *a, uint32_t position); /* known or guessed */
-bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out); /* false: no memory */
-bool held_begins(const struct engine *e, const struct live *a, const struct held *h); /* and some of the ask is behind it: a token follows a row */
-void held_free(struct held *h);
-bool cuts_a_picture(const struct live *a, uint32_t rows);
 
 /* rows_out.c: all that may enter the pipe enters. */
 int rows_send(struct engine *e, struct err *why);

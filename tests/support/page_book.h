@@ -86,8 +86,8 @@ static inline int book_rows(struct book *b, uint32_t slot, uint32_t rows, struct
     }
     r->rows += rows;
     const uint64_t pages = (uint64_t)b->stage.global * b->in_use[0] + (uint64_t)b->stage.local * b->in_use[1];
-    if (pages > b->stage.pool) return fail(why, E_WIRE, "%llu pages are in use of %llu", (unsigned long long)pages, (unsigned long long)b->stage.pool);
-    return 0;
+    if (pages <= b->stage.pool) return 0;
+    return fail(why, E_WIRE, "%llu pages are in use of %llu", (unsigned long long)pages, (unsigned long long)b->stage.pool);
 }
 
 static int book_keep(struct book *b, const struct order *o, struct err *why)
