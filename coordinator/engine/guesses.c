@@ -10,7 +10,7 @@
 #include "partition/model/memory.h"
 
 #define TRY_EVERY 32    /* guesses that were not believed: then one is sent all the same, to see whether that is still so */
-#define TRY_CHANCE 0.5
+#define TRY_CHANCE 0.8
 #define GUESSES_MOST (LOGIT_ROWS - 1) /* with the token before them what a head scores at a time: one more would read all of it again */
 _Static_assert(GUESSES_MOST <= WIRE_DRAFT, "the wire carries no more guesses");
 

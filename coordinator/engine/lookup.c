@@ -12,7 +12,7 @@
 #define PLACES 16
 #define ODDS_KEPT 0.9  /* of what was counted, when a guess is counted */
 #define ODDS_BEFORE 4  /* guesses over all stand for those of an ask that were not made yet */
-#define ODDS_FIRST 0.5 /* before anything was seen */
+#define ODDS_FIRST 0.8 /* before anything was seen: hopeful, so that several sequences at once try it too */
 #define PRICE_STEP (1 / 16.0)
 #define READING_MOST 64
 

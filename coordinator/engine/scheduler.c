@@ -45,6 +45,7 @@
 #define PIECE_AMONG_ANSWERS 64
 #define STEADY_TENTHS 8
 #define DECODES_PER_PREFILL 4
+#define READING_ROWS 2 /* of so many rows it is all there still */
 
 #define SLOTS_MOST 65536u
 
@@ -587,12 +588,12 @@ static void pack_decodes(struct scheduler *s, struct place *p, const struct outl
     }
 }
 
-/* One more guess for this move, if it pays. *worth: of all rows. */
-static bool take_guess(struct scheduler *s, struct schedule_batch *b, struct move *m, double *worth)
+/* One more guess for this move, if it pays. reading: in rows; *worth: of all rows. */
+static bool take_guess(struct scheduler *s, struct schedule_batch *b, struct move *m, double reading, double *worth)
 {
     struct request *q = &s->slot[m->slot];
     if (q->guesses == m->guesses || b->rows == s->limits.rows || (!m->guesses && s->guessing == GUESSING_MOST)) return false;
-    if (q->all * (s->reading + b->rows) <= *worth) return false;
+    if (q->all * (reading + b->rows) <= *worth) return false;
     if (s->limits.pages && !pages_grow(s->limits.pages, m->slot, q->sent + 1)) return false;
     s->guessing += !m->guesses;
     *worth += q->all;
@@ -605,9 +606,12 @@ static bool take_guess(struct scheduler *s, struct schedule_batch *b, struct mov
     return true;
 }
 
-/* Each sequence's first guess, then the second ones: the later, the less likely. */
+/* The more rows are known, the nearer their sums come to taking longer than reading the weights, which then costs nothing more: 8
+ * sequences that repeat themselves took a quarter more of the processor with as many guesses as one (docs/SPEED.md 35).
+ * Each sequence's first guess, then the second ones: the later, the less likely. */
 static void pack_guesses(struct scheduler *s, struct schedule_batch *b)
 {
+    const double reading = b->rows > READING_ROWS ? s->reading * READING_ROWS / b->rows : s->reading;
     uint32_t tokens = 0;
     double worth = b->rows;
     if (schedule_lack(s) == LACKS_PAGES) return;
@@ -615,7 +619,7 @@ static void pack_guesses(struct scheduler *s, struct schedule_batch *b)
     for (bool more = true; more;) {
         more = false;
         for (uint32_t i = 0; i < b->n_moves && tokens < WIRE_SEGMENTS; i++) {
-            const bool taken = take_guess(s, b, &b->moves[i], &worth);
+            const bool taken = take_guess(s, b, &b->moves[i], reading, &worth);
             tokens += taken;
             more |= taken;
         }

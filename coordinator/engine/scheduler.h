@@ -97,7 +97,8 @@ int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const st
 
 /* Behind the one row that the request has to send stand n guesses at what follows, each right with that chance if those before it
  * are. As many travel with it as pay: a guess is worth its chance, a row that is known is worth 1, and they are taken while that makes
- * more of the micro-batch's time, which is that of `schedule_reading` rows and of its own; none while somebody lacks pages. */
+ * more of the micro-batch's time, which is that of its rows and of `schedule_reading` more, fewer where many rows are known; none while
+ * somebody lacks pages. */
 void schedule_guess(struct scheduler *s, uint64_t request, uint32_t n, double chance);
 void schedule_reading(struct scheduler *s, double rows);
 

@@ -51,9 +51,9 @@ TEST(ids_that_go_round_in_a_circle_are_guessed_round_and_round)
 TEST(guesses_that_are_wrong_are_believed_less_and_right_ones_more)
 {
     struct odds ask = {0}, all = {0};
-    CHECK(odds_of(&ask, &all, 3) == 0.5);
+    CHECK(odds_of(&ask, &all, 3) == 0.8);
     for (int i = 0; i < 20; i++) odds_saw(&all, 3, 0, 1);
-    CHECK(odds_of(&ask, &all, 3) < 0.1 && odds_of(&ask, &all, 4) == 0.5);
+    CHECK(odds_of(&ask, &all, 3) < 0.1 && odds_of(&ask, &all, 4) == 0.8);
     for (int i = 0; i < 20; i++) odds_saw(&ask, 3, 4, 4);
     CHECK(odds_of(&ask, &all, 3) > 0.6);
 }
