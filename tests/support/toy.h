@@ -249,7 +249,7 @@ struct feed {
     uint64_t history, seed;
 };
 
-static struct feed feed_new(uint32_t slot, uint64_t seed)
+static inline struct feed feed_new(uint32_t slot, uint64_t seed)
 {
     return (struct feed){slot, 0, HISTORY_EMPTY, seed};
 }
