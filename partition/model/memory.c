@@ -102,6 +102,14 @@ uint64_t kv_page_bytes(const struct model_config *c)
     return times((uint64_t)KV_PAGE * 2 * sizeof(uint16_t), (uint64_t)c->kv_heads * c->head_dim);
 }
 
+uint64_t kv_tables_bytes(const struct model_config *c, struct part s, const struct capacity *cap)
+{
+    uint64_t each = 0;
+    for (uint32_t layer = s.first; layer < s.end; layer++) each += kv_pages(c, layer, cap);
+    const uint64_t numbers = times(kv_pool_pages(c, s, cap), KV_PAGE_NUMBERS * sizeof(uint32_t));
+    return to_64(plus(numbers, times(times(each, cap->sequences), sizeof(void *))));
+}
+
 uint64_t act_bytes(uint32_t rows, uint32_t cols)
 {
     uint64_t blocks = times(ceil_div(rows, ACT_TILE), ceil_div(cols, COLS_PER_BLOCK));
@@ -164,7 +172,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
     struct part_bytes b = {.runtime = RUNTIME_BYTES};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
-    b.kv = times(kv_pool_pages(c, s, cap), kv_page_bytes(c));
+    b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c)), kv_tables_bytes(c, s, cap));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
     b.scratch =

@@ -40,6 +40,10 @@ uint32_t kv_ring(const struct model_config *c, const struct capacity *cap); /* o
  * rings are not full. It holds one sequence of the whole context, whatever `blocks` says. */
 uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap);
 uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
+/* Beside the pages, in part_bytes.kv too: of each page u32 who holds it and u32 which comes next; of each layer and sequence where its
+ * pages are, a pointer for each that it may have. Little, but for many sequences of a long context that share a small pool. */
+uint64_t kv_tables_bytes(const struct model_config *c, struct part s, const struct capacity *cap);
+#define KV_PAGE_NUMBERS 2
 
 /* Scratch, split as the stage carves it up; the sum is part_bytes.scratch. All in bytes, each rounded up to 64. */
 struct scratch_bytes {

@@ -20,37 +20,29 @@ static int check_ring(const struct model_config *c, uint32_t layer, const struct
                 (unsigned long long)n, (unsigned long long)wanted);
 }
 
-static void open_layers(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap)
+static void open_layers(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, uint16_t **pointer)
 {
-    kv->of[KV_LOCAL].places = kv_ring(c, cap);
     for (uint32_t i = 0; i < kv->layers; i++) {
         const enum kv_kind kind = layer_is_global(c, s.first + i) ? KV_GLOBAL : KV_LOCAL;
-        kv->layer[i] = (struct kv_layer){kind, kv_pages(c, s.first + i, cap), NULL};
+        const uint32_t n = kv_pages(c, s.first + i, cap);
+        kv->layer[i] = (struct kv_layer){kind, n, pointer};
         kv->of[kind].layers++;
-        kv->of[kind].places = kv->layer[i].n_pages;
+        kv->of[kind].places = n;
+        pointer += (size_t)n * cap->sequences;
     }
+    kv->holders = (uint32_t *)(void *)pointer;
 }
 
-/* Pointers first, then numbers. All are written to, so that the memory is there. */
-static int open_tables(struct kv *kv, uint32_t pages, struct err *why)
+/* Blocks are few beside pages: their tables are not counted. They are written to, so that their memory is there. */
+static int open_blocks(struct kv *kv, struct err *why)
 {
-    const size_t holders = (size_t)kv->sequences + BEGINNINGS_MOST;
-    size_t pointers = 0, numbers = 2 * (size_t)pages;
-    for (uint32_t i = 0; i < kv->layers; i++) pointers += (size_t)kv->sequences * kv->layer[i].n_pages;
-    for (int kind = 0; kind < KV_KINDS; kind++)
-        if (kv->of[kind].layers) numbers += holders * kv->of[kind].places;
-    const size_t bytes = pointers * sizeof(uint16_t *) + numbers * sizeof(uint32_t);
-    kv->tables = malloc(bytes + 1);
-    if (!kv->tables) return fail(why, E_MEMORY, "no memory for the tables of %u pages of keys and values (%zu bytes)", pages, bytes);
-    memset(kv->tables, 0, bytes);
-    uint16_t **pointer = (uint16_t **)(void *)kv->tables;
-    uint32_t *number = (uint32_t *)(void *)(pointer + pointers);
-    for (uint32_t i = 0; i < kv->layers; pointer += (size_t)kv->sequences * kv->layer[i].n_pages, i++) kv->layer[i].pages = pointer;
-    kv->holders = number, number += pages;
-    kv->next = number, number += pages;
     for (int kind = 0; kind < KV_KINDS; kind++) {
-        kv->of[kind].table = number;
-        if (kv->of[kind].layers) number += holders * kv->of[kind].places;
+        struct kv_blocks *b = &kv->of[kind];
+        const size_t n = ((size_t)kv->sequences + BEGINNINGS_MOST) * b->places;
+        if (!b->layers) continue;
+        b->table = malloc(n * sizeof *b->table);
+        if (!b->table) return fail(why, E_MEMORY, "no memory for a table of %zu blocks of keys and values", n);
+        memset(b->table, 0, n * sizeof *b->table);
     }
     return 0;
 }
@@ -60,22 +52,25 @@ int kv_open(struct kv *kv, const struct model_config *c, struct part s, const st
 {
     const uint64_t pages = kv_pool_pages(c, s, cap);
     *kv = (struct kv){.kv_heads = c->kv_heads, .head_dim = c->head_dim, .layers = s.end - s.first, .window = c->window,
-                      .sequences = cap->sequences, .memory = memory, .page_elems = kv_page_bytes(c) / sizeof(uint16_t)};
+                      .sequences = cap->sequences, .memory = memory, .page_elems = kv_page_bytes(c) / sizeof(uint16_t),
+                      .of[KV_LOCAL].places = kv_ring(c, cap)};
     if (pages > UINT32_MAX) return fail(why, E_MEMORY, "%llu pages of keys and values are too many", (unsigned long long)pages);
     kv->layer = calloc(kv->layers + 1, sizeof *kv->layer);
     if (!kv->layer) return fail(why, E_MEMORY, "no memory for a table of %u layers", kv->layers);
+    if (!pages) return 0;
     for (uint32_t i = s.first; i < s.end; i++) TRY(check_ring(c, i, cap, why));
-    open_layers(kv, c, s, cap);
-    TRY(open_tables(kv, (uint32_t)pages, why));
+    open_layers(kv, c, s, cap, (uint16_t **)(void *)(kv->memory + pages * kv->page_elems));
+    TRY(open_blocks(kv, why));
+    kv->next = kv->holders + pages;
     kv->n_free = (uint32_t)pages;
-    for (uint32_t i = 0; i < pages; i++) kv->next[i] = i + 1;
+    for (uint32_t i = 0; i < pages; i++) kv->holders[i] = 0, kv->next[i] = i + 1;
     return 0;
 }
 
 void kv_close(struct kv *kv)
 {
     free(kv->layer);
-    free(kv->tables);
+    for (int kind = 0; kind < KV_KINDS; kind++) free(kv->of[kind].table);
     *kv = (struct kv){0};
 }
 

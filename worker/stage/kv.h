@@ -29,7 +29,7 @@ enum kv_kind { KV_LOCAL, KV_GLOBAL, KV_KINDS };
 /* Blocks are known by their first page; the others follow in the order of the layers. */
 struct kv_blocks {
     uint32_t layers, places; /* places: of one holder, as kv_pages says */
-    uint32_t *table;         /* [holders][places] */
+    uint32_t *table;         /* [sequences + BEGINNINGS_MOST][places] */
 };
 
 struct kv_layer {
@@ -44,7 +44,6 @@ struct kv {
     struct kv_blocks of[KV_KINDS];
     uint16_t *memory;
     size_t page_elems;
-    uint8_t *tables;   /* all of them */
     uint32_t *holders; /* of the block that begins with this page */
     uint32_t *next;    /* page of the same block, or free page */
     uint32_t first_free, n_free;
@@ -58,7 +57,8 @@ struct kv_held {
     uint32_t most;   /* there were since then: a ring does not get back what they were written over */
 };
 
-/* Cuts `memory` (kv_pool_pages of kv_page_bytes, 64-byte aligned, owned by the caller) into pages. */
+/* Cuts `memory` (kv_pool_pages of kv_page_bytes, and kv_tables_bytes, 64-byte aligned, owned by the caller) into pages and what must
+ * be known of them. */
 int kv_open(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, void *memory,
             struct err *why);
 void kv_close(struct kv *kv);

@@ -116,10 +116,15 @@ TEST(a_ring_is_never_too_short)
 TEST(kv_grows_with_sequences)
 {
     struct capacity cap = usual;
+    const uint64_t pages = 5 * 64 + 29 * 18, each = 64 * 4096 + 2 * 4 + 8; /* with a page's numbers and where it is */
     uint64_t one = bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv;
-    CHECK(one == (5 * 64 + 29 * 18) * 64ull * 4096, "%llu", (unsigned long long)one);
+    CHECK(one == (pages * each + 63) / 64 * 64, "%llu", (unsigned long long)one);
     cap.sequences = 7;
-    CHECK(bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv == 7 * one);
+    CHECK(bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv == (7 * pages * each + 63) / 64 * 64);
+    cap.blocks = 64;
+    const uint64_t small = bytes_of(&four_b, (struct part){0, 34, 0, 0, false}, T_Q4_0, T_Q6_K, cap).kv;
+    CHECK(small == (34 * 64 * (each - 8) + 7 * pages * 8 + 63) / 64 * 64, "a pool of one context, and tables for seven: %llu",
+          (unsigned long long)small);
     CHECK(bytes_of(&four_b, (struct part){34, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, cap).kv == 0);
 }
 

@@ -216,7 +216,7 @@ static void shelf_close(struct shelf *s)
 static int shelf_open(struct shelf *s, const struct model_config *c, struct part part, const struct capacity *cap, struct err *why)
 {
     *s = (struct shelf){.part = part, .pages = (uint32_t)kv_pool_pages(c, part, cap)};
-    s->memory = aligned_alloc(64, s->pages * kv_page_bytes(c) + 64);
+    s->memory = aligned_alloc(64, (s->pages * kv_page_bytes(c) + kv_tables_bytes(c, part, cap) + 64) / 64 * 64);
     for (uint32_t l = part.first; l < part.end; l++) layer_is_global(c, l) ? s->global++ : s->local++;
     TRY(kv_open(&s->kv, c, part, cap, s->memory, why));
     return sequences_open(&s->sequences, cap, &s->kv, why);
