@@ -1,4 +1,4 @@
-/* tests/unit/stage/pages_test.c — whatever becomes of slots and beginnings, each sees its own rows, and no page is lost or shared by
+/* tests/unit/stage/holders_test.c — whatever becomes of slots and beginnings, each sees its own rows, and no page is lost or shared by
  * mistake. Histories are drawn against a plain model of what docs/WIRE.md says of orders: it copies instead of sharing, and counts
  * pages by giving every block a number of its own. */
 #include "tests/support/check.h"
