@@ -111,26 +111,22 @@ static bool begin_number(struct open_value *o, uint8_t b)
     return true;
 }
 
-static void begin_value(struct step *t, struct stack *k, uint8_t b)
+/* There is room for the least that this shape must have open, on top of what is. */
+static bool has_room(const struct schema *s, const struct stack *k, uint32_t shape)
+{
+    return k->depth + s->shape[shape].levels <= STACK_DEPTH;
+}
+
+static void begin_one(struct step *t, struct stack *k, uint8_t b)
 {
     struct open_value *o = top(k);
     const struct shape *s = &t->schema->shape[o->shape];
     const bool any = s->kind == SHAPE_ANY;
-    if (s->kind == SHAPE_ONE_OF) {
-        for (uint32_t i = 0; i < s->n_inner; i++) {
-            struct stack one;
-            stack_copy(&one, k);
-            top(&one)->shape = s->inner[i];
-            begin_value(t, &one, b);
-        }
-        return;
-    }
     if (s->kind == SHAPE_LITERALS) {
         o->end = s->n_literals;
         literal_byte(t, k, b);
         return;
     }
-    if ((b == '{' || b == '[') && k->depth + 2 > STACK_DEPTH) return; /* no room for what is inside */
     if ((any || s->kind == SHAPE_OBJECT) && b == '{') o->phase = OPENED, o->more = 0;
     else if ((any || s->kind == SHAPE_ARRAY) && b == '[') o->phase = OPENED, o->more = 1; /* of any value: it is a list */
     else if ((any || s->kind == SHAPE_STRING) && b == '"') o->phase = TEXT;
@@ -144,6 +140,32 @@ static void begin_value(struct step *t, struct stack *k, uint8_t b)
     give(t, k);
 }
 
+/* The shapes that are one of others come to the same few in very many ways: each is tried once. */
+static void begin_each(struct step *t, const struct stack *k, uint32_t shape, uint8_t b, uint8_t *tried)
+{
+    const struct shape *s = &t->schema->shape[shape];
+    if (tried[shape / 8] >> shape % 8 & 1) return;
+    tried[shape / 8] |= (uint8_t)(1u << shape % 8);
+    for (uint32_t i = 0; s->kind == SHAPE_ONE_OF && i < s->n_inner; i++) begin_each(t, k, s->inner[i], b, tried);
+    if (s->kind == SHAPE_ONE_OF || k->depth - 1 + s->levels > STACK_DEPTH) return;
+    struct stack one;
+    stack_copy(&one, k);
+    top(&one)->shape = shape;
+    begin_one(t, &one, b);
+}
+
+static void begin_value(struct step *t, struct stack *k, uint8_t b)
+{
+    const uint32_t shape = top(k)->shape;
+    if (t->schema->shape[shape].kind != SHAPE_ONE_OF) {
+        begin_one(t, k, b);
+        return;
+    }
+    uint8_t tried[SCHEMA_SHAPES_MOST / 8];
+    memset(tried, 0, (t->schema->n + 7) / 8);
+    begin_each(t, k, shape, b, tried);
+}
+
 /* ---- numbers ---- */
 
 static bool number_complete(const struct open_value *o)
@@ -151,10 +173,9 @@ static bool number_complete(const struct open_value *o)
     return o->phase == ZERO || o->phase == WHOLE || o->phase == FRACTION || o->phase == POWER;
 }
 
-static bool number_goes_on(const struct schema *s, struct open_value *o, uint8_t b)
+static bool number_byte_fits(const struct schema *s, struct open_value *o, uint8_t b)
 {
     const bool whole = s->shape[o->shape].kind == SHAPE_INTEGER, digit = is_digit(b);
-    if (++o->n > DIGITS_MOST) return false;
     switch (o->phase) {
     case MINUS: o->phase = b == '0' ? ZERO : WHOLE; return digit;
     case WHOLE:
@@ -175,6 +196,12 @@ static bool number_goes_on(const struct schema *s, struct open_value *o, uint8_t
     case SIGN: o->phase = POWER; return digit;
     default: return digit;
     }
+}
+
+/* The last byte is kept for a digit that makes it complete. */
+static bool number_goes_on(const struct schema *s, struct open_value *o, uint8_t b)
+{
+    return number_byte_fits(s, o, b) && ++o->n + !number_complete(o) <= DIGITS_MOST;
 }
 
 /* A number ends by what stands behind it. */
@@ -279,12 +306,14 @@ static bool named_members(const struct shape *s)
     return s->kind == SHAPE_OBJECT;
 }
 
-/* Members that may come next: up to the first that must. */
-static uint64_t next_members(const struct shape *s, uint32_t from)
+/* Members of the object on top that may come next: up to the first that must. */
+static uint64_t next_members(const struct schema *schema, const struct stack *k)
 {
+    const struct open_value *o = &k->open[k->depth - 1];
+    const struct shape *s = shape_of(schema, o);
     uint64_t may = 0;
-    for (uint32_t i = from; named_members(s) && i < s->n_members; i++) {
-        may |= 1ull << i;
+    for (uint32_t i = o->member; named_members(s) && i < s->n_members; i++) {
+        if (has_room(schema, k, s->member[i].shape)) may |= 1ull << i;
         if (s->member[i].required) break;
     }
     return may;
@@ -297,18 +326,19 @@ static bool needs_more(const struct shape *s, uint32_t from)
     return false;
 }
 
-static bool takes_others(const struct shape *s)
+static bool takes_others(const struct schema *schema, const struct stack *k)
 {
-    return s->kind == SHAPE_ANY || s->others != SCHEMA_NONE;
+    const struct shape *s = shape_of(schema, &k->open[k->depth - 1]);
+    return s->kind == SHAPE_ANY || (s->others != SCHEMA_NONE && has_room(schema, k, s->others));
 }
 
 static void begin_key(struct step *t, struct stack *k)
 {
     struct open_value *o = top(k);
     const struct shape *s = shape_of(t->schema, o);
-    const bool free_keys = takes_others(s) && !needs_more(s, o->member);
+    const bool free_keys = takes_others(t->schema, k) && !needs_more(s, o->member);
     const uint64_t all = named_members(s) && s->n_members ? ~0ull >> (64 - s->n_members) : 0;
-    k->keys = next_members(s, o->member);
+    k->keys = next_members(t->schema, k);
     k->taken = all & ~k->keys;
     if (!k->keys && !free_keys) return;
     /* The key is a value of its own on the stack, so that its bytes have a place. */
@@ -355,14 +385,14 @@ static void key_byte(struct step *t, struct stack *k, uint8_t b)
 {
     struct open_value *o = top(k);
     const struct shape *s = shape_of(t->schema, o);
-    if (!o->more && b == '"') {
+    if (!o->more && b == '"' && !narrow(s, k->keys, o->n, b, false)) { /* else it stands in a name, behind a backslash */
         key_ends(t, k);
         return;
     }
     k->keys = narrow(s, k->keys, o->n, b, false);
     k->taken = narrow(s, k->taken, o->n, b, false);
     /* A name of the schema may have escapes; a free key has none. */
-    const bool can_be_free = o->end && b != '\\' && o->n < KEY_MOST && character_byte(o, b);
+    const bool can_be_free = o->end && b != '\\' && (o->n < KEY_MOST || o->more) && character_byte(o, b);
     if (!can_be_free) o->end = 0, o->more = 0;
     o->n++;
     if (can_be_free || k->keys) give(t, k);
@@ -381,7 +411,7 @@ static void object_byte(struct step *t, struct stack *k, uint8_t b)
     } else if (b == '}' && o->phase != KEY_WANTED && !needs_more(s, o->member)) {
         pop(k);
         give(t, k);
-    } else if (b == ',' && o->phase == AFTER_VALUE && (next_members(s, o->member) || takes_others(s))) {
+    } else if (b == ',' && o->phase == AFTER_VALUE && (next_members(t->schema, k) || takes_others(t->schema, k))) {
         o->phase = KEY_WANTED;
         give(t, k);
     }
@@ -389,12 +419,17 @@ static void object_byte(struct step *t, struct stack *k, uint8_t b)
 
 /* ---- arrays ---- */
 
+/* Of the next one; SCHEMA_NONE: there is none. */
+static uint32_t item_shape(const struct shape *s, const struct open_value *o)
+{
+    return s->kind == SHAPE_ANY ? o->shape : o->n >= s->most ? SCHEMA_NONE : o->n < s->n_inner ? s->inner[o->n] : s->others;
+}
+
 static void item_byte(struct step *t, struct stack *k, uint8_t b)
 {
     struct open_value *o = top(k);
-    const struct shape *s = shape_of(t->schema, o);
-    const uint32_t shape = s->kind == SHAPE_ANY ? o->shape : o->n < s->n_inner ? s->inner[o->n] : s->others;
-    if (shape == SCHEMA_NONE || o->n >= s->most) return;
+    const uint32_t shape = item_shape(shape_of(t->schema, o), o);
+    if (shape == SCHEMA_NONE || !has_room(t->schema, k, shape)) return;
     o->phase = AFTER_VALUE;
     o->n++;
     if (push(k, shape)) begin_value(t, k, b);
@@ -404,7 +439,8 @@ static void array_byte(struct step *t, struct stack *k, uint8_t b)
 {
     struct open_value *o = top(k);
     const struct shape *s = shape_of(t->schema, o);
-    const bool enough = s->kind == SHAPE_ANY || o->n >= s->least, room = s->kind == SHAPE_ANY || (o->n < s->most && (o->n < s->n_inner || s->others != SCHEMA_NONE));
+    const uint32_t shape = item_shape(s, o);
+    const bool enough = s->kind == SHAPE_ANY || o->n >= s->least, room = shape != SCHEMA_NONE && has_room(t->schema, k, shape);
     if (b == ']' && o->phase != ITEM_WANTED) {
         if (!enough) return;
         pop(k);

@@ -8,7 +8,7 @@
 
 #include "coordinator/schema/schema.h"
 
-#define STACK_DEPTH 48
+#define STACK_DEPTH SCHEMA_LEVELS_MOST
 #define STACKS_MOST 32
 
 struct open_value { /* 16 bytes: states are copied all the time */

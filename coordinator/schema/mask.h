@@ -14,7 +14,7 @@ struct word_list;
 int word_list_open(struct word_list **out, const struct tokenizer *t, uint32_t words, const int32_t ends[2], struct err *why);
 void word_list_close(struct word_list **w);
 
-/* mask: [(words + 31) / 32 * 4] bytes; word w is bit w % 8 of byte w / 8. False: no word may come, which a schema can do (docs/SERVE.md). */
+/* mask: [(words + 31) / 32 * 4] bytes; word w is bit w % 8 of byte w / 8. False: no word may come, as where the vocabulary lacks a byte. */
 bool word_list_mask(const struct word_list *w, const struct automaton *a, uint8_t *mask);
 
 /* The bytes of one word; n 0: it has none that may be said. */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHAPES_MOST 20000
 #define DEPTH_MOST 60     /* of schemas in schemas */
 #define LITERALS_MOST 5000
 #define LITERAL_MOST 4096  /* bytes of one */
@@ -104,11 +103,11 @@ static void *one_more(void *list, uint32_t n, size_t each)
 static int new_shape(struct maker *m, enum shape_kind kind, uint32_t *out)
 {
     struct schema *s = m->s;
-    if (s->n == SHAPES_MOST) return fail(m->why, E_USAGE, "the schema has more than %d parts", SHAPES_MOST);
+    if (s->n == SCHEMA_SHAPES_MOST) return fail(m->why, E_USAGE, "the schema has more than %d parts", SCHEMA_SHAPES_MOST);
     struct shape *grown = one_more(s->shape, s->n, sizeof *grown);
     if (!grown) return no_memory(m->why);
     s->shape = grown;
-    s->shape[s->n] = (struct shape){.kind = kind, .others = SCHEMA_NONE, .most = UINT32_MAX};
+    s->shape[s->n] = (struct shape){.kind = kind, .others = SCHEMA_NONE, .most = UINT32_MAX, .levels = SCHEMA_LEVELS_MOST + 1};
     *out = s->n++;
     return 0;
 }
@@ -252,22 +251,37 @@ static int read_inner(struct maker *m, struct json *j, uint32_t *out)
     return read_schema(m, j, *out);
 }
 
+/* As it stands between quotes. */
+static int print_name(struct maker *m, struct json_text name, char **out, size_t *n)
+{
+    FILE *to = open_memstream(out, n);
+    if (!to) return no_memory(m->why);
+    json_print_bytes(to, name.text, name.n);
+    if (fclose(to) || *n < 2) return free(*out), no_memory(m->why);
+    *n -= 2;
+    memmove(*out, *out + 1, *n);
+    return 0;
+}
+
+static uint32_t find_member(const struct shape *s, const char *name, size_t n)
+{
+    uint32_t i = 0;
+    while (i < s->n_members && (s->member[i].n != n || memcmp(s->member[i].name, name, n))) i++;
+    return i;
+}
+
 static int add_member(struct maker *m, uint32_t to, struct json_text name, uint32_t inner)
 {
     struct shape *s = &m->s->shape[to];
-    char *text = NULL;
-    size_t n = 0;
+    char *text;
+    size_t n;
     if (s->n_members == SCHEMA_MEMBERS_MOST) return refuse(m, "properties", "has more than 64 members");
     struct shape_member *grown = one_more(s->member, s->n_members, sizeof *grown);
-    FILE *to_text = grown ? open_memstream(&text, &n) : NULL;
-    if (grown) s->member = grown;
-    if (!to_text) return no_memory(m->why);
-    json_print_bytes(to_text, name.text, name.n);
-    if (fclose(to_text) || n < 2) return free(text), no_memory(m->why);
-    memmove(text, text + 1, n - 2); /* without the quotes */
-    for (uint32_t i = 0; i < s->n_members; i++)
-        if (s->member[i].n == n - 2 && !memcmp(s->member[i].name, text, n - 2)) return free(text), refuse(m, "properties", "names a member twice");
-    s->member[s->n_members++] = (struct shape_member){text, n - 2, inner, false};
+    if (!grown) return no_memory(m->why);
+    s->member = grown;
+    TRY(print_name(m, name, &text, &n));
+    if (find_member(s, text, n) < s->n_members) return free(text), refuse(m, "properties", "names a member twice");
+    s->member[s->n_members++] = (struct shape_member){text, n, inner, false};
     return 0;
 }
 
@@ -293,8 +307,11 @@ static int read_required(struct maker *m, struct json *j, uint32_t into)
     while (json_item(j)) {
         READ(json_string(j, &name));
         struct shape *s = &m->s->shape[into];
-        uint32_t i = 0;
-        while (i < s->n_members && !(s->member[i].n == name.n && !memcmp(s->member[i].name, name.text, name.n))) i++;
+        char *text;
+        size_t n;
+        TRY(print_name(m, name, &text, &n));
+        const uint32_t i = find_member(s, text, n);
+        free(text);
         if (i == s->n_members) return refuse(m, "required", "wants a member that properties does not name");
         s->member[i].required = true;
     }
@@ -428,7 +445,7 @@ static int go_to_definition(struct maker *m, const char *name, struct json *j)
     const char *group = !strncmp(name, "#/$defs/", 8) ? "$defs" : !strncmp(name, "#/definitions/", 14) ? "definitions" : NULL;
     struct json_text key;
     if (!strcmp(name, "#")) return 0;
-    if (!group) return refuse(m, "$ref", "leads elsewhere than to \"#\", \"#/$defs/…\" or \"#/definitions/…\"");
+    if (!group || strchr(strchr(name + 2, '/') + 1, '/')) return refuse(m, "$ref", "leads elsewhere than to \"#\", \"#/$defs/…\" or \"#/definitions/…\"");
     const char *wanted = strrchr(name, '/') + 1;
     READ(json_object(j));
     while (json_key(j, &key)) {
@@ -550,6 +567,45 @@ static int check_circles(struct maker *m)
     return circle ? refuse(m, NULL, "is defined by itself alone") : 0;
 }
 
+static uint32_t more_of(const struct schema *s, uint32_t levels, uint32_t inner)
+{
+    return inner != SCHEMA_NONE && s->shape[inner].levels > levels ? s->shape[inner].levels : levels;
+}
+
+/* By those of what must be in it, as far as they are known. */
+static uint32_t levels_of(const struct schema *s, const struct shape *at)
+{
+    uint32_t in = 0, least = SCHEMA_LEVELS_MOST + 1;
+    switch (at->kind) {
+    case SHAPE_ONE_OF:
+        for (uint32_t i = 0; i < at->n_inner; i++) least = s->shape[at->inner[i]].levels < least ? s->shape[at->inner[i]].levels : least;
+        return least;
+    case SHAPE_OBJECT:
+        for (uint32_t i = 0; i < at->n_members; i++) in = at->member[i].required ? more_of(s, in, at->member[i].shape) : in;
+        return in + 1;
+    case SHAPE_ARRAY:
+        for (uint32_t i = 0; i < at->n_inner && i < at->least; i++) in = more_of(s, in, at->inner[i]);
+        return at->least > at->n_inner ? more_of(s, in, at->others) + 1 : in + 1;
+    default: return 1;
+    }
+}
+
+/* Shapes whose levels are known grow in number, level by level, from those with nothing in them. */
+static int count_levels(struct maker *m)
+{
+    struct schema *s = m->s;
+    for (bool news = true; news;) {
+        news = false;
+        for (uint32_t i = s->n; i-- > 0;) {
+            const uint32_t levels = levels_of(s, &s->shape[i]);
+            if (levels >= s->shape[i].levels) continue;
+            s->shape[i].levels = levels;
+            news = true;
+        }
+    }
+    return s->shape[0].levels > SCHEMA_LEVELS_MOST ? refuse(m, NULL, "never ends, or wants more than 48 values in values") : 0;
+}
+
 int schema_make(struct schema **out, const char *text, size_t n, char where[128], struct err *why)
 {
     struct maker m = {.where = where, .why = why};
@@ -565,6 +621,7 @@ int schema_make(struct schema **out, const char *text, size_t n, char where[128]
     int code = new_shape(&m, SHAPE_ANY, &root);
     if (!code) code = read_schema(&m, &j, root);
     if (!code) code = check_circles(&m);
+    if (!code) code = count_levels(&m);
     json_end(&j);
     if (code) schema_free(&m.s);
     *out = m.s;

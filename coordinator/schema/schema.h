@@ -16,6 +16,8 @@
 
 #define SCHEMA_BYTES_MOST (256u << 10)
 #define SCHEMA_MEMBERS_MOST 64 /* of one object that are named */
+#define SCHEMA_SHAPES_MOST 20000
+#define SCHEMA_LEVELS_MOST 48  /* of values in values that an answer may have open */
 #define SCHEMA_NONE UINT32_MAX
 
 enum shape_kind { SHAPE_ANY, SHAPE_OBJECT, SHAPE_ARRAY, SHAPE_STRING, SHAPE_NUMBER, SHAPE_INTEGER, SHAPE_LITERALS, SHAPE_ONE_OF };
@@ -40,6 +42,7 @@ struct shape {
     uint32_t *inner;  /* [n_inner] the first items of an array; the shapes of which it is one */
     uint32_t n_inner;
     uint32_t least, most; /* items; code points */
+    uint32_t levels;  /* values in values that it has at least, itself included */
     struct shape_literal *literal; /* [n_literals], sorted by bytes */
     uint32_t n_literals;
 };

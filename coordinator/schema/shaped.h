@@ -21,5 +21,5 @@ void shaped_close(struct shaped **h); /* NULL is fine */
 /* A word that was said. E_INTERNAL: it may not follow. One that ends an answer may come when all is complete. */
 int shaped_say(struct shaped *h, uint32_t id, struct err *why);
 
-/* As struct listener's mask wants it; no bit set: nothing may follow, as with a schema that never ends. */
+/* As struct listener's mask wants it; no bit set: nothing may follow. */
 const uint8_t *shaped_mask(struct shaped *h);

@@ -80,6 +80,11 @@ static const struct trial trials[] = {
     {"{}", "[1 ,", 3},
     {"{}", "[1, \n", 4},
     {"{}", "[\n  1,\n  2\n]", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\\\"b\\n\":{}},\"required\":[\"a\\\"b\\n\"]}", "{\"a\\\"b\\n\":1}", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\\\"b\":{},\"a\":{}},\"additionalProperties\":false}", "{\"a\":1}", -1},
+    {"{}", "12345678901234567890123.", 23},
+    {"{}", "1234567890123456789012e+", 23},
+    {"{}", "1234567890123456789012e1", -1},
 };
 
 TEST(what_fits_may_be_said_and_what_does_not_is_stopped_at_its_first_byte)
@@ -114,8 +119,53 @@ TEST(what_is_not_understood_is_refused_with_its_place)
     refused("{\"$ref\":\"#/$defs/x\",\"$defs\":{\"x\":{\"$ref\":\"#/$defs/x\"}}}", "by itself alone", "");
     refused("{\"required\":[\"a\"]}", "does not name", "/required");
     refused("{\"type\":\"array\",\"minItems\":3,\"maxItems\":2}", "wants more items", "/minItems");
+    refused("{\"$ref\":\"#/$defs/a/b\",\"$defs\":{\"b\":{}}}", "leads elsewhere", "/$ref");
+    refused("{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"minItems\":1}", "never ends", "");
+    refused("{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", "never ends", "");
     refused("[1]", "", "");
     refused("{\"type\":", "", "");
+}
+
+/* Twenty-five steps, each of two ways to the same: thirty-three million ways. */
+TEST(a_shape_that_is_reached_in_very_many_ways_is_tried_once)
+{
+    char text[4096], *at = text;
+    at += sprintf(at, "{\"$ref\":\"#/$defs/0\",\"$defs\":{");
+    for (int i = 0; i < 25; i++) at += sprintf(at, "\"%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/%d\"},{\"$ref\":\"#/$defs/%d\"}]},", i, i + 1, i + 1);
+    sprintf(at, "\"25\":{\"type\":\"null\"}}}");
+    struct schema *s = made(text);
+    static struct stack next[STACKS_MOST];
+    const struct stack begin = {.depth = 1};
+    if (s) CHECK(stack_step(s, &begin, 'n', next, STACKS_MOST) == 1, "it is one thing and comes several times");
+    schema_free(&s);
+}
+
+/* However deep one goes, something may follow until all is complete. */
+TEST(what_is_open_always_has_room_to_be_closed)
+{
+    static const char *const deep[] = {
+        "{\"$ref\":\"#/$defs/n\",\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"c\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"anyOf\":"
+        "[{\"$ref\":\"#/$defs/n\"},{\"type\":\"null\"}]}}},\"required\":[\"c\"],\"additionalProperties\":false}}}",
+        "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"},{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#\"}}],\"items\":{\"$ref\":\"#\"}}",
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"object\",\"properties\":{\"b\":{\"$ref\":\"#\"}},\"required\":[\"b\"]}},\"additionalProperties\":false}",
+    };
+    static const char order[] = "[{,\"ac:bn]}ul"; /* what leads deeper comes first */
+    for (size_t i = 0; i < sizeof deep / sizeof *deep; i++) {
+        struct schema *s = made(deep[i]);
+        static struct automaton a, next;
+        int said = 0;
+        automaton_begin(&a, s);
+        for (bool can = true; can && said < 400 && !automaton_may_end(&a); said++) {
+            can = false;
+            for (size_t b = 0; order[b] && !can; b++) {
+                next = a;
+                can = automaton_step(&next, (uint8_t)order[b]);
+            }
+            CHECK(can, "%s: nothing may follow %d bytes", deep[i], said);
+            a = next;
+        }
+        schema_free(&s);
+    }
 }
 
 /* ---- random walks ---- */
