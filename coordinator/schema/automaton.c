@@ -572,6 +572,21 @@ bool automaton_step(struct automaton *a, uint8_t byte)
     return n > 0;
 }
 
+bool automaton_word(struct automaton *a, const uint8_t *bytes, size_t n)
+{
+    struct automaton all = {.schema = a->schema}, one;
+    for (uint32_t i = 0; i < a->n; i++) {
+        one.schema = a->schema;
+        one.n = 1;
+        stack_copy(&one.stack[0], &a->stack[i]);
+        for (size_t k = 0; k < n && one.n; k++) automaton_step(&one, bytes[k]);
+        for (uint32_t k = 0; k < one.n && all.n < STACKS_MOST; k++) stack_copy(&all.stack[all.n++], &one.stack[k]);
+    }
+    for (uint32_t i = 0; i < all.n; i++) stack_copy(&a->stack[i], &all.stack[i]);
+    a->n = all.n;
+    return all.n > 0;
+}
+
 bool automaton_may_end(const struct automaton *a)
 {
     for (uint32_t i = 0; i < a->n; i++)

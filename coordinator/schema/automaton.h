@@ -39,6 +39,8 @@ void stack_copy(struct stack *to, const struct stack *from); /* what is open of 
 void automaton_begin(struct automaton *a, const struct schema *s);
 /* False: this byte cannot follow, and *a is of no more use. */
 bool automaton_step(struct automaton *a, uint8_t byte);
+/* A whole word, of each stack by itself, as a mask tries it: what a stack comes to is not crowded out by what others come to half way. */
+bool automaton_word(struct automaton *a, const uint8_t *bytes, size_t n);
 bool automaton_may_end(const struct automaton *a); /* what was said so far is complete */
 
 /* One stack by itself: 0..STACKS_MOST stacks come of it. `out` and `in` differ. */

@@ -38,9 +38,7 @@ int shaped_say(struct shaped *h, uint32_t id, struct err *why)
     size_t n;
     const uint8_t *bytes = word_bytes(h->words, id, &n);
     h->known = false;
-    for (size_t i = 0; i < n; i++)
-        if (!automaton_step(&h->at, bytes[i])) return fail(why, E_INTERNAL, "word %u was said where its schema does not allow it", id);
-    return 0;
+    return !n || automaton_word(&h->at, bytes, n) ? 0 : fail(why, E_INTERNAL, "word %u was said where its schema does not allow it", id);
 }
 
 const uint8_t *shaped_mask(struct shaped *h)
