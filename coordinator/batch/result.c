@@ -46,12 +46,7 @@ static void print_choice(FILE *to, const struct result_common *c, const struct r
     fputs(",\"logprobs\":", to);
     if (choice->logprobs) logprobs_print(to, choice->logprobs, c->tokens, r->chat, choice->text, choice->n, choice->cut);
     else fputs("null", to);
-    fprintf(to, ",\"finish_reason\":\"%s\"}", result_finish(choice));
-}
-
-const char *result_finish(const struct result_choice *choice)
-{
-    return choice->stopped ? "stop" : "length";
+    fprintf(to, ",\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
 }
 
 void result_print_id(FILE *to, const struct result_common *c, const struct request *r, size_t line)

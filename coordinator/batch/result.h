@@ -31,7 +31,6 @@ void result_print_body(FILE *to, const struct result_common *c, const struct req
                        uint64_t prompt_tokens);
 void result_print_error(FILE *to, const struct refusal *no, size_t line);
 void result_print_id(FILE *to, const struct result_common *c, const struct request *r, size_t line); /* "chatcmpl-…" in quotes */
-const char *result_finish(const struct result_choice *choice); /* "stop" or "length" */
 
 /* One line without its line end. *out is the caller's, *bytes long; E_MEMORY. */
 int result_answered(char **out, size_t *bytes, const struct result_common *c, const struct request *r, size_t line,

@@ -526,14 +526,6 @@ static int take_event(struct engine *e, const struct event *event, struct err *w
     return event->kind == EVENT_FRAME ? answer_take(e, event->who, event->frame, why) : 0;
 }
 
-int engine_event(struct engine *e, const struct event *event, struct err *why)
-{
-    int code = take_event(e, event, why);
-    if (code) return end_run(e, code, why);
-    tell_leavers(e);
-    return 0;
-}
-
 int engine_turn(struct engine *e, int timeout_ms, struct err *why)
 {
     struct event event = {0};
@@ -541,8 +533,9 @@ int engine_turn(struct engine *e, int timeout_ms, struct err *why)
     e->told = false;
     int code = feed(e, why);
     if (!code) code = roster_next(e->pipe->roster, &event, turn_ms(e, timeout_ms), why);
-    if (code) return end_run(e, code, why);
-    code = engine_event(e, &event, why);
+    if (!code) code = take_event(e, &event, why);
     event_free(&event);
-    return code;
+    if (code) return end_run(e, code, why);
+    tell_leavers(e);
+    return 0;
 }

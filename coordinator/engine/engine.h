@@ -61,9 +61,6 @@ int engine_turn(struct engine *e, int timeout_ms, struct err *why);
 /* Makes a waiting engine_turn return. From any thread. */
 void engine_wake(struct engine *e);
 
-/* What the roster heard, for callers that listen themselves. */
-int engine_event(struct engine *e, const struct event *event, struct err *why);
-
 /* The workers have forgotten what they knew of all sequences: every ask begins again with all its rows, and the answers go on as
  * if nothing had been. */
 void engine_restart(struct engine *e);

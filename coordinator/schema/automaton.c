@@ -535,7 +535,7 @@ uint32_t stack_step(const struct schema *s, const struct stack *in, uint8_t byte
 }
 
 /* A literal or a number that is all there is ends with the answer. */
-bool stack_may_end(const struct schema *s, const struct stack *k)
+static bool stack_may_end(const struct schema *s, const struct stack *k)
 {
     if (k->depth != 1) return !k->depth;
     const struct open_value *o = &k->open[0];

@@ -45,7 +45,6 @@ bool automaton_may_end(const struct automaton *a); /* what was said so far is co
 
 /* One stack by itself: 0..STACKS_MOST stacks come of it. `out` and `in` differ. */
 uint32_t stack_step(const struct schema *s, const struct stack *in, uint8_t byte, struct stack *out, uint32_t room);
-bool stack_may_end(const struct schema *s, const struct stack *k);
 
 /* Code points that may follow in any order before anything else must happen, inside a text without escapes under way; 0: it is not
  * inside a text. So many plain characters (no quote, backslash or control character) can be said. */

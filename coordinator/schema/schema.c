@@ -418,8 +418,10 @@ static int read_typed(struct maker *m, struct places *p, struct json_text type, 
 
 static int read_types(struct maker *m, struct places *p, uint32_t into)
 {
+    static const char *const types[] = {"object", "array", "string", "boolean", "null", "number", "integer"};
     struct json *j = &p->at[K_TYPE];
     struct json_text type;
+    unsigned seen = 0;
     if (json_peek(j) == JSON_STRING) {
         READ(json_string(j, &type));
         return read_typed(m, p, type, into);
@@ -430,6 +432,11 @@ static int read_types(struct maker *m, struct places *p, uint32_t into)
         struct places more = places_again(p);
         uint32_t inner;
         int code = json_string(j, &type) ? broken(m, j) : new_shape(m, SHAPE_ANY, &inner);
+        for (unsigned k = 0; k < sizeof types / sizeof *types && !code; k++) {
+            if (!json_is(type, types[k])) continue;
+            if (seen >> k & 1) code = refuse(m, "type", "names a type twice"); /* all that it holds would be read again */
+            seen |= 1u << k;
+        }
         if (!code) code = read_typed(m, &more, type, inner);
         if (!code) code = add_inner(m, into, inner);
         places_end(&more);

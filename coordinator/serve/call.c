@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -70,6 +69,7 @@ static void answer(struct call *c)
 {
     const struct refusal *no = &c->request.refused;
     c->answered = true;
+    c->numbers.failed = no->status;
     c->numbers.done_ns = clock_ns();
     if (c->streaming && no->status) {
         reply_stream_error(c->x, no);
@@ -277,7 +277,6 @@ void call_give_up(struct call *c, const struct err *why)
 {
     if (c->answered || c->given_up) return;
     fail_call(c, why);
-    c->numbers.failed = true;
     cancel_all(c);
 }
 

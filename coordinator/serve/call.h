@@ -31,17 +31,19 @@ struct call;
 struct call_numbers {
     uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
     uint64_t prompt_tokens, reused_tokens, made;
-    bool stopped, length, cancelled, failed; /* how its choices ended */
+    bool stopped, length, cancelled; /* how its choices ended */
+    bool failed; /* its reader was told an error, and be it that it cannot be asked */
 };
 
-/* Reads the request of an exchange, and asks. NULL: it is answered already, and ended. The body is that of a chat, or of a completion. salt: struct ask's. */
+/* Reads the request of an exchange, and asks; one that is refused is over at once. NULL: there was no memory, which its reader was told,
+ * and the exchange is ended. The body is that of a chat, or of a completion. salt: struct ask's. */
 struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat, uint64_t salt);
 
 /* Looks whether its reader is gone or stalls, and keeps a silent stream alive. True: it is over, and call_end may follow. */
 bool call_is_over(struct call *c, uint64_t now_ns);
 const struct call_numbers *call_numbers(const struct call *c);
 
-/* No more of it is wanted: the run ends. Its reader is told `why`; NULL: the server was told to stop. */
+/* No more of it is wanted: the run ends. Its reader is told `why` when the engine is closed. */
 void call_give_up(struct call *c, const struct err *why);
 
 /* Ends the exchange and frees it; before the engine is closed, or after. */

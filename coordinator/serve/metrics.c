@@ -73,9 +73,8 @@ void metrics_count(struct metrics *m, const struct call_numbers *n)
     pthread_mutex_unlock(&m->lock);
 }
 
-void metrics_refused(struct metrics *m, int status)
+void metrics_refused(struct metrics *m)
 {
-    (void)status;
     pthread_mutex_lock(&m->lock);
     m->refused++;
     pthread_mutex_unlock(&m->lock);

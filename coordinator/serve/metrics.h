@@ -10,7 +10,7 @@ void metrics_close(struct metrics **m);
 
 /* One request is over. */
 void metrics_count(struct metrics *m, const struct call_numbers *n);
-void metrics_refused(struct metrics *m, int status); /* one that never was a call */
+void metrics_refused(struct metrics *m); /* one that never was a call */
 void metrics_state(struct metrics *m, uint32_t running, uint32_t waiting);
 
 /* The page, malloc'd; NULL without memory. `model` is a label. */

@@ -36,13 +36,18 @@ static void answer_with(struct exchange *x, int status, struct page *p)
     else exchange_answer(x, 503, JSON_TYPE, NULL, 0);
 }
 
-static bool send_event(struct exchange *x, struct page *p)
+static bool event_open(struct exchange *x, struct page *p)
+{
+    if (page_open(p)) return true;
+    exchange_break(x);
+    return false;
+}
+
+static void send_event(struct exchange *x, struct page *p)
 {
     fputs("\n\n", p->to);
-    if (!page_close(p)) return false;
-    const bool ok = exchange_write(x, p->text, p->n);
+    if (!page_close(p) || !exchange_write(x, p->text, p->n)) exchange_break(x);
     free(p->text);
-    return ok;
 }
 
 /* ---- errors ---- */
@@ -120,10 +125,10 @@ static void print_delta(FILE *to, const struct request *r, const struct reply_pi
     fputs("}", to);
 }
 
-bool reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *piece)
+void reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *piece)
 {
     struct page p;
-    if (!page_open(&p)) return false;
+    if (!event_open(x, &p)) return;
     begin_event(&p, x, c, r);
     fprintf(p.to, "{\"index\":%" PRIu32 ",", piece->index);
     print_delta(p.to, r, piece);
@@ -134,39 +139,39 @@ bool reply_piece(struct exchange *x, const struct result_common *c, const struct
     if (piece->finish) fprintf(p.to, "\"%s\"", piece->finish);
     else fputs("null", p.to);
     fputs(r->include_usage ? "}],\"usage\":null}" : "}]}", p.to);
-    return send_event(x, &p);
+    send_event(x, &p);
 }
 
-bool reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made)
+void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made)
 {
     struct page p;
-    if (!page_open(&p)) return false;
+    if (!event_open(x, &p)) return;
     begin_event(&p, x, c, r);
     fprintf(p.to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}}", prompt_tokens, made,
             prompt_tokens + made);
-    return send_event(x, &p);
+    send_event(x, &p);
 }
 
-static bool send_text(struct exchange *x, const char *text)
+static void send_text(struct exchange *x, const char *text)
 {
-    return exchange_write(x, text, strlen(text));
+    if (!exchange_write(x, text, strlen(text))) exchange_break(x);
 }
 
-bool reply_done(struct exchange *x)
+void reply_done(struct exchange *x)
 {
-    return send_text(x, "data: [DONE]\n\n");
+    send_text(x, "data: [DONE]\n\n");
 }
 
-bool reply_comment(struct exchange *x)
+void reply_comment(struct exchange *x)
 {
-    return send_text(x, ": still here\n\n");
+    send_text(x, ": still here\n\n");
 }
 
-bool reply_stream_error(struct exchange *x, const struct refusal *no)
+void reply_stream_error(struct exchange *x, const struct refusal *no)
 {
     struct page p;
-    if (!page_open(&p)) return false;
+    if (!event_open(x, &p)) return;
     fputs("data: ", p.to);
     result_print_error(p.to, no, 0);
-    return send_event(x, &p);
+    send_event(x, &p);
 }

@@ -28,9 +28,9 @@ struct reply_piece {
     bool cut;
     const char *finish; /* NULL: it goes on */
 };
-/* False: nobody reads any more. */
-bool reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *p);
-bool reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made);
-bool reply_done(struct exchange *x);                             /* data: [DONE] */
-bool reply_stream_error(struct exchange *x, const struct refusal *no); /* after the beginning; there is no [DONE] then */
-bool reply_comment(struct exchange *x);                          /* something to hear while nothing is said */
+/* What there is no memory for breaks the stream: its reader could not see that something is missing. */
+void reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *p);
+void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made);
+void reply_done(struct exchange *x); /* data: [DONE] */
+void reply_stream_error(struct exchange *x, const struct refusal *no); /* after the beginning; there is no [DONE] then */
+void reply_comment(struct exchange *x); /* something to hear while nothing is said */

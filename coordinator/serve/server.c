@@ -196,10 +196,11 @@ static const char *no_place(const struct server *s, int *status)
 
 static void refuse_words(struct server *s, struct exchange *x, int status, const char *code)
 {
-    metrics_refused(s->metrics, status);
+    metrics_refused(s->metrics);
     if (status == 429 || !strcmp(code, "loading")) exchange_header(x, "Retry-After", RETRY_AFTER);
     if (status == 429) reply_error(x, status, code, "%u requests are under way and waiting, which is the most", s->setup.queue);
     else if (!strcmp(code, "loading")) reply_error(x, status, code, "the model is being loaded");
+    else if (!strcmp(code, "unavailable")) reply_error(x, status, code, "there is no memory for another request");
     else reply_error(x, status, code, "the server is about to end");
     exchange_end(x);
 }
@@ -207,9 +208,9 @@ static void refuse_words(struct server *s, struct exchange *x, int status, const
 static void post_words(struct server *s, struct exchange *x, size_t owner, bool chat)
 {
     struct mail *m = calloc(1, sizeof *m);
-    int status = 429;
+    int status = 503;
     pthread_mutex_lock(&s->lock);
-    const char *no = m ? no_place(s, &status) : "queue_full";
+    const char *no = m ? no_place(s, &status) : "unavailable";
     if (!no) {
         *m = (struct mail){.x = x, .owner = owner, .chat = chat};
         *s->last_mail = m;

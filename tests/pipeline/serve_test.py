@@ -248,8 +248,10 @@ def hung_up():
         for c in streams: c.close()
         until(lambda: running(s) == 0)
         need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "the server still answers")
+        need(s.ask("/v1/chat/completions", {"messages": []})[0] == 400, "what cannot be asked")
+        until(lambda: b'finished_reason="error"} 1' in s.ask("/metrics")[2])
         page = s.ask("/metrics")[2]
-        need(b'finished_reason="abort"} 4' in page, page[:600])
+        need(b'finished_reason="abort"} 4' in page and b'finished_reason="stop"} 1' in page, page[:600])
 
 
 def stalled():

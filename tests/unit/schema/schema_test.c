@@ -118,6 +118,7 @@ TEST(what_is_not_understood_is_refused_with_its_place)
     refused("{\"$ref\":\"http://x\"}", "leads elsewhere", "/$ref");
     refused("{\"$ref\":\"#/$defs/x\",\"$defs\":{\"x\":{\"$ref\":\"#/$defs/x\"}}}", "by itself alone", "");
     refused("{\"required\":[\"a\"]}", "does not name", "/required");
+    refused("{\"type\":[\"object\",\"null\",\"object\"]}", "names a type twice", "/type");
     refused("{\"type\":\"array\",\"minItems\":3,\"maxItems\":2}", "wants more items", "/minItems");
     refused("{\"$ref\":\"#/$defs/a/b\",\"$defs\":{\"b\":{}}}", "leads elsewhere", "/$ref");
     refused("{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"minItems\":1}", "never ends", "");
