@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- a file as it is ---- */
@@ -62,6 +63,13 @@ int file_unchanged(int fd, const char *path, const struct file_state *was, struc
     return fail(why, E_FILE, "%s was written to since it was opened; its %" PRIu64 " bytes must stay as they are", path, was->bytes);
 }
 
+bool file_settled(const struct file_state *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return s->changed_ns / 1000000000u + 1 < (uint64_t)now.tv_sec;
+}
+
 int file_read(int fd, const char *path, uint64_t from, void *out, size_t n, struct err *why)
 {
     const uint64_t end = from + n;
@@ -85,7 +93,7 @@ static struct map {
     _Atomic(const uint8_t *) at;
     uint64_t bytes;
     const char *path;
-} maps[256];
+} maps[1024];
 
 /* The system's way to say that a mapped file has no such byte any more. */
 static void on_missing_page(int number, siginfo_t *info, void *context)

@@ -24,6 +24,10 @@ int file_open(int *fd, const char *path, struct file_state *state, struct err *w
 /* E_FILE if the file behind fd was written to or cut since `was`. */
 int file_unchanged(int fd, const char *path, const struct file_state *was, struct err *why);
 
+/* A file that was written to within its file system's tick looks the same before and after, so a young one is not settled: what was
+ * found of it is not worth noting down. */
+bool file_settled(const struct file_state *s);
+
 /* n bytes from `from` by pread, so that a disk's failure, or a file that is shorter by now, is a sentence and not a signal. */
 int file_read(int fd, const char *path, uint64_t from, void *out, size_t n, struct err *why);
 

@@ -28,6 +28,7 @@ struct whole_file {
     int failed;             /* errno of the first write that did */
     bool direct;            /* a device, or standard output: no other name, nothing to remove */
     bool nameless;          /* nothing to remove yet */
+    bool may_be_lost;
     uint64_t written, sent; /* bytes of the file; of them on the way to the disk */
 };
 
@@ -139,6 +140,11 @@ int whole_file_reserve(struct whole_file *f, uint64_t bytes, struct err *why)
                 show_bytes(left, (uint64_t)v.f_bavail * v.f_frsize));
 }
 
+void whole_file_may_be_lost(struct whole_file *f)
+{
+    f->may_be_lost = true;
+}
+
 /* ---- close ---- */
 
 static int close_descriptor(struct whole_file *f)
@@ -175,11 +181,11 @@ static int keep(struct whole_file *f, struct err *why)
     if (fflush(f->stream) || f->failed) return say_failed(f, why);
     if (f->direct) return close_descriptor(f) ? say_failed(f, why) : 0;
     TRY(look_at_target(f, why)); /* it may have been read since */
-    if (d->sync(d->user, f->fd)) return say_failed(f, why);
+    if (!f->may_be_lost && d->sync(d->user, f->fd)) return say_failed(f, why);
     TRY(name_partial(f, why));
     if (close_descriptor(f)) return say_failed(f, why);
     if (d->rename(d->user, f->partial, f->path)) return fail_errno(why, E_FILE, "cannot name %s", f->path);
-    sync_name(f);
+    if (!f->may_be_lost) sync_name(f);
     return 0;
 }
 

@@ -26,6 +26,9 @@ int whole_file_write(struct whole_file *f, const void *bytes, size_t n, struct e
  * at once with both numbers, not after an hour. */
 int whole_file_reserve(struct whole_file *f, uint64_t bytes, struct err *why);
 
+/* For what can be made again: its name is given before its bytes are on the disk, so after a loss of power they may be others. */
+void whole_file_may_be_lost(struct whole_file *f);
+
 /* With code 0: gives the file its name. With another, or if that fails: removes what was written. Returns the code.
  * Sets *f to NULL; NULL is fine. */
 int whole_file_close(struct whole_file **f, int code, struct err *why);

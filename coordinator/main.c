@@ -26,7 +26,7 @@ static void name_the_log(int node)
 static struct worker_options options_of_rank(const struct options *o, struct mpi_mates mates)
 {
     const int share = cores_allowed() / mates.workers;
-    struct worker_options w = {.no_file = o->send_weights, .named = name_the_log};
+    struct worker_options w = {.no_file = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .named = name_the_log};
     w.threads = o->threads ? o->threads : share > 0 ? share : 1;
     if (mates.number == 0) threads_remark(w.threads); /* of this rank: others may be bound to other cores */
     struct cores all;

@@ -20,7 +20,7 @@ partition/make        : partition/checkpoint partition/file partition/format par
 partition/plan        : partition/format partition/model
 partition/tool        : partition/checkpoint partition/file partition/format partition/make partition/model partition/plan
 worker/kernels        : partition/format partition/model
-worker/weights        : worker/kernels partition/format partition/model
+worker/weights        : worker/kernels partition/file partition/format partition/model
 worker/stage          : worker/kernels worker/weights partition/model transport/wire worker.h
 worker/encoder        : assign.h worker/weights worker/stage worker/kernels partition/format partition/model transport/wire
 worker                : worker/weights worker/encoder worker/stage worker/kernels partition/file partition/model partition/plan transport/links transport/wire

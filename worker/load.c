@@ -1,4 +1,5 @@
-/* worker/load.c — the weights: those held from an earlier run stay, the others come from a file of this host or are sent.
+/* worker/load.c — the weights: those held from an earlier run stay, as do those that prepare.c found packed and mapped, once they are
+ * verified; the others come from a file of this host or are sent, and go into the cache.
  *
  *   held already? ── all ──► ACCEPT (I have all) ─────────────────────────────────► READY
  *        │ no
@@ -51,9 +52,12 @@ static struct weight *weight_at(const struct run *r, uint32_t tensor)
 
 static int compare(const struct run *r, const struct sources *s, uint32_t tensor, struct err *why)
 {
-    const struct gguf *file = source_file(&s->of[tensor < r->count ? CHAIN_TEXT : CHAIN_VISION]);
+    const enum chain chain = tensor < r->count ? CHAIN_TEXT : CHAIN_VISION;
+    const struct gguf *file = source_file(&s->of[chain]);
+    const char *packed = part_weight_path(&r->weights[chain], tensor < r->count ? tensor : tensor - r->count);
+    const char *from = packed ? packed : file ? gguf_path(file, 0) : NULL;
     const int code = weight_compare(weight_at(r, tensor), why);
-    if (code && file) err_add(why, ". Damaged, or of another model, is "), err_add(why, gguf_path(file, 0));
+    if (code && from) err_add(why, ". Damaged, or of another model, is "), err_add(why, from);
     return code;
 }
 
@@ -192,7 +196,7 @@ static bool open_source(struct run *r, struct sources *s, enum chain chain)
         .fingerprint = r->fingerprint[chain],
         .path = r->worker->options.no_file ? NULL : r->path[chain],
     };
-    return missing(r, chain) && source_open(&s->of[chain], &wanted, text ? r->worker->options.shard : NULL);
+    return missing(r, chain) && source_open(&s->of[chain], &wanted, text && !r->worker->store.shard ? r->worker->options.shard : NULL);
 }
 
 static int find_sources(struct run *r, struct sources *s, struct err *why)
@@ -241,12 +245,35 @@ static int say_accept(struct run *r, const struct sources *s, struct err *why)
     return port_send(r->port, 0, &f, why);
 }
 
+/* A layer at a time, so that pings are answered in between. */
+static int verify_mapped(struct run *r, struct sources *s, struct err *why)
+{
+    for (int chain = 0; chain < CHAINS; chain++)
+        for (uint32_t g = 0; g < r->weights[chain].n_groups; g++) {
+            TRY(group_verify(r->worker->held, &r->weights[chain], g, r->threads, why));
+            TRY(look_up(r, s, why));
+        }
+    return 0;
+}
+
+static int keep_packed(struct run *r, struct sources *s, struct err *why)
+{
+    for (int chain = 0; chain < CHAINS; chain++)
+        for (uint32_t g = 0; g < r->weights[chain].n_groups; g++) {
+            TRY(group_keep(r->worker->held, &r->weights[chain], g, why));
+            TRY(look_up(r, s, why));
+        }
+    return 0;
+}
+
 static int load(struct run *r, struct sources *s, struct err *why)
 {
+    TRY(verify_mapped(r, s, why));
     TRY(find_sources(r, s, why));
     TRY(say_accept(r, s, why));
     TRY(load_own(r, s, why));
-    return load_sent(r, s, why);
+    TRY(load_sent(r, s, why));
+    return keep_packed(r, s, why);
 }
 
 int run_load(struct run *r, struct err *why)

@@ -61,8 +61,13 @@ static const struct argument table[] = {
      "most memory to take, as 2G or 512M (default: what the machine or its cgroup has)"},
     {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the part sent"},
     {"shard", "FILE", 0, TEXT(worker.shard),
-     "take the part from this file of gemmapipe-partition split, if it is of the same model and holds\n"
-     "                           the layers assigned; else it is sent. One that differs in a byte ends the run"},
+     "take the part from this file of gemmapipe-partition split, or folder of split --packed, if it is of the same\n"
+     "                           model and holds the layers assigned; else it is sent. One that differs in a byte ends the run"},
+    {"cache", "FOLDER", 0, TEXT(worker.cache),
+     "keep the layers there as this program computes from them, by what is in them: a later run maps them and\n"
+     "                           is ready at once, also one of another worker; made if it is not there"},
+    {"cache-size", "SIZE", 0, OWN(worker.cache_size, take_memory),
+     "most bytes of that folder; what was not used for the longest time goes first (default: no limit)"},
     {"once", NULL, 0, FLAG(once), "end after one run"},
     {"quiet", NULL, 0, FLAG(quiet), "say nothing but errors"},
     {"help", NULL, 0, FLAG(help), "this text"},

@@ -104,12 +104,14 @@ static int check_memory(const struct run *r, struct err *why)
 static int take_memory(struct run *r, struct err *why)
 {
     const struct wanted_part wanted[CHAINS] = {
-        [CHAIN_TEXT] = {.chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count},
-        [CHAIN_VISION] = {.chain = CHAIN_VISION, .as = r->encoder.as, .tensors = r->encoder.tensors, .n = r->encoder.count},
+        [CHAIN_TEXT] = {.chain = CHAIN_TEXT, .tensors = r->tensors, .n = r->count, .model = r->fingerprint[CHAIN_TEXT]},
+        [CHAIN_VISION] = {.chain = CHAIN_VISION, .as = r->encoder.as, .tensors = r->encoder.tensors, .n = r->encoder.count,
+                          .model = r->fingerprint[CHAIN_VISION]},
     };
     const struct stage_plan_in in = {.config = r->config, .part = r->part, .capacity = r->capacity, .tensors = r->tensors,
                                      .threads = r->threads, .crowded = r->worker->options.crowded, .weights = &r->weights[CHAIN_TEXT]};
     TRY(check_memory(r, why));
+    store_begin(&r->worker->store);
     TRY(held_take(r->worker->held, wanted, CHAINS, r->threads, r->weights, why));
     if (r->count) TRY(stage_open(&r->stage, &in, &r->worker->kernels, why));
     return r->encoder.count ? encoder_open(&r->encoder, &r->worker->kernels, &r->weights[CHAIN_VISION], why) : 0;

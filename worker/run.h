@@ -10,6 +10,7 @@ struct worker {
     struct worker_options options;
     uint64_t member; /* says in every run that this is the same worker */
     struct held_weights *held; /* from run to run */
+    struct packed_store store; /* where they are found packed */
     struct kernels kernels;
 };
 

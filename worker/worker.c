@@ -11,6 +11,7 @@
 #include "worker/run.h"
 
 #include "base/clock.h"
+#include "base/mapped.h"
 #include "worker/loop.h"
 
 #include <stdio.h>
@@ -29,9 +30,12 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
     if (!w) return fail(why, E_MEMORY, "no memory to begin with");
     w->options = *options;
     if (getrandom(&w->member, sizeof w->member, 0) != sizeof w->member) w->member = clock_ns() ^ ((uint64_t)getpid() << 40);
-    int code = held_open(&w->held, why);
-    if (code) worker_close(out);
-    return code;
+    w->store = (struct packed_store){.cache = options->cache, .most = options->cache_size};
+    if (options->shard && is_folder(options->shard)) w->store.shard = options->shard;
+    const int code = held_open(&w->held, why);
+    if (code) return worker_close(out), code;
+    held_use(w->held, &w->store);
+    return 0;
 }
 
 void worker_close(struct worker **pw)

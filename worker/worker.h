@@ -25,7 +25,9 @@ struct worker_options {
     struct cores cores;                   /* each computing thread is bound to one of these, and memory lies near them; n 0: not bound */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the part sent */
-    const char *shard;                    /* a shard to take the part from if it is inside; NULL: none */
+    const char *shard;                    /* a shard to take the part from if it is inside, a file or a folder of packed ones; NULL: none */
+    const char *cache;                    /* a folder to keep packed layers in, and to find them in again; NULL: none */
+    uint64_t cache_size;                  /* its bytes, at most; 0: as many as the disk has */
     const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
     void (*named)(int node);              /* called with the number that the coordinator gives it; may be NULL */
 };

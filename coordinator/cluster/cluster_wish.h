@@ -18,6 +18,8 @@ struct cluster_wish {
     int threads;       /* of each worker; 0: its share of the cores */
     bool pin;          /* threads of workers started here, each to a core of its own */
     bool send_weights; /* stream the parts even to workers that could open the file */
+    const char *cache; /* folder of the workers started here, for layers packed once; NULL: none */
+    uint64_t cache_size; /* its bytes, at most; 0: no limit */
     int wait_seconds;  /* for workers to answer */
 
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */

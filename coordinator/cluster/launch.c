@@ -68,10 +68,11 @@ static void find_path(const char *name, char out[ASSIGN_PATH])
     if (path && strlen(path) < ASSIGN_PATH) strcpy(out, path);
 }
 
-/* Workers that we started open the very file that we have open. Others may have one of their own, which is compared. */
+/* Workers that we started open the very file that we have open. Others may have one of their own, which is compared, and a cache
+ * knows layers by their hashes. */
 static bool may_differ(const struct pipeline *p)
 {
-    return !p->local;
+    return !p->local || p->wish.cache;
 }
 
 /* The part of one chain, what follows it, and the types and hashes of its tensors. */

@@ -91,12 +91,15 @@ static int name_sockets(struct local_workers *c, struct err *why)
 static int start_process(struct local_worker *child, const char *program, const char *address, const struct worker_options *of,
                          struct err *why)
 {
-    char count[16], cores[CORES_TEXT];
+    char count[16], cores[CORES_TEXT], size[24];
     snprintf(count, sizeof count, "%d", of->threads);
-    const char *argv[16] = {program, "--listen", address, "--once", "--child", "--threads", count};
+    snprintf(size, sizeof size, "%llu", (unsigned long long)of->cache_size);
+    const char *argv[20] = {program, "--listen", address, "--once", "--child", "--threads", count};
     int n = 7;
     if (of->cores.n) argv[n++] = "--pin", argv[n++] = cores_text(&of->cores, cores);
     if (of->no_file) argv[n++] = "--no-file";
+    if (of->cache) argv[n++] = "--cache", argv[n++] = of->cache;
+    if (of->cache && of->cache_size) argv[n++] = "--cache-size", argv[n++] = size;
     if (of->crowded) argv[n++] = "--crowded";
     if (log_level() < LOG_INFO) argv[n++] = "--quiet";
     const pid_t self = getpid(), pid = fork();

@@ -67,7 +67,8 @@ static int start_own(struct pipeline *p, struct err *why)
     if (w->model && n - w->plan.vision_workers > STAGES_MOST)
         return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers,
                     STAGES_MOST);
-    struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights};
+    struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights, .cache = w->cache,
+                                 .cache_size = w->cache_size};
     how.crowded = w->threads && threads_remark(n * how.threads);
     if (w->pin) cores_for(&how.cores, n * how.threads);
     const char *const *addresses = NULL;

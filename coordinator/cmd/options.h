@@ -45,6 +45,8 @@ struct options {
     int workers, here; /* local processes; threads of this process. 0: not asked */
     int threads;       /* of a worker; 0: its share of the cores */
     bool pin;          /* the threads of workers started here, each to a core of its own */
+    const char *cache;   /* folder for packed layers of workers started here */
+    uint64_t cache_size; /* its bytes, at most; 0: no limit */
     bool send_weights; /* stream the parts even to workers that could open the file */
     bool exact_embed_scale;
     bool lookup; /* guess at what follows */

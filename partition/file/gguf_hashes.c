@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KEPT_MOST (16u << 20)
@@ -105,13 +104,10 @@ static char *cache_folder(void)
     return home && home[0] == '/' ? folder_in(folder_in(strdup(home), ".cache"), "gemmapipe") : NULL;
 }
 
-/* A file that was written to within its file system's tick looks the same before and after, so a young one is not trusted. */
 static bool is_settled(const struct gguf *g)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     for (int i = 0; i < g->n_files; i++)
-        if (g->files[i].state.changed_ns / 1000000000u + 1 >= (uint64_t)now.tv_sec) return false;
+        if (!file_settled(&g->files[i].state)) return false;
     return true;
 }
 

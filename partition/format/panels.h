@@ -30,6 +30,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Raised whenever a panel of any kind lies otherwise: there are files of them (partition/file/packed_file.h). */
+#define PANELS_VERSION 1
+
 #define PANEL_ROWS 16
 #define BLOCK 32 /* columns that share a scale */
 #define SUPER 8  /* blocks that share a d in the K kinds */

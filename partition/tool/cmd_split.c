@@ -2,8 +2,11 @@
  *
  * A run needs no such files: parts are streamed to workers that have none. They serve where the network is slow or
  * metered, or where workers start often. Each shard knows its model; the manifest has a hash of every shard, so that
- * whoever carries them can tell that they arrived whole. It is written last: with it, all are there. */
+ * whoever carries them can tell that they arrived whole. It is written last: with it, all are there.
+ *
+ * A packed shard is a folder of files as the worker will map them; each has its hashes in itself, and none here. */
 #include "partition/file/model_file.h"
+#include "partition/file/packed_shard.h"
 #include "partition/tool/cmd_split.h"
 
 #include "base/arguments.h"
@@ -36,7 +39,7 @@ struct split_job {
     uint64_t bytes[STAGES_MOST];
     struct hash128 hash[STAGES_MOST];
     int written; /* shards */
-    bool made_folder;
+    bool made_folder, packed;
 };
 
 /* ---- who gets what ---- */
@@ -87,7 +90,8 @@ static int name_shards(struct split_job *s, struct err *why)
     if (n > 15 && stem[n - 15] == '-' && !memcmp(stem + n - 9, "-of-", 4)) n -= 15;
     if (n > 200) return fail(why, E_USAGE, "the name %s is too long to make others of it", stem);
     for (int i = 0; i < s->plan.stages; i++)
-        snprintf(s->file[i], sizeof s->file[i], "%.*s-shard-%d-of-%d.gguf", (int)n, stem, i + 1, s->plan.stages);
+        snprintf(s->file[i], sizeof s->file[i], "%.*s-shard-%d-of-%d%s", (int)n, stem, i + 1, s->plan.stages,
+                 s->packed ? "" : ".gguf");
     return 0;
 }
 
@@ -114,15 +118,21 @@ static int hash_file(const char *path, uint64_t *bytes, struct hash128 *out, str
     return code;
 }
 
+static int write_shard(struct split_job *s, int i, const char *path, struct err *why)
+{
+    if (!s->packed) TRY(shard_write(s->model, s->plan.part[i], path, why));
+    s->written++;
+    return s->packed ? packed_shard_write(s->model, s->plan.part[i], path, &s->bytes[i], why)
+                     : hash_file(path, &s->bytes[i], &s->hash[i], why);
+}
+
 static int write_shards(struct split_job *s, struct err *why)
 {
     char part[64], size[24];
     for (int i = 0; i < s->plan.stages; i++) {
         char *path = path_in(s->folder, s->file[i]);
         if (!path) return fail(why, E_MEMORY, "no memory to name the shards");
-        int code = shard_write(s->model, s->plan.part[i], path, why);
-        s->written += !code;
-        if (!code) code = hash_file(path, &s->bytes[i], &s->hash[i], why);
+        const int code = write_shard(s, i, path, why);
         if (!code)
             log_info("%s: %s, %s%s%s", path, show_part(part, s->plan.part[i]), show_bytes(size, s->bytes[i]),
                      *s->plan.worker[i] ? ", for " : "", s->plan.worker[i]);
@@ -146,7 +156,9 @@ static void print_manifest(FILE *to, const struct split_job *s)
         json_print_text(to, s->plan.worker[i]);
         fprintf(to, ", ");
         part_write_json(to, s->plan.part[i]);
-        fprintf(to, ", \"bytes\": %" PRIu64 ", \"xxh128\": \"%s\"}", s->bytes[i], show_hash128(hex, s->hash[i]));
+        fprintf(to, ", \"bytes\": %" PRIu64, s->bytes[i]);
+        if (!s->packed) fprintf(to, ", \"xxh128\": \"%s\"", show_hash128(hex, s->hash[i]));
+        fprintf(to, "}");
     }
     fprintf(to, "]}\n");
 }
@@ -173,7 +185,12 @@ static void remove_from_folder(const struct split_job *s, const char *name)
 /* Some of the shards are of no use to anybody. */
 static void clean_up(const struct split_job *s)
 {
-    for (int i = 0; i < s->written; i++) remove_from_folder(s, s->file[i]);
+    for (int i = 0; i < s->written; i++) {
+        char *path = s->packed ? path_in(s->folder, s->file[i]) : NULL;
+        if (path) packed_shard_remove(s->model, s->plan.part[i], path);
+        else remove_from_folder(s, s->file[i]);
+        free(path);
+    }
     if (s->made_folder) rmdir(s->folder);
 }
 
@@ -197,6 +214,7 @@ static int split(struct split_job *s, struct err *why)
 static const struct argument table[] = {
     {"plan", "FILE", 0, TEXT(plan_path), NULL},
     {"layers", "A,B,C", 0, TEXT(layers), NULL},
+    {"packed", NULL, 0, FLAG(packed), NULL},
     {"o", "FOLDER", 0, TEXT(folder), NULL},
     {NULL, NULL, 0, TEXT(model_path), NULL},
 };

@@ -48,6 +48,8 @@ static const char manual[] =
     "      --plan FILE       who gets what, as gemmapipe plan --json writes it\n"
     "      --layers A,B,C    by hand: layers of each worker; the last also gets the head\n"
     "      --layers A+8,B+8  the same with sixteenths of the head, 16 in all\n"
+    "      --packed          instead of a file a folder for each worker, with a file for each layer as the worker computes\n"
+    "                        from it: it maps them (--shard FOLDER) and starts in milliseconds once they were verified\n"
     "\n"
     "  gemmapipe-partition synth OUT.gguf [--size SIZE] [options]\n"
     "      Writes a model of random weights with the shape and metadata of a real one. It answers nonsense at the\n"

@@ -14,6 +14,8 @@ struct held_group {
     enum vision_type as;
     uint32_t layer; /* or one of the two above */
     struct region memory;
+    struct packed_file packed; /* its weights are mapped: no memory; else its map is NULL */
+    struct hash128 model;      /* fingerprint of the model that it was last asked for */
     struct weight *weight; /* [n] */
     uint32_t n;
     bool asked; /* by the run that is being assigned */
@@ -22,6 +24,7 @@ struct held_group {
 struct held_weights {
     struct held_group **group; /* [n] */
     uint32_t n, room;
+    struct packed_store *store; /* NULL: none */
 };
 
 int held_open(struct held_weights **out, struct err *why)
@@ -30,9 +33,15 @@ int held_open(struct held_weights **out, struct err *why)
     return *out ? 0 : fail(why, E_MEMORY, "no memory to keep track of weights");
 }
 
+void held_use(struct held_weights *h, struct packed_store *store)
+{
+    h->store = store;
+}
+
 static void group_free(struct held_group *g)
 {
     region_close(&g->memory);
+    packed_close(&g->packed);
     free(g->weight);
     free(g);
 }
@@ -133,7 +142,7 @@ static int add_group(struct held_weights *h, const struct wanted_part *w, const 
     TRY(make_room(h, why));
     struct held_group *g = calloc(1, sizeof *g);
     if (!g) return fail(why, E_MEMORY, "no memory for a layer");
-    *g = (struct held_group){.chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n};
+    *g = (struct held_group){.chain = w->chain, .as = w->as, .layer = layer_of(t), .n = n, .packed = {.fd = -1}};
     g->weight = calloc(n, sizeof *g->weight);
     if (!g->weight) return group_free(g), fail(why, E_MEMORY, "no memory for %u tensors", n);
     for (uint32_t i = 0; i < n; i++) g->weight[i].is = t[i];
@@ -148,13 +157,15 @@ static uint64_t bytes_of_group(const struct held_group *g)
     return bytes;
 }
 
-static void place_weights(struct held_group *g)
+/* What their rows are stays as it was. */
+static void place_weights(struct held_group *g, uint8_t *memory)
 {
-    uint64_t at = 0;
     for (uint32_t i = 0; i < g->n; i++) {
-        const struct tensor is = g->weight[i].is;
-        weight_place(&g->weight[i], &is, g->as, g->memory.at + at);
-        at += weight_bytes(&is, g->as);
+        const struct weight was = g->weight[i];
+        weight_place(&g->weight[i], &was.is, g->as, memory);
+        g->weight[i].rows_in = was.rows_in;
+        g->weight[i].hash = was.hash;
+        memory += weight_bytes(&was.is, g->as);
     }
 }
 
@@ -165,15 +176,39 @@ static int take_memory(struct held_weights *h, uint32_t first, int threads, stru
     struct region *memory = calloc(n + 1, sizeof *memory);
     uint64_t *bytes = calloc(n + 1, sizeof *bytes);
     int code = memory && bytes ? 0 : fail(why, E_MEMORY, "no memory for a list of layers");
-    for (uint32_t i = 0; i < n && !code; i++) bytes[i] = bytes_of_group(h->group[first + i]);
+    for (uint32_t i = 0; i < n && !code; i++) bytes[i] = h->group[first + i]->packed.map ? 0 : bytes_of_group(h->group[first + i]);
     if (!code) code = regions_open(memory, n, bytes, "weights", threads, why);
     for (uint32_t i = 0; i < n && !code; i++) {
+        if (!bytes[i]) continue;
         h->group[first + i]->memory = memory[i];
-        place_weights(h->group[first + i]);
+        place_weights(h->group[first + i], memory[i].at);
     }
     free(memory);
     free(bytes);
     return code;
+}
+
+static struct packed_group packed_of(const struct held_group *g, const struct tensor *t)
+{
+    return (struct packed_group){.tensors = t, .n = g->n, .as = g->as, .model = g->model};
+}
+
+/* Nobody writes to a weight that is whole, so the mapping may stand where memory else does. */
+static void place_mapped(struct held_group *g)
+{
+    region_close(&g->memory);
+    place_weights(g, (uint8_t *)g->packed.map);
+}
+
+static int find_packed(const struct held_weights *h, struct held_group *g, const struct tensor *t, struct err *why)
+{
+    const struct packed_group wanted = packed_of(g, t);
+    if (!h->store) return 0;
+    TRY(store_find(h->store, &wanted, &g->packed, why));
+    if (!g->packed.map) return 0;
+    for (uint32_t i = 0; i < g->n; i++) g->weight[i].rows_in = t[i].rows, g->weight[i].hash = g->packed.of[i].hash;
+    place_mapped(g);
+    return 0;
 }
 
 /* Those that have got no memory. */
@@ -202,6 +237,8 @@ static int take_part(struct held_weights *h, const struct wanted_part *w, struct
         *g = find(h, w, w->tensors + i, n);
         if (*g) begin_anew_unless_whole(*g, w->tensors + i);
         else TRY(add_group(h, w, w->tensors + i, n, g, why));
+        (*g)->model = w->model;
+        if (!(*g)->memory.at && !(*g)->packed.map) TRY(find_packed(h, *g, w->tensors + i, why));
         out->n_groups++;
     }
     return 0;
@@ -245,10 +282,42 @@ struct weight *group_weights(const struct part_weights *p, uint32_t group)
     return p->group[group]->weight;
 }
 
+const char *part_weight_path(const struct part_weights *p, uint32_t index)
+{
+    for (uint32_t g = 0; g < p->n_groups; index -= p->group[g++]->n)
+        if (index < p->group[g]->n) return p->group[g]->packed.path;
+    return NULL;
+}
+
+int group_verify(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why)
+{
+    struct held_group *g = p->group[group];
+    if (!g->packed.map || !packed_verify(&g->packed, threads, why)) return 0;
+    TRY(store_reject(h->store, &g->packed, why));
+    for (uint32_t i = 0; i < g->n; i++) g->weight[i].rows_in = 0, g->weight[i].hash = 0;
+    TRY(region_open(&g->memory, bytes_of_group(g), "weights", threads, why));
+    place_weights(g, g->memory.at);
+    return 0;
+}
+
+int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, struct err *why)
+{
+    struct held_group *g = p->group[group];
+    if (!h->store || !h->store->cache || g->packed.map) return 0;
+    struct tensor *t = calloc(g->n, sizeof *t);
+    if (!t) return fail(why, E_MEMORY, "no memory to list %u tensors", g->n);
+    for (uint32_t i = 0; i < g->n; i++) t[i] = g->weight[i].is, t[i].hash = g->weight[i].hash;
+    const struct packed_group all = packed_of(g, t);
+    store_keep(h->store, &all, g->memory.at, &g->packed);
+    if (g->packed.map) place_mapped(g);
+    free(t);
+    return 0;
+}
+
 uint64_t part_weights_bytes(const struct part_weights *p)
 {
     uint64_t sum = 0;
-    for (uint32_t g = 0; g < p->n_groups; g++) sum += p->group[g]->memory.bytes;
+    for (uint32_t g = 0; g < p->n_groups; g++) sum += bytes_of_group(p->group[g]);
     return sum;
 }
 
