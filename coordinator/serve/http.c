@@ -60,8 +60,9 @@ struct exchange {
 struct http {
     struct http_setup setup;
     struct MHD_Daemon *daemon;
-    pthread_mutex_t lock; /* of the list of lines, and of what stands in them */
+    pthread_mutex_t lock; /* of the list of lines, of what stands in them, and of `held` */
     struct line *lines;
+    size_t held; /* bytes of bodies */
     uint64_t exchanges;
     pthread_t watcher;
     bool watches, stopping;
@@ -70,10 +71,28 @@ struct http {
 
 /* ---- an exchange's life ---- */
 
+/* A thousand connections with a body each are more than there is memory, and nobody has asked for a key yet. */
+static bool hold(struct http *h, size_t bytes)
+{
+    pthread_mutex_lock(&h->lock);
+    const bool may = bytes <= h->setup.bodies_most - h->held;
+    if (may) h->held += bytes;
+    pthread_mutex_unlock(&h->lock);
+    return may;
+}
+
+static void let_go_of(struct http *h, size_t bytes)
+{
+    pthread_mutex_lock(&h->lock);
+    h->held -= bytes;
+    pthread_mutex_unlock(&h->lock);
+}
+
 static void exchange_free(struct exchange *x)
 {
     for (int i = 0; i < x->n_headers; i++) free(x->header[i][0]), free(x->header[i][1]);
     if (x->response) MHD_destroy_response(x->response);
+    let_go_of(x->http, x->room);
     pthread_mutex_destroy(&x->lock);
     free(x->method);
     free(x->path);
@@ -158,9 +177,11 @@ static void receive(struct exchange *x, const char *bytes, size_t n)
         return;
     }
     if (n >= x->room - x->n) {
-        const size_t room = 2 * (x->n + n) + 1;
-        char *grown = realloc(x->body, room);
+        const size_t most = x->http->setup.body_most, twice = 2 * (x->n + n), room = (twice < most ? twice : most) + 1, more = room - x->room;
+        const bool may = hold(x->http, more);
+        char *grown = may ? realloc(x->body, room) : NULL;
         if (!grown) {
+            if (may) let_go_of(x->http, more);
             x->refused = MHD_HTTP_SERVICE_UNAVAILABLE;
             return;
         }

@@ -25,6 +25,7 @@ struct http_setup {
     const char *address; /* numeric, IPv4 or IPv6 */
     uint16_t port;       /* 0: any that is free, see http_port */
     size_t body_most;    /* bytes; a longer request is answered 413 */
+    size_t bodies_most;  /* bytes of all requests that came or are coming, until they are ended; beyond them one is answered 503 */
     uint32_t connections, connections_each; /* in all, and of one address; more are closed at once */
     uint32_t seconds;    /* for a request to come in; more as its body grows, 64 KiB a second at least */
     /* On the library's thread; may not wait. The exchange is the user's until exchange_end. */

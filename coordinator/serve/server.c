@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define BODY_MOST (64u << 20)
+#define BODIES_MOST (1u << 30)
 #define CONNECTIONS 1000
 #define CONNECTIONS_EACH 250
 #define REQUEST_SECONDS 30
@@ -316,9 +317,9 @@ int server_open(struct server **out, const struct server_setup *setup, struct er
     s->last_mail = &s->mail;
     s->begun = (uint64_t)time(NULL);
     pthread_mutex_init(&s->lock, NULL);
-    const struct http_setup http = {.address = setup->address, .port = setup->port, .body_most = BODY_MOST, .connections = CONNECTIONS,
-                                    .connections_each = CONNECTIONS_EACH, .seconds = REQUEST_SECONDS, .arrived = on_arrived, .moved = on_moved,
-                                    .error_body = reply_error_body, .user = s};
+    const struct http_setup http = {.address = setup->address, .port = setup->port, .body_most = BODY_MOST, .bodies_most = BODIES_MOST,
+                                    .connections = CONNECTIONS, .connections_each = CONNECTIONS_EACH, .seconds = REQUEST_SECONDS,
+                                    .arrived = on_arrived, .moved = on_moved, .error_body = reply_error_body, .user = s};
     int code = setup->keys_file ? read_keys(&s->keys, setup->keys_file, why) : 0;
     if (!code) code = metrics_open(&s->metrics, why);
     if (!code) code = fair_open(&s->fair, s->keys.n ? s->keys.n : 1, why);
