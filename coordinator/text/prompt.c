@@ -162,7 +162,7 @@ static int encode(const struct tokenizer *t, const struct part_list *l, uint32_t
     size_t before = out->n, pictures = l->spans->n - first_span;
     int code = pictures ? check_picture_tokens(t, rows, why) : 0;
     if (!code) code = tokenizer_encode_parts(t, l->part, l->n, &ids, why);
-    if (!code) code = put_rows(t, &ids, rows, out, l->spans->span + first_span, pictures, why);
+    if (!code) code = put_rows(t, &ids, rows, out, pictures ? l->spans->span + first_span : NULL, pictures, why);
     if (code) out->n = before;
     ids_free(&ids);
     return code;
