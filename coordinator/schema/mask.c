@@ -90,7 +90,7 @@ static int read_words(struct word_list *w, const struct tokenizer *t, struct err
             if (!grown) return fail(why, E_MEMORY, "no memory for the words");
             w->bytes = grown;
         }
-        memcpy(w->bytes + n, piece, length);
+        if (length) memcpy(w->bytes + n, piece, length);
         w->at[i] = (uint32_t)n;
         w->points[i] = plain_points(piece, length);
         if (w->points[i]) set(w->plain, i);

@@ -105,7 +105,7 @@ static void say(struct choice *k, const char *finish)
     struct logprobs news = {0};
     if (until < k->sent || (until == k->sent && !finish)) return;
     for (size_t i = k->sent_logprobs; i < k->logprobs.n && (finish || k->logprobs.token[i].at < until); i++) news.n++;
-    news.token = k->logprobs.token + k->sent_logprobs;
+    news.token = k->logprobs.n ? &k->logprobs.token[k->sent_logprobs] : NULL;
     const struct reply_piece piece = {.index = (uint32_t)(k - c->choice), .first = !k->spoke, .text = k->text.text + k->sent, .n = until - k->sent,
                                       .logprobs = c->request.wants_logprobs ? &news : NULL, .all = k->text.text, .all_n = until,
                                       .cut = k->text.stopped, .finish = finish};
