@@ -63,6 +63,10 @@ $(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/neon.o:   ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
+# clang takes minutes for each of these with checks of undefined behaviour in loops that are all taken apart; gcc's sanitizers see them.
+ifneq ($(findstring clang,$(CC)),)
+$(B)/worker/kernels/%.o: ALL_CFLAGS += -fno-sanitize=undefined
+endif
 ifeq ($(ARCH),x86_64)
 $(B)/partition/format/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 endif
