@@ -247,7 +247,8 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     if (!p) return;
     *pp = NULL;
     if (p->roster) roster_dismiss(p->roster, failure);
-    local_workers_finish(&p->local, failure ? 500 : 5000);
+    /* Processes that were never greeted were told nothing: they are not waited for. */
+    local_workers_finish(&p->local, failure ? 500 : p->launch_seconds > 0 ? 5000 : 0);
     roster_close(&p->roster);
     for (int i = 0; i < CHAINS; i++) {
         if (p->hashes[i]) gguf_hashes_keep(p->hashes[i]);
