@@ -21,7 +21,8 @@ sources="base/error base/clock tests/support/check partition/format/panels parti
          worker/kernels/acts partition/format/pack worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
          base/threads base/cgroup base/hash partition/model/vision_config partition/model/vision_memory partition/model/vision_weights partition/model/part partition/model/weights
          partition/format/quantize partition/format/quantize_q6
-         worker/weights/region worker/weights/weight worker/weights/held_weights worker/encoder/vision worker/encoder/vision_attention"
+         base/mapped base/whole_file base/disk base/inputs base/log base/size_text base/plain_text base/utf8_read partition/file/packed_file partition/file/verified
+         worker/weights/region worker/weights/weight worker/weights/held_weights worker/weights/packed_store worker/encoder/vision worker/encoder/vision_attention"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
 # libxxhash is there for this machine only; its header can stand for it.
