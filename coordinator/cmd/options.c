@@ -182,6 +182,7 @@ static const struct argument table[] = {
     {"report-json", "FILE", ANSWER, TEXT(report_json),
      "the same as JSON, rates and times by the names that `vllm bench` has for them (docs/BATCH.md)"},
     {"trace", "FILE", PIPELINE, TEXT(trace), "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
+    {"timeline", "FILE", PIPELINE, TEXT(timeline), "a picture of the run (SVG): the stages over time, and what each waited for between two micro-batches"},
     {"fingerprint", NULL, CMD_RUN | CMD_LOGITS, FLAG(fingerprint),
      "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", CMD_LOGITS, TEXT(ids),
@@ -378,6 +379,8 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "--out - and --fingerprint exclude each other: both write to standard output");
     if (o->trace && !strcmp(o->trace, "-"))
         return fail(why, E_USAGE, "--trace wants the name of a file; standard output is for answers");
+    if (o->timeline && !strcmp(o->timeline, "-"))
+        return fail(why, E_USAGE, "--timeline wants the name of a file; standard output is for answers");
     if (o->report_json && !strcmp(o->report_json, "-"))
         return fail(why, E_USAGE, "--report-json wants the name of a file; standard output is for answers");
     if (o->raw && o->system) return fail(why, E_USAGE, "--raw has no turns, so there is no place for --system");

@@ -68,7 +68,7 @@ struct options {
 
     /* what to show */
     bool report, fingerprint, quiet, verbose, help;
-    const char *trace, *report_json; /* files */
+    const char *trace, *timeline, *report_json; /* files */
     bool json; /* plan, bench */
 
     /* bench: rows of prompts, tokens of answers, and how many of each at once */

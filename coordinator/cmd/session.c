@@ -25,6 +25,7 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
+    if (o->timeline) TRY(run_chart_open(&s->chart, o->timeline, why));
     return o->report || o->report_json ? run_report_open(&s->report, o->report_json, why) : 0;
 }
 
@@ -41,6 +42,7 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
     }
     TRY(engine_open(&s->engine, &setup, why));
     if (s->trace) engine_watch(s->engine, trace_watch, s->trace);
+    if (s->chart) engine_watch(s->engine, run_chart_watch, s->chart);
     return s->report && s->tokens ? run_report_begin(s->report, s->pipe, s->engine, why) : 0;
 }
 
@@ -63,17 +65,30 @@ int session_deliver(struct session *s, struct err *why)
     return 0;
 }
 
+/* Diaries are fetched once, whoever wants them. */
+static int draw(struct session *s, struct err *why)
+{
+    struct timeline line;
+    if (!s->trace && !s->chart) return 0;
+    TRY(timeline_fetch(&line, s->pipe, why));
+    int code = trace_finish(&s->trace, s->pipe, &line, why);
+    if (!code) code = run_chart_finish(&s->chart, s->pipe, &line, NULL, why);
+    timeline_free(&line);
+    return code;
+}
+
 int session_finish(struct session *s, struct err *why)
 {
     if (s->report && s->tokens) TRY(run_report_finish(s->report, s->pipe, s->engine, s->options->report, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
-    return trace_finish(&s->trace, s->pipe, why);
+    return draw(s, why);
 }
 
 void session_close(struct session *s, const struct err *failure)
 {
     engine_close(&s->engine);
     trace_abandon(&s->trace);
+    run_chart_abandon(&s->chart);
     run_report_close(&s->report);
     shaped_words_close(&s->words);
     tokenizer_close(&s->tokens);

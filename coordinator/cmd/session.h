@@ -7,6 +7,7 @@
 #include "coordinator/cmd/stdout_ring.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/report/report.h"
+#include "coordinator/report/run_chart.h"
 #include "coordinator/report/trace.h"
 #include "coordinator/schema/shaped.h"
 #include "coordinator/text/tokenizer.h"
@@ -21,6 +22,7 @@ struct session {
     struct stdout_ring *out;  /* where results go: writing to stdout itself would wait for its reader */
     struct engine *engine;    /* NULL before session_launch */
     struct trace *trace;      /* NULL unless asked for, as the report */
+    struct run_chart *chart;
     struct run_report *report;
 };
 
@@ -39,7 +41,7 @@ int session_answer(struct session *s, struct err *why);
 /* Turns until the reader of stdout has all. */
 int session_deliver(struct session *s, struct err *why);
 
-/* What --report, --report-json and --trace asked for, when all is answered. */
+/* What --report, --report-json, --trace and --timeline asked for, when all is answered. */
 int session_finish(struct session *s, struct err *why);
 
 /* failure: told to the workers; NULL if all went well. What stdout's reader has not taken it gets now, when no worker waits any more. */

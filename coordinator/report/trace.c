@@ -1,5 +1,6 @@
 /* coordinator/report/trace.c — see trace.h. The format is Chrome's trace events: "b" and "e" begin and end something that may
- * overlap others of its kind, "n" is a point of it, "X" is an interval, "M" names a process. */
+ * overlap others of its kind, "n" is a point of it, "X" is an interval, "M" names a process, "s" and "t" are the beginning of an arrow and
+ * what it leads to, "C" is a counter, "i" a moment. */
 #include "coordinator/report/trace.h"
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@ struct trace {
     FILE *to; /* its stream */
     const char *path;
     uint64_t zero_ns;
+    uint32_t asks, batches; /* under way */
 };
 
 int trace_open(struct trace **out, const char *path, struct err *why)
@@ -62,6 +64,11 @@ static FILE *event(struct trace *t, const struct happened *h, const char *phase,
     return t->to;
 }
 
+static void count(struct trace *t, const struct happened *h, const char *what, uint32_t n)
+{
+    fprintf(t->to, ",\n{\"ph\": \"C\", \"name\": \"%s\", \"pid\": 0, \"ts\": %.3f, \"args\": {\"under way\": %u}}", what, microseconds(t, h->at_ns), n);
+}
+
 static void ask_came(struct trace *t, const struct happened *h)
 {
     FILE *to = event(t, h, "b", "request", h->key);
@@ -80,9 +87,27 @@ static void batch_sent(struct trace *t, const struct happened *h)
     fprintf(to, "]}}");
 }
 
+static void write_counters(struct trace *t, const struct happened *h)
+{
+    switch (h->what) {
+    case ASK_CAME: count(t, h, "requests", ++t->asks); break;
+    case ASK_ENDED: count(t, h, "requests", --t->asks); break;
+    case BATCH_SENT: count(t, h, "micro-batches", ++t->batches); break;
+    case BATCH_BACK: count(t, h, "micro-batches", --t->batches); break;
+    case EPOCH_BEGAN: count(t, h, "micro-batches", t->batches = 0); break;
+    default: break;
+    }
+}
+
+static void new_beginning(struct trace *t, const struct happened *h)
+{
+    fprintf(t->to, ",\n{\"ph\": \"i\", \"s\": \"g\", \"name\": \"all begin again\", \"pid\": 0, \"tid\": 0, \"ts\": %.3f}", microseconds(t, h->at_ns));
+}
+
 void trace_watch(void *user, const struct happened *h)
 {
     struct trace *t = user;
+    write_counters(t, h);
     switch (h->what) {
     case ASK_CAME: ask_came(t, h); break;
     case ASK_GOES: fprintf(event(t, h, "n", "request", h->key), "\"what\": \"pictures are there\"}}"); break;
@@ -92,7 +117,7 @@ void trace_watch(void *user, const struct happened *h)
     case BATCH_BACK: fprintf(event(t, h, "e", "batch", h->number), "}}"); break;
     case PICTURE_SENT: fprintf(event(t, h, "b", "picture", h->number), "\"to\": %u}}", h->amount + 1); break;
     case PICTURE_BACK: fprintf(event(t, h, "e", "picture", h->number), "}}"); break;
-    case EPOCH_BEGAN: break;
+    case EPOCH_BEGAN: new_beginning(t, h); break;
     }
 }
 
@@ -117,19 +142,28 @@ static void write_moment(struct trace *t, const struct moment *m)
             picture ? "layers" : "rows", s->amount);
 }
 
-int trace_finish(struct trace **pt, struct pipeline *p, struct err *why)
+/* An arrow from stage to stage, for each micro-batch. */
+static void write_arrow(struct trace *t, const struct pipeline *p, const struct moment *m)
+{
+    const struct diary_span *s = &m->span;
+    if (s->what != DIARY_ROWS || plan_text_route(&p->plan)->n < 2) return;
+    fprintf(t->to, ",\n{\"ph\": \"%s\", \"cat\": \"way\", \"name\": \"way\", \"id\": %" PRIu64 ", \"pid\": %d, \"tid\": 0, \"ts\": %.3f}",
+            m->worker == route_first(plan_text_route(&p->plan)) ? "s" : "t", s->number, m->worker + 1, microseconds(t, s->begin_ns));
+}
+
+int trace_finish(struct trace **pt, const struct pipeline *p, const struct timeline *line, struct err *why)
 {
     struct trace *t = *pt;
-    struct timeline line;
     if (!t) return 0;
-    TRY(timeline_fetch(&line, p, why));
     for (int i = 0; i < p->workers; i++) write_worker(t, p, i);
-    for (size_t i = 0; i < line.n; i++) write_moment(t, &line.moment[i]);
+    for (size_t i = 0; i < line->n; i++) {
+        write_moment(t, &line->moment[i]);
+        write_arrow(t, p, &line->moment[i]);
+    }
     fprintf(t->to, "\n]}\n");
-    if (line.forgotten)
-        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line.forgotten, t->path,
+    if (line->forgotten)
+        log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line->forgotten, t->path,
                  DIARY_SPANS);
-    timeline_free(&line);
     int code = whole_file_close(&t->file, 0, why);
     free(t);
     *pt = NULL;

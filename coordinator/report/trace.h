@@ -5,7 +5,7 @@
  * from when to when, fetched at the end. Times are microseconds since the run began. */
 #pragma once
 
-#include "coordinator/cluster/pipeline.h"
+#include "coordinator/cluster/timeline.h"
 #include "coordinator/engine/watch.h"
 
 struct trace;
@@ -17,5 +17,5 @@ void trace_abandon(struct trace **t); /* a run that failed leaves none */
 /* A watcher of the engine; `user` is the trace. */
 void trace_watch(void *user, const struct happened *what);
 
-/* Fetches what the workers did and closes the file. Call it while nothing is under way. NULL is fine: nobody asked for one. */
-int trace_finish(struct trace **t, struct pipeline *p, struct err *why);
+/* Adds what the workers did and closes the file. NULL is fine: nobody asked for one. */
+int trace_finish(struct trace **t, const struct pipeline *p, const struct timeline *line, struct err *why);

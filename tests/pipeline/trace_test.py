@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "reference"))
@@ -191,6 +192,18 @@ def no_trace_of_a_failure():
     need(status == 3 and "no/such/folder" in err, err)
 
 
+def drawn():
+    """The picture of a run: every micro-batch of every stage is in it once, and so is every picture."""
+    t, out = Trace("drawn.json", *RUN, "--workers", "3", "--timeline", path("drawn.svg")), open(path("drawn.svg")).read()
+    root = xml.etree.ElementTree.fromstring(out)
+    bars = [g[0].text for g in root.iter("{http://www.w3.org/2000/svg}g")]
+    need(sum(len(v) for v in t.text.values()) >= sum(" in micro-batch " in b for b in bars) > 10, "%d bars" % len(bars))
+    need(sum(b.startswith("picture ") for b in bars) > PICTURES, "few pictures")
+    need(out.count("busy ") == 3 and "measured: 3 stages" in out, "a stage is missing")
+    status, _, err = run(*RUN, "--timeline", "-", "hi")
+    need(status == 2 and "--timeline wants the name of a file" in err, err)
+
+
 RUN = [GEMMAPIPE, "run", *SEES, "--sequences", "8"]
 claim("pictures_overlap_with_text_of_earlier_ones_local", overlapping, "local.json", 3, *RUN, "--workers", "3")
 claim("pictures_overlap_with_text_of_earlier_ones_mpi", overlapping, "mpi.json", 2, *mpirun(3), *RUN)
@@ -202,5 +215,6 @@ claim("memory_decides_between_split_and_copies", memory_decides)
 claim("a_picture_shares_its_micro_batch_and_is_never_cut", shared_batches)
 claim("a_worker_lost_while_pictures_are_seen_is_named", lost_while_seeing)
 claim("the_report_tells_of_pictures", reported)
+claim("a_picture_of_the_run_shows_what_every_stage_did", drawn)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
 finish()

@@ -1,0 +1,155 @@
+/* coordinator/report/chart.c — see chart.h. */
+#include "coordinator/report/chart.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int chart_lanes(struct chart *c, int lanes, struct err *why)
+{
+    c->lane = calloc((size_t)lanes + 1, sizeof *c->lane);
+    c->lanes = lanes;
+    return c->lane ? 0 : fail(why, E_MEMORY, "no memory to draw %d stages", lanes);
+}
+
+int chart_add(struct chart *c, const struct bar *bar, struct err *why)
+{
+    if (c->n == c->room) {
+        const size_t room = c->room ? 2 * c->room : 1024;
+        struct bar *more = realloc(c->bar, room * sizeof *more);
+        if (!more) return fail(why, E_MEMORY, "no memory to draw %zu intervals", room);
+        c->bar = more;
+        c->room = room;
+    }
+    c->bar[c->n++] = *bar;
+    return 0;
+}
+
+int chart_mark(struct chart *c, uint64_t at_ns, struct err *why)
+{
+    uint64_t *more = realloc(c->mark, (c->marks + 1) * sizeof *more);
+    if (!more) return fail(why, E_MEMORY, "no memory to draw %zu new beginnings", c->marks + 1);
+    c->mark = more;
+    c->mark[c->marks++] = at_ns;
+    return 0;
+}
+
+/* ---- gaps ---- */
+
+static int compare(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int by_lane(const void *x, const void *y)
+{
+    const struct bar *a = x, *b = y;
+    return a->lane != b->lane ? a->lane - b->lane : compare(a->begin_ns, b->begin_ns);
+}
+
+/* Pictures and micro-batches have numbers of their own. */
+static int by_number(const void *x, const void *y)
+{
+    const struct bar *a = *(struct bar *const *)x, *b = *(struct bar *const *)y;
+    const int picture = (a->kind == BAR_PICTURE) - (b->kind == BAR_PICTURE);
+    if (picture) return picture;
+    return a->number != b->number ? compare(a->number, b->number) : compare(a->begin_ns, b->begin_ns);
+}
+
+/* For each bar when its rows left the stage before, or the coordinator. The bars of one micro-batch in the order of time are its way;
+ * stages that score the same rows do so side by side, behind the last of the others. */
+static int find_arrivals(const struct chart *c, uint64_t *left_ns, struct err *why)
+{
+    struct bar **way = malloc((c->n + 1) * sizeof *way);
+    if (!way) return fail(why, E_MEMORY, "no memory to draw %zu intervals", c->n);
+    for (size_t i = 0; i < c->n; i++) way[i] = &c->bar[i];
+    qsort(way, c->n, sizeof *way, by_number);
+    const struct bar *before = NULL;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct bar *b = way[i];
+        if (before && (before->number != b->number || (before->kind == BAR_PICTURE) != (b->kind == BAR_PICTURE))) before = NULL;
+        left_ns[b - c->bar] = before ? before->end_ns : b->sent_ns;
+        if (b->kind != BAR_SCORES) before = b;
+    }
+    free(way);
+    return 0;
+}
+
+static uint64_t within(uint64_t x, uint64_t least, uint64_t most)
+{
+    return x < least ? least : x > most ? most : x;
+}
+
+static void add_gap(struct chart *c, int lane, enum wait what, uint64_t begin_ns, uint64_t end_ns)
+{
+    if (end_ns <= begin_ns) return;
+    c->gap[c->gaps++] = (struct gap){lane, what, begin_ns, end_ns};
+    c->lane[lane].wait[what] += (double)(end_ns - begin_ns);
+}
+
+static void gap_before(struct chart *c, uint64_t since_ns, const struct bar *next, uint64_t left_ns)
+{
+    const uint64_t sent = within(next->sent_ns, since_ns, next->begin_ns), left = within(left_ns, sent, next->begin_ns);
+    add_gap(c, next->lane, WAIT_NOTHING, since_ns, sent);
+    add_gap(c, next->lane, WAIT_STAGE, sent, left);
+    add_gap(c, next->lane, WAIT_WIRE, left, next->begin_ns);
+}
+
+/* The bars are in order. */
+static void find_gaps(struct chart *c, const uint64_t *left_ns)
+{
+    size_t i = 0;
+    for (int lane = 0; lane < c->lanes; lane++) {
+        uint64_t since = c->begin_ns;
+        for (; i < c->n && c->bar[i].lane == lane; i++) {
+            gap_before(c, since, &c->bar[i], left_ns[i]);
+            if (c->bar[i].end_ns > since) c->lane[lane].busy += (double)(c->bar[i].end_ns - within(c->bar[i].begin_ns, since, c->bar[i].end_ns));
+            since = within(c->bar[i].end_ns, since, c->end_ns);
+        }
+        add_gap(c, lane, WAIT_NOTHING, since, c->end_ns);
+    }
+}
+
+static void find_limits(struct chart *c)
+{
+    if (c->end_ns) return;
+    c->begin_ns = c->n ? UINT64_MAX : 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct bar *b = &c->bar[i];
+        const uint64_t first = b->sent_ns && b->sent_ns < b->begin_ns ? b->sent_ns : b->begin_ns;
+        if (first < c->begin_ns) c->begin_ns = first;
+        if (b->end_ns > c->end_ns) c->end_ns = b->end_ns;
+    }
+}
+
+int chart_finish(struct chart *c, struct err *why)
+{
+    if (c->n) qsort(c->bar, c->n, sizeof *c->bar, by_lane);
+    find_limits(c);
+    uint64_t *left_ns = malloc((c->n + 1) * sizeof *left_ns);
+    c->gap = malloc((3 * c->n + (size_t)c->lanes + 1) * sizeof *c->gap);
+    int code = left_ns && c->gap ? find_arrivals(c, left_ns, why) : fail(why, E_MEMORY, "no memory to draw %zu intervals", c->n);
+    if (!code) find_gaps(c, left_ns);
+    free(left_ns);
+    const double all = c->end_ns > c->begin_ns ? (double)(c->end_ns - c->begin_ns) : 1;
+    for (int i = 0; i < c->lanes && !code; i++) {
+        c->lane[i].busy /= all;
+        for (int w = 0; w < WAITS; w++) c->lane[i].wait[w] /= all;
+    }
+    return code;
+}
+
+double chart_bubble(const struct chart *c)
+{
+    double busy = 0;
+    for (int i = 0; i < c->lanes; i++) busy += c->lane[i].busy;
+    return c->lanes ? 1 - busy / c->lanes : 0;
+}
+
+void chart_free(struct chart *c)
+{
+    free(c->lane);
+    free(c->bar);
+    free(c->gap);
+    free(c->mark);
+    *c = (struct chart){0};
+}

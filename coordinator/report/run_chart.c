@@ -1,0 +1,219 @@
+/* coordinator/report/run_chart.c — see run_chart.h. */
+#include "coordinator/report/run_chart.h"
+
+#include "base/whole_file.h"
+#include "coordinator/report/chart_svg.h"
+#include "partition/model/part_text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sent { /* a micro-batch, or a picture */
+    bool used, picture;
+    enum bar_kind kind;
+    uint64_t number, at_ns;
+    uint32_t asks;
+    uint64_t ask[BAR_ASKS];
+};
+
+struct prompt { /* an ask under way */
+    uint64_t number;
+    uint32_t rows, reached; /* of its prompt; that entered the pipe at least once */
+};
+
+struct run_chart {
+    struct whole_file *file;
+    struct sent *sent[2]; /* rings: of micro-batches, of pictures; number modulo RUN_CHART_BATCHES */
+    struct prompt *prompt; /* [n], numbers ascend */
+    size_t n, room;
+    uint64_t begun_ns, last_ns, tokens, asks;
+    uint64_t *mark;
+    size_t marks;
+};
+
+int run_chart_open(struct run_chart **out, const char *path, struct err *why)
+{
+    struct run_chart *r = *out = calloc(1, sizeof *r);
+    if (!r) return fail(why, E_MEMORY, "no memory to draw a run");
+    int code = whole_file_open(&r->file, path, why);
+    for (int i = 0; i < 2 && !code; i++) {
+        r->sent[i] = calloc(RUN_CHART_BATCHES, sizeof *r->sent[i]);
+        if (!r->sent[i]) code = fail(why, E_MEMORY, "no memory to draw a run");
+    }
+    if (code) run_chart_abandon(out);
+    return code;
+}
+
+static void end_with(struct run_chart *r)
+{
+    for (int i = 0; i < 2; i++) free(r->sent[i]);
+    free(r->prompt);
+    free(r->mark);
+    free(r);
+}
+
+void run_chart_abandon(struct run_chart **pr)
+{
+    struct run_chart *r = *pr;
+    *pr = NULL;
+    if (!r) return;
+    whole_file_close(&r->file, E_INTERRUPTED, NULL);
+    end_with(r);
+}
+
+/* ---- as it happens. Nobody is told of missing memory here: what cannot be kept is drawn as if it were a prompt ---- */
+
+static struct prompt *find(struct run_chart *r, uint64_t number)
+{
+    size_t low = 0, high = r->n;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (r->prompt[middle].number < number) low = middle + 1;
+        else high = middle;
+    }
+    return low < r->n && r->prompt[low].number == number ? &r->prompt[low] : NULL;
+}
+
+static void remember(struct run_chart *r, uint64_t number, uint32_t rows)
+{
+    if (r->n == r->room) {
+        const size_t room = r->room ? 2 * r->room : 64;
+        struct prompt *more = realloc(r->prompt, room * sizeof *more);
+        if (!more) return;
+        r->prompt = more;
+        r->room = room;
+    }
+    r->prompt[r->n++] = (struct prompt){number, rows, 0};
+}
+
+static void forget(struct run_chart *r, uint64_t number)
+{
+    struct prompt *p = find(r, number);
+    if (!p) return;
+    memmove(p, p + 1, (size_t)(r->prompt + r->n - (p + 1)) * sizeof *p);
+    r->n--;
+}
+
+/* What rows of one ask are. */
+static enum bar_kind kind_of(struct run_chart *r, const struct happened_rows *h)
+{
+    struct prompt *p = find(r, h->number);
+    if (!p) return BAR_PROMPT;
+    const uint32_t end = h->position + h->rows - h->guesses;
+    const bool again = h->position < p->reached, answer = h->position >= p->rows;
+    if (end > p->reached) p->reached = end;
+    return again ? BAR_REPLAY : answer ? BAR_ANSWER : BAR_PROMPT;
+}
+
+static struct sent *place(struct run_chart *r, bool picture, uint64_t number)
+{
+    return &r->sent[picture][number % RUN_CHART_BATCHES];
+}
+
+static void batch_sent(struct run_chart *r, const struct happened *h)
+{
+    struct sent *s = place(r, false, h->number);
+    *s = (struct sent){.used = true, .number = h->number, .at_ns = h->at_ns, .asks = (uint32_t)h->n};
+    bool any[BAR_KINDS] = {false};
+    for (size_t i = 0; i < h->n; i++) {
+        any[kind_of(r, &h->rows[i])] = true;
+        if (i < BAR_ASKS) s->ask[i] = h->rows[i].key;
+    }
+    s->kind = any[BAR_REPLAY] ? BAR_REPLAY : any[BAR_PROMPT] && any[BAR_ANSWER] ? BAR_BOTH : any[BAR_ANSWER] ? BAR_ANSWER : BAR_PROMPT;
+}
+
+static void epoch_began(struct run_chart *r, uint64_t at_ns)
+{
+    uint64_t *more = realloc(r->mark, (r->marks + 1) * sizeof *more);
+    if (!more) return;
+    r->mark = more;
+    r->mark[r->marks++] = at_ns;
+}
+
+void run_chart_watch(void *user, const struct happened *h)
+{
+    struct run_chart *r = user;
+    r->last_ns = h->at_ns;
+    switch (h->what) {
+    case ASK_CAME:
+        if (!r->begun_ns) r->begun_ns = h->at_ns;
+        r->asks++;
+        remember(r, h->number, h->amount);
+        break;
+    case ASK_ENDED:
+        r->tokens += h->amount;
+        forget(r, h->number);
+        break;
+    case BATCH_SENT: batch_sent(r, h); break;
+    case PICTURE_SENT:
+        *place(r, true, h->number) = (struct sent){.used = true, .picture = true, .kind = BAR_PICTURE, .number = h->number, .at_ns = h->at_ns,
+                                                   .asks = 1, .ask = {h->number}};
+        break;
+    case EPOCH_BEGAN: epoch_began(r, h->at_ns); break;
+    case ASK_GOES:
+    case ASK_SPOKE:
+    case BATCH_BACK:
+    case PICTURE_BACK: break;
+    }
+}
+
+/* ---- at the end ---- */
+
+static void describe(struct chart *c, const struct pipeline *p)
+{
+    for (int i = 0; i < c->lanes; i++) {
+        struct lane *l = &c->lane[i];
+        const struct part *part = p->plan.of[i].part;
+        char text[32] = "", encoder[64] = "";
+        snprintf(l->label, sizeof l->label, "%d %.60s", i + 1, p->crew[i]->hello.host);
+        if (!part_is_empty(part[CHAIN_TEXT])) show_part_briefly(text, part[CHAIN_TEXT]);
+        if (!part_is_empty(part[CHAIN_VISION])) show_vision_part(encoder, part[CHAIN_VISION]);
+        snprintf(l->detail, sizeof l->detail, "%s%s%s", text, *text && *encoder ? "; sees " : *encoder ? "sees " : "", encoder);
+    }
+}
+
+static int add_moment(struct chart *c, const struct run_chart *r, const struct moment *m, struct err *why)
+{
+    const struct diary_span *d = &m->span;
+    const bool picture = d->what == DIARY_PICTURE;
+    const struct sent *s = &r->sent[picture][d->number % RUN_CHART_BATCHES];
+    if (d->begin_ns < r->begun_ns || !s->used || s->number != d->number) return 0; /* of an earlier run, or too long ago */
+    struct bar b = {.lane = m->worker, .kind = d->what == DIARY_SCORES ? BAR_SCORES : s->kind, .begin_ns = d->begin_ns, .end_ns = d->end_ns,
+                    .number = d->number, .sent_ns = s->at_ns, .rows = d->amount, .asks = s->asks};
+    memcpy(b.ask, s->ask, sizeof b.ask);
+    return chart_add(c, &b, why);
+}
+
+static int fill(struct chart *c, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, struct err *why)
+{
+    TRY(chart_lanes(c, p->workers, why));
+    describe(c, p);
+    for (size_t i = 0; i < line->n; i++) TRY(add_moment(c, r, &line->moment[i], why));
+    for (size_t i = 0; i < r->marks; i++) TRY(chart_mark(c, r->mark[i], why));
+    TRY(chart_finish(c, why));
+    const double seconds = (double)(c->end_ns - c->begin_ns) / 1e9;
+    snprintf(c->title, sizeof c->title, "measured: %d %s, %.3f s, bubble %.0f %%", c->lanes, c->lanes == 1 ? "stage" : "stages", seconds,
+             100 * chart_bubble(c));
+    snprintf(c->detail, sizeof c->detail, "%" PRIu64 " asks, %" PRIu64 " tokens of answers, %.1f a second%s", r->asks, r->tokens,
+             r->last_ns > r->begun_ns ? (double)r->tokens * 1e9 / (double)(r->last_ns - r->begun_ns) : 0,
+             line->forgotten ? "; what was earlier the stages have forgotten" : "");
+    return 0;
+}
+
+int run_chart_finish(struct run_chart **pr, const struct pipeline *p, const struct timeline *line, const struct chart *predicted, struct err *why)
+{
+    struct run_chart *r = *pr;
+    struct chart measured = {0};
+    if (!r) return 0;
+    *pr = NULL;
+    int code = fill(&measured, r, p, line, why);
+    if (!code) {
+        const struct chart *both[] = {predicted ? predicted : &measured, &measured};
+        charts_print(whole_file_stream(r->file), both, predicted ? 2 : 1);
+    }
+    chart_free(&measured);
+    code = whole_file_close(&r->file, code, why);
+    end_with(r);
+    return code;
+}

@@ -1,0 +1,22 @@
+/* coordinator/report/run_chart.h — a run as a chart (chart.h): what the engine sent, and what the stages wrote in their diaries.
+ *
+ * Memory: 136 bytes for each of the last RUN_CHART_BATCHES micro-batches and pictures; diaries go back 8192 intervals each. */
+#pragma once
+
+#include "coordinator/cluster/timeline.h"
+#include "coordinator/engine/watch.h"
+#include "coordinator/report/chart.h"
+
+#define RUN_CHART_BATCHES 16384
+
+struct run_chart;
+
+int run_chart_open(struct run_chart **out, const char *path, struct err *why);
+void run_chart_abandon(struct run_chart **r); /* a run that failed leaves no file; NULL is fine */
+
+/* A watcher of the engine; `user` is the run_chart. */
+void run_chart_watch(void *user, const struct happened *what);
+
+/* Draws what happened into the file: `line` holds what the workers did. `predicted` stands above it; NULL: nothing does. Frees *r;
+ * NULL is fine. */
+int run_chart_finish(struct run_chart **r, const struct pipeline *p, const struct timeline *line, const struct chart *predicted, struct err *why);
