@@ -31,7 +31,9 @@ static void limit(uint64_t *least, long long to)
 
 static void limit_time(struct cgroup_limits *out, long long quota, long long period)
 {
-    if (quota > 0 && period > 0) limit(&out->cores, quota / period + (quota % period != 0));
+    if (quota <= 0 || period <= 0) return;
+    limit(&out->cores, quota / period + (quota % period != 0));
+    limit(&out->share, quota / period * 1000 + quota % period * 1000 / period);
 }
 
 /* The names of both versions do not overlap, so it need not be known which this is. */
@@ -55,7 +57,7 @@ static void climb(const char *root, const char *mount, const char *group, struct
 
 struct cgroup_limits cgroup_limits(const char *root)
 {
-    struct cgroup_limits out = {UINT64_MAX, UINT64_MAX};
+    struct cgroup_limits out = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
     char path[PATH_MAX], *line = NULL;
     size_t room = 0;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);

@@ -9,6 +9,7 @@
 struct cgroup_limits {
     uint64_t memory; /* bytes; UINT64_MAX: no limit */
     uint64_t cores;  /* whole ones that the time allowed is enough for, rounded up; UINT64_MAX: no limit */
+    uint64_t share;  /* the same in thousandths of a core */
 };
 
 /* Of this process's own groups, of version 1 or 2, and all groups above them: the smallest counts. `root` is where /proc and /sys lie:

@@ -19,6 +19,30 @@ int cores_allowed(void)
     return limit < (uint64_t)mine ? (int)limit : mine;
 }
 
+unsigned share_allowed(void)
+{
+    const uint64_t share = cgroup_limits("").share;
+    return share < UINT32_MAX ? (unsigned)share : 0;
+}
+
+/* x86 has a line "model name"; ARM numbers for who made it and which one it is. */
+void processor_name(char *out, size_t size)
+{
+    char line[512], *value;
+    size_t k = 0;
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    *out = 0;
+    while (f && fgets(line, sizeof line, f) && *line != '\n') {
+        if (!(value = strchr(line, ':'))) continue;
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "model name", 10) && strncmp(line, "CPU implementer", 15) && strncmp(line, "CPU part", 8)) continue;
+        k += (size_t)snprintf(out + k, size - k, "%s%s", k ? " " : "", value + 1 + strspn(value + 1, " "));
+        if (k >= size) k = size - 1;
+    }
+    if (f) fclose(f);
+    if (!*out) snprintf(out, size, "unknown");
+}
+
 bool threads_remark(int threads)
 {
     const int cores = cores_allowed();

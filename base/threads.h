@@ -2,10 +2,17 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* So many threads will compute at once: says so, and returns true, if they have fewer cores. */
 bool threads_remark(int threads);
+
+/* Thousandths of a core that control groups allow; 0: they set no limit. */
+unsigned share_allowed(void);
+
+/* What the system calls the processor, at most size - 1 bytes; "unknown" where it does not say. */
+void processor_name(char *out, size_t size);
 
 int cores_allowed(void); /* by the affinity mask and the CPU quotas of control groups (cgroup.h); at least 1 */
 

@@ -102,6 +102,28 @@ static void walk_assignment(struct cursor *c, void *message)
         if ((i == CHAIN_TEXT ? text : vision) && part_is_empty(m->of[i].part)) cursor_refuse(c, "a part of chain %d that is empty", i);
 }
 
+#define PROBE_MILLISECONDS 5000 /* a worker that computes does not hear */
+
+static void walk_probe(struct cursor *c, void *message)
+{
+    struct probe *m = message;
+    walk_u32(c, &m->milliseconds);
+    walk_u32(c, &m->answer);
+    walk_count(c, &m->n, PROBE_POINTS, 12, "points");
+    for (uint32_t i = 0; i < m->n && !c->code; i++) {
+        walk_u32(c, &m->at[i].rows);
+        walk_u32(c, &m->at[i].sequences);
+        walk_u32(c, &m->at[i].position);
+    }
+    walk_count(c, &m->bytes, PROBE_BYTES, 1, "bytes of filler");
+    if (c->direction == CURSOR_READ || m->filler) walk_bytes(c, &m->filler, m->bytes);
+    else walk_room(c, &m->filler, m->bytes);
+    if (!c->code && m->milliseconds > PROBE_MILLISECONDS)
+        cursor_refuse(c, "%u ms of measuring, at most %d can be asked for", m->milliseconds, PROBE_MILLISECONDS);
+    if (!c->code && m->answer > PROBE_BYTES) cursor_refuse(c, "%u bytes of filler, at most %u can be asked for", m->answer, PROBE_BYTES);
+    if (!c->code && m->milliseconds) walk_assignment(c, &m->parts);
+}
+
 static void walk_acceptance(struct cursor *c, void *message)
 {
     struct acceptance *m = message;
@@ -131,6 +153,17 @@ int assignment_read(struct assignment *m, struct frame *f, struct err *why)
 {
     *m = (struct assignment){0};
     return message_read(f, M_ASSIGN, walk_assignment, m, why);
+}
+
+int probe_write(struct frame **out, struct probe *m, struct err *why)
+{
+    return message_write(out, M_PROBE, walk_probe, m, why);
+}
+
+int probe_read(struct probe *m, struct frame *f, struct err *why)
+{
+    *m = (struct probe){0};
+    return message_read(f, M_PROBE, walk_probe, m, why);
 }
 
 int acceptance_write(struct frame **out, const struct acceptance *m, struct err *why)

@@ -42,6 +42,24 @@ void assigned_hashes(const struct chain_assignment *m, struct tensor *tensors);
 int assignment_write(struct frame **out, const struct assignment *m, struct err *why);
 int assignment_read(struct assignment *m, struct frame *f, struct err *why); /* counts are checked; what they mean is not */
 
+/* M_PROBE, before there is an assignment: the worker makes itself such parts, of no particular weights, and says with M_PROBED how
+ * long they took. Without parts only the way is measured: so many bytes go, and so many come back. */
+struct probe_point {
+    uint32_t rows, sequences; /* of a micro-batch; spread evenly over so many sequences, each behind */
+    uint32_t position;        /* rows that it has already. Of a picture nothing counts */
+};
+struct probe {
+    uint32_t milliseconds; /* for all points together, about; 0: nothing is computed and no parts follow */
+    uint32_t answer;       /* bytes that are to come back */
+    uint32_t n;
+    struct probe_point at[PROBE_POINTS];
+    uint32_t bytes; /* that go */
+    uint8_t *filler;
+    struct assignment parts; /* of one chain; routes and addresses mean nothing */
+};
+int probe_write(struct frame **out, struct probe *m, struct err *why); /* filler NULL: room is left, m->filler is set to it */
+int probe_read(struct probe *m, struct frame *f, struct err *why);
+
 /* The worker's answer, M_ACCEPT: the bytes it is about to take, and of each tensor of its parts (the text's first) whether it
  * has it already, in memory or in a file of its own. */
 struct acceptance {

@@ -84,6 +84,8 @@ static int say_hello(struct run *r, struct err *why)
     hello.numeric = worker_numeric();
     hello.threads = (uint32_t)(o->threads ? o->threads : cores_allowed());
     hello.memory = o->memory ? o->memory : memory_allowed();
+    hello.share = share_allowed();
+    processor_name(hello.cpu, sizeof hello.cpu);
     TRY(hello_write(&f, &hello, why));
     int code = port_send(r->port, 0, &f, why);
     if (code) frame_free(f);

@@ -1,4 +1,5 @@
-/* worker/prepare.c — from an assignment to memory: what came is checked, its bytes are counted, then taken. */
+/* worker/prepare.c — from an assignment to memory: what came is checked, its bytes are counted, then taken. Before it the coordinator
+ * may ask how fast the worker is, as often as it likes. */
 #include "worker/run.h"
 
 #include "base/limits.h"
@@ -37,7 +38,7 @@ static int take_tensors(struct run *r, const struct chain_assignment *of, struct
     return text_part_check(&r->config, r->part, r->tensors, why);
 }
 
-static int take_text(struct run *r, const struct assignment *a, struct err *why)
+int run_take_text(struct run *r, const struct assignment *a, struct err *why)
 {
     const struct chain_assignment *of = &a->of[CHAIN_TEXT];
     r->config = a->text;
@@ -62,7 +63,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
     if (a.threads > THREADS_MOST) return fail(why, E_WIRE, "the assignment asks for %u threads", a.threads);
     r->threads = own ? own : a.threads ? (int)a.threads : cores_allowed();
     if (!own) threads_remark(r->threads);
-    if (!part_is_empty(a.of[CHAIN_TEXT].part)) TRY(take_text(r, &a, why));
+    if (!part_is_empty(a.of[CHAIN_TEXT].part)) TRY(run_take_text(r, &a, why));
     if (!part_is_empty(a.of[CHAIN_VISION].part)) TRY(encoder_assign(&r->encoder, &a, r->greet.nodes, r->threads, why));
     if (!r->count) vision_bytes_alone(&r->encoder.bytes);
     for (int i = 0; i < CHAINS; i++) {
@@ -120,9 +121,17 @@ static int take_memory(struct run *r, struct err *why)
 static int prepare(struct run *r, bool *dismissed, struct err *why)
 {
     struct frame *f = NULL;
+    int code = 0;
     TRY(run_await(r, &f, why));
+    while (f->head.type == M_PROBE && !code) {
+        code = run_probe(r, f, why);
+        frame_free(f);
+        f = NULL;
+        if (!code) code = run_await(r, &f, why);
+    }
+    if (code) return code;
     *dismissed = f->head.type == M_STOP;
-    int code = *dismissed ? 0 : take_assignment(r, f, why);
+    code = *dismissed ? 0 : take_assignment(r, f, why);
     frame_free(f);
     if (code || *dismissed) return code;
     set_limits(r);

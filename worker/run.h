@@ -52,5 +52,11 @@ int run_join(struct run *r, bool *dismissed, struct err *why);
 /* prepare.c: hears ASSIGN, counts the bytes, takes the memory. */
 int run_prepare(struct run *r, bool *dismissed, struct err *why);
 
+/* The text's part of an assignment, checked and taken down; no memory yet but for the list of its tensors. */
+int run_take_text(struct run *r, const struct assignment *a, struct err *why);
+
+/* probe.c: measures what is asked and answers. What cannot be measured for lack of memory or time is no error. */
+int run_probe(struct run *r, struct frame *f, struct err *why);
+
 /* load.c: says ACCEPT, gets the weights that are not held already, says READY. */
 int run_load(struct run *r, struct err *why);

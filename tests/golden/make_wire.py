@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED".split())}
 
 
 ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
@@ -37,7 +37,7 @@ ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
     route = 513 if name in ON_A_ROUTE else 0
-    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 3, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
+    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 4, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
                        crc32c(body), 0)
     assert len(head) == 60
     return name, head + struct.pack("<I", crc32c(head)) + body
@@ -72,7 +72,7 @@ encoder = struct.pack("<8If", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6)
 
 
 def chain(part, front, route, epoch, after, fingerprint, address, path, types, hashes=()):
-    return (struct.pack("<4IBxHHxxIQQQ", *part, front, route, after, epoch, 0x2122232425262728, *fingerprint) + text(address) + text(path)
+    return (struct.pack("<4IBxHHxxIQQQ", *part, front, route, after, epoch, 0x2122232425262728 if route else 0, *fingerprint) + text(address) + text(path)
             + struct.pack("<I", len(types)) + bytes(types) + struct.pack("<I%dQ" % len(hashes), len(hashes), *hashes))
 
 
@@ -86,9 +86,15 @@ def assign(has_text):
     return body + chain((9, 27, 0, 1), 0, 2, 5, 0, (0x0011223344556677, 0x8899AABBCCDDEEFF), "", "/models/mmproj.gguf", [1, 0, 0, 8, 0])
 
 
+def probe():
+    part = struct.pack("<IBBxx", 2, 0, 1) + struct.pack("<8If", 112, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6) + struct.pack("<IB3x", 1, 0)
+    body = struct.pack("<III6I", 300, 9, 2, 1, 1, 64, 8, 4, 0) + struct.pack("<I", 3) + b"abc"
+    return body + part + chain((1, 2, 0, 0), 0, 0, 0, 1, (0, 0), "", "", [1, 0, 0, 8, 0])
+
+
 FRAMES = [
     frame("GREET", struct.pack("<HHIQ", 2, 4, 3, 0x5A5A5A5A12345678)),
-    frame("HELLO", struct.pack("<IIQQI4x", 4242, 8, 17 << 30, 0x3132333435363738, 3) + text("0.1") + text("attic") + text("avx512-vnni")),
+    frame("HELLO", struct.pack("<IIQQII", 4242, 8, 17 << 30, 0x3132333435363738, 3, 1500) + text("0.1") + text("attic") + text("avx512-vnni") + text("Xeon")),
     frame("ASSIGN", assign(True)),
     frame("ACCEPT", struct.pack("<6QI", 1, 2, 3, 4, 5, 15, 5) + bytes([1, 1, 0, 0, 1])),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),
@@ -120,6 +126,8 @@ FRAMES = [
           + struct.pack("<IIIfQI4x", 2, 201, 5001, -1.5, 0, 0)),
     frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 1) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<IIff", 1, 60000, 1.5, 3)
           + struct.pack("<IIfIf", 2, 60000, 3, 70000, 1.25)),
+    frame("PROBE", probe()),
+    frame("PROBED", struct.pack("<I2dI", 2, 0.25, 0, 3) + b"xyz"),
 ]
 
 if len(sys.argv) > 1:

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 27
+#define SAMPLES 29
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -50,6 +50,30 @@ static inline struct frame *sample_assign(bool text)
     for (unsigned i = 0; i < 7; i++) put_le(hashes + 8 * i, 0x4142434445464748 + i, 8);
     if (!text) m.of[CHAIN_TEXT].part = (struct part){0};
     return assignment_write(&f, &m, 0) ? 0 : f;
+}
+
+static inline struct frame *sample_probe(void)
+{
+    static uint8_t types[5] = {1, 0, 0, 8, 0};
+    struct probe m = {.milliseconds = 300, .answer = 9, .n = 2, .at = {{1, 1, 64}, {8, 4, 0}}, .bytes = 3};
+    struct frame *f = 0;
+    m.parts = (struct assignment){
+        .threads = 2, .pictures_in_flight = 1,
+        .vision = {.image = 112, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560, .norm_epsilon = 1e-6f},
+        .of = {[CHAIN_VISION] = {.part = {1, 2, 0, 0, false}, .next = 1, .n_types = 5, .types = types}},
+    };
+    if (probe_write(&f, &m, 0)) return 0;
+    memcpy(m.filler, "abc", 3);
+    return f;
+}
+
+static inline struct frame *sample_probed(void)
+{
+    struct probed m = {.n = 2, .seconds = {0.25, 0}, .bytes = 3};
+    struct frame *f = 0;
+    if (probed_write(&f, &m, 0)) return 0;
+    memcpy(m.filler, "xyz", 3);
+    return f;
 }
 
 static inline struct frame *sample_accept(void)
@@ -191,7 +215,7 @@ static inline struct frame *sample_message(int i)
     struct frame *f = 0;
     switch (i) {
     case 0: greet_write(&f, &(struct greet){2, 4, 3, 0x5a5a5a5a12345678}, 0); break;
-    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3}, 0); break;
+    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3, 1500, "Xeon"}, 0); break;
     case 2: return sample_assign(true);
     case 3: return sample_accept();
     case 4: return sample_piece();
@@ -216,6 +240,8 @@ static inline struct frame *sample_message(int i)
     case 23: return sample_scored();
     case 24: return sample_biased();
     case 25: return sample_alternatives();
+    case 27: return sample_probe();
+    case 28: return sample_probed();
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
@@ -233,6 +259,8 @@ union sample {
     struct greet greet;
     struct hello hello;
     struct assignment assignment;
+    struct probe probe;
+    struct probed probed;
     struct picture_values picture;
     struct acceptance acceptance;
     struct piece piece;
@@ -255,6 +283,8 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_GREET: return greet_read(&m->greet, f, why);
     case M_HELLO: return hello_read(&m->hello, f, why);
     case M_ASSIGN: return assignment_read(&m->assignment, f, why);
+    case M_PROBE: return probe_read(&m->probe, f, why);
+    case M_PROBED: return probed_read(&m->probed, f, why);
     case M_PICTURE: case M_PICTURE_ROWS: return picture_values_read(&m->picture, f, why);
     case M_ACCEPT: return acceptance_read(&m->acceptance, f, why);
     case M_PIECE: return piece_read(&m->piece, f, why);
@@ -280,6 +310,8 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_GREET: return greet_write(out, &m->greet, why);
     case M_HELLO: return hello_write(out, &m->hello, why);
     case M_ASSIGN: return assignment_write(out, &m->assignment, why);
+    case M_PROBE: return probe_write(out, &m->probe, why);
+    case M_PROBED: return probed_write(out, &m->probed, why);
     case M_PICTURE: case M_PICTURE_ROWS: return picture_values_write(out, type, &m->picture, why);
     case M_ACCEPT: return acceptance_write(out, &m->acceptance, why);
     case M_PIECE: return piece_write(out, &m->piece, why);

@@ -23,10 +23,11 @@ static void walk_hello(struct cursor *c, void *message)
     walk_u64(c, &m->memory);
     walk_u64(c, &m->member);
     walk_u32(c, &m->numeric);
-    walk_zeros(c, 4);
+    walk_u32(c, &m->share);
     walk_text(c, m->build, sizeof m->build, "a version");
     walk_text(c, m->host, sizeof m->host, "a host name");
     walk_text(c, m->isa, sizeof m->isa, "an instruction set");
+    walk_text(c, m->cpu, sizeof m->cpu, "a processor");
 }
 
 static void walk_piece(struct cursor *c, void *message)
@@ -40,6 +41,19 @@ static void walk_piece(struct cursor *c, void *message)
     walk_u64(c, &m->n);
     if (c->direction == CURSOR_READ || m->bytes) walk_bytes(c, &m->bytes, m->n);
     else walk_room(c, &m->bytes, m->n);
+}
+
+static void walk_probed(struct cursor *c, void *message)
+{
+    struct probed *m = message;
+    walk_count(c, &m->n, PROBE_POINTS, 8, "points");
+    for (uint32_t i = 0; i < m->n && !c->code; i++) {
+        walk_f64(c, &m->seconds[i]);
+        if (!(m->seconds[i] >= 0 && m->seconds[i] < 1e6)) cursor_refuse(c, "%g seconds for point %u", m->seconds[i], i);
+    }
+    walk_count(c, &m->bytes, PROBE_BYTES, 1, "bytes of filler");
+    if (c->direction == CURSOR_READ || m->filler) walk_bytes(c, &m->filler, m->bytes);
+    else walk_room(c, &m->filler, m->bytes);
 }
 
 static void walk_ready(struct cursor *c, void *message)
@@ -64,6 +78,7 @@ static void walk_nothing(struct cursor *c, void *message)
 WALKED(greet, M_GREET, const)
 WALKED(hello, M_HELLO, const)
 WALKED(piece, M_PIECE, )
+WALKED(probed, M_PROBED, )
 WALKED(ready, M_READY, const)
 
 /* A fault often quotes what went wrong, bytes of files included; it must not be lost for a control character. */

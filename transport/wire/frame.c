@@ -173,7 +173,7 @@ static void read_head(struct frame_head *h, const uint8_t *b)
 static int check_head(const struct frame_head *h, const uint8_t *b, const char *from, struct err *why)
 {
     /* 19 was a message of version 1; PROBE and PROBED are for a later program. */
-    const bool known = h->type >= 1 && h->type < M_COUNT && h->type != M_LOST && h->type != M_LOST + 1 && h->type < M_PROBE;
+    const bool known = h->type >= 1 && h->type < M_COUNT && h->type != M_LOST && h->type != M_LOST + 1;
     if (!known) return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h->type);
     if (le_of(b + AT_ZERO_1, 2) || le_of(b + AT_ZERO_2, 8))
         return fail(why, E_WIRE, "%s set bytes of the head of %s that must be zero", from, message_name(h->type));

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC 0x50495047u /* "GPIP" */
-#define FRAME_VERSION 3
+#define FRAME_VERSION 4
 #define FRAME_HEAD_BYTES 64
 #define FRAME_TYPE_AT 6
 #define FRAME_BODY_MOST (256u << 20) /* whatever port_limits says: more than the largest micro-batch of the largest model */
@@ -39,8 +39,8 @@ enum message {
     M_DIARY,     /* worker -> coordinator: that, and what its clock says */
     M_SCORE,     /* last stage -> coordinator -> who has a part of the head: these rows want a token */
     M_SCORED,    /* back: what this part of the vocabulary makes of one of them */
-    M_PROBE,     /* reserved: coordinator -> worker: how fast are you at this */
-    M_PROBED,    /* reserved: back: so fast */
+    M_PROBE,     /* coordinator -> worker: how fast are you at this, and the way to you */
+    M_PROBED,    /* back: so fast                                        */
     M_COUNT
 };
 

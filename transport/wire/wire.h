@@ -42,6 +42,8 @@ struct hello {
     uint64_t memory;  /* bytes it is willing to use; 0: did not say */
     uint64_t member;  /* random, drawn when the worker started: the same in all its runs */
     uint32_t numeric; /* version of its numbers: raised whenever a bit of any result changes */
+    uint32_t share;   /* thousandths of a core that its machine leaves it; 0: no limit */
+    char cpu[WIRE_TEXT]; /* what its machine calls the processor */
 };
 
 struct piece {
@@ -49,6 +51,16 @@ struct piece {
     uint64_t hash;                    /* hash64 of the bytes */
     uint64_t n;
     uint8_t *bytes;
+};
+
+/* How long it took, in the order of what was asked (worker/assign.h has the question). */
+#define PROBE_POINTS 16
+#define PROBE_BYTES (512u << 10) /* that travel for the sake of travelling, at most */
+struct probed {
+    uint32_t n;
+    double seconds[PROBE_POINTS]; /* 0: there was no time, or no memory, to measure it */
+    uint32_t bytes;    /* as many as were asked for */
+    uint8_t *filler;
 };
 
 struct ready {
@@ -278,6 +290,8 @@ int picture_values_write(struct frame **out, enum message type, struct picture_v
 int picture_values_read(struct picture_values *m, struct frame *f, struct err *why);
 int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes NULL: room is left, m->bytes is set to it */
 int piece_read(struct piece *m, struct frame *f, struct err *why);
+int probed_write(struct frame **out, struct probed *m, struct err *why); /* filler NULL: room is left, m->filler is set to it */
+int probed_read(struct probed *m, struct frame *f, struct err *why);
 int ready_write(struct frame **out, const struct ready *m, struct err *why);
 int ready_read(struct ready *m, struct frame *f, struct err *why);
 int work_write(struct frame **out, struct work *m, struct err *why);

@@ -48,6 +48,9 @@ int sequences_check_last(const struct sequences *s, const struct work *w, struct
 /* Obeys the orders of a checked micro-batch and takes its rows into account: their pages are there when it returns. */
 void sequences_advance(struct sequences *s, const struct work *w);
 
+/* The slot holds `rows` rows, of history 0, that nobody computed: for measuring. There must be pages for them. */
+void sequences_pretend(struct sequences *s, uint32_t slot, uint32_t rows);
+
 /* Hash of the first `rows` ids of a slot: of the last RECENT_HISTORIES that were possible. */
 uint64_t sequences_history(const struct sequences *s, uint32_t slot, uint32_t rows);
 

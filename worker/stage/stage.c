@@ -313,6 +313,11 @@ int stage_score(struct stage *s, const struct work *w, const float *x, logits_si
     return s->head.code;
 }
 
+void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows)
+{
+    sequences_pretend(&s->sequences, slot, rows);
+}
+
 void stage_heed(struct stage *s, const atomic_bool *stop)
 {
     s->stop = stop;

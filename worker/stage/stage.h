@@ -41,6 +41,9 @@ int stage_loaded(const struct stage *s, struct err *why);
  * is of no more use then. For a worker that is told to go in the middle of a long prompt. */
 void stage_heed(struct stage *s, const atomic_bool *stop);
 
+/* As if the slot had `rows` rows already, of history 0, at most as many as the context: for measuring (worker/probe.c). */
+void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows);
+
 /* One row's scores, or those of the part's words (then without a hash), in order of rows, by the thread that called stage_run or
  * stage_score. */
 typedef int (*logits_sink)(void *user, uint32_t slot, uint32_t position, const float *scores, uint32_t n,

@@ -42,6 +42,7 @@ TEST(the_smallest_of_all_groups_above_counts)
                                    {"job/step/memory.max", "900\n"}, {"job/step/cpu.max", "800000 100000\n"}, {"job/memory.max", "1000\n"},
                                    {"job/cpu.max", "300000 100000\n"}, {"memory.max", "800\n"});
     CHECK_LIMITS(l, 800, 3);
+    CHECK(l.share == 3000, "%llu thousandths of a core", (unsigned long long)l.share);
 }
 
 TEST(limits_of_version_1_are_found_by_the_names_of_their_hierarchies)

@@ -331,8 +331,6 @@ TEST(a_head_with_a_route_that_does_not_belong_is_refused)
     head_refused(M_PICTURE_ROWS, 0, 9, "sent PICTURE_ROWS on no route");
     head_refused(M_PING, 3, 0, "sent PING on route 3");
     head_refused(M_GREET, 0, 9, "sent GREET on route 0 of plan 0000000000000009");
-    head_refused(M_PROBE, 0, 0, "unknown type 26");
-    head_refused(M_PROBED, 0, 0, "unknown type 27");
     head_refused((enum message)19, 0, 0, "unknown type 19");
 }
 

@@ -399,3 +399,60 @@ TEST(who_computes_other_numbers_refuses_and_says_both_versions)
     CHECK(first.numeric == worker_numeric() && first.member && first.member == second.member);
     close_bench(&b);
 }
+
+/* One question about a part of the demo model. */
+static int ask(struct bench_of_one *b, struct part part, struct probe *m, struct probed *out, struct err *why)
+{
+    struct tensor tensors[200];
+    uint8_t types[200];
+    struct frame *f = NULL;
+    const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, part);
+    text_part_tensors(b->model, part, tensors);
+    for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
+    m->parts = (struct assignment){.text = b->model->config, .capacity = {256, 4, 64, 1, 0}, .threads = 1};
+    m->parts.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .n_types = n, .types = types};
+    m->filler = NULL;
+    TRY(probe_write(&f, m, why));
+    if (m->bytes) memset(m->filler, 1, m->bytes);
+    TRY(port_send(b->port, 1, &f, why));
+    TRY(next_frame(b, &f, why));
+    struct fault fault;
+    const int code = f->head.type == M_FAULT && !fault_read(&fault, f, why) ? fail(why, E_WORKER, "%s", fault.text) : probed_read(out, f, why);
+    frame_free(f);
+    return code;
+}
+
+TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
+{
+    const struct part parts[] = {{0, 3, 0, 0, false}, {0, 0, 3, 5, false}, {0, 0, 0, 16, false}};
+    struct bench_of_one b;
+    struct probe *m = calloc(1, sizeof *m);
+    struct probed out = {0};
+    struct acceptance yes;
+    uint8_t have[200];
+    uint32_t sent;
+    NEED(open_bench(&b, why));
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *m = (struct probe){.milliseconds = 30, .n = 3, .at = {{1, 1, 0}, {4, 4, 100}, {64, 1, 192}}};
+        NEED(ask(&b, parts[i], m, &out, why));
+        for (int k = 0; k < 3; k++) CHECK(out.n == 3 && out.seconds[k] > 0, "part %zu, point %d: %g s", i, k, out.seconds[k]);
+    }
+    *m = (struct probe){.answer = 70000, .bytes = 50000};
+    NEED(ask(&b, parts[0], m, &out, why));
+    CHECK(!out.n && out.bytes == 70000, "%u points, %u bytes", out.n, out.bytes);
+    NEED(assign(&b, parts[0], 7, &yes, have, why));
+    NEED(send_missing(&b, parts[0], 7, have, &sent, why));
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    *m = (struct probe){.milliseconds = 30, .n = 1, .at = {{64, 1, 193}}};
+    struct err no = {0};
+    CHECK(ask(&b, parts[0], m, &out, &no) && strstr(no.text, "64 rows of 1 sequences at position 193"), "a row more than the context: %s", no.text);
+    end_run(&b);
+    close_bench(&b);
+    free(m);
+}

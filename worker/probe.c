@@ -1,0 +1,193 @@
+/* worker/probe.c — how fast this worker is at a part of a model, before it holds any: real kernels, real threads, real sizes.
+ *
+ * The weights are nothing but zeros, as no kernel is faster or slower for what it multiplies; the keys and values of rows that a
+ * sequence has already are not computed, only their pages are there. Memory is that of the parts asked for, and is given back at the
+ * end. What a point takes is the mean over its share of the time and not the best run: a worker that may use a fifth of a core is
+ * stopped for the other four, and that is how fast it is. */
+#include "worker/run.h"
+
+#include "base/clock.h"
+#include "base/threads.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct trial {
+    struct run run; /* of the parts that are measured */
+    struct work *work, *score;
+    struct result *result;
+    uint32_t *at; /* [rows]: which of them are scored */
+    float *picture; /* in and out */
+};
+
+static int say_nothing(void *user, const struct scored *row, struct err *why)
+{
+    (void)user, (void)row, (void)why;
+    return 0;
+}
+
+/* ---- the text ---- */
+
+static void fill_work(struct trial *t, const struct probe_point *p)
+{
+    struct work *w = t->work;
+    const bool head = part_has_head(t->run.part);
+    w->n_segments = w->n_rows = 0;
+    w->cols = t->run.config.hidden;
+    for (uint32_t s = 0; s < p->sequences && s < p->rows; s++) {
+        const uint32_t rows = p->rows / p->sequences + (s < p->rows % p->sequences);
+        stage_pretend(t->run.stage, s, p->position);
+        w->segments[w->n_segments++] = (struct segment){.slot = s, .position = p->position, .rows = rows, .wanted = head, .request = s,
+                                                          .sampling = {.top_p = 1, .repeat_penalty = 1}};
+        for (uint32_t i = 0; i < rows; i++) w->rows[w->n_rows++] = (struct row){1, p->position + i};
+    }
+    for (size_t i = 0; i < (size_t)w->n_rows * w->cols; i++) stage_rows(t->run.stage)[i] = (float)(i % 7) / 7;
+}
+
+/* All rows once through the layers, and those that want a token through the head. */
+static int run_text(struct trial *t, const struct probe_point *p, uint64_t *took, struct err *why)
+{
+    struct stage *s = t->run.stage;
+    const bool whole = part_has_whole_head(t->run.part);
+    fill_work(t, p);
+    const uint64_t start = clock_ns();
+    TRY(stage_run(s, t->work, stage_rows(s), whole ? t->result : NULL, NULL, NULL, why));
+    if (part_has_head(t->run.part) && !whole) {
+        stage_wanted(s, t->work, t->score, t->at);
+        TRY(stage_score(s, t->score, stage_rows(s), NULL, say_nothing, NULL, why));
+    }
+    *took = clock_ns() - start;
+    return 0;
+}
+
+static int open_text(struct trial *t, struct err *why)
+{
+    struct run *r = &t->run;
+    const struct stage_plan_in in = {.config = r->config, .part = r->part, .capacity = r->capacity, .tensors = r->tensors,
+                                     .threads = r->threads, .crowded = r->worker->options.crowded};
+    t->work = calloc(1, sizeof *t->work);
+    t->score = calloc(1, sizeof *t->score);
+    t->result = calloc(1, sizeof *t->result);
+    t->at = calloc(WIRE_ROWS, sizeof *t->at);
+    if (!t->work || !t->score || !t->result || !t->at) return fail(why, E_MEMORY, "no memory to measure");
+    return stage_open(&r->stage, &in, &r->worker->kernels, why);
+}
+
+static int check_points(const struct run *r, const struct probe *m, struct err *why)
+{
+    const struct capacity *c = &r->capacity;
+    for (uint32_t i = 0; i < m->n && r->count; i++) {
+        const struct probe_point *p = &m->at[i];
+        if (p->rows && p->rows <= c->rows && p->sequences && p->sequences <= c->sequences && p->position < c->context &&
+            p->rows <= c->context - p->position)
+            continue;
+        return fail(why, E_WIRE, "%u rows of %u sequences at position %u are to be measured in %u rows of %u sequences of %u", p->rows,
+                    p->sequences, p->position, c->rows, c->sequences, c->context);
+    }
+    return 0;
+}
+
+/* ---- pictures ---- */
+
+static int run_picture(struct trial *t, uint64_t *took, struct err *why)
+{
+    const uint64_t start = clock_ns();
+    const int code = vision_stage_run(t->run.encoder.stage, t->picture, t->picture, why);
+    *took = clock_ns() - start;
+    return code;
+}
+
+static int open_picture(struct trial *t, struct err *why)
+{
+    const struct encoder_stage *e = &t->run.encoder;
+    const uint64_t in = vision_floats_in(&e->config, e->part), out = vision_floats_out(&e->config, e->part);
+    t->picture = calloc(in > out ? in : out, sizeof *t->picture);
+    if (!t->picture) return fail(why, E_MEMORY, "no memory to measure");
+    return encoder_open(&t->run.encoder, &t->run.worker->kernels, NULL, why);
+}
+
+/* ---- both ---- */
+
+static int take_parts(struct trial *t, const struct probe *m, struct err *why)
+{
+    struct run *r = &t->run;
+    const struct assignment *a = &m->parts;
+    const int own = r->worker->options.threads;
+    if (a->threads > THREADS_MOST) return fail(why, E_WIRE, "%u threads are to be measured", a->threads);
+    r->threads = own ? own : a->threads ? (int)a->threads : cores_allowed();
+    if (!part_is_empty(a->of[CHAIN_TEXT].part)) TRY(run_take_text(r, a, why));
+    else TRY(encoder_assign(&r->encoder, a, r->greet.nodes, r->threads, why));
+    return check_points(r, m, why);
+}
+
+static bool has_memory(const struct trial *t)
+{
+    const struct run *r = &t->run;
+    const uint64_t limit = r->worker->options.memory ? r->worker->options.memory : memory_allowed();
+    const uint64_t need = r->count ? text_part_bytes(&r->config, r->part, r->tensors, &r->capacity, r->threads).total : r->encoder.bytes.total;
+    return need < limit && resident_bytes() < limit - need;
+}
+
+static int run_once(struct trial *t, const struct probe_point *p, uint64_t *took, struct err *why)
+{
+    return t->run.count ? run_text(t, p, took, why) : run_picture(t, took, why);
+}
+
+/* The first run warms up, and counts only where it takes all of the time there is. A point that would take more than what is left, as
+ * the one before it lets expect, is left out with all behind it. */
+static int measure(struct trial *t, const struct probe *m, double *seconds, struct err *why)
+{
+    const uint64_t end = clock_ns() + m->milliseconds * 1000000ull;
+    for (uint32_t i = 0; i < m->n; i++) {
+        const uint64_t now = clock_ns(), left = end > now ? end - now : 0, slice = left / (m->n - i);
+        const double more = i && m->at[i].rows > m->at[i - 1].rows ? (double)m->at[i].rows / m->at[i - 1].rows : 1;
+        if (i && (!left || seconds[i - 1] * more * 1e9 > (double)left)) break;
+        uint64_t spent, took, runs = 1;
+        TRY(run_once(t, &m->at[i], &spent, why));
+        if (spent < slice) {
+            for (spent = runs = 0; spent < slice; spent += took, runs++) TRY(run_once(t, &m->at[i], &took, why));
+        }
+        seconds[i] = (double)spent / (double)runs / 1e9;
+    }
+    return 0;
+}
+
+static int compute(struct run *r, const struct probe *m, double *seconds, struct err *why)
+{
+    struct trial t = {.run = {.worker = r->worker, .greet = r->greet}};
+    int code = take_parts(&t, m, why);
+    if (!code && has_memory(&t)) {
+        struct err lack;
+        const int opened = t.run.count ? open_text(&t, &lack) : open_picture(&t, &lack);
+        if (!opened) code = measure(&t, m, seconds, why);
+        else if (opened != E_MEMORY) *why = lack, code = opened;
+    }
+    stage_close(&t.run.stage);
+    encoder_close(&t.run.encoder);
+    free(t.run.tensors);
+    free(t.work);
+    free(t.score);
+    free(t.result);
+    free(t.at);
+    free(t.picture);
+    return code;
+}
+
+int run_probe(struct run *r, struct frame *f, struct err *why)
+{
+    struct probe *m = calloc(1, sizeof *m);
+    struct probed answer = {0};
+    struct frame *reply = NULL;
+    int code = m ? probe_read(m, f, why) : fail(why, E_MEMORY, "no memory to measure");
+    if (!code && m->milliseconds) code = compute(r, m, answer.seconds, why);
+    if (!code) {
+        answer.n = m->milliseconds ? m->n : 0;
+        answer.bytes = m->answer;
+        code = probed_write(&reply, &answer, why);
+    }
+    if (!code && answer.bytes) memset(answer.filler, 0, answer.bytes);
+    free(m);
+    if (!code) code = port_send(r->port, 0, &reply, why);
+    if (code) frame_free(reply);
+    return code;
+}
