@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* Tokens and scores of sequences that are leaving are not wanted any more, but they were asked for. */
-static struct live *expected(struct engine *e, uint32_t slot)
+static struct live *expected(const struct engine *e, uint32_t slot)
 {
     return slot < e->slots ? e->in_slot[slot] : NULL;
 }
@@ -118,12 +118,30 @@ static int take_tokens(struct engine *e, const struct move *m, const struct toke
     return 0;
 }
 
+/* t[0..n): of the move's last rows. The last of the prompt is a token like any other; those before only have to be told. */
+static int take_judged(struct engine *e, const struct move *m, const struct token *t, uint32_t n, struct err *why)
+{
+    const uint32_t first = m->position + m->rows - n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct live *a = expected(e, m->slot);
+        if (!a || a->state == LEAVING) return 0;
+        TRY(check_token(e, &t[i], m->slot, first + i, why));
+        if (t[i].id != judged_at(a, first + i)) return not_awaited(&t[i], why);
+        if (first + i < a->judged_seen) continue; /* of an ask that had to begin again */
+        a->judged_seen++;
+        const struct said said = {a->number, t[i].id, &t[i]};
+        if (first + i + 1 == a->ids.n) token_came(e, a, &t[i], 0);
+        else if (a->listener.token) a->listener.token(a->listener.user, &said);
+    }
+    return 0;
+}
+
 /* A token that is missing would be waited for without end. */
 static int check_count(const struct engine *e, const struct result *m, struct err *why)
 {
     const struct schedule_batch *b = schedule_find(e->scheduler, m->batch);
     uint32_t wanted = 0;
-    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += b->moves[i].want_token + b->moves[i].guesses;
+    for (uint32_t i = 0; b && i < b->n_moves; i++) wanted += rows_wanted(expected(e, b->moves[i].slot), &b->moves[i]);
     if (b && m->n_tokens != wanted)
         return fail(why, E_WIRE, "%u tokens came back with micro-batch %llu, which wants %u", m->n_tokens,
                     (unsigned long long)m->batch, wanted);
@@ -140,8 +158,13 @@ static int took_result(struct engine *e, struct err *why)
     TRY(schedule_done(e->scheduler, e->result.batch, why));
     tell_watchers(&e->watchers, &back);
     guesses_back(e, e->result.batch);
-    for (const struct move *m = b->moves; m < b->moves + b->n_moves; t += m->want_token + m->guesses, m++)
-        if (m->want_token) TRY(take_tokens(e, m, t, why));
+    for (const struct move *m = b->moves; m < b->moves + b->n_moves; m++) {
+        const struct live *a = expected(e, m->slot);
+        const uint32_t n = rows_wanted(a, m);
+        if (a && a->ask.judged) TRY(take_judged(e, m, t, n, why));
+        else if (m->want_token) TRY(take_tokens(e, m, t, why));
+        t += n;
+    }
     return 0;
 }
 

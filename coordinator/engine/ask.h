@@ -23,6 +23,8 @@ struct ask {
     const struct picture_span *spans; /* [n_spans] in order; span.picture is a number of pictures.h */
     size_t n_spans;
     size_t begun;          /* of the ids, the last ones: of an answer that was begun before, and goes on */
+    uint32_t judged;       /* of the ids, the last ones: nothing is answered, and each of these is told as if it had been said, with its
+                            * log-probability, to a listener that is never full; how it was to be drawn, and `most`, mean nothing */
     struct sampling sampling;
     struct bias_wish wish; /* beside the sampling */
     uint32_t top;          /* alternatives to each token that are told, WIRE_ALTERNATIVES at most */
@@ -33,7 +35,7 @@ struct ask {
     uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
     bool run_on;           /* past tokens that end an answer: for measuring */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
-    bool want_scores;      /* every row's scores, to listener.scores */
+    bool want_scores;      /* to listener.scores: those of every row, or of those before the judged ids */
 };
 
 struct said { /* one token of an answer; the one that ends it is not told */

@@ -76,10 +76,10 @@ static void see(struct beginnings *b, uint64_t hash, uint64_t follows)
     if (n) *n = (struct node){.hash = hash, .follows = follows, .seen = b->asks};
 }
 
-/* A prompt's last row is never shared: its token is wanted. */
+/* A row of which something is wanted is never shared. */
 static bool hash_rows_of(const struct engine *e, struct live *a)
 {
-    const uint32_t n = (uint32_t)(a->ids.n - 1) / KV_PAGE;
+    const uint32_t n = live_unasked(a) / KV_PAGE;
     uint64_t hash = hash_fold(HISTORY_EMPTY, a->ask.salt);
     uint32_t ids[KV_PAGE];
     a->sharing.hash = n ? malloc(n * sizeof *a->sharing.hash) : NULL;
@@ -95,7 +95,7 @@ void beginnings_see(struct engine *e, struct live *a)
 {
     struct beginnings *b = e->beginnings;
     a->sharing.awaits = NO_BEGINNING;
-    if (!b || a->ask.want_scores || !hash_rows_of(e, a)) return;
+    if (!b || !hash_rows_of(e, a)) return;
     if (!++b->asks) b->asks = 1;
     for (uint32_t i = 0; i < a->sharing.n; i++) see(b, a->sharing.hash[i], i + 1 < a->sharing.n ? a->sharing.hash[i + 1] : LAST);
 }

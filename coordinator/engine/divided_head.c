@@ -191,6 +191,12 @@ static void note_row(struct scoring *u, const struct segment *s, uint32_t k, uin
     a->segment.first_mask += k + s->wanted - s->rows; /* where it wants a token */
 }
 
+/* It waits for its token, before which no other of it is scored. Tokens that are told are waited for by nobody. */
+static bool draws(const struct segment *s)
+{
+    return s->wanted && !(s->flags & SEG_TOLD);
+}
+
 /* The rows of d->score: none that wants a token may wait already, and none comes twice. */
 static int note(struct divided_head *d, struct scoring *u, struct err *why)
 {
@@ -202,10 +208,10 @@ static int note(struct divided_head *d, struct scoring *u, struct err *why)
     if (w->n_rows > d->rows) return fail(why, E_WIRE, "%s wants %u rows scored, %u can be", name_of(d, d->last), w->n_rows, d->rows);
     for (uint32_t i = 0, at = 0; i < w->n_segments; i++) {
         const struct segment *s = &w->segments[i];
-        if (s->slot >= d->slots || (s->wanted && d->waits[s->slot]))
+        if (s->slot >= d->slots || (draws(s) && d->waits[s->slot]))
             return fail(why, E_WIRE, "%s wants slot %u of %u scored%s", name_of(d, d->last), s->slot, d->slots,
                         s->slot < d->slots ? " while it is being scored" : "");
-        if (s->wanted) d->waits[s->slot] = true;
+        if (draws(s)) d->waits[s->slot] = true;
         for (uint32_t k = 0; k < s->rows; k++) note_row(u, s, k, w->rows[at++].id);
     }
     return keep_wishes(u, w, why);
@@ -356,7 +362,7 @@ static int answer_row(struct divided_head *d, struct scoring *u, uint32_t i, str
     if (sampling_of_few(&g->sampling)) TRY(worker_answer(t, row, g, why));
     else TRY(draw_from_all(d, u, i, t, why));
     t->hash = g->flags & (SEG_WANT_HASH | SEG_WANT_LOGITS) ? hash : 0;
-    d->waits[row->slot] = false;
+    if (draws(g)) d->waits[row->slot] = false;
     return 0;
 }
 

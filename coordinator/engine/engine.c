@@ -161,8 +161,8 @@ static int check_length(const struct engine *e, const struct ask *a, struct err 
     const uint32_t context = e->pipe->plan.capacity.context;
     if (!e->scheduler) return fail(why, E_USAGE, "there is no text model to ask");
     if (!a->n) return fail(why, E_USAGE, "an empty prompt has nothing to answer");
-    if (!a->most) return fail(why, E_USAGE, "an answer of no tokens was asked for");
-    if (a->n > context)
+    if (!a->most && !a->judged) return fail(why, E_USAGE, "an answer of no tokens was asked for");
+    if (a->n - (a->judged > 0) > context)
         return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu tokens, the context holds %u", a->n, context);
     return 0;
 }
@@ -180,6 +180,17 @@ static int check_spans(const struct engine *e, const struct ask *a, struct err *
         end = s->first + s->n;
     }
     return 0;
+}
+
+static int check_judged(const struct engine *e, const struct ask *a, struct err *why)
+{
+    const struct picture_span *last = a->n_spans ? &a->spans[a->n_spans - 1] : NULL;
+    const uint32_t rows = e->pipe->plan.capacity.rows;
+    if (!a->judged) return 0;
+    if (a->judged >= a->n || (last && last->first + last->n > a->n - a->judged))
+        return fail(why, E_USAGE, "%u ids are to be judged, of %zu, and only words behind others can be", a->judged, a->n);
+    if (rows <= WIRE_SEGMENTS) return 0;
+    return fail(why, E_USAGE, "ids can be judged where a micro-batch has %d rows at most, and it has %u", WIRE_SEGMENTS, rows);
 }
 
 /* Spans are in order. */
@@ -200,7 +211,7 @@ static int check_ids(const struct engine *e, const struct ask *a, struct err *wh
 
 static int check_sampling(const struct ask *a, struct err *why)
 {
-    if (sampling_check(&a->sampling, why)) return why->code = E_USAGE;
+    if (!a->judged && sampling_check(&a->sampling, why)) return why->code = E_USAGE;
     if (a->begun > a->n) return fail(why, E_USAGE, "an answer of %zu tokens goes on, of %zu that are asked with", a->begun, a->n);
     if (a->top > WIRE_ALTERNATIVES)
         return fail(why, E_USAGE, "%u alternatives to a token were asked for; there are %d", a->top, WIRE_ALTERNATIVES);
@@ -213,7 +224,7 @@ static int copy_lists(const struct engine *e, struct live *l, const struct ask *
     const uint32_t context = e->pipe->plan.capacity.context, most = a->most < context ? a->most : context;
     TRY(biases_wish(&l->biases, &a->wish, e->pipe->model->embedding.rows, ends, 2, most + (uint32_t)a->begun, why));
     for (size_t i = a->n - a->begun; i < a->n; i++) TRY(biases_say(&l->biases, a->ids[i], why));
-    for (size_t i = 0; i < a->n; i++) TRY(ids_push(&l->ids, a->ids[i], why));
+    for (size_t i = 0; i < a->n - (a->judged > 0); i++) TRY(ids_push(&l->ids, a->ids[i], why));
     for (size_t i = 0; i < a->n_spans; i++) TRY(picture_spans_add(&l->spans, a->spans[i], why));
     return 0;
 }
@@ -234,6 +245,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     TRY(check_length(e, ask, why));
     TRY(check_spans(e, ask, why));
     TRY(check_ids(e, ask, why));
+    TRY(check_judged(e, ask, why));
     TRY(check_sampling(ask, why));
     struct live *l = calloc(1, sizeof *l);
     int code = l ? copy_lists(e, l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
@@ -244,6 +256,13 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     l->number = e->next_number++;
     l->ask = *ask;
     l->listener = *listener;
+    if (ask->judged) {
+        l->last_judged = ask->ids[ask->n - 1];
+        l->scores_seen = l->judged_seen = live_unasked(l);
+        l->ask.sampling = (struct sampling){.repeat_penalty = 1};
+        l->ask.most = 1;
+        l->ask.run_on = true;
+    }
     l->history = HISTORY_EMPTY;
     l->asked_ns = clock_now(e->clock);
     come(e, l);

@@ -42,7 +42,7 @@ bool cuts_a_picture(const struct live *a, uint32_t rows)
 
 bool held_begins(const struct engine *e, const struct live *a, const struct held *h)
 {
-    if (h->rows >= a->ids.n || cuts_a_picture(a, h->rows)) return false;
+    if (h->rows > live_unasked(a) + a->made || cuts_a_picture(a, h->rows)) return false;
     for (uint32_t i = 0; i < h->rows; i++)
         if (h->row_ids[i] != row_id_at(e, a, i)) return false;
     for (uint32_t i = spans_before(a, h->rows); i-- > 0;)
@@ -98,7 +98,6 @@ void kept_give_up_all(struct engine *e)
 struct kept *kept_find(const struct engine *e, const struct live *a)
 {
     struct kept *best = NULL;
-    if (a->ask.want_scores) return NULL; /* of every row */
     for (uint32_t s = 0; s < e->slots; s++) {
         struct kept *k = &e->kept[s];
         if (!k->used || k->salt != a->ask.salt || (best && k->held.rows <= best->held.rows) || !held_begins(e, a, &k->held)) continue;

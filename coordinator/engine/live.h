@@ -46,7 +46,9 @@ struct live {
     uint32_t in_hand;           /* tokens behind the last one that came with it */
     uint32_t made, reused;
     struct sharing sharing;  /* of its prompt */
-    uint32_t scores_seen; /* rows whose scores came */
+    uint32_t scores_seen; /* rows whose scores came, those that nobody wants included */
+    uint32_t judged_seen; /* the same of tokens that are judged */
+    uint32_t last_judged; /* the last of them, which is no row */
     uint64_t fingerprint;
     uint64_t asked_ns, first_ns;
     enum finish ending;  /* while LEAVING: why; FINISH_NOT: it gives up its slot and begins again later */
@@ -98,6 +100,7 @@ struct engine {
     struct watchers watchers;
     struct engine_totals totals;
     struct work work;
+    uint8_t judged[WIRE_SEGMENTS * 4]; /* of work.told */
     uint32_t bias_room; /* of work.biases */
     uint32_t mask_room; /* of work.masks, in masks */
     struct result result;
@@ -108,6 +111,13 @@ struct engine {
         uint32_t rows; /* 0: there is none */
     } lone;                 /* the last micro-batch, if it has the pipe to itself and brings answers alone */
 };
+
+/* Of its prompt, the first rows: what becomes of them nobody asks, so they may be there already. */
+static inline uint32_t live_unasked(const struct live *a)
+{
+    const uint32_t rows = (uint32_t)a->ids.n - a->made;
+    return a->ask.judged ? rows - a->ask.judged : a->ask.want_scores ? 0 : rows - 1;
+}
 
 /* live.c: who is alive, by number and by state */
 void live_enter(struct engine *e, struct live *a);
@@ -152,6 +162,8 @@ uint32_t token_at(const struct live *a, uint32_t position); /* known or guessed 
 
 /* rows_out.c: all that may enter the pipe enters. */
 int rows_send(struct engine *e, struct err *why);
+uint32_t rows_wanted(const struct live *a, const struct move *m); /* how many of a move's rows want a token; the last ones. NULL: nobody's */
+uint32_t judged_at(const struct live *a, uint32_t position); /* the id behind a row */
 uint32_t row_id_at(const struct engine *e, const struct live *a, uint32_t position); /* as it goes over the wire */
 const struct picture_span *span_at(const struct live *a, size_t place); /* the picture that has this place, or NULL */
 

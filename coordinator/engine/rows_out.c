@@ -27,13 +27,26 @@ static struct row row_of(const struct engine *e, const struct live *a, uint32_t 
     return (struct row){.id = row_id_at(e, a, position), .sees = p ? (uint32_t)(p->first + p->n - 1) : position};
 }
 
+uint32_t judged_at(const struct live *a, uint32_t position)
+{
+    return position + 1 < a->ids.n ? a->ids.id[position + 1] : a->last_judged;
+}
+
+uint32_t rows_wanted(const struct live *a, const struct move *m)
+{
+    if (!a || !a->ask.judged) return m->want_token + m->guesses;
+    const uint32_t end = m->position + m->rows, from = live_unasked(a);
+    return end <= from ? 0 : end - from < m->rows ? end - from : m->rows;
+}
+
 static struct segment segment_of(const struct live *a, const struct move *m)
 {
     uint32_t flags = m->start ? SEG_START : 0u;
     if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
     if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
-    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = m->want_token + m->guesses,
-                            .top = m->want_token ? a->ask.top : 0,
+    const uint32_t wanted = rows_wanted(a, m);
+    if (a->ask.judged) flags = wanted ? flags | SEG_TOLD : flags & ~(uint32_t)SEG_WANT_LOGITS;
+    return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = wanted, .top = wanted ? a->ask.top : 0,
                             .request = a->ask.key, .history = a->history, .sampling = a->ask.sampling};
 }
 
@@ -79,6 +92,14 @@ static int add_mask(struct engine *e, const struct live *a, struct segment *g, s
     return 0;
 }
 
+/* The ids behind the rows that are judged. */
+static uint32_t add_told(struct engine *e, const struct live *a, const struct segment *g, uint32_t n)
+{
+    const uint32_t first = g->position + g->rows - g->wanted;
+    for (uint32_t i = 0; (g->flags & SEG_TOLD) && i < g->wanted; i++) told_put(e->judged, n++, judged_at(a, first + i));
+    return n;
+}
+
 /* It has just got its slot, and with it the rows of a beginning. */
 static void go_on_behind(struct engine *e, struct live *a, uint32_t slot)
 {
@@ -91,7 +112,9 @@ static void go_on_behind(struct engine *e, struct live *a, uint32_t slot)
 static int fill_work(struct engine *e, const struct schedule_batch *b, struct err *why)
 {
     struct work *w = &e->work;
+    uint32_t told = 0;
     w->batch = b->id;
+    w->told = e->judged;
     w->n_segments = b->n_moves;
     w->n_rows = w->n_biases = w->n_mask_words = 0;
     w->n_orders = e->pages ? pages_orders(e->pages, w->orders) : 0;
@@ -104,6 +127,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
         w->segments[i] = segment_of(a, m);
         TRY(add_biases(e, a, m, why));
         TRY(add_mask(e, a, &w->segments[i], why));
+        told = add_told(e, a, &w->segments[i], told);
         a->slot = m->slot;
         for (uint32_t k = 0; k < m->rows; k++) {
             if (k + m->guesses == m->rows) a->sure = m->position + k, a->sure_history = a->history;

@@ -20,8 +20,8 @@ static inline void sample_work(struct work *w)
     memset(w, 0, sizeof *w);
     w->batch = 0xb0b1b2b3b4b5b6b7;
     w->n_segments = 2;
-    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0, 0x0102030405060708, 0x1112131415161718, sampling, 0, 0, 0, 0};
-    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_HASH, 1, 42, HISTORY_EMPTY, sampling, 0, 0, 0, 0};
+    w->segments[0] = (struct segment){3, 100, 4, SEG_WANT_LOGITS, 0, 0x0102030405060708, 0x1112131415161718, sampling, 0, 0, 0, 0, 0};
+    w->segments[1] = (struct segment){9, 0, 2, SEG_START | SEG_WANT_HASH, 1, 42, HISTORY_EMPTY, sampling, 0, 0, 0, 0, 0};
     w->n_rows = 6;
     for (uint32_t i = 0; i < 6; i++) w->rows[i] = (struct row){1000 + i, i < 4 ? 103 : i - 4};
     w->dtype = WIRE_F32;

@@ -73,6 +73,7 @@ enum segment_flags {
     SEG_WANT_LOGITS = 4, /* send the scores of every row (M_LOGITS) */
     SEG_WANT_HASH = 8,   /* put hash64 of the scores into the result */
     SEG_MASKED = 16,     /* brings a mask for each row that wants a token: the words that it may be */
+    SEG_TOLD = 32,       /* brings the token of each row that wants one, to hear how likely it is; of these rows alone scores are sent */
 };
 
 struct sampling {
@@ -110,12 +111,19 @@ struct segment {
     uint32_t top;                  /* alternatives to the token that are wanted */
     uint32_t first_bias, n_biases; /* among the work's; counted by whoever reads or writes it */
     uint32_t first_mask;           /* the same */
+    uint32_t first_told;           /* the same */
 };
 
 /* Of a divided head: the rows' scores go home from every part, because somebody wants them or the token is one of too many. */
 static inline bool segment_goes_home(const struct segment *g)
 {
     return (g->flags & SEG_WANT_LOGITS) || (g->wanted && !sampling_of_few(&g->sampling));
+}
+
+/* How many of its rows are scored, which are the last ones. */
+static inline uint32_t segment_scored(const struct segment *g)
+{
+    return (g->flags & SEG_WANT_LOGITS) && !(g->flags & SEG_TOLD) ? g->rows : g->wanted;
 }
 
 /* What is added to the score of a word before a token is picked; -infinity forbids it. */
@@ -165,6 +173,7 @@ struct work {
     uint32_t n_mask_words; /* u32 of all masks, which are of one length; in the order of the segments, then of rows */
     uint32_t mask_words;   /* of each; counted as above */
     uint8_t *masks;        /* as they lie on the wire: word w may be said if bit w % 8 of byte w / 8 is set */
+    uint8_t *told;         /* as they lie on the wire, u32 each, see told_get: as many as rows of told segments want a token */
 };
 
 static inline uint32_t mask_words_of(uint32_t vocab)
@@ -178,7 +187,10 @@ static inline const uint8_t *mask_get(const struct work *w, const struct segment
 }
 
 struct bias bias_get(const struct work *w, uint32_t i);
+uint32_t told_get(const struct work *w, uint32_t i);
+uint32_t told_at(const struct work *w, const struct segment *g, uint32_t position); /* behind that row; WIRE_NO_WORD: it is not told */
 void bias_put(uint8_t *biases, uint32_t i, struct bias b);
+void told_put(uint8_t *told, uint32_t i, uint32_t id);
 
 struct alternative {
     uint32_t id;

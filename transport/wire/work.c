@@ -23,7 +23,7 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 #define SEGMENT_BYTES 72
 #define ROW_BYTES 8
 #define ORDER_BYTES 24
-#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED)
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED | SEG_TOLD)
 #define TOKEN_BYTES 32
 #define BIAS_MOST 1e9f
 
@@ -48,8 +48,12 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if (s->flags & ~(uint32_t)SEGMENT_FLAGS) cursor_refuse(c, "a segment's flags are %#x; known are %#x", s->flags, SEGMENT_FLAGS);
     if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
     if (s->wanted > s->rows) cursor_refuse(c, "tokens after %u of %u rows are wanted", s->wanted, s->rows);
-    if (s->wanted > 1 + WIRE_DRAFT) cursor_refuse(c, "%u rows of one segment want a token; %d can", s->wanted, 1 + WIRE_DRAFT);
-    if (s->wanted > 1 && (s->flags & SEG_WANT_LOGITS)) cursor_refuse(c, "guesses among the %u rows of which all scores are wanted", s->rows);
+    const bool told = s->flags & SEG_TOLD;
+    if (told && (!s->wanted || (s->flags & SEG_MASKED) || s->sampling.temperature > 0))
+        cursor_refuse(c, "%u tokens of slot %u are told, with flags %#x and temperature %g: there is nothing to draw", s->wanted, s->slot,
+                      s->flags, (double)s->sampling.temperature);
+    if (!told && s->wanted > 1 + WIRE_DRAFT) cursor_refuse(c, "%u rows of one segment want a token; %d can", s->wanted, 1 + WIRE_DRAFT);
+    if (!told && s->wanted > 1 && (s->flags & SEG_WANT_LOGITS)) cursor_refuse(c, "guesses among the %u rows of which all scores are wanted", s->rows);
     if (s->top > WIRE_ALTERNATIVES || (s->top && !s->wanted))
         cursor_refuse(c, "%u alternatives to %u tokens are wanted; %d to a token can be", s->top, s->wanted, WIRE_ALTERNATIVES);
     if ((s->flags & SEG_MASKED) && !s->wanted) cursor_refuse(c, "a mask of words for slot %u, which wants no token", s->slot);
@@ -99,7 +103,7 @@ void bias_put(uint8_t *biases, uint32_t i, struct bias b)
 static void check_bias(struct cursor *c, const struct work *m, const struct segment *g, uint32_t i)
 {
     const struct bias b = bias_get(m, i);
-    if (!g->wanted) cursor_refuse(c, "a bias for slot %u, which wants no token", b.slot);
+    if (!g->wanted || (g->flags & SEG_TOLD)) cursor_refuse(c, "a bias for slot %u, which wants no token drawn", b.slot);
     if (i > g->first_bias && bias_get(m, i - 1).id >= b.id)
         cursor_refuse(c, "a bias of word %u of slot %u stands behind one of word %u", b.id, b.slot, bias_get(m, i - 1).id);
     if (g->n_biases >= WIRE_BIASES) cursor_refuse(c, "slot %u has more than %d biases", b.slot, WIRE_BIASES);
@@ -132,6 +136,33 @@ static void share_masks(struct cursor *c, struct work *m)
         cursor_refuse(c, "%u words of masks for %u rows", m->n_mask_words, masks);
 }
 
+/* ---- tokens that are told: read where they lie, and counted by the segments ---- */
+
+uint32_t told_get(const struct work *w, uint32_t i)
+{
+    return le32(w->told + (size_t)i * 4);
+}
+
+uint32_t told_at(const struct work *w, const struct segment *g, uint32_t position)
+{
+    return g->flags & SEG_TOLD ? told_get(w, g->first_told + position + g->wanted - g->position - g->rows) : WIRE_NO_WORD;
+}
+
+void told_put(uint8_t *told, uint32_t i, uint32_t id)
+{
+    put_le(told + (size_t)i * 4, id, 4);
+}
+
+static void walk_told(struct cursor *c, struct work *m)
+{
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < m->n_segments; s++) {
+        m->segments[s].first_told = n;
+        if (m->segments[s].flags & SEG_TOLD) n += m->segments[s].wanted;
+    }
+    walk_bytes(c, &m->told, (uint64_t)n * 4);
+}
+
 static void walk_wishes(struct cursor *c, struct work *m)
 {
     walk_count(c, &m->n_biases, (uint64_t)WIRE_SEGMENTS * WIRE_BIASES, WIRE_BIAS_BYTES, "biases of words");
@@ -140,6 +171,7 @@ static void walk_wishes(struct cursor *c, struct work *m)
     walk_bytes(c, &m->masks, (uint64_t)m->n_mask_words * 4);
     if (!c->code) share_biases(c, m);
     if (!c->code) share_masks(c, m);
+    if (!c->code) walk_told(c, m);
 }
 
 /* ---- orders ---- */
@@ -204,7 +236,7 @@ static void walk_score(struct cursor *c, void *message)
     if (!c->code && m->n_orders) cursor_refuse(c, "%u orders with rows to be scored", m->n_orders);
     for (uint32_t i = 0; i < m->n_segments && !c->code; i++) {
         const struct segment *g = &m->segments[i];
-        if ((g->rows != g->wanted && !(g->flags & SEG_WANT_LOGITS)) || (g->flags & SEG_START))
+        if (g->rows != segment_scored(g) || (g->flags & SEG_START))
             cursor_refuse(c, "slot %u brings %u rows with flags %#x, %u of which want a token; all must", g->slot, g->rows, g->flags,
                           g->wanted);
     }
@@ -220,7 +252,7 @@ uint64_t work_bytes_most(uint32_t sequences, uint32_t rows, uint32_t cols, uint3
 {
     const uint64_t wanting = sequences < WIRE_SEGMENTS ? sequences : WIRE_SEGMENTS;
     return work_bytes(WIRE_SEGMENTS, rows, cols, WIRE_F32) + (uint64_t)WIRE_ORDERS * ORDER_BYTES +
-           wanting * (WIRE_BIASES * WIRE_BIAS_BYTES + (uint64_t)mask_words_of(vocab) * 4);
+           wanting * (WIRE_BIASES * WIRE_BIAS_BYTES + (uint64_t)mask_words_of(vocab) * 4) + WIRE_SEGMENTS * 4;
 }
 
 static void walk_alternatives(struct cursor *c, struct token *t)

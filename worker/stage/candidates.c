@@ -65,7 +65,8 @@ void token_draw(struct token *t, const struct draw *d, const struct segment *g, 
 {
     struct candidate best[WIRE_ALTERNATIVES];
     const double log_sum = parts_log_sum(row->parts, row->n_parts);
-    const uint32_t n_best = g->top ? sampler_best(d, g->top, best) : 0, id = sampler_pick(d); /* a mask spoils scores */
+    const uint32_t n_best = g->top ? sampler_best(d, g->top, best) : 0, told = told_at(d->of, g, d->position);
+    const uint32_t id = told == WIRE_NO_WORD ? sampler_pick(d) : told; /* a mask spoils scores */
     *t = (struct token){.slot = g->slot, .position = d->position, .id = id, .hash = t->hash};
     if (id != WIRE_NO_WORD) t->logprob = (float)((double)d->scores[id] - log_sum);
     token_alternatives(t, best, n_best, log_sum);

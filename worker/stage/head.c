@@ -56,16 +56,20 @@ int head_ask(struct head *h, const struct head_call *call)
     h->code = 0;
     for (uint32_t i = 0; i < call->w->n_segments; i++) {
         const struct segment *g = &call->w->segments[i];
-        bool all = g->flags & SEG_WANT_LOGITS, token = g->wanted;
-        if (all && !call->sink) return fail(call->why, E_WIRE, "slot %u wants scores and nobody takes them", g->slot);
+        const bool token = g->wanted;
+        if ((g->flags & SEG_WANT_LOGITS) && !call->sink) return fail(call->why, E_WIRE, "slot %u wants scores and nobody takes them", g->slot);
         if (token && !call->result && !call->say)
             return fail(call->why, E_WIRE, "slot %u wants a token and nobody takes it", g->slot);
         if (token) TRY(sampling_check(&g->sampling, call->why));
         if (token && (g->flags & SEG_MASKED) && call->w->mask_words != mask_words_of(h->config->vocab))
             return fail(call->why, E_WIRE, "slot %u brings a mask of %u words of 32 bits; the vocabulary of %u has %u", g->slot,
                         call->w->mask_words, h->config->vocab, mask_words_of(h->config->vocab));
+        for (uint32_t k = 0; (g->flags & SEG_TOLD) && k < g->wanted; k++)
+            if (told_get(call->w, g->first_told + k) >= h->config->vocab)
+                return fail(call->why, E_WIRE, "slot %u tells the token %u; the vocabulary has %u", g->slot,
+                            told_get(call->w, g->first_told + k), h->config->vocab);
         for (uint32_t r = 0; r < g->rows; r++, row++)
-            if (all || r + g->wanted >= g->rows)
+            if (r + segment_scored(g) >= g->rows)
                 h->wanted[h->n_wanted++] = (struct wanted_row){row, i, g->position + r};
     }
     return 0;
@@ -92,7 +96,7 @@ static int give_row(struct head *h, uint32_t first, uint32_t i, uint64_t *folded
     const uint64_t hash = parts_hash(h->scored[i].parts, h->n_parts);
     h->picked[i].hash = g->flags & SEG_WANT_HASH ? hash : 0;
     if (!(g->flags & SEG_WANT_LOGITS)) return 0;
-    h->picked[i].hash = *folded = hash_fold(q->position == g->position ? 0 : *folded, hash);
+    h->picked[i].hash = *folded = hash_fold(q->position + segment_scored(g) == g->position + g->rows ? 0 : *folded, hash);
     return call->sink(call->user, g->slot, q->position, h->scores + i * h->ld, h->config->vocab, hash, call->why);
 }
 
@@ -104,7 +108,7 @@ static struct draw draw_of(struct head *h, uint32_t first, uint32_t i, uint32_t 
     const struct segment *g = &call->w->segments[q->segment];
     float *scores = h->scores + i * h->ld;
     uint32_t n = sequences_recent(call->sequences, g->slot, q->position, g->sampling.repeat_last, recent);
-    sampler_forbid(scores, h->first, h->words, h->config->vocab);
+    if (!(g->flags & SEG_TOLD)) sampler_forbid(scores, h->first, h->words, h->config->vocab);
     return (struct draw){scores, h->words, h->first, ids, &g->sampling, recent, n, g->request, q->position, call->w, g->first_bias, g->n_biases,
                          mask_get(call->w, g, q->position + g->wanted - g->position - g->rows)};
 }
@@ -133,7 +137,10 @@ static void find_candidates(struct head *h, uint32_t first, uint32_t i, uint32_t
     if (!wants_token(g, q) || !parts_finite(s->parts, s->n_parts)) return; /* who picks will see it too, and say so */
     struct draw d = draw_of(h, first, i, ids, recent, call);
     if (g->top) s->n_best = sampler_best(&d, g->top, s->best);
-    if (sampling_of_few(&g->sampling)) s->n_candidates = sampler_candidates(&d, s->candidates); /* a mask spoils scores */
+    if (!sampling_of_few(&g->sampling)) return;
+    const uint32_t told = told_at(call->w, g, q->position);
+    if (told == WIRE_NO_WORD) s->n_candidates = sampler_candidates(&d, s->candidates); /* a mask spoils scores */
+    else if (told - h->first < h->words) s->candidates[s->n_candidates++] = (struct candidate){told, d.scores[told - h->first], d.scores[told - h->first]};
 }
 
 static void report_token(const struct head *h, uint32_t first, uint32_t i, struct result *result, const struct work *w)

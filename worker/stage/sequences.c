@@ -208,7 +208,8 @@ int sequences_check_last(const struct sequences *s, const struct work *w, struct
         if (g->slot >= s->capacity.sequences)
             return fail(why, E_WIRE, "a row of slot %u is to be scored, but there are slots 0 to %u", g->slot, s->capacity.sequences - 1);
         const uint32_t end = g->position + g->rows, rows = s->all[g->slot].held.rows;
-        if (rows > end && !g->wanted) continue; /* nothing is looked back at for scores alone, and rows behind may have come */
+        const bool draws = g->wanted && !(g->flags & SEG_TOLD);
+        if (rows > end && !draws) continue; /* nothing is looked back at for scores alone, and rows behind may have come */
         if (rows != end || sequences_history(s, g->slot, rows) != g->history)
             return fail(why, E_WIRE, "the row at position %u of slot %u is to be scored; this stage has seen %u rows%s", end - 1, g->slot,
                         rows, rows == end ? " with other tokens" : "");

@@ -275,13 +275,14 @@ void stage_wanted(const struct stage *s, const struct work *w, struct work *out,
     out->n_mask_words = w->n_mask_words;
     out->mask_words = w->mask_words;
     out->masks = w->masks;
+    out->told = w->told;
     for (uint32_t i = 0; i < w->n_segments; row += w->segments[i].rows, i++) {
         struct segment g = w->segments[i];
-        const uint32_t asked = g.flags & SEG_WANT_LOGITS ? g.rows : g.wanted;
+        const uint32_t asked = segment_scored(&g);
         if (!asked) continue;
         g.position += g.rows - asked;
         g.rows = asked;
-        g.flags &= SEG_WANT_HASH | SEG_WANT_LOGITS | SEG_MASKED;
+        g.flags &= SEG_WANT_HASH | SEG_WANT_LOGITS | SEG_MASKED | SEG_TOLD;
         g.history = sequences_history(&s->sequences, g.slot, g.position + g.rows);
         out->segments[out->n_segments++] = g;
         for (uint32_t k = 0; k < g.rows; k++) {

@@ -8,6 +8,7 @@
 #include "tests/support/check.h"
 #include "transport/links/faulty.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -233,6 +234,79 @@ TEST(masks_say_what_may_be_said_wherever_the_head_is)
     }
 }
 
+struct judged {
+    uint32_t n, scores, n_alternatives;
+    uint64_t hash;    /* of the log-probabilities, in order */
+    double worst;     /* distance from what all scores say */
+    double from_all[100]; /* [position], that */
+    const uint32_t *ids; /* of all, the next one's place is 1 behind the row's */
+    int finished;
+    enum finish how;
+};
+
+static int all_scores(void *user, uint32_t position, const uint8_t *bytes, uint32_t n, struct err *why)
+{
+    struct judged *j = user;
+    const float *scores = (const float *)(const void *)bytes;
+    double best = -1e30, sum = 0;
+    (void)why;
+    for (uint32_t i = 0; i < n; i++) best = scores[i] > best ? (double)scores[i] : best;
+    for (uint32_t i = 0; i < n; i++) sum += exp((double)scores[i] - best);
+    j->from_all[position] = (double)scores[j->ids[position + 1]] - best - log(sum);
+    j->scores++;
+    return 0;
+}
+
+static bool one_judged(void *user, const struct said *said)
+{
+    struct judged *j = user;
+    const struct token *t = said->token;
+    j->hash = hash_fold(j->hash, hash64(&t->logprob, sizeof t->logprob));
+    j->n_alternatives += t->n_alternatives;
+    if (j->scores) j->worst = fmax(j->worst, fabs(j->from_all[t->position] - (double)t->logprob));
+    CHECK(t->id == j->ids[t->position + 1], "%u was judged at %u", t->id, t->position + 1);
+    j->n++;
+    return true;
+}
+
+static void judged_end(void *user, const struct ended *ended)
+{
+    struct judged *j = user;
+    j->finished++;
+    j->how = ended->how;
+}
+
+/* A long beginning, four ends; the last with all scores. A word of each end is one that ends answers. */
+TEST(words_are_judged_alike_wherever_the_head_is_and_beginnings_are_shared)
+{
+    static const struct case_of cases[] = {{1, 64, 1, 1, 0}, {1, 16, 4, 2, 0}, {3, 7, 4, 4, 0}, {2, 16, 3, 2, "4+8,4+8"}, {3, 5, 4, 3, "2+3,5+0,1+13"}};
+    uint64_t want[4] = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t ids[4][100];
+        struct judged judged[4] = {0};
+        struct room r;
+        NEED(room_open(&r, &cases[i], 128, why));
+        for (uint32_t k = 0; k < 4; k++) {
+            for (uint32_t at = 0; at < 100; at++) ids[k][at] = 300 + (at < 90 ? at * 37 % 501 : (at + k) * 91 % 601);
+            ids[k][95] = (uint32_t)tokenizer_specials(r.tokens).end_of_turn;
+            judged[k].ids = ids[k];
+            const struct ask ask = {.ids = ids[k], .n = 100, .judged = k < 2 ? 10 : 99, .top = k == 1 ? 2 : 0, .want_scores = k == 3};
+            const struct listener l = {.token = one_judged, .scores = all_scores, .finished = judged_end, .user = &judged[k]};
+            NEED(engine_ask(r.engine, &ask, &l, NULL, why));
+        }
+        NEED(answer_all(&r, why));
+        for (uint32_t k = 0; k < 4; k++) {
+            const struct judged *j = &judged[k];
+            CHECK(j->finished == 1 && j->how == FINISH_LENGTH && j->n == (k < 2 ? 10 : 99), "case %zu, ask %u: %u words, %d", i, k, j->n, j->how);
+            CHECK(!i || j->hash == want[k], "case %zu, ask %u was judged otherwise", i, k);
+            want[k] = j->hash;
+        }
+        CHECK(judged[1].n_alternatives == 20 && judged[3].scores == 99 && judged[3].worst < 1e-5, "%u alternatives, %u rows of scores, %g off",
+              judged[1].n_alternatives, judged[3].scores, judged[3].worst);
+        room_close(&r);
+    }
+}
+
 /* ---- one ask's trouble is its own ---- */
 
 TEST(what_cannot_be_asked_is_refused_alone)
@@ -261,6 +335,9 @@ TEST(what_cannot_be_asked_is_refused_alone)
     many[3] = 4000000;
     ask.n = 5;
     CHECK(say(&r, &bad, &ask, &no) == E_USAGE && strstr(no.text, "4000000"), "%s", no.text);
+    ask = plain(&bad, 1);
+    ask.judged = (uint32_t)ask.n;
+    CHECK(say(&r, &bad, &ask, &no) == E_USAGE && strstr(no.text, "only words behind others"), "%s", no.text);
     const struct picture_span span = {.first = 1, .n = 2};
     ask = plain(&bad, 1);
     ask.spans = &span, ask.n_spans = 1;

@@ -197,6 +197,24 @@ static void masks_of(struct work *w, uint32_t words)
     w->n_mask_words = words, w->masks = masks;
 }
 
+TEST(tokens_that_are_told_are_as_many_as_the_rows_that_want_one)
+{
+    static uint8_t told[16] = {7, 0, 0, 0, 8, 0, 0, 0, 9, 1};
+    struct work *w = malloc(sizeof *w), *back = calloc(1, sizeof *back);
+    struct frame *f = NULL;
+    struct err e, *why = &e;
+    sample_work(w);
+    w->segments[0].flags |= SEG_TOLD, w->segments[0].wanted = 3, w->segments[0].sampling.temperature = 0;
+    w->told = told;
+    CHECK(work_write(&f, w, why) == 0 && work_read(back, f, why) == 0, "%s", e.text);
+    CHECK(told_get(back, 1) == 8 && told_get(back, back->segments[1].first_told - 1) == 265 && segment_scored(&back->segments[0]) == 3);
+    frame_free(f);
+    REFUSED(w->segments[0].flags = SEG_TOLD, "0 tokens of slot 3 are told");
+    REFUSED((w->segments[0].flags = SEG_TOLD, w->segments[0].wanted = 1), "there is nothing to draw");
+    free(w);
+    free(back);
+}
+
 TEST(masks_are_of_one_length_and_of_rows_that_want_a_token)
 {
     struct work *w = malloc(sizeof *w), *back = malloc(sizeof *back);
