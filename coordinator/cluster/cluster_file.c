@@ -115,6 +115,51 @@ static int read_speed(struct cluster_reading *r, const cJSON *v)
     return 0;
 }
 
+static int read_real(struct cluster_reading *r, const cJSON *v, double least, double most, double *out)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most)) return refuse(r, v->string, wanted);
+    *out = v->valuedouble;
+    return 0;
+}
+
+static int read_copies(struct cluster_reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, WORKERS_MOST, &r->c->links[r->worker].copies);
+}
+
+static int read_delay(struct cluster_reading *r, const cJSON *v)
+{
+    double *delay = &r->c->links[r->worker].hop.delay;
+    TRY(read_real(r, v, 0, 60000, delay));
+    *delay /= 1e3;
+    return 0;
+}
+
+static int read_mbit(struct cluster_reading *r, const cJSON *v)
+{
+    double *rate = &r->c->links[r->worker].hop.bytes_per_second;
+    TRY(read_real(r, v, 0.001, 1e7, rate));
+    *rate *= 1e6 / 8;
+    return 0;
+}
+
+static int read_loss(struct cluster_reading *r, const cJSON *v)
+{
+    return read_real(r, v, 0, 0.9, &r->c->links[r->worker].loss);
+}
+
+static int read_jitter(struct cluster_reading *r, const cJSON *v)
+{
+    return read_real(r, v, 0, 1, &r->c->links[r->worker].jitter);
+}
+
+static int read_replicas(struct cluster_reading *r, const cJSON *v)
+{
+    return read_whole(r, v, 1, WORKERS_MOST, &r->c->replicas);
+}
+
 static int read_layers(struct cluster_reading *r, const cJSON *v)
 {
     TRY(read_whole(r, v, 0, 65536, &r->c->cuts[r->worker].layers));
@@ -169,11 +214,13 @@ static int read_worker(struct cluster_reading *r, const cJSON *v)
 {
     static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
-                                          {"head", read_head}};
+                                          {"head", read_head}, {"copies", read_copies}, {"delay_ms", read_delay},
+                                          {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}};
     struct worker_offer *offer = &r->c->offers[r->worker];
     if (!cJSON_IsObject(v))
         return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
     offer->speed = 1;
+    r->c->links[r->worker].hop = NOMINAL_HOP;
     TRY(read_object(r, v, fields, sizeof fields / sizeof *fields));
     const char *address = r->c->addresses[r->worker];
     if (!*address) return fail(r->why, E_FILE, "%s: worker %d has no \"address\"", r->from, r->worker + 1);
@@ -219,7 +266,7 @@ static int read_root(struct cluster_reading *r, const cJSON *root)
 {
     static const struct cluster_field fields[] = {{"workers", read_workers}, {"context", read_context},
                                           {"sequences", read_sequences}, {"kv_positions", read_kv_positions},
-                                          {"wait", read_wait}};
+                                          {"wait", read_wait}, {"replicas", read_replicas}};
     if (!cJSON_IsObject(root)) return fail(r->why, E_FILE, "%s: a cluster file is one object in braces", r->from);
     TRY(read_object(r, root, fields, sizeof fields / sizeof *fields));
     if (!r->c->workers) return fail(r->why, E_FILE, "%s: there is no \"workers\"", r->from);

@@ -8,6 +8,10 @@
  *     "context": 4096, "sequences": 4, "kv_positions": 8192, "wait": 60
  *   }
  *
+ * For `gemmapipe plan --simulate` a worker may also have "copies" (so many like it), "delay_ms" and "mbit" (of its link: the way to it,
+ * and how fast it sends), "loss" (part of the messages that have to be sent again, which takes LOSS_SECONDS), and "jitter" (how unevenly
+ * it computes: deviation over mean), and the file "replicas": so many pipelines, to which the workers are dealt in their order.
+ *
  * Only "workers" and each "address" must be there. "memory" is a size as on the command line, or a number of bytes;
  * "layers" stands at every worker, which is a split by hand, or at none. With it "head" is how many sixteenths of the head
  * a worker gets, 16 in all; if none says it the last worker gets the head whole. "kv_positions" is as the option. "wait" is in seconds: how long to wait for
@@ -21,13 +25,22 @@
 
 #define CLUSTER_ADDRESS 256 /* bytes, terminator included */
 
+#define LOSS_SECONDS 0.2 /* the least that TCP waits before it sends again, as Linux has it */
+
+struct cluster_link { /* of one worker, in a simulation */
+    struct hop hop;
+    double loss, jitter;
+    uint32_t copies; /* 0: not said */
+};
+
 struct cluster {
     int workers;
     struct worker_offer offers[WORKERS_MOST]; /* the name is the address unless one was given */
     char addresses[WORKERS_MOST][CLUSTER_ADDRESS];
     bool by_hand;                /* then cuts[] is a split of the text */
     struct cut cuts[WORKERS_MOST];
-    uint32_t context, sequences, kv_positions, wait;
+    uint32_t context, sequences, kv_positions, wait, replicas;
+    struct cluster_link links[WORKERS_MOST];
 };
 
 int cluster_read(struct cluster *out, const char *path, struct err *why);

@@ -167,6 +167,7 @@ static int plan(struct sketch *k, const struct options *o, struct err *why)
 
 int command_plan(const struct options *o, struct err *why)
 {
+    if (o->simulate) return command_simulate(o, why);
     struct sketch k = {0};
     const int code = plan(&k, o, why);
     prompts_free(&k.prompts);

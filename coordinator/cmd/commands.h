@@ -16,4 +16,5 @@ int command_bench(const struct options *o, const struct cluster_wish *wish, stru
 int command_sweep(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why); /* bench of a load */
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
+int command_simulate(const struct options *o, struct err *why); /* plan of a cluster that does not exist */
 int command_plan(const struct options *o, struct err *why);

@@ -205,6 +205,13 @@ static const struct argument table[] = {
     {"csv", "FILE", CMD_BENCH, TEXT(csv), "where points are added; one that is there already is not measured again"},
     {"plot", "FILE", CMD_BENCH, TEXT(plot), "a drawing of the points, an SVG: tok/s of answers over the first --sweep, lines for the others"},
     {"json", NULL, CMD_PLAN | CMD_BENCH, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
+    {"simulate", "FILE", CMD_PLAN, TEXT(simulate),
+     "what the cluster of this file (deploy/simulated.example.json) would do with a load: the real engine and scheduler, invented workers"},
+    {"requests", "N", CMD_PLAN, WHOLE(requests, 1, 1u << 20), "of --simulate: so many are asked (default 64)"},
+    {"arrivals", "R", CMD_PLAN, REAL(arrivals, 0, 1e6), "of --simulate: R requests a second, at random moments (default 0: all at once)"},
+    {"prompt-tokens", "N,N", CMD_PLAN, OWN_RANGE(prompt_tokens, take_numbers, 1, 1u << 20),
+     "of --simulate: least and most of a prompt, drawn evenly; one number: all are alike (default 256)"},
+    {"answer-tokens", "N,N", CMD_PLAN, OWN_RANGE(answer_tokens, take_numbers, 1, 1u << 20), "of --simulate: the same of an answer (default 64)"},
     {"quiet", NULL, ALL, FLAG(quiet), "say nothing on stderr but errors"},
     {"verbose", NULL, ALL, FLAG(verbose), "say more on stderr"},
     {"help", NULL, ALL, FLAG(help), "this text"},
@@ -322,6 +329,23 @@ static bool same_numbers(const struct numbers *a, const struct numbers *b)
     return a->n == b->n && !memcmp(a->at, b->at, a->n * sizeof *a->at);
 }
 
+static int check_range(const char *name, const struct numbers *n, struct err *why)
+{
+    if (n->n == 1 || (n->n == 2 && n->at[0] <= n->at[1])) return 0;
+    return fail(why, E_USAGE, "--%s wants one number, or the least and the most", name);
+}
+
+static int check_simulate(const struct options *o, struct err *why)
+{
+    TRY(check_range("prompt-tokens", &o->prompt_tokens, why));
+    TRY(check_range("answer-tokens", &o->answer_tokens, why));
+    if (!o->simulate) return 0;
+    if (o->cluster || o->connect || o->workers || o->here || o->split)
+        return fail(why, E_USAGE, "--simulate brings its own workers, so --workers, --here, --split, --connect and --cluster mean nothing to it");
+    if (o->mmproj || o->n_images) return fail(why, E_USAGE, "--simulate knows no pictures");
+    return o->prompt || o->prompts_file ? fail(why, E_USAGE, "--simulate draws its prompts: --requests and --prompt-tokens say which") : 0;
+}
+
 /* A load or tests: what belongs to the one means nothing to the other. */
 static int check_bench(const struct options *o, struct err *why)
 {
@@ -373,6 +397,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->resume && o->overwrite) return fail(why, E_USAGE, "--resume and --overwrite exclude each other");
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH) TRY(check_bench(o, why));
+    if (command == CMD_PLAN) TRY(check_simulate(o, why));
     if (o->special && !o->raw && command != CMD_TOKENIZE)
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->fingerprint && o->out && !strcmp(o->out, "-"))
@@ -401,12 +426,12 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     *o = (struct options){
         .most = 512, .stall = 60, .drain = 30, .picture_memory = IMAGE_LIMITS.memory,
         .pp = bench_defaults.pp, .tg = bench_defaults.tg, .pp_batch = bench_defaults.pp_batch, .batch = bench_defaults.batch,
-        .reps = bench_defaults.reps,
+        .reps = bench_defaults.reps, .requests = 64, .prompt_tokens = {1, {256}}, .answer_tokens = {1, {64}},
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */
     if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
-    o->sampling.seed = c->command & (CMD_BATCH | CMD_BENCH) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
+    o->sampling.seed = c->command & (CMD_BATCH | CMD_BENCH | CMD_PLAN) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
     if (c->command == CMD_SERVE) o->most = CONTEXT_MOST;
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));

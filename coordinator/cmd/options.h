@@ -71,6 +71,12 @@ struct options {
     const char *trace, *timeline, *report_json; /* files */
     bool json; /* plan, bench */
 
+    /* plan --simulate: a cluster file, and what is asked of it; tokens from least to most */
+    const char *simulate;
+    uint32_t requests;
+    float arrivals; /* of them a second; 0: all at once */
+    struct numbers prompt_tokens, answer_tokens;
+
     /* bench: rows of prompts, tokens of answers, and how many of each at once */
     struct numbers pp, tg, pp_batch, batch;
     uint32_t depth, reps;

@@ -25,7 +25,10 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
-    if (o->timeline) TRY(run_chart_open(&s->chart, o->timeline, why));
+    if (o->timeline) {
+        TRY(run_chart_open(&s->chart, why));
+        TRY(whole_file_open(&s->drawing, o->timeline, why));
+    }
     return o->report || o->report_json ? run_report_open(&s->report, o->report_json, why) : 0;
 }
 
@@ -65,14 +68,25 @@ int session_deliver(struct session *s, struct err *why)
     return 0;
 }
 
+static int draw(struct session *s, const struct timeline *line, struct err *why)
+{
+    struct chart measured;
+    const struct chart *const all[] = {&measured};
+    if (!s->chart) return 0;
+    int code = run_chart_fill(&measured, s->chart, s->pipe, line, "measured", why);
+    if (!code) charts_print(whole_file_stream(s->drawing), all, 1);
+    chart_free(&measured);
+    return whole_file_close(&s->drawing, code, why);
+}
+
 /* Diaries are fetched once, whoever wants them. */
-static int draw(struct session *s, struct err *why)
+static int show_times(struct session *s, struct err *why)
 {
     struct timeline line;
     if (!s->trace && !s->chart) return 0;
     TRY(timeline_fetch(&line, s->pipe, why));
     int code = trace_finish(&s->trace, s->pipe, &line, why);
-    if (!code) code = run_chart_finish(&s->chart, s->pipe, &line, NULL, why);
+    if (!code) code = draw(s, &line, why);
     timeline_free(&line);
     return code;
 }
@@ -81,14 +95,15 @@ int session_finish(struct session *s, struct err *why)
 {
     if (s->report && s->tokens) TRY(run_report_finish(s->report, s->pipe, s->engine, s->options->report, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
-    return draw(s, why);
+    return show_times(s, why);
 }
 
 void session_close(struct session *s, const struct err *failure)
 {
     engine_close(&s->engine);
     trace_abandon(&s->trace);
-    run_chart_abandon(&s->chart);
+    run_chart_close(&s->chart);
+    whole_file_close(&s->drawing, E_INTERRUPTED, NULL);
     run_report_close(&s->report);
     shaped_words_close(&s->words);
     tokenizer_close(&s->tokens);

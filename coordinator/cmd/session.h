@@ -2,10 +2,12 @@
  * it is known what must be prepared for, the engine with those who watch it. */
 #pragma once
 
+#include "base/whole_file.h"
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
 #include "coordinator/cmd/stdout_ring.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/report/chart_svg.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/run_chart.h"
 #include "coordinator/report/trace.h"
@@ -23,6 +25,7 @@ struct session {
     struct engine *engine;    /* NULL before session_launch */
     struct trace *trace;      /* NULL unless asked for, as the report */
     struct run_chart *chart;
+    struct whole_file *drawing; /* of it */
     struct run_report *report;
 };
 

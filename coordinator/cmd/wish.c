@@ -36,6 +36,14 @@ static int read_addresses(struct cluster_wish *w, struct wish_lists *l, const ch
     return 0;
 }
 
+static int check_no_copies(const struct cluster *c, const char *path, struct err *why)
+{
+    for (int i = 0; i < c->workers; i++)
+        if (c->links[i].copies > 1)
+            return fail(why, E_FILE, "%s: worker %d has %u copies, which is for gemmapipe plan --simulate", path, i + 1, c->links[i].copies);
+    return 0;
+}
+
 static int read_cluster_file(struct cluster_wish *w, struct wish_lists *l, const char *path, struct err *why)
 {
     struct cluster *c = &l->cluster;
@@ -45,6 +53,7 @@ static int read_cluster_file(struct cluster_wish *w, struct wish_lists *l, const
     for (int i = 0; i < c->workers; i++) l->addresses[i] = c->addresses[i];
     w->addresses = l->addresses;
     w->n_addresses = c->workers;
+    TRY(check_no_copies(c, path, why));
     w->said = c->offers;
     if (c->wait && !w->wait_seconds) w->wait_seconds = (int)c->wait;
     if (!c->by_hand || w->plan.cuts) return 0;

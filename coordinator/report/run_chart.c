@@ -1,8 +1,6 @@
 /* coordinator/report/run_chart.c — see run_chart.h. */
 #include "coordinator/report/run_chart.h"
 
-#include "base/whole_file.h"
-#include "coordinator/report/chart_svg.h"
 #include "partition/model/part_text.h"
 
 #include <inttypes.h>
@@ -23,7 +21,6 @@ struct prompt { /* an ask under way */
 };
 
 struct run_chart {
-    struct whole_file *file;
     struct sent *sent[2]; /* rings: of micro-batches, of pictures; number modulo RUN_CHART_BATCHES */
     struct prompt *prompt; /* [n], numbers ascend */
     size_t n, room;
@@ -32,34 +29,24 @@ struct run_chart {
     size_t marks;
 };
 
-int run_chart_open(struct run_chart **out, const char *path, struct err *why)
+int run_chart_open(struct run_chart **out, struct err *why)
 {
     struct run_chart *r = *out = calloc(1, sizeof *r);
-    if (!r) return fail(why, E_MEMORY, "no memory to draw a run");
-    int code = whole_file_open(&r->file, path, why);
-    for (int i = 0; i < 2 && !code; i++) {
-        r->sent[i] = calloc(RUN_CHART_BATCHES, sizeof *r->sent[i]);
-        if (!r->sent[i]) code = fail(why, E_MEMORY, "no memory to draw a run");
-    }
-    if (code) run_chart_abandon(out);
-    return code;
+    for (int i = 0; r && i < 2; i++) r->sent[i] = calloc(RUN_CHART_BATCHES, sizeof *r->sent[i]);
+    if (r && r->sent[0] && r->sent[1]) return 0;
+    run_chart_close(out);
+    return fail(why, E_MEMORY, "no memory to draw a run");
 }
 
-static void end_with(struct run_chart *r)
-{
-    for (int i = 0; i < 2; i++) free(r->sent[i]);
-    free(r->prompt);
-    free(r->mark);
-    free(r);
-}
-
-void run_chart_abandon(struct run_chart **pr)
+void run_chart_close(struct run_chart **pr)
 {
     struct run_chart *r = *pr;
     *pr = NULL;
     if (!r) return;
-    whole_file_close(&r->file, E_INTERRUPTED, NULL);
-    end_with(r);
+    for (int i = 0; i < 2; i++) free(r->sent[i]);
+    free(r->prompt);
+    free(r->mark);
+    free(r);
 }
 
 /* ---- as it happens. Nobody is told of missing memory here: what cannot be kept is drawn as if it were a prompt ---- */
@@ -185,35 +172,20 @@ static int add_moment(struct chart *c, const struct run_chart *r, const struct m
     return chart_add(c, &b, why);
 }
 
-static int fill(struct chart *c, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, struct err *why)
+int run_chart_fill(struct chart *c, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, const char *what,
+                   struct err *why)
 {
+    *c = (struct chart){0};
     TRY(chart_lanes(c, p->workers, why));
     describe(c, p);
     for (size_t i = 0; i < line->n; i++) TRY(add_moment(c, r, &line->moment[i], why));
     for (size_t i = 0; i < r->marks; i++) TRY(chart_mark(c, r->mark[i], why));
     TRY(chart_finish(c, why));
     const double seconds = (double)(c->end_ns - c->begin_ns) / 1e9;
-    snprintf(c->title, sizeof c->title, "measured: %d %s, %.3f s, bubble %.0f %%", c->lanes, c->lanes == 1 ? "stage" : "stages", seconds,
+    snprintf(c->title, sizeof c->title, "%s: %d %s, %.3f s, bubble %.0f %%", what, c->lanes, c->lanes == 1 ? "stage" : "stages", seconds,
              100 * chart_bubble(c));
     snprintf(c->detail, sizeof c->detail, "%" PRIu64 " asks, %" PRIu64 " tokens of answers, %.1f a second%s", r->asks, r->tokens,
              r->last_ns > r->begun_ns ? (double)r->tokens * 1e9 / (double)(r->last_ns - r->begun_ns) : 0,
              line->forgotten ? "; what was earlier the stages have forgotten" : "");
     return 0;
-}
-
-int run_chart_finish(struct run_chart **pr, const struct pipeline *p, const struct timeline *line, const struct chart *predicted, struct err *why)
-{
-    struct run_chart *r = *pr;
-    struct chart measured = {0};
-    if (!r) return 0;
-    *pr = NULL;
-    int code = fill(&measured, r, p, line, why);
-    if (!code) {
-        const struct chart *both[] = {predicted ? predicted : &measured, &measured};
-        charts_print(whole_file_stream(r->file), both, predicted ? 2 : 1);
-    }
-    chart_free(&measured);
-    code = whole_file_close(&r->file, code, why);
-    end_with(r);
-    return code;
 }

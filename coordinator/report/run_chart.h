@@ -11,12 +11,13 @@
 
 struct run_chart;
 
-int run_chart_open(struct run_chart **out, const char *path, struct err *why);
-void run_chart_abandon(struct run_chart **r); /* a run that failed leaves no file; NULL is fine */
+int run_chart_open(struct run_chart **out, struct err *why);
+void run_chart_close(struct run_chart **r); /* NULL is fine */
 
 /* A watcher of the engine; `user` is the run_chart. */
 void run_chart_watch(void *user, const struct happened *what);
 
-/* Draws what happened into the file: `line` holds what the workers did. `predicted` stands above it; NULL: nothing does. Frees *r;
- * NULL is fine. */
-int run_chart_finish(struct run_chart **r, const struct pipeline *p, const struct timeline *line, const struct chart *predicted, struct err *why);
+/* What happened, where `line` holds what the workers did; `what` begins its title, "measured". *out is freed with chart_free, also
+ * after a failure. */
+int run_chart_fill(struct chart *out, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, const char *what,
+                   struct err *why);

@@ -73,22 +73,21 @@ static double head_seconds(const struct speed *v, const struct model_shape *shap
     return nominal_seconds(&w, rows);
 }
 
-static double seconds(const struct speed *v, const struct model_shape *shape, struct part s, const struct capacity *cap, double rows,
-                      double head_rows)
+double part_seconds(const struct speed *v, const struct model_shape *shape, struct part s, uint32_t position, double rows, double head_rows)
 {
     double sum = 0;
-    for (uint32_t layer = s.first; layer < s.end; layer++) sum += layer_seconds(v, shape, layer, cap->context / 2, rows);
+    for (uint32_t layer = s.first; layer < s.end; layer++) sum += layer_seconds(v, shape, layer, position, rows);
     return part_has_head(s) ? sum + head_seconds(v, shape, s, head_rows) : sum;
 }
 
 double decode_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
-    return seconds(speed, shape, s, cap, decode_rows(cap), decode_rows(cap));
+    return part_seconds(speed, shape, s, cap->context / 2, decode_rows(cap), decode_rows(cap));
 }
 
 double prefill_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, const struct capacity *cap)
 {
-    return seconds(speed, shape, s, cap, cap->rows, 1);
+    return part_seconds(speed, shape, s, cap->context / 2, cap->rows, 1);
 }
 
 double nominal_power(const struct worker_offer *offer)

@@ -16,6 +16,10 @@ struct item_work head_work(const struct model_shape *shape, struct part s); /* o
 uint32_t decode_rows(const struct capacity *cap);
 uint32_t decode_groups(const struct capacity *cap); /* so many of them are under way then */
 
+/* Seconds of `rows` rows at that position through the layers of this part, and of `head_rows` through its share of the head.
+ * `speed` NULL: of one nominal thread. */
+double part_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, uint32_t position, double rows, double head_rows);
+
 /* Seconds of one micro-batch at a worker as fast as that, half-way through the context: one with an even group of tokens, and
  * one full of prompt rows, of which the head computes one. `speed` NULL: one nominal thread. */
 double decode_seconds(const struct speed *speed, const struct model_shape *shape, struct part s, const struct capacity *cap);

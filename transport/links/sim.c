@@ -104,8 +104,15 @@ static uint64_t draw(struct sim *s)
     return z ^ (z >> 31);
 }
 
-/* When something that leaves now arrives: never before what left before it. */
-static int arrival_ns(struct sim *s, int from, int to, uint64_t bytes, uint64_t *at, struct err *why)
+static uint64_t usual_ns(struct sim *s, const struct frame *f)
+{
+    const uint64_t bytes = f ? FRAME_HEAD_BYTES + f->head.body_bytes : 0;
+    const uint64_t ns = s->links.delay_ns + (s->links.jitter_ns ? draw(s) % (s->links.jitter_ns + 1) : 0);
+    return s->links.bytes_per_second > 0 ? ns + (uint64_t)((double)bytes / s->links.bytes_per_second * 1e9) : ns;
+}
+
+/* When something that leaves now arrives: never before what left before it. `f` NULL: no frame, the end of a connection. */
+static int arrival_ns(struct sim *s, int from, int to, struct frame *f, uint64_t *at, struct err *why)
 {
     struct process *p = s->process[from];
     if (to >= p->n_last) {
@@ -115,8 +122,7 @@ static int arrival_ns(struct sim *s, int from, int to, uint64_t bytes, uint64_t 
         p->last_ns = more;
         p->n_last = s->n_processes;
     }
-    *at = s->now_ns + s->links.delay_ns + (s->links.jitter_ns ? draw(s) % (s->links.jitter_ns + 1) : 0);
-    if (s->links.bytes_per_second > 0) *at += (uint64_t)((double)bytes / s->links.bytes_per_second * 1e9);
+    *at = s->now_ns + (s->links.travel_ns && f ? s->links.travel_ns(s->links.user, from, to, f) : usual_ns(s, f));
     if (*at < p->last_ns[to]) *at = p->last_ns[to];
     p->last_ns[to] = *at;
     return 0;
@@ -148,7 +154,7 @@ static bool is_connected(const struct sim_port *p, int process)
 static void close_connection(struct sim *s, int about, int to)
 {
     struct happening h = {.what = CLOSES, .from = about, .to = to};
-    if (arrival_ns(s, about, to, 0, &h.at_ns, NULL)) return;
+    if (arrival_ns(s, about, to, NULL, &h.at_ns, NULL)) return;
     (void)heap_put(s, h, NULL);
 }
 
@@ -285,7 +291,7 @@ static int sim_push(struct port *port, struct err *why)
         while (peer && peer->out.n && p->process[k] != NOBODY) {
             struct frame *f = peer->out.first;
             struct happening h = {.what = ARRIVES, .from = p->number, .to = p->process[k], .frame = f};
-            TRY(arrival_ns(p->sim, h.from, h.to, FRAME_HEAD_BYTES + f->head.body_bytes, &h.at_ns, why));
+            TRY(arrival_ns(p->sim, h.from, h.to, f, &h.at_ns, why));
             TRY(heap_put(p->sim, h, why));
             (void)queue_take(&peer->out);
         }

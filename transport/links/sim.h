@@ -25,6 +25,9 @@ struct sim_links { /* what lies between processes */
     uint64_t seed;
     uint64_t delay_ns, jitter_ns;  /* of each frame: from delay to delay + jitter, drawn evenly */
     double bytes_per_second;       /* 0: size takes no time */
+    /* Where links are unlike: nanoseconds that this frame takes from process to process; then the three above mean nothing. */
+    uint64_t (*travel_ns)(void *user, int from, int to, struct frame *f);
+    void *user;
 };
 
 int sim_open(struct sim **out, const struct sim_links *links, struct err *why);

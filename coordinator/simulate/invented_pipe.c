@@ -1,0 +1,424 @@
+/* coordinator/simulate/invented_pipe.c — see invented_pipe.h.
+ *
+ * The engine sees a model of its own: as many layers, windows and pages as the real one, but rows of INVENTED_HIDDEN values and
+ * INVENTED_VOCAB words, so that nothing large is copied. What a message would weigh is reckoned from the rows that are in it. */
+#include "coordinator/simulate/invented_pipe.h"
+
+#include "coordinator/engine/engine.h"
+#include "partition/plan/text_cost.h"
+#include "transport/links/sim.h"
+#include "worker/worker.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INVENTED_HIDDEN 8
+#define INVENTED_VOCAB 256 /* each of the head's sixteenths has some */
+#define LOST_NS ((uint64_t)(LOSS_SECONDS * 1e9))
+#define TURN_MS 1000
+
+struct invented_worker {
+    struct invention *of;
+    struct port *port;
+    int index, number; /* in the plan, from 0; in the simulation */
+    char address[SIM_ADDRESS];
+    uint64_t busy_until_ns, busy_ns, link_free_ns;
+    struct diary *diary; /* NULL: nobody will look */
+};
+
+struct invention {
+    const struct invented_pipe *in;
+    const struct invented_load *load;
+    struct sim *sim;
+    struct pipeline pipe;
+    struct model model;
+    float embedding[INVENTED_VOCAB * INVENTED_HIDDEN];
+    struct invented_worker *worker; /* [pipe.workers] */
+    struct engine *engine;
+    uint64_t dice;
+    uint64_t home_free_ns; /* the coordinator's link */
+    double bytes;
+    uint32_t asked, ended;
+    uint32_t *ids; /* of a prompt that is being asked */
+    struct work work; /* the one before a worker */
+    struct result result;
+    struct scored scored;
+};
+
+/* splitmix64 */
+static uint64_t draw(struct invention *v)
+{
+    uint64_t z = v->dice += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+static double draw_unit(struct invention *v)
+{
+    return (double)(draw(v) >> 11) * 0x1p-53;
+}
+
+/* Around 1, with that deviation; never below a fifth. The sum of twelve even draws is near enough to a bell. */
+static double draw_around_one(struct invention *v, double deviation)
+{
+    if (deviation <= 0) return 1;
+    double sum = -6;
+    for (int i = 0; i < 12; i++) sum += draw_unit(v);
+    return fmax(1 + deviation * sum, 0.2);
+}
+
+/* ---- links ---- */
+
+static const struct cluster_link *link_of(const struct invention *v, int process)
+{
+    return &v->in->links[(process > 0 ? process : 1) - 1];
+}
+
+/* As if its rows were as wide as the model's. */
+static double weight(struct invention *v, struct frame *f)
+{
+    const double bytes = (double)(FRAME_HEAD_BYTES + f->head.body_bytes);
+    const bool rows = f->head.type == M_WORK || f->head.type == M_SCORE;
+    const double wider = (double)v->in->shape->config.hidden - INVENTED_HIDDEN;
+    if (!rows || (f->head.type == M_WORK ? work_read(&v->work, f, NULL) : score_read(&v->work, f, NULL))) return bytes;
+    return bytes + v->work.n_rows * wider * sizeof(float);
+}
+
+/* A message leaves by its sender's link, when that is free, and takes the longer of the two ways. */
+static uint64_t travel_ns(void *user, int from, int to, struct frame *f)
+{
+    struct invention *v = user;
+    const struct cluster_link *a = link_of(v, from), *b = link_of(v, to);
+    const uint64_t now = clock_now(sim_clock(v->sim));
+    uint64_t *free_ns = from ? &v->worker[from - 1].link_free_ns : &v->home_free_ns;
+    const double bytes = weight(v, f), slow = a->hop.bytes_per_second, other = b->hop.bytes_per_second;
+    const double rate = slow > 0 && other > 0 ? fmin(slow, other) : fmax(slow, other);
+    v->bytes += bytes;
+    const uint64_t begin = *free_ns > now ? *free_ns : now, leaves = rate > 0 ? (uint64_t)(bytes / rate * 1e9) : 0;
+    *free_ns = begin + leaves;
+    const bool lost = draw_unit(v) < fmax(a->loss, b->loss);
+    return begin - now + leaves + (uint64_t)(fmax(a->hop.delay, b->hop.delay) * 1e9) + (lost ? LOST_NS : 0);
+}
+
+/* ---- workers ---- */
+
+static int join_run(struct invented_worker *w, struct port *port, struct err *why)
+{
+    const struct plan *p = &w->of->pipe.plan;
+    struct hello hello = {.build = "invented", .isa = "invented", .threads = 1, .numeric = worker_numeric()};
+    const int next = route_after(plan_text_route(p), w->index);
+    struct frame *f = NULL;
+    snprintf(hello.host, sizeof hello.host, "%s", w->of->in->offers[w->index].name);
+    w->port = port;
+    TRY(port_route(port, 1, p->hash, 1, why));
+    if (next >= 0) TRY(port_reach(port, next + 1, w->of->worker[next].address, why));
+    TRY(hello_write(&f, &hello, why));
+    return sim_send_later(port, 0, &f, 0, why);
+}
+
+/* Takes the frame; `seconds` on a nominal thread, or of this very worker if it was measured. */
+static int send_after(struct invented_worker *w, int to, struct frame **f, double seconds, struct diary_span span, struct err *why)
+{
+    struct invention *v = w->of;
+    const struct worker_offer *offer = &v->in->offers[w->index];
+    const double takes = seconds / offer_power(offer) * draw_around_one(v, v->in->links[w->index].jitter);
+    const uint64_t now = clock_now(sim_clock(v->sim)), ns = (uint64_t)(takes * 1e9);
+    span.begin_ns = w->busy_until_ns > now ? w->busy_until_ns : now;
+    span.end_ns = w->busy_until_ns = span.begin_ns + ns;
+    w->busy_ns += ns;
+    if (w->diary && ns) diary_add(w->diary, span);
+    (*f)->head.route = 1;
+    return sim_send_later(w->port, to, f, ns, why);
+}
+
+static struct part part_of(const struct invented_worker *w)
+{
+    return w->of->pipe.plan.of[w->index].part[CHAIN_TEXT];
+}
+
+static uint32_t any_word(uint64_t key, uint32_t position)
+{
+    return (uint32_t)((key * 31 + position) % INVENTED_VOCAB);
+}
+
+/* The work that was just read: rows, where they stand in the mean, and how many want a token. */
+static double rows_of(const struct work *m, double *position, uint32_t *wanted)
+{
+    double sum = 0;
+    *wanted = 0;
+    for (uint32_t i = 0; i < m->n_segments; i++) {
+        sum += (m->segments[i].position + m->segments[i].rows / 2.0) * m->segments[i].rows;
+        *wanted += m->segments[i].wanted;
+    }
+    *position = m->n_rows ? sum / m->n_rows : 0;
+    return m->n_rows;
+}
+
+static void fill_result(struct result *r, const struct work *m)
+{
+    *r = (struct result){.batch = m->batch};
+    for (uint32_t i = 0; i < m->n_segments; i++) {
+        const struct segment *g = &m->segments[i];
+        for (uint32_t k = g->rows - g->wanted; k < g->rows; k++)
+            r->tokens[r->n_tokens++] = (struct token){.slot = g->slot, .position = g->position + k, .id = any_word(g->request, g->position + k)};
+    }
+}
+
+/* What this worker's sixteenths of the head say of rows that were read into v->work: every one is as good as the other. */
+static int say_scored(struct invented_worker *w, struct err *why)
+{
+    struct invention *v = w->of;
+    const struct work *m = &v->work;
+    const struct part p = part_of(w), words = {0, 0, p.back, p.back_end, false};
+    const double each = part_seconds(v->in->offers[w->index].measured, v->in->shape, words, 0, 0, m->n_rows) / (m->n_rows ? m->n_rows : 1);
+    struct scored *s = &v->scored;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < m->n_segments; i++)
+        for (uint32_t k = 0; k < m->segments[i].rows; k++, at++) {
+            struct frame *f = NULL;
+            *s = (struct scored){.batch = m->batch, .slot = m->segments[i].slot, .position = m->segments[i].position + k, .part = p.back,
+                                 .n_parts = part_head_parts(&v->model.config, p), .n_candidates = 1};
+            for (uint32_t j = 0; j < s->n_parts; j++) s->parts[j].sum = 1;
+            s->candidates[0] = (struct candidate){part_first_word(&v->model.config, p), 1, 1};
+            TRY(scored_write(&f, s, why));
+            TRY(send_after(w, 0, &f, each, (struct diary_span){.number = m->batch, .amount = 1, .what = DIARY_SCORES}, why));
+        }
+    return 0;
+}
+
+/* The last of the text, whose head is divided: the rows that want a token go home, for the others. */
+static int divide(struct invented_worker *w, double seconds, struct diary_span span, struct err *why)
+{
+    struct work *m = &w->of->work;
+    struct frame *f = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0, at = 0; i < m->n_segments; at += m->segments[i++].rows) {
+        struct segment g = m->segments[i];
+        for (uint32_t k = g.rows - g.wanted; k < g.rows; k++) m->rows[n + k - (g.rows - g.wanted)] = m->rows[at + k];
+        n += g.wanted;
+    }
+    uint32_t segments = 0;
+    for (uint32_t i = 0; i < m->n_segments; i++) {
+        struct segment g = m->segments[i];
+        if (!g.wanted) continue;
+        g.position += g.rows - g.wanted;
+        g.rows = g.wanted;
+        g.flags &= SEG_WANT_HASH;
+        m->segments[segments++] = g;
+    }
+    m->n_segments = segments;
+    m->n_rows = n;
+    m->n_orders = 0;
+    TRY(score_write(&f, m, why));
+    memset(m->activations, 0, (size_t)n * INVENTED_HIDDEN * sizeof(float));
+    TRY(send_after(w, 0, &f, seconds, span, why));
+    return part_has_head(part_of(w)) ? say_scored(w, why) : 0;
+}
+
+static int compute(struct invented_worker *w, struct frame **f, struct err *why)
+{
+    struct invention *v = w->of;
+    struct work *m = &v->work;
+    double position;
+    uint32_t wanted;
+    TRY(work_read(m, *f, why));
+    const double rows = rows_of(m, &position, &wanted);
+    const struct part p = part_of(w), layers = {p.first, p.end, 0, 0, false};
+    const int next = route_after(plan_text_route(&v->pipe.plan), w->index);
+    const bool whole = part_has_whole_head(p);
+    const double seconds = part_seconds(v->in->offers[w->index].measured, v->in->shape, next < 0 && whole && wanted ? p : layers, (uint32_t)position,
+                                        rows, wanted);
+    const struct diary_span span = {.number = m->batch, .amount = m->n_rows, .what = DIARY_ROWS};
+    if (next >= 0) return send_after(w, next + 1, f, seconds, span, why);
+    if (wanted && !whole) return divide(w, seconds, span, why);
+    struct frame *reply = NULL;
+    fill_result(&v->result, m);
+    TRY(result_write(&reply, &v->result, why));
+    return send_after(w, 0, &reply, seconds, span, why);
+}
+
+static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)
+{
+    struct invented_worker *w = user;
+    switch ((*f)->head.type) {
+    case M_GREET: return join_run(w, port, why);
+    case M_WORK: return compute(w, f, why);
+    case M_SCORE: TRY(score_read(&w->of->work, *f, why)); return say_scored(w, why);
+    case M_PING: (*f)->head.type = M_PONG; return sim_send_later(port, 0, f, 0, why);
+    default: return 0;
+    }
+}
+
+/* ---- the pipeline ---- */
+
+static void describe(struct invention *v)
+{
+    struct pipeline *p = &v->pipe;
+    v->model.config = v->in->shape->config;
+    v->model.config.hidden = INVENTED_HIDDEN;
+    v->model.config.vocab = INVENTED_VOCAB;
+    v->model.embedding = (struct tensor){.type = T_F32, .rows = INVENTED_VOCAB, .cols = INVENTED_HIDDEN, .data = (const uint8_t *)v->embedding};
+    p->model = &v->model;
+    p->plan = *v->in->plan;
+    p->workers = p->plan.workers;
+    p->offers = (struct worker_offer *)v->in->offers;
+}
+
+static int hire(struct invention *v, bool diaries, struct err *why)
+{
+    const int n = v->pipe.workers;
+    v->worker = calloc((size_t)n, sizeof *v->worker);
+    v->pipe.crew = calloc((size_t)n, sizeof *v->pipe.crew);
+    if (!v->worker || !v->pipe.crew) return fail(why, E_MEMORY, "no memory for %d invented workers", n);
+    for (int i = 0; i < n; i++) {
+        struct invented_worker *w = &v->worker[i];
+        *w = (struct invented_worker){.of = v, .index = i, .diary = diaries ? calloc(1, sizeof *w->diary) : NULL};
+        if (diaries && !w->diary) return fail(why, E_MEMORY, "no memory for the diaries of %d invented workers", n);
+        TRY(sim_process(v->sim, worker_hears, w, w->address, &w->number, why));
+        TRY(roster_add(v->pipe.roster, w->address, why));
+    }
+    TRY(roster_greet(v->pipe.roster, why));
+    for (int joined = 0; joined < n;) {
+        struct event e;
+        TRY(roster_next(v->pipe.roster, &e, TURN_MS, why));
+        event_free(&e);
+        if (e.kind == EVENT_LOST || e.kind == EVENT_INTERRUPTED) return *why = e.why, e.why.code;
+        if (e.kind != EVENT_JOINED) continue;
+        e.who->worker = e.who->node - 1;
+        e.who->standing = READY;
+        v->pipe.crew[e.who->worker] = e.who;
+        joined++;
+    }
+    return port_route(roster_port(v->pipe.roster), 1, v->pipe.plan.hash, 1, why);
+}
+
+static int open_invention(struct invention *v, bool diaries, struct err *why)
+{
+    const struct sim_links links = {.seed = v->load->seed, .travel_ns = travel_ns, .user = v};
+    struct port *home;
+    describe(v);
+    TRY(sim_open(&v->sim, &links, why));
+    TRY(sim_port(v->sim, &home, why));
+    TRY(roster_open(&v->pipe.roster, home, sim_clock(v->sim), why));
+    TRY(hire(v, diaries, why));
+    const uint64_t widest = work_bytes_most(v->pipe.plan.capacity.sequences, v->pipe.plan.capacity.rows, INVENTED_HIDDEN, INVENTED_VOCAB);
+    port_limits(roster_port(v->pipe.roster), widest + (1 << 20), 4096);
+    const struct engine_setup setup = {.pipe = &v->pipe, .end_of_turn = -1, .eos = -1, .no_prefix_reuse = true};
+    return engine_open(&v->engine, &setup, why);
+}
+
+static void close_invention(struct invention *v)
+{
+    engine_close(&v->engine);
+    roster_close(&v->pipe.roster);
+    sim_close(&v->sim);
+    for (int i = 0; v->worker && i < v->pipe.workers; i++) free(v->worker[i].diary);
+    free(v->worker);
+    free(v->pipe.crew);
+    free(v->ids);
+    free(v);
+}
+
+/* ---- the load ---- */
+
+static void ask_is_over(void *user, const struct ended *ended)
+{
+    struct invention *v = user;
+    (void)ended;
+    v->ended++;
+}
+
+static uint32_t draw_between(struct invention *v, const uint32_t limits[2])
+{
+    return limits[0] + (uint32_t)(draw(v) % ((uint64_t)limits[1] - limits[0] + 1));
+}
+
+static int ask_one(struct invention *v, struct err *why)
+{
+    const struct invented_load *l = v->load;
+    const uint32_t rows = draw_between(v, l->prompt), answer = draw_between(v, l->answer);
+    for (uint32_t i = 0; i < rows; i++) v->ids[i] = (uint32_t)(draw(v) % INVENTED_VOCAB);
+    const struct ask ask = {.ids = v->ids, .n = rows, .most = answer, .key = v->asked, .run_on = true, .sampling = {.repeat_penalty = 1, .top_p = 1}};
+    const struct listener listener = {.finished = ask_is_over, .user = v};
+    v->asked++;
+    return engine_ask(v->engine, &ask, &listener, NULL, why);
+}
+
+/* At the moments of a Poisson process, or all at once. */
+static int live(struct invention *v, struct err *why)
+{
+    const struct invented_load *l = v->load;
+    uint64_t next_ns = clock_now(sim_clock(v->sim));
+    v->ids = malloc(l->prompt[1] * sizeof *v->ids);
+    if (!v->ids) return fail(why, E_MEMORY, "no memory for prompts of %u tokens", l->prompt[1]);
+    while (v->ended < l->requests) {
+        const uint64_t now = clock_now(sim_clock(v->sim));
+        while (v->asked < l->requests && next_ns <= now) {
+            TRY(ask_one(v, why));
+            if (l->arrivals > 0) next_ns += (uint64_t)(-log1p(-draw_unit(v)) / l->arrivals * 1e9);
+        }
+        const uint64_t left_ms = next_ns > now ? (next_ns - now) / 1000000 + 1 : 0;
+        TRY(engine_turn(v->engine, v->asked == l->requests || left_ms > TURN_MS ? TURN_MS : (int)left_ms, why));
+    }
+    return 0;
+}
+
+static int collect_diaries(const struct invention *v, struct timeline *line, struct err *why)
+{
+    size_t n = 0;
+    for (int i = 0; i < v->pipe.workers; i++) n += (size_t)(v->worker[i].diary->n - diary_oldest(v->worker[i].diary));
+    line->moment = malloc((n + 1) * sizeof *line->moment);
+    if (!line->moment) return fail(why, E_MEMORY, "no memory for the diaries of %d invented workers", v->pipe.workers);
+    for (int i = 0; i < v->pipe.workers; i++) {
+        const struct diary *d = v->worker[i].diary;
+        line->forgotten += diary_oldest(d);
+        for (uint64_t k = diary_oldest(d); k < d->n; k++) line->moment[line->n++] = (struct moment){i, *diary_at(d, k)};
+    }
+    return 0;
+}
+
+static void sum_up(struct invented_run *out, const struct invention *v)
+{
+    const struct engine_totals t = engine_totals(v->engine);
+    out->seconds = (double)(t.ended_ns - t.begun_ns) / 1e9;
+    out->requests = v->ended;
+    out->prompt_rows = t.prompt_rows;
+    out->tokens = t.made;
+    out->batches = t.batches;
+    out->rows = t.rows;
+    out->bytes = v->bytes;
+    for (int i = 0; i < v->pipe.workers; i++) out->busy[i] = out->seconds > 0 ? (double)v->worker[i].busy_ns / 1e9 / out->seconds : 0;
+}
+
+static int draw_chart(const struct invention *v, const struct run_chart *recorded, struct chart *chart, struct err *why)
+{
+    struct timeline line = {0};
+    int code = collect_diaries(v, &line, why);
+    if (!code) code = run_chart_fill(chart, recorded, &v->pipe, &line, "simulated", why);
+    timeline_free(&line);
+    return code;
+}
+
+int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct err *why)
+{
+    struct invention *v = calloc(1, sizeof *v);
+    struct run_chart *recorded = NULL;
+    if (!v) return fail(why, E_MEMORY, "no memory for an invented pipeline");
+    v->in = pipe;
+    v->load = load;
+    v->dice = load->seed;
+    int code = open_invention(v, chart != NULL, why);
+    if (!code && chart) code = run_chart_open(&recorded, why);
+    if (!code) {
+        engine_watch(v->engine, tally_watch, &out->tally);
+        if (recorded) engine_watch(v->engine, run_chart_watch, recorded);
+        code = live(v, why);
+    }
+    if (!code) sum_up(out, v);
+    if (!code && chart) code = draw_chart(v, recorded, chart, why);
+    run_chart_close(&recorded);
+    close_invention(v);
+    return code;
+}
