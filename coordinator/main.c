@@ -57,6 +57,7 @@ static int coordinate(enum command command, const struct options *o, const struc
     case CMD_BATCH: return command_batch(o, wish, mpi, why);
     case CMD_SERVE: return command_serve(o, wish, mpi, why);
     case CMD_CHAT: return command_chat(o, wish, mpi, why);
+    case CMD_PERPLEXITY: return command_perplexity(o, wish, mpi, why);
     case CMD_EMBED: return command_embed_image(o, wish, mpi, why);
     case CMD_BENCH: return (o->axes || o->jobs ? command_sweep : command_bench)(o, wish, mpi, why);
     default: return command_logits(o, wish, mpi, why);

@@ -2,7 +2,15 @@
 #include "coordinator/cmd/capacity.h"
 
 #define DEFAULT_ROWS 128    /* of a micro-batch: past the knee of the kernels, short enough to fill a pipe: docs/SPEED.md */
+#define SCORES_IN_FLIGHT (64u << 20) /* bytes of scores that one micro-batch may send home */
 #define MOST_SEQUENCES 16   /* unless --sequences says more */
+
+void capacity_of_scores(struct capacity *c, const struct model_config *config, uint32_t whole)
+{
+    const uint32_t most = SCORES_IN_FLIGHT / (config->vocab * (uint32_t)sizeof(float));
+    const uint32_t rows = most > whole ? most : whole;
+    if (c->rows > rows) c->rows = rows;
+}
 
 int capacity_holds(const struct options *o, const struct model_config *c, uint64_t prompt, struct err *why)
 {

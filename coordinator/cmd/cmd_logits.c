@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCORES_IN_FLIGHT (64u << 20) /* bytes of scores that one micro-batch may send home */
-
 static int read_ids(const char *text, struct ids *out, struct err *why)
 {
     for (const char *at = text;;) {
@@ -91,9 +89,7 @@ static int launch(struct scoring_job *j, struct err *why)
     const uint32_t whole = j->pictures.n ? typed_prompt_picture_rows(s) : 1;
     struct capacity c;
     TRY(capacity_for(&c, s->options, &s->pipe->model->config, &(struct load){.prompt = j->ids.n, .prompts = 1, .whole = whole}, why));
-    uint32_t most = SCORES_IN_FLIGHT / (s->pipe->model->config.vocab * (uint32_t)sizeof(float));
-    if (most < whole) most = whole;
-    if (c.rows > most) c.rows = most;
+    capacity_of_scores(&c, &s->pipe->model->config, whole);
     s->pipe->wish.plan.all_scores = true;
     return session_launch(s, &c, why);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED)
+#define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED | CMD_PERPLEXITY)
 #define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
 #define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
@@ -131,10 +131,10 @@ static const struct argument table[] = {
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
-     "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192)"},
-    {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE, WHOLE(sequences, 1, WIRE_SEGMENTS),
+     "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192; perplexity: of a window, 512)"},
+    {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE | CMD_PERPLEXITY, WHOLE(sequences, 1, WIRE_SEGMENTS),
      "sequences held at once, at most; they take memory as they grow (default: the prompts, at most 16; serve 8; plan 1)"},
-    {"kv-positions", "N", ANSWER | CMD_BENCH, WHOLE(kv_positions, 1, UINT32_MAX),
+    {"kv-positions", "N", ANSWER | CMD_BENCH | CMD_PERPLEXITY, WHOLE(kv_positions, 1, UINT32_MAX),
      "positions that all sequences together hold (default: all of them at their longest; where that does not fit, what does)"},
     {"micro-batch", "N", WORKERS, WHOLE(rows, 1, WIRE_ROWS), "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", WORKERS, WHOLE(in_flight, 1, IN_FLIGHT_MOST),
@@ -159,6 +159,11 @@ static const struct argument table[] = {
     {"no-lock", NULL, CMD_BATCH, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
     {"strict-fields", NULL, CMD_BATCH | CMD_SERVE, FLAG(strict_fields), "refuse a request with a field that is not known, instead of passing over it"},
     {"created", "SECONDS", CMD_BATCH, WHOLE(created, 0, UINT32_MAX), "what results show as their time, in seconds since 1970 (default 0)"},
+    {"file", "FILE", CMD_PERPLEXITY, TEXT(file), "the text, as it is: no turns, and no control tokens (- is stdin)"},
+    {"stride", "N", CMD_PERPLEXITY, WHOLE(stride, 1, CONTEXT_MOST), "windows N tokens apart, each word judged once, instead of chunks"},
+    {"chunks", "N", CMD_PERPLEXITY, WHOLE(chunks, 1, UINT32_MAX), "only the first N chunks"},
+    {"save-logits", "BASE", CMD_PERPLEXITY, TEXT(save_logits), "keep all scores, half a megabyte a word, for --kl; llama-perplexity reads them too"},
+    {"kl", "BASE", CMD_PERPLEXITY, TEXT(kl), "how far from these scores, over the text they were made of, are this model's? llama-perplexity's are read too"},
     {"listen", "ADDRESS:PORT", CMD_SERVE, TEXT(listen), "where clients connect (default 127.0.0.1:8321; port 0: any that is free)"},
     {"api-key-file", "FILE", CMD_SERVE, TEXT(api_key_file), "who may ask: a key a line, sent as Authorization: Bearer KEY"},
     {"no-auth", NULL, CMD_SERVE, FLAG(no_auth), "anybody who reaches the address may ask; needed for one that is not this machine's own"},
@@ -204,7 +209,7 @@ static const struct argument table[] = {
     {"jobs", "FILE", CMD_BENCH, TEXT(jobs), "the load: the requests of this file, as `gemmapipe batch` asks them; no answer is kept"},
     {"csv", "FILE", CMD_BENCH, TEXT(csv), "where points are added; one that is there already is not measured again"},
     {"plot", "FILE", CMD_BENCH, TEXT(plot), "a drawing of the points, an SVG: tok/s of answers over the first --sweep, lines for the others"},
-    {"json", NULL, CMD_PLAN | CMD_BENCH, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
+    {"json", NULL, CMD_PLAN | CMD_BENCH | CMD_PERPLEXITY, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
     {"simulate", "FILE", CMD_PLAN, TEXT(simulate),
      "what the cluster of this file (deploy/simulated.example.json) would do with a load: the real engine and scheduler, invented workers"},
     {"requests", "N", CMD_PLAN, WHOLE(requests, 1, 1u << 20), "of --simulate: so many are asked (default 64)"},
@@ -255,6 +260,18 @@ static const char batch_manual[] =
     "goes on with --resume, in the middle of an answer too. Results come in the order of the lines, and are the same to the\n"
     "last byte however often it was stopped and whoever computes.\n";
 
+static const char perplexity_manual[] =
+    "The perplexity is exp of the mean of -ln p over the words judged, and the number behind ± its standard error. By default as\n"
+    "llama.cpp's llama-perplexity has it: the text, <bos> before it, is cut into chunks of --ctx tokens, the first token of each is\n"
+    "replaced by <bos>, and the words behind the first half of each count; what is left over does not. With --stride N windows of <bos>\n"
+    "and --ctx - 1 tokens begin N apart, and every word counts once, behind at least --ctx - 1 - N others but at the beginning. Whoever\n"
+    "compares with other programs: the embedding is scaled as the model was trained; llama.cpp scales it as --embed-scale exact.\n"
+    "\n"
+    "A base is all scores of a model over a text's chunks, in llama.cpp's file format, to compare others with: the float32 model's,\n"
+    "say, or the unquantised one's. With --kl BASE the text is the base's, and is told: how much the probabilities differ from it\n"
+    "(Kullback-Leibler divergence of each word: mean, percentiles), how often the likeliest word is the same, and by how much the word\n"
+    "that came became more or less likely. The numbers are the same to the last bit whoever computes, however the model is cut.\n";
+
 static const char serve_manual[] =
     "Clients of OpenAI's interface connect to http://ADDRESS:PORT/v1: /v1/chat/completions, /v1/completions, /v1/models; beside\n"
     "them /health and /metrics. A request is what a line of `gemmapipe batch` is, and may be streamed. It answers as many at once\n"
@@ -274,6 +291,9 @@ static const struct command_text commands[] = {
      "Answers a file of requests, one a line; may be stopped and resumed at any moment.", batch_manual},
     {CMD_SERVE, "serve", "gemmapipe serve --model M.gguf [--listen 127.0.0.1:8321] [options]",
      "Answers requests over HTTP, as OpenAI's interface has them, until it is told to end.", serve_manual},
+    {CMD_PERPLEXITY, "perplexity", "gemmapipe perplexity --model M.gguf --file TEXT [--stride N] [--save-logits BASE] [options]\n"
+     "gemmapipe perplexity --model M.gguf --kl BASE [options]",
+     "How likely a model finds a text, and how far it is from another one.", perplexity_manual},
     {CMD_LOGITS, "logits", "gemmapipe logits --model M.gguf --ids 2,105,… | \"prompt\" --out F.f32 [options]",
      "Writes the scores of every position.", NULL},
     {CMD_EMBED, "embed-image", "gemmapipe embed-image --mmproj P.gguf --image FILE --out F.f32 [options]",
@@ -375,6 +395,14 @@ static int check_bench(const struct options *o, struct err *why)
     return 0;
 }
 
+static int check_perplexity(const struct options *o, struct err *why)
+{
+    if (!o->file == !o->kl) return fail(why, E_USAGE, "perplexity wants a text, --file FILE, or a base that brings one, --kl BASE");
+    if (o->kl && (o->context || o->stride || o->save_logits))
+        return fail(why, E_USAGE, "--kl goes with neither --ctx nor --stride nor --save-logits: the base says what is judged");
+    return o->save_logits && o->stride ? fail(why, E_USAGE, "--save-logits keeps chunks, and with --stride there are none") : 0;
+}
+
 static int check(const struct options *o, enum command command, struct err *why)
 {
     if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
@@ -398,6 +426,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->prompt && o->prompts_file) return fail(why, E_USAGE, "a prompt and --prompts exclude each other");
     if (command == CMD_BENCH) TRY(check_bench(o, why));
     if (command == CMD_PLAN) TRY(check_simulate(o, why));
+    if (command == CMD_PERPLEXITY) TRY(check_perplexity(o, why));
     if (o->special && !o->raw && command != CMD_TOKENIZE)
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->fingerprint && o->out && !strcmp(o->out, "-"))

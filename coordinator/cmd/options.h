@@ -11,6 +11,7 @@
 enum command {
     CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32,
     CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256, CMD_SERVE = 512,
+    CMD_PERPLEXITY = 1024, CMD_EVAL = 2048,
 };
 
 #define IMAGES_MOST 64 /* --image on one command line */
@@ -69,7 +70,7 @@ struct options {
     /* what to show */
     bool report, fingerprint, quiet, verbose, help;
     const char *trace, *timeline, *report_json; /* files */
-    bool json; /* plan, bench */
+    bool json; /* plan, bench, perplexity, eval */
 
     /* plan --simulate: a cluster file, and what is asked of it; tokens from least to most */
     const char *simulate;
@@ -93,6 +94,10 @@ struct options {
     const char *listen, *api_key_file, *cors, *media_path;
     bool no_auth, any_model;
     int queue, stall, drain; /* requests; seconds */
+
+    /* perplexity */
+    const char *file, *save_logits, *kl;
+    uint32_t stride, chunks;
 
     /* logits, tokenize, batch */
     const char *ids, *out;
