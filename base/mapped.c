@@ -196,6 +196,22 @@ char *path_in(const char *dir, const char *name)
     return path;
 }
 
+/* Makes the folder; if it cannot, writing into it will tell. Frees the one it is in. */
+static char *folder_in(char *in, const char *name)
+{
+    char *path = in ? path_in(in, name) : NULL;
+    if (path) mkdir(path, 0700);
+    free(in);
+    return path;
+}
+
+char *cache_folder(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && cache[0] == '/') return folder_in(folder_in(strdup(cache), ""), "gemmapipe");
+    return home && home[0] == '/' ? folder_in(folder_in(strdup(home), ".cache"), "gemmapipe") : NULL;
+}
+
 bool is_folder(const char *path)
 {
     struct stat st;

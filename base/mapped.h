@@ -53,5 +53,8 @@ void mapped_forget(const void *from, size_t bytes);
 
 /* "DIR/NAME", for the caller to free; NULL without memory. */
 char *path_in(const char *dir, const char *name);
+/* Where programs keep what can be made again: gemmapipe in $XDG_CACHE_HOME, else in ~/.cache. It is made if it is not there; NULL if
+ * nobody says where. For the caller to free. */
+char *cache_folder(void);
 bool is_folder(const char *path);
 bool is_file(const char *path);

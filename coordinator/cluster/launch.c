@@ -8,6 +8,7 @@
  * A launch is a consumer of the roster's events: it has no loop of its own and never waits. Between two events it only
  * remembers how far each worker is (struct outgoing). */
 #include "coordinator/cluster/planning.h"
+#include "coordinator/cluster/probing.h"
 
 #include "base/little_endian.h"
 #include "base/log.h"

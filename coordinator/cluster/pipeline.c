@@ -259,5 +259,6 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     plan_free(&p->plan);
     free(p->crew);
     free(p->offers);
+    free(p->known);
     free(p);
 }

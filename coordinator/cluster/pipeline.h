@@ -23,6 +23,7 @@ struct pipeline {
     int workers;               /* of the plan; the last vision_workers of them have no text */
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
     struct worker_offer *offers; /* [workers] */
+    struct known_speed *known; /* [workers]: how fast they were when they were measured; NULL: nobody looked */
     struct plan plan; /* once launched */
     struct gguf_hashes *hashes[CHAINS]; /* of the tensors of both files; once launched */
     double launch_seconds;
@@ -32,6 +33,8 @@ struct pipeline {
  * wish leaves open (all_scores) may still be set, in p->wish.plan, until the launch. */
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
+/* Greets the workers and measures them, whatever is known already; nothing is assigned. What was found out is in the store. */
+int pipeline_measure(struct pipeline *p, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
 
 /* The files alone and no worker, for whoever only wants to know what the plan would be (planning.h). */

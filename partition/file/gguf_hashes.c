@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEPT_MOST (16u << 20)
@@ -87,22 +86,6 @@ int gguf_hash_learn(struct gguf_hashes *h, const struct tensor *t, uint64_t hash
 }
 
 /* ---- what is kept ---- */
-
-/* Makes the folder; if it cannot, writing into it will tell. Frees the one it is in. */
-static char *folder_in(char *in, const char *name)
-{
-    char *path = in ? path_in(in, name) : NULL;
-    if (path) mkdir(path, 0700);
-    free(in);
-    return path;
-}
-
-static char *cache_folder(void)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && cache[0] == '/') return folder_in(folder_in(strdup(cache), ""), "gemmapipe");
-    return home && home[0] == '/' ? folder_in(folder_in(strdup(home), ".cache"), "gemmapipe") : NULL;
-}
 
 static bool is_settled(const struct gguf *g)
 {

@@ -117,6 +117,11 @@ static uint64_t fold_models(uint64_t h, const struct model_shape *shape)
     return shape->encoder ? fold_encoder(h, shape->encoder) : h;
 }
 
+uint64_t model_shape_hash(const struct model_shape *shape)
+{
+    return fold_models(0, shape);
+}
+
 static uint64_t fold_capacity(uint64_t h, const struct capacity *c)
 {
     const uint32_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight, c->blocks};
@@ -164,7 +169,9 @@ static uint64_t fold_curve(uint64_t h, const struct curve *c)
 static uint64_t fold_speed(uint64_t h, const struct speed *v)
 {
     h = fold_curve(fold_curve(fold_curve(h, &v->local), &v->global), &v->head_part);
-    return hash_fold(hash_fold(h, double_bits(v->key)), double_bits(v->picture_layer));
+    const double more[] = {v->key, v->piece_key, v->picture_layer, v->to.delay, v->to.bytes_per_second, v->from.delay, v->from.bytes_per_second};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) h = hash_fold(h, double_bits(more[i]));
+    return h;
 }
 
 /* Names are left out: they are for people. */

@@ -41,6 +41,7 @@ struct model_shape {
     const struct vision_model *encoder; /* its sizes and types; NULL: no pictures */
 };
 struct model_shape model_shape(const struct model *text, const struct vision_model *encoder); /* either may be NULL */
+uint64_t model_shape_hash(const struct model_shape *shape); /* of sizes and types: what is equally large is equally fast */
 
 /* What a split of the text by hand gives one worker. */
 struct cut {

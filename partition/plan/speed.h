@@ -22,12 +22,23 @@ struct curve {
 };
 double curve_seconds(const struct curve *c, double rows);
 
+
+/* The way from one worker to another. */
+struct hop {
+    double delay;            /* seconds of a message, however short */
+    double bytes_per_second; /* beside that; 0: not known, bytes take no time */
+};
+double hop_seconds(const struct hop *h, double bytes);
+#define NOMINAL_HOP ((struct hop){.delay = 100e-6}) /* of a usual network, until it is measured */
+
 /* What was measured of one worker and one model. */
 struct speed {
     struct curve local, global; /* a layer of the text, without looking back */
-    double key;                 /* seconds for a row of a layer to look at one position */
+    double key;                 /* seconds for a row of a layer to look at one position, where each row has a sequence of its own */
+    double piece_key;           /* the same where they are of one prompt and share a reading; 0: as `key` */
     struct curve head_part;     /* one of the head's HEAD_PARTS */
     double picture_layer;       /* seconds of a layer of the encoder for one picture */
+    struct hop to, from;        /* the way from the coordinator and back; delay 0: not known */
 };
 
 /* What a piece of a prompt costs a stage beside its rows, as reading the weights once more, in quarters of the time of a row.
@@ -38,14 +49,6 @@ uint32_t piece_quarters(const struct speed *measured, int threads);
 /* The same of micro-batches of few rows, as answers have: what reading the weights costs a stage beside its rows, in rows. NULL: as was
  * found for matrices of 4 bits (stage_bench, 1 to 8 rows). */
 double reading_rows(const struct speed *measured);
-
-/* The way from one worker to another. */
-struct hop {
-    double delay;            /* seconds of a message, however short */
-    double bytes_per_second; /* beside that; 0: not known, bytes take no time */
-};
-double hop_seconds(const struct hop *h, double bytes);
-#define NOMINAL_HOP ((struct hop){.delay = 100e-6}) /* of a usual network, until it is measured */
 
 /* One item on one nominal thread. */
 struct item_work {

@@ -58,10 +58,11 @@ uint32_t decode_groups(const struct capacity *cap)
     return groups < cap->in_flight ? groups : cap->in_flight;
 }
 
-static double layer_seconds(const struct speed *v, const struct model_shape *shape, uint32_t layer, uint32_t position, double rows)
+static double layer_seconds(const struct speed *v, const struct model_shape *shape, uint32_t layer, uint32_t position, double rows, bool piece)
 {
     const struct model_config *c = &shape->config;
-    if (v) return curve_seconds(layer_is_global(c, layer) ? &v->global : &v->local, rows) + rows * keys_of(c, layer, position) * v->key;
+    const double key = !v ? 0 : piece && v->piece_key > 0 ? v->piece_key : v->key;
+    if (v) return curve_seconds(layer_is_global(c, layer) ? &v->global : &v->local, rows) + rows * keys_of(c, layer, position) * key;
     const struct item_work w = layer_work(shape, layer, position);
     return nominal_seconds(&w, rows);
 }
@@ -76,7 +77,7 @@ static double head_seconds(const struct speed *v, const struct model_shape *shap
 double part_seconds(const struct speed *v, const struct model_shape *shape, struct part s, uint32_t position, double rows, double head_rows)
 {
     double sum = 0;
-    for (uint32_t layer = s.first; layer < s.end; layer++) sum += layer_seconds(v, shape, layer, position, rows);
+    for (uint32_t layer = s.first; layer < s.end; layer++) sum += layer_seconds(v, shape, layer, position, rows, rows > head_rows);
     return part_has_head(s) ? sum + head_seconds(v, shape, s, head_rows) : sum;
 }
 
