@@ -21,8 +21,7 @@ struct cluster_wish {
     const char *cache; /* folder of the workers started here, for layers packed once; NULL: none */
     uint64_t cache_size; /* its bytes, at most; 0: no limit */
     int wait_seconds;  /* for workers to answer */
-    bool no_probe;     /* workers of whose speed nothing is known are not measured */
-    bool not_kept;     /* nor is it looked up how fast they once were: all are planned by the nominal speeds */
+    bool probe;        /* plan by measured speeds: look up how fast the workers were, and measure them if that is not known */
 
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */
     int n_memory;

@@ -2,6 +2,7 @@
  *
  *            all members JOINED                        every worker ACCEPTs, gets its pieces, is READY
  *   HEARING ───────────────────► plan, assign, DELIVERING ──────────────────────────────────────────► done
+ *      │  └► PROBING, where a cut follows from speeds that nobody knows (probing.h), and then the plan
  *      │                                         │
  *      └── too long silent ──► fails             └── a loss, a fault, Ctrl-C: remedy.h says what to do (in both states)
  *
@@ -48,7 +49,9 @@ struct outgoing { /* one worker's part on its way */
 struct launch {
     struct pipeline *pipe;
     struct capacity wanted;
-    enum { HEARING, DELIVERING } state;
+    enum { HEARING, PROBING, DELIVERING, MEASURED } state;
+    struct probing *probing;
+    bool only_measure;
     uint64_t begun_ns;
     int joined, ready;
     char told[480]; /* who is still waited for, and when that was said */
@@ -362,6 +365,25 @@ static int look_at_the_time(struct launch *l, struct err *why)
     return 0;
 }
 
+/* Under a wish for a split by hand, and with one worker, nothing follows from speeds but what to expect. */
+static int all_joined(struct launch *l, struct err *why)
+{
+    struct pipeline *p = l->pipe;
+    const bool wanted = p->wish.probe && p->model, known = wanted && !l->only_measure && speeds_known(p);
+    if (!l->only_measure && (!wanted || known || p->workers == 1 || p->wish.plan.cuts)) return plan_and_assign(l, why);
+    l->state = PROBING;
+    return probing_begin(&l->probing, p, why);
+}
+
+static int take_probed(struct launch *l, struct member *m, struct frame *f, struct err *why)
+{
+    bool done;
+    TRY(probing_frame(l->probing, m, f, &done, why));
+    if (!done) return 0;
+    l->state = MEASURED;
+    return l->only_measure ? 0 : plan_and_assign(l, why);
+}
+
 static int launch_event(void *user, struct event *e, struct err *why)
 {
     struct launch *l = user;
@@ -371,8 +393,8 @@ static int launch_event(void *user, struct event *e, struct err *why)
     case EVENT_JOINED:
         e->who->worker = e->who->node - 1;
         p->crew[e->who->worker] = e->who;
-        return ++l->joined == p->workers ? plan_and_assign(l, why) : 0;
-    case EVENT_FRAME: TRY(take_frame(l, e->who, e->frame, why)); break;
+        return ++l->joined == p->workers ? all_joined(l, why) : 0;
+    case EVENT_FRAME: TRY((l->state == PROBING ? take_probed : take_frame)(l, e->who, e->frame, why)); break;
     case EVENT_WOKEN: TRY(hand_out_all(l, why)); break;
     default: break;
     }
@@ -383,7 +405,7 @@ static int launch_event(void *user, struct event *e, struct err *why)
 static bool all_ready(void *user)
 {
     const struct launch *l = user;
-    return l->state == DELIVERING && l->ready == l->pipe->workers;
+    return l->only_measure ? l->state == MEASURED : l->state == DELIVERING && l->ready == l->pipe->workers;
 }
 
 static void say_ready(const struct pipeline *p)
@@ -396,6 +418,17 @@ static void say_ready(const struct pipeline *p)
         log_debug("%s holds %s, %s, %s in %.2f s", m->name, part, show_bytes(bytes, pipeline_planned(p, i)), m->hello.isa,
                   m->ready_seconds);
     }
+}
+
+int pipeline_measure(struct pipeline *p, struct err *why)
+{
+    struct launch l = {.pipe = p, .begun_ns = clock_now(roster_clock(p->roster)), .only_measure = true};
+    const struct consumer c = {launch_event, all_ready, &l};
+    int code = roster_greet(p->roster, why);
+    if (!code) code = roster_until(p->roster, &c, 250, why);
+    probing_close(&l.probing);
+    if (!code) p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
+    return code;
 }
 
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
@@ -413,6 +446,7 @@ int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct er
     }
     free(l.out);
     free(l.room);
+    probing_close(&l.probing);
     if (code) return code;
     p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
     say_ready(p);

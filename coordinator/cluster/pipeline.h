@@ -12,6 +12,7 @@
 
 #include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/cluster/roster.h"
+#include "coordinator/cluster/speed_store.h"
 #include "partition/plan/plan.h"
 
 struct pipeline {

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/threads.h"
+#include "coordinator/cluster/probing.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,6 +30,14 @@ static bool shares_machine(const struct pipeline *p, int worker)
     return false;
 }
 
+/* All of them or none: a measured second and a nominal one are not the same. */
+static void take_speeds(struct pipeline *p)
+{
+    for (int i = 0; i < p->workers; i++)
+        if (!p->known || !p->known[i].at) return;
+    for (int i = 0; i < p->workers; i++) p->offers[i].measured = &p->known[i].speed;
+}
+
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     TRY(wish_offers(p->offers, &p->wish, p->workers, why));
@@ -40,10 +49,24 @@ int planning_with_answers(struct pipeline *p, const struct capacity *wanted, str
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
         if (!p->wish.threads) o->threads = (int)m->hello.threads;
     }
+    take_speeds(p);
     return make_plan(p, wanted, p->local ? memory_allowed() : 0, why);
 }
 
 /* ---- foreseen ---- */
+
+/* As it was when they were measured; where somebody said otherwise that counts. */
+static void foresee_speeds(struct pipeline *p, bool here)
+{
+    if (!p->wish.probe || !p->model || !speeds_foreseen(p)) return;
+    take_speeds(p);
+    for (int i = 0; i < p->workers && !here; i++) {
+        struct worker_offer *o = &p->offers[i];
+        if (!p->wish.threads) o->threads = (int)p->known[i].of.threads;
+        if (!o->memory || o->memory > p->known[i].of.memory) o->memory = p->known[i].of.memory;
+        o->shares_machine = p->known[i].crowd > 1 && !(p->wish.n_memory || (p->wish.said && p->wish.said[i].memory));
+    }
+}
 
 static int foresee_offers(struct pipeline *p, bool here, struct err *why)
 {
@@ -55,6 +78,7 @@ static int foresee_offers(struct pipeline *p, bool here, struct err *why)
         o->shares_machine = here && !o->memory && p->workers > 1;
         if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
     }
+    foresee_speeds(p, here);
     return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define PLAN_CONTEXT 4096 /* where there is no prompt to measure */
 #define ASSUMED_TEXT 400
@@ -150,10 +151,37 @@ static void print(struct sketch *k)
     plain_page_close(&page);
 }
 
+/* As a run would find them; they are dismissed again. */
+static int measure(const struct sketch *k, struct err *why)
+{
+    struct pipeline *p = NULL;
+    int code = pipeline_open(&p, &k->wish, NULL, why);
+    if (!code) code = pipeline_measure(p, why);
+    pipeline_close(&p, code ? why : NULL);
+    return code;
+}
+
+/* What the rates follow from. */
+static void assume_speeds(struct sketch *k)
+{
+    const struct pipeline *p = k->session.pipe;
+    uint64_t oldest = UINT64_MAX;
+    for (int i = 0; i < p->workers && p->offers[i].measured; i++)
+        if (p->known[i].at < oldest) oldest = p->known[i].at;
+    if (oldest == UINT64_MAX) {
+        assume(k, "nominal speeds, of which only ratios mean something: nobody was measured (--probe)");
+        return;
+    }
+    const uint64_t now = (uint64_t)time(NULL), minutes = now > oldest ? (now - oldest) / 60 : 0;
+    if (minutes < 120) assume(k, "speeds as they were measured %llu minute%s ago", (unsigned long long)minutes, plural(minutes));
+    else assume(k, "speeds as they were measured %llu hours ago", (unsigned long long)minutes / 60);
+}
+
 static int plan(struct sketch *k, const struct options *o, struct err *why)
 {
     struct capacity wanted;
     TRY(open_sketch(k, o, why));
+    if (o->probe) TRY(measure(k, why));
     TRY(make_capacity(k, &wanted, why));
     TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
     char memory[24];
@@ -161,6 +189,7 @@ static int plan(struct sketch *k, const struct options *o, struct err *why)
     if (k->foresight.here) assume_here(k);
     else assume_elsewhere(k);
     assume_head(k);
+    assume_speeds(k);
     print(k);
     return 0;
 }

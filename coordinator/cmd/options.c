@@ -129,6 +129,10 @@ static const struct argument table[] = {
      "most bytes of that folder; what was not used for the longest time goes first (default: no limit)"},
     {"embed-scale", "bf16|exact", WORKERS, ONE_OF(exact_embed_scale),
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
+    {"probe", NULL, CMD_PLAN, FLAG(probe), "measure the workers first, for two seconds; what they reach is kept for later plans and runs"},
+    {"no-probe", NULL, WORKERS, FLAG(no_probe),
+     "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
+     "                           GEMMAPIPE_NO_PROBE is set)"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
      "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192; perplexity: of a window, 512)"},
@@ -410,6 +414,7 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
     if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
     if (o->vision_workers && !o->mmproj) return fail(why, E_USAGE, "--vision-workers without --mmproj have nothing to do");
+    if (o->probe && o->no_probe) return fail(why, E_USAGE, "--probe and --no-probe exclude each other");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))

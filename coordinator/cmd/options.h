@@ -53,6 +53,7 @@ struct options {
     bool lookup; /* guess at what follows */
     bool no_prefix_reuse;
     int wait; /* seconds for workers to answer; 0: not asked */
+    bool probe, no_probe; /* measure the workers, of plan; never do, and never mind how fast they once were */
 
     /* what the run is prepared for; 0: as much as it needs */
     uint32_t context, sequences, kv_positions, rows, in_flight;

@@ -87,6 +87,8 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     };
     TRY(read_lists(w, l, o, why));
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
+    const char *never = getenv("GEMMAPIPE_NO_PROBE");
+    w->probe = !o->no_probe && !(never && *never);
     w->processes = o->workers;
     return 0;
 }

@@ -20,7 +20,7 @@
 
 #include "partition/plan/plan.h"
 
-#define ASSUMED_MOST 8
+#define ASSUMED_MOST 9
 
 struct plan_file {
     int stages;

@@ -182,6 +182,34 @@ def too_large_for_this_machine():
     need(status == 4 and "GiB are missing" in err, err)
 
 
+def kept():
+    return [os.path.join(folder, f) for folder, _, files in os.walk(os.environ["XDG_CACHE_HOME"]) for f in files if f.endswith(".speed")]
+
+
+def measured():
+    """What `plan --probe` finds out is kept, and a plan and a run follow from it alike; a run that knows nothing measures by itself. No bit
+    depends on it. What is damaged is measured anew, with a word."""
+    command = ["--model", DEMO, "--workers", 3, "--threads", 1, "--fingerprint", "--temp", 0, "-n", 4]
+    nominal = good(GEMMAPIPE, "run", *command, "hello")
+    os.environ["GEMMAPIPE_NO_PROBE"] = ""
+    try:
+        status, _, err = run(GEMMAPIPE, "run", *command, "hello")
+        need(status == 0 and "measuring how fast the workers are" in err, err)
+        need(len(kept()) == 1, "kept: %r" % kept())
+        need(compare([*command, "hello"], 3, "known"), "no plan")
+        need(good(GEMMAPIPE, "run", *command, "hello") == nominal, "measuring changed the answer or its fingerprint")
+        with open(kept()[0], "r+") as f: f.truncate(100)
+        status, _, err = run(GEMMAPIPE, "run", *command, "hello")
+        need(status == 0 and "is left aside" in err and "measuring how fast" in err, err)
+        with Workers(2) as w:
+            out = good(GEMMAPIPE, "plan", "--model", DEMO, *w.connect, "--probe").decode()
+            need("speeds as they were measured 0 minutes ago" in out, out)
+            need(compare(["--model", DEMO, *w.connect, "-n", 2, "hello"], 2, "connected"), "no plan")
+    finally:
+        os.environ["GEMMAPIPE_NO_PROBE"] = "1"
+
+
+claim("measured_speeds_are_kept_and_change_no_bit", measured)
 claim("a_plan_is_what_a_run_with_the_same_words_makes", drawn_plans)
 claim("a_plan_too_large_for_this_machine_says_so", too_large_for_this_machine)
 finish()
