@@ -3,9 +3,15 @@
 
 #include "base/threads.h"
 
+int wish_places(const struct cluster_wish *w)
+{
+    return w->n_addresses ? w->n_addresses : wish_workers(w) + w->spare;
+}
+
 int wish_workers(const struct cluster_wish *w)
 {
-    if (w->n_addresses) return w->n_addresses;
+    const int by_hand = w->plan.n_cuts + w->plan.vision_workers, named = w->n_addresses - w->spare;
+    if (w->n_addresses) return w->plan.cuts && by_hand < named ? by_hand : named;
     if (w->threads_here) return w->threads_here;
     if (w->processes) return w->processes;
     return w->plan.cuts ? w->plan.n_cuts + w->plan.vision_workers : 1;

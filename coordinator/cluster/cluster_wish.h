@@ -22,6 +22,8 @@ struct cluster_wish {
     uint64_t cache_size; /* its bytes, at most; 0: no limit */
     int wait_seconds;  /* for workers to answer */
     bool probe;        /* plan by measured speeds: look up how fast the workers were, and measure them if that is not known */
+    int patience_seconds; /* for others to come in the place of lost ones; 0: a loss is the end */
+    int spare;         /* workers more than the plan has, in the place of whom is lost first */
 
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */
     int n_memory;
@@ -31,12 +33,13 @@ struct cluster_wish {
 
 };
 
-/* Workers that are named, or started here; where nothing else was said a split by hand says how many, and else there is one. Under MPI
- * the ranks count. */
+/* Workers that are to have a part: those that are named, or started here, but for the spare ones; no more than a split by hand has parts.
+ * Where nothing else was said it says how many, and else there is one. Under MPI the ranks count. */
 int wish_workers(const struct cluster_wish *w);
+int wish_places(const struct cluster_wish *w); /* those to spare too */
 
 /* Threads of each worker that is started here. */
 int wish_threads(const struct cluster_wish *w, int workers);
 
-/* What is said of these workers before they are asked: [workers]. E_USAGE if the sizes of memory are for another number. */
+/* What is said of these workers, spare ones too, before they are asked: [workers]. E_USAGE if the sizes of memory are for another number. */
 int wish_offers(struct worker_offer *out, const struct cluster_wish *w, int workers, struct err *why);

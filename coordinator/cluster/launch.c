@@ -1,20 +1,12 @@
-/* coordinator/cluster/launch.c — from "there may be workers" to "all are ready".
+/* coordinator/cluster/launch.c — see launch.h: from a plan to "all are ready".
  *
- *            all members JOINED                        every worker ACCEPTs, gets its pieces, is READY
- *   HEARING ───────────────────► plan, assign, DELIVERING ──────────────────────────────────────────► done
- *      │  └► PROBING, where a cut follows from speeds that nobody knows (probing.h), and then the plan
- *      │                                         │
- *      └── too long silent ──► fails             └── a loss, a fault, Ctrl-C: remedy.h says what to do (in both states)
- *
- * A launch is a consumer of the roster's events: it has no loop of its own and never waits. Between two events it only
- * remembers how far each worker is (struct outgoing). */
-#include "coordinator/cluster/planning.h"
-#include "coordinator/cluster/probing.h"
+ * A launch is told of events: it has no loop of its own and never waits. Between two events it only remembers how far each worker
+ * is (struct outgoing). */
+#include "coordinator/cluster/launch.h"
 
 #include "base/little_endian.h"
 #include "base/log.h"
 #include "base/size_text.h"
-#include "coordinator/cluster/remedy.h"
 #include "partition/file/delivery.h"
 #include "partition/file/gguf_hashes.h"
 #include "partition/model/part_text.h"
@@ -24,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUTE_EPOCH 1 /* of all routes: none begins anew yet */
-#define WAITING_TOLD_NS 1000000000ull       /* after so long */
-#define WAITING_TOLD_AGAIN_NS 3000000000ull /* if it is others, or for another reason */
 #define COMPARED_AT_ONCE 16 /* pieces of a worker's part: 16 MiB, a tenth of a second on a slow disk */
 #define PIECES_ON_THE_WAY 4 /* per worker, unacknowledged: hides the round trip, bounds the memory */
 
@@ -48,16 +37,9 @@ struct outgoing { /* one worker's part on its way */
 
 struct launch {
     struct pipeline *pipe;
-    struct capacity wanted;
-    enum { HEARING, PROBING, DELIVERING, MEASURED } state;
-    struct probing *probing;
-    bool only_measure;
-    uint64_t begun_ns;
-    int joined, ready;
-    char told[480]; /* who is still waited for, and when that was said */
-    uint64_t told_ns;
+    int ready;
     char path[CHAINS][ASSIGN_PATH]; /* of the files on this machine, for workers that can open them too; empty: not to be used */
-    struct outgoing *out; /* [workers], once assigned */
+    struct outgoing *out; /* [workers] */
     struct progress progress;
     uint64_t sent;
     uint8_t *room; /* for a piece */
@@ -85,7 +67,7 @@ static void fill_chain(const struct pipeline *p, int worker, const struct route 
 {
     const int next = route_after(route, worker);
     out->route = pipeline_route(p, route);
-    out->epoch = ROUTE_EPOCH;
+    out->epoch = p->epoch;
     out->plan = p->plan.hash;
     if (next >= 0) {
         out->next = (uint16_t)p->crew[next]->node;
@@ -203,7 +185,7 @@ static int hand_out(struct launch *l, int worker, struct err *why)
 
 static int hand_out_all(struct launch *l, struct err *why)
 {
-    for (int i = 0; l->state == DELIVERING && i < l->pipe->workers; i++) TRY(hand_out(l, i, why));
+    for (int i = 0; i < l->pipe->workers; i++) TRY(hand_out(l, i, why));
     return 0;
 }
 
@@ -245,8 +227,7 @@ static int take_ready(struct launch *l, struct member *m, struct frame *f, struc
 
 static int take_frame(struct launch *l, struct member *m, struct frame *f, struct err *why)
 {
-    if (l->state == HEARING)
-        return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(f->head.type), m->name);
+    if (m->worker < 0) return fail(why, E_WIRE, "%s came from %s, which has no part of the plan", message_name(f->head.type), m->name);
     struct outgoing *o = &l->out[m->worker];
     switch (f->head.type) {
     case M_READY: return take_ready(l, m, f, why);
@@ -282,8 +263,8 @@ static int assign_all(struct launch *l, struct err *why)
     l->out = calloc((size_t)p->workers, sizeof *l->out);
     l->room = malloc(delivery_largest(p->model ? &p->model->config : NULL, p->encoder ? &p->encoder->config : NULL));
     if (!l->out || !l->room) return fail(why, E_MEMORY, "no memory to keep track of %d workers", p->workers);
-    if (p->model) TRY(gguf_hashes_open(&p->hashes[CHAIN_TEXT], p->model->file, why));
-    if (p->encoder) TRY(gguf_hashes_open(&p->hashes[CHAIN_VISION], p->encoder->file, why));
+    if (p->model && !p->hashes[CHAIN_TEXT]) TRY(gguf_hashes_open(&p->hashes[CHAIN_TEXT], p->model->file, why));
+    if (p->encoder && !p->hashes[CHAIN_VISION]) TRY(gguf_hashes_open(&p->hashes[CHAIN_VISION], p->encoder->file, why));
     if (!p->wish.send_weights) {
         find_path(p->wish.model, l->path[CHAIN_TEXT]);
         find_path(p->wish.mmproj, l->path[CHAIN_VISION]);
@@ -297,7 +278,6 @@ static int assign_all(struct launch *l, struct err *why)
         total += delivery_total(o->tensors, o->count);
     }
     progress_begin(&l->progress, "handing out the weights", "B", total);
-    l->state = DELIVERING;
     return 0;
 }
 
@@ -317,95 +297,25 @@ static void set_limits(struct pipeline *p)
     port_limits(roster_port(p->roster), most, 4096);
 }
 
-/* All have answered: who they are makes the plan, and the plan says who gets what. */
-static int plan_and_assign(struct launch *l, struct err *why)
+/* ---- from outside ---- */
+
+int launch_begin(struct launch **out, struct pipeline *p, struct err *why)
 {
-    struct pipeline *p = l->pipe;
-    TRY(planning_with_answers(p, &l->wanted, why));
+    struct launch *l = *out = calloc(1, sizeof *l);
+    if (!l) return fail(why, E_MEMORY, "no memory to hand out the parts");
+    l->pipe = p;
     for (int i = 0; i < p->plan.n_routes; i++)
-        TRY(port_route(roster_port(p->roster), pipeline_route(p, &p->plan.route[i]), p->plan.hash, ROUTE_EPOCH, why));
+        TRY(port_route(roster_port(p->roster), pipeline_route(p, &p->plan.route[i]), p->plan.hash, p->epoch, why));
     set_limits(p);
     return assign_all(l, why);
 }
 
-/* ---- events ---- */
-
-/* As many as there is room for, and how many more. */
-static void name_the_silent(const struct pipeline *p, char *list, size_t room)
+int launch_take(struct launch *l, struct event *e, struct err *why)
 {
-    int more = 0;
-    size_t k = 0;
-    for (int i = 1; i <= roster_size(p->roster); i++) {
-        const struct member *m = roster_member(p->roster, i);
-        const char *reason = port_silence(roster_port(p->roster), i);
-        if (m->standing != INVITED) continue;
-        const size_t left = more ? 0 : room - k - sizeof " and 1000 more";
-        const int n = snprintf(list + k, left, "%s%s%s%s%s", k ? ", " : "", m->name, reason ? " (" : "", reason ? reason : "",
-                               reason ? ")" : "");
-        if (n < (int)left) k += (size_t)n;
-        else more++;
-    }
-    if (more) snprintf(list + k, room - k, " and %d more", more);
-    else list[k] = 0;
-}
-
-static int look_at_the_time(struct launch *l, struct err *why)
-{
-    struct pipeline *p = l->pipe;
-    const uint64_t waited = clock_now(roster_clock(p->roster)) - l->begun_ns;
-    char list[sizeof l->told];
-    if (l->state != HEARING) return 0;
-    name_the_silent(p, list, sizeof list);
-    if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull)
-        return fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
-    if (waited < l->told_ns + (l->told_ns ? WAITING_TOLD_AGAIN_NS : WAITING_TOLD_NS) || !strcmp(l->told, list)) return 0;
-    log_info("waiting for %s", list);
-    strcpy(l->told, list);
-    l->told_ns = waited;
-    return 0;
-}
-
-/* Under a wish for a split by hand, and with one worker, nothing follows from speeds but what to expect. */
-static int all_joined(struct launch *l, struct err *why)
-{
-    struct pipeline *p = l->pipe;
-    const bool wanted = p->wish.probe && p->model, known = wanted && !l->only_measure && speeds_known(p);
-    if (!l->only_measure && (!wanted || known || p->workers == 1 || p->wish.plan.cuts)) return plan_and_assign(l, why);
-    l->state = PROBING;
-    return probing_begin(&l->probing, p, why);
-}
-
-static int take_probed(struct launch *l, struct member *m, struct frame *f, struct err *why)
-{
-    bool done;
-    TRY(probing_frame(l->probing, m, f, &done, why));
-    if (!done) return 0;
-    l->state = MEASURED;
-    return l->only_measure ? 0 : plan_and_assign(l, why);
-}
-
-static int launch_event(void *user, struct event *e, struct err *why)
-{
-    struct launch *l = user;
-    struct pipeline *p = l->pipe;
-    TRY(remedy_or_fail(e, why));
-    switch (e->kind) {
-    case EVENT_JOINED:
-        e->who->worker = e->who->node - 1;
-        p->crew[e->who->worker] = e->who;
-        return ++l->joined == p->workers ? all_joined(l, why) : 0;
-    case EVENT_FRAME: TRY((l->state == PROBING ? take_probed : take_frame)(l, e->who, e->frame, why)); break;
-    case EVENT_WOKEN: TRY(hand_out_all(l, why)); break;
-    default: break;
-    }
+    if (e->kind == EVENT_FRAME) TRY(take_frame(l, e->who, e->frame, why));
+    else if (e->kind == EVENT_WOKEN) TRY(hand_out_all(l, why));
     if (l->sent) progress_at(&l->progress, l->sent);
-    return look_at_the_time(l, why);
-}
-
-static bool all_ready(void *user)
-{
-    const struct launch *l = user;
-    return l->only_measure ? l->state == MEASURED : l->state == DELIVERING && l->ready == l->pipe->workers;
+    return 0;
 }
 
 static void say_ready(const struct pipeline *p)
@@ -420,35 +330,26 @@ static void say_ready(const struct pipeline *p)
     }
 }
 
-int pipeline_measure(struct pipeline *p, struct err *why)
+int launch_done(const struct launch *l, bool *done, struct err *why)
 {
-    struct launch l = {.pipe = p, .begun_ns = clock_now(roster_clock(p->roster)), .only_measure = true};
-    const struct consumer c = {launch_event, all_ready, &l};
-    int code = roster_greet(p->roster, why);
-    if (!code) code = roster_until(p->roster, &c, 250, why);
-    probing_close(&l.probing);
-    if (!code) p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
-    return code;
+    *done = l->ready == l->pipe->workers;
+    if (!*done) return 0;
+    say_ready(l->pipe);
+    return pipeline_files_unchanged(l->pipe, why);
 }
 
-int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
+void launch_end(struct launch **pl)
 {
-    struct launch l = {.pipe = p, .wanted = *wanted, .begun_ns = clock_now(roster_clock(p->roster))};
-    const struct consumer c = {launch_event, all_ready, &l};
-    int code = roster_greet(p->roster, why);
-    if (!code) code = roster_until(p->roster, &c, 250, why);
-    if (l.state == DELIVERING) progress_end(&l.progress);
-    if (!code) code = pipeline_files_unchanged(p, why);
-    for (int i = 0; i < p->workers && l.out; i++) {
-        free(l.out[i].tensors);
-        free(l.out[i].have);
-        free(l.out[i].settled);
+    struct launch *l = *pl;
+    *pl = NULL;
+    if (!l) return;
+    progress_end(&l->progress);
+    for (int i = 0; i < l->pipe->workers && l->out; i++) {
+        free(l->out[i].tensors);
+        free(l->out[i].have);
+        free(l->out[i].settled);
     }
-    free(l.out);
-    free(l.room);
-    probing_close(&l.probing);
-    if (code) return code;
-    p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - l.begun_ns) / 1e9;
-    say_ready(p);
-    return 0;
+    free(l->out);
+    free(l->room);
+    free(l);
 }

@@ -35,6 +35,8 @@ struct local_workers {
     struct local_worker *child; /* [n], node i + 1 */
     char (*address)[64];
     const char **addresses;
+    struct worker_options how; /* of processes */
+    char program[PATH_MAX];
     volatile sig_atomic_t stop; /* told to threads that nobody dismisses */
 };
 
@@ -75,15 +77,13 @@ static int worker_program(char path[PATH_MAX], struct err *why)
     return 0;
 }
 
-/* Names that no file stands for: of sockets in a folder something would be left when everyone is killed. */
-static int name_sockets(struct local_workers *c, struct err *why)
+/* A name that no file stands for: of sockets in a folder something would be left when everyone is killed. */
+static int name_socket(struct local_workers *c, int i, struct err *why)
 {
     uint64_t drawn;
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) return fail_errno(why, E_INTERNAL, "cannot draw names for the workers' sockets");
-    for (int i = 0; i < c->n; i++) {
-        snprintf(c->address[i], sizeof c->address[i], "ipc://@gemmapipe-%016llx-%d", (unsigned long long)drawn, i + 1);
-        c->addresses[i] = c->address[i];
-    }
+    snprintf(c->address[i], sizeof c->address[i], "ipc://@gemmapipe-%016llx-%d", (unsigned long long)drawn, i + 1);
+    c->addresses[i] = c->address[i];
     return 0;
 }
 
@@ -122,18 +122,22 @@ static struct worker_options child_options(const struct worker_options *how, int
     return of;
 }
 
+static int start_child(struct local_workers *c, int i, struct err *why)
+{
+    const struct worker_options of = child_options(&c->how, i);
+    c->child[i] = (struct local_worker){0};
+    TRY(name_socket(c, i, why));
+    return start_process(&c->child[i], c->program, c->address[i], &of, why);
+}
+
 int local_workers_start(struct local_workers **out, int n, const struct worker_options *how, const char *const **addresses,
                         struct err *why)
 {
-    char program[PATH_MAX];
-    TRY(worker_program(program, why));
     struct local_workers *c;
     TRY(local_workers_new(&c, n, why));
-    int code = name_sockets(c, why);
-    for (int i = 0; i < n && !code; i++) {
-        struct worker_options of = child_options(how, i);
-        code = start_process(&c->child[i], program, c->address[i], &of, why);
-    }
+    c->how = *how;
+    int code = worker_program(c->program, why);
+    for (int i = 0; i < n && !code; i++) code = start_child(c, i, why);
     if (code) {
         local_workers_finish(&c, 0);
         return code;
@@ -228,6 +232,18 @@ int local_workers_ended(struct local_workers *c, char *how, size_t room)
 pid_t local_workers_pid(const struct local_workers *c, int number)
 {
     return c && number >= 1 && number <= c->n ? c->child[number - 1].pid : 0;
+}
+
+int local_workers_again(struct local_workers *c, int number, const char **address, struct err *why)
+{
+    struct local_worker *child = &c->child[number - 1];
+    look(child);
+    if (child->pid > 0 && !child->ended) {
+        kill(child->pid, SIGKILL);
+        waitpid(child->pid, NULL, 0);
+    }
+    *address = c->addresses[number - 1];
+    return start_child(c, number - 1, why);
 }
 
 static bool all_ended(struct local_workers *c)

@@ -26,6 +26,9 @@ int local_workers_start_threads(struct local_workers **out, int n, const struct 
 
 /* The number (1..n) of a process that has ended, each once, and how ("was ended by signal 9 (Killed)"); 0: no other has. */
 int local_workers_ended(struct local_workers *c, char *how, size_t room);
+
+/* Another process in the place of the one with this number, which is ended if it has not ended yet. *address is where it listens. */
+int local_workers_again(struct local_workers *c, int number, const char **address, struct err *why);
 pid_t local_workers_pid(const struct local_workers *c, int number); /* 0 for a thread */
 
 /* Waits up to `patience_ms` for all to end by themselves, then makes them. Sets *c to NULL; NULL is fine. */

@@ -23,7 +23,8 @@
 #include "base/threads.h"
 
 #include "base/limits.h"
-#include "coordinator/cluster/remedy.h"
+#include "base/log.h"
+#include "coordinator/cluster/recover.h"
 #include "partition/file/encoder_file.h"
 #include "partition/file/gguf_hashes.h"
 #include "partition/file/model_file.h"
@@ -62,12 +63,12 @@ static int start_own(struct pipeline *p, struct err *why)
 {
     const struct cluster_wish *w = &p->wish;
     const bool processes = !w->threads_here && (w->processes || w->plan.cuts);
-    const int n = wish_workers(w);
+    const int n = wish_places(w);
     if (n > WORKERS_MOST) return fail(why, E_USAGE, "%d workers were asked for, at most %d are possible", n, WORKERS_MOST);
-    if (w->model && n - w->plan.vision_workers > STAGES_MOST)
-        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", n - w->plan.vision_workers,
-                    STAGES_MOST);
-    struct worker_options how = {.threads = wish_threads(w, n), .no_file = w->send_weights, .cache = w->cache,
+    const int of_text = wish_workers(w) - w->plan.vision_workers;
+    if (w->model && of_text > STAGES_MOST)
+        return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", of_text, STAGES_MOST);
+    struct worker_options how = {.threads = wish_threads(w, wish_workers(w)), .no_file = w->send_weights, .cache = w->cache,
                                  .cache_size = w->cache_size};
     how.crowded = w->threads && threads_remark(n * how.threads);
     if (w->pin) cores_for(&how.cores, n * how.threads);
@@ -111,7 +112,9 @@ static int open_files(struct pipeline *p, struct err *why)
 
 static int make_crew(struct pipeline *p, struct err *why)
 {
-    const int n = p->workers = roster_size(p->roster);
+    p->places = roster_size(p->roster);
+    const int n = p->workers = p->workers_wanted = port_by_address(roster_port(p->roster)) ? wish_workers(&p->wish) : p->places;
+    if (n < 1) return fail(why, E_USAGE, "%d of %d workers to spare leaves none to compute", p->wish.spare, p->places);
     if (p->wish.plan.vision_workers >= n)
         return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
                           p->wish.plan.vision_workers, n);
@@ -150,6 +153,30 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
         TRY(open_files(p, why));
     }
     return make_crew(p, why);
+}
+
+int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    TRY(recover_open(p, wanted, why));
+    while (!p->whole && !(recover_measured(p) && !wanted)) {
+        struct event e;
+        TRY(roster_next(p->roster, &e, 250, why));
+        const int code = recover_event(p, &e, why);
+        event_free(&e);
+        if (code) return code;
+        char *news = recover_news(p);
+        if (*news) log_warn("%s", news);
+        *news = 0;
+    }
+    return 0;
+}
+
+int pipeline_measure(struct pipeline *p, struct err *why)
+{
+    const uint64_t begun = clock_now(roster_clock(p->roster));
+    TRY(pipeline_launch(p, NULL, why));
+    p->launch_seconds = (double)(clock_now(roster_clock(p->roster)) - begun) / 1e9;
+    return 0;
 }
 
 bool pipeline_is_one_process(const struct pipeline *p)
@@ -195,11 +222,13 @@ bool pipeline_computes(const struct pipeline *p, int worker)
 struct round { /* of asking all for their counters */
     struct pipeline *pipe;
     uint64_t end_ns;
+    uint32_t epoch; /* who is asked in one has forgotten it in the next */
 };
 
 static bool all_reported(void *user)
 {
     const struct round *r = user;
+    if (r->epoch != r->pipe->epoch) return true;
     for (int i = 0; i < r->pipe->workers; i++)
         if (r->pipe->crew[i]->reports < r->pipe->crew[i]->asked) return false;
     return true;
@@ -208,9 +237,8 @@ static bool all_reported(void *user)
 static int wait_for_reports(void *user, struct event *e, struct err *why)
 {
     const struct round *r = user;
-    TRY(remedy_or_fail(e, why));
-    if (e->kind == EVENT_FRAME)
-        return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
+    if (e->kind != EVENT_FRAME) TRY(recover_event(r->pipe, e, why));
+    else return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
     if (clock_now(roster_clock(r->pipe->roster)) <= r->end_ns) return 0;
     return fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS);
 }
@@ -225,16 +253,16 @@ static int ask_for_report(struct pipeline *p, int worker, struct err *why)
 
 int pipeline_ask_reports(struct pipeline *p, struct err *why)
 {
-    for (int i = 0; i < p->workers; i++)
+    for (int i = 0; p->whole && i < p->workers; i++)
         if (pipeline_computes(p, i) && p->crew[i]->reports >= p->crew[i]->asked) TRY(ask_for_report(p, i, why));
     return 0;
 }
 
 int pipeline_reports(struct pipeline *p, struct err *why)
 {
-    struct round r = {.pipe = p, .end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull};
+    struct round r = {.pipe = p, .end_ns = clock_now(roster_clock(p->roster)) + REPORT_SECONDS * 1000000000ull, .epoch = p->epoch};
     const struct consumer c = {wait_for_reports, all_reported, &r};
-    for (int i = 0; i < p->workers; i++)
+    for (int i = 0; p->whole && i < p->workers; i++)
         if (pipeline_computes(p, i)) TRY(ask_for_report(p, i, why));
     return roster_until(p->roster, &c, 100, why);
 }
@@ -248,7 +276,8 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     *pp = NULL;
     if (p->roster) roster_dismiss(p->roster, failure);
     /* Processes that were never greeted were told nothing: they are not waited for. */
-    local_workers_finish(&p->local, failure ? 500 : p->launch_seconds > 0 ? 5000 : 0);
+    local_workers_finish(&p->local, failure ? 500 : p->whole ? 5000 : p->epoch ? 500 : 0);
+    recover_close(p);
     roster_close(&p->roster);
     for (int i = 0; i < CHAINS; i++) {
         if (p->hashes[i]) gguf_hashes_keep(p->hashes[i]);

@@ -1,7 +1,7 @@
 /* coordinator/cluster/pipeline.h — a model and the workers that hold it, ready to answer.
  *
  * pipeline_open reads the file and finds the workers; nothing runs yet. pipeline_launch greets them, plans, hands out the
- * parts and waits until all are ready (launch.c). The engine then keeps it busy. pipeline_close dismisses the workers and
+ * parts and waits until all are ready (recover.h, launch.h). The engine then keeps it busy. pipeline_close dismisses the workers and
  * ends those we started.
  *
  * Whoever computes is known by three numbers, and they are not the same: a *worker* is a number of the plan, from 0; a
@@ -21,11 +21,18 @@ struct pipeline {
     struct vision_model *encoder;  /* NULL: no pictures */
     struct local_workers *local; /* NULL if we started none */
     struct roster *roster;
+    int places;                /* workers that were named or started, those to spare too */
+    int workers_wanted;        /* as many as that, or after losses fewer, make a plan; who is more than that is spare */
     int workers;               /* of the plan; the last vision_workers of them have no text */
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
     struct worker_offer *offers; /* [workers] */
-    struct known_speed *known; /* [workers]: how fast they were when they were measured; NULL: nobody looked */
+    struct known_speed *known; /* [places]: how fast they were when they were measured; NULL: nobody looked */
     struct plan plan; /* once launched */
+    uint32_t epoch;   /* since the last new beginning; 0: not launched yet */
+    bool whole;       /* all workers of the plan are ready, in this epoch. Only then anything may be sent to them on a route */
+    struct recovery *recovery; /* of recover.c */
+    uint32_t losses;     /* of members that had a part of the plan */
+    double lost_seconds; /* in which the pipeline was not whole, after it was */
     struct gguf_hashes *hashes[CHAINS]; /* of the tensors of both files; once launched */
     double launch_seconds;
 };

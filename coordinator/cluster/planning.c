@@ -9,48 +9,82 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What was said by hand was said of more workers. */
+static void make_free(struct plan_wish *wish, int workers)
+{
+    wish->cuts = NULL;
+    wish->n_cuts = 0;
+    if (wish->vision.how == VISION_BY_HAND) wish->vision = (struct vision_wish){.how = VISION_CHOOSE};
+    if (wish->vision_workers >= workers) wish->vision_workers = workers - 1;
+}
+
 /* together: bytes that all workers may use in sum, because they are on one machine; 0: they are not. */
-static int make_plan(struct pipeline *p, const struct capacity *wanted, uint64_t together, struct err *why)
+static int make_plan(struct plan *out, const struct pipeline *p, const struct worker_offer *offers, int workers, const struct capacity *wanted,
+                     uint64_t together, struct err *why)
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct plan_wish wish = p->wish.plan;
     wish.capacity = *wanted;
     wish.together = together;
-    TRY(plan_make(&p->plan, &shape, p->offers, p->workers, &wish, why));
-    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, p->plan.hash, p->plan.made_from);
+    if (workers < p->workers_wanted) make_free(&wish, workers);
+    TRY(plan_make(out, &shape, offers, workers, &wish, why));
+    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, out->hash, out->made_from);
     return 0;
 }
 
 /* ---- with answers ---- */
 
-static bool shares_machine(const struct pipeline *p, int worker)
+static bool shares_machine(struct member *const *crew, int n, int worker)
 {
-    for (int i = 0; i < p->workers; i++)
-        if (i != worker && !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host)) return true;
+    for (int i = 0; i < n; i++)
+        if (i != worker && !strcmp(crew[i]->hello.host, crew[worker]->hello.host)) return true;
     return false;
 }
 
+static int place_of(const struct pipeline *p, int worker)
+{
+    return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
+}
+
 /* All of them or none: a measured second and a nominal one are not the same. */
-static void take_speeds(struct pipeline *p)
+static void take_speeds(const struct pipeline *p, struct worker_offer *offers)
 {
     for (int i = 0; i < p->workers; i++)
-        if (!p->known || !p->known[i].at) return;
-    for (int i = 0; i < p->workers; i++) p->offers[i].measured = &p->known[i].speed;
+        if (!p->known || !p->known[place_of(p, i)].at) return;
+    for (int i = 0; i < p->workers; i++) offers[i].measured = &p->known[place_of(p, i)].speed;
+}
+
+/* said: of each place. */
+static void offers_of(const struct pipeline *p, const struct worker_offer *said, struct worker_offer *out)
+{
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *m = p->crew[i];
+        struct worker_offer *o = &out[i];
+        *o = said[m->place];
+        snprintf(o->name, sizeof o->name, "%.120s", m->where);
+        o->shares_machine = !o->memory && shares_machine(p->crew, p->workers, i);
+        if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
+        if (!p->wish.threads) o->threads = (int)m->hello.threads;
+    }
+    take_speeds(p, out);
 }
 
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
-    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
-    for (int i = 0; i < p->workers; i++) {
-        const struct member *m = p->crew[i];
-        struct worker_offer *o = &p->offers[i];
-        snprintf(o->name, sizeof o->name, "%.120s", m->where);
-        o->shares_machine = !o->memory && shares_machine(p, i);
-        if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
-        if (!p->wish.threads) o->threads = (int)m->hello.threads;
+    struct worker_offer *said = calloc((size_t)p->places, sizeof *said), *offers = calloc((size_t)p->workers + 1, sizeof *offers);
+    struct plan plan = {0};
+    int code = said && offers ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
+    if (!code) {
+        offers_of(p, said, offers);
+        code = make_plan(&plan, p, offers, p->workers, wanted, p->local ? memory_allowed() : 0, why);
     }
-    take_speeds(p);
-    return make_plan(p, wanted, p->local ? memory_allowed() : 0, why);
+    free(said);
+    if (code) return free(offers), code;
+    plan_free(&p->plan);
+    free(p->offers);
+    p->plan = plan;
+    p->offers = offers;
+    return 0;
 }
 
 /* ---- foreseen ---- */
@@ -59,7 +93,7 @@ int planning_with_answers(struct pipeline *p, const struct capacity *wanted, str
 static void foresee_speeds(struct pipeline *p, bool here)
 {
     if (!p->wish.probe || !p->model || !speeds_foreseen(p)) return;
-    take_speeds(p);
+    take_speeds(p, p->offers);
     for (int i = 0; i < p->workers && !here; i++) {
         struct worker_offer *o = &p->offers[i];
         if (!p->wish.threads) o->threads = (int)p->known[i].of.threads;
@@ -71,7 +105,7 @@ static void foresee_speeds(struct pipeline *p, bool here)
 static int foresee_offers(struct pipeline *p, bool here, struct err *why)
 {
     const int threads = here ? wish_threads(&p->wish, p->workers) : 1;
-    TRY(wish_offers(p->offers, &p->wish, p->workers, why));
+    TRY(wish_offers(p->offers, &p->wish, p->places, why));
     for (int i = 0; i < p->workers; i++) {
         struct worker_offer *o = &p->offers[i];
         if (here || !o->threads) o->threads = threads;
@@ -93,21 +127,22 @@ static void limit_to_this_machine(struct pipeline *p, uint64_t memory)
 static int foresee_elsewhere(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
 {
     TRY(foresee_offers(p, true, why));
-    TRY(make_plan(p, wanted, 0, why));
+    TRY(make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why));
     out->too_small = true;
     return 0;
 }
 
 int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
 {
-    const int n = p->workers = wish_workers(&p->wish);
+    const int n = p->workers = p->workers_wanted = wish_workers(&p->wish);
+    p->places = wish_places(&p->wish);
     *out = (struct foresight){.here = !p->wish.n_addresses};
-    p->offers = calloc((size_t)n, sizeof *p->offers);
+    p->offers = calloc((size_t)p->places, sizeof *p->offers);
     if (!p->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
     TRY(foresee_offers(p, out->here, why));
-    if (!out->here) return make_plan(p, wanted, 0, why);
+    if (!out->here) return make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why);
     limit_to_this_machine(p, memory_allowed());
-    const int code = make_plan(p, wanted, memory_allowed(), &out->lack);
+    const int code = make_plan(&p->plan, p, p->offers, p->workers, wanted, memory_allowed(), &out->lack);
     if (code == E_MEMORY) return foresee_elsewhere(p, wanted, out, why);
     if (code) *why = out->lack;
     return code;

@@ -9,7 +9,8 @@
 
 #include "coordinator/cluster/pipeline.h"
 
-/* Makes p->plan from the answers of p->crew. */
+/* Makes p->plan anew from the answers of p->crew; after a failure there is the same as before. Fewer workers than were wanted are planned
+ * for freely, whatever was said by hand. */
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why);
 
 /* What had to be assumed of workers that nobody asked. */

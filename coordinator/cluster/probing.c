@@ -48,11 +48,21 @@ struct probing {
 
 /* ---- what is known already ---- */
 
+static int number_of_place(const struct pipeline *p, int worker)
+{
+    return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
+}
+
+static struct known_speed *known_of(const struct pipeline *p, int worker)
+{
+    return &p->known[number_of_place(p, worker)];
+}
+
 static struct speed_place place_of(const struct pipeline *p, int worker, char room[WIRE_TEXT])
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape)};
-    if (p->wish.n_addresses) place.where = p->wish.addresses[worker];
+    if (p->wish.n_addresses) place.where = p->wish.addresses[number_of_place(p, worker)];
     else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", worker + 1, p->workers), place.where = room;
     else place.threads = wish_threads(&p->wish, p->workers);
     return place;
@@ -69,19 +79,19 @@ static bool find_all(struct pipeline *p, bool (*is_true)(const struct pipeline *
 {
     int n = 0;
     free(p->known);
-    p->known = calloc((size_t)p->workers, sizeof *p->known);
+    p->known = calloc((size_t)p->places, sizeof *p->known);
     for (int i = 0; i < p->workers && p->known; i++) {
         char room[WIRE_TEXT];
         const struct speed_place place = place_of(p, i, room);
-        if (speed_store_find(&p->known[i], &place, (uint64_t)time(NULL)) && is_true(p, i)) n++;
-        else p->known[i] = (struct known_speed){0};
+        if (speed_store_find(known_of(p, i), &place, (uint64_t)time(NULL)) && is_true(p, i)) n++;
+        else *known_of(p, i) = (struct known_speed){0};
     }
     return n == p->workers;
 }
 
 static bool true_of_crew(const struct pipeline *p, int i)
 {
-    return speed_still_true(&p->known[i], &p->crew[i]->hello, crowd_of(p, i));
+    return speed_still_true(known_of(p, i), &p->crew[i]->hello, crowd_of(p, i));
 }
 
 bool speeds_known(struct pipeline *p)
@@ -91,7 +101,7 @@ bool speeds_known(struct pipeline *p)
 
 static bool true_unasked(const struct pipeline *p, int i)
 {
-    return p->wish.n_addresses || speed_true_here(&p->known[i], (uint32_t)p->workers);
+    return p->wish.n_addresses || speed_true_here(known_of(p, i), (uint32_t)p->workers);
 }
 
 bool speeds_foreseen(struct pipeline *p)
@@ -225,7 +235,7 @@ static double rate(uint64_t took, uint64_t ping, uint32_t bytes)
 /* Of the way: what a turn took, and which is the next. */
 static void take_turn(struct probing *b)
 {
-    struct speed *v = &b->pipe->known[b->worker].speed;
+    struct speed *v = &known_of(b->pipe, b->worker)->speed;
     const uint64_t took = clock_now(roster_clock(b->pipe->roster)) - b->asked_ns;
     switch (b->turn++) {
     case TURN_FEW_TO:
@@ -263,7 +273,7 @@ static double slope(double before, double after, double by)
 
 static void take_answer(struct probing *b, int worker, const struct probed *m)
 {
-    struct speed *v = &b->pipe->known[worker].speed;
+    struct speed *v = &known_of(b->pipe, worker)->speed;
     switch (b->step) {
     case STEP_LAYERS:
         take_curve(&v->local, b->at, m, b->layers);
@@ -319,10 +329,10 @@ static int take_means(struct pipeline *p, struct err *why)
     for (int i = 0; i < p->workers; i++) {
         int n = 0;
         for (int k = 0; k < p->workers; k++)
-            if (alike(p, i, k)) n++ ? add_speed(&mean[i], &p->known[k].speed) : (void)(mean[i] = p->known[k].speed);
+            if (alike(p, i, k)) n++ ? add_speed(&mean[i], &known_of(p, k)->speed) : (void)(mean[i] = known_of(p, k)->speed);
         divide_speed(&mean[i], n);
     }
-    for (int i = 0; i < p->workers; i++) p->known[i].speed = mean[i];
+    for (int i = 0; i < p->workers; i++) known_of(p, i)->speed = mean[i];
     free(mean);
     return 0;
 }
@@ -331,7 +341,7 @@ static int keep_all(struct pipeline *p, struct err *why)
 {
     TRY(take_means(p, why));
     for (int i = 0; i < p->workers; i++) {
-        struct known_speed *k = &p->known[i];
+        struct known_speed *k = known_of(p, i);
         char room[WIRE_TEXT];
         const struct speed_place place = place_of(p, i, room);
         k->of = p->crew[i]->hello;
@@ -371,7 +381,7 @@ int probing_begin(struct probing **out, struct pipeline *p, struct err *why)
     b->tensors = calloc(most, sizeof *b->tensors);
     b->answered = calloc((size_t)p->workers, sizeof *b->answered);
     free(p->known);
-    p->known = calloc((size_t)p->workers, sizeof *p->known);
+    p->known = calloc((size_t)p->places, sizeof *p->known);
     if (!b->types || !b->tensors || !b->answered || !p->known) return fail(why, E_MEMORY, "no memory to measure the workers");
     log_info("measuring how fast the worker%s %s", p->workers == 1 ? "" : "s", p->workers == 1 ? "is" : "are");
     return ask_way(b, why);

@@ -76,6 +76,7 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     m = calloc(1, sizeof *m);
     if (!m) return fail(why, E_MEMORY, "no memory for another worker");
     m->node = r->n + 1;
+    m->place = r->n;
     m->worker = -1;
     r->member[r->n++] = m;
     strcpy(m->address, address);
@@ -143,18 +144,37 @@ int roster_send(struct roster *r, struct member *to, struct frame **f, struct er
     return 0;
 }
 
-int roster_greet(struct roster *r, struct err *why)
+int roster_greet_one(struct roster *r, struct member *m, struct err *why)
 {
-    if (getrandom(&r->run, sizeof r->run, 0) != sizeof r->run) r->run = clock_now(r->clock);
+    const int nodes = port_by_address(r->port) ? WORKERS_MOST + 1 : r->n + 1; /* where others may come later it will meet these too */
+    const struct greet g = {.node = (uint16_t)m->node, .nodes = (uint16_t)nodes, .numeric = worker_numeric(), .run = r->run};
+    struct frame *f = NULL;
+    if (m->standing != INVITED) m->standing = LOADING; /* it puts aside what it has, and may be busy with that for a while */
+    m->hailed = true;
+    TRY(greet_write(&f, &g, why));
+    return roster_send(r, m, &f, why);
+}
+
+int roster_greet(struct roster *r, uint32_t epoch, struct err *why)
+{
+    if (!r->run && getrandom(&r->run, sizeof r->run, 0) != sizeof r->run) r->run = clock_now(r->clock);
     if (!r->run) r->run = 1; /* on the wire 0 is no run */
-    port_run(r->port, r->run, 1);
-    for (int i = 0; i < r->n; i++) {
-        struct greet g = {.node = (uint16_t)r->member[i]->node, .nodes = (uint16_t)(r->n + 1), .numeric = worker_numeric(), .run = r->run};
-        struct frame *f = NULL;
-        TRY(greet_write(&f, &g, why));
-        TRY(roster_send(r, r->member[i], &f, why));
-    }
+    port_run(r->port, r->run, epoch);
+    for (int i = 0; i < r->n; i++)
+        if (r->member[i]->standing != LOST) TRY(roster_greet_one(r, r->member[i], why));
     return 0;
+}
+
+bool roster_awaits(const struct roster *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->member[i]->hailed && r->member[i]->standing == LOADING) return true;
+    return false;
+}
+
+void roster_shun(struct roster *r, const struct member *m)
+{
+    port_shun(r->port, m->node);
 }
 
 /* ---- losses ---- */
@@ -168,6 +188,13 @@ static void lose(struct roster *r, struct member *m, struct event *out)
     out->who = m;
 }
 
+static struct member *last_in_place(const struct roster *r, int place)
+{
+    int i = r->n - 1;
+    while (r->member[i]->place != place) i--;
+    return r->member[i];
+}
+
 /* True if a process that was started here has ended and nobody was told yet. Asking is a call of the system for each process, and
  * frames come by the thousand: so only now and then, and whenever a connection closed and the reason is awaited. */
 static bool child_ended(struct roster *r, uint64_t now, struct event *out)
@@ -175,10 +202,11 @@ static bool child_ended(struct roster *r, uint64_t now, struct event *out)
     if (!r->awaited && now - r->looked_ns < LOOK_MS * 1000000ull) return false;
     r->looked_ns = now;
     char how[100];
-    for (int node; r->local && (node = local_workers_ended(r->local, how, sizeof how));) {
-        if (roster_member(r, node)->standing == LOST) continue;
-        fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", node, (int)local_workers_pid(r->local, node), how);
-        lose(r, roster_member(r, node), out);
+    for (int child; r->local && (child = local_workers_ended(r->local, how, sizeof how));) {
+        struct member *m = last_in_place(r, child - 1);
+        if (m->standing == LOST) continue;
+        fail(&out->why, E_WORKER, "worker %d (process %d of this machine) %s", m->node, (int)local_workers_pid(r->local, child), how);
+        lose(r, m, out);
         return true;
     }
     return false;
@@ -243,7 +271,7 @@ static void broke_the_protocol(struct roster *r, struct member *m, struct event 
 
 static void take_hello(struct roster *r, struct member *m, struct event *out)
 {
-    if (m->standing != INVITED) {
+    if (!m->hailed) {
         fail(&out->why, E_WIRE, "%s said HELLO out of turn", m->name);
         return broke_the_protocol(r, m, out);
     }
@@ -258,6 +286,7 @@ static void take_hello(struct roster *r, struct member *m, struct event *out)
              far ? m->address : "");
     snprintf(m->name, sizeof m->name, "worker %d (%s)", m->node, m->where);
     m->standing = GREETED;
+    m->hailed = false;
     out->kind = EVENT_JOINED;
 }
 

@@ -27,6 +27,7 @@ enum standing { INVITED, GREETED, LOADING, READY, LOST };
 struct member {
     int node;                /* the port's number for it, from 1 */
     int worker;              /* its number in the plan, from 0; -1: it has no part of it */
+    int place;               /* which of the wished-for workers it is, from 0: one that comes after it was lost has the same */
     enum standing standing;
     char name[200];          /* "worker 2 (process 123 on host)" */
     char where[170];         /* "process 123 on host" */
@@ -37,6 +38,7 @@ struct member {
     struct report report;    /* the last it sent */
     uint64_t reports, asked; /* how many it sent; how many it was asked for */
     uint64_t heard_ns;       /* when it last sent anything */
+    bool hailed;             /* it was greeted, and has not answered yet */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };
 
@@ -64,11 +66,11 @@ struct roster;
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why);
 void roster_close(struct roster **r); /* closes the port; what is queued is dropped. Sets *r to NULL; NULL is fine */
 
-/* One more member, the next node, invited at `address`; empty where the port needs none. E_USAGE if there are too many, or what
- * port_invite says. */
+/* One more member, the next node, invited at `address`; empty where the port needs none. Its place is that of its node unless it is given
+ * another one. E_USAGE if there are too many, or what port_invite says. */
 int roster_add(struct roster *r, const char *address, struct err *why);
 
-/* Processes started here: member i is child i. The roster notices when one ends; it does not own them. */
+/* Processes started here: child i is the last member with place i - 1. The roster notices when one ends; it does not own them. */
 void roster_watch_local(struct roster *r, struct local_workers *local);
 
 int roster_size(const struct roster *r);                         /* members, also those that were lost */
@@ -76,8 +78,16 @@ struct member *roster_member(const struct roster *r, int node);  /* 1..roster_si
 struct port *roster_port(const struct roster *r);
 const struct clock *roster_clock(const struct roster *r);
 
-/* Greets all members for a new run. Each that answers comes as EVENT_JOINED. */
-int roster_greet(struct roster *r, struct err *why);
+/* Greets all members that are not lost, for a new run or a later epoch of it. Each that answers comes as EVENT_JOINED. */
+int roster_greet(struct roster *r, uint32_t epoch, struct err *why);
+/* One that was added since, in the epoch that is on. */
+int roster_greet_one(struct roster *r, struct member *m, struct err *why);
+
+/* Whether a member that is not lost still owes its answer to the greeting and had answered an earlier one. */
+bool roster_awaits(const struct roster *r);
+
+/* It is lost; it may live, but it is not heard any more. */
+void roster_shun(struct roster *r, const struct member *m);
 
 /* Takes the frame in any case. A member that cannot be reached is no error here: it comes as EVENT_LOST. */
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why);

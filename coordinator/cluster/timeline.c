@@ -6,7 +6,7 @@
 #include "coordinator/cluster/timeline.h"
 
 #include "base/clock.h"
-#include "coordinator/cluster/remedy.h"
+#include "coordinator/cluster/recover.h"
 
 #include <stdlib.h>
 
@@ -24,17 +24,20 @@ struct awaited { /* one part of one worker's diary */
     const struct clock *clock;
     uint64_t end_ns;
     bool came;
+    struct pipeline *pipe;
+    uint32_t epoch; /* in which it was asked for */
 };
 
 static bool part_came(void *user)
 {
-    return ((const struct awaited *)user)->came;
+    const struct awaited *a = user;
+    return a->came || a->epoch != a->pipe->epoch;
 }
 
 static int take_part(void *user, struct event *e, struct err *why)
 {
     struct awaited *a = user;
-    TRY(remedy_or_fail(e, why));
+    if (e->kind != EVENT_FRAME) TRY(recover_event(a->pipe, e, why));
     if (e->kind != EVENT_FRAME)
         return clock_now(a->clock) > a->end_ns ? fail(why, E_WORKER, "%s did not send its diary", a->from->name) : 0;
     if (e->frame->head.type != M_DIARY || e->who != a->from)
@@ -47,7 +50,8 @@ static int take_part(void *user, struct event *e, struct err *why)
 static int await_part(struct pipeline *p, int worker, struct diary_part *part, struct err *why)
 {
     const struct clock *clock = roster_clock(p->roster);
-    struct awaited a = {.from = p->crew[worker], .part = part, .clock = clock, .end_ns = clock_now(clock) + PATIENCE_NS};
+    struct awaited a = {.from = p->crew[worker], .part = part, .clock = clock, .end_ns = clock_now(clock) + PATIENCE_NS,
+                        .pipe = p, .epoch = p->epoch};
     const struct consumer c = {take_part, part_came, &a};
     return roster_until(p->roster, &c, 1000, why);
 }
@@ -66,7 +70,10 @@ static int ask(struct pipeline *p, int worker, uint64_t from, struct diary_part 
     TRY(diary_ask_write(&f, &(struct diary_ask){from}, why));
     const uint64_t sent = clock_ns();
     TRY(pipeline_send(p, worker, &f, why));
+    *part = (struct diary_part){.first = from, .written = from};
+    const uint32_t epoch = p->epoch;
     TRY(await_part(p, worker, part, why));
+    if (p->epoch != epoch) return 0;
     const uint64_t trip = clock_ns() - sent;
     if (part->first < from || part->n > part->written || part->first > part->written - part->n)
         return fail(why, E_WIRE, "%s sent intervals %llu+%u of %llu, from %llu on were asked for", p->crew[worker]->name,
@@ -115,7 +122,7 @@ int timeline_fetch(struct timeline *out, struct pipeline *p, struct err *why)
     *out = (struct timeline){0};
     if (!part) return fail(why, E_MEMORY, "no memory for the diaries of the workers");
     int code = 0;
-    for (int i = 0; i < p->workers && !code; i++)
+    for (int i = 0; p->whole && i < p->workers && !code; i++) /* not whole: a worker was just lost, and its diary with it */
         if (pipeline_computes(p, i)) code = fetch(out, p, i, part, why);
     free(part);
     if (code) timeline_free(out);

@@ -11,6 +11,7 @@ static const char *advice_about(enum about about)
     case ABOUT_SAMPLING: return "; see --temp, --top-k, --top-p, --min-p, --repeat-penalty and --repeat-last";
     case ABOUT_WORKERS: return "; leave --workers, --here, --connect and --cluster away";
     case ABOUT_WAIT: return "; --wait gives them more time";
+    case ABOUT_PATIENCE: return "; --wait-for-workers gives them more time";
     case ABOUT_SPLIT: return "; --split says how many layers each gets";
     case ABOUT_KV_POSITIONS: return "; --kv-positions says how many, without it there are as many as fit";
     case ABOUT_MEMORY: return "; more workers or a smaller --ctx need less of each";

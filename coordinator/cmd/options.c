@@ -134,6 +134,10 @@ static const struct argument table[] = {
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
      "                           GEMMAPIPE_NO_PROBE is set)"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
+    {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
+     "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},
+    {"spare", "N", PIPELINE, WHOLE(spare, 1, WORKERS_MOST - 1),
+     "the plan is for N workers fewer than there are: one of these takes the place of a lost one (also whoever --split has no part for)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
      "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192; perplexity: of a window, 512)"},
     {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE | CMD_PERPLEXITY, WHOLE(sequences, 1, WIRE_SEGMENTS),
@@ -458,7 +462,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     const struct command_text *c = find_command(argv[1]);
     if (!c) return fail(why, E_USAGE, "\"%.100s\" is not a command (gemmapipe --help lists them)", argv[1]);
     *o = (struct options){
-        .most = 512, .stall = 60, .drain = 30, .picture_memory = IMAGE_LIMITS.memory,
+        .most = 512, .stall = 60, .drain = 30, .patience = c->command == CMD_BENCH ? 0 : 300, .picture_memory = IMAGE_LIMITS.memory,
         .pp = bench_defaults.pp, .tg = bench_defaults.tg, .pp_batch = bench_defaults.pp_batch, .batch = bench_defaults.batch,
         .reps = bench_defaults.reps, .requests = 64, .prompt_tokens = {1, {256}}, .answer_tokens = {1, {64}},
         .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95f, .repeat_penalty = 1, .repeat_last = 64},

@@ -253,8 +253,5 @@ void beginnings_restart(struct engine *e)
     if (!e->beginnings) return;
     for (uint32_t i = 0; i < WIRE_BEGINNINGS; i++)
         if (e->beginnings->of[i].standing != NONE) forget(e->beginnings, &e->beginnings->of[i]);
-    for (struct live *a = e->first; a; a = a->after) {
-        a->sharing.awaits = NO_BEGINNING;
-        if (a->state == RUNNING) beginnings_promise(e, a, 0);
-    }
+    for (struct live *a = e->first; a; a = a->after) a->sharing.awaits = NO_BEGINNING;
 }

@@ -57,4 +57,4 @@ void beginnings_rows(const struct engine *e, uint32_t slot, uint32_t *rows, uint
 uint32_t beginnings_longest(const struct engine *e, uint64_t *since);
 void beginnings_drop(struct engine *e, uint32_t number);
 
-void beginnings_restart(struct engine *e); /* the workers have none any more; asks that begin again make them again */
+void beginnings_restart(struct engine *e); /* the workers have none any more, and no ask has a slot; asks that begin again make them again */

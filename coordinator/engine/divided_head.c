@@ -144,12 +144,6 @@ void divided_head_close(struct divided_head **pd)
     free(d);
 }
 
-void divided_head_restart(struct divided_head *d)
-{
-    for (uint32_t i = 0; i < d->n; i++) scoring_clear(&d->under_way[i]);
-    memset(d->waits, 0, d->slots * sizeof *d->waits);
-}
-
 /* ---- asking ---- */
 
 static struct scoring *find(struct divided_head *d, uint64_t batch)

@@ -28,7 +28,6 @@ struct divided_head_setup {
 /* *out is NULL if the head is whole: then there is nothing to bring together. What `setup` points to must stay. */
 int divided_head_open(struct divided_head **out, const struct divided_head_setup *setup, struct err *why);
 void divided_head_close(struct divided_head **d);
-void divided_head_restart(struct divided_head *d); /* nothing is being scored any more */
 
 /* SCORE from the last stage, of a micro-batch that is under way: passed on to the others. */
 int divided_head_ask(struct divided_head *d, struct frame *score, struct err *why);

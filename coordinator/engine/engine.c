@@ -9,7 +9,8 @@
  * Costs: a turn walks over the slots, a few times, and not over those who wait for one. */
 #include "coordinator/engine/live.h"
 
-#include "coordinator/cluster/remedy.h"
+#include "base/log.h"
+#include "coordinator/cluster/recover.h"
 #include "coordinator/engine/embed.h"
 #include "transport/wire/sampling.h"
 
@@ -67,6 +68,7 @@ static int open_text(struct engine *e, struct err *why)
         const uint32_t quarters = piece_quarters(p->offers[i].measured, p->offers[i].threads);
         if (quarters > limits.piece_quarters) limits.piece_quarters = quarters;
     }
+    limits.first_batch = e->totals.batches;
     e->slots = c->sequences;
     e->route = plan_text_route(&p->plan);
     e->in_slot = calloc(e->slots, sizeof *e->in_slot);
@@ -77,11 +79,22 @@ static int open_text(struct engine *e, struct err *why)
     struct pages_stage stage[STAGES_MOST];
     const struct pages_limits pool = engine_pool(p, stage);
     TRY(pages_open(&e->pages, &pool, why));
-    if (!e->setup.no_prefix_reuse) TRY(beginnings_open(&e->beginnings, why));
     limits.pages = e->pages;
     TRY(scheduler_open(&e->scheduler, &limits, why));
     schedule_reading(e->scheduler, reading_rows(p->offers[0].measured));
     return 0;
+}
+
+/* All that follows from the plan. */
+static void close_text(struct engine *e)
+{
+    scheduler_close(&e->scheduler);
+    pages_close(&e->pages);
+    divided_head_close(&e->head);
+    free(e->in_slot);
+    free(e->kept);
+    e->in_slot = NULL;
+    e->kept = NULL;
 }
 
 int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why)
@@ -93,7 +106,10 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     e->clock = roster_clock(e->pipe->roster);
     e->deadline_ns = UINT64_MAX;
     int code = e->pipe->encoder ? pictures_open(&e->pictures, e->pipe, &e->watchers, why) : 0;
+    if (!code && e->pipe->model && !e->setup.no_prefix_reuse) code = beginnings_open(&e->beginnings, why);
     if (!code && e->pipe->model) code = open_text(e, why);
+    e->epoch = e->pipe->epoch;
+    e->whole = e->pipe->whole;
     if (code) engine_close(out);
     return code;
 }
@@ -104,16 +120,12 @@ void engine_close(struct engine **pe)
     if (!e) return;
     fail(&e->over, E_INTERNAL, "the engine is being closed");
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
-    if (e->scheduler) kept_give_up_all(e);
-    scheduler_close(&e->scheduler);
+    kept_forget_all(e);
+    close_text(e);
     beginnings_close(&e->beginnings);
-    pages_close(&e->pages);
-    divided_head_close(&e->head);
     pictures_close(&e->pictures);
     free(e->work.biases);
     free(e->work.masks);
-    free(e->in_slot);
-    free(e->kept);
     free(e);
     *pe = NULL;
 }
@@ -480,19 +492,64 @@ static void yield_slots(struct engine *e)
     }
 }
 
-void engine_restart(struct engine *e)
+/* ---- a new beginning ---- */
+
+/* In the order in which they came: so they get their slots. */
+static void all_wait(struct engine *e)
 {
-    const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock)};
-    e->lone.rows = 0;
-    if (e->pictures) pictures_restart(e->pictures);
-    if (e->head) divided_head_restart(e->head);
-    if (e->scheduler) {
-        kept_give_up_all(e);
-        schedule_restart(e->scheduler);
+    for (struct live *a = e->first; a; a = a->after) {
+        begin_again(e, a);
+        a->scheduled = false;
+        if (a->state == RUNNING || a->state == WAITING || (a->state == LEAVING && a->ending == FINISH_NOT)) live_to(e, a, WAITING);
     }
-    for (struct live *a = e->first; a; a = a->after) begin_again(e, a);
+}
+
+int engine_restart(struct engine *e, struct err *why)
+{
+    e->lone.rows = 0;
+    if (e->pictures) TRY(pictures_restart(e->pictures, why));
+    if (!e->pipe->model) return 0;
+    all_wait(e);
     beginnings_restart(e);
-    tell_watchers(&e->watchers, &h);
+    kept_forget_all(e);
+    close_text(e);
+    return open_text(e, why);
+}
+
+/* What all asks lose when the workers forget them. */
+static uint64_t rows_lost(const struct engine *e, uint32_t *asks)
+{
+    uint64_t rows = 0;
+    *asks = 0;
+    for (const struct live *a = e->first; a; a = a->after) {
+        rows += a->sent;
+        *asks += a->sent > 0;
+    }
+    return rows;
+}
+
+static void say_loss(const struct engine *e)
+{
+    char *news = recover_news(e->pipe);
+    uint32_t asks;
+    const uint64_t rows = rows_lost(e, &asks);
+    if (!*news) return;
+    if (rows) log_warn("%s; %u answer%s %llu rows to compute again", news, asks, asks == 1 ? " has" : "s have", (unsigned long long)rows);
+    else log_warn("%s", news);
+    *news = 0;
+}
+
+/* What the workers knew is gone when an epoch begins; what they will know follows from the plan that makes it whole. */
+static int keep_up(struct engine *e, struct err *why)
+{
+    const struct pipeline *p = e->pipe;
+    const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock), .number = p->epoch};
+    say_loss(e);
+    if (e->epoch == p->epoch && e->whole == p->whole) return 0;
+    if (e->epoch != p->epoch) tell_watchers(&e->watchers, &h);
+    e->epoch = p->epoch;
+    e->whole = p->whole;
+    return engine_restart(e, why);
 }
 
 /* ---- a turn ---- */
@@ -525,7 +582,9 @@ static int feed(struct engine *e, struct err *why)
 {
     expire(e);
     offer_again(e);
+    TRY(keep_up(e, why));
     tell_leavers(e);
+    if (!e->pipe->whole) return 0;
     if (e->pictures) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
     do { /* what is kept while rows are sent is what others wait for */
@@ -539,10 +598,10 @@ static int feed(struct engine *e, struct err *why)
     return 0;
 }
 
-static int take_event(struct engine *e, const struct event *event, struct err *why)
+static int take_event(struct engine *e, struct event *event, struct err *why)
 {
-    TRY(remedy_or_fail(event, why));
-    return event->kind == EVENT_FRAME ? answer_take(e, event->who, event->frame, why) : 0;
+    if (event->kind == EVENT_FRAME && e->pipe->whole) return answer_take(e, event->who, event->frame, why);
+    return recover_event(e->pipe, event, why);
 }
 
 int engine_turn(struct engine *e, int timeout_ms, struct err *why)

@@ -61,9 +61,9 @@ int engine_turn(struct engine *e, int timeout_ms, struct err *why);
 /* Makes a waiting engine_turn return. From any thread. */
 void engine_wake(struct engine *e);
 
-/* The workers have forgotten what they knew of all sequences: every ask begins again with all its rows, and the answers go on as
- * if nothing had been. */
-void engine_restart(struct engine *e);
+/* The workers have forgotten what they knew of all sequences, and the plan may be another: every ask begins again with all its rows, and
+ * the answers go on as if nothing had been. The engine does so itself when the pipeline's epoch rises. */
+int engine_restart(struct engine *e, struct err *why);
 
 uint32_t engine_unanswered(const struct engine *e); /* asks that are not finished */
 

@@ -90,9 +90,9 @@ void kept_give_up(struct engine *e, struct kept *k)
     forget(k);
 }
 
-void kept_give_up_all(struct engine *e)
+void kept_forget_all(struct engine *e)
 {
-    for (struct kept *k; (k = kept_longest(e));) kept_give_up(e, k);
+    for (uint32_t i = 0; e->kept && i < e->slots; i++) forget(&e->kept[i]);
 }
 
 struct kept *kept_find(const struct engine *e, const struct live *a)

@@ -92,6 +92,8 @@ struct engine {
     uint64_t deadline_ns;        /* none is over before */
     struct err over;             /* code other than 0: the run is over, nothing is asked any more */
     bool told;                   /* of an end, in this turn */
+    uint32_t epoch;              /* of the pipeline, and whether it was whole, when this looked last */
+    bool whole;
     struct live **in_slot;       /* [slots]; NULL: nobody, or kept */
     struct kept *kept;           /* [slots] */
     uint32_t slots;
@@ -144,7 +146,7 @@ void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t histo
 bool kept_put(struct engine *e, const struct live *a); /* the ask's; false: there is nothing in it, or no memory */
 struct kept *kept_longest(const struct engine *e);     /* that was kept longest, NULL: none is */
 void kept_give_up(struct engine *e, struct kept *k);
-void kept_give_up_all(struct engine *e);
+void kept_forget_all(struct engine *e); /* the workers have nothing of them any more */
 struct kept *kept_find(const struct engine *e, const struct live *a); /* the one with the longest beginning of the ask, or NULL */
 int kept_go_on(struct engine *e, struct live *a, struct kept *k, struct err *why);
 bool held_copy(const struct engine *e, const struct live *a, uint32_t rows, struct held *out); /* false: no memory */

@@ -81,7 +81,7 @@ int pages_open(struct pages **out, const struct pages_limits *limits, struct err
         return fail(why, E_MEMORY, "no memory for the account of the pages of %u sequences", limits->slots);
     }
     memcpy(p->stages, limits->stages, limits->n_stages * sizeof *p->stages);
-    pages_restart(p);
+    for (uint32_t i = 0; i < limits->slots; i++) p->slot[i].beginning = NO_BEGINNING;
     if (pages_could_hold(p, NO_BEGINNING, limits->context)) return 0;
     pages_close(out);
     return fail(why, E_USAGE, "a stage's pool of pages cannot hold one sequence of %u positions", limits->context);
@@ -95,13 +95,6 @@ void pages_close(struct pages **pages)
     free(p->stages);
     free(p);
     *pages = NULL;
-}
-
-void pages_restart(struct pages *p)
-{
-    for (uint32_t i = 0; i < p->limits.slots; i++) p->slot[i] = (struct slot_pages){.beginning = NO_BEGINNING};
-    memset(p->kept, 0, sizeof p->kept);
-    p->global = p->local = p->n_orders = 0;
 }
 
 /* ---- what a slot owns ---- */

@@ -43,9 +43,6 @@ struct pages_limits {
 int  pages_open(struct pages **out, const struct pages_limits *limits, struct err *why);
 void pages_close(struct pages **p);
 
-/* The workers have forgotten everything, and so the orders that were not taken. */
-void pages_restart(struct pages *p);
-
 /* ---- slots ---- */
 
 /* A slot that holds nothing gets blocks for `rows` rows, the first of them those of a beginning (or NO_BEGINNING). False, and nothing

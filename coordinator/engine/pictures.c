@@ -235,17 +235,21 @@ int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err
     return 0;
 }
 
-void pictures_restart(struct pictures *ps)
+int pictures_restart(struct pictures *ps, struct err *why)
 {
+    const size_t workers = (size_t)ps->pipe->plan.workers;
+    free(ps->at);
+    ps->at = calloc(workers, sizeof *ps->at);
+    if (!ps->at) return fail(why, E_MEMORY, "no memory to send pictures to %zu workers", workers);
     for (uint32_t i = 0; i < ps->n; i++) {
         struct picture *p = &ps->picture[i];
         if (!p->sent || p->rows) continue;
         p->sent = false;
         ps->in_flight--;
-        ps->at[p->to]--;
         if (p->references) ps->waiting++;
         else forget(p);
     }
+    return 0;
 }
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number)

@@ -28,8 +28,8 @@ void pictures_release(struct pictures *ps, uint32_t number);
 int pictures_send(struct pictures *ps, struct err *why);
 int pictures_take(struct pictures *ps, int worker, struct frame *frame, struct err *why); /* M_PICTURE_ROWS, from this worker of the plan */
 
-/* The workers have forgotten what was under way: it goes out again. */
-void pictures_restart(struct pictures *ps);
+/* The workers have forgotten what was under way, and the plan may be another: it goes out again. */
+int pictures_restart(struct pictures *ps, struct err *why);
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */

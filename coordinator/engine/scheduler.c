@@ -58,7 +58,6 @@ struct request {
     uint32_t guesses;     /* that may travel with it */
     double chance, all;   /* of the next of them; that it and those before it are right */
     bool leaving;         /* gets no more rows; gone when its pieces are home */
-    bool resting;         /* after a restart: rows [0, known) will go when more become known, not before */
     bool lacking;         /* pages for its rows: none go */
     uint32_t beginning;   /* in the queue: that it will go on behind; or NO_BEGINNING */
     uint32_t begun;       /* rows of `sent` that it went on behind */
@@ -117,6 +116,7 @@ int scheduler_open(struct scheduler **out, const struct scheduler_limits *limits
     struct scheduler *s = calloc(1, sizeof *s);
     if (!s) return fail(why, E_MEMORY, "no memory for the scheduler");
     s->limits = *limits;
+    s->next_batch = limits->first_batch;
     s->moves_most = least(limits->slots, limits->rows);
     s->slot = calloc(limits->slots, sizeof *s->slot);
     s->order = calloc(limits->slots, sizeof *s->order);
@@ -342,11 +342,10 @@ int schedule_more(struct scheduler *s, uint64_t request, uint32_t rows, const st
                   struct err *why)
 {
     struct request *q = find_sequence(s, request);
-    if (!q || q->pieces || q->leaving || (q->sent < q->known && !q->resting))
+    if (!q || q->pieces || q->leaving || q->sent < q->known)
         return fail(why, E_INTERNAL, "request %llu cannot go on: it is not waiting", (unsigned long long)request);
     TRY(rows_add(q, &s->limits, rows, spans, n_spans, why));
-    q->decode = rows == 1 && !q->resting;
-    q->resting = false;
+    q->decode = rows == 1;
     q->lacking = s->limits.pages != NULL;
     q->guesses = 0;
     uint32_t slot = (uint32_t)(q - s->slot);
@@ -464,39 +463,11 @@ bool schedule_yield(const struct scheduler *s, uint64_t *request)
     return (s->n_queue && last->priority < s->queue[s->head].priority) || (lacking && lacking != last);
 }
 
-/* One at a time: the line is another afterwards. */
-static bool free_one_that_leaves(struct scheduler *s)
-{
-    for (uint32_t i = 0; i < s->n_order; i++) {
-        if (!s->slot[s->order[i]].leaving) continue;
-        free_slot(s, &s->slot[s->order[i]]);
-        return true;
-    }
-    return false;
-}
-
-void schedule_restart(struct scheduler *s)
-{
-    for (uint32_t i = 0; i < s->limits.in_flight; i++) s->place[i].taken = false;
-    s->in_flight = s->passed_over = s->guessing = 0;
-    for (uint32_t i = s->n_order; i-- > 0;) {
-        struct request *q = &s->slot[s->order[i]];
-        q->resting |= q->sent == q->known && !q->pieces;
-        q->sent = q->begun = q->pieces = q->decodes = q->guesses = q->next_span = 0;
-        q->decode = false;
-        q->lacking = s->limits.pages != NULL;
-    }
-    for (size_t i = 0; i < s->n_queue; i++) s->queue[s->head + i].beginning = NO_BEGINNING;
-    if (s->limits.pages) pages_restart(s->limits.pages);
-    while (free_one_that_leaves(s)) continue;
-    schedule_settle(s);
-}
-
 /* ---- the next micro-batch --------------------------------------------------------------------------------------- */
 
 static bool has_rows(const struct request *q)
 {
-    return q->sent < q->known && !q->leaving && !q->resting && !q->lacking;
+    return q->sent < q->known && !q->leaving && !q->lacking;
 }
 
 static bool decode_ready(const struct request *q)

@@ -41,6 +41,7 @@ struct scheduler_limits {
     uint32_t stages;    /* of the pipe; 0: in_flight - 1, and decodes are divided over all micro-batches */
     uint32_t piece_quarters; /* what a piece costs a stage beside its rows, in quarters of a row (partition/plan/speed.h); 0: not known */
     struct pages *pages;     /* of keys and values; NULL: there are always enough */
+    uint64_t first_batch;    /* number of the first micro-batch */
 };
 
 /* Rows first..first+n-1 that must travel together, counted from the first row of the call that names them. Spans come
@@ -58,7 +59,7 @@ struct move { /* part of a micro-batch: rows of one request */
 };                   /* a request has one move in a micro-batch at most */
 
 struct schedule_batch {
-    uint64_t id; /* 0, 1, 2, … in the order they enter the pipe */
+    uint64_t id; /* one after the other in the order they enter the pipe */
     uint32_t n_moves, rows;
     struct move *moves; /* the scheduler's; stay until schedule_done(id) and the schedule_next after it */
 };
@@ -127,11 +128,6 @@ void schedule_settle(struct scheduler *s);
 /* Should someone give up a slot, so that somebody more urgent can have it, or somebody older its pages? Of the least urgent the
  * newest. Ask until it says no, and let each leave: who left may be added again, and goes on later from all its rows. */
 bool schedule_yield(const struct scheduler *s, uint64_t *request);
-
-/* The workers have forgotten everything: no micro-batch is in flight any more, and every sequence that has rows begins again
- * with a prompt of all it has. One that waits for schedule_more or schedule_leave goes on waiting; with schedule_more it
- * begins again too. */
-void schedule_restart(struct scheduler *s);
 
 uint32_t schedule_in_flight(const struct scheduler *s);
 uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */

@@ -260,6 +260,13 @@ void port_part(struct port *p, int node)
     peer_forget(p, node);
 }
 
+void port_shun(struct port *p, int node)
+{
+    port_part(p, node);
+    struct peer *peer = peer_made(p, node);
+    if (peer) peer->lost = true;
+}
+
 int port_listen_again(struct port *p, struct err *why)
 {
     if (!p->kind->again) return fail(why, E_LINK, "a port of kind %s serves one run only", p->kind->name);

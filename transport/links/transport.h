@@ -101,6 +101,10 @@ const char *port_silence(const struct port *p, int node);
  * sent before are dropped, and it is not told: send M_STOP before, and flush. */
 void port_part(struct port *p, int node);
 
+/* The same of a peer that counts as lost, whatever it says itself: its number stays its own, nothing it sends is taken, nothing is
+ * sent to it. Its address may be invited again, under another number. */
+void port_shun(struct port *p, int node);
+
 struct port_counters {
     uint64_t frames_in, frames_out, bytes_in, bytes_out; /* heads included */
     uint64_t dropped;                                    /* frames of another run, route, plan or epoch */

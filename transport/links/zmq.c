@@ -408,7 +408,7 @@ static bool still_connected(const struct zmq_port *z, const struct arrival *a)
 }
 
 /* Our coordinator is gone, and the run it leaves behind not yet over: it was started anew, say, faster than we could take
- * notice. A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
+ * notice, or it took us for lost and greets us as another node. A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
 static void keep_early(struct zmq_port *z, struct arrival *a)
 {
     if (z->early.frame && still_connected(z, &z->early)) return refuse_greeting(z, a, false);
@@ -435,7 +435,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
         if (greets && (run != z->greeted_run || h->to != p->self)) refuse_greeting(z, a, run == z->greeted_run);
         return -1;
     }
-    if (greets && p->self >= 0 && run != z->greeted_run) return keep_early(z, a), -1;
+    if (greets && p->self >= 0 && (run != z->greeted_run || h->to != p->self)) return keep_early(z, a), -1;
     if (p->self < 0 ? !greets : h->to != p->self) return -1;
     if (port_fits(p, h->from, h) != FITS || !still_connected(z, a)) return -1;
     if (c && c->gone) contact_end(z, h->from, 0);

@@ -49,7 +49,7 @@ static int begin(struct world *w, uint64_t seed, struct err *why)
         TRY(sim_process(w->sim, member_hears, w, address, &w->number[k], why));
         TRY(roster_add(w->roster, address, why));
     }
-    return roster_greet(w->roster, why);
+    return roster_greet(w->roster, 1, why);
 }
 
 static void end(struct world *w)

@@ -1,7 +1,6 @@
 /* tests/unit/cluster/roster_test.c — what the roster makes of what members do: one event for each thing that happens.
  *
  * Members are ports of this process that the tests speak through; time is a number that the tests set. */
-#include "coordinator/cluster/remedy.h"
 #include "coordinator/cluster/roster.h"
 #include "tests/support/check.h"
 #include "worker/worker.h"
@@ -29,7 +28,7 @@ static int begin(struct stage_of_test *s, struct err *why)
     TRY(port_open_here(s->ports, MEMBERS + 1, why));
     TRY(roster_open(&s->roster, s->ports[0], &s->clock, why));
     for (int i = 0; i < MEMBERS; i++) TRY(roster_add(s->roster, "", why));
-    return roster_greet(s->roster, why);
+    return roster_greet(s->roster, 1, why);
 }
 
 static void end(struct stage_of_test *s)
@@ -245,16 +244,4 @@ TEST(pongs_are_dealt_with_and_reports_are_events_at_once)
     CHECK(!roster_next(s.roster, &e, 60000, &no) && e.kind == EVENT_REPORT && e.who == roster_member(s.roster, 1), "%s", no.text);
     CHECK(e.who->report.batches == 77 && e.who->reports == 1 && !e.frame && clock_ns() - then < 1000000000, "who waits for it waits no longer");
     end(&s);
-}
-
-TEST(the_remedy_for_every_loss_is_yet_to_give_up_with_its_sentence)
-{
-    struct err why = {0};
-    struct event e = {.kind = EVENT_LOST};
-    fail(&e.why, E_WORKER, "worker 9 was lost");
-    CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_WORKER && !strcmp(why.text, "worker 9 was lost"));
-    e = (struct event){.kind = EVENT_INTERRUPTED, .why.code = E_INTERRUPTED};
-    CHECK(remedy_of(&e, &why) == REMEDY_GIVE_UP && why.code == E_INTERRUPTED);
-    e.kind = EVENT_JOINED;
-    CHECK(remedy_of(&e, &why) == REMEDY_NONE && remedy_or_fail(&e, &why) == 0);
 }

@@ -6,6 +6,7 @@
  * does; and it keeps a book of its pages, which are drawn to be few (tests/support/page_book.h). The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
  * of turn shows at once as another token. In half of the worlds with several workers the head is divided: the last one's rows
  * travel to the others, and the token has to be found among what all of them name. SEEDS=N runs N of them, SEED=S that one alone. */
+#include "coordinator/cluster/recover.h"
 #include "coordinator/engine/live.h"
 #include "tests/support/check.h"
 #include "tests/support/page_book.h"
@@ -296,7 +297,7 @@ static int hire(struct world *w, struct err *why)
         TRY(sim_process(w->sim, worker_hears, s, s->address, &s->number, why));
         TRY(roster_add(w->pipe.roster, s->address, why));
     }
-    TRY(roster_greet(w->pipe.roster, why));
+    TRY(recover_open(&w->pipe, &w->pipe.plan.capacity, why));
     for (int joined = 0; joined < w->workers;) {
         struct event e;
         TRY(roster_next(w->pipe.roster, &e, 1000, why));
@@ -316,7 +317,7 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
 {
     const struct sim_links links = {.seed = seed, .delay_ns = MS / 5, .jitter_ns = 2 * MS};
     struct port *home;
-    *w = (struct world){.dice = mix(seed), .epoch = 1, .pipe.crew = w->crew, .pipe.offers = w->offers};
+    *w = (struct world){.dice = mix(seed), .epoch = 1, .pipe.crew = w->crew, .pipe.offers = w->offers, .pipe.whole = true};
     w->workers = w->pipe.workers = 1 + (int)dice(&w->dice, WORKERS);
     w->divided = w->workers > 1 && dice(&w->dice, 2);
     w->counts = dice(&w->dice, 2);
@@ -338,6 +339,7 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
 static void world_close(struct world *w)
 {
     engine_close(&w->engine);
+    recover_close(&w->pipe);
     roster_close(&w->pipe.roster);
     sim_close(&w->sim);
     for (struct computing *c; (c = w->computing);) { /* what nobody waited for */
@@ -356,7 +358,7 @@ static int restart(struct world *w, struct err *why)
         TRY(port_route(w->worker[i].port, 1, PLAN_HASH, w->epoch, why));
         book_forget_all(&w->worker[i].book);
     }
-    engine_restart(w->engine);
+    w->pipe.epoch = w->epoch;
     return 0;
 }
 

@@ -471,7 +471,7 @@ TEST(a_second_turn_goes_on_in_the_slot_that_holds_its_beginning)
         CHECK(i ? reused == 0 : reused == before - 1, "%u of %u rows", reused, before);
         fingerprint[i] = again.answer.ended.fingerprint;
         collected_free(&again.answer);
-        engine_restart(r.engine); /* nothing is under way: the slots forget */
+        NEED(engine_restart(r.engine, why)); /* nothing is under way: the slots forget */
     }
     CHECK(fingerprint[0] == fingerprint[1] && fingerprint[0]);
     asked_free(&a);

@@ -154,7 +154,7 @@ static void run_trial(struct trial *t, uint64_t seed)
     memset(t, 0, sizeof *t);
     t->world.seed = seed * 0x9e3779b97f4a7c15ull | 1;
     uint32_t slots = 1 + dice(&t->world, 10), in_flight = 1 + dice(&t->world, 7), rows = 1 + dice(&t->world, 64);
-    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4), NULL};
+    t->limits = (struct scheduler_limits){slots, in_flight, rows, 400, 0, dice(&t->world, 4), NULL, 0};
     NEED(scheduler_open(&t->s, &t->limits, why));
     uint64_t number = 0;
     for (uint32_t step = 0; t->n_ended < PEOPLE; step++) {
@@ -201,7 +201,7 @@ TEST(no_one_waits_for_ever_however_long_the_others_talk)
 static struct scheduler *open_with(uint32_t slots, uint32_t in_flight, uint32_t rows)
 {
     struct scheduler *s;
-    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0, NULL};
+    struct scheduler_limits l = {slots, in_flight, rows, 4096, 0, 0, NULL, 0};
     return scheduler_open(&s, &l, NULL) ? NULL : s;
 }
 
@@ -252,7 +252,7 @@ TEST(stages_of_one_or_two_threads_take_shorter_pieces)
 {
     for (uint32_t threads = 0; threads < 5; threads++) {
         struct scheduler *s;
-        struct scheduler_limits l = {2, 3, 128, 4096, 2, piece_quarters(NULL, (int)threads), NULL};
+        struct scheduler_limits l = {2, 3, 128, 4096, 2, piece_quarters(NULL, (int)threads), NULL, 0};
         NEED(scheduler_open(&s, &l, why));
         NEED(schedule_add(s, 0, 256, NULL, 0, 0, why));
         struct schedule_batch b;
@@ -406,63 +406,13 @@ TEST(a_slot_is_handed_over_with_all_it_holds)
     scheduler_close(&s);
 }
 
-TEST(after_a_restart_all_begin_again_with_all_they_have_and_pictures_stay_whole)
-{
-    struct scheduler *s = open_with(3, 2, 64);
-    struct schedule_batch b;
-    uint64_t gone;
-    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
-    CHECK(schedule_next(s, &b));
-    NEED(schedule_done(s, b.id, why));
-    NEED(schedule_more(s, 0, 20, &(struct span){2, 18}, 1, why)); /* a second turn with a picture, positions 7 to 24 */
-    NEED(schedule_add(s, 1, 3, NULL, 0, 0, why));
-    while (schedule_next(s, &b)) continue;
-    schedule_leave(s, 1); /* with a piece in flight */
-    NEED(schedule_add(s, 2, 2, NULL, 0, 0, why));
-    schedule_restart(s);
-    CHECK(schedule_in_flight(s) == 0 && schedule_left(s, &gone) && gone == 1);
-    uint32_t rows = 0, starts = 0;
-    uint64_t ids[8];
-    int n = 0;
-    while (schedule_next(s, &b)) {
-        ids[n++] = b.id;
-        for (uint32_t i = 0; i < b.n_moves; i++) {
-            const struct move *m = &b.moves[i];
-            if (m->request != 0) continue;
-            CHECK(m->position == rows && !(m->position > 7 && m->position < 25) , "a piece begins at %u", m->position);
-            rows += m->rows;
-            starts += m->start;
-            CHECK(m->want_token == (rows == 25));
-        }
-    }
-    CHECK(rows == 25 && starts == 1, "%u rows, %u starts", rows, starts);
-    for (int i = 0; i < n; i++) NEED(schedule_done(s, ids[i], why));
-    NEED(schedule_more(s, 0, 1, NULL, 0, why));
-    CHECK(schedule_next(s, &b) && b.moves[0].position == 25 && b.rows == 1);
-    scheduler_close(&s);
-}
-
-TEST(who_waits_for_its_listener_sends_nothing_after_a_restart_until_it_goes_on)
-{
-    struct scheduler *s = open_with(1, 1, 64);
-    struct schedule_batch b;
-    NEED(schedule_add(s, 0, 5, NULL, 0, 0, why));
-    CHECK(schedule_next(s, &b));
-    NEED(schedule_done(s, b.id, why)); /* its token is made and not passed on */
-    schedule_restart(s);
-    CHECK(!schedule_next(s, &b), "that token would be drawn twice");
-    NEED(schedule_more(s, 0, 1, NULL, 0, why));
-    CHECK(schedule_next(s, &b) && b.rows == 6 && b.moves[0].start && b.moves[0].want_token);
-    scheduler_close(&s);
-}
-
 /* ---- pages ------------------------------------------------------------------------------------------------------ */
 
 static struct scheduler *open_with_pages(struct pages **p, uint32_t slots, uint32_t blocks, uint32_t in_flight)
 {
     const struct pages_stage stage = {.global = 1, .pool = blocks};
     const struct pages_limits pages = {slots, 256, 0, 1, &stage, 1};
-    struct scheduler_limits l = {slots, in_flight, 64, 256, 0, 0, NULL};
+    struct scheduler_limits l = {slots, in_flight, 64, 256, 0, 0, NULL, 0};
     struct scheduler *s = NULL;
     struct err e = {0};
     CHECK(!pages_open(p, &pages, &e), "%s", e.text);
@@ -544,7 +494,7 @@ TEST(as_many_guesses_travel_as_pay)
     expect_guesses(64, 5, 0.9, 0, 0); /* many share the reading already */
 }
 
-TEST(guesses_that_were_wrong_go_back_and_those_in_flight_are_forgotten_by_a_restart)
+TEST(guesses_that_were_wrong_go_back)
 {
     struct scheduler *s = open_with(1, 2, 64);
     struct schedule_batch b;
@@ -560,9 +510,8 @@ TEST(guesses_that_were_wrong_go_back_and_those_in_flight_are_forgotten_by_a_rest
     NEED(schedule_more(s, 0, 1, NULL, 0, why));
     schedule_guess(s, 0, 60, 1);
     CHECK(schedule_next(s, &b) && b.moves[0].position == 12 && b.moves[0].guesses == 16, "%u", b.moves[0].guesses);
-    schedule_restart(s);
-    CHECK(schedule_next(s, &b) && b.moves[0].start && b.moves[0].rows == 13 && b.moves[0].guesses == 0, "%u rows", b.moves[0].rows);
     NEED(schedule_done(s, b.id, why));
+    schedule_back(s, 0, 13, 78);
     NEED(schedule_more(s, 0, 50, NULL, 0, why)); /* as far as the context but one row */
     while (schedule_next(s, &b)) NEED(schedule_done(s, b.id, why));
     scheduler_close(&s);

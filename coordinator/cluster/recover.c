@@ -1,0 +1,408 @@
+/* coordinator/cluster/recover.c — see recover.h. What is done is decided in remedy.c; here it is done. */
+#include "coordinator/cluster/recover.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "coordinator/cluster/launch.h"
+#include "coordinator/cluster/planning.h"
+#include "coordinator/cluster/probing.h"
+#include "coordinator/cluster/remedy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WAITING_TOLD_NS 1000000000ull       /* after so long */
+#define WAITING_TOLD_AGAIN_NS 3000000000ull /* if it is others, or for another reason */
+#define RESTARTS_MOST 3                     /* of processes started here, in RESTARTS_NS: who dies again and again is not helped by that */
+#define RESTARTS_NS 60000000000ull
+#define REFUSED_NS 1000000000ull /* until an address that would not have us is tried again; each time twice as long, five times at most */
+#define REFUSED_MOST 5
+
+struct place { /* of a worker that was wished for */
+    struct member *member; /* who is there now */
+    uint64_t call_ns;      /* when another one may be called for, if it is lost */
+    uint32_t refused;      /* so often it would not have us */
+};
+
+struct recovery {
+    struct capacity wanted;
+    struct place *place; /* [places of the pipeline] */
+    int empty;           /* places whose member is lost */
+    struct probing *probing; /* these two NULL: hearing, or whole */
+    struct launch *launch;
+    bool only_measure, measured;
+    bool first, too_few, waits; /* waits: and it was said */
+    uint64_t begun_ns, heard_ns, lost_ns; /* the first launch; this epoch's greeting; the first loss since the pipeline was whole */
+    uint64_t restarted_ns[RESTARTS_MOST];
+    uint32_t restarts;
+    struct err loss; /* the last one */
+    char news[sizeof((struct err *)0)->text + 100];
+    char told[480]; /* who is still waited for, and when that was said */
+    uint64_t told_ns;
+};
+
+static uint64_t now_ns(const struct pipeline *p)
+{
+    return clock_now(roster_clock(p->roster));
+}
+
+int recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    struct recovery *r = p->recovery = calloc(1, sizeof *r);
+    const int n = roster_size(p->roster);
+    if (r) r->place = calloc((size_t)n, sizeof *r->place);
+    if (!r || !r->place) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    if (wanted) r->wanted = *wanted;
+    r->only_measure = !wanted;
+    r->first = true;
+    r->begun_ns = r->heard_ns = now_ns(p);
+    for (int i = 0; i < n; i++) r->place[i].member = roster_member(p->roster, i + 1);
+    return roster_greet(p->roster, ++p->epoch, why);
+}
+
+void recover_close(struct pipeline *p)
+{
+    struct recovery *r = p->recovery;
+    p->recovery = NULL;
+    if (!r) return;
+    launch_end(&r->launch);
+    probing_close(&r->probing);
+    free(r->place);
+    free(r);
+}
+
+bool recover_measured(const struct pipeline *p)
+{
+    return p->recovery->measured;
+}
+
+char *recover_news(struct pipeline *p)
+{
+    return p->recovery->news;
+}
+
+/* ---- others in the place of who is lost ---- */
+
+/* When a process may be started again: the oldest of the last few starts must be long enough ago. */
+static uint64_t restart_from(const struct recovery *r)
+{
+    const uint64_t oldest = r->restarted_ns[r->restarts % RESTARTS_MOST];
+    return oldest ? oldest + RESTARTS_NS : 0;
+}
+
+static int call_one(struct pipeline *p, int place, uint64_t now, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const char *address = r->place[place].member->address;
+    if (p->local) {
+        r->restarted_ns[r->restarts++ % RESTARTS_MOST] = now;
+        TRY(local_workers_again(p->local, place + 1, &address, why));
+    }
+    TRY(roster_add(p->roster, address, why));
+    struct member *m = roster_member(p->roster, roster_size(p->roster));
+    m->place = place;
+    r->place[place].member = m;
+    r->empty--;
+    return roster_greet_one(p->roster, m, why);
+}
+
+static int call_for_others(struct pipeline *p, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const uint64_t now = now_ns(p);
+    for (int i = 0; r->empty && i < p->places; i++) {
+        const struct place *at = &r->place[i];
+        if (at->member->standing != LOST || now < at->call_ns || (p->local && now < restart_from(r))) continue;
+        TRY(call_one(p, i, now, why));
+    }
+    return 0;
+}
+
+/* ---- who is to compute ---- */
+
+static bool is_here(const struct member *m)
+{
+    return m->standing == GREETED;
+}
+
+static int count_here(const struct pipeline *p)
+{
+    int n = 0;
+    for (int i = 1; i <= roster_size(p->roster); i++) n += is_here(roster_member(p->roster, i));
+    return n;
+}
+
+static bool is_among(struct member *const *crew, int n, const struct member *m)
+{
+    for (int i = 0; i < n; i++)
+        if (crew[i] == m) return true;
+    return false;
+}
+
+/* Who is here and not among these: of that place if there is one, else the first. */
+static struct member *another(const struct pipeline *p, struct member *const *crew, int n, int place)
+{
+    struct member *found = NULL;
+    for (int i = roster_size(p->roster); i > 0; i--) {
+        struct member *m = roster_member(p->roster, i);
+        if (!is_here(m) || is_among(crew, n, m)) continue;
+        if (m->place == place) return m;
+        found = m;
+    }
+    return found;
+}
+
+/* Who has layers keeps its place among the others, so that as few as possible travel; somebody new takes the place of who is gone. Before
+ * there was a crew it is whoever is here, in the order in which they were asked for. */
+static int choose_crew(const struct pipeline *p, struct member **crew)
+{
+    struct member *taken[WORKERS_MOST];
+    int n = 0, n_taken = 0;
+    for (int i = 0; i < p->workers; i++)
+        if (p->crew[i] && is_here(p->crew[i])) taken[n_taken++] = p->crew[i];
+    for (int i = 0; i < p->workers_wanted; i++) {
+        struct member *m = i < p->workers ? p->crew[i] : NULL;
+        if (!m || !is_here(m)) {
+            m = another(p, taken, n_taken, m ? m->place : i);
+            if (!m) continue;
+            taken[n_taken++] = m;
+        }
+        crew[n++] = m;
+    }
+    return n;
+}
+
+static void say_crew(const struct pipeline *p)
+{
+    if (p->recovery->first || p->workers == p->workers_wanted) return;
+    log_info("planned anew for %d worker%s, of %d that were wanted", p->workers, p->workers == 1 ? "" : "s", p->workers_wanted);
+}
+
+static void set_crew(struct pipeline *p, struct member *const *crew, int n)
+{
+    for (int i = 1; i <= roster_size(p->roster); i++) roster_member(p->roster, i)->worker = -1;
+    for (int i = 0; i < n; i++) {
+        p->crew[i] = crew[i];
+        if (crew[i]) crew[i]->worker = i;
+    }
+    p->workers = n;
+}
+
+static int plan_and_launch(struct pipeline *p, struct err *why)
+{
+    TRY(planning_with_answers(p, &p->recovery->wanted, why));
+    say_crew(p);
+    return launch_begin(&p->recovery->launch, p, why);
+}
+
+/* Under a wish for a split by hand, and with one worker, nothing follows from speeds but what to expect. */
+static bool must_measure(struct pipeline *p)
+{
+    const struct recovery *r = p->recovery;
+    if (r->only_measure) return true;
+    return r->first && p->wish.probe && p->model && !speeds_known(p) && p->workers > 1 && !p->wish.plan.cuts;
+}
+
+/* All who live have answered: who they are makes the plan, and the plan says who gets what. */
+static int all_joined(struct pipeline *p, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    struct member *crew[WORKERS_MOST], *before[WORKERS_MOST];
+    const int n_before = p->workers, n = choose_crew(p, crew);
+    memcpy(before, p->crew, (size_t)n_before * sizeof *before);
+    set_crew(p, crew, n);
+    if (must_measure(p)) return probing_begin(&r->probing, p, why);
+    const int code = plan_and_launch(p, why);
+    if (code != E_MEMORY || r->first || r->launch) return code;
+    r->too_few = true;
+    log_debug("with those who are here: %s", why->text);
+    set_crew(p, before, n_before);
+    return 0;
+}
+
+static int take_measures(struct pipeline *p, struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    bool done = false;
+    if (e->kind == EVENT_FRAME) TRY(probing_frame(r->probing, e->who, e->frame, &done, why));
+    if (!done) return 0;
+    probing_close(&r->probing);
+    r->measured = true;
+    return r->only_measure ? 0 : plan_and_launch(p, why);
+}
+
+/* ---- a loss ---- */
+
+static void tell_loss(struct pipeline *p, const struct member *m)
+{
+    struct recovery *r = p->recovery;
+    const char *what = r->place[m->place].member->standing == LOST ? "who is left goes on"
+                       : p->local ? "another process is started in its place" : "its address is invited again";
+    snprintf(r->news, sizeof r->news, "%s: %s", r->loss.text, what);
+}
+
+/* All greeted anew: what they say from now on is of this epoch. */
+static int begin_anew(struct pipeline *p, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    launch_end(&r->launch);
+    probing_close(&r->probing);
+    if (p->whole) r->lost_ns = now_ns(p);
+    p->whole = false;
+    p->epoch++;
+    r->too_few = r->waits = false;
+    r->heard_ns = now_ns(p);
+    for (int i = 0; i < p->plan.n_routes; i++)
+        TRY(port_route(roster_port(p->roster), pipeline_route(p, &p->plan.route[i]), p->plan.hash, p->epoch, why));
+    for (int i = 1; i <= roster_size(p->roster); i++) {
+        struct member *m = roster_member(p->roster, i);
+        m->asked = m->reports; /* what it was asked is forgotten */
+    }
+    return roster_greet(p->roster, p->epoch, why);
+}
+
+static bool never_answered(const struct member *m)
+{
+    return !m->hello.build[0];
+}
+
+static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    struct place *at = &r->place[e->who->place];
+    const struct situation s = {
+        .lost = e->why.code == E_USAGE && never_answered(e->who) && !r->first ? E_LINK : e->why.code,
+        .working = e->who->worker >= 0 && (p->whole || r->launch || r->probing), .outlived = port_by_address(roster_port(p->roster)),
+        .patience_ns = r->only_measure ? 0 : (uint64_t)p->wish.patience_seconds * 1000000000ull, .first = r->first,
+    };
+    const enum remedy remedy = remedy_of(&s);
+    if (remedy == REMEDY_GIVE_UP) return *why = e->why, why->code;
+    roster_shun(p->roster, e->who);
+    if (!p->whole && !r->lost_ns) r->lost_ns = now_ns(p);
+    r->first = false;
+    r->loss = e->why;
+    r->empty++;
+    p->losses += s.working;
+    if (never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
+    TRY(call_for_others(p, why));
+    if (s.working || !p->whole) tell_loss(p, e->who);
+    return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
+}
+
+static void take_joined(struct pipeline *p, const struct member *m)
+{
+    struct recovery *r = p->recovery;
+    r->place[m->place].refused = 0;
+    r->too_few = false;
+    if (p->whole) log_info("%s is here, and has no part so far", m->name);
+}
+
+/* ---- time passes ---- */
+
+/* As many as there is room for, and how many more. */
+static void name_the_silent(const struct pipeline *p, char *list, size_t room)
+{
+    int more = 0;
+    size_t k = 0;
+    for (int i = 1; i <= roster_size(p->roster); i++) {
+        const struct member *m = roster_member(p->roster, i);
+        const char *reason = port_silence(roster_port(p->roster), i);
+        if (m->standing != INVITED) continue;
+        const size_t left = more ? 0 : room - k - sizeof " and 1000 more";
+        const int n = snprintf(list + k, left, "%s%s%s%s%s", k ? ", " : "", m->name, reason ? " (" : "", reason ? reason : "",
+                               reason ? ")" : "");
+        if (n < (int)left) k += (size_t)n;
+        else more++;
+    }
+    if (more) snprintf(list + k, room - k, " and %d more", more);
+    else list[k] = 0;
+}
+
+/* Before anybody was lost: they were asked for by name, and are told of by name. */
+static int wait_for_the_silent(struct pipeline *p, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const uint64_t waited = now_ns(p) - r->begun_ns;
+    char list[sizeof r->told];
+    name_the_silent(p, list, sizeof list);
+    if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull)
+        return fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
+    if (waited < r->told_ns + (r->told_ns ? WAITING_TOLD_AGAIN_NS : WAITING_TOLD_NS) || !strcmp(r->told, list)) return 0;
+    log_info("waiting for %s", list);
+    strcpy(r->told, list);
+    r->told_ns = waited;
+    return 0;
+}
+
+static int give_up(const struct pipeline *p, struct err *why)
+{
+    return fail_about(why, ABOUT_PATIENCE, E_WORKER, "%s, and within %d s nobody came who could take over its part", p->recovery->loss.text,
+                      p->wish.patience_seconds);
+}
+
+static void say_waits(struct pipeline *p)
+{
+    struct recovery *r = p->recovery;
+    if (!r->waits) log_info("waiting for another worker, up to %d s", p->wish.patience_seconds);
+    r->waits = true;
+}
+
+static int hear_on(struct pipeline *p, const struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const uint64_t now = now_ns(p);
+    const struct situation s = {
+        .outlived = port_by_address(roster_port(p->roster)), .patience_ns = (uint64_t)p->wish.patience_seconds * 1000000000ull,
+        .wanted = p->workers_wanted, .here = count_here(p), .all = p->places, .awaited = roster_awaits(p->roster), .first = r->first,
+        .too_few = r->too_few, .hearing_ns = now - r->heard_ns, .lost_ns = r->lost_ns ? now - r->lost_ns : 0,
+    };
+    switch (remedy_of(&s)) {
+    case REMEDY_PLAN: return all_joined(p, why);
+    case REMEDY_GIVE_UP: return give_up(p, why);
+    case REMEDY_WAIT: say_waits(p); break;
+    default: break;
+    }
+    return r->first && e->kind == EVENT_NONE ? wait_for_the_silent(p, why) : 0;
+}
+
+static void all_are_ready(struct pipeline *p)
+{
+    struct recovery *r = p->recovery;
+    const double seconds = (double)(now_ns(p) - (r->lost_ns ? r->lost_ns : r->begun_ns)) / 1e9;
+    launch_end(&r->launch);
+    p->whole = true;
+    if (!p->launch_seconds) p->launch_seconds = (double)(now_ns(p) - r->begun_ns) / 1e9;
+    if (!r->lost_ns) return;
+    p->lost_seconds += seconds;
+    log_info("going on after %.1f s", seconds);
+    r->lost_ns = 0;
+}
+
+static int deliver_on(struct pipeline *p, struct event *e, struct err *why)
+{
+    bool done;
+    TRY(launch_take(p->recovery->launch, e, why));
+    TRY(launch_done(p->recovery->launch, &done, why));
+    if (done) all_are_ready(p);
+    return 0;
+}
+
+int recover_event(struct pipeline *p, struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    switch (e->kind) {
+    case EVENT_INTERRUPTED: *why = e->why; return why->code;
+    case EVENT_LOST:
+    case EVENT_FAULT: TRY(take_loss(p, e, why)); break;
+    case EVENT_JOINED: take_joined(p, e->who); break;
+    case EVENT_FRAME:
+        if (!r->launch && !r->probing) return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(e->frame->head.type), e->who->name);
+        break;
+    default: break;
+    }
+    TRY(call_for_others(p, why));
+    if (p->whole) return 0;
+    if (r->probing) return take_measures(p, e, why);
+    if (!r->launch) TRY(hear_on(p, e, why));
+    return r->launch ? deliver_on(p, e, why) : 0;
+}

@@ -1,0 +1,28 @@
+/* coordinator/cluster/recover.h — from "there may be workers" to a pipeline that is whole, and back to that after every loss.
+ *
+ *              all live ones answered          all READY
+ *   HEARING ────────────────────► DELIVERING ────────────► whole
+ *     ▲  ▲ └► PROBING, at first, where a cut follows from speeds that nobody knows (probing.h), and then the plan
+ *     │  │                            │                      │
+ *     │  └──────── who has a part of the plan is lost ───────┘
+ *     └── too little memory in those who are here: waits for others
+ *
+ * The first launch is the same as going on after a loss, only that nothing has to be computed again. Nothing here waits: whoever listens
+ * to the roster passes on what comes. With each way back to HEARING the pipeline's epoch rises; whoever computes with it looks at epoch
+ * and `whole`, and begins all again when they change. Frames of earlier epochs are dropped by the port. */
+#pragma once
+
+#include "coordinator/cluster/pipeline.h"
+
+/* Greets all members. The same capacity is wanted of every plan; NULL: they are only measured, and get no part. */
+int  recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why);
+void recover_close(struct pipeline *p);
+
+/* An event of the roster, but for frames while the pipeline is whole: these are for whoever computes with it. Also when nothing
+ * happened: time does pass. An error is the end of the run. */
+int recover_event(struct pipeline *p, struct event *e, struct err *why);
+
+bool recover_measured(const struct pipeline *p);
+
+/* What was lost, and what is done about it, to be said with what it costs; empty: nothing new. The caller empties it. */
+char *recover_news(struct pipeline *p);
