@@ -118,7 +118,7 @@ void tally_watch(void *user, const struct happened *h)
     case BATCH_BACK: t->batches_back++; break;
     case ASK_GOES:
     case PICTURE_SENT:
-    case EPOCH_BEGAN: break;
+    case EPOCH_BEGAN: t->batches_back = t->batches; break; /* what was under way comes back no more */
     }
 }
 

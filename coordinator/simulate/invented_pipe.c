@@ -4,6 +4,7 @@
  * INVENTED_VOCAB words, so that nothing large is copied. What a message would weigh is reckoned from the rows that are in it. */
 #include "coordinator/simulate/invented_pipe.h"
 
+#include "coordinator/cluster/recover.h"
 #include "coordinator/engine/engine.h"
 #include "partition/plan/text_cost.h"
 #include "transport/links/sim.h"
@@ -279,7 +280,7 @@ static int hire(struct invention *v, bool diaries, struct err *why)
         TRY(sim_process(v->sim, worker_hears, w, w->address, &w->number, why));
         TRY(roster_add(v->pipe.roster, w->address, why));
     }
-    TRY(roster_greet(v->pipe.roster, why));
+    TRY(recover_open(&v->pipe, &v->pipe.plan.capacity, why));
     for (int joined = 0; joined < n;) {
         struct event e;
         TRY(roster_next(v->pipe.roster, &e, TURN_MS, why));
@@ -291,7 +292,8 @@ static int hire(struct invention *v, bool diaries, struct err *why)
         v->pipe.crew[e.who->worker] = e.who;
         joined++;
     }
-    return port_route(roster_port(v->pipe.roster), 1, v->pipe.plan.hash, 1, why);
+    v->pipe.whole = true;
+    return port_route(roster_port(v->pipe.roster), 1, v->pipe.plan.hash, v->pipe.epoch, why);
 }
 
 static int open_invention(struct invention *v, bool diaries, struct err *why)
@@ -312,6 +314,7 @@ static int open_invention(struct invention *v, bool diaries, struct err *why)
 static void close_invention(struct invention *v)
 {
     engine_close(&v->engine);
+    recover_close(&v->pipe);
     roster_close(&v->pipe.roster);
     sim_close(&v->sim);
     for (int i = 0; v->worker && i < v->pipe.workers; i++) free(v->worker[i].diary);
