@@ -57,6 +57,7 @@ static int coordinate(enum command command, const struct options *o, const struc
     case CMD_BATCH: return command_batch(o, wish, mpi, why);
     case CMD_SERVE: return command_serve(o, wish, mpi, why);
     case CMD_CHAT: return command_chat(o, wish, mpi, why);
+    case CMD_EVAL: return command_eval(o, wish, mpi, why);
     case CMD_PERPLEXITY: return command_perplexity(o, wish, mpi, why);
     case CMD_EMBED: return command_embed_image(o, wish, mpi, why);
     case CMD_BENCH: return (o->axes || o->jobs ? command_sweep : command_bench)(o, wish, mpi, why);
@@ -77,7 +78,7 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
         if (code == E_WORKER) why->text[0] = 0; /* the run failed elsewhere: rank 0 says so */
     } else if (!code) {
         interrupt_catch();
-        if (o->sampling.temperature > 0 && o->report && command != CMD_BATCH) log_info("seed %llu", (unsigned long long)o->sampling.seed);
+        if (o->sampling.temperature > 0 && o->report && !(command & (CMD_BATCH | CMD_EVAL | CMD_PERPLEXITY))) log_info("seed %llu", (unsigned long long)o->sampling.seed);
         wish_complete(o, lists);
         code = coordinate(command, o, &wish, port, why);
     }

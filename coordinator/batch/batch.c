@@ -25,6 +25,8 @@ struct answer {
     struct answer_text text;
     struct logprobs logprobs;
     struct shaped *shaped; /* NULL: it may be any text */
+    double likelihood;     /* of words that are judged */
+    bool greedy;
     uint64_t number; /* the engine's */
     uint32_t tokens;
     bool over, stopped;
@@ -37,6 +39,7 @@ struct job {
     size_t line;
     struct request request;
     struct question question;
+    struct task *task; /* NULL: it is no question of a test */
     struct answer *answer; /* [request.choices] */
     uint32_t left;
 };
@@ -68,6 +71,8 @@ static void job_free(struct job *j, struct pictures *ps)
         shaped_close(&j->answer[i].shaped);
     }
     free(j->answer);
+    if (j->task) task_free(j->task);
+    free(j->task);
     request_free(&j->request);
     free(j);
 }
@@ -95,13 +100,16 @@ static int put_answered(struct job *j, struct err *why)
     struct result_choice choice[REQUEST_CHOICES];
     char *text;
     size_t n;
+    struct task_answer worth[TASK_CHOICES];
     for (uint32_t i = 0; i < j->request.choices; i++) {
         struct answer *a = &j->answer[i];
         TRY(answer_text_end(&a->text, why));
+        worth[i] = (struct task_answer){a->likelihood, a->greedy, a->text.text, a->text.n};
         choice[i] = (struct result_choice){.text = a->text.text, .n = a->text.n, .tokens = a->tokens, .cut = a->text.stopped,
                                            .stopped = a->stopped || a->text.stopped, .logprobs = j->request.wants_logprobs ? &a->logprobs : NULL};
     }
-    TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->question.prompt.n, why));
+    if (j->task) TRY(task_result(&text, &n, j->task, j->line, b->setup.filter, worth, why));
+    else TRY(result_answered(&text, &n, &b->setup.common, &j->request, j->line, choice, j->question.prompt.n, why));
     const int code = put(b, j->line, true, text, n, why);
     free(text);
     b->answered++;
@@ -144,6 +152,15 @@ static bool hear_token(void *user, const struct said *said)
     if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
     if (a->shaped && shaped_say(a->shaped, said->id, &why)) fail_job(a->job, &why);
     if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
+    return true;
+}
+
+static bool hear_judged(void *user, const struct said *said)
+{
+    struct answer *a = user;
+    a->likelihood += (double)said->token->logprob;
+    a->greedy &= said->token->alternatives[0].id == said->id;
+    a->tokens++;
     return true;
 }
 
@@ -249,6 +266,27 @@ static int ask(struct answer *a, struct err *why)
     return code;
 }
 
+/* One argument of a question, whose words are judged. */
+static int ask_argument(struct answer *a, struct err *why)
+{
+    struct job *j = a->job;
+    const struct batch_setup *s = &j->batch->setup;
+    const struct listener listener = {.token = hear_judged, .finished = hear_end, .user = a};
+    const uint32_t i = (uint32_t)(a - j->answer);
+    struct ids ids = {0};
+    struct picture_spans spans = {0};
+    uint32_t judged;
+    a->greedy = true;
+    int code = task_prompt(j->task, i, s->tokens, s->picture_rows, &ids, &spans, &judged, why);
+    if (!code && spans.n) code = prompt_pictures_give(&j->question.pictures, engine_pictures(s->engine), 0, &spans, 0, why);
+    const struct ask what = {.ids = ids.id, .n = ids.n, .spans = spans.span, .n_spans = spans.n, .judged = judged, .top = 1};
+    if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
+    if (!code) j->question.prompt.n += i ? 0 : ids.n, j->batch->under_way++;
+    picture_spans_free(&spans);
+    ids_free(&ids);
+    return code;
+}
+
 static int ask_choices(struct job *j, struct err *why)
 {
     const uint32_t n = j->request.choices;
@@ -256,12 +294,27 @@ static int ask_choices(struct job *j, struct err *why)
     if (!j->answer) return fail(why, E_MEMORY, "no memory for %u answers", n);
     for (uint32_t i = 0; i < n; i++) {
         struct answer *a = &j->answer[i];
-        *a = (struct answer){.job = j, .text = {.tokens = j->batch->setup.tokens, .stop = j->request.stop, .n_stops = j->request.n_stops}};
+        *a = (struct answer){.job = j, .text = {.tokens = j->batch->setup.tokens, .stop = j->task ? j->task->stop : j->request.stop,
+                                                .n_stops = j->task ? j->task->n_stops : j->request.n_stops}};
         j->left++;
-        const int code = ask(a, why);
+        const int code = j->task && j->task->kind != TASK_GENERATE ? ask_argument(a, why) : ask(a, why);
         if (code) return j->left--, code;
     }
     return 0;
+}
+
+/* Of a question of a test its pictures, and where an answer is to be generated the prompt; else each argument has its own. */
+static int make_task(struct job *j, const struct question_setup *setup, struct err *why)
+{
+    const struct task *t = j->task;
+    struct question *q = &j->question;
+    const struct request pictures = {.pictures = (char **)t->pictures, .n_pictures = t->n_pictures};
+    uint32_t judged;
+    for (uint32_t i = 0; i < t->n; i++) TRY(question_fits(t->context[i].n + t->continuation[i].n, t->n_pictures, setup, why));
+    TRY(question_pictures(q, &pictures, setup, why));
+    if (t->kind != TASK_GENERATE) return 0;
+    TRY(task_prompt(t, 0, setup->tokens, setup->picture_rows, &q->prompt, &q->spans, &judged, why));
+    return q->spans.n ? prompt_pictures_give(&q->pictures, engine_pictures(j->batch->setup.engine), 0, &q->spans, 0, why) : 0;
 }
 
 /* What is wrong with the line alone is its result. */
@@ -273,7 +326,7 @@ static int start(struct job *j, struct err *why)
     const struct question_setup setup = {.tokens = s->tokens, .context = s->context, .picture_rows = s->picture_rows, .picture_side = s->picture_side,
                                          .picture_memory = s->picture_memory, .find_picture = find_picture,
                                          .picture_read = check_picture, .user = j->batch};
-    int code = question_make(&j->question, &j->request, &setup, engine_pictures(e), &mine);
+    int code = j->task ? make_task(j, &setup, &mine) : question_make(&j->question, &j->request, &setup, engine_pictures(e), &mine);
     if (j->batch->changed.code) return *why = j->batch->changed, why->code;
     if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
     if (!code) code = ask_choices(j, &mine);
@@ -285,6 +338,22 @@ static int start(struct job *j, struct err *why)
     return 0;
 }
 
+/* The same of a question of a test, as a request for as many answers as it has arguments. */
+static int open_task(struct job *j, const struct job_line *text, struct err *why)
+{
+    struct err mine = {0};
+    struct request *r = &j->request;
+    if (!(j->task = calloc(1, sizeof *j->task))) return fail(why, E_MEMORY, "no memory for a question");
+    const int code = task_read(j->task, text->text, text->n, j->batch->setup.defaults.file, j->line, &mine);
+    if (code == E_MEMORY) return *why = mine, code;
+    if (code) return request_refuse(r, 400, "invalid_task", "", "%s", mine.text);
+    r->choices = j->task->n;
+    r->most = j->task->most;
+    r->sampling = (struct sampling){.repeat_penalty = 1};
+    r->has_seed = true;
+    return 0;
+}
+
 static int open_job(struct batch *b, size_t line, const struct job_line *text, struct job **out, struct err *why)
 {
     struct job *j = *out = calloc(1, sizeof *j);
@@ -293,6 +362,7 @@ static int open_job(struct batch *b, size_t line, const struct job_line *text, s
     j->line = line;
     if (!text->text)
         return request_refuse(&j->request, 413, "line_too_long", "", "line %zu has %zu bytes; %zu are the most", line, text->n, JOB_LINE_MOST);
+    if (b->setup.tasks) return open_task(j, text, why);
     TRY(request_read(&j->request, text->text, text->n, line, &b->setup.defaults, why));
     if (!j->request.custom_id) return 0;
     const uint64_t name = hash64(j->request.custom_id, strlen(j->request.custom_id));

@@ -17,6 +17,7 @@
 #include "coordinator/batch/request.h"
 #include "coordinator/batch/result.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/quality/task.h"
 #include "coordinator/schema/shaped.h"
 
 struct batch_setup { /* everything it points to must stay */
@@ -33,6 +34,8 @@ struct batch_setup { /* everything it points to must stay */
     uint32_t context;        /* positions of a sequence */
     uint32_t picture_rows, picture_side; /* 0: there is no encoder */
     uint64_t picture_memory; /* that reading one may take; 0: the usual limit */
+    bool tasks;              /* its lines are questions of a test, and their results what the answers are worth: quality/task.h */
+    enum task_filter filter; /* of these */
     struct outputs *outputs; /* gets results as they are safe; NULL: nobody does */
 };
 

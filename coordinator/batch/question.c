@@ -6,18 +6,23 @@
 #include <strings.h>
 
 /* What cannot fit is told before it is decoded, or cut into tokens: none of these is longer than PIECE_MOST. */
+int question_fits(uint64_t bytes, size_t pictures, const struct question_setup *s, struct err *why)
+{
+    if (bytes > (uint64_t)s->context * PIECE_MOST)
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %llu bytes, more than the %u tokens that the context holds",
+                          (unsigned long long)bytes, s->context);
+    if ((uint64_t)pictures * s->picture_rows > s->context)
+        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu pictures of %u rows, the context holds %u", pictures,
+                          s->picture_rows, s->context);
+    return 0;
+}
+
 static int check_size(const struct request *r, const struct question_setup *s, struct err *why)
 {
     uint64_t bytes = r->text ? strlen(r->text) : 0;
     for (size_t m = 0; m < r->n_messages; m++)
         for (size_t i = 0; i < r->messages[m].n; i++) bytes += r->messages[m].content[i].n;
-    if (bytes > (uint64_t)s->context * PIECE_MOST)
-        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %llu bytes, more than the %u tokens that the context holds",
-                          (unsigned long long)bytes, s->context);
-    if ((uint64_t)r->n_pictures * s->picture_rows > s->context)
-        return fail_about(why, ABOUT_CONTEXT, E_USAGE, "the prompt has %zu pictures of %u rows, the context holds %u", r->n_pictures,
-                          s->picture_rows, s->context);
-    return 0;
+    return question_fits(bytes, r->n_pictures, s, why);
 }
 
 static int read_picture(struct question *q, const struct question_setup *s, const char *name, struct err *why)
@@ -30,7 +35,7 @@ static int read_picture(struct question *q, const struct question_setup *s, cons
     return code || !s->picture_read ? code : s->picture_read(s->user, name, &q->pictures.of[q->pictures.n - 1], why);
 }
 
-static int read_pictures(struct question *q, const struct request *r, const struct question_setup *s, struct err *why)
+int question_pictures(struct question *q, const struct request *r, const struct question_setup *s, struct err *why)
 {
     size_t k = 0;
     q->pictures = (struct prompt_pictures){.side = s->picture_side, .pan_and_scan = r->pan_and_scan, .memory = s->picture_memory};
@@ -56,7 +61,7 @@ static int make_prompt(struct question *q, const struct request *r, const struct
 int question_make(struct question *q, const struct request *r, const struct question_setup *setup, struct pictures *known, struct err *why)
 {
     TRY(check_size(r, setup, why));
-    TRY(read_pictures(q, r, setup, why));
+    TRY(question_pictures(q, r, setup, why));
     TRY(make_prompt(q, r, setup, why));
     return q->spans.n ? prompt_pictures_give(&q->pictures, known, 0, &q->spans, 0, why) : 0;
 }

@@ -27,4 +27,7 @@ struct question {
 /* Starts with {0}; question_free in any case. E_USAGE: it cannot be asked; E_FILE: a picture of it cannot be read. `known`: the
  * engine's pictures, NULL if it has none. */
 int question_make(struct question *q, const struct request *r, const struct question_setup *setup, struct pictures *known, struct err *why);
+/* The parts of it: is a text of so many bytes, with so many pictures, too long for the context, whatever it says? The pictures alone. */
+int question_fits(uint64_t bytes, size_t pictures, const struct question_setup *setup, struct err *why);
+int question_pictures(struct question *q, const struct request *r, const struct question_setup *setup, struct err *why);
 void question_free(struct question *q, struct pictures *known); /* NULL: the engine is closed */

@@ -6,6 +6,7 @@
 #include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/batch_load.h"
 #include "coordinator/cmd/commands.h"
+#include "coordinator/cmd/job_run.h"
 #include "coordinator/report/job_progress.h"
 
 #include "base/disk.h"
@@ -28,6 +29,7 @@
 
 struct batch_job {
     struct session session;
+    const struct job_kind *kind;
     struct job_file *file;
     struct journal *journal;
     struct batch *batch;
@@ -81,6 +83,7 @@ static void note_facts(struct batch_job *b)
     add_fact(b, "memory for a picture", "%" PRIu64, o->picture_memory);
     add_fact(b, "input", "%s", show_hash128(hash, job_file_hash(b->file)));
     add_fact(b, "lines", "%zu", job_file_lines(b->file));
+    if (b->kind->tasks) add_fact(b, "answers", "judged, %s", task_filter_names[b->kind->filter]);
 }
 
 static char *name_of_model(const char *path)
@@ -175,6 +178,8 @@ static int open_batch(struct batch_job *b, struct err *why)
     struct batch_setup setup = batch_load_setup(s, &b->capacity, b->file, b->folder);
     setup.journal = b->journal;
     setup.outputs = b->outputs;
+    setup.tasks = b->kind->tasks;
+    setup.filter = b->kind->filter;
     setup.defaults.file = without_folder(b->in_path);
     setup.common.job = b->facts_hash;
     setup.common.model = b->model_name;
@@ -235,11 +240,13 @@ static int write_outputs(struct batch_job *b, struct err *why)
     return journal_end(b->journal, why);
 }
 
-static int tell(const struct batch_job *b, struct err *why)
+static int tell(struct batch_job *b, struct err *why)
 {
-    const struct options *o = b->session.options;
+    struct session *s = &b->session;
+    const struct options *o = s->options;
     const size_t done = journal_done(b->journal), failed = journal_failed(b->journal);
     log_info("%zu lines answered: %s", done - failed, o->out);
+    if (b->kind->sum_up) TRY(b->kind->sum_up(s, b->journal, job_file_lines(b->file), why));
     if (!failed) return 0;
     return fail(why, E_PARTLY, "%zu of %zu lines failed: %s", failed, done, o->one_file ? o->out : b->errors_path);
 }
@@ -299,9 +306,14 @@ static int repair(const struct options *o, struct err *why)
 
 int command_batch(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
-    struct batch_job b = {.session.options = o};
+    const struct job_kind requests = {0};
     if (o->status) return show_status(o, why);
-    if (o->repair) return repair(o, why);
+    return o->repair ? repair(o, why) : job_run(o, &requests, wish, mpi, why);
+}
+
+int job_run(const struct options *o, const struct job_kind *kind, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    struct batch_job b = {.session.options = o, .kind = kind};
     const int code = work(&b, wish, mpi, why);
     session_close(&b.session, code && code != E_PARTLY ? why : NULL);
     batch_close(&b.batch);

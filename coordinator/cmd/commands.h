@@ -14,6 +14,7 @@ int command_logits(const struct options *o, const struct cluster_wish *wish, str
 int command_embed_image(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_bench(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_sweep(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why); /* bench of a load */
+int command_eval(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_perplexity(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);

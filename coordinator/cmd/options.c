@@ -5,15 +5,16 @@
 #include "base/limits.h"
 #include "base/size_text.h"
 #include "coordinator/picture/image.h"
+#include "coordinator/quality/task.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED | CMD_PERPLEXITY)
+#define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED | CMD_PERPLEXITY | CMD_EVAL)
 #define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
-#define SEES (ANSWER | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
+#define SEES (ANSWER | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
 #define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 #define CONTEXT_MOST (1u << 24) /* positions anyone may ask for; the model has its own limit */
@@ -96,6 +97,14 @@ static int take_sweep(void *into, const struct argument *a, const char *text, st
     return 0;
 }
 
+static int take_filter(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    int *filter = argument_to(into, a);
+    for (*filter = 0; *filter < TASK_FILTERS; ++*filter)
+        if (!strcmp(text, task_filter_names[*filter])) return 0;
+    return fail(why, E_USAGE, "--%s is strip, whole, first-line or last-number, not \"%.40s\"", a->name, text);
+}
+
 static const struct argument table[] = {
     {"model", "FILE", ALL & ~CMD_EMBED, TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
@@ -140,33 +149,36 @@ static const struct argument table[] = {
      "the plan is for N workers fewer than there are: one of these takes the place of a lost one (also whoever --split has no part for)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),
      "positions of a sequence to hold (default: what prompt and answer need; chat and plan 4096, serve 8192; perplexity: of a window, 512)"},
-    {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE | CMD_PERPLEXITY, WHOLE(sequences, 1, WIRE_SEGMENTS),
+    {"sequences", "N", CMD_RUN | CMD_BATCH | CMD_SERVE | CMD_PERPLEXITY | CMD_EVAL, WHOLE(sequences, 1, WIRE_SEGMENTS),
      "sequences held at once, at most; they take memory as they grow (default: the prompts, at most 16; serve 8; plan 1)"},
-    {"kv-positions", "N", ANSWER | CMD_BENCH | CMD_PERPLEXITY, WHOLE(kv_positions, 1, UINT32_MAX),
+    {"kv-positions", "N", ANSWER | CMD_BENCH | CMD_PERPLEXITY | CMD_EVAL, WHOLE(kv_positions, 1, UINT32_MAX),
      "positions that all sequences together hold (default: all of them at their longest; where that does not fit, what does)"},
     {"micro-batch", "N", WORKERS, WHOLE(rows, 1, WIRE_ROWS), "rows of a micro-batch, at most (default 128)"},
     {"in-flight", "N", WORKERS, WHOLE(in_flight, 1, IN_FLIGHT_MOST),
      "micro-batches under way at once (default: stages + 1; 1 if there is one stage)"},
-    {"no-prefix-reuse", NULL, ANSWER | CMD_BENCH, FLAG(no_prefix_reuse),
+    {"no-prefix-reuse", NULL, ANSWER | CMD_BENCH | CMD_EVAL, FLAG(no_prefix_reuse),
      "compute what prompts begin with alike for each of them (a conversation still goes on where it stood)"},
     {"prompts", "FILE", CMD_RUN, TEXT(prompts_file),
      "many prompts, one a line (which may begin with /image FILE or /image \"FILE\"), answered together, printed in order (- is stdin)"},
     {"system", "TEXT", CMD_RUN | CMD_CHAT | CMD_LOGITS, TEXT(system), "what to tell the model before the first question"},
     {"raw", NULL, CMD_RUN | CMD_LOGITS, FLAG(raw), "no chat turns: <bos> and the text as it is, to be continued"},
     {"in", "FILE", CMD_BATCH, TEXT(in), "the requests, one a line, as OpenAI's batch interface has them or bodies alone; - is standard input, kept in OUT.input"},
-    {"errors", "FILE", CMD_BATCH, TEXT(errors), "where the lines go that could not be answered (default: FILE.errors beside --out)"},
-    {"one-file", NULL, CMD_BATCH, FLAG(one_file), "these lines among the others in --out"},
-    {"resume", NULL, CMD_BATCH, FLAG(resume), "go on with a job that was stopped; begins it if it was never begun"},
-    {"overwrite", NULL, CMD_BATCH, FLAG(overwrite), "forget an earlier run of it"},
-    {"retry-failed", NULL, CMD_BATCH, FLAG(retry_failed), "with --resume: ask the lines that failed again"},
-    {"order", "input|done", CMD_BATCH, ONE_OF(in_order_done),
+    {"errors", "FILE", CMD_BATCH | CMD_EVAL, TEXT(errors), "where the lines go that could not be answered (default: FILE.errors beside --out)"},
+    {"one-file", NULL, CMD_BATCH | CMD_EVAL, FLAG(one_file), "these lines among the others in --out"},
+    {"resume", NULL, CMD_BATCH | CMD_EVAL, FLAG(resume), "go on with a job that was stopped; begins it if it was never begun"},
+    {"overwrite", NULL, CMD_BATCH | CMD_EVAL, FLAG(overwrite), "forget an earlier run of it"},
+    {"retry-failed", NULL, CMD_BATCH | CMD_EVAL, FLAG(retry_failed), "with --resume: ask the lines that failed again"},
+    {"order", "input|done", CMD_BATCH | CMD_EVAL, ONE_OF(in_order_done),
      "input: results in the order of the lines, all at the end (default); done: each as it comes"},
     {"status", "OUT", CMD_BATCH, TEXT(status), "only say how far the job with this output is: lines, done, failed, state"},
     {"repair", "OUT", CMD_BATCH, TEXT(repair), "only take damaged records out of the journal of the job with this output"},
-    {"journal", "FILE", CMD_BATCH, TEXT(journal), "where it is noted what is done (default: FILE.journal beside --out)"},
-    {"no-lock", NULL, CMD_BATCH, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
+    {"journal", "FILE", CMD_BATCH | CMD_EVAL, TEXT(journal), "where it is noted what is done (default: FILE.journal beside --out)"},
+    {"no-lock", NULL, CMD_BATCH | CMD_EVAL, FLAG(no_lock), "on a file system without locks: nothing keeps two runs of one job apart"},
     {"strict-fields", NULL, CMD_BATCH | CMD_SERVE, FLAG(strict_fields), "refuse a request with a field that is not known, instead of passing over it"},
     {"created", "SECONDS", CMD_BATCH, WHOLE(created, 0, UINT32_MAX), "what results show as their time, in seconds since 1970 (default 0)"},
+    {"tasks", "FILE", CMD_EVAL, TEXT(tasks), "the questions, a line each, as lm-evaluation-harness writes its samples"},
+    {"filter", "WORD", CMD_EVAL, OWN(filter, take_filter),
+     "what of a generated answer, and of its target, is compared: strip (default), whole, first-line, last-number"},
     {"file", "FILE", CMD_PERPLEXITY, TEXT(file), "the text, as it is: no turns, and no control tokens (- is stdin)"},
     {"stride", "N", CMD_PERPLEXITY, WHOLE(stride, 1, CONTEXT_MOST), "windows N tokens apart, each word judged once, instead of chunks"},
     {"chunks", "N", CMD_PERPLEXITY, WHOLE(chunks, 1, UINT32_MAX), "only the first N chunks"},
@@ -192,7 +204,7 @@ static const struct argument table[] = {
     {"seed", "S", ANSWER, WHOLE(sampling.seed, 0, UINT64_MAX),
      "the same seed gives the same answer (default: drawn, --report shows it; batch 0)"},
     {"report", NULL, PIPELINE, FLAG(report), "a closing table on stderr: memory, busy and idle times of the stages, rates (batch: unless --quiet)"},
-    {"report-json", "FILE", ANSWER, TEXT(report_json),
+    {"report-json", "FILE", ANSWER | CMD_EVAL, TEXT(report_json),
      "the same as JSON, rates and times by the names that `vllm bench` has for them (docs/BATCH.md)"},
     {"trace", "FILE", PIPELINE, TEXT(trace), "who computed what when, as trace events for a browser's viewer (ui.perfetto.dev)"},
     {"timeline", "FILE", PIPELINE, TEXT(timeline), "a picture of the run (SVG): the stages over time, and what each waited for between two micro-batches"},
@@ -200,8 +212,8 @@ static const struct argument table[] = {
      "print a hash of all scores the model produced: equal hash, equal bits"},
     {"ids", "IDS", CMD_LOGITS, TEXT(ids),
      "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
-    {"out", "FILE", CMD_LOGITS | CMD_EMBED | CMD_BATCH, TEXT(out),
-     "where the results go: float32 [ids, vocabulary], or [rows, hidden] of a picture; of a batch its answers; - is standard output"},
+    {"out", "FILE", CMD_LOGITS | CMD_EMBED | CMD_BATCH | CMD_EVAL, TEXT(out),
+     "where the results go: float32 [ids, vocabulary], or [rows, hidden] of a picture; of a batch its answers (eval: TASKS.results); - is standard output"},
     {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS, FLAG(special),
      "let the text make control tokens such as <start_of_turn>; of a prompt only with --raw"},
     {"pp", "N,N", CMD_BENCH, OWN_RANGE(pp, take_numbers, 0, 1u << 20),
@@ -217,7 +229,7 @@ static const struct argument table[] = {
     {"jobs", "FILE", CMD_BENCH, TEXT(jobs), "the load: the requests of this file, as `gemmapipe batch` asks them; no answer is kept"},
     {"csv", "FILE", CMD_BENCH, TEXT(csv), "where points are added; one that is there already is not measured again"},
     {"plot", "FILE", CMD_BENCH, TEXT(plot), "a drawing of the points, an SVG: tok/s of answers over the first --sweep, lines for the others"},
-    {"json", NULL, CMD_PLAN | CMD_BENCH | CMD_PERPLEXITY, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
+    {"json", NULL, CMD_PLAN | CMD_BENCH | CMD_PERPLEXITY | CMD_EVAL, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
     {"simulate", "FILE", CMD_PLAN, TEXT(simulate),
      "what the cluster of this file (deploy/simulated.example.json) would do with a load: the real engine and scheduler, invented workers"},
     {"requests", "N", CMD_PLAN, WHOLE(requests, 1, 1u << 20), "of --simulate: so many are asked (default 64)"},
@@ -268,6 +280,17 @@ static const char batch_manual[] =
     "goes on with --resume, in the middle of an answer too. Results come in the order of the lines, and are the same to the\n"
     "last byte however often it was stopped and whoever computes.\n";
 
+static const char eval_manual[] =
+    "A line of --tasks is a sample as lm-evaluation-harness logs it (--log_samples; its fields \"arguments\" and \"target\"), or the same\n"
+    "by hand: {\"arguments\": [[context, continuation], ...], \"target\": 1}. Of several choices the likeliest is the answer: acc by\n"
+    "log-likelihood, acc_norm by log-likelihood over the bytes of the choice, its leading blank left out. Of one continuation acc says how\n"
+    "often its tokens were the likeliest, likelihood what its log-likelihood was. Where the second part is {\"until\": [...]} an answer is\n"
+    "generated greedily, ends before any of these texts or with the model's own end, and exact_match compares it with the target, both\n"
+    "through --filter. \"images\" are files beside the lines. Contexts are not put into turns: where the harness applied a chat template\n"
+    "they have them already. The number behind ± is the standard error, the interval is Wilson's. Each line's result goes to --out, those\n"
+    "that could not be asked to --errors (exit status 8), and they count for nothing. It is a batch job (docs/BATCH.md): stopped at\n"
+    "any moment (exit status 9) it goes on with --resume, and the results are the same to the last byte whoever computes.\n";
+
 static const char perplexity_manual[] =
     "The perplexity is exp of the mean of -ln p over the words judged, and the number behind ± its standard error. By default as\n"
     "llama.cpp's llama-perplexity has it: the text, <bos> before it, is cut into chunks of --ctx tokens, the first token of each is\n"
@@ -299,6 +322,8 @@ static const struct command_text commands[] = {
      "Answers a file of requests, one a line; may be stopped and resumed at any moment.", batch_manual},
     {CMD_SERVE, "serve", "gemmapipe serve --model M.gguf [--listen 127.0.0.1:8321] [options]",
      "Answers requests over HTTP, as OpenAI's interface has them, until it is told to end.", serve_manual},
+    {CMD_EVAL, "eval", "gemmapipe eval --model M.gguf --tasks F.jsonl [--out RESULTS.jsonl] [--resume] [options]",
+     "Asks the questions of a test, and says what the answers are worth.", eval_manual},
     {CMD_PERPLEXITY, "perplexity", "gemmapipe perplexity --model M.gguf --file TEXT [--stride N] [--save-logits BASE] [options]\n"
      "gemmapipe perplexity --model M.gguf --kl BASE [options]",
      "How likely a model finds a text, and how far it is from another one.", perplexity_manual},
@@ -436,6 +461,8 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_BENCH) TRY(check_bench(o, why));
     if (command == CMD_PLAN) TRY(check_simulate(o, why));
     if (command == CMD_PERPLEXITY) TRY(check_perplexity(o, why));
+    if (command == CMD_EVAL && (!o->tasks || !*o->tasks || !strcmp(o->tasks, "-"))) return fail(why, E_USAGE, "eval wants questions: --tasks FILE");
+    if (command == CMD_EVAL && o->out && !strcmp(o->out, "-")) return fail(why, E_USAGE, "standard output is for what the results come to; --out wants a file");
     if (o->special && !o->raw && command != CMD_TOKENIZE)
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->fingerprint && o->out && !strcmp(o->out, "-"))
@@ -469,11 +496,11 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     };
     /* A seed that nobody chose is drawn: short, because people copy it. */
     if (getrandom(&o->sampling.seed, sizeof o->sampling.seed, 0) != sizeof o->sampling.seed) o->sampling.seed = 1;
-    o->sampling.seed = c->command & (CMD_BATCH | CMD_BENCH | CMD_PLAN) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
+    o->sampling.seed = c->command & (CMD_BATCH | CMD_EVAL | CMD_BENCH | CMD_PLAN) ? 0 : o->sampling.seed >> 32; /* a job is the same job when it is resumed */
     if (c->command == CMD_SERVE) o->most = CONTEXT_MOST;
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
-    o->report |= c->command == CMD_BATCH && !o->quiet; /* a job is long: what it did is told unasked */
+    o->report |= (c->command & (CMD_BATCH | CMD_EVAL)) && !o->quiet; /* a job is long: what it did is told unasked */
     *command = c->command;
     if (!o->help) return check(o, c->command, why);
     print_manual(c);

@@ -98,6 +98,10 @@ struct options {
     bool no_auth, any_model;
     int queue, stall, drain; /* requests; seconds */
 
+    /* eval */
+    const char *tasks;
+    int filter; /* enum task_filter */
+
     /* perplexity */
     const char *file, *save_logits, *kl;
     uint32_t stride, chunks;
