@@ -4,7 +4,8 @@
  *
  * What is computed is asked of all workers at the same time and awaited of all, so that those who share a machine are measured with
  * each other beside them, as they will work. Workers of one machine that are alike in all they say are taken for equal: each gets the mean.
- * The way from one worker to another is not measured: a switch between them is assumed, and each one's own line to it.
+ * The way from one worker to another is not measured: a switch between them is assumed, and each one's own line to it
+ * (partition/plan/rates.h).
  *
  * It takes about a second and a half, and what it finds out is kept (speed_store.h) and refined by what runs take. Like a launch it
  * has no loop of its own: whoever has one gives it the frames. */

@@ -139,6 +139,7 @@ static void print(struct sketch *k)
     k->files.model = k->options.model;
     k->files.fingerprint = p->model->fingerprint;
     k->files.layers = p->model->config.layers;
+    k->files.shape = &shape;
     if (p->encoder) k->files.mmproj = k->options.mmproj, k->files.encoder = p->encoder->fingerprint;
     if (k->options.json) {
         plan_write_json(stdout, &p->plan, p->offers, &k->files);

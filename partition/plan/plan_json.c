@@ -4,12 +4,28 @@
 #include "base/json.h"
 #include "base/mapped.h"
 #include "partition/model/part_text.h"
+#include "partition/plan/rates.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define MAX_FILE (1u << 20)
 #define LAYERS_MOST 65536
+
+static void write_rates(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
+{
+    static const char *const bounds[] = {[BOUND_STAGE] = "stage", [BOUND_LINE] = "line", [BOUND_ROUND] = "round"};
+    struct stage_rates stages[STAGES_MOST];
+    struct rates r;
+    plan_rates(&r, stages, plan, shape, offers);
+    fprintf(to, " \"expected\": {\"measured\": %s, \"answers\": %.6g, \"alone\": %.6g, \"prompts\": %.6g, \"busy\": %.4g, \"bound\": \"%s\","
+                " \"slowest\": %d,\n  \"first_token\": %.6g, \"stages\": [",
+            r.measured ? "true" : "false", r.answers, r.alone, r.prompts, r.busy, bounds[r.bound], r.slowest + 1,
+            plan_first_token(plan, shape, offers, plan->capacity.context));
+    for (int i = 0; i < plan_stages(plan); i++)
+        fprintf(to, "%s{\"answer\": %.6g, \"prompt\": %.6g, \"send\": %.6g}", i ? ", " : "", stages[i].answer, stages[i].prompt, stages[i].send);
+    fprintf(to, "]},\n");
+}
 
 static void write_stages(FILE *to, const struct plan *plan, const struct worker_offer *offers)
 {
@@ -80,6 +96,7 @@ void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offe
     write_assumed(to, files);
     fprintf(to, " \"context\": %u, \"sequences\": %u, \"kv_positions\": %" PRIu64 ", \"rows\": %u, \"in_flight\": %u,\n", c->context,
             c->sequences, (uint64_t)capacity_blocks(c) * KV_PAGE, c->rows, c->in_flight);
+    if (files->shape && plan_stages(plan)) write_rates(to, plan, files->shape, offers);
     write_stages(to, plan, offers);
     if (files->mmproj) write_pictures(to, plan, offers, files);
     fprintf(to, "}\n");

@@ -14,7 +14,7 @@
  * "stages" with first, end (one past the last layer) and head or parts is all that a reader needs. "head" is true for all
  * of the head in one stage; "parts" are the sixteenths a stage has of it, from and to one past the last, and stand where
  * there are any. Who says both must mean the same. "fingerprint" and "layers" are held against the model if they are there.
- * The rest is for people and scripts: bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of
+ * The rest is for people and scripts: "expected" has the numbers of rates.h, seconds and tokens a second; bytes, the time of the micro-batch that is balanced, what was assumed, and two hashes: of
  * the plan, and of the model, offers and wish it was made from. */
 #pragma once
 
@@ -36,6 +36,7 @@ struct plan_files { /* what the plan is of */
     const char *model, *mmproj;
     struct hash128 fingerprint, encoder;
     uint32_t layers;
+    const struct model_shape *shape; /* for what to expect of it; NULL: that is left out */
     const char *assumed[ASSUMED_MOST]; /* what nobody said and the plan follows from too, a sentence's part each */
     int n_assumed;
 };

@@ -2,7 +2,7 @@
 #include "base/size_text.h"
 #include "partition/model/part_text.h"
 #include "partition/plan/text_cost.h"
-#include "partition/plan/plan.h"
+#include "partition/plan/rates.h"
 
 #include <stdlib.h>
 
@@ -49,32 +49,29 @@ static struct sums coordinator_sums(const struct plan *plan, const struct model_
     return b;
 }
 
-/* Tokens a second by the bounds of a ring: as fast as its slowest stage, or as what is under way comes round. */
-static void print_speed(FILE *to, const struct plan *plan, const struct model_shape *shape,
-                        const struct worker_offer *offers)
+/* What the answers are held up by, in words. */
+static void print_bound(FILE *to, const struct rates *r, const struct worker_offer *offers)
+{
+    const char *who = offers[r->slowest].name;
+    switch (r->bound) {
+    case BOUND_STAGE: fprintf(to, "held up by: %s, the slowest stage", who); break;
+    case BOUND_LINE: fprintf(to, "held up by: the line of %s, which takes longer than any stage computes", who); break;
+    case BOUND_ROUND: fprintf(to, "held up by: too few sequences to keep all stages at work, each waits for its own last token"); break;
+    }
+    fprintf(to, "; stages compute %.0f %% of the time\n", 100 * r->busy);
+}
+
+static void print_speed(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
 {
     const struct capacity *cap = &plan->capacity;
-    struct capacity alone = *cap;
-    struct part parts[STAGES_MOST];
-    const int n = plan_stages(plan);
-    double t_max = 0, prompt_max = 0;
-    alone.sequences = 1;
-    for (int i = 0; i < n; i++) {
-        parts[i] = plan->of[i].part[CHAIN_TEXT];
-        double power = offer_power(&offers[i]);
-        double prompt = prefill_seconds(offers[i].measured, shape, parts[i], cap) / power,
-               answer = decode_seconds(offers[i].measured, shape, parts[i], cap) / power;
-        if (answer > t_max) t_max = answer;
-        if (prompt > prompt_max) prompt_max = prompt;
-    }
-    uint32_t rows = decode_rows(cap);
-    double ring = decode_groups(cap) / lap_seconds(shape, parts, offers, n, cap), rate = ring < 1 / t_max ? ring : 1 / t_max;
+    struct rates r;
+    plan_rates(&r, NULL, plan, shape, offers);
     fprintf(to, prompts_decide(cap) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
                                     : "expected: a group of %u sequences, a token each\n",
-            prompts_decide(cap) ? cap->rows : rows);
-    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone"
-            " (nominal speeds; travel time not counted)\n", cap->rows / prompt_max, rate * rows,
-            cap->sequences, 1 / lap_seconds(shape, parts, offers, n, &alone));
+            prompts_decide(cap) ? cap->rows : decode_rows(cap));
+    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone (%s)\n", r.prompts, r.answers,
+            cap->sequences, r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
+    if (r.measured) print_bound(to, &r, offers);
 }
 
 /* A pipe helps those whose machines are too small; who has a machine that is not should know. */

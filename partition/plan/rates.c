@@ -1,0 +1,147 @@
+/* partition/plan/rates.c — see rates.h. */
+#include "partition/plan/rates.h"
+
+#include "partition/plan/text_cost.h"
+
+#define ROW_BYTES 96 /* of a row on the wire beside its values: segment, id, sampling */
+#define TOKEN_BYTES 48
+#define SCORED_BYTES 400 /* sums of the parts and a few candidates */
+#define PIECE_LEAST 16
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static double slower(double a, double b)
+{
+    return a > 0 && (b <= 0 || a < b) ? a : b;
+}
+
+struct hop plan_hop(const struct worker_offer *offers, int from, int to)
+{
+    const struct speed *a = from < 0 ? NULL : offers[from].measured, *b = to < 0 ? NULL : offers[to].measured;
+    if ((from >= 0 && !a) || (to >= 0 && !b)) return (struct hop){0};
+    if (!a) return b ? b->to : (struct hop){0};
+    if (!b) return a->from;
+    return (struct hop){(a->from.delay + b->to.delay) / 2, slower(a->from.bytes_per_second, b->to.bytes_per_second)};
+}
+
+struct ring { /* one question */
+    const struct plan *plan;
+    const struct model_shape *shape;
+    const struct worker_offer *offers;
+    int stages;
+    bool measured;
+};
+
+static struct ring ring_of(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers)
+{
+    struct ring r = {p, shape, offers, plan_stages(p), true};
+    for (int i = 0; i < r.stages; i++) r.measured &= offers[i].measured != NULL;
+    return r;
+}
+
+static double row_bytes(const struct ring *r)
+{
+    return 4.0 * r->shape->config.hidden + ROW_BYTES;
+}
+
+static double way(const struct ring *r, int from, int to, double bytes)
+{
+    const struct hop hop = plan_hop(r->offers, from, to);
+    return r->measured ? hop_seconds(&hop, bytes) : 0;
+}
+
+static bool is_divided(const struct ring *r)
+{
+    return !part_has_whole_head(r->plan->of[r->stages - 1].part[CHAIN_TEXT]);
+}
+
+/* All messages of a micro-batch, one after the other: through the stages, home, and where the head is divided to its parts and back.
+ * `wanted` of its rows want a token. */
+static double travel(const struct ring *r, double rows, double wanted)
+{
+    const int last = r->stages - 1;
+    double sum = way(r, -1, 0, rows * row_bytes(r)), parts = 0;
+    for (int i = 0; i < last; i++) sum += way(r, i, i + 1, rows * row_bytes(r));
+    if (!is_divided(r)) return sum + way(r, last, -1, wanted * TOKEN_BYTES);
+    for (int i = 0; i < last; i++)
+        if (part_has_head(r->plan->of[i].part[CHAIN_TEXT]))
+            parts = larger(parts, way(r, -1, i, wanted * row_bytes(r)) + way(r, i, -1, wanted * SCORED_BYTES));
+    return sum + way(r, last, -1, wanted * row_bytes(r)) + parts;
+}
+
+/* Seconds that a worker's lines are busy with a micro-batch: what comes and what goes use different ways of a line. */
+static double line_seconds(const struct ring *r, int i, double rows)
+{
+    const struct speed *v = r->offers[i].measured;
+    const int next = i + 1 < r->stages ? i + 1 : -1;
+    const double bytes = rows * row_bytes(r), out = next >= 0 || is_divided(r) ? bytes : rows * TOKEN_BYTES;
+    if (!r->measured) return 0;
+    return larger(v->to.bytes_per_second > 0 ? bytes / v->to.bytes_per_second : 0, v->from.bytes_per_second > 0 ? out / v->from.bytes_per_second : 0);
+}
+
+static double power(const struct ring *r, int i)
+{
+    return offer_power(&r->offers[i]);
+}
+
+static double lap(const struct ring *r, const struct capacity *cap)
+{
+    struct part parts[STAGES_MOST];
+    for (int i = 0; i < r->stages; i++) parts[i] = r->plan->of[i].part[CHAIN_TEXT];
+    return lap_seconds(r->shape, parts, r->offers, r->stages, cap) + travel(r, decode_rows(cap), decode_rows(cap));
+}
+
+void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
+                const struct worker_offer *offers)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    const struct capacity *cap = &p->capacity;
+    struct capacity one = *cap;
+    const double rows = decode_rows(cap);
+    double stage = 0, line = 0, prompt = 0, sum = 0;
+    *out = (struct rates){.measured = r.measured};
+    for (int i = 0; i < r.stages; i++) {
+        const struct part s = p->of[i].part[CHAIN_TEXT];
+        const struct stage_rates t = {decode_seconds(offers[i].measured, shape, s, cap) / power(&r, i),
+                                      prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i), line_seconds(&r, i, rows)};
+        if (stages) stages[i] = t;
+        if (larger(t.answer, t.send) > larger(stage, line)) out->slowest = i;
+        stage = larger(stage, t.answer), line = larger(line, t.send);
+        prompt = larger(prompt, larger(t.prompt, line_seconds(&r, i, cap->rows)));
+        sum += t.answer;
+    }
+    const double round = lap(&r, cap) / decode_groups(cap), group = larger(larger(stage, line), round);
+    out->bound = group == stage ? BOUND_STAGE : group == line ? BOUND_LINE : BOUND_ROUND;
+    out->answers = rows / group;
+    out->busy = sum / group / r.stages;
+    out->prompts = cap->rows / prompt;
+    one.sequences = 1;
+    out->alone = 1 / lap(&r, &one);
+}
+
+/* Pieces follow each other: all of them through the slowest stage, and the first, or the last, once through all. */
+static double streamed(const struct ring *r, uint32_t prompt, uint32_t rows)
+{
+    const uint32_t pieces = (prompt - 1) / rows + 1;
+    double slowest = 0, sum = 0;
+    for (int i = 0; i < r->stages; i++) {
+        const struct part s = r->plan->of[i].part[CHAIN_TEXT];
+        const double t = larger(part_seconds(r->offers[i].measured, r->shape, s, prompt / 2, rows, 1) / power(r, i), line_seconds(r, i, rows));
+        slowest = larger(slowest, t), sum += t;
+    }
+    return (pieces - 1) * slowest + sum + travel(r, rows, 1);
+}
+
+double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    double best = streamed(&r, prompt, p->capacity.rows);
+    for (uint32_t rows = PIECE_LEAST; rows < p->capacity.rows; rows *= 2) {
+        const double t = streamed(&r, prompt, rows);
+        if (t < best) best = t;
+    }
+    return best;
+}

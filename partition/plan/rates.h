@@ -1,0 +1,42 @@
+/* partition/plan/rates.h — what a plan will give: tokens a second, where the time goes, and what holds it up. Numbers in, numbers out.
+ *
+ * A ring of stages turns as fast as its slowest part lets it, and not faster than what is under way comes round:
+ *
+ *   groups a second = the least of   1 / the slowest stage,   1 / the slowest line,   groups under way / once round
+ *
+ * Once round is the sum over all stages and ways: a message from the coordinator to the first stage, from each to the next, home, and
+ * where the head is divided once more to all who have a part of it and back. Of ways only those between the coordinator and each worker
+ * were measured. Between two workers a switch is assumed: the delay is the mean of what each has, and bytes go as fast as the slower
+ * of the sender's line out and the receiver's line in. Travel counts only where all workers were measured; nominal seconds say how
+ * machines compare, and a message is not a part of that. */
+#pragma once
+
+#include "partition/plan/plan.h"
+
+struct stage_rates { /* of one worker of the text */
+    double answer; /* seconds of a group of tokens, one of each of its sequences */
+    double prompt; /* seconds of a full micro-batch of a prompt */
+    double send;   /* seconds that handing on a group of tokens keeps its lines busy */
+};
+
+enum rates_bound { BOUND_STAGE, BOUND_LINE, BOUND_ROUND };
+
+struct rates {
+    double answers; /* tokens a second of all sequences together, when all have something to say */
+    double alone;   /* of a sequence that has the pipe to itself */
+    double prompts; /* tokens a second of long prompts, streamed */
+    enum rates_bound bound; /* what `answers` is held up by */
+    int slowest;    /* worker of the slowest stage, or with the slowest line */
+    double busy;    /* part of their time that stages compute while all answer, in the mean */
+    bool measured;  /* by measured speeds, with travel */
+};
+
+/* Of a plan with text. `stages`: [plan_stages], may be NULL. */
+void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
+                const struct worker_offer *offers);
+
+/* Seconds from asking to the first token of a prompt of so many tokens that has the pipe to itself, in pieces of the best length. */
+double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt);
+
+/* The way from one worker of the plan to another, or from or to the coordinator (-1). No time where it was not measured. */
+struct hop plan_hop(const struct worker_offer *offers, int from, int to);

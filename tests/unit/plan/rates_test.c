@@ -1,0 +1,77 @@
+/* tests/unit/plan/rates_test.c — what a plan will give follows from its slowest stage, its slowest line, or once round. */
+#include "partition/plan/rates.h"
+#include "partition/plan/text_cost.h"
+#include "tests/support/plan_shapes.h"
+
+#include <math.h>
+
+static const struct model_config twelve = {.layers = 12, .hidden = 256, .ffn = 1024, .heads = 4, .kv_heads = 2, .head_dim = 64, .window = 512,
+                                          .pattern = 6, .context = 4096, .vocab = 4096, .rope_base_global = 1e6f, .rope_base_local = 1e4f,
+                                          .rope_factor = 8, .norm_epsilon = 1e-6f, .attention_scale = 0.0625f};
+
+/* A layer takes a millisecond for a row, and a tenth more for each further one. */
+static struct speed even(double slow, double delay, double bytes_per_second)
+{
+    const struct curve line = {.n = 2, .rows = {1, 11}, .seconds = {0.001 * slow, 0.002 * slow}};
+    struct speed v = {.local = line, .global = line, .head_part = line, .to = {delay, bytes_per_second}, .from = {delay, bytes_per_second}};
+    for (int i = 0; i < 2; i++) v.head_part.seconds[i] /= 100;
+    return v;
+}
+
+/* Three stages of four layers, the head whole. */
+static void ask(struct rates *out, struct plan *p, const struct speed v[3], uint32_t sequences)
+{
+    const struct model_shape m = invent(twelve, T_Q4_0, T_Q8_0);
+    static const struct cut cuts[] = {{4, 0}, {4, 0}, {4, HEAD_PARTS}};
+    struct worker_offer o[3] = {{.name = "a", .measured = &v[0]}, {.name = "b", .measured = &v[1]}, {.name = "c", .measured = &v[2]}};
+    struct stage_rates stages[3];
+    NEED(solve_cuts(p, &m, o, cuts, 3, &(struct capacity){1024, sequences, 128, 0, 0}, why));
+    plan_rates(out, stages, p, &m, o);
+    CHECK(out->answers <= decode_rows(&p->capacity) / stages[out->slowest].answer * (1 + 1e-9), "%g a second", out->answers);
+    CHECK(out->busy > 0 && out->busy <= 1 + 1e-9, "busy %g", out->busy);
+    CHECK(out->alone <= out->answers * (1 + 1e-9), "%g alone, %g together", out->alone, out->answers);
+}
+
+TEST(many_sequences_turn_as_fast_as_the_slowest_stage)
+{
+    const struct speed v[3] = {even(1, 1e-4, 1e9), even(2, 1e-4, 1e9), even(1, 1e-4, 1e9)};
+    PLAN p = {0};
+    struct rates r;
+    ask(&r, &p, v, 16);
+    CHECK(r.measured && r.bound == BOUND_STAGE && r.slowest == 1, "bound %d, worker %d", r.bound, r.slowest + 1);
+    CHECK(fabs(r.answers / (4 / (4 * 0.002 * 1.3)) - 1) < 1e-9, "%g tokens/s", r.answers); /* 4 rows of 4 groups */
+    CHECK(fabs(r.alone / (1 / (0.004 + 0.008 + 0.004 + 16 * 1e-5 + 4 * 1e-4)) - 1) < 0.01, "%g tokens/s", r.alone);
+}
+
+TEST(a_slow_line_holds_all_up)
+{
+    const struct speed v[3] = {even(1, 1e-4, 1e9), even(1, 1e-4, 1e5), even(1, 1e-4, 1e9)};
+    PLAN p = {0};
+    struct rates r;
+    ask(&r, &p, v, 16);
+    CHECK(r.bound == BOUND_LINE && r.slowest == 1, "bound %d, worker %d", r.bound, r.slowest + 1);
+    CHECK(fabs(r.answers * (4 * 256 + 96) / 1e5 - 1) < 1e-9, "%g tokens/s", r.answers);
+}
+
+TEST(few_sequences_wait_for_their_own_last_token)
+{
+    const struct speed v[3] = {even(1, 0.05, 1e9), even(1, 0.05, 1e9), even(1, 0.05, 1e9)};
+    PLAN p = {0};
+    struct rates r;
+    ask(&r, &p, v, 2);
+    CHECK(r.bound == BOUND_ROUND, "bound %d", r.bound);
+    CHECK(fabs(r.answers / (2 * r.alone) - 1) < 1e-9 && r.busy < 0.1, "%g together, %g alone", r.answers, r.alone);
+}
+
+TEST(pieces_of_the_best_length_bring_the_first_token_soonest)
+{
+    const struct speed v[3] = {even(1, 1e-4, 1e9), even(1, 1e-4, 1e9), even(1, 1e-4, 1e9)};
+    const struct model_shape m = invent(twelve, T_Q4_0, T_Q8_0);
+    struct worker_offer o[3] = {{.name = "a", .measured = &v[0]}, {.name = "b", .measured = &v[1]}, {.name = "c", .measured = &v[2]}};
+    PLAN p = {0};
+    struct rates r;
+    ask(&r, &p, v, 1);
+    const double alone = plan_first_token(&p, &m, o, 128), whole = 3 * (4 * 0.001 * (1 + 12.7));
+    CHECK(alone > 0 && alone < whole, "%g s, in one piece %g", alone, whole);
+    CHECK(plan_first_token(&p, &m, o, 512) > alone);
+}
