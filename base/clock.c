@@ -1,13 +1,24 @@
 /* base/clock.c — see clock.h. */
+#define _GNU_SOURCE /* CLOCK_BOOTTIME */
 #include "base/clock.h"
 
 #include <time.h>
 
-uint64_t clock_ns(void)
+static uint64_t time_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_ns(void)
+{
+    return time_of(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_boot_ns(void)
+{
+    return time_of(CLOCK_BOOTTIME);
 }
 
 static uint64_t system_now(void *user)

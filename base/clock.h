@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 uint64_t clock_ns(void);
+uint64_t clock_boot_ns(void); /* goes on while the machine sleeps */
 void sleep_ns(uint64_t ns); /* may return early when a signal comes */
 
 /* A source of time that a test can hold. What must run in a simulation takes one and never asks clock_ns itself. */

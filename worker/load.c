@@ -111,14 +111,13 @@ static int take_piece(struct run *r, struct sources *s, struct frame *f, struct 
     TRY(p.rows ? load_rows(r, s, p.tensor, p.first_row, p.rows, p.bytes, why) : take_proof(r, s, &p, why));
     struct frame *ack = NULL;
     TRY(empty_write(&ack, M_PIECE_ACK, why));
-    return port_send(r->port, 0, &ack, why);
+    return run_send(r, ack, why);
 }
 
 /* What came while the weights are loading. */
 static int take_frame(struct run *r, struct sources *s, struct frame *f, struct err *why)
 {
-    const int code = f->head.type == M_STOP ? fail(why, E_INTERRUPTED, "dismissed while the weights were loading")
-                                            : take_piece(r, s, f, why);
+    const int code = take_piece(r, s, f, why);
     frame_free(f);
     return code;
 }
@@ -129,7 +128,7 @@ static int take_frame(struct run *r, struct sources *s, struct frame *f, struct 
 static int look_up(struct run *r, struct sources *s, struct err *why)
 {
     struct frame *f = NULL;
-    TRY(run_look(r, &f, 0, why));
+    TRY(run_look(r, &f, why));
     return f ? take_frame(r, s, f, why) : 0;
 }
 
@@ -242,10 +241,10 @@ static int say_accept(struct run *r, const struct sources *s, struct err *why)
     const struct acceptance yes = {.bytes = b, .n = s->n, .have = s->have};
     struct frame *f = NULL;
     TRY(acceptance_write(&f, &yes, why));
-    return port_send(r->port, 0, &f, why);
+    return run_send(r, f, why);
 }
 
-/* A layer at a time, so that pings are answered in between. */
+/* A layer at a time, so that it shows how far it is, and ends when the run does. */
 static int verify_mapped(struct run *r, struct sources *s, struct err *why)
 {
     for (int chain = 0; chain < CHAINS; chain++)
@@ -280,13 +279,11 @@ int run_load(struct run *r, struct err *why)
 {
     const uint64_t start = clock_ns();
     struct sources s = {0};
-    struct frame *f = NULL;
     int code = load(r, &s, why);
     for (int chain = 0; chain < CHAINS; chain++) source_close(&s.of[chain]);
     free(s.have);
     free(s.room);
     if (code) return code;
-    const struct ready ready = {.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
-    TRY(ready_write(&f, &ready, why));
-    return port_send(r->port, 0, &f, why);
+    r->ready = (struct ready){.resident = resident_bytes(), .seconds = (double)(clock_ns() - start) / 1e9};
+    return 0;
 }

@@ -7,17 +7,19 @@
  *
  * One turn of the port thread (run_port):
  *
- *   told to stop? ─► empty the out-tray ─► did the compute thread fail? ─► port_recv, half a second at most ─► handle the frame
+ *   told to stop? ─► empty the out-tray, if the lease holds ─► did the compute thread fail? ─► port_recv, half a second at most ─► handle the frame
  *
  * It never computes, so pings are answered while a layer takes seconds. The compute thread wakes it when something is in the
  * out-tray. How the work ends, and who ends it:
  *
- *               STOP: 0 ◄──┐                        ┌──► 3 s after a link with another worker broke, if nobody ended the run
- *     FAULT, from the ◄────┤                        ├──► the compute thread failed, or a frame came that may not come
+ *               STOP: 0 ◄──┐                        ┌──► the compute thread failed, or a frame came that may not come
+ *     FAULT, from the ◄────┤                        │
  *   coordinator: E_WORKER  │                        │
  *   later GREET: begin ◄───┴──────── WORKING ───────┴──► 30 s without a word of the coordinator, or its connection closed
  *   again (run.h)                       │
  *                                       └──► *stop: E_INTERRUPTED
+ *
+ * While nothing says that the coordinator still hears us (bond.h) nothing is sent but answers to it.
  *
  * On the left the coordinator decides; on the right it does not know yet, so worker.c tells it why. Whichever it is, `stopping` then
  * ends the compute thread, also in the middle of a layer (stage_heed), and what lies in the trays is dropped.
@@ -40,7 +42,6 @@
 #include "base/cores.h"
 #include "base/diary.h"
 #include "base/threads.h"
-#include "worker/lease.h"
 #include "worker/turns.h"
 
 #include <pthread.h>
@@ -49,7 +50,7 @@
 
 #define OUT_FULL 16 /* frames; the compute thread waits from here on */
 #define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
-#define HEARSAY_NS 3000000000ull /* for the coordinator to end the run by itself, when a neighbour is gone */
+#define HEARSAY_NS 3000000000ull /* for the coordinator to notice by itself that a neighbour is gone */
 
 struct tray {
     struct frame *frame[TRAY];
@@ -58,8 +59,10 @@ struct tray {
 };
 
 struct loop {
-    const struct loop_setup *setup;
+    struct loop_setup of;
+    const struct loop_setup *setup; /* that */
     pthread_t thread;
+    bool threaded;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct tray scores_in, rows_in, pictures_in, out;
@@ -69,6 +72,7 @@ struct loop {
     struct err failure;
     uint64_t busy_ns, blocked_ns, send_ns, picture_ns, batches, rows, pictures, last_batch;
     bool computing;
+    enum diary_what what;
     uint64_t begun_ns, computed_ns; /* when the last computing began, and ended */
     uint64_t paused_ns; /* of it: blocked in the middle */
     struct work work;     /* the one being computed */
@@ -79,6 +83,7 @@ struct loop {
     struct diary_part part; /* of it, on its way out */
     int lost;         /* the first worker whose connection with this one broke; 0: none did */
     uint64_t lost_ns; /* when that was seen */
+    bool lost_told;
 };
 
 static bool tray_put(struct tray *t, struct frame *f, int to)
@@ -298,6 +303,7 @@ static void *compute_thread(void *user)
                           : begun              ? tray_take(&l->pictures_in, 0)
                                                : 0;
         l->computing = true;
+        l->what = what;
         l->begun_ns = clock_ns();
         pthread_mutex_unlock(&l->lock);
 
@@ -306,6 +312,7 @@ static void *compute_thread(void *user)
 
         pthread_mutex_lock(&l->lock);
         account(l, what, begun);
+        atomic_fetch_add(l->setup->steps, 1);
         if (code && !l->stopping) {
             l->failed = true;
             l->failure = why;
@@ -357,15 +364,15 @@ static int send_diary(struct loop *l, struct frame *asked, struct err *why)
 
 static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
 {
-    struct ping p;
-    TRY(ping_read(&p, ping, why));
+    struct ping p = {0};
     pthread_mutex_lock(&l->lock);
     p.batch = l->last_batch;
     p.queue = l->scores_in.n + l->rows_in.n + l->pictures_in.n;
+    if (l->scores_in.n || l->rows_in.n || (l->computing && l->what != DIARY_PICTURE)) p.busy |= BUSY_ROWS;
+    if (picture_waits(l)) p.busy |= BUSY_PICTURE;
     pthread_mutex_unlock(&l->lock);
-    struct frame *f = 0;
-    TRY(ping_write(&f, M_PONG, &p, why));
-    return port_send(l->setup->port, 0, &f, why);
+    p.steps = atomic_load(l->setup->steps);
+    return bond_pong(l->setup->bond, l->setup->port, ping, p, why);
 }
 
 static int take_work(struct loop *l, struct frame **f, struct err *why)
@@ -396,12 +403,18 @@ static void neighbour_lost(struct loop *l, int node)
     l->lost_ns = clock_ns();
 }
 
-/* A neighbour that died is the coordinator's to name: it knows more of it, and ends the run within moments. If the run still goes on
- * after that, only the link between us two is broken, which nobody else can see. */
-static int check_neighbours(const struct loop *l, uint64_t now, struct err *why)
+/* A neighbour that died is the coordinator's to name: it knows more of it, and ends the run or begins it anew within moments. If all goes on
+ * as before, only the link between us two is broken, which nobody else can see. We stay: what is done about it is the coordinator's. */
+static int check_neighbours(struct loop *l, uint64_t now, struct err *why)
 {
-    if (!l->lost || now - l->lost_ns < HEARSAY_NS) return 0;
-    return fail(why, E_WORKER, "its connection with worker %d broke", l->lost);
+    struct unreachable m = {.node = (uint32_t)l->lost, .text = "their connection broke"};
+    struct frame *f = NULL;
+    if (!l->lost || l->lost_told || now - l->lost_ns < HEARSAY_NS) return 0;
+    l->lost_told = true;
+    TRY(unreachable_write(&f, &m, why));
+    const int code = port_send(l->setup->port, 0, &f, why);
+    if (code) frame_free(f);
+    return code;
 }
 
 /* *over: the coordinator said M_STOP. */
@@ -469,11 +482,9 @@ static int send_out(struct loop *l, struct err *why)
 static int run_port(struct loop *l, struct err *why)
 {
     const struct loop_setup *s = l->setup;
-    struct lease lease;
-    lease_heard(&lease, clock_ns());
     for (;;) {
         if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
-        TRY(send_out(l, why));
+        if (bond_holds(s->bond)) TRY(send_out(l, why));
         pthread_mutex_lock(&l->lock);
         bool failed = l->failed;
         if (failed) *why = l->failure;
@@ -484,10 +495,9 @@ static int run_port(struct loop *l, struct err *why)
         TRY(port_recv(s->port, &f, 500, why));
         const uint64_t now = clock_ns();
         bool over = false;
-        if (f && f->head.from == 0) lease_heard(&lease, now);
+        if (f && f->head.from == 0 && f->head.type != M_LOST) bond_heard(s->bond, f);
         int code = check_neighbours(l, now, why);
-        if (!code && lease_over(&lease, now))
-            code = fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", COORDINATOR_LEASE_NS / 1000000000ull);
+        if (!code) code = bond_check(s->bond, false, why);
         if (!code && f) code = handle(l, &f, &over, why);
         frame_free(f);
         if (code || over) return code;
@@ -496,31 +506,38 @@ static int run_port(struct loop *l, struct err *why)
 
 static void heed(const struct loop_setup *s, const atomic_bool *stop)
 {
-    if (s->stage) stage_heed(s->stage, stop);
+    if (s->stage) stage_heed(s->stage, stop, stop ? s->steps : NULL);
     if (s->encoder) vision_stage_heed(s->encoder->stage, stop);
 }
 
-int loop_run(const struct loop_setup *setup, struct err *why)
+int loop_run(struct loop **out, const struct loop_setup *setup, struct err *why)
 {
-    struct loop *l = calloc(1, sizeof *l);
+    struct loop *l = *out = calloc(1, sizeof *l);
     if (!l) return fail(why, E_MEMORY, "no memory for the loop's own %zu bytes", sizeof *l);
-    l->setup = setup;
+    l->of = *setup;
+    l->setup = &l->of;
     heed(setup, &l->stopping);
     pthread_mutex_init(&l->lock, 0);
     pthread_cond_init(&l->changed, 0);
+    if (pthread_create(&l->thread, 0, compute_thread, l)) return fail_errno(why, E_INTERNAL, "cannot start the compute thread");
+    l->threaded = true;
     struct err mine = {0};
-    int code = 0;
-    if (pthread_create(&l->thread, 0, compute_thread, l)) {
-        code = fail_errno(&mine, E_INTERNAL, "cannot start the compute thread");
-    } else {
-        code = run_port(l, &mine);
-        pthread_mutex_lock(&l->lock);
-        l->stopping = true;
-        pthread_cond_broadcast(&l->changed);
-        pthread_mutex_unlock(&l->lock);
-        pthread_join(l->thread, 0);
-    }
-    heed(setup, 0);
+    const int code = run_port(l, &mine);
+    pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    if (code) *why = mine;
+    return code;
+}
+
+void loop_close(struct loop **pl)
+{
+    struct loop *l = *pl;
+    *pl = NULL;
+    if (!l) return;
+    if (l->threaded) pthread_join(l->thread, 0);
+    heed(l->setup, 0);
     tray_empty(&l->scores_in);
     tray_empty(&l->rows_in);
     tray_empty(&l->pictures_in);
@@ -528,6 +545,4 @@ int loop_run(const struct loop_setup *setup, struct err *why)
     pthread_cond_destroy(&l->changed);
     pthread_mutex_destroy(&l->lock);
     free(l);
-    if (code) *why = mine;
-    return code;
 }

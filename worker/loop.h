@@ -2,10 +2,14 @@
 #pragma once
 
 #include "transport/links/transport.h"
+#include "worker/bond.h"
 #include "worker/encoder/encoder_stage.h"
 #include "worker/stage/stage.h"
 
 #include <signal.h>
+#include <stdatomic.h>
+
+struct loop;
 
 struct loop_setup {
     struct port *port;
@@ -18,11 +22,15 @@ struct loop_setup {
     uint32_t first_word; /* of the part's */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and encoder */
+    struct bond *bond; /* with the coordinator */
+    atomic_ullong *steps; /* rises with every layer computed */
     const struct cores *cores; /* these are bound to; n 0: to none */
     const volatile sig_atomic_t *stop;
     struct frame **greeting; /* gets a later greeting, if one ends the work */
 };
 
 /* Runs until M_STOP (0), a GREET of a later epoch (GREETED_AGAIN, run.h), a failure (code and sentence; telling the coordinator is the
- * caller's task) or *stop. */
-int loop_run(const struct loop_setup *setup, struct err *why);
+ * caller's task) or *stop. What is under way is told to end then, and *out is set, also on failure: loop_close waits for it, which may
+ * take as long as a layer. */
+int loop_run(struct loop **out, const struct loop_setup *setup, struct err *why);
+void loop_close(struct loop **l); /* any thread; sets *l to NULL; NULL is fine */

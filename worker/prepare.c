@@ -54,6 +54,19 @@ int run_take_text(struct run *r, const struct assignment *a, struct err *why)
 
 /* ---- both ---- */
 
+static int open_routes(struct run *r, void *assignment, struct err *why)
+{
+    const struct assignment *a = assignment;
+    for (int i = 0; i < CHAINS; i++) {
+        const struct chain_assignment *of = &a->of[i];
+        if (part_is_empty(of->part)) continue;
+        TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
+        r->route[i] = of->route;
+        if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
+    }
+    return 0;
+}
+
 static int take_assignment(struct run *r, struct frame *f, struct err *why)
 {
     struct assignment a;
@@ -71,16 +84,13 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         memcpy(r->path[i], of->path, sizeof r->path[i]);
         r->fingerprint[i] = of->fingerprint;
         r->compared[i] = of->hashes != NULL;
-        if (part_is_empty(of->part)) continue;
-        TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
-        r->route[i] = of->route;
-        if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
     }
-    return 0;
+    return run_errand(r, open_routes, &a, why);
 }
 
-static void set_limits(struct run *r)
+static int set_limits(struct run *r, void *none, struct err *why)
 {
+    (void)none, (void)why;
     const uint64_t sizes[] = {
         encoder_largest(&r->encoder),
         delivery_largest(r->count ? &r->config : NULL, r->encoder.count ? &r->encoder.config : NULL) + 4096,
@@ -91,6 +101,7 @@ static void set_limits(struct run *r)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
     port_limits(r->port, most, 4096);
+    return 0;
 }
 
 static int check_memory(const struct run *r, struct err *why)
@@ -118,7 +129,7 @@ static int take_memory(struct run *r, struct err *why)
     return r->encoder.count ? encoder_open(&r->encoder, &r->worker->kernels, &r->weights[CHAIN_VISION], why) : 0;
 }
 
-static int prepare(struct run *r, bool *dismissed, struct err *why)
+static int prepare(struct run *r, struct err *why)
 {
     struct frame *f = NULL;
     int code = 0;
@@ -130,24 +141,22 @@ static int prepare(struct run *r, bool *dismissed, struct err *why)
         if (!code) code = run_await(r, &f, why);
     }
     if (code) return code;
-    *dismissed = f->head.type == M_STOP;
-    code = *dismissed ? 0 : take_assignment(r, f, why);
+    code = take_assignment(r, f, why);
     frame_free(f);
-    if (code || *dismissed) return code;
-    set_limits(r);
+    if (code) return code;
+    TRY(run_errand(r, set_limits, NULL, why));
     return take_memory(r, why);
 }
 
-/* A stage finds its memory when it is assigned: by threads that stay where those that compute will be. This one, which keeps the
- * port, may go anywhere afterwards. */
-int run_prepare(struct run *r, bool *dismissed, struct err *why)
+/* A stage finds its memory when it is assigned: by threads that stay where those that compute will be. */
+int run_prepare(struct run *r, struct err *why)
 {
     const struct cores *cores = &r->worker->options.cores;
     struct cores before;
-    if (!cores->n) return prepare(r, dismissed, why);
+    if (!cores->n) return prepare(r, why);
     cores_mine(&before);
     cores_keep_to(cores);
-    int code = prepare(r, dismissed, why);
+    int code = prepare(r, why);
     cores_keep_to(&before);
     return code;
 }

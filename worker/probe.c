@@ -187,7 +187,7 @@ int run_probe(struct run *r, struct frame *f, struct err *why)
     }
     if (!code && answer.bytes) memset(answer.filler, 0, answer.bytes);
     free(m);
-    if (!code) code = port_send(r->port, 0, &reply, why);
-    if (code) frame_free(reply);
+    if (!code) return run_send(r, reply, why);
+    frame_free(reply);
     return code;
 }

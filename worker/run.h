@@ -1,10 +1,37 @@
-/* worker/run.h — what worker.c, join.c, prepare.c and load.c share about one run of a worker. Nobody else includes it. */
+/* worker/run.h — what the files of this folder share about one run of a worker. Nobody else includes it. */
 #pragma once
 
+#include "worker/bond.h"
 #include "worker/encoder/encoder_stage.h"
-#include "worker/lease.h"
 #include "worker/stage/stage.h"
 #include "worker/worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct run;
+struct loop;
+
+/* What only the port thread may do for the one that is aside. */
+typedef int errand(struct run *r, void *with, struct err *why);
+
+#define ASIDE_IN 16 /* frames; a coordinator has four pieces under way at most */
+
+struct aside { /* a thread that does what takes long, and what it shares with the one that keeps the port: aside.c */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int (*what)(struct run *r, struct err *why);
+    struct frame *in[ASIDE_IN];
+    uint32_t first, n;
+    errand *errand; /* NULL: none */
+    void *with;
+    int errand_code;
+    struct err errand_why;
+    bool idle, done; /* it waits for a frame; it has ended */
+    int over;        /* the run is over, with this code; 0: it is not */
+    struct err why;
+};
 
 struct worker {
     struct worker_options options;
@@ -20,7 +47,11 @@ struct run {
     struct port *port;
     struct greet greet; /* nodes 0: not greeted yet */
     struct frame *greeting; /* a later one that came in the middle: the run begins anew with it */
-    struct lease lease; /* of the coordinator */
+    struct bond bond; /* with the coordinator */
+    struct aside aside;
+    struct ready ready;
+    atomic_ullong steps; /* rises with what gets done */
+    struct loop *loop;   /* at work; NULL: not */
 
     struct model_config config;  /* of the text */
     struct capacity capacity;
@@ -38,25 +69,32 @@ struct run {
     struct hash128 fingerprint[CHAINS];
 };
 
-/* What run_look and all that wait return when a later greeting has come: no failure, and nothing for the coordinator. */
+/* No failures, and nothing for the coordinator: a later greeting has come (r->greeting); it said STOP. */
 #define GREETED_AGAIN (-1)
+#define DISMISSED (-2)
 
-/* join.c: one look at the port. Pings are answered, bad news become errors, anything else is *out (NULL: nothing came). */
-int run_look(struct run *r, struct frame **out, int timeout_ms, struct err *why);
-/* The next frame that is not a ping. Before the greeting a worker waits for ever. */
+/* aside.c: does this with a thread of its own, and answers pings meanwhile. An error is its error, or what ended the run. */
+int run_aside(struct run *r, int (*what)(struct run *r, struct err *why), struct err *why);
+/* By the thread aside: the next frame that is for it, waiting for it, or NULL if there is none yet; errors say what ended the run. */
 int run_await(struct run *r, struct frame **out, struct err *why);
+int run_look(struct run *r, struct frame **out, struct err *why);
+int run_errand(struct run *r, errand *what, void *with, struct err *why);
+int run_send(struct run *r, struct frame *f, struct err *why); /* to the coordinator; takes the frame in any case */
 int run_expect(const struct frame *f, unsigned type, struct err *why);
-/* Hears GREET and says HELLO; *dismissed: it was a STOP. */
-int run_join(struct run *r, bool *dismissed, struct err *why);
+/* By the port thread: pings are answered, bad news become errors, a greeting is put down; anything else is left in *f. */
+int run_hear(struct run *r, struct frame **f, struct err *why);
 
-/* prepare.c: hears ASSIGN, counts the bytes, takes the memory. */
-int run_prepare(struct run *r, bool *dismissed, struct err *why);
+/* join.c: hears GREET and says HELLO. */
+int run_join(struct run *r, struct err *why);
+
+/* prepare.c: hears ASSIGN, counts the bytes, takes the memory. Aside. */
+int run_prepare(struct run *r, struct err *why);
 
 /* The text's part of an assignment, checked and taken down; no memory yet but for the list of its tensors. */
 int run_take_text(struct run *r, const struct assignment *a, struct err *why);
 
-/* probe.c: measures what is asked and answers. What cannot be measured for lack of memory or time is no error. */
+/* probe.c: measures what is asked and answers. What cannot be measured for lack of memory or time is no error. Aside. */
 int run_probe(struct run *r, struct frame *f, struct err *why);
 
-/* load.c: says ACCEPT, gets the weights that are not held already, says READY. */
+/* load.c: says ACCEPT, gets the weights that are not held already; r->ready is what is to be said then. Aside. */
 int run_load(struct run *r, struct err *why);

@@ -7,7 +7,7 @@
  *    └───── a failure of any kind ─┴── the coordinator is told, if it is there
  *
  * Each state is a function in a file of its own: run_join (join.c), run_prepare (prepare.c), run_load (load.c), loop_run
- * (loop.c). The weights outlive them all: they belong to the worker, not to the run. */
+ * (loop.c). This thread keeps the port all the while and answers pings; what takes long is done aside (aside.c, loop.c). The weights outlive them all: they belong to the worker, not to the run. */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -50,34 +50,52 @@ void worker_close(struct worker **pw)
 static int work(struct run *r, struct err *why)
 {
     const struct loop_setup setup = {
+        .bond = &r->bond, .steps = &r->steps,
         .port = r->port, .stage = r->stage, .part = r->part, .encoder = r->encoder.count ? &r->encoder : NULL,
         .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden,
         .first_word = part_first_word(&r->config, r->part),
         .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
         .greeting = &r->greeting,
     };
-    return loop_run(&setup, why);
+    return loop_run(&r->loop, &setup, why);
+}
+
+static int get_ready(struct run *r, struct err *why)
+{
+    TRY(run_prepare(r, why));
+    return run_load(r, why);
+}
+
+/* After it WORK may come at any moment, which whoever was aside could not deal with. */
+static int say_ready(struct run *r, struct err *why)
+{
+    struct frame *f = NULL;
+    TRY(ready_write(&f, &r->ready, why));
+    const int code = port_send(r->port, 0, &f, why);
+    if (code) frame_free(f);
+    return code;
 }
 
 /* From a greeting to the end of the run, or to the next greeting. */
 static int serve_epoch(struct run *r, struct err *why)
 {
-    bool dismissed = false;
-    TRY(run_join(r, &dismissed, why));
-    if (!dismissed) TRY(run_prepare(r, &dismissed, why));
-    if (dismissed) return 0;
-    TRY(run_load(r, why));
+    TRY(run_join(r, why));
+    TRY(run_aside(r, get_ready, why));
+    TRY(say_ready(r, why));
     return work(r, why);
 }
 
-/* All that a run took but the weights. */
-static void clear(struct run *r)
+/* All that a run took but the weights. Layers under way are computed to their end before, and gigabytes given back. */
+static int put_away(struct run *r, struct err *why)
 {
+    (void)why;
+    loop_close(&r->loop);
     stage_close(&r->stage);
     encoder_close(&r->encoder);
     free(r->tensors);
+    r->tensors = NULL;
     for (int i = 0; i < CHAINS; i++) part_weights_close(&r->weights[i]);
-    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .lease = r->lease};
+    return 0;
 }
 
 static void tell_coordinator(struct run *r, const struct err *why)
@@ -91,6 +109,18 @@ static void tell_coordinator(struct run *r, const struct err *why)
     port_flush(r->port, 1000, &ignored);
 }
 
+/* What ended the epoch, or what ended the run while it was put away, whose sentence is then *why. */
+static int end_epoch(struct run *r, int code, struct err *why)
+{
+    struct err mine = {0};
+    const int meanwhile = run_aside(r, put_away, &mine);
+    (void)put_away(r, NULL); /* where no thread was to be had */
+    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .bond = r->bond};
+    if (code != GREETED_AGAIN || !meanwhile) return code;
+    *why = mine;
+    return meanwhile;
+}
+
 int worker_serve(struct worker *w, struct port *port, struct err *why)
 {
     struct run *r = calloc(1, sizeof *r);
@@ -101,11 +131,11 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
     int code;
     do {
         code = serve_epoch(r, &mine);
-        clear(r);
+        if (code > 0 && r->greet.nodes) tell_coordinator(r, &mine);
+        code = end_epoch(r, code, &mine);
     } while (code == GREETED_AGAIN);
-    if (code && r->greet.nodes) tell_coordinator(r, &mine);
     frame_free(r->greeting);
     free(r);
-    if (code) *why = mine;
-    return code;
+    if (code > 0) *why = mine;
+    return code > 0 ? code : 0;
 }

@@ -2,7 +2,7 @@
  *
  * What happens in one call of roster_next, until something is worth telling:
  *
- *   interrupted? ─► a process ended? ─► a lease over, a reason awaited too long? ─► pings due ─► port_recv ─► look at it
+ *   interrupted? ─► a process ended? ─► a silent, standing still, a reason awaited too long? ─► pings due ─► port_recv ─► look at it
  *
  * The kernel tells of a process that died a moment later than the socket does, and its word is the better one ("was ended
  * by signal 9"). So the closed connection of a process that was started here becomes an event only after REASON_NS.
@@ -12,6 +12,7 @@
 
 #include "base/interrupt.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "worker/worker.h"
 
 #include <stdio.h>
@@ -19,12 +20,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PING_NS 1000000000ull           /* between two pings */
-#define WORKER_LEASE_NS 10000000000ull  /* a worker that says nothing for so long is lost, whatever its connection says */
-#define LOADING_LEASE_NS 60000000000ull /* it cannot answer while the system finds it its memory */
+#define PING_NS 500000000ull /* between two pings */
+#define SUSPECT_NS 1500000000ull
+#define LOST_NS 3000000000ull /* a worker that says nothing for so long is lost, whatever its connection says: it stops by itself then (LEASE_NS) */
+#define STILL_NS 20000000000ull /* so long nothing goes on in who is at work, at least */
+#define STILL_MOST_NS 60000000000ull /* while nothing is known of how long its steps take */
+#define STILL_TIMES 20 /* and as many times the longest step it was seen to take */
 #define REASON_NS 200000000ull
 #define LOOK_MS 200 /* between two looks at processes and signals */
-#define AWAY_NS 2000000000ull /* whoever did not listen for so long cannot say that others were silent */
 
 struct roster {
     struct port *port;
@@ -33,7 +36,7 @@ struct roster {
     struct member **member;    /* [n], node i + 1; each stays where it is */
     int n, room;
     int awaited; /* members whose connection closed and whose end is not explained yet */
-    uint64_t run, pinged_ns, listened_ns, looked_ns;
+    uint64_t run, pinged_ns, looked_ns;
 };
 
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why)
@@ -136,6 +139,7 @@ static void connection_closed(struct roster *r, struct member *m)
 
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why)
 {
+    if ((*f)->head.type != M_PING) silence_broken(&to->still, clock_now(r->clock));
     int code = to->standing == LOST || to->closed_ns ? E_LINK : port_send(r->port, to->node, f, why);
     if (code) frame_free(*f);
     *f = NULL;
@@ -224,35 +228,70 @@ static bool reason_stays_away(struct roster *r, uint64_t now, struct event *out)
     return false;
 }
 
-/* After a pause of our own (a stopped process, a long calculation) everyone gets a new lease: their words may be queued. */
-static void forgive_silence(struct roster *r, uint64_t now)
+/* INVITED is who may not even be there. */
+static bool is_here(const struct member *m)
 {
-    for (int i = 0; i < r->n && now - r->listened_ns > AWAY_NS; i++) r->member[i]->heard_ns = now;
-    r->listened_ns = now;
+    return m->standing != INVITED && m->standing != LOST;
 }
 
-static bool lease_over(struct roster *r, uint64_t now, struct event *out)
+static bool fell_silent(struct roster *r, uint64_t now, struct event *out)
 {
     for (int i = 0; i < r->n; i++) {
         struct member *m = r->member[i];
-        if (m->standing == INVITED || m->standing == LOST) continue;
-        uint64_t lease = m->standing == READY ? WORKER_LEASE_NS : LOADING_LEASE_NS;
-        if (now <= m->heard_ns || now - m->heard_ns <= lease) continue;
-        fail(&out->why, E_WORKER, "%s was lost: it has not answered for %llu s", m->name, (unsigned long long)(lease / 1000000000ull));
+        if (!is_here(m)) continue;
+        const uint64_t silent = silence_ns(&m->silence, now);
+        if (silent > SUSPECT_NS && !m->suspect) log_debug("%s has not answered for a while", m->name);
+        m->suspect = silent > SUSPECT_NS;
+        if (silent <= LOST_NS) continue;
+        fail(&out->why, E_WORKER, "%s was lost: it has not answered for %llu s", m->name, LOST_NS / 1000000000ull);
         lose(r, m, out);
         return true;
     }
     return false;
 }
 
+/* So long a member may stand still that has something to do. */
+static uint64_t still_limit(const struct member *m)
+{
+    const uint64_t by_measure = STILL_TIMES * m->still_most_ns;
+    if (!m->still_most_ns) return STILL_MOST_NS;
+    return by_measure > STILL_NS ? by_measure : STILL_NS;
+}
+
+/* It answers, and yet nothing goes on: a lock, a file that cannot be read, a program that only answers. */
+static bool stands_still(struct roster *r, uint64_t now, struct event *out)
+{
+    for (int i = 0; i < r->n; i++) {
+        struct member *m = r->member[i];
+        if (!is_here(m)) continue;
+        if (m->standing != LOADING && !m->pong.busy) silence_broken(&m->still, now);
+        const uint64_t still = silence_ns(&m->still, now), limit = still_limit(m);
+        if (still <= limit) continue;
+        fail(&out->why, E_WORKER, "%s was lost: it answers, but nothing of its %s went on for %llu s", m->name,
+             m->standing == LOADING ? "loading, after which READY is awaited," : "work", (unsigned long long)(limit / 1000000000ull));
+        lose(r, m, out);
+        return true;
+    }
+    return false;
+}
+
+/* Who is waited for, so that others know why they have nothing to do. */
+static uint32_t count_awaited(const struct roster *r)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < r->n; i++) n += r->member[i]->standing == INVITED || r->member[i]->hailed;
+    return n;
+}
+
 static int ping_all(struct roster *r, uint64_t now, struct err *why)
 {
     if (now - r->pinged_ns < PING_NS) return 0;
     r->pinged_ns = now;
+    const uint32_t awaited = count_awaited(r);
     for (int i = 0; i < r->n; i++) {
         struct member *m = r->member[i];
-        if (m->standing == INVITED || m->standing == LOST) continue;
-        struct ping ping = {.at_ns = now};
+        if (!is_here(m)) continue;
+        struct ping ping = {.at_ns = now, .queue = awaited, .stamp_ns = m->pong.stamp_ns};
         struct frame *f = NULL;
         TRY(ping_write(&f, M_PING, &ping, why));
         TRY(roster_send(r, m, &f, why));
@@ -308,20 +347,60 @@ static void take_report(struct roster *r, struct member *m, struct event *out)
     out->kind = EVENT_REPORT;
 }
 
+static void heard(struct member *m, unsigned type, uint64_t now)
+{
+    if (m->suspect) log_debug("%s answers again", m->name);
+    m->suspect = false;
+    silence_broken(&m->silence, now);
+    if (type != M_PONG) silence_broken(&m->still, now);
+}
+
+static void take_pong(struct roster *r, struct member *m, struct event *out)
+{
+    struct ping pong;
+    const uint64_t now = clock_now(r->clock);
+    if (ping_read(&pong, out->frame, &out->why)) return broke_the_protocol(r, m, out);
+    if (pong.steps != m->pong.steps && m->pong.busy) {
+        const uint64_t still = silence_ns(&m->still, now);
+        if (still > m->still_most_ns) m->still_most_ns = still;
+    }
+    if (pong.steps != m->pong.steps) silence_broken(&m->still, now);
+    for (int chain = 0; chain < 2; chain++)
+        if (pong.busy & (chain ? BUSY_PICTURE : BUSY_ROWS)) m->busy_ns[chain] = now;
+    m->pong = pong;
+}
+
+/* The link is broken, and both live: who cannot be reached is put aside, as somebody must be. */
+static void take_unreachable(struct roster *r, struct member *m, struct event *out)
+{
+    struct unreachable told;
+    if (unreachable_read(&told, out->frame, &out->why)) return broke_the_protocol(r, m, out);
+    if (told.node < 1 || told.node > (uint32_t)r->n || (int)told.node == m->node) {
+        fail(&out->why, E_WIRE, "%s says that it cannot reach worker %u; there are %d", m->name, told.node, r->n);
+        return broke_the_protocol(r, m, out);
+    }
+    struct member *other = roster_member(r, (int)told.node);
+    if (other->standing == LOST) return;
+    fail(&out->why, E_WORKER, "%s cannot reach %s: %s", m->name, other->name, told.text);
+    lose(r, other, out);
+}
+
 /* Turns the frame in *out into the event that it is; EVENT_NONE if it is dealt with. */
 static void look_at(struct roster *r, struct event *out)
 {
     const int node = out->frame->head.from;
     struct member *m = node >= 1 && node <= r->n ? roster_member(r, node) : NULL;
     const unsigned type = out->frame->head.type;
-    if (m && m->standing != LOST && type != M_LOST) m->heard_ns = clock_now(r->clock);
+    if (m && m->standing != LOST && type != M_LOST) heard(m, type, clock_now(r->clock));
     out->who = m;
     if (!m || m->standing == LOST) out->kind = EVENT_NONE;
     else if (type == M_LOST) m->standing == INVITED ? (void)0 : connection_closed(r, m);
     else if (type == M_FAULT) take_fault(r, m, out);
     else if (type == M_HELLO) take_hello(r, m, out);
     else if (type == M_REPORT) take_report(r, m, out);
-    else if (type != M_PONG) out->kind = EVENT_FRAME;
+    else if (type == M_PONG) take_pong(r, m, out);
+    else if (type == M_UNREACHABLE) take_unreachable(r, m, out);
+    else out->kind = EVENT_FRAME;
     if (out->kind != EVENT_FRAME) event_free(out);
 }
 
@@ -365,8 +444,7 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
             out->kind = EVENT_WOKEN;
             return 0;
         }
-        forgive_silence(r, now);
-        if (child_ended(r, now, out) || reason_stays_away(r, now, out) || lease_over(r, now, out)) return 0;
+        if (child_ended(r, now, out) || reason_stays_away(r, now, out) || fell_silent(r, now, out) || stands_still(r, now, out)) return 0;
         TRY(ping_all(r, now, why));
         uint64_t left = now < end ? (end - now + 999999) / 1000000 : 0, most = r->awaited ? 4 : LOOK_MS;
         bool came;

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/silence.h"
 #include "coordinator/cluster/local_workers.h"
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
@@ -37,7 +38,12 @@ struct member {
     double ready_seconds;    /* it took to load */
     struct report report;    /* the last it sent */
     uint64_t reports, asked; /* how many it sent; how many it was asked for */
-    uint64_t heard_ns;       /* when it last sent anything */
+    struct silence silence;  /* since it last sent anything */
+    bool suspect;            /* that takes long; it is lost soon, or heard again */
+    struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
+    uint64_t still_most_ns;  /* the longest of these that ended by itself */
+    struct ping pong;        /* the last it sent */
+    uint64_t busy_ns[2];     /* when it last said that it computes rows, and pictures */
     bool hailed;             /* it was greeted, and has not answered yet */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };

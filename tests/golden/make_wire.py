@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED UNREACHABLE".split())}
 
 
 ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
@@ -105,8 +105,8 @@ FRAMES = [
     frame("RESULT", struct.pack("<QI4x", 12, 2) + struct.pack("<IIIfQI4x", 1, 200, 5000, -0.5, 0x0F0E0D0C0B0A0908, 0)
           + struct.pack("<IIIfQI4x", 2, 201, 5001, -1.5, 0, 0)),
     frame("LOGITS", struct.pack("<QIIQI4x", 11, 2, 77, 0xABCDEF, 5) + bytes(range(20))),
-    frame("PING", struct.pack("<QQI", 1, 2, 3)),
-    frame("PONG", struct.pack("<QQI", 4, 5, 6)),
+    frame("PING", struct.pack("<QQIIQQ", 1, 2, 3, 0, 5, 0)),
+    frame("PONG", struct.pack("<QQIIQQ", 4, 5, 6, 7, 8, 9)),
     frame("REPORT_ASK"),
     frame("REPORT", struct.pack("<12Q", *range(1, 13))),
     frame("STOP"),
@@ -128,6 +128,7 @@ FRAMES = [
           + struct.pack("<IIfIf", 2, 60000, 3, 70000, 1.25)),
     frame("PROBE", probe()),
     frame("PROBED", struct.pack("<I2dI", 2, 0.25, 0, 3) + b"xyz"),
+    frame("UNREACHABLE", struct.pack("<I", 3) + text("it broke")),
 ]
 
 if len(sys.argv) > 1:

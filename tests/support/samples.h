@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 29
+#define SAMPLES 30
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -225,8 +225,8 @@ static inline struct frame *sample_message(int i)
     case 8: return sample_rows(1);
     case 9: return sample_result();
     case 10: return sample_rows(2);
-    case 11: ping_write(&f, M_PING, &(struct ping){1, 2, 3}, 0); break;
-    case 12: ping_write(&f, M_PONG, &(struct ping){4, 5, 6}, 0); break;
+    case 11: ping_write(&f, M_PING, &(struct ping){.at_ns = 1, .batch = 2, .queue = 3, .stamp_ns = 5}, 0); break;
+    case 12: ping_write(&f, M_PONG, &(struct ping){4, 5, 6, 7, 8, 9}, 0); break;
     case 13: empty_write(&f, M_REPORT_ASK, 0); break;
     case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0); break;
     case 15: empty_write(&f, M_STOP, 0); break;
@@ -242,6 +242,7 @@ static inline struct frame *sample_message(int i)
     case 25: return sample_alternatives();
     case 27: return sample_probe();
     case 28: return sample_probed();
+    case 29: unreachable_write(&f, &(struct unreachable){3, "it broke"}, 0); break;
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
@@ -274,6 +275,7 @@ union sample {
     struct diary_part diary;
     struct scored scored;
     struct fault fault;
+    struct unreachable unreachable;
 };
 
 /* Reads the body by the type the head states. */
@@ -298,6 +300,7 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_DIARY: return diary_part_read(&m->diary, f, why);
     case M_SCORE: return score_read(&m->work, f, why);
     case M_SCORED: return scored_read(&m->scored, f, why);
+    case M_UNREACHABLE: return unreachable_read(&m->unreachable, f, why);
     case M_FAULT: return fault_read(&m->fault, f, why);
     default: return f->head.body_bytes ? fail(why, E_WIRE, "a body where none belongs, from worker %u", f->head.from) : 0;
     }
@@ -325,6 +328,7 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_DIARY: return diary_part_write(out, &m->diary, why);
     case M_SCORE: return score_write(out, &m->work, why);
     case M_SCORED: return scored_write(out, &m->scored, why);
+    case M_UNREACHABLE: return unreachable_write(out, &m->unreachable, why);
     case M_FAULT: return fault_write(out, &m->fault, why);
     default: return empty_write(out, type, why);
     }

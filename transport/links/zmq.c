@@ -39,7 +39,7 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
-#define UNHEARD_NS 20000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
+#define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
 /* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
  * and of another that way. Frames go out on ours if there is one. CREDIT goes back where the frames came from. */

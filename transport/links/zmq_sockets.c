@@ -58,7 +58,7 @@ static void set_end(void *s, int type)
     }
     set(s, ZMQ_RCVHWM, 0);
     /* For hosts that vanish without a word. A process that dies is seen by its connection, one that hangs by the
-     * application's own pings; while a worker finds gigabytes of memory its threads may all stand still for seconds.
+     * application's own pings.
      * No time to live is asked for: after a pause of all (Ctrl-Z) it would be over, although everyone is there. */
     set(s, ZMQ_HEARTBEAT_IVL, 5000);
     set(s, ZMQ_HEARTBEAT_TIMEOUT, 60000);
@@ -96,7 +96,8 @@ int zmq_socket_open(void *context, int type, const char *address, void **out, vo
 
 void zmq_socket_between_workers(void *dealer)
 {
-    set(dealer, ZMQ_HEARTBEAT_TIMEOUT, 15000);
+    set(dealer, ZMQ_HEARTBEAT_IVL, 500);
+    set(dealer, ZMQ_HEARTBEAT_TIMEOUT, 3000);
 }
 
 void zmq_socket_close(void **socket, void **monitor, int linger_ms)

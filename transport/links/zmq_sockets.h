@@ -16,7 +16,7 @@ int zmq_context_new(void **context, struct err *why);
  * sentences. CURVE keys will be set here, before any bind or connect. */
 int zmq_socket_open(void *context, int type, const char *address, void **out, void **monitor, struct err *why);
 /* Before the connect, of a DEALER from a worker to the next. No pings of the application's go between the two, so only libzmq's
- * can tell that a connection swallows what is sent; longer than the coordinator takes to notice a process that hangs. */
+ * can tell that a connection swallows what is sent. They are answered by a thread of libzmq's own. */
 void zmq_socket_between_workers(void *dealer);
 void zmq_socket_close(void **socket, void **monitor, int linger_ms); /* sets both to NULL; NULL is fine */
 

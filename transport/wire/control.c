@@ -70,6 +70,13 @@ static void walk_fault(struct cursor *c, void *message)
     walk_text(c, m->text, sizeof m->text, "a sentence");
 }
 
+static void walk_unreachable(struct cursor *c, void *message)
+{
+    struct unreachable *m = message;
+    walk_u32(c, &m->node);
+    walk_text(c, m->text, sizeof m->text, "a reason");
+}
+
 static void walk_nothing(struct cursor *c, void *message)
 {
     (void)c, (void)message;
@@ -80,6 +87,7 @@ WALKED(hello, M_HELLO, const)
 WALKED(piece, M_PIECE, )
 WALKED(probed, M_PROBED, )
 WALKED(ready, M_READY, const)
+WALKED(unreachable, M_UNREACHABLE, const)
 
 /* A fault often quotes what went wrong, bytes of files included; it must not be lost for a control character. */
 int fault_write(struct frame **out, const struct fault *m, struct err *why)

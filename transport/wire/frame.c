@@ -113,7 +113,8 @@ const char *message_name(unsigned type)
         [M_REPORT] = "REPORT", [M_STOP] = "STOP", [M_FAULT] = "FAULT", [M_CREDIT] = "CREDIT", [M_LOST] = "LOST",
         [M_PICTURE] = "PICTURE", [M_PICTURE_ROWS] = "PICTURE_ROWS",
         [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
-        [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED"};
+        [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED",
+        [M_UNREACHABLE] = "UNREACHABLE"};
     return type < M_COUNT && names[type] ? names[type] : "unknown";
 }
 

@@ -41,6 +41,7 @@ enum message {
     M_SCORED,    /* back: what this part of the vocabulary makes of one of them */
     M_PROBE,     /* coordinator -> worker: how fast are you at this, and the way to you */
     M_PROBED,    /* back: so fast                                        */
+    M_UNREACHABLE, /* worker -> coordinator: the link with this other worker broke, and the run goes on */
     M_COUNT
 };
 

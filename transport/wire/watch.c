@@ -9,6 +9,9 @@ static void walk_ping(struct cursor *c, void *message)
     walk_u64(c, &m->at_ns);
     walk_u64(c, &m->batch);
     walk_u32(c, &m->queue);
+    walk_u32(c, &m->busy);
+    walk_u64(c, &m->stamp_ns);
+    walk_u64(c, &m->steps);
 }
 
 static void walk_report(struct cursor *c, void *message)

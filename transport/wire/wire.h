@@ -257,10 +257,15 @@ struct picture_values {
     uint8_t *values;     /* f32 [rows, cols], aligned to 8 */
 };
 
+enum busy_with { BUSY_LOADING = 1, BUSY_ROWS = 2, BUSY_PICTURE = 4 };
+
 struct ping {
     uint64_t at_ns; /* sender's clock; a PONG gives back the PING's */
     uint64_t batch; /* PONG: last micro-batch done */
-    uint32_t queue;
+    uint32_t queue; /* PONG: micro-batches and pictures waiting. PING: workers whose answer to the greeting is awaited */
+    uint32_t busy;  /* PONG: enum busy_with */
+    uint64_t stamp_ns; /* PONG: the worker's clock. PING: of the last PONG that was heard; 0: of none yet */
+    uint64_t steps; /* PONG: a number that rises with whatever the worker gets done */
 };
 
 struct report {
@@ -283,6 +288,11 @@ struct diary_part {
     uint64_t written; /* intervals so far */
     uint32_t n;      /* 0: that was all */
     struct diary_span spans[WIRE_SPANS];
+};
+
+struct unreachable {
+    uint32_t node;
+    char text[200]; /* how it is known */
 };
 
 struct fault {
@@ -325,6 +335,8 @@ int diary_ask_write(struct frame **out, const struct diary_ask *m, struct err *w
 int diary_ask_read(struct diary_ask *m, struct frame *f, struct err *why);
 int diary_part_write(struct frame **out, const struct diary_part *m, struct err *why);
 int diary_part_read(struct diary_part *m, struct frame *f, struct err *why);
+int unreachable_write(struct frame **out, const struct unreachable *m, struct err *why);
+int unreachable_read(struct unreachable *m, struct frame *f, struct err *why);
 int fault_write(struct frame **out, const struct fault *m, struct err *why);
 int fault_read(struct fault *m, struct frame *f, struct err *why);
 /* M_PIECE_ACK, M_REPORT_ASK, M_STOP: no body. */

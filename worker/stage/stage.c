@@ -34,6 +34,7 @@ struct stage {
     float *rows; /* stage_rows */
     struct barrier barrier;
     const atomic_bool *stop;
+    atomic_ullong *steps;
     _Atomic uint32_t last; /* layer of the part after which the region ends: the first thread says so a layer ahead */
     uint32_t odd; /* how many layers rows that are no numbers had behind them, when they were first seen; UINT32_MAX: none */
 };
@@ -211,6 +212,12 @@ static void look_at_rows(struct stage *s, const float *x, uint32_t columns, uint
     if (place < s->odd) s->odd = place;
 }
 
+static void layer_done(struct stage *s, uint32_t i)
+{
+    if (s->steps) atomic_fetch_add_explicit(s->steps, 1, memory_order_relaxed);
+    if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
+}
+
 /* The stage's part of the forward pass, run by every thread of the region. Within a layer a norm on the way back spreads what is no
  * number over all of a row: so of most layers one column is looked at. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
@@ -224,7 +231,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
         text_layer(b, group_weights(&s->weights, i), i, s->part.first + i, x);
         look_at_rows(s, x, i + 1 < s->kv.layers ? 1 : s->config.hidden, i + 1);
 #pragma omp master
-        if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
+        layer_done(s, i);
     }
     meet(b);
     if (call->result && part_has_whole_head(s->part) && !stopped(s)) head_answer(&s->head, b, x, call);
@@ -319,7 +326,8 @@ void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows)
     sequences_pretend(&s->sequences, slot, rows);
 }
 
-void stage_heed(struct stage *s, const atomic_bool *stop)
+void stage_heed(struct stage *s, const atomic_bool *stop, atomic_ullong *steps)
 {
     s->stop = stop;
+    s->steps = steps;
 }

@@ -38,8 +38,9 @@ int stage_load(struct stage *s, uint32_t index, uint32_t first_row, uint32_t row
 int stage_loaded(const struct stage *s, struct err *why);
 
 /* When *stop becomes true a stage_run under way ends after the layer it is in or the next, with E_INTERRUPTED; the stage
- * is of no more use then. For a worker that is told to go in the middle of a long prompt. */
-void stage_heed(struct stage *s, const atomic_bool *stop);
+ * is of no more use then. For a worker that is told to go in the middle of a long prompt. *steps, if not NULL, rises
+ * with every layer. */
+void stage_heed(struct stage *s, const atomic_bool *stop, atomic_ullong *steps);
 
 /* As if the slot had `rows` rows already, of history 0, at most as many as the context: for measuring (worker/probe.c). */
 void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows);

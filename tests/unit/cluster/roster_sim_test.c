@@ -1,5 +1,5 @@
-/* tests/unit/cluster/roster_sim_test.c — the roster on a simulated link: members that end, hang or are slow at any moment, leases
- * of a minute that take none. */
+/* tests/unit/cluster/roster_sim_test.c — the roster on a simulated link: members that end, hang, stand still or are slow at any moment,
+ * minutes that take none. */
 #include "coordinator/cluster/roster.h"
 #include "tests/support/check.h"
 #include "transport/links/sim.h"
@@ -15,6 +15,9 @@ struct world {
     struct roster *roster;
     int number[MEMBERS + 1]; /* of each node's process */
     int victim;
+    uint32_t busy;      /* what all say that they are */
+    uint64_t step_ns;   /* that everyone's steps take; 0: the victim's have no end, the others' a millisecond */
+    struct err why;     /* of the last loss */
     int joined[MEMBERS + 1], lost[MEMBERS + 1], woken;
 };
 
@@ -23,13 +26,15 @@ static int member_hears(void *user, struct port *port, struct frame **f, struct 
 {
     struct hello hello = {.build = "b", .host = "attic", .isa = "ref", .numeric = worker_numeric(), .threads = 1};
     struct frame *out = NULL;
-    (void)user;
+    struct ping ping;
+    struct world *w = user;
     switch ((*f)->head.type) {
     case M_GREET: TRY(hello_write(&out, &hello, why)); break;
     case M_PING:
-        out = *f;
-        *f = NULL;
-        out->head.type = M_PONG;
+        if (ping_read(&ping, *f, why)) return why->code;
+        ping.busy = w->busy;
+        if (port_self(port) != w->victim || w->step_ns) ping.steps = clock_now(sim_clock(w->sim)) / (w->step_ns ? w->step_ns : MS);
+        TRY(ping_write(&out, M_PONG, &ping, why));
         break;
     default: return 0;
     }
@@ -66,7 +71,7 @@ static int listen_for(struct world *w, uint64_t ms, struct err *why)
         struct event e;
         TRY(roster_next(w->roster, &e, 100, why));
         if (e.kind == EVENT_JOINED) w->joined[e.who->node]++;
-        if (e.kind == EVENT_LOST) w->lost[e.who->node]++;
+        if (e.kind == EVENT_LOST) w->lost[e.who->node]++, w->why = e.why;
         if (e.kind == EVENT_FRAME) return fail(why, E_INTERNAL, "%s came", message_name(e.frame->head.type));
         w->woken += e.kind == EVENT_WOKEN;
         event_free(&e);
@@ -104,12 +109,41 @@ TEST(a_member_that_falls_silent_is_lost_when_its_lease_is_over_and_no_sooner)
     NEED(begin(&w, 2, why));
     NEED(listen_for(&w, 5000, why));
     sim_hang(w.sim, w.number[w.victim]);
-    NEED(listen_for(&w, 58000, why));
-    CHECK(!w.lost[w.victim]);
-    NEED(listen_for(&w, 3000, why));
+    NEED(listen_for(&w, 800, why));
+    CHECK(!w.lost[w.victim] && !roster_member(w.roster, w.victim)->suspect);
+    NEED(listen_for(&w, 1200, why));
+    CHECK(!w.lost[w.victim] && roster_member(w.roster, w.victim)->suspect);
+    NEED(listen_for(&w, 1500, why));
     CHECK(w.lost[w.victim] == 1);
     NEED(listen_for(&w, 3600 * 1000, why)); /* an hour later it is still one */
     for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == (k == w.victim), "worker %d", k);
+    end(&w);
+}
+
+/* An answer to a ping says that a process lives, and no more. */
+TEST(who_answers_and_gets_nothing_done_is_lost_and_who_is_slow_is_not)
+{
+    struct world w;
+    for (uint32_t busy = 0; busy <= BUSY_ROWS; busy += BUSY_ROWS) {
+        NEED(begin(&w, 4, why));
+        w.busy = busy;
+        NEED(listen_for(&w, 5000, why));
+        for (int k = 1; k <= MEMBERS; k++) roster_member(w.roster, k)->standing = busy ? READY : LOADING;
+        NEED(listen_for(&w, 70000, why));
+        for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == (k == w.victim), "worker %d: %s", k, w.why.text);
+        CHECK(strstr(w.why.text, busy ? "it answers, but nothing of its work went on" : "after which READY is awaited"), "%s", w.why.text);
+        end(&w);
+    }
+    NEED(begin(&w, 5, why));
+    w.busy = BUSY_ROWS;
+    w.step_ns = 25000 * MS; /* a layer of a large model on a small machine */
+    NEED(listen_for(&w, 600000, why));
+    w.step_ns *= 10; /* and then the machine is given to others for a while */
+    NEED(listen_for(&w, 300000, why));
+    w.busy = 0;
+    w.step_ns = 86400000 * MS;
+    NEED(listen_for(&w, 3600000, why)); /* who has nothing to do gets nothing done */
+    for (int k = 1; k <= MEMBERS; k++) CHECK(!w.lost[k], "worker %d: %s", k, w.why.text);
     end(&w);
 }
 

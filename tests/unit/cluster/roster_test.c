@@ -216,15 +216,37 @@ TEST(silence_longer_than_the_lease_is_a_loss_unless_we_did_not_listen_ourselves)
     CHECK(next(&s, &e) == EVENT_NONE);
     int lost = 0;
     for (int tick = 0; tick < 12; tick++) {
-        s.now += 1000000000ull;
+        s.now += 500000000ull;
         NEED(say_empty(&s, 1, M_PIECE_ACK, why)); /* worker 1 lives */
         while (next(&s, &e) != EVENT_NONE) {
             lost += e.kind == EVENT_LOST;
-            if (e.kind == EVENT_LOST) CHECK(strstr(e.why.text, "has not answered for 10 s"), "%s", e.why.text);
+            if (e.kind == EVENT_LOST) CHECK(strstr(e.why.text, "has not answered for 3 s"), "%s", e.why.text);
             event_free(&e);
         }
+        if (tick == 1) CHECK(roster_member(s.roster, 2)->suspect && !roster_member(s.roster, 1)->suspect, "after 2 s, of which one we stood still");
     }
     CHECK(lost == 2 && roster_member(s.roster, 1)->standing == READY, "%d were lost", lost);
+    end(&s);
+}
+
+/* Which of the two that live is at fault nobody can know: who could not be reached is put aside. */
+TEST(a_broken_link_between_two_who_live_is_a_loss_that_names_both)
+{
+    struct stage_of_test s;
+    struct event e;
+    struct frame *f = NULL;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    NEED(unreachable_write(&f, &(struct unreachable){2, "their connection broke"}, why));
+    NEED(say(&s, 1, f, why));
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 2 && e.why.code == E_WORKER);
+    CHECK(strstr(e.why.text, "worker 1 (process 41 on attic) cannot reach worker 2 (process 42 on attic)"), "%s", e.why.text);
+    NEED(unreachable_write(&f, &(struct unreachable){2, "once more"}, why));
+    NEED(say(&s, 3, f, why));
+    CHECK(next(&s, &e) == EVENT_NONE, "it is lost already");
+    NEED(unreachable_write(&f, &(struct unreachable){9, "who is that"}, why));
+    NEED(say(&s, 3, f, why));
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 3 && e.why.code == E_WIRE, "%s", e.why.text);
     end(&s);
 }
 

@@ -1,0 +1,53 @@
+/* worker/bond.c — see bond.h. */
+#include "worker/bond.h"
+
+#include "base/clock.h"
+
+void bond_begin(struct bond *b)
+{
+    *b = (struct bond){.leased_ns = clock_boot_ns()};
+    silence_broken(&b->silence, clock_ns());
+    silence_broken(&b->idleness, clock_ns());
+}
+
+void bond_heard(struct bond *b, const struct frame *f)
+{
+    silence_broken(&b->silence, clock_ns());
+    if (f->head.type != M_PING) silence_broken(&b->idleness, clock_ns());
+}
+
+int bond_check(struct bond *b, bool more_is_due, struct err *why)
+{
+    if (!more_is_due || b->waits) silence_broken(&b->idleness, clock_ns());
+    if (silence_ns(&b->silence, clock_ns()) > COORDINATOR_SILENT_NS)
+        return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", COORDINATOR_SILENT_NS / 1000000000ull);
+    if (silence_ns(&b->idleness, clock_ns()) > IDLE_NS)
+        return fail(why, E_WORKER, "the coordinator gave nothing to do for %llu s; the run is over", IDLE_NS / 1000000000ull);
+    return 0;
+}
+
+bool bond_holds(const struct bond *b)
+{
+    return clock_boot_ns() - b->leased_ns < LEASE_NS;
+}
+
+/* A stamp is one of ours: never from the future. */
+static void renew(struct bond *b, uint64_t stamp_ns)
+{
+    if (stamp_ns > b->leased_ns && stamp_ns <= clock_boot_ns()) b->leased_ns = stamp_ns;
+}
+
+int bond_pong(struct bond *b, struct port *port, struct frame *ping, struct ping state, struct err *why)
+{
+    struct ping asked;
+    struct frame *f = NULL;
+    TRY(ping_read(&asked, ping, why));
+    renew(b, asked.stamp_ns);
+    b->waits = asked.queue > 0;
+    state.at_ns = asked.at_ns;
+    state.stamp_ns = clock_boot_ns();
+    TRY(ping_write(&f, M_PONG, &state, why));
+    const int code = port_send(port, 0, &f, why);
+    if (code) frame_free(f);
+    return code;
+}
