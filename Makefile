@@ -36,8 +36,8 @@ MAINS   := coordinator/main.c worker/main.c partition/tool/main.c
 NO_AVXVNNI := $(if $(filter x86_64,$(ARCH)),$(shell echo 'void f(void) { __asm__("{vex} vpdpbusd %ymm1, %ymm1, %ymm1"); }' | \
               $(CC) -mavxvnni -xc -c -o /dev/null - 2>/dev/null || echo 1))
 ISA_x86_64  := avx2 $(if $(NO_AVXVNNI),,avxvnni) avxvnni_evex avx512
-ISA_aarch64 := neon
-KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
+ISA_aarch64 := neon neon_dot neon_i8mm
+KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon neon_dot neon_i8mm,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))
 SOURCES = $(filter-out $(MAINS) worker/kernels/%,$(wildcard $(1)/*.c $(1)/*/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
@@ -62,7 +62,9 @@ $(B)/worker/kernels/avx2.o:   ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
-$(B)/worker/kernels/neon.o:   ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
+$(B)/worker/kernels/neon.o:      ALL_CFLAGS += -O3
+$(B)/worker/kernels/neon_dot.o:  ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
+$(B)/worker/kernels/neon_i8mm.o: ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm
 # clang takes minutes for each of these with checks of undefined behaviour in loops that are all taken apart; gcc's sanitizers see them.
 ifneq ($(findstring clang,$(CC)),)
 $(B)/worker/kernels/%.o: ALL_CFLAGS += -fno-sanitize=undefined

@@ -133,7 +133,7 @@ static void bench_attend(const struct kernels *k, uint32_t rows, uint32_t heads,
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
+    static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     static const uint32_t types[] = {T_Q4_0, T_Q4_1, T_Q4_K, T_Q8_0, T_Q5_1, T_Q5_K, T_Q6_K, T_F16, T_BF16, T_F32};
     static const uint32_t all_rows[] = {1, 2, 4, 8, 16, 64, 256};
     for (int i = 0; i < 5; i++) {

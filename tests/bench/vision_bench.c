@@ -56,7 +56,7 @@ static void attention(const struct kernels *k, uint32_t dim, uint32_t n)
 
 int main(void)
 {
-    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         struct kernels k;
         if (kernels_named(&k, isas[i], NULL)) continue;

@@ -29,8 +29,12 @@ def instruction_sets():
         found.append("avxvnni")
     if "avx512_vnni" in flags:
         found.append("avx512")
-    if "asimddp" in flags:
+    if "asimd" in flags:
         found.append("neon")
+    if "asimddp" in flags:
+        found.append("neondot")
+    if "asimddp" in flags and "i8mm" in flags:
+        found.append("i8mm")
     return found
 
 

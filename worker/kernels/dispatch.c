@@ -26,9 +26,14 @@ static bool runs_anywhere(void)
 }
 
 #if defined(__aarch64__)
-static bool runs_neon(void)
+static bool runs_neon_dot(void)
 {
     return getauxval(AT_HWCAP) & (1 << 20); /* ASIMDDP: the four-byte dot product */
+}
+
+static bool runs_neon_i8mm(void)
+{
+    return runs_neon_dot() && getauxval(AT_HWCAP2) & (1 << 13); /* I8MM: matrix products of bytes */
 }
 #endif
 
@@ -57,7 +62,9 @@ static const struct isa isas[] = {
     {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", cpu_has_avx512_vnni, kernels_use_avx512},
 #endif
 #if defined(__aarch64__)
-    {"neon", "the dot product instructions of ARMv8.2", runs_neon, kernels_use_neon},
+    {"neon", "nothing that a 64-bit ARM has not", runs_anywhere, kernels_use_neon},
+    {"neondot", "the dot product instructions of ARMv8.2", runs_neon_dot, kernels_use_neon_dot},
+    {"i8mm", "the matrix products of bytes of ARMv8.6", runs_neon_i8mm, kernels_use_neon_i8mm},
 #endif
 };
 #define ISAS ((int)(sizeof isas / sizeof *isas))
@@ -81,7 +88,7 @@ int kernels_named(struct kernels *out, const char *isa, struct err *why)
 #if defined(__x86_64__)
                 "ref, avx2, avxvnni and avx512"
 #elif defined(__aarch64__)
-                "ref and neon"
+                "ref, neon, neondot and i8mm"
 #else
                 "ref"
 #endif

@@ -107,3 +107,5 @@ void kernels_use_avxvnni(struct kernels *k);
 void kernels_use_avxvnni_evex(struct kernels *k);
 void kernels_use_avx512(struct kernels *k);
 void kernels_use_neon(struct kernels *k);
+void kernels_use_neon_dot(struct kernels *k);
+void kernels_use_neon_i8mm(struct kernels *k);

@@ -136,7 +136,7 @@ struct vision_attend {
 };
 
 struct kernels {
-    const char *isa; /* "ref", "avx2", "avxvnni", "avx512", "neon" */
+    const char *isa; /* "ref", "avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm" */
 
     /* Quantises n values, columns first.. of row `row`, into a. Whole blocks: `first` is a multiple of 32, and so is n unless
      * the row ends there. Needless when every matrix that follows is a float kind. */

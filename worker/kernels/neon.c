@@ -1,8 +1,10 @@
-/* worker/kernels/neon.c — 64-bit ARM with the dot product instructions: four vectors are the sixteen lanes.
+/* worker/kernels/neon.c — 64-bit ARM: four vectors are the sixteen lanes.
  *
- * sdot multiplies signed by signed bytes and adds four products to an int; its lane form takes the four activation
- * bytes straight out of a register that holds sixteen. Nothing needs shifting but Q4_0's 8. Thirty-two registers hold
- * eight rows of one vector. */
+ * What every such CPU has multiplies bytes into shorts and adds them up in pairs, twice. Later ones have sdot, which multiplies signed by
+ * signed bytes and adds four products to an int; its lane form takes the four activation bytes straight out of a register that holds
+ * sixteen. And some have smmla, which multiplies two lines of eight bytes by two others. The sums are whole numbers, so all three give the
+ * same bits, and this file is compiled three times: as it is (a Raspberry Pi 4), by neon_dot.c (a Raspberry Pi 5) and by neon_i8mm.c.
+ * Nothing needs shifting but Q4_0's 8. Thirty-two registers hold eight rows of one vector. */
 #include "worker/kernels/inside.h"
 
 #include "base/half.h"
@@ -109,6 +111,7 @@ INLINE vi vi_six(vi nibbles, vi twos, const int from)
     return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_u8(six), vdupq_n_s8(32)));
 }
 
+#ifdef __ARM_FEATURE_DOTPROD
 INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
 {
     int8x16_t bytes = vreinterpretq_s8_s32(w);
@@ -119,24 +122,63 @@ INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
     default: return vdotq_laneq_s32(s, bytes, q, 3);
     }
 }
+#else
+/* Two products fit in a short: weights are from -128 to 127, activations from -127 to 127. */
+INLINE vi vi_dot(vi s, vi w, int8x16_t q, const int group)
+{
+    const int8x16_t bytes = vreinterpretq_s8_s32(w), x = vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(q), group));
+    return vpadalq_s16(s, vpaddq_s16(vmull_s8(vget_low_s8(bytes), vget_low_s8(x)), vmull_high_s8(bytes, x)));
+}
+#endif
 
 #include "worker/kernels/weights.inc"
+
+#ifdef __ARM_FEATURE_MATMUL_INT8
+/* Two rows from place `at` on: [row][group] of eight bytes times [output row][group] makes a square of four sums; two squares are four
+ * output rows of each of the two. */
+INLINE void vi_dots_of_two(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s, const vi *ready,
+                           const uint8_t *const *block, const struct acts *a, size_t at, const int r)
+{
+    const int8_t *x = a->q + (at + (size_t)r) * BLOCK, *y = x + BLOCK;
+    EACH (v, N) {
+        vi low = vi_zero(), high = vi_zero();
+        EACH (i, groups / 2) {
+            const int k = first + 2 * i;
+            const vi w0 = weight(kind, ready, block, v, k), w1 = weight(kind, ready, block, v, k + 1);
+            const int8x16_t both = vcombine_s8(vld1_s8(x + 4 * k), vld1_s8(y + 4 * k));
+            low = vmmlaq_s32(low, vreinterpretq_s8_s32(vzip1q_s32(w0, w1)), both);
+            high = vmmlaq_s32(high, vreinterpretq_s8_s32(vzip2q_s32(w0, w1)), both);
+        }
+        s[v * R + r] = vaddq_s32(offset_of(kind, a, at + (size_t)r, first / 4), vuzp1q_s32(low, high));
+        s[v * R + r + 1] = vaddq_s32(offset_of(kind, a, at + (size_t)r + 1, first / 4), vuzp2q_s32(low, high));
+    }
+}
+#endif
+
+INLINE void vi_dots_of_one(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s, const vi *ready,
+                           const uint8_t *const *block, const struct acts *a, size_t at, const int r)
+{
+    vi offset = offset_of(kind, a, at + (size_t)r, first / 4);
+    EACH (v, N) s[v * R + r] = offset;
+    EACH (i, groups / 4) {
+        const int k = first + 4 * i;
+        int8x16_t sixteen = vld1q_s8(a->q + (at + (size_t)r) * BLOCK + 4 * k);
+        EACH (v, N)
+            EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], weight(kind, ready, block, v, k + j), sixteen, j);
+    }
+}
 
 /* R rows from place `at` on, N vectors: s[v][r] = sum over `groups` groups from `first` on, of the weights times the row's four
  * bytes. */
 INLINE void vi_dots(const enum panel_kind kind, const int first, const int groups, const int R, const int N, vi *s,
                     const vi *ready, const uint8_t *const *block, const struct acts *a, size_t at)
 {
-    EACH (r, R) {
-        vi offset = offset_of(kind, a, at + (size_t)r, first / 4);
-        EACH (v, N) s[v * R + r] = offset;
-        EACH (i, groups / 4) {
-            const int k = first + 4 * i;
-            int8x16_t sixteen = vld1q_s8(a->q + (at + (size_t)r) * BLOCK + 4 * k);
-            EACH (v, N)
-                EACH (j, 4) s[v * R + r] = vi_dot(s[v * R + r], weight(kind, ready, block, v, k + j), sixteen, j);
-        }
-    }
+#ifdef __ARM_FEATURE_MATMUL_INT8
+    EACH (pair, R / 2) vi_dots_of_two(kind, first, groups, R, N, s, ready, block, a, at, 2 * pair);
+    if (R % 2) vi_dots_of_one(kind, first, groups, R, N, s, ready, block, a, at, R - 1);
+#else
+    EACH (r, R) vi_dots_of_one(kind, first, groups, R, N, s, ready, block, a, at, r);
+#endif
 }
 
 INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
@@ -163,9 +205,20 @@ INLINE vi vi_dot_pairs(vi s, vi a, vi b) /* two products of shorts a lane */
 #include "worker/kernels/matmul.inc"
 #include "worker/kernels/vision_ops.inc"
 
-void kernels_use_neon(struct kernels *k)
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define KERNELS_USE kernels_use_neon_i8mm
+#define KERNELS_NAME "i8mm"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define KERNELS_USE kernels_use_neon_dot
+#define KERNELS_NAME "neondot"
+#else
+#define KERNELS_USE kernels_use_neon
+#define KERNELS_NAME "neon"
+#endif
+
+void KERNELS_USE(struct kernels *k)
 {
-    *k = (struct kernels){"neon", quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
+    *k = (struct kernels){KERNELS_NAME, quantize, matmul, norm, norm_add, rope, gelu_mul, to_f16, attend,
                           attend_one_span, attend_join, exp_sum, layer_norm, add, gelu_bias, matmul_many, vision_attend, short_row,
                           short_columns};
 }

@@ -111,7 +111,21 @@ __attribute__((target("avx2"))) static void avxvnni_int8(uint64_t turns)
 
 #define SCRATCH
 #define STEP(n) "sdot %" #n ".4s, %12.16b, %12.16b\n\t"
-__attribute__((target("arch=armv8.2-a+dotprod"))) static void neon_int8(uint64_t turns)
+__attribute__((target("arch=armv8.2-a+dotprod"))) static void neon_dot_int8(uint64_t turns)
+{
+    CHAIN_LOOP(int32x4_t, vdupq_n_s32(0), "w", STEP);
+}
+#undef STEP
+
+#define STEP(n) "smmla %" #n ".4s, %12.16b, %12.16b\n\t"
+__attribute__((target("arch=armv8.2-a+dotprod+i8mm"))) static void neon_i8mm_int8(uint64_t turns)
+{
+    CHAIN_LOOP(int32x4_t, vdupq_n_s32(0), "w", STEP);
+}
+#undef STEP
+
+#define STEP(n) "smlal %" #n ".8h, %12.8b, %12.8b\n\t"
+static void neon_int8(uint64_t turns)
 {
     CHAIN_LOOP(int32x4_t, vdupq_n_s32(0), "w", STEP);
 }
@@ -134,7 +148,9 @@ struct peak kernels_peak(const char *isa)
         return (struct peak){kernels_avx_vnni() ? avxvnni_int8 : avxvnni_evex_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
     if (!strcmp(isa, "avx2")) return (struct peak){avx2_int8, avx2_f32, CHAINS * 32, CHAINS * 8};
 #elif defined(__aarch64__)
-    if (!strcmp(isa, "neon")) return (struct peak){neon_int8, neon_f32, CHAINS * 16, CHAINS * 4};
+    if (!strcmp(isa, "i8mm")) return (struct peak){neon_i8mm_int8, neon_f32, CHAINS * 32, CHAINS * 4};
+    if (!strcmp(isa, "neondot")) return (struct peak){neon_dot_int8, neon_f32, CHAINS * 16, CHAINS * 4};
+    if (!strcmp(isa, "neon")) return (struct peak){neon_int8, neon_f32, CHAINS * 8, CHAINS * 4};
 #endif
     (void)isa;
     return (struct peak){ref_int8, ref_f32, 1, CHAINS};

@@ -127,7 +127,7 @@ TEST(cuts_and_threads_change_nothing)
 TEST(every_instruction_set_gives_the_same_picture)
 {
     static const uint32_t types[] = {T_F16, T_BF16, T_F32, T_Q8_0, T_Q4_0, T_F16};
-    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     struct kernels k;
     int tried = 0;
     for (size_t i = 0; i < 6; i++) {

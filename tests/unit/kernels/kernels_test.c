@@ -4,7 +4,7 @@
  * which there are, so that a log shows what was really compared. */
 #include "tests/support/kernels_data.h"
 
-static const char *const names[] = {"avx2", "avxvnni", "avx512", "neon"};
+static const char *const names[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
 #define NAMES (int)(sizeof names / sizeof *names)
 
 static struct kernels ref_kernels(void)

@@ -18,29 +18,38 @@ done
 
 # Only what they need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/support/check partition/format/panels partition/format/blocks partition/model/memory
-         worker/kernels/acts partition/format/pack worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch worker/kernels/neon
+         worker/kernels/acts partition/format/pack worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch
+         worker/kernels/neon worker/kernels/neon_dot worker/kernels/neon_i8mm
          base/threads base/cgroup base/hash partition/model/vision_config partition/model/vision_memory partition/model/vision_weights partition/model/part partition/model/weights
          partition/format/quantize partition/format/quantize_q6
          base/mapped base/whole_file base/disk base/inputs base/log base/size_text base/plain_text base/utf8_read partition/file/packed_file partition/file/verified
          worker/weights/region worker/weights/weight worker/weights/held_weights worker/weights/packed_store worker/encoder/vision worker/encoder/vision_attention"
 warn="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
-flags="-std=gnu11 -O2 -g $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
+flags="-std=gnu11 -O2 $warn -ffp-contract=off -fopenmp -ffunction-sections -I."
 # libxxhash is there for this machine only; its header can stand for it.
 mkdir -p "$out/include"
 for header in xxhash.h xxh3.h; do [ ! -e /usr/include/$header ] || ln -sf /usr/include/$header "$out/include/"; done
-objects=
-for s in $sources tests/unit/kernels/kernels_test tests/unit/kernels/kernels_truth_test tests/unit/kernels/vision_kernels_test \
-         tests/unit/encoder/vision_test; do
-    o=$out/$(basename "$s").o
+compile() {
     extra=
-    case $s in
-        */neon) extra="-O3 -march=armv8.2-a+dotprod" ;;
+    case $1 in
+        */neon) extra="-O3" ;;
+        */neon_dot) extra="-O3 -march=armv8.2-a+dotprod" ;;
+        */neon_i8mm) extra="-O3 -march=armv8.2-a+dotprod+i8mm" ;;
         base/hash) extra="-isystem $out/include -DXXH_INLINE_ALL" ;;
     esac
     # shellcheck disable=SC2086
-    $CC $flags $extra -c "$s.c" -o "$o"
-    case $s in tests/unit/*) ;; *) objects="$objects $o" ;; esac
-done
+    $CC $flags $extra -c "$1.c" -o "$out/$(basename "$1").o"
+}
+
+# Two at a time, the kernels beside the rest: they take longest. No -g, which would double that.
+tests="tests/unit/kernels/kernels_test tests/unit/kernels/kernels_truth_test tests/unit/kernels/vision_kernels_test tests/unit/encoder/vision_test"
+objects=
+rest=
+for s in $sources; do objects="$objects $out/$(basename "$s").o"; done
+for s in $sources $tests; do case $s in */neon*) ;; *) rest="$rest $s" ;; esac; done
+(for s in worker/kernels/neon worker/kernels/neon_dot; do compile "$s"; done) &
+for s in $rest worker/kernels/neon_i8mm; do compile "$s"; done
+wait $!
 
 status=0
 for t in kernels_test kernels_truth_test vision_kernels_test vision_test; do

@@ -78,7 +78,7 @@ static double far_from_truth(const struct looker *l, const float *out)
 TEST(attention_over_a_picture_is_right_and_the_same_everywhere)
 {
     static const uint32_t dims[] = {72, 5, 32, 103}, keys[] = {1, 17, 256, 259, 600}, rows[] = {1, 9, 35, 3};
-    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     struct kernels ref, k;
     NEED(kernels_named(&ref, "ref", why));
     for (size_t i = 0; i < 20; i++) {
@@ -104,7 +104,7 @@ TEST(attention_over_a_picture_is_right_and_the_same_everywhere)
 /* The longest vectors there are, all in one direction: the largest sums of products that can occur. */
 TEST(no_sum_of_attention_leaves_its_integer)
 {
-    const char *isas[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"ref", "avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     struct kernels k;
     for (size_t j = 0; j < sizeof isas / sizeof *isas; j++) {
         if (kernels_named(&k, isas[j], NULL)) continue;
@@ -130,7 +130,7 @@ TEST(many_rows_and_norms_are_the_same_everywhere)
 {
     static const uint32_t types[] = {T_F16, T_BF16, T_F32, T_Q8_0, T_F16, T_F16}, rows[] = {40, 16, 100, 48, 1, 130},
                           cols[] = {300, 72, 513, 96, 1, 32}, many[] = {1, 8, 17, 30, 5, 33};
-    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     struct kernels ref, k;
     NEED(kernels_named(&ref, "ref", why));
     for (size_t i = 0; i < 6; i++) {

@@ -81,7 +81,7 @@ TEST(threads_that_share_one_row_change_nothing)
 
 TEST(every_instruction_set_gives_the_same_scores)
 {
-    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon"};
+    const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
     const struct toy_types types[] = {{T_Q4_0, T_Q4_0, T_Q4_0, T_Q6_K}, {T_Q4_1, T_Q5_0, T_Q5_1, T_F16},
                                       {T_Q4_K, T_Q5_K, T_Q8_0, T_Q4_0}, {T_F16, T_BF16, T_F32, T_BF16}};
     struct kernels k;
