@@ -139,10 +139,12 @@ static void connection_closed(struct roster *r, struct member *m)
 
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why)
 {
+    struct err mine;
     if ((*f)->head.type != M_PING) silence_broken(&to->still, clock_now(r->clock));
-    int code = to->standing == LOST || to->closed_ns ? E_LINK : port_send(r->port, to->node, f, why);
+    int code = to->standing == LOST || to->closed_ns ? E_LINK : port_send(r->port, to->node, f, &mine);
     if (code) frame_free(*f);
     *f = NULL;
+    if (code && code != E_LINK) *why = mine;
     if (code != E_LINK) return code;
     connection_closed(r, to);
     return 0;

@@ -197,6 +197,7 @@ static int answer(struct job *j, struct err *why)
         while (!o->prompt && j->printed < j->prompts.n) print_next(j);
         return tell_failures(j, why);
     }
+    j->over = (struct err){0}; /* a sentence about what was mended on the way is no failure */
     say_why_cut(j);
     if (o->fingerprint) print_fingerprints(j);
     TRY(session_deliver(&j->session, why));

@@ -1,7 +1,16 @@
 #!/usr/bin/python3
-"""Whoever is lost in whatever state: the answer goes on, and not a bit of it is another one."""
+"""Whoever is lost in whatever state: the answer goes on, and not a bit of it is another one.
+
+With LONG=1 (`make test-all`) 200 kills at random moments instead of a few; SEED=N repeats them.
+timeout: 600
+"""
+import http.client
+import json
 import os
+import random
+import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -9,7 +18,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
 
 MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
-SCORED = ["run", "--model", MODEL, "--raw", "--temp", "0", "-n", "1200", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
+SCORED = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", "600", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
 
 
 _quiet = {}
@@ -54,6 +63,194 @@ def all_at_once():
     losing(SCORED, "--workers", "3", kill=[0, 1, 2])
 
 
+def begun(command, *ways):
+    """Under way: something came."""
+    p = start(GEMMAPIPE, *command, *ways)
+    return p, os.read(p.stdout.fileno(), 1)
+
+
+def spare_takes_over():
+    with Workers(3) as w:
+        p, first = begun(SCORED, *w.connect, "--spare", "1")
+        w.processes[0].kill()
+        err = same(SCORED, p, first)
+        need("going on after" in err and "planned anew for" not in err, err)
+
+
+def more_than_the_split():
+    with Workers(3) as w:
+        p, first = begun(SCORED, *w.connect, "--split", "3,4")
+        w.processes[1].kill()
+        need("going on after" in same(SCORED, p, first), "no")
+
+
+def survivors_hold_it():
+    with Workers(3) as w:
+        p, first = begun(SCORED, *w.connect, "--split", "2,2,3")
+        w.processes[1].kill()
+        err = same(SCORED, p, first)
+        need("planned anew for 2 workers, of 3" in err, err)
+
+
+def comes_back():
+    """As by its service; meanwhile the other has too little memory for all."""
+    with Workers(2) as w:
+        p, first = begun(SCORED, *w.connect, "--memory", "25M")
+        w.processes[0].kill()
+        w.processes[0].wait()
+        time.sleep(0.3)
+        w.processes[0] = start(WORKER, "--listen", w.addresses[0], "--quiet")
+        need("going on after" in same(SCORED, p, first), "no")
+
+
+def nobody_comes():
+    with Workers(1) as w:
+        p, _ = begun(SCORED, *w.connect, "--wait-for-workers", "1")
+        w.processes[0].kill()
+        status, _, err = wait(p, 20, "a run whose only worker was killed")
+        need(status == 7 and "worker 1" in err and "within 1 s nobody came" in err and "--wait-for-workers" in err, "status %d: %s" % (status, err))
+
+
+def stopped_one_wakes():
+    """It was taken for lost: it hears nothing good, and is invited again."""
+    with Workers(2) as w:
+        p, first = begun(SCORED, *w.connect, "--memory", "25M")
+        w.processes[0].send_signal(signal.SIGSTOP)
+        time.sleep(12)
+        w.processes[0].send_signal(signal.SIGCONT)
+        need("going on after" in same(SCORED, p, first), "no")
+
+
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+
+
+def drawn_picture(i):
+    name = path("drawn%d.ppm" % i)
+    with open(name, "wb") as f:
+        f.write(b"P6 8 8 255\n" + bytes((k * (i + 3)) % 256 for k in range(192)))
+    return name
+
+
+def of_pictures():
+    name = path("pictures.txt")
+    with open(name, "w") as f:
+        f.writelines("/image %s What is there?\n" % drawn_picture(i) if i % 3 else "Count to %d.\n" % (20 + i) for i in range(60))
+    return ["run", "--model", DEMO, "--mmproj", ENCODER, "--no-probe", "--temp", "0", "-n", "20", "--fingerprint", "--sequences", "4", "--prompts", name]
+
+
+def pictures():
+    """On their way through a split encoder, with text under way."""
+    ask = of_pictures()
+    for k, way in ((0, "layers"), (1, "copies"), (2, "layers")):
+        losing(ask, "--workers", "3", "--vision-split", way, kill=[k])
+
+
+def divided_heads():
+    for k in (0, 1):
+        losing(SCORED, "--split", "3+8,4+8", kill=[k])
+
+
+def served():
+    """A stream under way, and one that is asked for while nobody computes."""
+    body = {"messages": [{"role": "user", "content": "Tell me a long story."}], "temperature": 0, "max_tokens": 200, "stream": True}
+    p = start(GEMMAPIPE, "serve", "--model", DEMO, "--no-probe", "--workers", "2", "--listen", "127.0.0.1:0")
+    said = ""
+    while "serving" not in said:
+        said += p.stderr.readline().decode()
+    port = int(re.search(r"listening at http://127.0.0.1:(\d+)", said).group(1))
+
+    def ask():
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        c.request("POST", "/v1/chat/completions", json.dumps(body))
+        return c.getresponse()
+
+    def words(text):
+        return [json.loads(e[6:])["choices"][0]["delta"] for e in text.decode().split("\n\n") if e.startswith("data: {")]
+
+    want = words(ask().read())
+    one = ask()
+    begun = one.read(300)
+    for k in children_of(p.pid):
+        os.kill(k, signal.SIGKILL)
+    other = ask()
+    got = [words(begun + one.read()), words(other.read())]
+    need(got[0] == want and got[1] == want, "other words: %s" % got)
+    p.send_signal(signal.SIGTERM)
+    status, _, err = wait(p, 20, "a server told to end")
+    need(status == 0 and "going on after" in err, "status %d: %s" % (status, err))
+
+
+# ---- at random moments ----
+
+LONG = os.environ.get("LONG") == "1"
+KILLS = 200 if LONG else 6
+SEED = int(os.environ.get("SEED", time.time_ns() % 100000 if LONG else 7))
+
+
+def of_batch():
+    name = path("jobs.jsonl")
+    with open(name, "w") as f:
+        for i in range(40):
+            body = {"messages": [{"role": "user", "content": "Count from 1 to %d." % (i % 20 + 3)}], "temperature": 1, "max_tokens": 60, "n": 1 + (i % 5 == 0)}
+            if i % 9 == 4: body["response_format"] = {"type": "json_object"}
+            f.write(json.dumps({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": body}) + "\n")
+    return ["batch", "--model", DEMO, "--no-probe", "--in", name, "--out", "-", "--journal", path("jobs.journal"), "--overwrite"]
+
+
+def questions():
+    return "".join("%sCount from %d to 30.\n" % ("/image %s\n" % drawn_picture(i) if i % 2 else "", i) for i in range(12)).encode()
+
+
+def of_chat():
+    return ["chat", "--model", DEMO, "--mmproj", ENCODER, "--no-probe", "--temp", "0", "-n", "60"]
+
+
+def of_many():
+    name = path("many.txt")
+    with open(name, "w") as f:
+        f.writelines("Count from %d to 40, and then tell me about the sea.\n" % i for i in range(40))
+    return ["run", "--model", DEMO, "--no-probe", "--temp", "1", "--seed", "5", "-n", "60", "--fingerprint", "--lookup", "--prompts", name]
+
+
+def at_random():
+    """Text, many texts with guesses, pictures, a chat with pictures, a batch: on two to four workers."""
+    dice = random.Random(SEED)
+    commands = [(SCORED, None), (of_many(), None), (of_pictures(), None), (of_batch(), None), (of_chat(), questions())]
+    want = [good(GEMMAPIPE, *c, "--here", "1", stdin=i) for c, i in commands]
+    kills = runs = 0
+    while kills < KILLS:
+        which = runs % len(commands)
+        command, typed = commands[which]
+        runs += 1
+        p = start(GEMMAPIPE, *command, "--workers", str(dice.randint(2, 4)), stdin=subprocess.PIPE if typed else subprocess.DEVNULL)
+        if typed:
+            p.stdin.write(typed)
+            p.stdin.close()
+            p.stdin = None
+        killed = 0
+        for _ in range(dice.randint(1, 3)):
+            time.sleep(dice.uniform(0, 0.4))
+            kids = children_of(p.pid)
+            if not kids or p.poll() is not None:
+                break
+            os.kill(dice.choice(kids), signal.SIGKILL)
+            killed += 1
+        status, out, err = wait(p, 100, "a run with losses")
+        need(status == 0 and out == want[which], "seed %d, run %d, %s: status %d, %s" % (SEED, runs, command[0], status, err[-1500:]))
+        kills += killed
+    return "%d kills in %d runs, seed %d" % (kills, runs, SEED)
+
+
 claim("a_killed_worker_process_is_started_again_and_not_a_bit_is_another", local_workers)
 claim("so_if_all_are_killed_at_once", all_at_once)
+claim("a_spare_worker_takes_over", spare_takes_over)
+claim("so_does_one_that_the_split_had_no_part_for", more_than_the_split)
+claim("who_is_left_takes_over_where_that_fits", survivors_hold_it)
+claim("a_worker_that_listens_again_is_found", comes_back)
+claim("where_nobody_comes_the_run_ends_at_last", nobody_comes)
+claim("a_worker_that_was_only_stopped_is_stale_and_invited_again", stopped_one_wakes)
+claim("pictures_under_way_are_seen_again", pictures)
+claim("a_divided_head_is_brought_together_again", divided_heads)
+claim("streams_of_a_server_go_on_and_new_ones_wait", served)
+claim("after_kills_at_random_moments_nothing_is_lost_and_no_word_is_another", at_random)
 finish()

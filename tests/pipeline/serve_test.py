@@ -289,8 +289,8 @@ def drained():
 
 
 def lost():
-    """A worker that is killed ends streams with an error event, and the server with status 7."""
-    with Server("--workers", 2) as s:
+    """Where nobody is waited for, a worker that is killed ends streams with an error event, and the server with status 7."""
+    with Server("--workers", 2, "--wait-for-workers", 0) as s:
         c = endless(s)
         c.recv(300)
         children = [int(p) for p in open("/proc/%d/task/%d/children" % (s.process.pid, s.process.pid)).read().split()]
