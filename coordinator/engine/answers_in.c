@@ -158,6 +158,7 @@ static int took_result(struct engine *e, struct err *why)
     TRY(schedule_done(e->scheduler, e->result.batch, why));
     tell_watchers(&e->watchers, &back);
     guesses_back(e, e->result.batch);
+    rows_came_home(e, b);
     for (const struct move *m = b->moves; m < b->moves + b->n_moves; m++) {
         const struct live *a = expected(e, m->slot);
         const uint32_t n = rows_wanted(a, m);

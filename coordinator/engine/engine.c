@@ -9,7 +9,6 @@
  * Costs: a turn walks over the slots, a few times, and not over those who wait for one. */
 #include "coordinator/engine/live.h"
 
-#include "base/log.h"
 #include "coordinator/cluster/recover.h"
 #include "coordinator/engine/embed.h"
 #include "transport/wire/sampling.h"
@@ -56,7 +55,7 @@ struct pages_limits engine_pool(const struct pipeline *p, struct pages_stage sta
     return limits;
 }
 
-static int open_text(struct engine *e, struct err *why)
+int engine_open_text(struct engine *e, struct err *why)
 {
     const struct pipeline *p = e->pipe;
     const struct capacity *c = &p->plan.capacity;
@@ -85,8 +84,7 @@ static int open_text(struct engine *e, struct err *why)
     return 0;
 }
 
-/* All that follows from the plan. */
-static void close_text(struct engine *e)
+void engine_close_text(struct engine *e)
 {
     scheduler_close(&e->scheduler);
     pages_close(&e->pages);
@@ -107,9 +105,10 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     e->deadline_ns = UINT64_MAX;
     int code = e->pipe->encoder ? pictures_open(&e->pictures, e->pipe, &e->watchers, why) : 0;
     if (!code && e->pipe->model && !e->setup.no_prefix_reuse) code = beginnings_open(&e->beginnings, why);
-    if (!code && e->pipe->model) code = open_text(e, why);
+    if (!code && e->pipe->model) code = engine_open_text(e, why);
     e->epoch = e->pipe->epoch;
     e->whole = e->pipe->whole;
+    e->losses = e->pipe->losses;
     if (code) engine_close(out);
     return code;
 }
@@ -121,7 +120,7 @@ void engine_close(struct engine **pe)
     fail(&e->over, E_INTERNAL, "the engine is being closed");
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
     kept_forget_all(e);
-    close_text(e);
+    engine_close_text(e);
     beginnings_close(&e->beginnings);
     pictures_close(&e->pictures);
     free(e->work.biases);
@@ -137,7 +136,10 @@ struct pictures *engine_pictures(struct engine *e)
 
 struct engine_totals engine_totals(const struct engine *e)
 {
-    return e->totals;
+    struct engine_totals t = e->totals;
+    t.epoch = e->pipe->epoch;
+    t.losses = e->pipe->losses;
+    return t;
 }
 
 uint32_t engine_unanswered(const struct engine *e)
@@ -188,6 +190,7 @@ static int check_spans(const struct engine *e, const struct ask *a, struct err *
         if (!e->pictures) return fail(why, E_USAGE, "a prompt with a picture needs a picture encoder");
         if (s->first < end || s->first >= a->n || !s->n || s->n > a->n - s->first)
             return fail(why, E_USAGE, "picture %zu of a prompt does not lie within its %zu tokens, behind the one before", i + 1, a->n);
+        if (pictures_blamed(e->pictures, (uint32_t)s->picture)) return fail(why, E_WORKER, "workers are lost where picture %zu of a prompt is computed", i + 1);
         if (s->n > rows) return fail(why, E_USAGE, "a picture has %zu rows, a micro-batch holds %u", s->n, rows);
         end = s->first + s->n;
     }
@@ -346,8 +349,7 @@ void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t histo
     e->totals.prompt_rows -= rows;
 }
 
-/* The workers have nothing of it any more: all its rows are a prompt again. */
-static void begin_again(struct engine *e, struct live *a)
+void live_begin_again(struct engine *e, struct live *a)
 {
     beginnings_break(e, a);
     e->totals.prompt_rows += a->reused;
@@ -360,7 +362,7 @@ static void has_left(struct engine *e, struct live *a)
 {
     a->scheduled = false;
     leave_slot(e, a);
-    begin_again(e, a);
+    live_begin_again(e, a);
     if (a->state == LEAVING && a->ending == FINISH_NOT) live_to(e, a, WAITING);
 }
 
@@ -473,9 +475,11 @@ static void schedule(struct engine *e, struct live *a)
 
 static void schedule_waiting_asks(struct engine *e)
 {
+    const struct live *alone = engine_suspect(e);
+    if (!alone && e->pictures && pictures_alone(e->pictures)) return;
     for (struct live *a = e->in[WAITING].first, *next; a; a = next) {
         next = a->next;
-        if (pictures_are_there(e, a)) schedule(e, a);
+        if ((!alone || a == alone) && pictures_are_there(e, a)) schedule(e, a);
     }
 }
 
@@ -490,66 +494,6 @@ static void yield_slots(struct engine *e)
         } /* else it is full, and stays so */
         schedule_leave(e->scheduler, number);
     }
-}
-
-/* ---- a new beginning ---- */
-
-/* In the order in which they came: so they get their slots. */
-static void all_wait(struct engine *e)
-{
-    for (struct live *a = e->first; a; a = a->after) {
-        begin_again(e, a);
-        a->scheduled = false;
-        if (a->state == RUNNING || a->state == WAITING || (a->state == LEAVING && a->ending == FINISH_NOT)) live_to(e, a, WAITING);
-    }
-}
-
-int engine_restart(struct engine *e, struct err *why)
-{
-    e->lone.rows = 0;
-    if (e->pictures) TRY(pictures_restart(e->pictures, why));
-    if (!e->pipe->model) return 0;
-    all_wait(e);
-    beginnings_restart(e);
-    kept_forget_all(e);
-    close_text(e);
-    return open_text(e, why);
-}
-
-/* What all asks lose when the workers forget them. */
-static uint64_t rows_lost(const struct engine *e, uint32_t *asks)
-{
-    uint64_t rows = 0;
-    *asks = 0;
-    for (const struct live *a = e->first; a; a = a->after) {
-        rows += a->sent;
-        *asks += a->sent > 0;
-    }
-    return rows;
-}
-
-static void say_loss(const struct engine *e)
-{
-    char *news = recover_news(e->pipe);
-    uint32_t asks;
-    const uint64_t rows = rows_lost(e, &asks);
-    if (!*news) return;
-    if (rows) log_warn("%s; %u answer%s %llu rows to compute again", news, asks, asks == 1 ? " has" : "s have", (unsigned long long)rows);
-    else log_warn("%s", news);
-    *news = 0;
-}
-
-/* What the workers knew is gone when an epoch begins; what they will know follows from the plan that makes it whole. */
-static int keep_up(struct engine *e, struct err *why)
-{
-    const struct pipeline *p = e->pipe;
-    const struct happened h = {.what = EPOCH_BEGAN, .at_ns = clock_now(e->clock), .number = p->epoch};
-    say_loss(e);
-    if (e->epoch == p->epoch && e->whole == p->whole) return 0;
-    if (e->epoch != p->epoch) tell_watchers(&e->watchers, &h);
-    e->epoch = p->epoch;
-    e->whole = p->whole;
-    return engine_restart(e, why);
 }
 
 /* ---- a turn ---- */
@@ -582,10 +526,10 @@ static int feed(struct engine *e, struct err *why)
 {
     expire(e);
     offer_again(e);
-    TRY(keep_up(e, why));
+    TRY(engine_keep_up(e, why));
     tell_leavers(e);
     if (!e->pipe->whole) return 0;
-    if (e->pictures) TRY(pictures_send(e->pictures, why));
+    if (e->pictures && !engine_suspect(e)) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
     do { /* what is kept while rows are sent is what others wait for */
         schedule_waiting_asks(e);

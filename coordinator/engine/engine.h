@@ -72,6 +72,7 @@ struct engine_totals {
     uint64_t begun_ns, last_first_ns, ended_ns; /* first ask; last of the first tokens; last token */
     uint64_t batches, rows;
     uint64_t guessed, guessed_right; /* of the rows: guesses at tokens, and how many of them were right */
+    uint32_t epoch, losses; /* of the pipeline */
     uint64_t home_bytes; /* of scores that parts of a head sent here, because a token was one of too many words, or all were wanted */
 };
 struct engine_totals engine_totals(const struct engine *e);

@@ -35,6 +35,8 @@ struct live {
     struct picture_spans spans;
     bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
+    uint32_t home;       /* rows that came home at some time */
+    int suspected;       /* how often a worker was lost that computed it, since the last of these */
     uint64_t history;    /* of these */
     struct lookup lookup;
     struct odds odds;
@@ -92,8 +94,13 @@ struct engine {
     uint64_t deadline_ns;        /* none is over before */
     struct err over;             /* code other than 0: the run is over, nothing is asked any more */
     bool told;                   /* of an end, in this turn */
-    uint32_t epoch;              /* of the pipeline, and whether it was whole, when this looked last */
-    bool whole;
+    uint32_t epoch, losses;      /* of the pipeline, and whether it was whole, when this looked last */
+    bool whole, suspects;        /* suspects: there may be some */
+    struct {
+        uint64_t from_ns;        /* since then the rows that come home next were computed */
+        double rows_per_second;  /* of larger micro-batches, or as long as there was none of others; 0: not known */
+        bool large;
+    } pace;
     struct live **in_slot;       /* [slots]; NULL: nobody, or kept */
     struct kept *kept;           /* [slots] */
     uint32_t slots;
@@ -129,7 +136,16 @@ void live_to(struct engine *e, struct live *a, enum live_state state);          
 struct live *live_find(const struct engine *e, uint64_t number);                    /* NULL: it is over */
 struct live *live_find_in(const struct engine *e, enum live_state state, uint64_t number);
 
+/* restart.c: the workers begin anew */
+int engine_keep_up(struct engine *e, struct err *why); /* with the pipeline, if it changed */
+const struct live *engine_suspect(struct engine *e); /* as long as it is computed everybody else waits; NULL: nobody is so suspect */
+void pace_sent(struct engine *e);
+void rows_came_home(struct engine *e, const struct schedule_batch *b);
+
 /* engine.c */
+int engine_open_text(struct engine *e, struct err *why);
+void engine_close_text(struct engine *e); /* all that follows from the plan */
+void live_begin_again(struct engine *e, struct live *a); /* the workers have nothing of it any more: all its rows are a prompt again */
 void live_finish(struct engine *e, struct live *a, enum finish how, const struct err *why); /* tells, and frees it */
 void live_leave(struct engine *e, struct live *a, enum finish how, const struct err *why);  /* its pieces come home first */
 void live_answered(struct engine *e, struct live *a, enum finish how); /* the slot keeps what it holds */

@@ -24,6 +24,7 @@ struct picture {
     uint32_t references;
     uint64_t used;        /* the higher the later */
     bool sent;
+    int suspected;        /* so often a worker was lost while this was under way */
     int to;               /* worker it was sent to, from 0 */
     uint64_t asked;       /* the lower the earlier */
 };
@@ -164,13 +165,20 @@ static int free_entry(const struct pictures *ps)
     return best;
 }
 
-/* The one that waits longest. */
+static bool may_go(const struct picture *p)
+{
+    return p->pixels.rgb && !p->sent && p->suspected <= SUSPECTED_MOST;
+}
+
+/* The one that waits longest, but first who goes alone. UINT32_MAX: none. */
 static uint32_t next_picture(const struct pictures *ps)
 {
     uint32_t next = UINT32_MAX;
-    for (uint32_t i = 0; i < ps->n; i++)
-        if (ps->picture[i].pixels.rgb && !ps->picture[i].sent && (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked))
-            next = i;
+    for (uint32_t i = 0; i < ps->n; i++) {
+        if (!may_go(&ps->picture[i])) continue;
+        if (ps->picture[i].suspected == SUSPECTED_MOST) return i;
+        if (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked) next = i;
+    }
     return next;
 }
 
@@ -204,11 +212,33 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
 int pictures_send(struct pictures *ps, struct err *why)
 {
     while (ps->waiting) {
-        int to = free_entry(ps);
-        if (to < 0) return 0;
-        TRY(send_one(ps, next_picture(ps), to, why));
+        const int to = free_entry(ps);
+        const uint32_t next = next_picture(ps);
+        if (to < 0 || next == UINT32_MAX || (ps->in_flight && pictures_alone(ps))) return 0;
+        TRY(send_one(ps, next, to, why));
     }
     return 0;
+}
+
+uint32_t pictures_suspect(struct pictures *ps)
+{
+    for (uint32_t i = 0; i < ps->n; i++) {
+        struct picture *p = &ps->picture[i];
+        p->suspected += p->sent && !p->rows && (p->suspected < SUSPECTED_MOST || ps->in_flight == 1);
+    }
+    return ps->in_flight;
+}
+
+bool pictures_alone(const struct pictures *ps)
+{
+    for (uint32_t i = 0; ps->waiting + ps->in_flight && i < ps->n; i++)
+        if (ps->picture[i].suspected == SUSPECTED_MOST && ps->picture[i].pixels.rgb && ps->picture[i].references) return true;
+    return false;
+}
+
+bool pictures_blamed(const struct pictures *ps, uint32_t number)
+{
+    return ps->picture[number].suspected > SUSPECTED_MOST;
 }
 
 int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err *why)

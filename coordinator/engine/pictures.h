@@ -11,6 +11,7 @@
 #include "coordinator/engine/watch.h"
 
 #define PICTURES_KEPT 16
+#define SUSPECTED_MOST 2 /* times that a worker is lost while something is computed, until that goes alone */
 
 struct pictures;
 
@@ -30,6 +31,11 @@ int pictures_take(struct pictures *ps, int worker, struct frame *frame, struct e
 
 /* The workers have forgotten what was under way, and the plan may be another: it goes out again. */
 int pictures_restart(struct pictures *ps, struct err *why);
+
+/* A worker was lost: any of those under way may be why. One that was often enough goes alone. Returns how many are under way. */
+uint32_t pictures_suspect(struct pictures *ps);
+bool pictures_alone(const struct pictures *ps); /* such a one waits, or is under way */
+bool pictures_blamed(const struct pictures *ps, uint32_t number); /* it was so once more then, and is not sent again */
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number); /* [tokens, hidden], NULL until they are there */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row); /* what stands for it in struct row */

@@ -190,6 +190,7 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     e->totals.rows += w->n_rows;
     tell_sent(e, b);
     guesses_sent(e, b);
+    pace_sent(e);
     return pipeline_send(e->pipe, route_first(e->route), &f, why);
 }
 

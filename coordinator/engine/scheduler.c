@@ -728,6 +728,12 @@ uint32_t schedule_in_flight(const struct scheduler *s)
     return s->in_flight;
 }
 
+bool schedule_under_way(const struct scheduler *s, uint64_t request)
+{
+    const struct request *q = find_sequence(s, request);
+    return q && q->pieces;
+}
+
 uint32_t schedule_waiting(const struct scheduler *s)
 {
     return (uint32_t)s->n_queue;

@@ -130,4 +130,5 @@ void schedule_settle(struct scheduler *s);
 bool schedule_yield(const struct scheduler *s, uint64_t *request);
 
 uint32_t schedule_in_flight(const struct scheduler *s);
+bool schedule_under_way(const struct scheduler *s, uint64_t request); /* rows of it are */
 uint32_t schedule_waiting(const struct scheduler *s); /* requests without a slot */

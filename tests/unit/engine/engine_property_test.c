@@ -5,7 +5,8 @@
  * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage
  * does; and it keeps a book of its pages, which are drawn to be few (tests/support/page_book.h). The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
  * of turn shows at once as another token. In half of the worlds with several workers the head is divided: the last one's rows
- * travel to the others, and the token has to be found among what all of them name. SEEDS=N runs N of them, SEED=S that one alone. */
+ * travel to the others, and the token has to be found among what all of them name. In a quarter of the worlds an ask ends
+ * whoever computes its token: it fails alone, and nobody else does. SEEDS=N runs N of them, SEED=S that one alone. */
 #include "coordinator/cluster/recover.h"
 #include "coordinator/engine/live.h"
 #include "tests/support/check.h"
@@ -94,6 +95,8 @@ struct world {
     struct asked *asks; /* [ASKS] */
     uint32_t n_asks;
     uint64_t reused; /* rows */
+    uint64_t poison; /* key of an ask whose first token ends whoever computes it; 0: there is none */
+    bool died;       /* somebody did */
     struct computing *computing;
     uint64_t dice;
     struct work work, score; /* the one a worker has before it; rows for a divided head, each with its token as a value */
@@ -233,6 +236,8 @@ static int compute(struct simulated *w, struct frame **f, struct err *why)
     TRY(work_read(m, *f, why));
     *result = (struct result){.batch = m->batch};
     world->score = (struct work){.batch = m->batch, .cols = HIDDEN, .dtype = WIRE_F32};
+    for (uint32_t i = 0; i < m->n_segments; i++) world->died |= m->segments[i].request == world->poison && m->segments[i].wanted;
+    if (world->died) return 0;
     for (uint32_t i = 0; i < m->n_orders; i++) TRY(book_order(&w->book, &m->orders[i], why));
     for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
         TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
@@ -359,6 +364,8 @@ static int restart(struct world *w, struct err *why)
         book_forget_all(&w->worker[i].book);
     }
     w->pipe.epoch = w->epoch;
+    w->pipe.losses += w->died;
+    w->died = false;
     return 0;
 }
 
@@ -474,6 +481,12 @@ static bool is_right(const struct asked *a)
 
 /* ---- a history ---- */
 
+static int turn(struct world *w, int timeout_ms, struct err *why)
+{
+    if (w->died) TRY(restart(w, why));
+    return engine_turn(w->engine, timeout_ms, why);
+}
+
 static int one_turn(struct world *w, bool losses, struct err *why)
 {
     switch (dice(&w->dice, 12)) {
@@ -499,7 +512,7 @@ static int one_turn(struct world *w, bool losses, struct err *why)
         break;
     default: break;
     }
-    return engine_turn(w->engine, 1 + (int)dice(&w->dice, 4), why);
+    return turn(w, 1 + (int)dice(&w->dice, 4), why);
 }
 
 static bool nothing_is_left(const struct world *w)
@@ -520,7 +533,7 @@ static bool nothing_is_left(const struct world *w)
 }
 
 struct sums {
-    uint64_t guessed, right, reused;
+    uint64_t guessed, right, reused, poisoned;
 };
 
 /* 0: it held; else says why not. */
@@ -532,8 +545,9 @@ static int live_through(uint64_t seed, struct sums *out, struct err *why)
     int turns = 0, code = world_open(&w, seed, why);
     if (code) return code;
     w.asks = asks;
+    w.poison = seed % 4 == 1 ? 1000 + dice(&w.dice, 4) : 0;
     while (!code && turns++ < 400) code = one_turn(&w, losses, why);
-    while (!code && engine_unanswered(w.engine) && turns++ < TURNS_MOST) code = engine_turn(w.engine, 50, why);
+    while (!code && engine_unanswered(w.engine) && turns++ < TURNS_MOST) code = turn(&w, 50, why);
     const bool lost = code == E_WORKER && losses;
     if (lost) code = 0;
     if (!code && turns >= TURNS_MOST) code = fail(why, E_INTERNAL, "%u asks are never answered", engine_unanswered(w.engine));
@@ -542,10 +556,11 @@ static int live_through(uint64_t seed, struct sums *out, struct err *why)
         const struct asked *a = &asks[i];
         if (!is_right(a)) code = fail(why, E_INTERNAL, "ask %u: finished %d times as %d with %u tokens", i, a->finished, a->how, a->n_made);
         else if (a->how == FINISH_CANCELLED && !a->cancelled) code = fail(why, E_INTERNAL, "ask %u was cancelled by nobody", i);
-        else if (a->how == FINISH_FAILED && !lost) code = fail(why, E_INTERNAL, "ask %u failed alone", i);
+        else if (a->how == FINISH_FAILED && !lost && a->key != w.poison) code = fail(why, E_INTERNAL, "ask %u failed alone", i);
     }
     for (int i = 0; i < w.workers && code == E_WORKER; i++)
         if (sim_why(w.sim, w.worker[i].number)->code) *why = *sim_why(w.sim, w.worker[i].number);
+    out->poisoned += w.poison && w.n_asks > w.poison - 1000 && asks[w.poison - 1000].how == FINISH_FAILED;
     out->guessed += engine_totals(w.engine).guessed;
     out->right += engine_totals(w.engine).guessed_right;
     out->reused += w.reused;
@@ -566,5 +581,6 @@ TEST(whatever_happens_in_whatever_order_each_ask_ends_once_and_says_what_a_quiet
     }
     CHECK(one || (sums.right && sums.guessed > sums.right), "%llu guesses, %llu right", (unsigned long long)sums.guessed,
           (unsigned long long)sums.right);
+    CHECK(one || sums.poisoned > (end - first) / 8, "%llu asks that end workers failed", (unsigned long long)sums.poisoned);
     CHECK(one || sums.reused > 20 * (end - first), "%llu rows were reused", (unsigned long long)sums.reused);
 }
