@@ -293,7 +293,8 @@ static int ping_all(struct roster *r, uint64_t now, struct err *why)
     for (int i = 0; i < r->n; i++) {
         struct member *m = r->member[i];
         if (!is_here(m)) continue;
-        struct ping ping = {.at_ns = now, .queue = awaited, .stamp_ns = m->pong.stamp_ns};
+        const bool spare = m->worker < 0; /* it waits until others are lost */
+        struct ping ping = {.at_ns = now, .queue = awaited + spare, .stamp_ns = m->pong.stamp_ns};
         struct frame *f = NULL;
         TRY(ping_write(&f, M_PING, &ping, why));
         TRY(roster_send(r, m, &f, why));

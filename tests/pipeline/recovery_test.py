@@ -116,7 +116,7 @@ def stopped_one_wakes():
     with Workers(2) as w:
         p, first = begun(SCORED, *w.connect, "--memory", "25M")
         w.processes[0].send_signal(signal.SIGSTOP)
-        time.sleep(12)
+        time.sleep(4)
         w.processes[0].send_signal(signal.SIGCONT)
         need("going on after" in same(SCORED, p, first), "no")
 
