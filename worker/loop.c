@@ -366,7 +366,7 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
 {
     struct ping p = {0};
     pthread_mutex_lock(&l->lock);
-    p.batch = l->last_batch;
+    p.batch = l->batches ? l->last_batch + 1 : 0;
     p.queue = l->scores_in.n + l->rows_in.n + l->pictures_in.n;
     if (l->scores_in.n || l->rows_in.n || (l->computing && l->what != DIARY_PICTURE)) p.busy |= BUSY_ROWS;
     if (picture_waits(l)) p.busy |= BUSY_PICTURE;

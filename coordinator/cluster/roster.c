@@ -35,6 +35,8 @@ struct roster {
     struct local_workers *local; /* NULL: none were started here */
     struct member **member;    /* [n], node i + 1; each stays where it is */
     int n, room;
+    struct member *accused; /* to be told of as lost, for that reason; NULL: nobody */
+    struct err accusation;
     int awaited; /* members whose connection closed and whose end is not explained yet */
     uint64_t run, pinged_ns, looked_ns;
 };
@@ -192,6 +194,22 @@ static void lose(struct roster *r, struct member *m, struct event *out)
     m->standing = LOST;
     out->kind = EVENT_LOST;
     out->who = m;
+}
+
+void roster_lose(struct roster *r, struct member *m, const struct err *why)
+{
+    r->accused = m;
+    r->accusation = *why;
+}
+
+static bool accused_elsewhere(struct roster *r, struct event *out)
+{
+    struct member *m = r->accused;
+    r->accused = NULL;
+    if (!m || m->standing == LOST) return false;
+    out->why = r->accusation;
+    lose(r, m, out);
+    return true;
 }
 
 static struct member *last_in_place(const struct roster *r, int place)
@@ -368,8 +386,6 @@ static void take_pong(struct roster *r, struct member *m, struct event *out)
         if (still > m->still_most_ns) m->still_most_ns = still;
     }
     if (pong.steps != m->pong.steps) silence_broken(&m->still, now);
-    for (int chain = 0; chain < 2; chain++)
-        if (pong.busy & (chain ? BUSY_PICTURE : BUSY_ROWS)) m->busy_ns[chain] = now;
     m->pong = pong;
 }
 
@@ -447,6 +463,7 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
             out->kind = EVENT_WOKEN;
             return 0;
         }
+        if (accused_elsewhere(r, out)) return 0;
         if (child_ended(r, now, out) || reason_stays_away(r, now, out) || fell_silent(r, now, out) || stands_still(r, now, out)) return 0;
         TRY(ping_all(r, now, why));
         uint64_t left = now < end ? (end - now + 999999) / 1000000 : 0, most = r->awaited ? 4 : LOOK_MS;

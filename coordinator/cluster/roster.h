@@ -43,7 +43,6 @@ struct member {
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
     uint64_t still_most_ns;  /* the longest of these that ended by itself */
     struct ping pong;        /* the last it sent */
-    uint64_t busy_ns[2];     /* when it last said that it computes rows, and pictures */
     bool hailed;             /* it was greeted, and has not answered yet */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };
@@ -97,6 +96,9 @@ void roster_shun(struct roster *r, const struct member *m);
 
 /* Takes the frame in any case. A member that cannot be reached is no error here: it comes as EVENT_LOST. */
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why);
+
+/* Found out elsewhere: it does not do what is wanted of it. Comes as EVENT_LOST with that sentence, if it is not lost already. */
+void roster_lose(struct roster *r, struct member *m, const struct err *why);
 
 /* The next event within timeout_ms (0: only what is there). An error means that we are broken, not a member. */
 int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why);

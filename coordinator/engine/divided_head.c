@@ -377,6 +377,16 @@ static int answer_rows(struct divided_head *d, struct scoring *u, bool *done, st
     return 0;
 }
 
+int divided_head_owed_by(const struct divided_head *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) {
+        const struct scoring *u = &d->under_way[i];
+        for (int k = 0; u->used && k < d->route->n; k++)
+            if (part_has_head(part_of(d, d->route->worker[k])) && u->came[k] < u->n) return d->route->worker[k];
+    }
+    return -1;
+}
+
 int divided_head_take(struct divided_head *d, int worker, struct frame *f, bool *done, struct result *result, struct err *why)
 {
     struct scored *s = &d->came;

@@ -35,5 +35,8 @@ int divided_head_ask(struct divided_head *d, struct frame *score, struct err *wh
 /* LOGITS from any of them: its words' scores of a row that sends them home. */
 int divided_head_scores(struct divided_head *d, int worker, struct frame *logits, struct err *why);
 
+/* A worker whose SCORED is awaited; -1: none is. */
+int divided_head_owed_by(const struct divided_head *d);
+
 /* SCORED from any of them. *done: that was the last; then *result is the micro-batch's. */
 int divided_head_take(struct divided_head *d, int worker, struct frame *scored, bool *done, struct result *result, struct err *why);

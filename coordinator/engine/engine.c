@@ -544,6 +544,7 @@ static int feed(struct engine *e, struct err *why)
 
 static int take_event(struct engine *e, struct event *event, struct err *why)
 {
+    if (event->kind == EVENT_FRAME) overdue_heard(e, event->frame);
     if (event->kind == EVENT_FRAME && e->pipe->whole) return answer_take(e, event->who, event->frame, why);
     return recover_event(e->pipe, event, why);
 }
@@ -554,6 +555,7 @@ int engine_turn(struct engine *e, int timeout_ms, struct err *why)
     if (e->over.code) return *why = e->over, why->code;
     e->told = false;
     int code = feed(e, why);
+    overdue_look(e);
     if (!code) code = roster_next(e->pipe->roster, &event, turn_ms(e, timeout_ms), why);
     if (!code) code = take_event(e, &event, why);
     event_free(&event);

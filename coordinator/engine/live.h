@@ -5,6 +5,7 @@
 #include "coordinator/engine/divided_head.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/lookup.h"
+#include "coordinator/engine/overdue.h"
 #include "coordinator/engine/scheduler.h"
 
 /* The states of engine.h's drawing. */
@@ -115,6 +116,7 @@ struct engine {
     struct result result;
     struct odds odds;       /* of guesses, over all asks */
     struct row_price price;
+    struct overdue overdue;
     struct {
         uint64_t batch, sent_ns;
         uint32_t rows; /* 0: there is none */

@@ -265,6 +265,13 @@ int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err
     return 0;
 }
 
+int pictures_owed_by(const struct pictures *ps)
+{
+    for (uint32_t i = 0; ps->in_flight && i < ps->n; i++)
+        if (ps->picture[i].sent && !ps->picture[i].rows) return route_last(plan_picture_route(&ps->pipe->plan, ps->picture[i].to));
+    return -1;
+}
+
 int pictures_restart(struct pictures *ps, struct err *why)
 {
     const size_t workers = (size_t)ps->pipe->plan.workers;

@@ -29,6 +29,9 @@ void pictures_release(struct pictures *ps, uint32_t number);
 int pictures_send(struct pictures *ps, struct err *why);
 int pictures_take(struct pictures *ps, int worker, struct frame *frame, struct err *why); /* M_PICTURE_ROWS, from this worker of the plan */
 
+/* The worker of the plan that is to send the rows of a picture under way; -1: none is. */
+int pictures_owed_by(const struct pictures *ps);
+
 /* The workers have forgotten what was under way, and the plan may be another: it goes out again. */
 int pictures_restart(struct pictures *ps, struct err *why);
 

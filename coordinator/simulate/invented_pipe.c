@@ -240,6 +240,18 @@ static int compute(struct invented_worker *w, struct frame **f, struct err *why)
     return send_after(w, 0, &reply, seconds, span, why);
 }
 
+/* However long its work takes, it gets on with it. */
+static int answer_ping(struct port *port, struct frame *ping, struct err *why)
+{
+    struct ping m;
+    struct frame *pong = NULL;
+    TRY(ping_read(&m, ping, why));
+    m.busy = BUSY_ROWS | BUSY_PICTURE;
+    m.steps = m.at_ns;
+    TRY(ping_write(&pong, M_PONG, &m, why));
+    return sim_send_later(port, 0, &pong, 0, why);
+}
+
 static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)
 {
     struct invented_worker *w = user;
@@ -247,7 +259,7 @@ static int worker_hears(void *user, struct port *port, struct frame **f, struct 
     case M_GREET: return join_run(w, port, why);
     case M_WORK: return compute(w, f, why);
     case M_SCORE: TRY(score_read(&w->of->work, *f, why)); return say_scored(w, why);
-    case M_PING: (*f)->head.type = M_PONG; return sim_send_later(port, 0, f, 0, why);
+    case M_PING: return answer_ping(port, *f, why);
     default: return 0;
     }
 }

@@ -261,7 +261,7 @@ enum busy_with { BUSY_LOADING = 1, BUSY_ROWS = 2, BUSY_PICTURE = 4 };
 
 struct ping {
     uint64_t at_ns; /* sender's clock; a PONG gives back the PING's */
-    uint64_t batch; /* PONG: last micro-batch done */
+    uint64_t batch; /* PONG: one more than the last micro-batch done; 0: none was */
     uint32_t queue; /* PONG: micro-batches and pictures waiting. PING: workers whose answer to the greeting is awaited */
     uint32_t busy;  /* PONG: enum busy_with */
     uint64_t stamp_ns; /* PONG: the worker's clock. PING: of the last PONG that was heard; 0: of none yet */

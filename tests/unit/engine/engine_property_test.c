@@ -63,7 +63,7 @@ struct simulated { /* worker */
     struct world *world;
     struct port *port;
     int index, number; /* from 0; of the simulation */
-    uint64_t busy_until_ns;
+    uint64_t busy_until_ns, computed; /* computed: the last micro-batch, and 1 */
     char address[SIM_ADDRESS];
     struct book book;
 };
@@ -81,6 +81,7 @@ struct world {
     struct sim *sim;
     struct simulated worker[WORKERS];
     int workers;
+    int swallows; /* what this worker sends gets lost, from 1; 0: none */
     uint32_t slots, epoch;
     bool divided; /* the head */
     bool counts;  /* the model, prompts do so too, and most asks want no biases: guesses of lookup are often right */
@@ -241,6 +242,8 @@ static int compute(struct simulated *w, struct frame **f, struct err *why)
     for (uint32_t i = 0; i < m->n_orders; i++) TRY(book_order(&w->book, &m->orders[i], why));
     for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
         TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
+    w->computed = m->batch + 1;
+    if (world->swallows == w->index + 1) return 0;
     if (w->index + 1 < world->workers) return send_computed(w, w->index + 2, f, takes, why);
     if (world->divided && world->score.n_rows) return divide(w, result, takes, why);
     struct frame *reply = NULL;
@@ -255,6 +258,16 @@ static int score_for_others(struct simulated *w, struct frame *f, struct err *wh
     return name_candidates(w, &w->world->score, MS / 10 * (1 + dice(&w->world->dice, 10)), why);
 }
 
+static int answer_ping(const struct simulated *w, struct port *port, struct frame *f, struct err *why)
+{
+    struct frame *pong = NULL;
+    struct ping m;
+    TRY(ping_read(&m, f, why));
+    m.batch = w->computed;
+    TRY(ping_write(&pong, M_PONG, &m, why));
+    return sim_send_later(port, 0, &pong, 0, why);
+}
+
 static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)
 {
     struct simulated *w = user;
@@ -262,7 +275,7 @@ static int worker_hears(void *user, struct port *port, struct frame **f, struct 
     case M_GREET: return answer_greeting(w, port, why);
     case M_WORK: return compute(w, f, why);
     case M_SCORE: return score_for_others(w, *f, why);
-    case M_PING: (*f)->head.type = M_PONG; return sim_send_later(port, 0, f, 0, why);
+    case M_PING: return answer_ping(w, port, *f, why);
     default: return 0;
     }
 }
@@ -583,4 +596,27 @@ TEST(whatever_happens_in_whatever_order_each_ask_ends_once_and_says_what_a_quiet
           (unsigned long long)sums.right);
     CHECK(one || sums.poisoned > (end - first) / 8, "%llu asks that end workers failed", (unsigned long long)sums.poisoned);
     CHECK(one || sums.reused > 20 * (end - first), "%llu rows were reused", (unsigned long long)sums.reused);
+}
+
+/* All live and answer, and none of them is at work. */
+TEST(rows_that_get_lost_between_two_workers_are_missed_and_both_are_named)
+{
+    static struct world w;
+    static struct asked asks[ASKS];
+    int of[WORKERS + 1] = {0};
+    for (uint64_t seed = 1; seed < 60; seed++) {
+        struct err no = {0};
+        char named[80] = "awaited of it";
+        int code = 0;
+        NEED(world_open(&w, seed, why));
+        w.asks = asks;
+        w.swallows = 1 + (int)(seed % (uint64_t)w.workers);
+        NEED(ask_somebody(&w, why));
+        for (int turns = 0; !code && turns < TURNS_MOST && engine_unanswered(w.engine); turns++) code = engine_turn(w.engine, 50, &no);
+        if (w.swallows < w.workers) snprintf(named, sizeof named, "did not get to worker %d", w.swallows + 1);
+        if (code) CHECK(code == E_WORKER && strstr(no.text, named), "seed %llu: %s", (unsigned long long)seed, no.text);
+        if (code) of[w.swallows]++;
+        world_close(&w);
+    }
+    CHECK(of[1] > 5 && of[2] > 5, "%d and %d were missed", of[1], of[2]);
 }
