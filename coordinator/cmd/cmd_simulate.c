@@ -122,7 +122,7 @@ static int simulate_replica(struct simulating *s, int replica, FILE *to, struct 
     const uint64_t stop = (uint64_t)o->requests * (uint64_t)(replica + 1) / (uint64_t)s->replicas;
     const struct plan_wish wish = {.capacity = s->wanted, .whole_head = o->whole_head};
     TRY(plan_make(&s->plan, &shape, s->offers + first, end - first, &wish, why));
-    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first};
+    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links ? s->links + first : NULL, .title = "simulated"};
     const struct invented_load load = {
         .requests = (uint32_t)(stop - begin), .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
         .prompt = {o->prompt_tokens.at[0], o->prompt_tokens.at[o->prompt_tokens.n - 1]},

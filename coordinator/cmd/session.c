@@ -1,6 +1,8 @@
 /* coordinator/cmd/session.c — see session.h. */
 #include "coordinator/cmd/session.h"
 
+#include "coordinator/simulate/predicted.h"
+
 #include <unistd.h>
 
 #define SLOW_MS 20 /* between two looks at a reader that does not take all */
@@ -68,14 +70,18 @@ int session_deliver(struct session *s, struct err *why)
     return 0;
 }
 
+/* What happened, below what was expected where that can be said. */
 static int draw(struct session *s, const struct timeline *line, struct err *why)
 {
-    struct chart measured;
-    const struct chart *const all[] = {&measured};
+    struct chart measured = {0}, predicted = {0};
+    bool both = false;
     if (!s->chart) return 0;
     int code = run_chart_fill(&measured, s->chart, s->pipe, line, "measured", why);
-    if (!code) charts_print(whole_file_stream(s->drawing), all, 1);
+    if (!code) code = predicted_chart(&predicted, &both, s->pipe, s->chart, why);
+    const struct chart *const all[] = {both ? &predicted : &measured, &measured};
+    if (!code) charts_print(whole_file_stream(s->drawing), all, both ? 2 : 1);
     chart_free(&measured);
+    chart_free(&predicted);
     return whole_file_close(&s->drawing, code, why);
 }
 

@@ -17,6 +17,7 @@ struct sent { /* a micro-batch, or a picture */
 
 struct prompt { /* an ask under way */
     uint64_t number;
+    size_t ask; /* among those that are kept */
     uint32_t rows, reached; /* of its prompt; that entered the pipe at least once */
 };
 
@@ -24,6 +25,8 @@ struct run_chart {
     struct sent *sent[2]; /* rings: of micro-batches, of pictures; number modulo RUN_CHART_BATCHES */
     struct prompt *prompt; /* [n], numbers ascend */
     size_t n, room;
+    struct charted_ask *ask; /* [asks], the first RUN_CHART_ASKS */
+    bool pictures;
     uint64_t begun_ns, last_ns, tokens, asks;
     uint64_t *mark;
     size_t marks;
@@ -33,7 +36,8 @@ int run_chart_open(struct run_chart **out, struct err *why)
 {
     struct run_chart *r = *out = calloc(1, sizeof *r);
     for (int i = 0; r && i < 2; i++) r->sent[i] = calloc(RUN_CHART_BATCHES, sizeof *r->sent[i]);
-    if (r && r->sent[0] && r->sent[1]) return 0;
+    if (r) r->ask = calloc(RUN_CHART_ASKS, sizeof *r->ask);
+    if (r && r->sent[0] && r->sent[1] && r->ask) return 0;
     run_chart_close(out);
     return fail(why, E_MEMORY, "no memory to draw a run");
 }
@@ -46,6 +50,7 @@ void run_chart_close(struct run_chart **pr)
     for (int i = 0; i < 2; i++) free(r->sent[i]);
     free(r->prompt);
     free(r->mark);
+    free(r->ask);
     free(r);
 }
 
@@ -71,13 +76,24 @@ static void remember(struct run_chart *r, uint64_t number, uint32_t rows)
         r->prompt = more;
         r->room = room;
     }
-    r->prompt[r->n++] = (struct prompt){number, rows, 0};
+    r->prompt[r->n++] = (struct prompt){.number = number, .ask = r->asks, .rows = rows};
 }
 
-static void forget(struct run_chart *r, uint64_t number)
+static void came(struct run_chart *r, const struct happened *h)
 {
-    struct prompt *p = find(r, number);
+    if (!r->begun_ns) r->begun_ns = h->at_ns;
+    if (r->asks < RUN_CHART_ASKS) r->ask[r->asks] = (struct charted_ask){.came_ns = h->at_ns, .prompt = h->amount};
+    r->pictures |= h->n > 0;
+    remember(r, h->number, h->amount);
+    r->asks++;
+}
+
+static void ended(struct run_chart *r, const struct happened *h)
+{
+    struct prompt *p = find(r, h->number);
+    r->tokens += h->amount;
     if (!p) return;
+    if (p->ask < RUN_CHART_ASKS) r->ask[p->ask].prompt = h->asked_rows - h->reused_rows, r->ask[p->ask].answer = h->amount;
     memmove(p, p + 1, (size_t)(r->prompt + r->n - (p + 1)) * sizeof *p);
     r->n--;
 }
@@ -123,15 +139,8 @@ void run_chart_watch(void *user, const struct happened *h)
     struct run_chart *r = user;
     r->last_ns = h->at_ns;
     switch (h->what) {
-    case ASK_CAME:
-        if (!r->begun_ns) r->begun_ns = h->at_ns;
-        r->asks++;
-        remember(r, h->number, h->amount);
-        break;
-    case ASK_ENDED:
-        r->tokens += h->amount;
-        forget(r, h->number);
-        break;
+    case ASK_CAME: came(r, h); break;
+    case ASK_ENDED: ended(r, h); break;
     case BATCH_SENT: batch_sent(r, h); break;
     case PICTURE_SENT:
         *place(r, true, h->number) = (struct sent){.used = true, .picture = true, .kind = BAR_PICTURE, .number = h->number, .at_ns = h->at_ns,
@@ -188,4 +197,10 @@ int run_chart_fill(struct chart *c, const struct run_chart *r, const struct pipe
              r->last_ns > r->begun_ns ? (double)r->tokens * 1e9 / (double)(r->last_ns - r->begun_ns) : 0,
              line->forgotten ? "; what was earlier the stages have forgotten" : "");
     return 0;
+}
+
+const struct charted_ask *run_chart_asks(const struct run_chart *r, size_t *n)
+{
+    *n = r->asks;
+    return r->pictures || r->asks > RUN_CHART_ASKS ? NULL : r->ask;
 }

@@ -6,6 +6,7 @@
 
 #include "coordinator/cluster/recover.h"
 #include "coordinator/engine/engine.h"
+#include "partition/plan/rates.h"
 #include "partition/plan/text_cost.h"
 #include "transport/links/sim.h"
 #include "worker/worker.h"
@@ -72,9 +73,16 @@ static double draw_around_one(struct invention *v, double deviation)
 
 /* ---- links ---- */
 
-static const struct cluster_link *link_of(const struct invention *v, int process)
+/* The way between two processes; what is said of links holds for both ends. The coordinator's is as its first worker's. */
+static struct cluster_link way_between(const struct invention *v, int from, int to)
 {
-    return &v->in->links[(process > 0 ? process : 1) - 1];
+    const struct cluster_link *links = v->in->links;
+    if (!links) return (struct cluster_link){.hop = plan_hop(v->in->offers, from - 1, to - 1)};
+    const struct cluster_link *a = &links[from ? from - 1 : 0], *b = &links[to ? to - 1 : 0];
+    const double slow = a->hop.bytes_per_second, other = b->hop.bytes_per_second;
+    return (struct cluster_link){.hop = {.delay = fmax(a->hop.delay, b->hop.delay),
+                                         .bytes_per_second = slow > 0 && other > 0 ? fmin(slow, other) : fmax(slow, other)},
+                                 .loss = fmax(a->loss, b->loss)};
 }
 
 /* As if its rows were as wide as the model's. */
@@ -91,16 +99,14 @@ static double weight(struct invention *v, struct frame *f)
 static uint64_t travel_ns(void *user, int from, int to, struct frame *f)
 {
     struct invention *v = user;
-    const struct cluster_link *a = link_of(v, from), *b = link_of(v, to);
+    const struct cluster_link way = way_between(v, from, to);
     const uint64_t now = clock_now(sim_clock(v->sim));
     uint64_t *free_ns = from ? &v->worker[from - 1].link_free_ns : &v->home_free_ns;
-    const double bytes = weight(v, f), slow = a->hop.bytes_per_second, other = b->hop.bytes_per_second;
-    const double rate = slow > 0 && other > 0 ? fmin(slow, other) : fmax(slow, other);
+    const double bytes = weight(v, f), rate = way.hop.bytes_per_second;
     v->bytes += bytes;
     const uint64_t begin = *free_ns > now ? *free_ns : now, leaves = rate > 0 ? (uint64_t)(bytes / rate * 1e9) : 0;
     *free_ns = begin + leaves;
-    const bool lost = draw_unit(v) < fmax(a->loss, b->loss);
-    return begin - now + leaves + (uint64_t)(fmax(a->hop.delay, b->hop.delay) * 1e9) + (lost ? LOST_NS : 0);
+    return begin - now + leaves + (uint64_t)(way.hop.delay * 1e9) + (draw_unit(v) < way.loss ? LOST_NS : 0);
 }
 
 /* ---- workers ---- */
@@ -124,7 +130,7 @@ static int send_after(struct invented_worker *w, int to, struct frame **f, doubl
 {
     struct invention *v = w->of;
     const struct worker_offer *offer = &v->in->offers[w->index];
-    const double takes = seconds / offer_power(offer) * draw_around_one(v, v->in->links[w->index].jitter);
+    const double takes = seconds / offer_power(offer) * draw_around_one(v, v->in->links ? v->in->links[w->index].jitter : 0);
     const uint64_t now = clock_now(sim_clock(v->sim)), ns = (uint64_t)(takes * 1e9);
     span.begin_ns = w->busy_until_ns > now ? w->busy_until_ns : now;
     span.end_ns = w->busy_until_ns = span.begin_ns + ns;
@@ -350,32 +356,41 @@ static uint32_t draw_between(struct invention *v, const uint32_t limits[2])
     return limits[0] + (uint32_t)(draw(v) % ((uint64_t)limits[1] - limits[0] + 1));
 }
 
-static int ask_one(struct invention *v, struct err *why)
+static struct invented_ask draw_ask(struct invention *v, double at)
 {
     const struct invented_load *l = v->load;
-    const uint32_t rows = draw_between(v, l->prompt), answer = draw_between(v, l->answer);
-    for (uint32_t i = 0; i < rows; i++) v->ids[i] = (uint32_t)(draw(v) % INVENTED_VOCAB);
-    const struct ask ask = {.ids = v->ids, .n = rows, .most = answer, .key = v->asked, .run_on = true, .sampling = {.repeat_penalty = 1, .top_p = 1}};
+    if (l->asks) return l->asks[v->asked];
+    struct invented_ask a = {.at = at};
+    a.prompt = draw_between(v, l->prompt);
+    a.answer = draw_between(v, l->answer);
+    return a;
+}
+
+static int ask_one(struct invention *v, struct invented_ask a, struct err *why)
+{
+    for (uint32_t i = 0; i < a.prompt; i++) v->ids[i] = (uint32_t)(draw(v) % INVENTED_VOCAB);
+    const struct ask ask = {.ids = v->ids, .n = a.prompt, .most = a.answer, .key = v->asked, .run_on = true, .sampling = {.repeat_penalty = 1, .top_p = 1}};
     const struct listener listener = {.finished = ask_is_over, .user = v};
     v->asked++;
     return engine_ask(v->engine, &ask, &listener, NULL, why);
 }
 
-/* At the moments of a Poisson process, or all at once. */
+/* As it was said, or at the moments of a Poisson process, or all at once. */
 static int live(struct invention *v, struct err *why)
 {
     const struct invented_load *l = v->load;
-    uint64_t next_ns = clock_now(sim_clock(v->sim));
-    v->ids = malloc(l->prompt[1] * sizeof *v->ids);
-    if (!v->ids) return fail(why, E_MEMORY, "no memory for prompts of %u tokens", l->prompt[1]);
+    const uint64_t begin_ns = clock_now(sim_clock(v->sim));
+    struct invented_ask next = draw_ask(v, 0);
+    v->ids = malloc(v->pipe.plan.capacity.context * sizeof *v->ids);
+    if (!v->ids) return fail(why, E_MEMORY, "no memory for prompts of %u tokens", v->pipe.plan.capacity.context);
     while (v->ended < l->requests) {
-        const uint64_t now = clock_now(sim_clock(v->sim));
-        while (v->asked < l->requests && next_ns <= now) {
-            TRY(ask_one(v, why));
-            if (l->arrivals > 0) next_ns += (uint64_t)(-log1p(-draw_unit(v)) / l->arrivals * 1e9);
+        const double now = (double)(clock_now(sim_clock(v->sim)) - begin_ns) / 1e9;
+        while (v->asked < l->requests && next.at <= now) {
+            TRY(ask_one(v, next, why));
+            if (v->asked < l->requests) next = draw_ask(v, next.at + (l->arrivals > 0 ? -log1p(-draw_unit(v)) / l->arrivals : 0));
         }
-        const uint64_t left_ms = next_ns > now ? (next_ns - now) / 1000000 + 1 : 0;
-        TRY(engine_turn(v->engine, v->asked == l->requests || left_ms > TURN_MS ? TURN_MS : (int)left_ms, why));
+        const double left_ms = v->asked < l->requests ? (next.at - now) * 1e3 + 1 : TURN_MS;
+        TRY(engine_turn(v->engine, left_ms < TURN_MS ? (int)left_ms : TURN_MS, why));
     }
     return 0;
 }
@@ -411,7 +426,7 @@ static int draw_chart(const struct invention *v, const struct run_chart *recorde
 {
     struct timeline line = {0};
     int code = collect_diaries(v, &line, why);
-    if (!code) code = run_chart_fill(chart, recorded, &v->pipe, &line, "simulated", why);
+    if (!code) code = run_chart_fill(chart, recorded, &v->pipe, &line, v->in->title, why);
     timeline_free(&line);
     return code;
 }

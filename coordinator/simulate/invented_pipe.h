@@ -15,8 +15,14 @@
 #include "coordinator/report/run_chart.h"
 #include "coordinator/report/tally.h"
 
+struct invented_ask {
+    double at; /* seconds after the first */
+    uint32_t prompt, answer; /* tokens */
+};
+
 struct invented_load {
     uint32_t requests;
+    const struct invented_ask *asks; /* [requests], in order; NULL: they are drawn, as follows */
     double arrivals;  /* of them a second, at random moments; 0: all are there at the start */
     uint32_t prompt[2], answer[2]; /* tokens: least, most, drawn evenly */
     uint64_t seed;
@@ -26,7 +32,8 @@ struct invented_pipe {
     const struct model_shape *shape;
     const struct plan *plan;
     const struct worker_offer *offers;  /* [plan->workers] */
-    const struct cluster_link *links;   /* [plan->workers] */
+    const struct cluster_link *links;   /* [plan->workers]; NULL: the ways that were measured (plan_hop), and no jitter */
+    const char *title;                  /* of the chart: "simulated" */
 };
 
 struct invented_run {

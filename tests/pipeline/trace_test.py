@@ -200,6 +200,11 @@ def drawn():
     need(sum(len(v) for v in t.text.values()) >= sum(" in micro-batch " in b for b in bars) > 10, "%d bars" % len(bars))
     need(sum(b.startswith("picture ") for b in bars) > PICTURES, "few pictures")
     need(out.count("busy ") == 3 and "measured: 3 stages" in out, "a stage is missing")
+    need("predicted" not in out, "something was predicted of workers that nobody measured")
+    os.environ["XDG_CACHE_HOME"] = path("cache")
+    good(GEMMAPIPE, "run", "--model", DEMO, "--workers", "2", "--probe", "--quiet", "-n", "4", "--timeline", path("both.svg"), "hi")
+    titles = [t.text for t in xml.etree.ElementTree.parse(path("both.svg")).iter("{http://www.w3.org/2000/svg}text") if t.get("class") == "t"]
+    need(len(titles) == 2 and titles[0].startswith("predicted: 2 stages") and titles[1].startswith("measured: 2 stages"), repr(titles))
     status, _, err = run(*RUN, "--timeline", "-", "hi")
     need(status == 2 and "--timeline wants the name of a file" in err, err)
 
