@@ -31,7 +31,7 @@ static int add_test(struct bench *b, bool prompt, uint32_t n, uint32_t sequences
                     const struct model_config *c, struct err *why)
 {
     struct bench_test *t = &b->test[b->n];
-    *t = (struct bench_test){.prompt = prompt, .n = n, .sequences = sequences, .depth = o->depth};
+    *t = (struct bench_test){.prompt = prompt, .n = n, .sequences = sequences, .depth = o->depth, .drawn = o->depth_drawn};
     int k = snprintf(t->name, sizeof t->name, "%s%u", prompt ? "pp" : "tg", n);
     if (sequences > 1) k += snprintf(t->name + k, sizeof t->name - (size_t)k, "@%u", sequences);
     if (o->depth) snprintf(t->name + k, sizeof t->name - (size_t)k, "@d%u", o->depth);
@@ -163,9 +163,9 @@ static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err
 }
 
 /* One turn of a sequence: what it has so far, to be answered with `most` tokens. */
-static int ask(struct runner *r, struct dialogue *q, uint32_t most, struct err *why)
+static int ask(struct runner *r, struct dialogue *q, uint32_t drawn, uint32_t most, struct err *why)
 {
-    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true,
+    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true, .drawn = drawn, .salt = drawn > 0,
                             .sampling = {.repeat_penalty = 1}};
     const struct listener l = collect_into(&q->answer);
     collected_free(&q->answer);
@@ -173,12 +173,18 @@ static int ask(struct runner *r, struct dialogue *q, uint32_t most, struct err *
     return engine_ask(r->session->engine, &ask, &l, NULL, why);
 }
 
+/* All rows before but the last, whose token is the first row that counts. */
+static uint32_t drawn_of(const struct bench_test *t)
+{
+    return t->drawn ? t->depth - 1 : 0;
+}
+
 static int turn_before(struct runner *r, const struct bench_test *t, struct dialogue *q, struct err *why)
 {
-    uint32_t rows = rows_before(t);
+    const uint32_t rows = rows_before(t);
     for (uint32_t i = 0; i < t->sequences && rows; i++) {
         TRY(push_random(r, &q[i].ids, rows, why));
-        TRY(ask(r, &q[i], 1, why));
+        TRY(ask(r, &q[i], drawn_of(t), 1, why));
     }
     return rows ? session_answer(r->session, why) : 0;
 }
@@ -190,7 +196,7 @@ static int turn_measured(struct runner *r, const struct bench_test *t, struct di
         const bool goes_on = q[i].answer.ids.n > 0;
         if (goes_on) TRY(ids_push(&q[i].ids, q[i].answer.ids.id[0], why));
         if (t->prompt) TRY(push_random(r, &q[i].ids, t->n - goes_on, why));
-        TRY(ask(r, &q[i], t->prompt ? 1 : t->n, why));
+        TRY(ask(r, &q[i], drawn_of(t), t->prompt ? 1 : t->n, why));
     }
     return session_answer(r->session, why);
 }

@@ -17,6 +17,7 @@ struct bench_test {
     bool prompt; /* rows of prompts; else tokens of answers */
     uint32_t n;  /* of one sequence */
     uint32_t sequences, depth;
+    bool drawn; /* rows up to the depth are not computed */
     double *tok_s;                            /* [reps] */
     double median, mean, stddev, least, most; /* of these */
     uint64_t wall_ns;                         /* all repetitions together, as everything below */

@@ -65,6 +65,7 @@ static int encode(struct scoring_job *j, struct err *why)
     const struct typed_prompt q = {.text = o->prompt, .n = o->prompt ? strlen(o->prompt) : 0, .pictures = j->pictures.n};
     if (o->prompt) typed_prompt_hint(&q, &j->session);
     if (o->prompt) return typed_prompt_encode(&q, &j->pictures, &j->session, &j->ids, &j->spans, why);
+    for (uint32_t i = 0; i < o->depth; i++) TRY(ids_push(&j->ids, 0, why));
     TRY(read_ids(o->ids, &j->ids, why));
     return j->pictures.n ? place_pictures(j, why) : 0;
 }
@@ -100,7 +101,7 @@ static int score(struct scoring_job *j, struct err *why)
     const struct listener l = {.scores = write_row, .finished = take_end, .user = j};
     if (j->pictures.n) TRY(prompt_pictures_give(&j->pictures, engine_pictures(s->engine), 0, &j->spans, 0, why));
     const struct ask ask = {.ids = j->ids.id, .n = j->ids.n, .spans = j->spans.span, .n_spans = j->spans.n, .most = 1, .run_on = true,
-                            .want_scores = true, .sampling = {.repeat_penalty = 1}};
+                            .want_scores = true, .drawn = s->options->depth, .sampling = {.repeat_penalty = 1}};
     TRY(engine_ask(s->engine, &ask, &l, NULL, why));
     TRY(session_answer(s, why));
     if (j->answer.ended.how == FINISH_FAILED) {

@@ -105,6 +105,17 @@ static int take_filter(void *into, const struct argument *a, const char *text, s
     return fail(why, E_USAGE, "--%s is strip, whole, first-line or last-number, not \"%.40s\"", a->name, text);
 }
 
+static int take_drawn(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    struct options *o = into;
+    struct numbers one;
+    TRY(read_numbers(&one, a->name, text, a->place.least, a->place.most, why));
+    if (one.n != 1) return fail(why, E_USAGE, "--%s takes one number", a->name);
+    o->depth = one.at[0];
+    o->depth_drawn = true;
+    return 0;
+}
+
 static const struct argument table[] = {
     {"model", "FILE", ALL & ~CMD_EMBED, TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
@@ -222,6 +233,8 @@ static const struct argument table[] = {
      "N tokens generated one after the other, after a prompt of one that does not count (default 16; 0: none)"},
     {"batch", "N,N", CMD_BENCH, OWN_RANGE(batch, take_numbers, 1, WIRE_SEGMENTS), "sequences that generate at once (default 1,8,16)"},
     {"pp-batch", "N,N", CMD_BENCH, OWN_RANGE(pp_batch, take_numbers, 1, WIRE_SEGMENTS), "prompts that come at once (default 1)"},
+    {"depth-drawn", "D", CMD_BENCH | CMD_LOGITS, OWN_RANGE(depth, take_drawn, 1, 1u << 20),
+     "the same over keys and values that are drawn at random, not computed: a long context at once; of logits: D positions before the ids"},
     {"depth", "D", CMD_BENCH, WHOLE(depth, 0, 1u << 20), "do it after D tokens that do not count (default 0)"},
     {"reps", "R", CMD_BENCH, WHOLE(reps, 1, 1000), "how often to measure each test, after one run to warm up (default 3)"},
     {"sweep", "NAME=N,N", CMD_BENCH, OWN(axis, take_sweep),
@@ -448,6 +461,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");
+    if (command == CMD_LOGITS && o->depth && (!o->ids || o->n_images)) return fail(why, E_USAGE, "--depth-drawn stands before --ids, without pictures");
     if (command == CMD_RUN && !o->prompt && !o->prompts_file)
         return fail(why, E_USAGE, "say what to answer: gemmapipe run --model FILE.gguf \"prompt\", or --prompts FILE");
     if (command == CMD_BATCH && (o->status || o->repair)) return 0;

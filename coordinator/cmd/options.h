@@ -84,6 +84,7 @@ struct options {
     /* bench: rows of prompts, tokens of answers, and how many of each at once */
     struct numbers pp, tg, pp_batch, batch;
     uint32_t depth, reps;
+    bool depth_drawn; /* these are not computed; of logits too */
     struct axis axis[SWEPT]; /* of --sweep, in the order given */
     uint32_t axes;
     const char *jobs, *csv, *plot;

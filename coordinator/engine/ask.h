@@ -31,11 +31,12 @@ struct ask {
     uint32_t most;         /* tokens of the answer, at most; not 0 */
     uint64_t key;          /* of its random draws, together with sampling.seed: the same key, the same draws, whatever else runs */
     uint64_t deadline_ns;  /* of the roster's clock; 0: none */
+    uint32_t drawn;        /* of the ids, the first ones: for measuring at a depth their keys and values are drawn, not computed */
     int priority;          /* the higher the sooner */
     uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
     bool run_on;           /* past tokens that end an answer: for measuring */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
-    bool want_scores;      /* to listener.scores: those of every row, or of those before the judged ids */
+    bool want_scores;      /* to listener.scores: those of every row that is computed, or of those before the judged ids */
 };
 
 struct said { /* one token of an answer; the one that ends it is not told */

@@ -95,7 +95,7 @@ void beginnings_see(struct engine *e, struct live *a)
 {
     struct beginnings *b = e->beginnings;
     a->sharing.awaits = NO_BEGINNING;
-    if (!b || !hash_rows_of(e, a)) return;
+    if (!b || a->ask.drawn || !hash_rows_of(e, a)) return;
     if (!++b->asks) b->asks = 1;
     for (uint32_t i = 0; i < a->sharing.n; i++) see(b, a->sharing.hash[i], i + 1 < a->sharing.n ? a->sharing.hash[i + 1] : LAST);
 }

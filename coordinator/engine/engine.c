@@ -197,6 +197,12 @@ static int check_spans(const struct engine *e, const struct ask *a, struct err *
     return 0;
 }
 
+static int check_drawn(const struct ask *a, struct err *why)
+{
+    if (!a->drawn || (a->drawn < a->n - a->judged && !a->n_spans)) return 0;
+    return fail(why, E_USAGE, "%u rows of a prompt of %zu cannot be drawn: something must follow them, and no picture be there", a->drawn, a->n);
+}
+
 static int check_judged(const struct engine *e, const struct ask *a, struct err *why)
 {
     const struct picture_span *last = a->n_spans ? &a->spans[a->n_spans - 1] : NULL;
@@ -261,6 +267,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     TRY(check_spans(e, ask, why));
     TRY(check_ids(e, ask, why));
     TRY(check_judged(e, ask, why));
+    TRY(check_drawn(ask, why));
     TRY(check_sampling(ask, why));
     struct live *l = calloc(1, sizeof *l);
     int code = l ? copy_lists(e, l, ask, why) : fail(why, E_MEMORY, "no memory for another prompt");
@@ -271,9 +278,10 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     l->number = e->next_number++;
     l->ask = *ask;
     l->listener = *listener;
+    l->scores_seen = ask->want_scores ? live_unasked(l) : 0;
     if (ask->judged) {
         l->last_judged = ask->ids[ask->n - 1];
-        l->scores_seen = l->judged_seen = live_unasked(l);
+        l->judged_seen = live_unasked(l);
         l->ask.sampling = (struct sampling){.repeat_penalty = 1};
         l->ask.most = 1;
         l->ask.run_on = true;
@@ -468,6 +476,7 @@ static void schedule(struct engine *e, struct live *a)
         return;
     }
     a->scheduled = true;
+    if (rows < a->ask.drawn) schedule_cut(e->scheduler, a->number, a->ask.drawn);
     live_to(e, a, RUNNING);
     beginnings_promise(e, a, rows);
     make_room(e);

@@ -127,7 +127,7 @@ struct engine {
 static inline uint32_t live_unasked(const struct live *a)
 {
     const uint32_t rows = (uint32_t)a->ids.n - a->made;
-    return a->ask.judged ? rows - a->ask.judged : a->ask.want_scores ? 0 : rows - 1;
+    return a->ask.judged ? rows - a->ask.judged : a->ask.want_scores ? a->ask.drawn : rows - 1;
 }
 
 /* live.c: who is alive, by number and by state */

@@ -42,7 +42,8 @@ uint32_t rows_wanted(const struct live *a, const struct move *m)
 static struct segment segment_of(const struct live *a, const struct move *m)
 {
     uint32_t flags = m->start ? SEG_START : 0u;
-    if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
+    if (m->position + m->rows <= a->ask.drawn) flags |= SEG_DRAWN;
+    else if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
     if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
     const uint32_t wanted = rows_wanted(a, m);
     if (a->ask.judged) flags = wanted ? flags | SEG_TOLD : flags & ~(uint32_t)SEG_WANT_LOGITS;

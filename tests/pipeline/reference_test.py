@@ -63,6 +63,23 @@ def agrees(name, options, limit):
     return "median error %.1e, %d of %d likeliest tokens equal" % (np.median(e), same.sum(), N)
 
 
+def deep_positions():
+    """A small 4B, so with scaled rotation, up to the last position there is, behind keys and values that are drawn."""
+    model = synth("ref-deep.gguf", "--size", "4b", "--layers", 7, "--hidden", 256, "--ffn", 512, "--heads", 2, "--kv-heads", 1, "--head-dim", 64,
+                  "--vocab", 512, "--matrix", "f16", "--embd", "f16", "--window", 48)
+    need(ref_gemma3.GGUF(model).kv["gemma3.rope.scaling.factor"] == 8, "the rotation is not scaled")
+    worst = 0
+    for depth, n in ((1000, 60), (131072 - 12, 12)):
+        ids = ids_for(512)[:n]
+        want = ref_gemma3.logits(ref_gemma3.GGUF(model), ids, depth=depth)
+        deep = ["--embed-scale", "exact", "--depth-drawn", depth]
+        got = ours(model, ids, *deep, "--here", 2, "--micro-batch", 33)
+        need((ours(model, ids, *deep, "--here", 3, "--split", "2+3,4+0,1+13", "--micro-batch", 512) == got).all(), "the cut changes a score at %d" % depth)
+        worst = max(worst, errors(want, got).max())
+        need(worst <= 1e-6, "error %.1e behind %d positions" % (worst, depth))
+    return "largest error %.1e" % worst
+
+
 def the_scale_as_trained():
     """sqrt(256) = 16 is exact in bf16; a hidden size of 288 tells the two rules apart."""
     model = synth("ref-scale.gguf", "--size", "tiny", "--hidden", 288, "--embd", "f16", "--matrix", "f16", "--seed", 20)
@@ -88,5 +105,6 @@ def the_demo():
 for shape in SHAPES:
     claim("scores_agree_with_the_reference_" + shape[0], agrees, *shape)
 claim("scores_agree_with_the_reference_demo", the_demo)
+claim("scores_agree_with_the_reference_up_to_position_131071", deep_positions)
 claim("embedding_rows_are_scaled_as_the_model_was_trained", the_scale_as_trained)
 finish()

@@ -74,6 +74,7 @@ enum segment_flags {
     SEG_WANT_HASH = 8,   /* put hash64 of the scores into the result */
     SEG_MASKED = 16,     /* brings a mask for each row that wants a token: the words that it may be */
     SEG_TOLD = 32,       /* brings the token of each row that wants one, to hear how likely it is; of these rows alone scores are sent */
+    SEG_DRAWN = 64,      /* its rows are not computed: keys and values are drawn, by position */
 };
 
 struct sampling {

@@ -23,7 +23,7 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 #define SEGMENT_BYTES 72
 #define ROW_BYTES 8
 #define ORDER_BYTES 24
-#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED | SEG_TOLD)
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED | SEG_TOLD | SEG_DRAWN)
 #define TOKEN_BYTES 32
 #define BIAS_MOST 1e9f
 
@@ -49,6 +49,8 @@ static void check_segment(struct cursor *c, const struct segment *s, const struc
     if ((s->flags & SEG_START) && s->position) cursor_refuse(c, "a new sequence starts at position %u, not at 0", s->position);
     if (s->wanted > s->rows) cursor_refuse(c, "tokens after %u of %u rows are wanted", s->wanted, s->rows);
     const bool told = s->flags & SEG_TOLD;
+    if ((s->flags & SEG_DRAWN) && (s->wanted || (s->flags & SEG_WANT_LOGITS)))
+        cursor_refuse(c, "something is wanted of rows of slot %u that are drawn", s->slot);
     if (told && (!s->wanted || (s->flags & SEG_MASKED) || s->sampling.temperature > 0))
         cursor_refuse(c, "%u tokens of slot %u are told, with flags %#x and temperature %g: there is nothing to draw", s->wanted, s->slot,
                       s->flags, (double)s->sampling.temperature);

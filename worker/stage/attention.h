@@ -8,11 +8,12 @@
 
 struct attention {
     const struct workbench *b; /* wide holds [n, q + k + v] */
-    uint32_t index;        /* of the layer in the stage */
+    uint32_t index, layer; /* of the layer in the stage, and in the model */
     bool global;
 };
 
-/* Per head: norm, then rope, of q and k in place; k and v go to the cache as f16. */
+/* Per head: norm, then rope, of q and k in place; k and v go to the cache as f16. Of rows that are drawn k and v are drawn first:
+ * docs/WIRE.md says how. */
 void attention_store(const struct attention *a, const float *q_norm, const float *k_norm);
 
 /* softmax(q k) v of every row and head: wide -> narrow [n, heads * head_dim]. */

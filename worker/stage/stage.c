@@ -188,7 +188,14 @@ static void places_set(struct row_place *p, const struct work *w)
     const struct row *row = w->rows;
     for (uint32_t i = 0; i < w->n_segments; i++)
         for (uint32_t r = 0; r < w->segments[i].rows; r++, row++, p++)
-            *p = (struct row_place){w->segments[i].slot, w->segments[i].position + r, row->sees};
+            *p = (struct row_place){w->segments[i].slot, w->segments[i].position + r, row->sees, w->segments[i].flags & SEG_DRAWN};
+}
+
+static bool all_drawn(const struct work *w)
+{
+    uint32_t n = 0;
+    while (n < w->n_segments && (w->segments[n].flags & SEG_DRAWN)) n++;
+    return n == w->n_segments;
 }
 
 static bool stopped(const struct stage *s)
@@ -260,6 +267,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     sequences_advance(&s->sequences, w);
     places_set(s->places, w);
     workbench_set_rows(&s->bench, w->n_rows);
+    s->bench.all_drawn = all_drawn(w);
     if (result) result->batch = w->batch, result->n_tokens = 0;
     if (w->n_rows == 0) return 0;
     run_region(s, x, &call);

@@ -143,8 +143,12 @@ void text_layer(const struct workbench *b, const struct weight *w, uint32_t inde
     const bool in = weight_is_integer(&w[W_Q]) || weight_is_integer(&w[W_K]) || weight_is_integer(&w[W_V]);
     const bool in_ffn = weight_is_integer(&w[W_GATE]) || weight_is_integer(&w[W_UP]);
     const uint32_t hidden = b->config->hidden;
-    const struct attention a = {b, index, layer_is_global(b->config, layer)};
+    const struct attention a = {b, index, layer, layer_is_global(b->config, layer)};
 
+    if (b->all_drawn) {
+        attention_store(&a, NULL, NULL);
+        return;
+    }
     norm_rows(b, x, w[W_ATTN_NORM].floats, in);                     /* x -> narrow [n, hidden]                   */
     query_key_value(b, w);                                        /* narrow -> wide [n, q + k + v]             */
     attention_store(&a, w[W_Q_NORM].floats, w[W_K_NORM].floats);      /* norm and turn q, k; k, v -> cache         */

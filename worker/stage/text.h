@@ -13,6 +13,7 @@
 /* One row of the micro-batch: whose it is, where it stands, how far it may look. */
 struct row_place {
     uint32_t slot, position, sees;
+    bool drawn; /* it is not computed: its keys and values are drawn */
 };
 
 /* The workbench of one micro-batch. `wide` and `narrow` take turns: what one step writes, the next one reads. */
@@ -22,6 +23,7 @@ struct workbench {
     struct kv *kv;
     int threads;
     uint32_t n; /* rows */
+    bool all_drawn;
     const struct row_place *places;
     float *wide;             /* [n, q + k + v], [n, hidden], [n, ffn]       */
     float *narrow;           /* [n, hidden], [n, heads * head_dim]          */
