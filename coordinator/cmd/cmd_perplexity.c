@@ -56,7 +56,7 @@ static int read_text(struct judging *j, struct err *why)
     TRY(read_to_end(o->file, TEXT_MOST, &text, &n, why));
     inputs_add(o->file);
     int code = ids_push(&j->ids, (uint32_t)bos, why);
-    if (!code) code = tokenizer_encode(j->session.tokens, text, n, false, &j->ids, why);
+    if (!code) code = tokenizer_encode(j->session.tokens, text, n, o->special, &j->ids, why);
     free(text);
     j->text = (struct windows){j->ids.id, j->ids.n, o->context ? o->context : CONTEXT, o->stride};
     return code ? code : windows_check(&j->text, why);

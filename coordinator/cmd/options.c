@@ -190,7 +190,7 @@ static const struct argument table[] = {
     {"tasks", "FILE", CMD_EVAL, TEXT(tasks), "the questions, a line each, as lm-evaluation-harness writes its samples"},
     {"filter", "WORD", CMD_EVAL, OWN(filter, take_filter),
      "what of a generated answer, and of its target, is compared: strip (default), whole, first-line, last-number"},
-    {"file", "FILE", CMD_PERPLEXITY, TEXT(file), "the text, as it is: no turns, and no control tokens (- is stdin)"},
+    {"file", "FILE", CMD_PERPLEXITY, TEXT(file), "the text, as it is: no turns, and control tokens only with --special (- is stdin)"},
     {"stride", "N", CMD_PERPLEXITY, WHOLE(stride, 1, CONTEXT_MOST), "windows N tokens apart, each word judged once, instead of chunks"},
     {"chunks", "N", CMD_PERPLEXITY, WHOLE(chunks, 1, UINT32_MAX), "only the first N chunks"},
     {"save-logits", "BASE", CMD_PERPLEXITY, TEXT(save_logits), "keep all scores, half a megabyte a word, for --kl; llama-perplexity reads them too"},
@@ -225,7 +225,7 @@ static const struct argument table[] = {
      "instead of a prompt token ids with commas between, <bos> included; soft tokens where a picture goes"},
     {"out", "FILE", CMD_LOGITS | CMD_EMBED | CMD_BATCH | CMD_EVAL, TEXT(out),
      "where the results go: float32 [ids, vocabulary], or [rows, hidden] of a picture; of a batch its answers (eval: TASKS.results); - is standard output"},
-    {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS, FLAG(special),
+    {"special", NULL, CMD_TOKENIZE | CMD_RUN | CMD_LOGITS | CMD_PERPLEXITY, FLAG(special),
      "let the text make control tokens such as <start_of_turn>; of a prompt only with --raw"},
     {"pp", "N,N", CMD_BENCH, OWN_RANGE(pp, take_numbers, 0, 1u << 20),
      "prompts of N tokens, from an empty cache to the first token (default 256; 0: none)"},
@@ -266,6 +266,8 @@ static const char bench_manual[] =
     "the time that stages did not compute (bubble); micro-batches and the rows in each; bytes that went between\n"
     "processes, per token. Limits are left out when a worker is on another machine. Only on a machine that does\n"
     "nothing else do the numbers mean anything.\n"
+    "--depth-drawn D measures at the end of a long context without computing it: keys and values of D positions are drawn at random.\n"
+    "What memory such a context takes, and how fast it is read, does not depend on what it says.\n"
     "\n"
     "With --sweep or --jobs it measures one load at many settings instead: --sweep sequences=1,2,4,8 --sweep workers=1,2\n"
     "are eight points. What can be swept: workers (with --connect or --cluster the first of these), threads,\n"
@@ -477,7 +479,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (command == CMD_PERPLEXITY) TRY(check_perplexity(o, why));
     if (command == CMD_EVAL && (!o->tasks || !*o->tasks || !strcmp(o->tasks, "-"))) return fail(why, E_USAGE, "eval wants questions: --tasks FILE");
     if (command == CMD_EVAL && o->out && !strcmp(o->out, "-")) return fail(why, E_USAGE, "standard output is for what the results come to; --out wants a file");
-    if (o->special && !o->raw && command != CMD_TOKENIZE)
+    if (o->special && !o->raw && !(command & (CMD_TOKENIZE | CMD_PERPLEXITY)))
         return fail(why, E_USAGE, "--special is for a text that brings its own turns, with --raw");
     if (o->fingerprint && o->out && !strcmp(o->out, "-"))
         return fail(why, E_USAGE, "--out - and --fingerprint exclude each other: both write to standard output");

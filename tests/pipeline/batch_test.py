@@ -12,7 +12,7 @@ import signal
 import struct
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, need, path, run, start, wait
+from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, need, path, run, start, wait, synth
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 
@@ -322,6 +322,17 @@ def repaired():
     need(status == 0, "a broken journal may be overwritten: %s" % err)
 
 
+def long_answers():
+    """8192 tokens, far past every window, ring and page."""
+    model = synth("long.gguf", "--layers", 2, "--hidden", 64, "--ffn", 64, "--heads", 1, "--kv-heads", 1, "--head-dim", 32, "--window", 16, "--ctx", 16384)
+    jobs = write("long.jsonl", [{"prompt": "a b", "max_tokens": 8192, "ignore_eos": True, "temperature": 0.8}])
+    said = []
+    for way in (["--here", "1"], ["--here", "2"]):
+        good(GEMMAPIPE, "batch", "--model", model, "--ctx", "8300", "--threads", "1", "--in", jobs, "--out", path("long.out"), "--overwrite", "--quiet", *way)
+        said.append(open(path("long.out")).read())
+    need(json.loads(said[0])["response"]["body"]["usage"]["completion_tokens"] == 8192 and said[0] == said[1], "an answer of 8192 tokens: %.300s" % said[0])
+
+
 def names():
     """Files that are one and the same, pipes, and pictures that are not the job's."""
     jobs = write("names.jsonl", [chat("hello", max_tokens=2)])
@@ -466,6 +477,7 @@ claim("lines_of_every_form_are_answered_in_order", forms)
 claim("biases_penalties_and_log_probabilities_are_the_same_everywhere", wishes_everywhere)
 claim("a_bias_forces_or_forbids_a_word_and_penalties_vary_them", words)
 claim("log_probabilities_are_those_of_the_scores", probabilities)
+claim("an_answer_of_8192_tokens_is_the_same_however_the_model_is_cut", long_answers)
 claim("a_bad_line_is_a_result_and_not_the_end", bad_lines)
 claim("a_job_that_was_begun_is_not_forgotten_by_mistake", begun_already)
 claim("a_torn_journal_is_cut_and_a_damaged_one_refused", torn_and_damaged)

@@ -45,6 +45,16 @@ def check_test(t, reps, stages):
     need(t["int8_macs"] > tokens * 1e5 and t["bytes_read"] > 1e5 and t["of_arithmetic"] > 0 and t["of_reading"] > 0, "%s: %s" % (name, t))
 
 
+def drawn_depths_are_not_computed():
+    """Only the rows that count, and one to begin with, are rows of the run's micro-batches that compute; the others are there all the same."""
+    for deep in ([], ["--here", "2", "--split", "4+8,4+8"]):
+        b = json.loads(good(GEMMAPIPE, *BENCH, "--pp", "8", "--tg", "3", "--batch", "1,2", "--reps", "1", "--json", "--depth-drawn", "150", *deep))
+        need([t["test"] for t in b["tests"]] == ["pp8@d150", "tg3@d150", "tg3@2@d150"], "the tests are %s" % [t["test"] for t in b["tests"]])
+        need([t["rows"] for t in b["tests"]] == [8, 3, 6], "rows %s" % [t["rows"] for t in b["tests"]])
+    status, _, err = run(GEMMAPIPE, "logits", "--model", DEMO, "--depth-drawn", "9", "--out", path("none"), "text")
+    need(status == 2 and "stands before --ids" in err, err)
+
+
 def adds_up(stages, *command):
     b = json.loads(good(*command, *BENCH, *SMALL))
     need([t["test"] for t in b["tests"]] == ["pp24", "pp40", "tg6", "tg6@3"], "the tests are %s" % [t["test"] for t in b["tests"]])
@@ -260,6 +270,7 @@ def odd_sweeps():
     need(status == 2 and "for a load" in err, err)
 
 
+claim("a_depth_that_is_drawn_is_there_and_not_computed", drawn_depths_are_not_computed)
 claim("a_bench_adds_up_over_every_link", ways)
 claim("a_bench_goes_on_past_the_end_of_answers", runs_on)
 claim("rows_before_the_depth_do_not_count", deep)
