@@ -289,5 +289,6 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     free(p->crew);
     free(p->offers);
     free(p->known);
+    free(p->past);
     free(p);
 }

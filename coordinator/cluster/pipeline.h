@@ -15,6 +15,13 @@
 #include "coordinator/cluster/speed_store.h"
 #include "partition/plan/plan.h"
 
+/* What a worker of a plan took, when it was over because somebody was lost. */
+struct past_stage {
+    uint32_t epoch;
+    int node;
+    uint64_t planned, measured; /* bytes */
+};
+
 struct pipeline {
     struct cluster_wish wish;
     struct model *model;           /* NULL: only pictures are turned into rows */
@@ -32,6 +39,8 @@ struct pipeline {
     bool whole;       /* all workers of the plan are ready, in this epoch. Only then anything may be sent to them on a route */
     struct recovery *recovery; /* of recover.c */
     uint32_t losses;     /* of members that had a part of the plan */
+    struct past_stage *past; /* [n_past], by epoch */
+    size_t n_past;
     double lost_seconds; /* in which the pipeline was not whole, after it was */
     struct gguf_hashes *hashes[CHAINS]; /* of the tensors of both files; once launched */
     double launch_seconds;

@@ -241,13 +241,28 @@ static void tell_loss(struct pipeline *p, const struct member *m)
     snprintf(r->news, sizeof r->news, "%s: %s", r->loss.text, what);
 }
 
+#define PAST_MOST 4096 /* stages: a server lives long */
+
+/* For the report. Without memory for it there is less to report. */
+static void remember_stages(struct pipeline *p)
+{
+    struct past_stage *more = p->n_past + (size_t)p->workers > PAST_MOST ? NULL : realloc(p->past, (p->n_past + (size_t)p->workers) * sizeof *more);
+    if (!more) return;
+    p->past = more;
+    for (int i = 0; i < p->workers; i++) {
+        const struct member *m = p->crew[i];
+        const uint64_t peak = m->report.peak_resident;
+        p->past[p->n_past++] = (struct past_stage){p->epoch, m->node, pipeline_planned(p, i), peak > m->ready_bytes ? peak : m->ready_bytes};
+    }
+}
+
 /* All greeted anew: what they say from now on is of this epoch. */
 static int begin_anew(struct pipeline *p, struct err *why)
 {
     struct recovery *r = p->recovery;
     launch_end(&r->launch);
     probing_close(&r->probing);
-    if (p->whole) r->lost_ns = now_ns(p);
+    if (p->whole) r->lost_ns = now_ns(p), remember_stages(p);
     p->whole = false;
     p->epoch++;
     r->too_few = r->waits = false;

@@ -127,7 +127,8 @@ static void say_loss(const struct engine *e)
     uint32_t asks;
     const uint64_t rows = rows_lost(e, &asks);
     if (!*news) return;
-    if (e->pace.rows_per_second > 0) snprintf(lasts, sizeof lasts, ", about %.1f s", (double)rows / e->pace.rows_per_second);
+    const double seconds = e->pace.rows_per_second > 0 ? (double)rows / e->pace.rows_per_second : 0;
+    if (seconds > 0) snprintf(lasts, sizeof lasts, seconds < 0.1 ? ", in less than 0.1 s" : ", in about %.1f s", seconds);
     if (rows) log_warn("%s; %u answer%s %llu rows to compute again%s", news, asks, asks == 1 ? " has" : "s have", (unsigned long long)rows, lasts);
     else log_warn("%s", news);
     *news = 0;

@@ -59,6 +59,7 @@ char *pipeline_json(struct pipeline *p, const struct engine *e, const struct tal
     if (!to) return NULL;
     fputs("{\"model\":", to);
     json_print_text(to, m->model);
+    fprintf(to, ",\"epoch\":%u,\"whole\":%s,\"lost\":%u", p->epoch, p->whole ? "true" : "false", p->losses);
     fprintf(to, ",\"sees\":%s,\"now_ns\":%" PRIu64 ",\"running\":%u,\"in_flight\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"prompts\":%" PRIu64
             ",\"reused\":%" PRIu64 ",\"generated\":%" PRIu64 ",\"pictures\":%" PRIu64 ",\"stages\":[",
             p->encoder ? "true" : "false", m->now_ns, m->running, t->batches - t->batches_back, t->ended, t->asked_rows, t->reused_rows, totals.made, t->pictures);

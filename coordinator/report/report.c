@@ -136,6 +136,20 @@ static struct figures figures_of(const struct run_report *r, const struct pipeli
 
 /* ---- for people ---- */
 
+/* Of each plan that ended with a loss: what was planned and what its workers took. */
+static void print_past(FILE *to, const struct pipeline *p)
+{
+    if (p->losses)
+        fprintf(to, " %u worker%s lost; %.1f s until all were there again, in all; the stages above are as in epoch %u, the last\n", p->losses, p->losses == 1 ? " was" : "s were",
+                p->lost_seconds, p->epoch);
+    for (size_t i = 0; i < p->n_past; i++) {
+        const struct past_stage *s = &p->past[i];
+        const bool first = !i || s->epoch != s[-1].epoch, last = i + 1 == p->n_past || s->epoch != s[1].epoch;
+        if (first) fprintf(to, " epoch %u, MiB measured of MiB planned:", s->epoch);
+        fprintf(to, " worker %d %.1f of %.1f%s", s->node, (double)s->measured / 1048576, (double)s->planned / 1048576, last ? "\n" : ",");
+    }
+}
+
 static void print_stages(FILE *to, const struct pipeline *p, const struct figures *f)
 {
     char held[96];
@@ -155,6 +169,7 @@ static void print_stages(FILE *to, const struct pipeline *p, const struct figure
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
+    print_past(to, p);
     if (plan_stages(&p->plan)) fprintf(to, " keys and values of %s\n", show_capacity(held, &p->plan.capacity));
     fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing what was needed\n", 100 * f->bubble);
     fprintf(to, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
@@ -293,6 +308,7 @@ static void write_json(FILE *to, const struct pipeline *p, const struct figures 
     json_print_text(to, p->wish.model);
     fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
     json_rates(to, f);
+    fprintf(to, "  \"epoch\": %u, \"lost_workers\": %u, \"lost_s\": %.6g,\n", p->epoch, p->losses, p->lost_seconds);
     fprintf(to, "  \"ready_s\": %.6g, \"coordinator_bytes\": %" PRIu64 ", \"bubble\": %.4f,\n  \"stages\": [\n", p->launch_seconds,
             peak_resident_bytes(), f->bubble);
     for (int i = 0; i < p->workers; i++) {

@@ -27,7 +27,7 @@ struct metrics {
     pthread_mutex_t lock;
     struct histogram histogram[HISTOGRAMS];
     uint64_t requests[WAYS], refused, prompt_tokens, reused_tokens, made;
-    uint32_t running, waiting;
+    uint32_t running, waiting, epoch, losses;
 };
 
 int metrics_open(struct metrics **out, struct err *why)
@@ -85,6 +85,14 @@ void metrics_state(struct metrics *m, uint32_t running, uint32_t waiting)
     pthread_mutex_lock(&m->lock);
     m->running = running;
     m->waiting = waiting;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_pipeline(struct metrics *m, uint32_t epoch, uint32_t losses)
+{
+    pthread_mutex_lock(&m->lock);
+    m->epoch = epoch;
+    m->losses = losses;
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -152,6 +160,8 @@ char *metrics_page(struct metrics *m, const char *model, size_t *n)
     print_number(to, "prompt_tokens_total", "counter", "Tokens of prompts.", model, m->prompt_tokens);
     print_number(to, "prompt_tokens_reused_total", "counter", "Of these, tokens that were computed before.", model, m->reused_tokens);
     print_number(to, "generation_tokens_total", "counter", "Tokens made.", model, m->made);
+    print_number(to, "pipeline_epoch", "gauge", "New beginnings of the pipeline, the first one included.", model, m->epoch);
+    print_number(to, "workers_lost_total", "counter", "Workers that were lost while they had a part of the model.", model, m->losses);
     for (int i = 0; i < HISTOGRAMS; i++) print_histogram(to, &m->histogram[i], model);
     pthread_mutex_unlock(&m->lock);
     const bool bad = ferror(to);

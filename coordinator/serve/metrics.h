@@ -13,5 +13,7 @@ void metrics_count(struct metrics *m, const struct call_numbers *n);
 void metrics_refused(struct metrics *m); /* one that never was a call */
 void metrics_state(struct metrics *m, uint32_t running, uint32_t waiting);
 
+void metrics_pipeline(struct metrics *m, uint32_t epoch, uint32_t losses);
+
 /* The page, malloc'd; NULL without memory. `model` is a label. */
 char *metrics_page(struct metrics *m, const char *model, size_t *n);

@@ -439,7 +439,9 @@ static void end_calls(struct server *s)
         forget_call(s, u->owner);
         free(u);
     }
+    const struct engine_totals totals = engine_totals(s->calls->engine);
     metrics_state(s->metrics, n, (uint32_t)fair_waiting(s->fair));
+    metrics_pipeline(s->metrics, totals.epoch, totals.losses);
 }
 
 /* True: somebody looks, so the engine should not sleep long. */
