@@ -33,7 +33,7 @@ static void sum_parts(struct times *t, const struct items *it, const struct spee
 
 static bool take_times(struct pace *out, const struct items *it, const struct speed *v)
 {
-    const bool prompts = prompts_decide(it->capacity);
+    const bool prompts = it->prompts;
     out->first.layer = calloc(it->layers + 1, sizeof *out->first.layer);
     out->second.layer = calloc(it->layers + 1, sizeof *out->second.layer);
     if (!out->first.layer || !out->second.layer) return false;
@@ -54,7 +54,7 @@ static bool take_all_times(struct items *it)
 }
 
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, const struct worker_offer *offers,
-               int workers, struct err *why)
+               int workers, bool prompts, struct err *why)
 {
     const uint32_t layers = shape->config.layers;
     if (!capacity->context || !capacity->sequences || !capacity->rows || !capacity->in_flight)
@@ -62,7 +62,7 @@ int items_open(struct items *out, const struct model_shape *shape, const struct 
                     "a plan needs a context, sequences, rows and micro-batches of at least 1; it was given "
                     "%u, %u, %u and %u",
                     capacity->context, capacity->sequences, capacity->rows, capacity->in_flight);
-    struct items it = {.shape = shape, .capacity = capacity, .layers = layers, .offers = offers, .workers = workers};
+    struct items it = {.shape = shape, .capacity = capacity, .layers = layers, .offers = offers, .workers = workers, .prompts = prompts};
     it.list = malloc(((size_t)layers * W_LAYER_ROLES + 2) * sizeof *it.list);
     it.parts = part_head_parts(&shape->config, (struct part){.back_end = HEAD_PARTS});
     if (!it.list || !take_all_times(&it)) {

@@ -9,7 +9,7 @@
  *
  * Several sequences keep all stages busy, so the slowest stage decides, and then how fast a prompt streams through; of the
  * head that needs one row of the last micro-batch only. The tokens of one sequence pass all layers wherever they are, so
- * its prompt decides (text_cost.h, prompts_decide); but all workers read their parts of the head for a token at once, so then
+ * its prompt decides (plan_in_order.h); but all workers read their parts of the head for a token at once, so then
  * the largest of these counts. */
 #pragma once
 
@@ -31,6 +31,7 @@ struct items {
     const struct capacity *capacity;
     const struct worker_offer *offers;
     int workers;
+    bool prompts;
     struct pace *pace; /* [1 + workers]: of a nominal thread, then of each worker that was measured; others have none */
     uint32_t layers;
     uint32_t parts;         /* of the head that have words: a small vocabulary fills fewer than HEAD_PARTS */
@@ -38,7 +39,7 @@ struct items {
 };
 
 int items_open(struct items *out, const struct model_shape *shape, const struct capacity *capacity, const struct worker_offer *offers,
-               int workers, struct err *why);
+               int workers, bool prompts, struct err *why); /* prompts: a prompt's micro-batch is what comes first, as with one sequence */
 void items_close(struct items *it);
 
 struct part_bytes items_bytes(const struct items *it, struct part s, const struct worker_offer *offer);

@@ -1,4 +1,4 @@
-/* partition/plan/plan.c — the front door: wish and offers in, holdings and routes out.
+/* partition/plan/plan.c — behind the front door (plan_best.c): wish and offers in their order in, holdings and routes out.
  *
  * Text and pictures have solvers of their own; here they are brought together, in one account of memory. Whoever is placed
  * by hand, or must be whole, comes first, and the other fits in; where both are free the text comes first (plan.h). */
@@ -7,6 +7,7 @@
 #include "base/half.h"
 #include "base/hash.h"
 #include "partition/plan/beside.h"
+#include "partition/plan/plan_in_order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -150,7 +151,7 @@ static uint64_t double_bits(double d)
 
 static uint64_t fold_wish(uint64_t h, const struct plan_wish *w)
 {
-    const uint64_t numbers[] = {w->whole_head + 2u * w->all_scores, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
+    const uint64_t numbers[] = {w->aim + 4u * w->order, w->whole_head + 2u * w->all_scores, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
                                 (uint64_t)w->vision.workers};
     h = fold_capacity(h, &w->capacity);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
@@ -231,7 +232,7 @@ static int plan_text(struct making *m, struct err *why)
     struct part parts[STAGES_MOST];
     int code = offers_left(m, &offers, why);
     job.offers = offers;
-    if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, why);
+    if (!code) code = items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, m->plan->for_prompts, why);
     if (!code) {
         code = w->cuts ? text_by_hand(parts, &job, w->cuts, w->n_cuts, why) : text_split(parts, &job, why);
         if (!code) hold_text(m, &job, parts);
@@ -304,7 +305,7 @@ static int plan_beside(struct making *m, double limit, struct err *why)
     const struct vision_job pictures = vision_job(m);
     struct text_job job = {.offers = m->offers, .workers = m->stages, .whole_head = m->wish->whole_head};
     struct part parts[STAGES_MOST];
-    TRY(items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, why));
+    TRY(items_open(&job.items, m->shape, &m->plan->capacity, m->offers, m->stages, m->plan->for_prompts, why));
     const int code = text_beside(parts, &job, &pictures, limit, why);
     if (!code) hold_text(m, &job, parts);
     items_close(&job.items);
@@ -391,10 +392,10 @@ static int check_wish(const struct making *m, struct err *why)
 
 /* One more than stages, so that none waits for the next batch to be made; one stage alone would only read its weights twice for
  * two halves of the sequences. */
-static struct capacity complete(const struct making *m)
+struct capacity plan_capacity(const struct plan_wish *wish, int stages)
 {
-    struct capacity c = m->wish->capacity;
-    if (!c.in_flight) c.in_flight = m->stages <= 1 ? 1 : (uint32_t)m->stages + 1;
+    struct capacity c = wish->capacity;
+    if (!c.in_flight) c.in_flight = stages <= 1 ? 1 : (uint32_t)stages + 1;
     if (c.blocks) c.blocks = capacity_blocks(&c);
     if (c.blocks == capacity_blocks_most(&c)) c.blocks = 0;
     return c;
@@ -489,11 +490,14 @@ static int make(struct making *m, struct err *why)
 {
     struct plan *p = m->plan;
     TRY(check_wish(m, why));
-    *p = (struct plan){.workers = m->workers, .capacity = complete(m), .vision_type = m->wish->vision_type};
+    *p = (struct plan){.workers = m->workers, .capacity = plan_capacity(m->wish, m->stages), .vision_type = m->wish->vision_type};
+    p->for_prompts = plan_for_prompts(m->wish, &p->capacity);
     p->made_from = hash_of_question(m);
     p->of = calloc((size_t)m->workers, sizeof *p->of);
     p->route = calloc((size_t)m->workers + 1, sizeof *p->route);
-    if (!p->of || !p->route) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
+    p->offer = calloc((size_t)m->workers, sizeof *p->offer);
+    for (int i = 0; i < m->workers && p->offer; i++) p->offer[i] = (uint16_t)i;
+    if (!p->of || !p->route || !p->offer) return fail(why, E_MEMORY, "no memory to plan for %d workers", m->workers);
     TRY(plan_pool(m, why));
     make_routes(m, CHAIN_TEXT, false);
     make_routes(m, CHAIN_VISION, p->copies);
@@ -501,7 +505,7 @@ static int make(struct making *m, struct err *why)
     return 0;
 }
 
-int plan_make(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
+int plan_in_order(struct plan *out, const struct model_shape *shape, const struct worker_offer *offers, int workers,
               const struct plan_wish *wish, struct err *why)
 {
     struct making m = {.plan = out, .shape = shape, .offers = offers, .wish = wish, .workers = workers,
@@ -516,6 +520,7 @@ void plan_free(struct plan *p)
 {
     free(p->of);
     free(p->route);
+    free(p->offer);
     *p = (struct plan){0};
 }
 

@@ -1,7 +1,8 @@
 /* partition/plan/plan.h — who gets what of the text and of the picture encoder, and the way rows take. Numbers in, numbers out: no
  * file, socket, clock or weight.
  *
- * There is one door, plan_make: the same model, offers and wish give the same plan, whoever asks. A worker's holding is a part
+ * There is one door, plan_make: the same model, offers and wish give the same plan, whoever asks. Workers of a plan are numbered in the
+ * order of the layers; which offer is which worker the plan says, as it may use fewer of them or in another order. A worker's holding is a part
  * of each chain (partition/model/part.h), of the text a run of layers and a run of parts of the head; over the workers in
  * order both are whole and without a gap:
  *
@@ -57,7 +58,17 @@ struct vision_wish {
     uint32_t *layers; /* by hand: [workers]; 0: none of the encoder ("it sees nothing"); WHOLE_ENCODER: a copy */
 };
 
+/* What a plan is for. The usual: answers, or with one sequence its prompt (plan_in_order.h says why). */
+enum plan_aim { AIM_USUAL, AIM_THROUGHPUT, AIM_LATENCY, AIM_PROMPTS };
+enum plan_order {
+    ORDER_GIVEN, /* all workers, in the order they are given */
+    ORDER_FREE,  /* all of them, in another order if nothing fits else, or if all are measured and it is faster */
+    ORDER_FEWER, /* or some of them */
+};
+
 struct plan_wish {
+    enum plan_aim aim;
+    enum plan_order order;
     struct capacity capacity; /* in_flight 0: as many as keep all stages at work */
     const struct cut *cuts;   /* [n_cuts], by hand; NULL: as is best */
     int n_cuts;
@@ -95,6 +106,9 @@ struct plan {
     bool copies;            /* of the encoder, pictures in turn; else its layers are split */
     uint32_t pictures;      /* in flight at one worker of the encoder, at most */
     enum vision_type vision_type;
+    uint16_t *offer;        /* [workers]: which of the offers plays this worker */
+    char chosen[160];       /* why not all of them in the order given; empty if they are */
+    bool for_prompts;       /* that is balanced for: else for answers */
     char why[160];          /* what decided between split and copies */
     uint64_t hash;          /* of everything all workers must agree on */
     uint64_t made_from;     /* hash of model, offers and wish: equal ones give equal plans */

@@ -66,9 +66,9 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     const struct capacity *cap = &plan->capacity;
     struct rates r;
     plan_rates(&r, NULL, plan, shape, offers);
-    fprintf(to, prompts_decide(cap) ? "expected: %u rows of a prompt, by which one sequence is planned\n"
+    fprintf(to, plan->for_prompts ? "expected: %u rows of a prompt, by which it is planned\n"
                                     : "expected: a group of %u sequences, a token each\n",
-            prompts_decide(cap) ? cap->rows : decode_rows(cap));
+            plan->for_prompts ? cap->rows : decode_rows(cap));
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone (%s)\n", r.prompts, r.answers,
             cap->sequences, r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
     if (r.measured) print_bound(to, &r, offers);

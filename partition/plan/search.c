@@ -46,11 +46,6 @@ struct search {
 
 enum goal { SLOWEST, SECOND, EVENEST, BESIDE };
 
-/* Layers k..i-1 and parts q..p-1. */
-struct stretch {
-    uint32_t k, i, q, p;
-};
-
 static size_t cell(const struct search *s, uint32_t j, uint32_t i, uint32_t p)
 {
     return ((size_t)j * (s->layers + 1) + i) * COLUMNS + p;
@@ -66,10 +61,25 @@ static double time_of(const struct search *s, const struct times *t, uint32_t wo
     return (double)(t->layer[r.i] - t->layer[r.k] + t->part[r.p] - t->part[r.q]) / s->power[worker];
 }
 
-static bool fits(const struct search *s, uint32_t worker, struct stretch r)
+bool search_fits(const struct search *s, uint32_t worker, struct stretch r)
 {
     const uint64_t memory = s->offers[worker].memory;
     return !memory || s->layer_bytes[r.i] - s->layer_bytes[r.k] + *other_bytes(s, worker, r.q, r.p) <= memory;
+}
+
+double search_time(const struct search *s, uint32_t worker, struct stretch r)
+{
+    return time_of(s, &s->pace[worker]->first, worker, r);
+}
+
+uint32_t search_layers(const struct search *s)
+{
+    return s->layers;
+}
+
+uint32_t search_parts(const struct search *s)
+{
+    return s->parts;
 }
 
 /* What a run is as a part of the model. Behind the last part with words come those without, which go with it. */
@@ -110,7 +120,7 @@ static double stage_cost(const struct search *s, enum goal goal, uint32_t worker
 {
     const struct pace *pace = s->pace[worker];
     const double time = time_of(s, &pace->first, worker, r), second = time_of(s, &pace->second, worker, r);
-    if (time > s->limit || second > s->second_limit || !fits(s, worker, r)) return INFINITY;
+    if (time > s->limit || second > s->second_limit || !search_fits(s, worker, r)) return INFINITY;
     if (goal == BESIDE) return cost_beside(s, worker, r, time);
     return goal == SLOWEST ? time : goal == SECOND ? second : time * time;
 }
@@ -291,11 +301,11 @@ void search_fill_up(const struct search *s, bool divided, struct part *parts)
             const uint32_t latest = s->layers - (after - 1);
             for (r.i++; r.i < latest; r.i++) {
                 const struct stretch more = {r.k, r.i + 1, r.q, r.q};
-                if (!fits(s, w, more)) break;
+                if (!search_fits(s, w, more)) break;
             }
             for (; divided && r.p + (r.i == s->layers) < s->parts; r.p++) { /* the last worker needs something */
                 const struct stretch more = {r.k, r.i, r.q, r.p + 1};
-                if (!fits(s, w, more)) break;
+                if (!search_fits(s, w, more)) break;
             }
         }
         parts[w] = part_of(s, r);

@@ -34,5 +34,15 @@ struct encoder_room {
  * says for how many layers of the encoder there can be room at most. */
 bool search_beside(struct search *s, bool divided, const struct encoder_room *wanted, double limit, struct part *parts, uint32_t *room);
 
+/* Layers k..i-1 and parts q..p-1: what it takes a worker, in picoseconds (of the first of the two times), and whether it has room. For
+ * whoever looks for other orders (order.h). */
+struct stretch {
+    uint32_t k, i, q, p;
+};
+double search_time(const struct search *s, uint32_t worker, struct stretch r);
+bool search_fits(const struct search *s, uint32_t worker, struct stretch r);
+uint32_t search_layers(const struct search *s);
+uint32_t search_parts(const struct search *s); /* that have words */
+
 /* For the sentence when none fits, the most obliging one: each worker takes all it can, the last one the rest. */
 void search_fill_up(const struct search *s, bool divided, struct part *parts);

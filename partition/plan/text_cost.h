@@ -30,14 +30,6 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap);
 
-/* Which of the two the planner balances. Several sequences keep all stages busy with their tokens, and those come as often
- * as the slowest stage lets them. The tokens of a sequence alone pass one stage after the other and take the sum, however
- * the layers are cut: then its prompt, which streams through all stages, decides. */
-static inline bool prompts_decide(const struct capacity *cap)
-{
-    return cap->sequences == 1;
-}
-
 /* How many nominal threads a worker is worth: speed * threads, at least a sliver. 1 for one that was measured: that is of all
  * its threads. */
 double offer_power(const struct worker_offer *offer);

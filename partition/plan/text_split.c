@@ -45,7 +45,7 @@ static double slowest_second(const struct text_job *job, const struct part *part
 static double message_and_answer(const struct text_job *job)
 {
     const struct hop hop = {.delay = NOMINAL_HOP.delay, .bytes_per_second = SCORES_PER_SECOND};
-    const double rows = prompts_decide(job->items.capacity) ? 1 : decode_rows(job->items.capacity);
+    const double rows = job->items.prompts ? 1 : decode_rows(job->items.capacity);
     return hop_seconds(&hop, 0) + hop_seconds(&hop, job->all_scores ? rows * 4 * job->items.shape->config.vocab : 0);
 }
 
@@ -73,7 +73,7 @@ static bool worth_dividing(struct search *s, const struct text_job *job, const s
     const double before = text_slowest(job, whole), after = text_slowest(job, divided);
     if (gains(job, before, after, FIRST_GAIN)) return true;
     if (after > before * SEARCH_SLACK) return false;
-    if (prompts_decide(job->items.capacity)) return gains(job, lap(job, whole), lap(job, divided), SECOND_GAIN);
+    if (job->items.prompts) return gains(job, lap(job, whole), lap(job, divided), SECOND_GAIN);
     if (pace(job, divided, message_and_answer(job)) > pace(job, whole, 0) * SEARCH_SLACK) return false;
     return gains(job, search_whole_second(s), slowest_second(job, divided), SECOND_GAIN);
 }

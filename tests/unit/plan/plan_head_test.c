@@ -41,7 +41,7 @@ static struct goals goals_of(const struct plan *p, const struct model_shape *m, 
     struct goals g = {0, 0, 0};
     for (int i = 0; i < plan_stages(p); i++) {
         const struct part s = p->of[i].part[CHAIN_TEXT];
-        const bool alone = prompts_decide(&p->capacity);
+        const bool alone = p->for_prompts;
         double second = alone ? decode_seconds(NULL, m, (struct part){0, 0, s.back, s.back_end, false}, &p->capacity)
                               : prefill_seconds(NULL, m, (struct part){s.first, s.end, 0, 0, false}, &p->capacity);
         second /= offer_power(&o[i]);
