@@ -134,7 +134,7 @@ static int prepare(struct run *r, struct err *why)
     struct frame *f = NULL;
     int code = 0;
     TRY(run_await(r, &f, why));
-    while (f->head.type == M_PROBE && !code) {
+    while (!code && f->head.type == M_PROBE) {
         code = run_probe(r, f, why);
         frame_free(f);
         f = NULL;

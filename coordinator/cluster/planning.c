@@ -1,6 +1,7 @@
 /* coordinator/cluster/planning.c — see planning.h. */
 #include "coordinator/cluster/planning.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "coordinator/cluster/probing.h"
@@ -18,6 +19,12 @@ static void make_free(struct plan_wish *wish, int workers)
     if (wish->vision_workers >= workers) wish->vision_workers = workers - 1;
 }
 
+/* Who starts workers on this machine says how many there are to be; machines that are found somewhere need not all be used. */
+static bool are_here(const struct pipeline *p)
+{
+    return p->crew ? p->local != NULL : !p->wish.n_addresses;
+}
+
 /* together: bytes that all workers may use in sum, because they are on one machine; 0: they are not. */
 static int make_plan(struct plan *out, const struct pipeline *p, const struct worker_offer *offers, int workers, const struct capacity *wanted,
                      uint64_t together, struct err *why)
@@ -26,8 +33,10 @@ static int make_plan(struct plan *out, const struct pipeline *p, const struct wo
     struct plan_wish wish = p->wish.plan;
     wish.capacity = *wanted;
     wish.together = together;
+    wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
     if (workers < p->workers_wanted) make_free(&wish, workers);
     TRY(plan_make(out, &shape, offers, workers, &wish, why));
+    if (*out->chosen) log_info("planned: %s", out->chosen);
     log_debug("plan %016" PRIx64 ", made from %016" PRIx64, out->hash, out->made_from);
     return 0;
 }
@@ -69,6 +78,29 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
     take_speeds(p, out);
 }
 
+static int order_offers(struct worker_offer *offers, const struct plan *plan, struct err *why)
+{
+    struct worker_offer *all = malloc((size_t)(plan->workers + 1) * sizeof *all);
+    if (!all) return fail(why, E_MEMORY, "no memory to plan for %d workers", plan->workers);
+    for (int i = 0; i < plan->workers; i++) all[i] = offers[plan->offer[i]];
+    memcpy(offers, all, (size_t)plan->workers * sizeof *all);
+    free(all);
+    return 0;
+}
+
+/* The plan says who plays which of its workers, and who has no part. */
+static void cast(struct pipeline *p, const struct plan *plan)
+{
+    struct member *all[WORKERS_MOST];
+    memcpy(all, p->crew, (size_t)p->workers * sizeof *all);
+    for (int i = 0; i < p->workers; i++) all[i]->worker = -1;
+    for (int i = 0; i < plan->workers; i++) {
+        p->crew[i] = all[plan->offer[i]];
+        p->crew[i]->worker = i;
+    }
+    p->workers = plan->workers;
+}
+
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     struct worker_offer *said = calloc((size_t)p->places, sizeof *said), *offers = calloc((size_t)p->workers + 1, sizeof *offers);
@@ -77,9 +109,11 @@ int planning_with_answers(struct pipeline *p, const struct capacity *wanted, str
     if (!code) {
         offers_of(p, said, offers);
         code = make_plan(&plan, p, offers, p->workers, wanted, p->local ? memory_allowed() : 0, why);
+        if (!code) code = order_offers(offers, &plan, why);
     }
     free(said);
-    if (code) return free(offers), code;
+    if (code) return plan_free(&plan), free(offers), code;
+    cast(p, &plan);
     plan_free(&p->plan);
     free(p->offers);
     p->plan = plan;
@@ -140,7 +174,11 @@ int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct 
     p->offers = calloc((size_t)p->places, sizeof *p->offers);
     if (!p->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
     TRY(foresee_offers(p, out->here, why));
-    if (!out->here) return make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why);
+    if (!out->here) {
+        TRY(make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why));
+        p->workers = p->plan.workers;
+        return order_offers(p->offers, &p->plan, why);
+    }
     limit_to_this_machine(p, memory_allowed());
     const int code = make_plan(&p->plan, p, p->offers, p->workers, wanted, memory_allowed(), &out->lack);
     if (code == E_MEMORY) return foresee_elsewhere(p, wanted, out, why);

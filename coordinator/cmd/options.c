@@ -116,6 +116,22 @@ static int take_drawn(void *into, const struct argument *a, const char *text, st
     return 0;
 }
 
+/* "throughput:16", "latency", "prompts" */
+static int take_aim(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    static const char throughput[] = "throughput:";
+    struct options *o = into;
+    if (!strcmp(text, "latency")) return o->aim = AIM_LATENCY, 0;
+    if (!strcmp(text, "prompts")) return o->aim = AIM_PROMPTS, 0;
+    const char *at = text + sizeof throughput - 1;
+    uint64_t n;
+    if (strncmp(text, throughput, sizeof throughput - 1) || !read_digits(&at, &n) || *at || !n || n > WIRE_SEGMENTS)
+        return fail(why, E_USAGE, "--%s wants throughput:N, of 1 to %d sequences, latency or prompts, not \"%.40s\"", a->name, WIRE_SEGMENTS, text);
+    o->aim = AIM_THROUGHPUT;
+    o->aim_sequences = (uint32_t)n;
+    return 0;
+}
+
 static const struct argument table[] = {
     {"model", "FILE", ALL & ~CMD_EMBED, TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
@@ -135,7 +151,7 @@ static const struct argument table[] = {
     {"split", "A,B,C", WORKERS, TEXT(split),
      "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
     {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers"},
-    {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order"},
+    {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order unless another, or fewer of them, is faster"},
     {"cluster", "FILE", WORKERS, TEXT(cluster), "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
     {"memory", "SIZES", WORKERS, TEXT(memory), "most memory of each worker, as 2G,1G,512M; one size is for all"},
     {"threads", "T", WORKERS, WHOLE(threads, 1, 1024), "threads of each worker (default: the cores shared out)"},
@@ -149,6 +165,9 @@ static const struct argument table[] = {
      "most bytes of that folder; what was not used for the longest time goes first (default: no limit)"},
     {"embed-scale", "bf16|exact", WORKERS, ONE_OF(exact_embed_scale),
      "bf16: sqrt(hidden) rounded as the model was trained (default); exact: as llama.cpp"},
+    {"for", "AIM", WORKERS, OWN(aim, take_aim),
+     "what the plan is to be best at: throughput:N, answers to N sequences at once; latency, a sequence alone; prompts (default: answers, or\n"
+     "                           with one sequence its prompt)"},
     {"probe", NULL, CMD_PLAN, FLAG(probe), "measure the workers first, for two seconds; what they reach is kept for later plans and runs"},
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
@@ -516,6 +535,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     if (c->command == CMD_SERVE) o->most = CONTEXT_MOST;
     const struct arguments a = arguments_of(c);
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
+    if (!o->sequences) o->sequences = o->aim_sequences;
     o->report |= (c->command & (CMD_BATCH | CMD_EVAL)) && !o->quiet; /* a job is long: what it did is told unasked */
     *command = c->command;
     if (!o->help) return check(o, c->command, why);

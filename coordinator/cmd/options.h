@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "partition/plan/plan.h"
 #include "transport/wire/wire.h"
 
 #include <stdbool.h>
@@ -53,6 +54,8 @@ struct options {
     bool lookup; /* guess at what follows */
     bool no_prefix_reuse;
     int wait; /* seconds for workers to answer; 0: not asked */
+    enum plan_aim aim; /* of --for */
+    uint32_t aim_sequences; /* 0: not said */
     bool probe, no_probe; /* measure the workers, of plan; never do, and never mind how fast they once were */
     int patience; /* seconds for others to come in the place of lost workers; 0: a loss is the end */
     int spare;

@@ -24,7 +24,9 @@ static void write_rates(FILE *to, const struct plan *plan, const struct model_sh
             plan_first_token(plan, shape, offers, plan->capacity.context));
     for (int i = 0; i < plan_stages(plan); i++)
         fprintf(to, "%s{\"answer\": %.6g, \"prompt\": %.6g, \"send\": %.6g}", i ? ", " : "", stages[i].answer, stages[i].prompt, stages[i].send);
-    fprintf(to, "]},\n");
+    fprintf(to, "], \"chosen\": ");
+    json_print_text(to, plan->chosen);
+    fprintf(to, "},\n");
 }
 
 static void write_stages(FILE *to, const struct plan *plan, const struct worker_offer *offers)

@@ -72,6 +72,7 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone (%s)\n", r.prompts, r.answers,
             cap->sequences, r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
     if (r.measured) print_bound(to, &r, offers);
+    if (*plan->chosen) fprintf(to, "chosen: %s\n", plan->chosen);
 }
 
 /* A pipe helps those whose machines are too small; who has a machine that is not should know. */

@@ -437,7 +437,7 @@ TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *m = (struct probe){.milliseconds = 300, .n = 3, .at = {{1, 1, 0}, {4, 4, 100}, {64, 1, 192}}};
         NEED(ask(&b, parts[i], m, &out, why));
-        for (int k = 0; k < 3; k++) CHECK(out.n == 3 && out.seconds[k] > 0, "part %zu, point %d: %g s", i, k, out.seconds[k]);
+        CHECK(out.n == 3 && out.seconds[0] > 0, "part %zu: %u points, the first %g s", i, out.n, out.seconds[0]); /* others if there was time */
     }
     *m = (struct probe){.answer = 70000, .bytes = 50000};
     NEED(ask(&b, parts[0], m, &out, why));
@@ -449,7 +449,13 @@ TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
 
     NEED(begin_run(&b, why));
     NEED(greet(&b, 1, why));
-    *m = (struct probe){.milliseconds = 300, .n = 1, .at = {{64, 1, 193}}};
+    *m = (struct probe){.bytes = 1};
+    NEED(ask(&b, parts[0], m, &out, why));
+    end_run(&b); /* who asked goes, and nothing was assigned */
+
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    *m = (struct probe){.milliseconds = 30, .n = 1, .at = {{64, 1, 193}}};
     struct err no = {0};
     CHECK(ask(&b, parts[0], m, &out, &no) && strstr(no.text, "64 rows of 1 sequences at position 193"), "a row more than the context: %s", no.text);
     end_run(&b);
