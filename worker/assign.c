@@ -85,6 +85,7 @@ static void walk_assignment(struct cursor *c, void *message)
     walk_bool(c, &text);
     walk_bool(c, &vision);
     walk_zeros(c, 2);
+    walk_mode(c, &m->capacity.mode);
     if (!c->code && !text && !vision) cursor_refuse(c, "nothing to compute");
     if (!c->code && text) {
         walk_text_config(c, &m->text);

@@ -59,6 +59,7 @@ int run_join(struct run *r, struct err *why)
                     "the coordinator computes by version %u of the numbers, this worker by version %u, and results would differ: "
                     "install the same program on both",
                     r->greet.numeric, worker_numeric());
+    TRY(numeric_check(r->greet.mode, why));
     TRY(kernels_choose(&r->worker->kernels, why)); /* not before: now there is someone to tell */
     if (r->worker->options.named) r->worker->options.named(r->greet.node);
     return say_hello(r, why);

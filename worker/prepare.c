@@ -73,6 +73,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
     const int own = r->worker->options.threads;
     TRY(run_expect(f, M_ASSIGN, why));
     TRY(assignment_read(&a, f, why));
+    if (!numeric_same(a.capacity.mode, r->greet.mode)) return fail(why, E_WIRE, "the assignment is for other numbers than the greeting");
     if (a.threads > THREADS_MOST) return fail(why, E_WIRE, "the assignment asks for %u threads", a.threads);
     r->threads = own ? own : a.threads ? (int)a.threads : cores_allowed();
     if (!own) threads_remark(r->threads);

@@ -15,6 +15,7 @@ struct cluster_wish {
     const char *const *addresses; /* [n_addresses], in the order of the plan */
     int n_addresses, processes, threads_here;
     const struct worker_offer *said; /* [n_addresses]: what is known of them beforehand; NULL: nothing */
+    struct numeric_mode numbers; /* that they compute in */
     int threads;       /* of each worker; 0: its share of the cores */
     bool pin;          /* threads of workers started here, each to a core of its own */
     bool send_weights; /* stream the parts even to workers that could open the file */

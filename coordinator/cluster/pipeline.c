@@ -113,6 +113,7 @@ static int open_files(struct pipeline *p, struct err *why)
 static int make_crew(struct pipeline *p, struct err *why)
 {
     p->places = roster_size(p->roster);
+    roster_compute_in(p->roster, p->wish.numbers);
     const int n = p->workers = p->workers_wanted = port_by_address(roster_port(p->roster)) ? wish_workers(&p->wish) : p->places;
     if (n < 1) return fail(why, E_USAGE, "%d of %d workers to spare leaves none to compute", p->wish.spare, p->places);
     if (p->wish.plan.vision_workers >= n)

@@ -32,6 +32,7 @@ static int make_plan(struct plan *out, const struct pipeline *p, const struct wo
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct plan_wish wish = p->wish.plan;
     wish.capacity = *wanted;
+    wish.capacity.mode = p->wish.numbers;
     wish.together = together;
     wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
     if (workers < p->workers_wanted) make_free(&wish, workers);

@@ -61,7 +61,7 @@ static struct known_speed *known_of(const struct pipeline *p, int worker)
 static struct speed_place place_of(const struct pipeline *p, int worker, char room[WIRE_TEXT])
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
-    struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape)};
+    struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape) + numeric_number(p->wish.numbers)};
     if (p->wish.n_addresses) place.where = p->wish.addresses[number_of_place(p, worker)];
     else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", worker + 1, p->workers), place.where = room;
     else place.threads = wish_threads(&p->wish, p->workers);
@@ -149,7 +149,7 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
 static void ask_layers(struct probing *b, struct probe *m)
 {
     static const struct probe_point points[CURVE_POINTS] = {{1, 1, 0}, {2, 2, 0}, {4, 4, 0}, {8, 8, 0}, {16, 16, 0}, {32, 1, 0}, {64, 1, 0}, {128, 1, 0}};
-    m->parts.capacity = (struct capacity){LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0};
+    m->parts.capacity = (struct capacity){LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0, b->pipe->wish.numbers};
     for (b->layers = b->pipe->model->config.layers; list_text(b, &m->parts, (struct part){0, b->layers, 0, 0, false}) > PARTS_BYTES && b->layers > 1;) b->layers--;
     m->milliseconds = LAYERS_MS;
     m->n = CURVE_POINTS;
@@ -164,7 +164,7 @@ static void ask_deep(struct probing *b, struct probe *m)
     while (layer + 1 < c->layers && !layer_is_global(c, layer)) layer++;
     b->deep = c->context > DEEP_POSITION + DEEP_PIECE ? DEEP_POSITION : c->context > DEEP_PIECE ? c->context - DEEP_PIECE : 0;
     if (!layer_is_global(c, layer) && b->deep > c->window) b->deep = c->window;
-    m->parts.capacity = (struct capacity){b->deep + DEEP_PIECE, DEEP_SEQUENCES, DEEP_PIECE, 1, 0};
+    m->parts.capacity = (struct capacity){b->deep + DEEP_PIECE, DEEP_SEQUENCES, DEEP_PIECE, 1, 0, b->pipe->wish.numbers};
     list_text(b, &m->parts, (struct part){layer, layer + 1, 0, 0, false});
     m->milliseconds = DEEP_MS;
     m->n = 4;
@@ -177,7 +177,7 @@ static void ask_deep(struct probing *b, struct probe *m)
 static void ask_head(struct probing *b, struct probe *m)
 {
     static const struct probe_point points[] = {{1, 1, 0}, {2, 2, 0}, {4, 4, 0}, {8, 8, 0}, {16, 16, 0}};
-    m->parts.capacity = (struct capacity){LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0};
+    m->parts.capacity = (struct capacity){LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0, b->pipe->wish.numbers};
     b->parts = part_head_parts(&b->pipe->model->config, (struct part){.back_end = HEAD_PARTS});
     if (b->parts == HEAD_PARTS) b->parts--; /* the last may be shorter */
     while (list_text(b, &m->parts, (struct part){0, 0, 0, b->parts, false}) > PARTS_BYTES && b->parts > 1) b->parts--;

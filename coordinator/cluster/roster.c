@@ -39,6 +39,7 @@ struct roster {
     struct err accusation;
     int awaited; /* members whose connection closed and whose end is not explained yet */
     uint64_t run, pinged_ns, looked_ns;
+    struct numeric_mode mode;
 };
 
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why)
@@ -152,10 +153,16 @@ int roster_send(struct roster *r, struct member *to, struct frame **f, struct er
     return 0;
 }
 
+void roster_compute_in(struct roster *r, struct numeric_mode mode)
+{
+    r->mode = mode;
+}
+
 int roster_greet_one(struct roster *r, struct member *m, struct err *why)
 {
     const int nodes = port_by_address(r->port) ? WORKERS_MOST + 1 : r->n + 1; /* where others may come later it will meet these too */
-    const struct greet g = {.node = (uint16_t)m->node, .nodes = (uint16_t)nodes, .numeric = worker_numeric(), .run = r->run};
+    const struct greet g = {.node = (uint16_t)m->node, .nodes = (uint16_t)nodes, .numeric = worker_numeric(), .run = r->run,
+                            .mode = r->mode};
     struct frame *f = NULL;
     if (m->standing != INVITED) m->standing = LOADING; /* it puts aside what it has, and may be busy with that for a while */
     m->hailed = true;

@@ -83,6 +83,9 @@ struct member *roster_member(const struct roster *r, int node);  /* 1..roster_si
 struct port *roster_port(const struct roster *r);
 const struct clock *roster_clock(const struct roster *r);
 
+/* In what numbers its runs compute; unless said, as everything does unless asked otherwise. */
+void roster_compute_in(struct roster *r, struct numeric_mode mode);
+
 /* Greets all members that are not lost, for a new run or a later epoch of it. Each that answers comes as EVENT_JOINED. */
 int roster_greet(struct roster *r, uint32_t epoch, struct err *why);
 /* One that was added since, in the epoch that is on. */

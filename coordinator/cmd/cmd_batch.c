@@ -68,10 +68,11 @@ static void note_facts(struct batch_job *b)
     const struct options *o = b->session.options;
     const struct pipeline *p = b->session.pipe;
     const struct sampling *s = &o->sampling;
-    char hash[33];
+    char hash[33], numbers[NUMERIC_TEXT];
     add_fact(b, "weights", "%s", show_hash128(hash, p->model->fingerprint));
     add_fact(b, "encoder", "%s%s", p->encoder ? show_hash128(hash, p->encoder->fingerprint) : "none", p->encoder && o->vision_q8 ? " as q8_0" : "");
     add_fact(b, "numbers", "version %" PRIu32 ", embedding %s", worker_numeric(), o->exact_embed_scale ? "exact" : "bf16");
+    if (numeric_number(o->numbers)) add_fact(b, "precision", "%s", numeric_show(numbers, o->numbers));
     add_fact(b, "sampling", "--temp %.9g --top-k %" PRIu32 " --top-p %.9g --min-p %.9g --repeat-penalty %.9g over %" PRIu32,
              (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p, (double)s->repeat_penalty, s->repeat_last);
     add_fact(b, "seed", "%" PRIu64, s->seed);
@@ -184,7 +185,7 @@ static int open_batch(struct batch_job *b, struct err *why)
     setup.common.job = b->facts_hash;
     setup.common.model = b->model_name;
     snprintf(setup.common.fingerprint, sizeof setup.common.fingerprint, "fp_%016" PRIx64,
-             hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));
+             hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric() + numeric_number(s->options->numbers)));
     return batch_open(&b->batch, &setup, why);
 }
 

@@ -119,7 +119,7 @@ static void set_up_calls(struct serving *v)
         .at_once = v->capacity.sequences + (v->capacity.sequences + 1) / 2,
     };
     snprintf(v->calls.common.fingerprint, sizeof v->calls.common.fingerprint, "fp_%016" PRIx64,
-             hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric()));
+             hash_fold(s->pipe->model->fingerprint.low ^ s->pipe->model->fingerprint.high, worker_numeric() + numeric_number(s->options->numbers)));
 }
 
 static char *show_pipeline(void *user, uint32_t running, size_t *n)

@@ -21,6 +21,14 @@
 
 #define INTO struct options
 
+static int take_kv(void *into, const struct argument *a, const char *value, struct err *why)
+{
+    struct options *o = into;
+    (void)a;
+    o->kv_chosen = true;
+    return numeric_read_kv(value, &o->numbers.kv, why);
+}
+
 static int take_image(void *into, const struct argument *a, const char *value, struct err *why)
 {
     struct options *o = into;
@@ -172,6 +180,8 @@ static const struct argument table[] = {
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
      "                           GEMMAPIPE_NO_PROBE is set)"},
+    {"kv", "f16|q8_0", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
+     "keys and values: f16 (default); q8_0: half the memory, faster where the context is long, a little less exact"},
     {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
      "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},
@@ -472,6 +482,7 @@ static int check_perplexity(const struct options *o, struct err *why)
 
 static int check(const struct options *o, enum command command, struct err *why)
 {
+    TRY(numeric_check(o->numbers, why));
     if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");

@@ -51,6 +51,8 @@ struct options {
     uint64_t cache_size; /* its bytes, at most; 0: no limit */
     bool send_weights; /* stream the parts even to workers that could open the file */
     bool exact_embed_scale;
+    struct numeric_mode numbers;
+    bool kv_chosen; /* else f16, or f32 with float32 math */
     bool lookup; /* guess at what follows */
     bool no_prefix_reuse;
     int wait; /* seconds for workers to answer; 0: not asked */

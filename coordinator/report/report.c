@@ -152,7 +152,7 @@ static void print_past(FILE *to, const struct pipeline *p)
 
 static void print_stages(FILE *to, const struct pipeline *p, const struct figures *f)
 {
-    char held[96];
+    char held[96], numbers[NUMERIC_TEXT];
     fprintf(to, "\n stage  layers         isa     threads   planned MiB  measured MiB   busy %%  starved %%  blocked %%  sending %%"
                 "  replay %%   sent MiB  micro-batches\n");
     for (int i = 0; i < p->workers; i++) {
@@ -171,6 +171,7 @@ static void print_stages(FILE *to, const struct pipeline *p, const struct figure
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
     print_past(to, p);
     if (plan_stages(&p->plan)) fprintf(to, " keys and values of %s\n", show_capacity(held, &p->plan.capacity));
+    if (numeric_number(p->plan.capacity.mode)) fprintf(to, " %s\n", numeric_show(numbers, p->plan.capacity.mode));
     fprintf(to, " bubble: %.1f %% of the stages' time was not spent computing what was needed\n", 100 * f->bubble);
     fprintf(to, " plan %016" PRIx64 ", made from %016" PRIx64 "\n", p->plan.hash, p->plan.made_from); /* as `gemmapipe plan` shows it */
 }

@@ -97,9 +97,16 @@ uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct
     return pages;
 }
 
-uint64_t kv_page_bytes(const struct model_config *c)
+uint64_t kv_half_bytes(uint32_t head_dim, enum kv_type type)
 {
-    return times((uint64_t)KV_PAGE * 2 * sizeof(uint16_t), (uint64_t)c->kv_heads * c->head_dim);
+    const uint64_t elements = times(KV_PAGE, head_dim), blocks = times(KV_PAGE, ceil_div(head_dim, KV_BLOCK));
+    if (type == KV_Q8_0) return plus(elements, times(blocks, sizeof(uint16_t)));
+    return times(elements, type == KV_F32 ? sizeof(float) : sizeof(uint16_t));
+}
+
+uint64_t kv_page_bytes(const struct model_config *c, enum kv_type type)
+{
+    return times(2 * (uint64_t)c->kv_heads, kv_half_bytes(c->head_dim, type));
 }
 
 uint64_t kv_tables_bytes(const struct model_config *c, struct part s, const struct capacity *cap)
@@ -172,7 +179,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
     struct part_bytes b = {.runtime = RUNTIME_BYTES};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
-    b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c)), kv_tables_bytes(c, s, cap));
+    b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c, cap->mode.kv)), kv_tables_bytes(c, s, cap));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
     b.scratch =

@@ -3,6 +3,7 @@
  * The worker allocates by these same functions, so what was planned is what is taken. */
 #pragma once
 
+#include "base/numeric.h"
 #include "partition/model/weights.h"
 
 #define KV_PAGE 64 /* positions in a page of keys and values */
@@ -18,6 +19,7 @@ struct capacity {
     uint32_t rows;      /* in one micro-batch, at most */
     uint32_t in_flight; /* micro-batches, at most */
     uint32_t blocks;    /* of KV_PAGE positions that all sequences together hold, at most; 0: `sequences` times all of `context` */
+    struct numeric_mode mode;
 };
 
 /* The same, never 0; of one sequence at its longest, which there is room for whatever is asked; and of all of them. */
@@ -39,7 +41,11 @@ uint32_t kv_ring(const struct model_config *c, const struct capacity *cap); /* o
 /* Pages of a part's pool, for all of its layers: each global layer has one for every block, and each local one too, as far as its
  * rings are not full. It holds one sequence of the whole context, whatever `blocks` says. */
 uint64_t kv_pool_pages(const struct model_config *c, struct part s, const struct capacity *cap);
-uint64_t kv_page_bytes(const struct model_config *c); /* keys and values of KV_PAGE positions of one layer */
+uint64_t kv_page_bytes(const struct model_config *c, enum kv_type type); /* keys and values of KV_PAGE positions of one layer */
+/* Of these the keys, or the values, of one head: a multiple of 64. Q8_0: a byte each, and behind them an f16 for every KV_BLOCK of a
+ * position's columns, the last of which may be shorter. */
+#define KV_BLOCK 32
+uint64_t kv_half_bytes(uint32_t head_dim, enum kv_type type);
 /* Beside the pages, in part_bytes.kv too: of each page u32 who holds it and u32 which comes next; of each layer and sequence where its
  * pages are, a pointer for each that it may have. Little, but for many sequences of a long context that share a small pool. */
 uint64_t kv_tables_bytes(const struct model_config *c, struct part s, const struct capacity *cap);

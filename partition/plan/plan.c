@@ -125,7 +125,7 @@ uint64_t model_shape_hash(const struct model_shape *shape)
 
 static uint64_t fold_capacity(uint64_t h, const struct capacity *c)
 {
-    const uint32_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight, c->blocks};
+    const uint64_t numbers[] = {c->context, c->sequences, c->rows, c->in_flight, c->blocks, numeric_number(c->mode)};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
     return h;
 }

@@ -90,14 +90,15 @@ static void write_assumed(FILE *to, const struct plan_files *files)
 void plan_write_json(FILE *to, const struct plan *plan, const struct worker_offer *offers, const struct plan_files *files)
 {
     const struct capacity *c = &plan->capacity;
-    char hex[33];
+    char hex[33], numbers[NUMERIC_TEXT];
     fprintf(to, "{\"model\": ");
     json_print_text(to, files->model);
     fprintf(to, ",\n \"fingerprint\": \"%s\",\n \"layers\": %u,\n \"plan\": \"%016" PRIx64 "\", \"made_from\": \"%016" PRIx64 "\",\n",
             show_hash128(hex, files->fingerprint), files->layers, plan->hash, plan->made_from);
     write_assumed(to, files);
-    fprintf(to, " \"context\": %u, \"sequences\": %u, \"kv_positions\": %" PRIu64 ", \"rows\": %u, \"in_flight\": %u,\n", c->context,
-            c->sequences, (uint64_t)capacity_blocks(c) * KV_PAGE, c->rows, c->in_flight);
+    fprintf(to, " \"context\": %u, \"sequences\": %u, \"kv_positions\": %" PRIu64 ", \"rows\": %u, \"in_flight\": %u,\n \"numbers\": \"%s\",\n", c->context,
+            c->sequences, (uint64_t)capacity_blocks(c) * KV_PAGE, c->rows, c->in_flight,
+            numeric_show(numbers, c->mode));
     if (files->shape && plan_stages(plan)) write_rates(to, plan, files->shape, offers);
     write_stages(to, plan, offers);
     if (files->mmproj) write_pictures(to, plan, offers, files);

@@ -163,5 +163,7 @@ void plan_print(FILE *to, const struct plan *plan, const struct model_shape *sha
 {
     if (shape->config.layers) print_text(to, plan, shape, offers);
     if (shape->encoder) print_pictures(to, plan, offers);
+    char numbers[NUMERIC_TEXT];
+    if (numeric_number(plan->capacity.mode)) fprintf(to, "numbers: %s\n", numeric_show(numbers, plan->capacity.mode));
     fprintf(to, "plan %016llx, made from %016llx\n", (unsigned long long)plan->hash, (unsigned long long)plan->made_from);
 }

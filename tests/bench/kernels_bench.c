@@ -85,18 +85,19 @@ static void bench_matmul(const struct kernels *k, uint32_t type, uint32_t out, u
 }
 
 /* `rows` consecutive rows, the last of which sees `keys` positions; `window`: at most so many. One key/value head. */
-static void bench_attend(const struct kernels *k, uint32_t rows, uint32_t heads, uint32_t head_dim, uint32_t keys,
+static void bench_attend_of(const struct kernels *k, enum kv_type type, uint32_t rows, uint32_t heads, uint32_t head_dim, uint32_t keys,
                          uint32_t window, int argc, char **argv)
 {
-    char line[100];
-    snprintf(line, sizeof line, "%-6s attend rows %2u heads %u dim %3u keys %5u window %5u threads 1", k->isa, rows, heads,
+    static const char *const names[KV_TYPES] = {"f16", "q8_0", "f32"};
+    char line[120];
+    snprintf(line, sizeof line, "%-6s attend %-4s rows %2u heads %u dim %3u keys %5u window %5u threads 1", k->isa, names[type], rows, heads,
              head_dim, keys, window);
     if (!wanted(line, argc, argv)) return;
     uint32_t n_pages = (keys + KV_PAGE - 1) / KV_PAGE;
-    size_t half = (size_t)KV_PAGE * head_dim;
+    size_t half = kv_half_bytes(head_dim, type);
     double seen = 0;
-    uint16_t *store = filled(4 * half * n_pages);
-    const uint16_t **pages = filled(n_pages * sizeof *pages);
+    uint8_t *store = filled(2 * half * n_pages);
+    const uint8_t **pages = filled(n_pages * sizeof *pages);
     struct attend_row *sees = filled(rows * sizeof *sees);
     for (uint32_t p = 0; p < n_pages; p++) pages[p] = store + p * 2 * half;
     for (uint32_t r = 0; r < rows; r++) {
@@ -115,6 +116,7 @@ static void bench_attend(const struct kernels *k, uint32_t rows, uint32_t heads,
                        .head_dim = head_dim,
                        .scale = 0.0625f,
                        .pages = pages,
+                       .type = type,
                        .n_pages = n_pages,
                        .values_at = half,
                        .scratch = filled(attend_bytes(head_dim))};
@@ -127,8 +129,15 @@ static void bench_attend(const struct kernels *k, uint32_t rows, uint32_t heads,
         if (s < best) best = s;
     }
     printf("%s  %7.1f GMAC/s %6.1f GB/s %8.3f ms\n", line, 2.0 * heads * head_dim * seen / best / 1e9,
-           4.0 * head_dim * (keys < window ? keys : window) / best / 1e9, best * 1e3);
+           2.0 * half / KV_PAGE * (keys < window ? keys : window) / best / 1e9, best * 1e3);
     free(store), free(pages), free(sees), free((void *)t.q), free(t.out), free(t.scratch);
+}
+
+static void bench_attend(const struct kernels *k, uint32_t rows, uint32_t heads, uint32_t head_dim, uint32_t keys, uint32_t window, int argc,
+                         char **argv)
+{
+    for (int type = 0; type < KV_TYPES; type++)
+        bench_attend_of(k, (enum kv_type)type, rows, heads, head_dim, keys, window, argc, argv);
 }
 
 int main(int argc, char **argv)

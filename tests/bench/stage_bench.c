@@ -85,7 +85,7 @@ static void bench_case(const struct toy *toy, const struct bench_case *c, int ar
     char cuts[16];
     /* a head that is not wanted stands in a stage of its own, which never runs */
     snprintf(cuts, sizeof cuts, c->head ? "%d" : "%d,%d", STAGE_LAYERS, STAGE_LAYERS);
-    const struct relay_plan plan = {cuts, {CONTEXT, SEQUENCES, 256, 1, 0}, threads, NULL, NULL};
+    const struct relay_plan plan = {cuts, {CONTEXT, SEQUENCES, 256, 1, 0, {0}}, threads, NULL, NULL};
     must(relay_open(&r, toy, &plan, &why), &why);
     for (uint32_t s = 0; s < SEQUENCES; s++) feeds[s] = feed_new(s, s);
     int runs = 0;

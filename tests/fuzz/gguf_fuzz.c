@@ -46,7 +46,7 @@ static void read_all(const struct gguf *g)
 static void use_model(const struct model *m)
 {
     struct part all = {0, m->config.layers, 0, HEAD_PARTS, false};
-    struct capacity cap = {4096, 1, 64, 2, 0};
+    struct capacity cap = {4096, 1, 64, 2, 0, {0}};
     struct tensor *tensors = calloc(part_count(CHAIN_TEXT, all), sizeof *tensors);
     if (!tensors) return;
     text_part_tensors(m, all, tensors);

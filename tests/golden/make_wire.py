@@ -77,7 +77,7 @@ def chain(part, front, route, epoch, after, fingerprint, address, path, types, h
 
 
 def assign(has_text):
-    body = struct.pack("<IBBxx", 2, has_text, 1)
+    body = struct.pack("<IBBxx3Bx", 2, has_text, 1, 0, 1, 1)
     if has_text:
         body += config + struct.pack("<5I", 4096, 8, 512, 4, 400)
         body += chain((7, 19, 3, 9), 0, 1, 6, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
@@ -87,14 +87,14 @@ def assign(has_text):
 
 
 def probe():
-    part = struct.pack("<IBBxx", 2, 0, 1) + struct.pack("<8If", 112, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6) + struct.pack("<IB3x", 1, 0)
+    part = struct.pack("<IBBxx3Bx", 2, 0, 1, 0, 0, 0) + struct.pack("<8If", 112, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6) + struct.pack("<IB3x", 1, 0)
     body = struct.pack("<III6I", 300, 9, 2, 1, 1, 64, 8, 4, 0) + struct.pack("<I", 3) + b"abc"
     return body + part + chain((1, 2, 0, 0), 0, 0, 0, 1, (0, 0), "", "", [1, 0, 0, 8, 0])
 
 
 FRAMES = [
-    frame("GREET", struct.pack("<HHIQ", 2, 4, 3, 0x5A5A5A5A12345678)),
-    frame("HELLO", struct.pack("<IIQQII", 4242, 8, 17 << 30, 0x3132333435363738, 3, 1500) + text("0.1") + text("attic") + text("avx512-vnni") + text("Xeon")),
+    frame("GREET", struct.pack("<HHIQ3Bx", 2, 4, 3, 0x5A5A5A5A12345678, 1, 2, 1)),
+    frame("HELLO", struct.pack("<IIQQII", 4242, 8, 17 << 30, 0x3132333435363738, 3, 1500) + text("0.1") + text("attic") + text("avx512-vnni") + text("Xeon") + text("OpenBLAS")),
     frame("ASSIGN", assign(True)),
     frame("ACCEPT", struct.pack("<6QI", 1, 2, 3, 4, 5, 15, 5) + bytes([1, 1, 0, 0, 1])),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),

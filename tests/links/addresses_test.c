@@ -83,7 +83,7 @@ TEST(two_workers_are_not_one)
     CHECK(port_invite(c.ports[0], c.addresses[1], &node, &no) == E_USAGE && strstr(no.text, "workers 1 and 2 have the same address"), "%s", no.text);
     with_host(alias, c.addresses[1], "localhost");
     NEED(port_invite(c.ports[0], alias, &node, why));
-    NEED(greet_write(&f, &(struct greet){2, 3, 1, RUN}, why));
+    NEED(greet_write(&f, &(struct greet){2, 3, 1, RUN, {0}}, why));
     NEED(port_send(c.ports[0], 2, &f, why));
     for (int i = 0; i < 50 && !port_counters(c.ports[1]).dropped; i++) {
         NEED(port_recv(c.ports[0], &f, 10, why));

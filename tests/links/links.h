@@ -80,7 +80,7 @@ static inline int greet_role(struct port *p, int nodes, uint64_t run, char (*add
         port_run(p, run, 1);
         TRY(port_route(p, ROUTE, PLAN, ROUTE_EPOCH, why));
         for (int k = 1; k < nodes; k++) {
-            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)nodes, 1, run}, why));
+            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)nodes, 1, run, {0}}, why));
             TRY(port_send(p, k, &f, why));
         }
         for (int k = 1; k < nodes; k++) {

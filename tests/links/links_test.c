@@ -430,7 +430,7 @@ TEST(workers_may_start_after_the_coordinator)
         NEED(open_coordinator(&c, why));
         port_run(c.ports[0], RUN, 1);
         for (int k = 1; k < 3; k++) {
-            NEED(greet_write(&f, &(struct greet){(uint16_t)k, 3, 1, RUN}, why));
+            NEED(greet_write(&f, &(struct greet){(uint16_t)k, 3, 1, RUN, {0}}, why));
             NEED(port_send(c.ports[0], k, &f, why));
         }
         CHECK(port_recv(c.ports[0], &f, 200, 0) == 0 && !f, "%s: someone answered before there was anyone", kind_names[kind]);
@@ -453,7 +453,7 @@ TEST(a_worker_that_starts_anew_before_it_answered_is_greeted_again)
         struct frame *f = 0;
         NEED(cluster_open(&c, kind, 2, why));
         port_run(c.ports[0], RUN, 1);
-        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN}, why));
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN, {0}}, why));
         NEED(port_send(c.ports[0], 1, &f, why));
         NEED(port_recv(c.ports[0], &f, 200, why)); /* by now the greeting lies at the worker's door, unread */
         port_close(&c.ports[1]);
@@ -523,7 +523,7 @@ TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
         strcpy(second.addresses[1], c.addresses[2]);
         NEED(open_coordinator(&second, why));
         port_run(second.ports[0], RUN + 1, 1);
-        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1}, why));
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1, {0}}, why));
         NEED(port_send(second.ports[0], 1, &f, why));
         for (int i = 0; i < 50 && port_counters(c.ports[2]).dropped == 0; i++) NEED(port_recv(c.ports[2], &f, 20, why));
         NEED(await(second.ports[0], &f, M_FAULT, 1, why));
@@ -552,7 +552,7 @@ TEST(a_coordinator_that_comes_before_the_last_one_is_forgotten_is_served_next)
         strcpy(next.addresses[1], c.addresses[1]);
         NEED(open_coordinator(&next, why));
         port_run(next.ports[0], RUN + 1, 1);
-        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1}, why));
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1, {0}}, why));
         NEED(port_send(next.ports[0], 1, &f, why));
         NEED(port_recv(next.ports[0], &f, 150, why)); /* by now the greeting lies at the worker's door */
         if (!read_loss_first) NEED(await_and_free(c.ports[1], M_LOST, 0, why));

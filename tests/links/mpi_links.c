@@ -113,7 +113,7 @@ static int epoch_role(struct err *why)
             port_run(port, RUN + 1, 1);
             for (int i = 0; i < 3; i++) TRY(send_empty(port, k, M_PING, why));
             port_run(port, RUN, 2);
-            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)port_nodes(port), 1, RUN}, why));
+            TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)port_nodes(port), 1, RUN, {0}}, why));
             TRY(port_send(port, k, &f, why));
         }
         return 0;

@@ -60,7 +60,7 @@ TEST(one_worker_more_than_allowed_is_a_sentence)
     struct err no = {0};
     CHECK(port_open_here(ports, WORKERS_MOST + 2, &no) == E_USAGE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
     struct frame *f = NULL;
-    const struct greet one_more = {1, WORKERS_MOST + 2, 1, RUN};
+    const struct greet one_more = {1, WORKERS_MOST + 2, 1, RUN, {0}};
     CHECK(greet_write(&f, &one_more, &no) == E_WIRE && strstr(no.text, "a run has 2 to 1001"), "%s", no.text);
 }
 
@@ -116,7 +116,7 @@ static pid_t greet_as(uid_t user, const char *address)
     int node;
     if (setuid(user) || port_open_dial(&p, NULL, NULL) || port_invite(p, address, &node, NULL)) _exit(1);
     port_run(p, RUN, 1);
-    if (greet_write(&f, &(struct greet){1, 2, 1, RUN}, NULL) || port_send(p, 1, &f, NULL)) _exit(1);
+    if (greet_write(&f, &(struct greet){1, 2, 1, RUN, {0}}, NULL) || port_send(p, 1, &f, NULL)) _exit(1);
     port_recv(p, &f, 300, NULL);
     _exit(0);
 }
@@ -146,7 +146,7 @@ TEST(a_worker_under_a_name_without_a_file_hears_only_its_own_user)
 static int meet(struct cluster *c, int node, struct err *why)
 {
     struct frame *f = NULL;
-    TRY(greet_write(&f, &(struct greet){(uint16_t)node, (uint16_t)port_nodes(c->ports[0]), 1, RUN}, why));
+    TRY(greet_write(&f, &(struct greet){(uint16_t)node, (uint16_t)port_nodes(c->ports[0]), 1, RUN, {0}}, why));
     TRY(port_send(c->ports[0], node, &f, why));
     TRY(await_and_free(c->ports[node], M_GREET, 0, why));
     TRY(send_empty(c->ports[node], 0, M_PONG, why));

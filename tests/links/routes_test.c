@@ -104,7 +104,7 @@ TEST(a_later_greeting_counts_from_nought_and_forgets_the_routes)
         NEED(send_on(home, 1, ROUTE, 0, why));
         NEED(await_on(away, 0, ROUTE, 0, why));
         port_run(home, RUN, 2);
-        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN}, why));
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN, {0}}, why));
         NEED(port_send(home, 1, &f, why));
         NEED(await(away, &f, M_GREET, 0, why));
         CHECK(f->head.epoch == 2 && f->head.sequence == 0, "%s", kind_names[kind]);
@@ -130,7 +130,7 @@ TEST(one_worker_is_greeted_again_and_the_others_stay_in_their_epoch)
         struct frame *f = NULL;
         NEED(open_and_greet(&c, kind, 3, why));
         NEED(port_epoch(c.ports[0], 2, 2, why));
-        NEED(greet_write(&f, &(struct greet){2, 3, 1, RUN}, why));
+        NEED(greet_write(&f, &(struct greet){2, 3, 1, RUN, {0}}, why));
         NEED(port_send(c.ports[0], 2, &f, why));
         NEED(await(c.ports[2], &f, M_GREET, 0, why));
         CHECK(f->head.epoch == 2, "%s", kind_names[kind]);

@@ -81,7 +81,7 @@ static int greet_all(struct world *w, struct err *why)
     port_run(w->home, RUN, 1);
     TRY(port_route(w->home, ROUTE, PLAN, ROUTE_EPOCH, why));
     for (int k = 1; k <= w->workers; k++) {
-        TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)(w->workers + 1), 1, RUN}, why));
+        TRY(greet_write(&f, &(struct greet){(uint16_t)k, (uint16_t)(w->workers + 1), 1, RUN, {0}}, why));
         TRY(port_send(w->home, k, &f, why));
     }
     for (int k = 1; k <= w->workers; k++)
@@ -238,7 +238,7 @@ TEST(a_process_comes_back_under_the_number_of_one_that_was_lost)
     port_part(w.home, 1);
     NEED(port_invite(w.home, w.address[1], &node, why));
     CHECK(node == 1);
-    NEED(greet_write(&f, &(struct greet){1, 3, 1, RUN}, why));
+    NEED(greet_write(&f, &(struct greet){1, 3, 1, RUN, {0}}, why));
     NEED(port_send(w.home, 1, &f, why));
     NEED(await_and_free(w.home, M_PIECE_ACK, 1, why));
     port_part(w.home, 2); /* a farewell: it hears that the coordinator left */
@@ -292,7 +292,7 @@ TEST(a_thousand_workers_live_in_a_world)
     }
     port_run(w.home, RUN, 1);
     for (int k = 1; k <= WORKERS_MOST; k++) {
-        NEED(greet_write(&f, &(struct greet){(uint16_t)k, WORKERS_MOST + 1, 1, RUN}, why));
+        NEED(greet_write(&f, &(struct greet){(uint16_t)k, WORKERS_MOST + 1, 1, RUN, {0}}, why));
         NEED(port_send(w.home, k, &f, why));
     }
     for (;; answers++) {

@@ -102,6 +102,16 @@ def same_draws(model):
             need(got == want, "%d workers, head %s: %s instead of %s" % (workers, head, got, want))
 
 
+def same_in_other_numbers(model, *numbers):
+    """Rounded keys and values, rounded rows, float32 math: each is a choice of its own, and none lets anybody see who computes."""
+    asked = ("--temp", "0", *numbers)
+    want = answer(model, "here", 1, 1, "ref", 64, 0, "whole", asked)
+    need(want[0] != answer(model, "here", 1, 1, "ref", 64, 0, "whole")[0], "%s changed nothing" % (numbers,))
+    for kind, workers, batch, company, head in (("local", 3, 7, 6, "divided"), ("zmq", 2, 1, 0, "whole"), ("mpi", 5, 64, 6, "divided"), ("here", 2, 7, 6, "divided")):
+        got = answer(model, kind, workers, 2, instruction_sets()[-1], batch, company, head, asked)
+        need(got == want, "%s, %d workers, micro-batch %d, %d others, head %s: %s instead of %s" % (kind, workers, batch, company, head, got, want))
+
+
 def same_scores(model):
     """All of a row's scores, which a divided head's parts send home, of rows in micro-batches that follow each other closely."""
     files = [path("scores-%s" % head) for head in HEADS]
@@ -167,6 +177,7 @@ def more_workers_than_ranks_once_could_be():
 
 model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
+claim("keys_and_values_in_8_bits_are_the_same_everywhere", same_in_other_numbers, model, "--kv", "q8_0")
 claim("parts_of_a_head_send_home_the_scores_of_a_whole_one", same_scores, model)
 claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, DRAWN) if FULL else same_draws(m), model)
 claim("cutting_by_hand_changes_nothing", cut_by_hand, model)

@@ -91,7 +91,7 @@ static const struct model_config gemma_4b = {
 /* Of a capacity: pages for all sequences at their longest, or no plan. */
 #define ALL_BLOCKS UINT32_MAX
 
-static const struct capacity usual = {4096, 4, 256, 4, ALL_BLOCKS};
+static const struct capacity usual = {4096, 4, 256, 4, ALL_BLOCKS, {0}};
 
 static inline void name_offers(struct worker_offer *o, int n)
 {

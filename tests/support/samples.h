@@ -35,7 +35,7 @@ static inline struct frame *sample_assign(bool text)
     struct assignment m = {
         .threads = 2,
         .text = {26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144, 1e6f, 1e4f, 8.0f, 1e-6f, 0.0625f},
-        .capacity = {4096, 8, 512, 4, 400},
+        .capacity = {4096, 8, 512, 4, 400, {0, 1, 1}},
         .vision = {.image = 896, .patch = 14, .layers = 27, .width = 1152, .ffn = 4304, .heads = 16, .pool = 4, .hidden = 2560,
                    .norm_epsilon = 1e-6f},
         .vision_as = 1,
@@ -214,8 +214,8 @@ static inline struct frame *sample_message(int i)
 {
     struct frame *f = 0;
     switch (i) {
-    case 0: greet_write(&f, &(struct greet){2, 4, 3, 0x5a5a5a5a12345678}, 0); break;
-    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3, 1500, "Xeon"}, 0); break;
+    case 0: greet_write(&f, &(struct greet){2, 4, 3, 0x5a5a5a5a12345678, {1, 2, 1}}, 0); break;
+    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3, 1500, "Xeon", "OpenBLAS"}, 0); break;
     case 2: return sample_assign(true);
     case 3: return sample_accept();
     case 4: return sample_piece();

@@ -22,7 +22,7 @@ void stage_curves(struct curve *rows, struct curve *tokens, const struct model_s
     const struct part layers = {s.first, s.end, 0, 0, false}, words = {0, 0, s.back, s.back_end, false};
     *rows = *tokens = (struct curve){.n = CURVE_POINTS};
     for (uint32_t i = 0; i < CURVE_POINTS; i++) {
-        const struct capacity group = {cap->context, at[i], at[i], 1, 0};
+        const struct capacity group = {cap->context, at[i], at[i], 1, 0, {0}};
         rows->rows[i] = tokens->rows[i] = at[i];
         rows->seconds[i] = decode_seconds(offer->measured, shape, layers, &group) / offer_power(offer);
         tokens->seconds[i] = decode_seconds(offer->measured, shape, words, &group) / offer_power(offer);

@@ -3,6 +3,14 @@
 
 #include "transport/wire/cursor.h"
 
+void walk_mode(struct cursor *c, struct numeric_mode *m)
+{
+    walk_u8(c, &m->math);
+    walk_u8(c, &m->kv);
+    walk_u8(c, &m->wire);
+    walk_zeros(c, 1);
+}
+
 static void walk_greet(struct cursor *c, void *message)
 {
     struct greet *m = message;
@@ -10,6 +18,7 @@ static void walk_greet(struct cursor *c, void *message)
     walk_u16(c, &m->nodes);
     walk_u32(c, &m->numeric);
     walk_u64(c, &m->run);
+    walk_mode(c, &m->mode);
     if (c->code) return;
     if (m->nodes < 2 || m->nodes > WORKERS_MOST + 1) cursor_refuse(c, "%u nodes; a run has 2 to %d", m->nodes, WORKERS_MOST + 1);
     else if (m->node < 1 || m->node >= m->nodes) cursor_refuse(c, "node %u of %u is not a worker's number", m->node, m->nodes);
@@ -28,6 +37,7 @@ static void walk_hello(struct cursor *c, void *message)
     walk_text(c, m->host, sizeof m->host, "a host name");
     walk_text(c, m->isa, sizeof m->isa, "an instruction set");
     walk_text(c, m->cpu, sizeof m->cpu, "a processor");
+    walk_text(c, m->blas, sizeof m->blas, "a library");
 }
 
 static void walk_piece(struct cursor *c, void *message)

@@ -11,6 +11,7 @@
  * model is made of) is walked by the room that owns them: worker/assign.c. */
 #pragma once
 
+#include "base/numeric.h"
 #include "transport/wire/frame.h"
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ __attribute__((format(printf, 2, 3))) void cursor_refuse(struct cursor *c, const
 
 /* Numbers, little-endian. What they point to is changed only when reading. */
 void walk_u8(struct cursor *c, uint8_t *v);
+void walk_mode(struct cursor *c, struct numeric_mode *m); /* 4 bytes; what it means is checked by who computes */
 void walk_u16(struct cursor *c, uint16_t *v);
 void walk_u32(struct cursor *c, uint32_t *v);
 void walk_u64(struct cursor *c, uint64_t *v);

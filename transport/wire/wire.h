@@ -10,6 +10,7 @@
 #include "base/diary.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/numeric.h"
 #include "transport/wire/frame.h"
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct greet {
     uint16_t nodes;
     uint32_t numeric; /* version of the coordinator's numbers: who computes by another refuses */
     uint64_t run;
+    struct numeric_mode mode;
 };
 
 struct hello {
@@ -44,6 +46,7 @@ struct hello {
     uint32_t numeric; /* version of its numbers: raised whenever a bit of any result changes */
     uint32_t share;   /* thousandths of a core that its machine leaves it; 0: no limit */
     char cpu[WIRE_TEXT]; /* what its machine calls the processor */
+    char blas[WIRE_TEXT]; /* the library that multiplies its float32 numbers, and for which processor; empty: none was asked for */
 };
 
 struct piece {
@@ -155,8 +158,6 @@ struct order {
     uint32_t rows;      /* 0 with ORDER_FORGET and ORDER_DROP */
     uint64_t history;   /* hash of the ids of these rows; 0 where `rows` is */
 };
-
-enum wire_dtype { WIRE_F32 = 0, WIRE_BF16 = 1 };
 
 struct work {
     uint64_t batch; /* number of the micro-batch */

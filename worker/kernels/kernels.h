@@ -61,15 +61,17 @@ void acts_init(struct acts *a, void *memory, uint32_t max_rows, uint32_t max_col
 void acts_shape(struct acts *a, uint32_t rows, uint32_t cols, const float *x, size_t ldx);
 
 /* Attention of `rows` query rows of one sequence over one key/value head, for all `heads` query heads that share it.
- * Position p lies in page (p / KV_PAGE) % n_pages at place i = p % KV_PAGE. A page holds f16: its keys at page + keys_at in
- * panels of 16 places, [KV_PAGE / 16][head_dim][16], one lane is one key; its values at page + values_at, [KV_PAGE, head_dim].
+ * Position p lies in page (p / KV_PAGE) % n_pages at place i = p % KV_PAGE. A page holds numbers of `type`: its keys at page + keys_at in
+ * panels of 16 places, [KV_PAGE / 16][head_dim][16], one lane is one key; its values at page + values_at, [KV_PAGE, head_dim]. Q8_0 are
+ * bytes q, and behind a head's keys stand the factors d of every KV_BLOCK columns b, f16 [KV_PAGE / 16][b][16], behind its values [b][KV_PAGE].
  * Row r sees the positions from..to (both included) of sees[r] and is never touched by what lies in other places.
  *
  * Positions are taken in pieces of KV_PAGE, and pieces in spans of attend_span(from, to) positions; both begin at multiples
  * of their length. Spans start with m = -infinity and zeros; per row, head and piece, over the positions p it sees:
- *     s_p = scale * (fma over columns ascending, from 0)        M = max(m, max s_p)       alpha = exp(m - M)
+ *     s_p = scale * (fma over columns ascending, from 0)        of Q8_0: so over the q of a block, then fma(that sum, d, s), blocks ascending
+ *     M = max(m, max s_p)       alpha = exp(m - M)
  *     e_p = exp(s_p - M)       lane[i] = lane[i] * alpha + (e_p of p % 16 == i, ascending)
- *     out = out * alpha, then fma(e_p, v_p, out) over p ascending;                          m = M
+ *     out = out * alpha, then fma(e_p, v_p, out) over p ascending; of Q8_0: fma(e_p * d, q, out);    m = M
  * The first span is the sum so far; each further one (m', lane', out') joins it, ascending:
  *     M = max(m, m')    a = exp(m - M)    b = exp(m' - M)    lane = fma(lane', b, lane * a)    out = fma(out', b, out * a)
  * and at the end out * (1 / fold(lane)). So a row depends on what it sees and on nothing else, and the spans of one row can be
@@ -84,9 +86,10 @@ struct attend {
     const struct attend_row *sees; /* [rows] */
     uint32_t rows, heads, head_dim;
     float scale;
-    const uint16_t *const *pages;
+    const uint8_t *const *pages;
     uint32_t n_pages;
-    size_t keys_at, values_at; /* in f16 elements */
+    size_t keys_at, values_at;
+    enum kv_type type;
     void *scratch;             /* attend_bytes(head_dim) of partition/model/memory.h, 64-byte aligned */
 };
 

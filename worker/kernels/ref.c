@@ -265,28 +265,57 @@ static void ref_matmul_many(float *y, size_t ldy, const struct panels *w, const 
 
 /* ---- attention ------------------------------------------------------------------------------------------------ */
 
+/* Number `at` of keys or values that lie there as `type`; of Q8_0 without its factor. */
+static float kv_number(const struct attend *t, const uint8_t *half, size_t at)
+{
+    float f;
+    uint16_t h;
+    if (t->type == KV_Q8_0) return (float)(int8_t)half[at];
+    if (t->type == KV_F32) return memcpy(&f, half + 4 * at, 4), f;
+    return memcpy(&h, half + 2 * at, 2), f16_to_f32(h);
+}
+
+static float kv_factor(const struct attend *t, const uint8_t *half, size_t at)
+{
+    return f16_at(half + (size_t)KV_PAGE * t->head_dim, (uint32_t)at);
+}
+
+static float ref_score(const struct attend *t, const float *q, const uint8_t *keys, uint32_t place)
+{
+    const uint32_t panel = place / LANES, lane = place % LANES, blocks = (t->head_dim + KV_BLOCK - 1) / KV_BLOCK;
+    const uint32_t block = t->type == KV_Q8_0 ? KV_BLOCK : t->head_dim;
+    float score = 0;
+    for (uint32_t from = 0; from < t->head_dim; from += block) {
+        float sum = 0;
+        for (uint32_t i = from; i < t->head_dim && i - from < block; i++)
+            sum = fmaf(q[i], kv_number(t, keys, ((size_t)panel * t->head_dim + i) * LANES + lane), sum);
+        score = t->type != KV_Q8_0 ? sum : fmaf(sum, kv_factor(t, keys, ((size_t)panel * blocks + from / KV_BLOCK) * LANES + lane), score);
+    }
+    return t->scale * score;
+}
+
 /* A line is one head of one row. Positions first..last of one page: they go to `part`, sixteen lanes, m, and from place
  * 32 on the values. */
 static void attend_piece(const struct attend *t, const float *q, uint32_t first, uint32_t last, float *part)
 {
-    const uint16_t *page = t->pages[first / KV_PAGE % t->n_pages];
+    const uint8_t *page = t->pages[first / KV_PAGE % t->n_pages], *values = page + t->values_at;
     float *lane = part, *out = part + 2 * LANES, m = part[LANES], score[KV_PAGE], largest = m;
     for (uint32_t p = first; p <= last; p++) {
         const uint32_t at = p % KV_PAGE;
-        const uint16_t *key = page + t->keys_at + (size_t)(at / LANES) * t->head_dim * LANES + at % LANES;
-        float sum = 0;
-        for (uint32_t i = 0; i < t->head_dim; i++) sum = fmaf(q[i], f16_to_f32(key[i * LANES]), sum);
-        score[at] = t->scale * sum;
+        score[at] = ref_score(t, q, page + t->keys_at, at);
         largest = score[at] > largest ? score[at] : largest;
     }
     const float alpha = kernel_exp(m - largest);
     for (uint32_t i = 0; i < LANES; i++) lane[i] *= alpha;
     for (uint32_t i = 0; i < t->head_dim; i++) out[i] *= alpha;
     for (uint32_t p = first; p <= last; p++) {
-        const uint16_t *value = page + t->values_at + (size_t)(p % KV_PAGE) * t->head_dim;
-        const float e = kernel_exp(score[p % KV_PAGE] - largest);
+        const uint32_t at = p % KV_PAGE;
+        const float e = kernel_exp(score[at] - largest);
         lane[p % LANES] += e;
-        for (uint32_t i = 0; i < t->head_dim; i++) out[i] = fmaf(e, f16_to_f32(value[i]), out[i]);
+        for (uint32_t i = 0; i < t->head_dim; i++) {
+            const float weight = t->type == KV_Q8_0 ? e * kv_factor(t, values, (size_t)(i / KV_BLOCK) * KV_PAGE + at) : e;
+            out[i] = fmaf(weight, kv_number(t, values, (size_t)at * t->head_dim + i), out[i]);
+        }
     }
     part[LANES] = largest;
 }

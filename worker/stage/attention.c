@@ -11,8 +11,9 @@
 #include "worker/stage/attention.h"
 
 #include <omp.h>
+#include <string.h>
 
-#define KEY_PIECE 256 /* columns of a key that become f16 at a time, before each goes to its panel */
+#define KEY_PIECE 256 /* columns of a key that are rounded at a time, before each goes to its panel */
 #define ROWS_MOST 64  /* of a task: more would read keys and values less often, but they already stay in L2 */
 #define TASKS_EACH 4  /* for a thread, about: cores of small machines are seldom all ours */
 
@@ -25,20 +26,70 @@ static void norm_and_turn(const struct attention *a, float *x, const float *g, u
     b->k->rope(x, b->cos[a->global] + at, b->sin[a->global] + at, d);
 }
 
+static void store_f16(const struct kernels *kernels, uint16_t *lane, const float *k, uint16_t *values, const float *v, uint32_t d)
+{
+    uint16_t key[KEY_PIECE];
+    for (uint32_t i = 0, n; i < d; i += n) {
+        n = d - i < KEY_PIECE ? d - i : KEY_PIECE;
+        kernels->to_f16(key, k + i, n);
+        for (uint32_t j = 0; j < n; j++) lane[(size_t)(i + j) * PANEL_ROWS] = key[j];
+    }
+    kernels->to_f16(values, v, d);
+}
+
+static void store_f32(float *lane, const float *k, float *values, const float *v, uint32_t d)
+{
+    for (uint32_t i = 0; i < d; i++) lane[(size_t)i * PANEL_ROWS] = k[i];
+    memcpy(values, v, d * sizeof *v);
+}
+
+/* Up to KEY_PIECE columns as activations are rounded, in blocks of 32, and a factor for each. */
+struct rounded {
+    _Alignas(64) int8_t q[KEY_PIECE];
+    uint16_t d[KEY_PIECE / KV_BLOCK];
+};
+
+static void round_q8(const struct kernels *kernels, struct rounded *r, const float *x, uint32_t n)
+{
+    float scale[KEY_PIECE / KV_BLOCK], sums[KEY_PIECE / KV_BLOCK];
+    int32_t minus8[KEY_PIECE / KV_BLOCK], minus32[2 * KEY_PIECE / KV_BLOCK];
+    struct acts one = {.rows = 1, .cols = n, .tile = 1, .q = r->q, .scale = scale, .sums = sums, .minus8 = minus8, .minus32 = minus32};
+    kernels->quantize(&one, 0, x, 0, n);
+    kernels->to_f16(r->d, scale, (n + KV_BLOCK - 1) / KV_BLOCK);
+}
+
+/* A key's numbers stand 16 apart, in its lane; the factors of values beside those of the positions before and behind. */
+static void store_q8(const struct kernels *kernels, uint8_t *keys, const float *k, uint8_t *values, const float *v, uint32_t at, uint32_t d)
+{
+    const uint32_t panel = at / PANEL_ROWS, lane = at % PANEL_ROWS, blocks = (d + KV_BLOCK - 1) / KV_BLOCK;
+    uint16_t *key_factors = (uint16_t *)(void *)(keys + (size_t)KV_PAGE * d) + (size_t)panel * blocks * PANEL_ROWS + lane;
+    uint16_t *value_factors = (uint16_t *)(void *)(values + (size_t)KV_PAGE * d) + at;
+    struct rounded r;
+    for (uint32_t i = 0, n; i < d; i += n) {
+        n = d - i < KEY_PIECE ? d - i : KEY_PIECE;
+        round_q8(kernels, &r, k + i, n);
+        for (uint32_t j = 0; j < n; j++) keys[((size_t)panel * d + i + j) * PANEL_ROWS + lane] = (uint8_t)r.q[j];
+        for (uint32_t j = 0; j < n; j += KV_BLOCK) key_factors[(size_t)((i + j) / KV_BLOCK) * PANEL_ROWS] = r.d[j / KV_BLOCK];
+        round_q8(kernels, &r, v + i, n);
+        memcpy(values + (size_t)at * d + i, r.q, n);
+        for (uint32_t j = 0; j < n; j += KV_BLOCK) value_factors[(size_t)((i + j) / KV_BLOCK) * KV_PAGE] = r.d[j / KV_BLOCK];
+    }
+}
+
 static void store(const struct attention *a, const float *k, const float *v, uint32_t row, uint32_t head)
 {
     const struct workbench *b = a->b;
     const uint32_t d = b->config->head_dim, position = b->places[row].position;
     const uint32_t n_pages = b->kv->layer[a->index].n_pages;
-    uint16_t *page = kv_slot(b->kv, a->index, b->places[row].slot)[position / KV_PAGE % n_pages], key[KEY_PIECE];
+    uint8_t *page = kv_slot(b->kv, a->index, b->places[row].slot)[position / KV_PAGE % n_pages];
+    uint8_t *keys = page + kv_keys_at(b->kv, head), *values = page + kv_values_at(b->kv, head);
     const uint32_t at = position % KV_PAGE;
-    uint16_t *lane = page + kv_keys_at(b->kv, head) + (size_t)(at / PANEL_ROWS) * d * PANEL_ROWS + at % PANEL_ROWS;
-    for (uint32_t i = 0, n; i < d; i += n) {
-        n = d - i < KEY_PIECE ? d - i : KEY_PIECE;
-        b->k->to_f16(key, k + i, n);
-        for (uint32_t j = 0; j < n; j++) lane[(size_t)(i + j) * PANEL_ROWS] = key[j];
+    const size_t lane = (size_t)(at / PANEL_ROWS) * d * PANEL_ROWS + at % PANEL_ROWS;
+    switch (b->kv->type) {
+    case KV_F32: store_f32((float *)(void *)keys + lane, k, (float *)(void *)values + (size_t)at * d, v, d); break;
+    case KV_Q8_0: store_q8(b->k, keys, k, values, v, at, d); break;
+    default: store_f16(b->k, (uint16_t *)(void *)keys + lane, k, (uint16_t *)(void *)values + (size_t)at * d, v, d);
     }
-    b->k->to_f16(page + kv_values_at(b->kv, head) + (size_t)at * d, v, d);
 }
 
 /* Numbers from -1 to 1 that anybody can make again, whatever the machine and the cut. */
@@ -99,10 +150,11 @@ static struct attend task_of(const struct attention *a, uint32_t row, uint32_t k
         .heads = heads,
         .head_dim = c->head_dim,
         .scale = c->attention_scale,
-        .pages = (const uint16_t *const *)kv_slot(b->kv, a->index, b->places[row].slot),
+        .pages = (const uint8_t *const *)kv_slot(b->kv, a->index, b->places[row].slot),
         .n_pages = b->kv->layer[a->index].n_pages,
         .keys_at = kv_keys_at(b->kv, kv_head),
         .values_at = kv_values_at(b->kv, kv_head),
+        .type = b->kv->type,
         .scratch = b->attend + (size_t)omp_get_thread_num() * attend_bytes(c->head_dim),
     };
 }

@@ -12,8 +12,8 @@ struct attention {
     bool global;
 };
 
-/* Per head: norm, then rope, of q and k in place; k and v go to the cache as f16. Of rows that are drawn k and v are drawn first:
- * docs/WIRE.md says how. */
+/* Per head: norm, then rope, of q and k in place; k and v go to the cache, rounded to its type. Of rows that are drawn k and v are drawn
+ * first: docs/WIRE.md says how. */
 void attention_store(const struct attention *a, const float *q_norm, const float *k_norm);
 
 /* softmax(q k) v of every row and head: wide -> narrow [n, heads * head_dim]. */

@@ -20,7 +20,7 @@ static int check_ring(const struct model_config *c, uint32_t layer, const struct
                 (unsigned long long)n, (unsigned long long)wanted);
 }
 
-static void open_layers(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, uint16_t **pointer)
+static void open_layers(struct kv *kv, const struct model_config *c, struct part s, const struct capacity *cap, uint8_t **pointer)
 {
     for (uint32_t i = 0; i < kv->layers; i++) {
         const enum kv_kind kind = layer_is_global(c, s.first + i) ? KV_GLOBAL : KV_LOCAL;
@@ -51,15 +51,15 @@ int kv_open(struct kv *kv, const struct model_config *c, struct part s, const st
             struct err *why)
 {
     const uint64_t pages = kv_pool_pages(c, s, cap);
-    *kv = (struct kv){.kv_heads = c->kv_heads, .head_dim = c->head_dim, .layers = s.end - s.first, .window = c->window,
-                      .sequences = cap->sequences, .memory = memory, .page_elems = kv_page_bytes(c) / sizeof(uint16_t),
+    *kv = (struct kv){.type = cap->mode.kv, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .layers = s.end - s.first, .window = c->window,
+                      .sequences = cap->sequences, .memory = memory, .page_bytes = kv_page_bytes(c, cap->mode.kv),
                       .of[KV_LOCAL].places = kv_ring(c, cap)};
     if (pages > UINT32_MAX) return fail(why, E_MEMORY, "%llu pages of keys and values are too many", (unsigned long long)pages);
     kv->layer = calloc(kv->layers + 1, sizeof *kv->layer);
     if (!kv->layer) return fail(why, E_MEMORY, "no memory for a table of %u layers", kv->layers);
     if (!pages) return 0;
     for (uint32_t i = s.first; i < s.end; i++) TRY(check_ring(c, i, cap, why));
-    open_layers(kv, c, s, cap, (uint16_t **)(void *)(kv->memory + pages * kv->page_elems));
+    open_layers(kv, c, s, cap, (uint8_t **)(void *)(kv->memory + pages * kv->page_bytes));
     TRY(open_blocks(kv, why));
     kv->next = kv->holders + pages;
     kv->n_free = (uint32_t)pages;
@@ -178,7 +178,7 @@ static void place(struct kv *kv, int kind, uint32_t of, uint32_t block, uint32_t
     for (uint32_t i = 0; i < kv->layers && of < kv->sequences; i++) {
         const struct kv_layer *l = &kv->layer[i];
         if (l->kind != (enum kv_kind)kind) continue;
-        l->pages[(size_t)of * l->n_pages + block % l->n_pages] = kv->memory + page * kv->page_elems;
+        l->pages[(size_t)of * l->n_pages + block % l->n_pages] = kv->memory + page * kv->page_bytes;
         page = kv->next[page];
     }
 }

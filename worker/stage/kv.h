@@ -1,6 +1,7 @@
-/* worker/stage/kv.h — keys and values, in pages of KV_PAGE positions, f16, and whose they are.
+/* worker/stage/kv.h — keys and values, in pages of KV_PAGE positions, and whose they are.
  *
- *   page   keys [kv_heads][KV_PAGE / 16][head_dim][16], then values [kv_heads][KV_PAGE][head_dim]
+ *   page   keys [kv_heads][KV_PAGE / 16][head_dim][16], then values [kv_heads][KV_PAGE][head_dim]; f16, f32, or Q8_0: bytes, and behind
+ *          those of each head an f16 for each block of 32 columns and position
  *
  * One head's keys of a page lie together, because attention reads them so, and in panels of 16 positions, one lane each,
  * so that it needs no sums across a vector: a new key touches head_dim places, once, and is read thousands of times.
@@ -35,15 +36,16 @@ struct kv_blocks {
 struct kv_layer {
     enum kv_kind kind;
     uint32_t n_pages; /* of one slot */
-    uint16_t **pages; /* [sequences][n_pages] */
+    uint8_t **pages;  /* [sequences][n_pages] */
 };
 
 struct kv {
+    enum kv_type type;
     uint32_t kv_heads, head_dim, layers, window, sequences;
     struct kv_layer *layer; /* of the stage, from 0 */
     struct kv_blocks of[KV_KINDS];
-    uint16_t *memory;
-    size_t page_elems;
+    uint8_t *memory;
+    size_t page_bytes;
     uint32_t *holders; /* of the block that begins with this page */
     uint32_t *next;    /* page of the same block, or free page */
     uint32_t first_free, n_free;
@@ -79,16 +81,16 @@ void kv_become(struct kv *kv, struct kv_held *mine, const struct kv_held *is);
 /* Takes the blocks of `rows` more: they must have been counted. */
 void kv_grow(struct kv *kv, struct kv_held *mine, uint32_t rows);
 
-static inline uint16_t *const *kv_slot(const struct kv *kv, uint32_t layer, uint32_t slot)
+static inline uint8_t *const *kv_slot(const struct kv *kv, uint32_t layer, uint32_t slot)
 {
     const struct kv_layer *l = &kv->layer[layer];
     return l->pages + (size_t)slot * l->n_pages;
 }
 
-/* Where a head's keys and values begin in a page, in f16 elements. */
+/* Where a head's keys and values begin in a page. */
 static inline size_t kv_keys_at(const struct kv *kv, uint32_t head)
 {
-    return (size_t)head * KV_PAGE * kv->head_dim;
+    return (size_t)head * kv_half_bytes(kv->head_dim, kv->type);
 }
 
 static inline size_t kv_values_at(const struct kv *kv, uint32_t head)

@@ -144,7 +144,7 @@ TEST(a_planned_relay_runs_as_fast_as_planned)
 {
     const struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     const struct worker_offer o[3] = {{.threads = 1}, {.threads = 2}, {.threads = 1}};
-    const struct capacity cap = {1024, 64, 128, 4, 0};
+    const struct capacity cap = {1024, 64, 128, 4, 0, {0}};
     struct simulation in = {.stages = 3, .seed = 5, .requests = 64, .prompt_least = 1, .prompt_most = 1, .answer_least = 800,
                             .answer_most = 800, .limits = {64, 4, 128, 1024, 3, piece_quarters(NULL, 2), NULL}};
     struct sim_report r;

@@ -345,19 +345,44 @@ TEST(exp_sum_equals_ref_at_every_length_and_finds_what_is_not_finite)
 /* ---- attention -------------------------------------------------------------------------------------------------- */
 
 struct ring {
-    uint16_t *pages[200];
+    uint8_t *pages[200];
     uint32_t n_pages;
+    enum kv_type type;
     size_t half;
 };
 
-/* `odd` goes to key and value 67 only, wherever the layout has it. */
-static struct ring ring_make(uint32_t n_pages, uint32_t head_dim, uint64_t seed, uint16_t odd)
+/* Random numbers of the keys, or the values, of a page. */
+static void half_fill(uint8_t *half, enum kv_type type, uint32_t head_dim, uint64_t *seed)
 {
-    struct ring r = {.n_pages = n_pages, .half = (size_t)KV_PAGE * head_dim};
+    const size_t n = (size_t)KV_PAGE * head_dim, blocks = (size_t)KV_PAGE * ((head_dim + KV_BLOCK - 1) / KV_BLOCK);
+    uint16_t *shorts = (void *)half;
+    for (size_t i = 0; i < n; i++) {
+        const float f = random_float(seed) * 2;
+        if (type == KV_F16) shorts[i] = f32_to_f16(f);
+        else if (type == KV_F32) memcpy(half + 4 * i, &f, 4);
+        else half[i] = (uint8_t)(int8_t)(f * 63);
+    }
+    for (size_t i = 0; type == KV_Q8_0 && i < blocks; i++) shorts[n / 2 + i] = f32_to_f16(random_float(seed) / 50);
+}
+
+/* Number `at` of a half becomes odd; of Q8_0 the factor of the block that holds it. */
+static void half_spoil(uint8_t *half, enum kv_type type, uint32_t head_dim, size_t at, size_t factor, uint16_t odd)
+{
+    const float f = f16_to_f32(odd);
+    if (type == KV_F32) memcpy(half + 4 * at, &f, 4);
+    else memcpy(half + (type == KV_F16 ? 2 * at : (size_t)KV_PAGE * head_dim + 2 * factor), &odd, 2);
+}
+
+/* `odd` goes to key and value 67 only, wherever the layout has it. */
+static struct ring ring_make(enum kv_type type, uint32_t n_pages, uint32_t head_dim, uint64_t seed, uint16_t odd)
+{
+    struct ring r = {.n_pages = n_pages, .type = type, .half = kv_half_bytes(head_dim, type)};
     for (uint32_t p = 0; p < n_pages; p++) {
-        r.pages[p] = memory(4 * r.half);
-        for (size_t i = 0; i < 2 * r.half; i++) r.pages[p][i] = f32_to_f16(random_float(&seed) * 2);
-        if (odd && p == 1) r.pages[p][3 * head_dim] = r.pages[p][r.half + 3] = odd;
+        r.pages[p] = memory(2 * r.half);
+        for (int half = 0; half < 2; half++) half_fill(r.pages[p] + (size_t)half * r.half, type, head_dim, &seed);
+        if (!odd || p != 1) continue;
+        half_spoil(r.pages[p], type, head_dim, 3 * head_dim, 3, odd);
+        half_spoil(r.pages[p] + r.half, type, head_dim, 3, 3, odd);
     }
     return r;
 }
@@ -382,7 +407,8 @@ static void compare_attend_rows(uint32_t rows, const struct attend_row *sees, ui
                        .head_dim = head_dim,
                        .scale = 0.0771516750f,
                        .n_pages = ring->n_pages,
-                       .pages = (const uint16_t *const *)ring->pages,
+                       .pages = (const uint8_t *const *)ring->pages,
+                       .type = ring->type,
                        .keys_at = ring->half,
                        .values_at = 0,
                        .scratch = memory(attend_bytes(head_dim))};
@@ -405,7 +431,7 @@ static void compare_attend_rows(uint32_t rows, const struct attend_row *sees, ui
                 k.attend_join(&t, parts);
             }
             size_t at = floats_differ(got, want, rows * ldo), r = at / ldo;
-            CHECK(at == rows * ldo, "%s rows %u heads %u dim %u%s: row %zu (keys %u..%u) at %zu is %a, ref %a", k.isa, rows,
+            CHECK(at == rows * ldo, "%s type %d rows %u heads %u dim %u%s: row %zu (keys %u..%u) at %zu is %a, ref %a", k.isa, (int)ring->type, rows,
                   heads, head_dim, way ? " by spans" : "", r, sees[r].from, sees[r].to, at % ldo, got[at], want[at]);
         }
     }
@@ -415,24 +441,28 @@ static void compare_attend_rows(uint32_t rows, const struct attend_row *sees, ui
 static void compare_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, uint32_t from, uint32_t to,
                            uint16_t odd)
 {
-    struct ring ring = ring_make(n_pages, head_dim, from * 7 + to, odd);
-    compare_attend_rows(1, &(struct attend_row){from, to}, heads, head_dim, &ring);
-    ring_free(&ring);
+    for (int type = 0; type < KV_TYPES; type++) {
+        struct ring ring = ring_make((enum kv_type)type, n_pages, head_dim, from * 7 + to, odd);
+        compare_attend_rows(1, &(struct attend_row){from, to}, heads, head_dim, &ring);
+        ring_free(&ring);
+    }
 }
 
 /* `rows` rows from `position` on, as a window shows them; the last `picture` of them see each other. */
 static void compare_prompt(uint32_t rows, uint32_t position, uint32_t window, uint32_t picture, uint32_t heads,
                            uint32_t head_dim, uint32_t n_pages, uint16_t odd)
 {
-    struct ring ring = ring_make(n_pages, head_dim, rows + position, odd);
     struct attend_row *sees = memory(rows * sizeof *sees);
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t p = position + r;
         sees[r] = (struct attend_row){p >= window ? p - window + 1 : 0, r + picture >= rows ? position + rows - 1 : p};
     }
-    compare_attend_rows(rows, sees, heads, head_dim, &ring);
+    for (int type = 0; type < KV_TYPES; type++) {
+        struct ring ring = ring_make((enum kv_type)type, n_pages, head_dim, rows + position, odd);
+        compare_attend_rows(rows, sees, heads, head_dim, &ring);
+        ring_free(&ring);
+    }
     free(sees);
-    ring_free(&ring);
 }
 
 TEST(attention_equals_ref_for_every_number_of_heads_and_width)

@@ -325,10 +325,10 @@ static void check_attend(uint32_t heads, uint32_t head_dim, uint32_t n_pages, ui
                        .heads = heads,
                        .head_dim = head_dim,
                        .scale = 0.7f,
-                       .pages = (const uint16_t *const *)pages,
+                       .pages = (const uint8_t *const *)pages,
                        .n_pages = n_pages,
                        .keys_at = 0,
-                       .values_at = half,
+                       .values_at = 2 * half,
                        .scratch = scratch};
     k.attend(&t);
     for (uint32_t h = 0; h < heads; h++) {

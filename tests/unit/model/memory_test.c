@@ -86,7 +86,8 @@ TEST(a_layer_of_the_4b_weighs_what_is_published)
 TEST(a_global_layer_holds_the_context_and_a_local_one_its_window)
 {
     struct capacity cap = usual;
-    CHECK(kv_page_bytes(&four_b) == 64 * 4096);
+    CHECK(kv_page_bytes(&four_b, KV_F16) == 64 * 4096);
+    CHECK(kv_page_bytes(&four_b, KV_Q8_0) == 64 * 4096 / 2 / 16 * 17 && kv_page_bytes(&four_b, KV_F32) == 2 * 64 * 4096);
     CHECK(kv_pages(&four_b, 5, &cap) == 64);
     CHECK(kv_pages(&four_b, 4, &cap) == 18, "1023 + 64 positions, and where the first begins: %u", kv_pages(&four_b, 4, &cap));
     cap.rows = 1;
@@ -215,7 +216,7 @@ TEST(the_total_is_the_sum)
 
 TEST(absurd_capacities_stop_at_the_largest_number)
 {
-    struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0};
+    struct capacity cap = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, {0}};
     struct model_config c = four_b;
     c.kv_heads = c.heads = 1024, c.head_dim = 512, c.hidden = 65536, c.ffn = 1 << 20, c.layers = 1024;
     struct part_bytes b = bytes_of(&c, (struct part){0, 1024, 0, HEAD_PARTS, false}, T_F32, T_F32, cap);

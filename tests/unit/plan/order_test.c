@@ -107,7 +107,7 @@ static void open_world(struct world *w, int workers, uint32_t layers, uint32_t v
 {
     draw_workers(workers);
     w->shape = invent(drawn_config(layers, vocab), T_Q4_0, T_Q8_0);
-    w->cap = (struct capacity){256, 1 + dice(8), 32, 1 + dice(6), 0};
+    w->cap = (struct capacity){256, 1 + dice(8), 32, 1 + dice(6), 0, {0}};
     w->job = (struct order_job){.offers = offers, .workers = workers, .line = lines, .hop = hops};
     NEED(items_open(&w->items, &w->shape, &w->cap, offers, workers, dice(2), why));
     NEED(search_open(&w->job.search, &w->items, offers, workers, why));

@@ -93,7 +93,7 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
         const int workers = 2 + !(round % 8);
         c.vocab = 1 + dice(dice(2) ? 60000 : 600);
         struct model_shape m = invent(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
-        struct capacity cap = {64 + dice(1000), dice(2) ? 1 : 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS};
+        struct capacity cap = {64 + dice(1000), dice(2) ? 1 : 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS, {0}};
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
@@ -132,7 +132,7 @@ TEST(two_workers_of_a_4b_model_halve_its_head)
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[2] = {{.name = "a", .threads = 4}, {.name = "b", .threads = 4}};
     for (uint32_t sequences = 1; sequences <= 16; sequences *= 4) {
-        struct capacity cap = {4096, sequences, 256, 3, 0};
+        struct capacity cap = {4096, sequences, 256, 3, 0, {0}};
         PLAN p = {0};
         NEED(solve(&p, &m, o, 2, &cap, why));
         const struct part a = p.of[0].part[CHAIN_TEXT], b = p.of[1].part[CHAIN_TEXT];
@@ -165,7 +165,7 @@ TEST(an_answer_alone_waits_for_the_largest_part_only)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[2] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 2}};
-    const struct capacity alone = {4096, 1, 256, 3, 0};
+    const struct capacity alone = {4096, 1, 256, 3, 0, {0}};
     PLAN p = {0};
     NEED(solve_cuts(&p, &m, o, (struct cut[]){{17, 6}, {17, 10}}, 2, &alone, why));
     const struct part parts[] = {p.of[0].part[CHAIN_TEXT], p.of[1].part[CHAIN_TEXT]};
@@ -184,7 +184,7 @@ TEST(what_a_whole_head_can_have_too_is_no_reason_to_divide)
     struct model_shape m = invent(c, T_Q4_0, T_Q4_0);
     struct worker_offer o[3] = {{.name = "a", .threads = 1}, {.name = "b", .threads = 1}, {.name = "c", .threads = 1}};
     PLAN p = {0};
-    NEED(solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4, 0}, why));
+    NEED(solve(&p, &m, o, 3, &(struct capacity){722, 3, 256, 4, 0, {0}}, why));
     check_whole(&p, &c);
 }
 
@@ -197,7 +197,7 @@ TEST(a_faster_prompt_is_not_paid_by_every_token)
     for (uint32_t sequences = 2; sequences <= 16; sequences++)
         for (uint32_t context = 240; context <= 330; context += 2) {
             PLAN p = {0};
-            NEED(solve(&p, &m, o, 2, &(struct capacity){context, sequences, 256, 3, 0}, why));
+            NEED(solve(&p, &m, o, 2, &(struct capacity){context, sequences, 256, 3, 0, {0}}, why));
             check_whole(&p, &c);
         }
 }

@@ -41,7 +41,7 @@ TEST(no_split_is_better_than_the_planners)
         struct model_config c = small(1 + dice(9));
         struct model_shape m = invent_whole(c, dice(2) ? T_Q4_0 : T_Q8_0, dice(2) ? T_Q6_K : T_F16);
         int workers = 1 + (int)dice(c.layers + 1 < 5 ? c.layers + 1 : 5);
-        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS};
+        struct capacity cap = {64 + dice(1000), 1 + dice(16), 1 + dice(64), 1 + (uint32_t)workers, ALL_BLOCKS, {0}};
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
@@ -167,7 +167,7 @@ TEST(sequences_that_do_not_fit_at_their_longest_share_what_there_is)
 {
     struct model_shape m = invent(gemma_4b, T_Q4_0, T_Q6_K);
     struct worker_offer o[4] = {{.memory = 1ull << 30}, {.memory = 1ull << 30}, {.memory = 1ull << 30}, {.memory = 1ull << 30}};
-    struct capacity cap = {4096, 16, 128, 5, 0}, all = {4096, 16, 128, 5, ALL_BLOCKS};
+    struct capacity cap = {4096, 16, 128, 5, 0, {0}}, all = {4096, 16, 128, 5, ALL_BLOCKS, {0}};
     struct err no = {0};
     PLAN p = {0}, more = {0};
     name_offers(o, 4);
@@ -193,7 +193,7 @@ TEST(the_pool_is_the_largest_that_fits_and_does_not_slow_the_text)
     for (int round = 0; round < 60; round++) {
         struct model_shape m = invent_whole(small(4 + dice(8)), T_Q4_0, T_Q4_0);
         struct worker_offer o[3] = {0};
-        struct capacity cap = {512 + dice(512), 4 + dice(8), 32, 4, 0};
+        struct capacity cap = {512 + dice(512), 4 + dice(8), 32, 4, 0, {0}};
         for (int i = 0; i < 3; i++) o[i].threads = 1 + (int)dice(4), o[i].memory = (23ull << 20) + dice(6u << 20);
         PLAN p = {0}, other = {0};
         if (solve(&p, &m, o, 3, &cap, NULL) || !p.capacity.blocks) continue;

@@ -25,7 +25,7 @@ static void ask(struct rates *out, struct plan *p, const struct speed v[3], uint
     static const struct cut cuts[] = {{4, 0}, {4, 0}, {4, HEAD_PARTS}};
     struct worker_offer o[3] = {{.name = "a", .measured = &v[0]}, {.name = "b", .measured = &v[1]}, {.name = "c", .measured = &v[2]}};
     struct stage_rates stages[3];
-    NEED(solve_cuts(p, &m, o, cuts, 3, &(struct capacity){1024, sequences, 128, 0, 0}, why));
+    NEED(solve_cuts(p, &m, o, cuts, 3, &(struct capacity){1024, sequences, 128, 0, 0, {0}}, why));
     plan_rates(out, stages, p, &m, o);
     CHECK(out->answers <= decode_rows(&p->capacity) / stages[out->slowest].answer * (1 + 1e-9), "%g a second", out->answers);
     CHECK(out->busy > 0 && out->busy <= 1 + 1e-9, "busy %g", out->busy);

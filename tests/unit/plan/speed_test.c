@@ -44,7 +44,7 @@ TEST(the_curves_of_a_stage_meet_what_was_planned)
     const struct part all = {20, 34, 0, 16, false}, none = {0, 20, 0, 0, false};
     struct curve rows, tokens;
     for (uint32_t sequences = 1; sequences <= 512; sequences *= 2) { /* a group of each of the curve's lengths */
-        const struct capacity cap = {4096, sequences, 512, 1, 0};
+        const struct capacity cap = {4096, sequences, 512, 1, 0, {0}};
         stage_curves(&rows, &tokens, &m, all, &o, &cap);
         const double planned = decode_seconds(NULL, &m, all, &cap) / 2, curve = curve_seconds(&rows, sequences) + curve_seconds(&tokens, sequences);
         const bool point = sequences <= 32 || sequences == 128 || sequences == 512;
@@ -71,7 +71,7 @@ static struct speed as_measured(const struct model_shape *m, double power)
     return v;
 }
 
-static const struct capacity cases[] = {{4096, 1, 256, 4, 0}, {4096, 4, 256, 4, 0}, {1024, 16, 64, 4, 0}};
+static const struct capacity cases[] = {{4096, 1, 256, 4, 0, {0}}, {4096, 4, 256, 4, 0, {0}}, {1024, 16, 64, 4, 0, {0}}};
 
 TEST(measured_as_fast_as_nominal_is_planned_the_same)
 {

@@ -13,7 +13,7 @@
 #define TOY_WORDS 333
 #define MASK_BYTES 44
 
-static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0}, 1, NULL, NULL};
+static const struct relay_plan whole = {"7", {200, SLOTS, 64, 2, 0, {0}}, 1, NULL, NULL};
 
 struct merge {
     struct scored row[GUESSES_ROWS]; /* in their order */
@@ -227,7 +227,7 @@ TEST(rows_of_one_sequence_get_the_tokens_they_get_one_by_one)
 {
     struct toy *toy = toy_small();
     static struct token one[GUESSES_ROWS], all[GUESSES_ROWS];
-    const struct relay_plan plans[] = {{"7", {400, SLOTS, 64, 2, 0}, 2, NULL, NULL}, {"3,7", {400, SLOTS, 64, 2, 0}, 1, NULL, "7,9"}};
+    const struct relay_plan plans[] = {{"7", {400, SLOTS, 64, 2, 0, {0}}, 2, NULL, NULL}, {"3,7", {400, SLOTS, 64, 2, 0, {0}}, 1, NULL, "7,9"}};
     answer_behind(toy, &plans[0], 1, one);
     for (size_t p = 0; p < 2; p++) {
         answer_behind(toy, &plans[p], GUESSES_ROWS, all);

@@ -202,7 +202,7 @@ struct shelf {
     struct part part;
     struct kv kv;
     struct sequences sequences;
-    uint16_t *memory;
+    uint8_t *memory;
     uint32_t pages, global, local; /* global, local: layers */
 };
 
@@ -216,7 +216,7 @@ static void shelf_close(struct shelf *s)
 static int shelf_open(struct shelf *s, const struct model_config *c, struct part part, const struct capacity *cap, struct err *why)
 {
     *s = (struct shelf){.part = part, .pages = (uint32_t)kv_pool_pages(c, part, cap)};
-    s->memory = aligned_alloc(64, (s->pages * kv_page_bytes(c) + kv_tables_bytes(c, part, cap) + 64) / 64 * 64);
+    s->memory = aligned_alloc(64, (s->pages * kv_page_bytes(c, cap->mode.kv) + kv_tables_bytes(c, part, cap) + 64) / 64 * 64);
     for (uint32_t l = part.first; l < part.end; l++) layer_is_global(c, l) ? s->global++ : s->local++;
     TRY(kv_open(&s->kv, c, part, cap, s->memory, why));
     return sequences_open(&s->sequences, cap, &s->kv, why);
@@ -227,7 +227,7 @@ static uint64_t mark_of(const struct holder *h, uint32_t position, uint32_t laye
     return hash_fold(h->history[position + 1], layer);
 }
 
-static uint64_t *mark_at(uint16_t *page, uint32_t position)
+static uint64_t *mark_at(uint8_t *page, uint32_t position)
 {
     return (uint64_t *)(void *)page + position % KV_PAGE;
 }
@@ -249,13 +249,13 @@ static void write_rows(struct shelf *s, const struct world *m, const struct work
 }
 
 /* A page of a beginning: its number is in the first layer's table, those of the other layers follow. */
-static uint16_t *page_of(const struct shelf *s, uint32_t layer, uint32_t holder, uint32_t block)
+static uint8_t *page_of(const struct shelf *s, uint32_t layer, uint32_t holder, uint32_t block)
 {
     const struct kv_blocks *b = &s->kv.of[s->kv.layer[layer].kind];
     uint32_t page = b->table[holder * b->places + block % b->places];
     for (uint32_t l = 0; l < layer; l++)
         if (s->kv.layer[l].kind == s->kv.layer[layer].kind) page = s->kv.next[page];
-    return s->kv.memory + page * s->kv.page_elems;
+    return s->kv.memory + page * s->kv.page_bytes;
 }
 
 /* All that the next row of any holder could see is what its own rows left. */
@@ -266,7 +266,7 @@ static bool sees_its_own(const struct shelf *s, const struct world *m, uint32_t 
     for (uint32_t l = 0; l < s->kv.layers; l++) {
         const bool local = s->kv.layer[l].kind == KV_LOCAL;
         for (uint32_t p = local && h->rows >= m->window ? h->rows - m->window + 1 : 0; p < h->rows; p++) {
-            uint16_t *page = page_of(s, l, holder, p / KV_PAGE);
+            uint8_t *page = page_of(s, l, holder, p / KV_PAGE);
             good &= *mark_at(page, p) == mark_of(h, p, l);
             if (holder < SLOTS) good &= page == kv_slot(&s->kv, l, holder)[p / KV_PAGE % s->kv.layer[l].n_pages];
         }
@@ -282,7 +282,7 @@ static uint64_t state_of(const struct shelf *s)
         if (s->kv.of[kind].layers)
             h = hash_fold(h, hash64(s->kv.of[kind].table, s->sequences.n * s->kv.of[kind].places * sizeof(uint32_t)));
     for (uint32_t l = 0; l < s->kv.layers; l++)
-        h = hash_fold(h, hash64(s->kv.layer[l].pages, (size_t)SLOTS * s->kv.layer[l].n_pages * sizeof(uint16_t *)));
+        h = hash_fold(h, hash64(s->kv.layer[l].pages, (size_t)SLOTS * s->kv.layer[l].n_pages * sizeof(uint8_t *)));
     return hash_fold(hash_fold(h, s->kv.first_free), s->kv.n_free);
 }
 
@@ -360,7 +360,7 @@ static void empty(struct shelf *shelves, int n, struct world *m, struct work *w)
 static void draw_a_history(uint32_t window, uint32_t pattern, uint32_t pool, uint64_t seed, int steps, int *short_of)
 {
     const struct model_config c = small_config(window, pattern);
-    const struct capacity cap = {CONTEXT, SLOTS, ROWS, 2, pool};
+    const struct capacity cap = {CONTEXT, SLOTS, ROWS, 2, pool, {0}};
     const struct part parts[] = {{0, 2, 0, 0, false}, {2, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};
     enum { N = 4 };
     struct shelf shelves[N];
@@ -432,7 +432,7 @@ static void refuses(struct shelf *s, struct work *w, const char *words, struct o
 TEST(an_order_that_does_not_fit_is_refused_with_a_sentence)
 {
     const struct model_config c = small_config(70, 3);
-    const struct capacity cap = {CONTEXT, SLOTS, ROWS, 2, 0};
+    const struct capacity cap = {CONTEXT, SLOTS, ROWS, 2, 0, {0}};
     struct world *m = malloc(sizeof *m);
     struct work *w = calloc(1, sizeof *w);
     struct shelf s;
@@ -490,7 +490,7 @@ TEST(an_order_that_does_not_fit_is_refused_with_a_sentence)
 TEST(nobody_goes_back_to_where_a_ring_has_been_written_over)
 {
     const struct model_config c = small_config(57, 3);
-    const struct capacity cap = {CONTEXT, SLOTS, 8, 2, 0};
+    const struct capacity cap = {CONTEXT, SLOTS, 8, 2, 0, {0}};
     struct world *m = malloc(sizeof *m);
     struct work *w = calloc(1, sizeof *w);
     struct shelf s;
@@ -533,7 +533,7 @@ static void take_scores(struct world *m, const struct relay *r)
 
 static void scores_do_not_depend_on_it(const struct toy *toy, const char *cuts, uint32_t pool, uint64_t seed)
 {
-    const struct relay_plan plan = {cuts, {CONTEXT, SLOTS, ROWS, 2, pool}, 1, NULL, NULL}, lone = {"4", {CONTEXT, 1, ROWS, 1, 0}, 1, NULL, NULL};
+    const struct relay_plan plan = {cuts, {CONTEXT, SLOTS, ROWS, 2, pool, {0}}, 1, NULL, NULL}, lone = {"4", {CONTEXT, 1, ROWS, 1, 0, {0}}, 1, NULL, NULL};
     struct world *m = malloc(sizeof *m), *next = malloc(sizeof *next);
     struct relay *r, *alone;
     uint32_t run = 0, rows = 0;

@@ -10,7 +10,7 @@
 
 #define LENGTH 100 /* five windows */
 
-static const struct relay_plan plain = {"7", {200, 4, 64, 2, 0}, 1, NULL, NULL};
+static const struct relay_plan plain = {"7", {200, 4, 64, 2, 0, {0}}, 1, NULL, NULL};
 
 /* The fingerprint of LENGTH positions of one sequence, `step` rows at a time. */
 static uint64_t fingerprint(const struct toy *toy, const struct relay_plan *plan, uint32_t step)
@@ -34,6 +34,26 @@ TEST(cutting_the_model_changes_nothing)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         plan.cuts = cuts[i];
         CHECK(fingerprint(toy, &plan, 64) == whole, "cut at %s", cuts[i]);
+    }
+    toy_free(toy);
+}
+
+/* Whatever the numbers are in, who computes does not show: as many rows at a time, stages and threads as there are. */
+TEST(other_numbers_give_the_same_bits_everywhere_too)
+{
+    static const struct numeric_mode modes[] = {{.kv = KV_Q8_0}};
+    static const char *const isas[] = {"ref", NULL};
+    struct toy *toy = toy_small();
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        struct relay_plan plan = plain;
+        plan.capacity.mode = modes[m];
+        const uint64_t whole = fingerprint(toy, &plan, 64);
+        CHECK(whole != fingerprint(toy, &plain, 64), "numbers %zu change nothing", m);
+        for (int i = 0; i < 8; i++) {
+            plan.isa = isas[i % 2], plan.cuts = i & 2 ? "2,5,7,7" : "7", plan.threads = 1 + i / 4;
+            for (uint32_t step = 1; step <= 49; step += 16)
+                CHECK(fingerprint(toy, &plan, step) == whole, "numbers %zu, cut at %s, %d threads, %u rows at a time", m, plan.cuts, plan.threads, step);
+        }
     }
     toy_free(toy);
 }
@@ -68,7 +88,7 @@ TEST(threads_that_share_one_row_change_nothing)
     for (int i = 0; i < 3; i++) {
         struct relay *r;
         struct feed f = feed_new(0, 8);
-        const struct relay_plan plan = {"7", {BEFORE + ROWS, 1, 64, 2, 0}, i == 0 ? 1 : 6, NULL, NULL};
+        const struct relay_plan plan = {"7", {BEFORE + ROWS, 1, 64, 2, 0, {0}}, i == 0 ? 1 : 6, NULL, NULL};
         NEED(relay_open(&r, toy, &plan, why));
         NEED(relay_feed(r, &f, i < 2 ? BEFORE : BEFORE + ROWS, 64, why));
         if (i < 2) NEED(relay_feed(r, &f, ROWS, 1, why));
@@ -176,7 +196,7 @@ TEST(the_length_of_the_ring_changes_nothing)
     c.layers = 3;
     struct toy *toy = toy_make(c, (struct toy_types){T_Q4_0, T_Q4_0, T_Q4_0, T_Q8_0}, 8);
     struct relay *roomy, *tight;
-    const struct relay_plan plans[] = {{"3", {400, 1, 400, 2, 0}, 1, NULL, NULL}, {"3", {400, 1, 8, 2, 0}, 1, NULL, NULL}};
+    const struct relay_plan plans[] = {{"3", {400, 1, 400, 2, 0, {0}}, 1, NULL, NULL}, {"3", {400, 1, 8, 2, 0, {0}}, 1, NULL, NULL}};
     struct feed f = feed_new(0, 5), g = f;
     CHECK(kv_pages(&c, 0, &plans[0].capacity) == 7 && kv_pages(&c, 0, &plans[1].capacity) == 2);
     NEED(relay_open(&roomy, toy, &plans[0], why));
@@ -289,7 +309,7 @@ TEST(memory_is_what_the_plan_says)
 {
     struct toy *toy = toy_small();
     struct relay *r;
-    struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4, 0}, 2, NULL, NULL};
+    struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4, 0, {0}}, 2, NULL, NULL};
     uint64_t before = resident_bytes(), taken = 0;
     NEED(relay_open(&r, toy, &plan, why));
     const struct part parts[] = {{0, 3, 0, 0, false}, {3, 7, 0, 0, false}, {7, 7, 0, HEAD_PARTS, false}};

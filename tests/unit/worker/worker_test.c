@@ -368,11 +368,11 @@ TEST(a_worker_serves_the_next_run_after_each_of_fifty_failed_ones)
     close_bench(&b);
 }
 
-static int hello_of(struct bench_of_one *b, uint32_t numeric, struct hello *hello, struct fault *fault, struct err *why)
+static int hello_of(struct bench_of_one *b, uint32_t numeric, struct numeric_mode mode, struct hello *hello, struct fault *fault, struct err *why)
 {
     struct frame *f = NULL;
     port_run(b->port, b->run, 1);
-    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = numeric, .run = b->run}, why));
+    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = numeric, .run = b->run, .mode = mode}, why));
     TRY(port_send(b->port, 1, &f, why));
     TRY(next_frame(b, &f, why));
     int code = f->head.type == M_HELLO ? hello_read(hello, f, why) : fault_read(fault, f, why);
@@ -387,16 +387,39 @@ TEST(who_computes_other_numbers_refuses_and_says_both_versions)
     struct fault fault = {0};
     NEED(open_bench(&b, why));
     NEED(begin_run(&b, why));
-    NEED(hello_of(&b, worker_numeric() + 41, &first, &fault, why));
+    NEED(hello_of(&b, worker_numeric() + 41, (struct numeric_mode){0}, &first, &fault, why));
     CHECK(fault.code == E_USAGE && strstr(fault.text, "by version 42 of the numbers, this worker by version 1"), "%s", fault.text);
     CHECK(end_run(&b) == E_USAGE);
     NEED(begin_run(&b, why)); /* and it is there for the next one, still the same member */
-    NEED(hello_of(&b, worker_numeric(), &first, &fault, why));
+    NEED(hello_of(&b, worker_numeric(), (struct numeric_mode){0}, &first, &fault, why));
     end_run(&b);
     NEED(begin_run(&b, why));
-    NEED(hello_of(&b, worker_numeric(), &second, &fault, why));
+    NEED(hello_of(&b, worker_numeric(), (struct numeric_mode){0}, &second, &fault, why));
     end_run(&b);
     CHECK(first.numeric == worker_numeric() && first.member && first.member == second.member);
+    close_bench(&b);
+}
+
+/* Numbers that this program does not know, and an assignment for others than the greeting's. */
+TEST(a_worker_refuses_numbers_that_it_cannot_compute_in)
+{
+    static const struct numeric_mode odd[] = {{.math = MATHS}, {.kv = KV_TYPES}, {.wire = WIRE_DTYPES}, {.kv = KV_F32}};
+    struct bench_of_one b;
+    struct acceptance yes;
+    uint8_t have[200];
+    NEED(open_bench(&b, why));
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct hello hello;
+        struct fault fault = {0};
+        NEED(begin_run(&b, why));
+        NEED(hello_of(&b, worker_numeric(), odd[i], &hello, &fault, why));
+        CHECK(fault.code == E_USAGE && end_run(&b) == E_USAGE, "numbers %zu: %s", i, fault.text);
+    }
+    NEED(begin_run(&b, why));
+    NEED(hello_of(&b, worker_numeric(), (struct numeric_mode){.kv = KV_Q8_0}, &(struct hello){0}, &(struct fault){0}, why));
+    struct err mixed = {0};
+    assign(&b, (struct part){0, 3, 0, 0, false}, 7, &yes, have, &mixed);
+    CHECK(end_run(&b) == E_WIRE && strstr(b.why.text, "other numbers"), "%s", b.why.text);
     close_bench(&b);
 }
 
