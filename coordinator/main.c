@@ -122,5 +122,5 @@ int main(int argc, char **argv)
     if (!code) log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);
     if (!code) code = execute(command, &o, &why);
     if (code && why.text[0]) show_error(&why);
-    return code;
+    return mpi_leave(code);
 }

@@ -485,6 +485,7 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
 int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why)
 {
     TRY(next_event(r, out, timeout_ms, why));
+    if (out->kind == EVENT_LOST && !port_outlives_peers(r->port)) port_shun(r->port, out->who->node); /* who is lost is not waited for at the end */
     if (out->kind == EVENT_LOST || out->kind == EVENT_FAULT) interrupted(out);
     return 0;
 }

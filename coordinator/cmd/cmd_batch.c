@@ -219,6 +219,7 @@ static int answer(struct batch_job *b, struct err *why)
     struct err over = {0};
     int code = session_launch(&b->session, &b->capacity, why);
     if (code == E_INTERRUPTED) return fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "interrupted before a line was asked");
+    if (code == E_WORKER) return log_error("%s", why->text), fail_about(why, ABOUT_RESUMING, E_RESUMABLE, "no line was asked yet");
     if (code) return code;
     TRY(open_batch(b, why));
     code = answer_lines(b, &over);

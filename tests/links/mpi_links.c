@@ -196,7 +196,7 @@ static int idle(double seconds, struct err *why)
     return 0;
 }
 
-/* Rank 1 dies; the others notice nothing themselves and are ended by mpirun or by the heartbeat's mpi_abort. */
+/* Rank 1 dies; the others notice nothing themselves and are ended by mpirun or by the heartbeat's mpi_leave. */
 static int killed(struct err *why)
 {
     struct frame *f = 0;
@@ -205,7 +205,7 @@ static int killed(struct err *why)
     if (port_self(port) == 1) kill(getpid(), SIGKILL);
     TRY(port_recv(port, &f, 5000, why));
     if (coordinates()) fprintf(stderr, "worker 1 does not answer\n");
-    mpi_abort(E_WORKER);
+    mpi_leave(E_WORKER);
     return 0;
 }
 
@@ -226,7 +226,7 @@ static int oversized(struct err *why)
     const int code = port_recv(port, &f, PATIENCE_MS, &no), culprit = port_culprit(port);
     printf("code %d, culprit %d, then %d: %s\n", code, culprit, send_empty(port, 1, M_STOP, NULL), no.text);
     fflush(stdout);
-    mpi_abort(E_WIRE);
+    mpi_leave(E_WIRE);
     return 0;
 }
 
@@ -243,7 +243,7 @@ int main(int argc, char **argv)
     if (!code && !strcmp(what, "killed")) code = killed(&failure);
     if (!code && !strcmp(what, "oversized")) code = oversized(&failure);
     if (code) fprintf(stderr, "%s\n", failure.text);
-    if (code && port) mpi_abort(code);
+    if (code && port) mpi_leave(code);
     port_close(&port);
     return code ? code : failed != 0;
 }

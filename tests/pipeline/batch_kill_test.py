@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A batch job with pictures that is killed again and again: its coordinator, a worker, mpirun. What is resumed ends as if nothing had been.
+"""A batch job with pictures that is killed again and again: its coordinator, a worker, mpirun; a rank that is frozen. What is resumed ends as
+if nothing had been.
 
 A few kills in seconds; with LONG=1 (`make test-all`) fifty, and a job of a million lines beside them.
 timeout: 600
@@ -91,6 +92,26 @@ def killed():
     return "%d kills, %d whole jobs, SEED=%d" % (kills, jobs, SEED)
 
 
+def frozen():
+    """A rank that stands still keeps its connection and answers nothing: rank 0 misses it, says which one it is, and ends all."""
+    job_of(200)
+    status, _, err = run(*command("quiet.out", "--workers", "2"))
+    need(status == 0, err)
+    p = start(*mpirun(3), *command("frozen.out"))
+    while p.poll() is None and not (os.path.exists(path("frozen.out.journal")) and os.path.getsize(path("frozen.out.journal")) > 3000):
+        time.sleep(0.002) # until some lines are answered
+    ranks = children_of(p.pid)
+    os.kill(next(r for r in ranks if b"OMPI_COMM_WORLD_RANK=2\0" in open("/proc/%d/environ" % r, "rb").read()), signal.SIGSTOP)
+    status, _, err = wait(p, 60, "a job with a frozen rank")
+    said = [line for line in err.splitlines() if line.startswith("gemmapipe")]
+    need(status == 9 and len(said) == 2, "status %d: %s" % (status, err))
+    need("was lost: it has not answered for 3 s" in said[0] and "--resume goes on" in said[1], err)
+    need(err.index(said[1]) < err.index("MPI_ABORT"), "the end came before the reason: %s" % err)
+    need(all_gone(ranks), "a rank lives on")
+    status, _, err = run(*command("frozen.out", "--resume", "--workers", "2"))
+    need(status == 0 and open(path("frozen.out"), "rb").read() == open(path("quiet.out"), "rb").read(), "status %d: %s" % (status, err))
+
+
 def a_million():
     """Beside the model a million lines take less than 50 MB, begun and resumed."""
     def peak(lines, *options):
@@ -112,6 +133,7 @@ def a_million():
 
 
 claim("a_job_killed_again_and_again_ends_as_if_nothing_had_been", killed)
+claim("a_job_with_a_frozen_rank_ends_by_name_and_goes_on", frozen)
 if LONG:
     claim("a_million_lines_take_less_than_50_mb", a_million)
 finish()

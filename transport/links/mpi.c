@@ -13,7 +13,8 @@
  * order in which they were matched, which is the order in which each rank sent.
  *
  * Failing. Open MPI 4.1 has no failure detector: sends to a dead rank report success or never complete, and mpirun ends
- * the job about a second later. So this kind never says M_LOST; whoever misses a heartbeat calls mpi_abort. */
+ * the job about a second later. So this kind never says M_LOST; whoever misses a heartbeat shuns that rank (port_shun). From then on there
+ * is no orderly end: MPI is left as it is when the port is closed, and the process ends by mpi_leave, after it has said why. */
 #define _GNU_SOURCE /* ppoll */
 #include "transport/links/port.h"
 
@@ -22,6 +23,7 @@
 
 #include <mpi.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -32,7 +34,7 @@
 #define ARRIVALS 4
 #define NAP_LEAST 20000u          /* ns */
 #define NAP_MOST 8000000u
-#define GOODBYE_NS 60000000000ull /* for the slowest rank to say it is done too; a dead one mpirun notices sooner */
+#define GOODBYE_NS 20000000000ull /* for the slowest rank to say it is done too; a dead one mpirun notices sooner */
 
 struct mpi_port {
     struct port port; /* first, so that a port of this kind is a struct mpi_port */
@@ -250,22 +252,25 @@ static void mpi_close(struct port *p)
 {
     struct mpi_port *m = mpi_of(p);
     struct err why = {0};
+    for (int k = 0; k < p->nodes; k++) m->broken |= peer_lost(p, k);
     if (!m->broken && goodbye(m, &why)) {
         log_error("%s", why.text);
         m->broken = true;
     }
-    if (m->broken) mpi_abort(E_LINK); /* MPI_Finalize would wait for what cannot come */
+    if (m->broken) return; /* MPI_Finalize would wait for what cannot come, and buffers may still be in use */
     MPI_Finalize();
     mpi_free(m);
 }
 
-void mpi_abort(int code)
+int mpi_leave(int code)
 {
     int began = 0, ended = 0;
     MPI_Initialized(&began);
     MPI_Finalized(&ended);
-    if (began && !ended) MPI_Abort(MPI_COMM_WORLD, code);
-    _exit(code); /* not reached after an abort */
+    if (!began || ended) return code;
+    fflush(NULL); /* an abort writes nothing out */
+    MPI_Abort(MPI_COMM_WORLD, code ? code : E_LINK);
+    return code; /* not reached */
 }
 
 static const struct kind over_mpi = {.name = "mpi", .fixed = true, .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull,

@@ -128,7 +128,8 @@ struct mpi_mates {
     int workers, number;
 };
 struct mpi_mates port_mpi_mates(const struct port *p);
-void mpi_abort(int code);                               /* ends every rank; for when a rank is lost */
+/* For the end of a program: gives the status back; but if a rank was lost, or MPI broke, ends every rank with it. */
+int mpi_leave(int code);
 
 /* ---- zmq ---- options may be NULL: the usual */
 /* Worker: binds `address` ("tcp://127.0.0.1:7001", "ipc:///path"), of a name all it stands for. The first coordinator whose GREET comes is served; a
