@@ -385,7 +385,7 @@ int journal_sync(struct journal *j, struct err *why)
 
 int journal_end(struct journal *j, struct err *why)
 {
-    if (j->ended) return 0;
+    if (!j || j->ended) return 0;
     TRY(put_word(j, "{\"ended\":true", 0, why));
     j->ended = true;
     return journal_stop(j, why);
@@ -393,6 +393,7 @@ int journal_end(struct journal *j, struct err *why)
 
 int journal_stop(struct journal *j, struct err *why)
 {
+    if (!j) return 0;
     TRY(put_word(j, "{\"stopped\":true", 0, why));
     return journal_sync(j, why);
 }
@@ -458,7 +459,7 @@ void journal_close(struct journal **pj)
 
 bool journal_ended(const struct journal *j)
 {
-    return j->ended;
+    return j && j->ended;
 }
 
 size_t journal_done(const struct journal *j)

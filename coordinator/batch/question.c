@@ -52,6 +52,8 @@ int question_pictures(struct question *q, const struct request *r, const struct 
 static int make_prompt(struct question *q, const struct request *r, const struct question_setup *s, struct err *why)
 {
     const struct content text = {.text = r->text, .n = r->text ? strlen(r->text) : 0};
+    for (size_t i = 0; i < r->ids.n; i++) TRY(ids_push(&q->prompt, r->ids.id[i], why));
+    if (r->ids.n) return 0;
     if (!r->chat) return prompt_raw_content(s->tokens, &text, 1, 0, &q->prompt, &q->spans, why);
     TRY(prompt_messages(s->tokens, r->messages, r->n_messages, s->picture_rows, &q->prompt, &q->spans, why));
     if (r->begun) TRY(tokenizer_encode(s->tokens, r->begun, strlen(r->begun), false, &q->prompt, why));

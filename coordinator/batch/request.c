@@ -1,6 +1,7 @@
 /* coordinator/batch/request.c — see request.h: the line, and every field but the messages (request_messages.c). */
 #include "coordinator/batch/request.h"
 
+#include "base/hash.h"
 #include "coordinator/text/utf8.h"
 #include "transport/wire/sampling.h"
 
@@ -110,12 +111,28 @@ static int read_stops(struct request *r, struct json *j)
     return json_done(j);
 }
 
-static int read_text(struct request *r, struct json *j)
+static int read_ids(struct request *r, struct json *j)
+{
+    uint32_t id;
+    ids_free(&r->ids);
+    do {
+        TRY(json_u32(j, 0, UINT32_MAX, &id));
+        if (ids_push(&r->ids, id, j->why)) return j->code = E_MEMORY;
+    } while (json_item(j));
+    return json_done(j);
+}
+
+/* A text; ids; or a list of one of these. */
+static int read_prompt(struct request *r, struct json *j, bool in_list)
 {
     struct json_text s;
     if (json_peek(j) == JSON_ARRAY) {
-        request_refuse(r, 400, "unsupported", "prompt", "prompt is a list; one text a line can be asked");
-        return json_skip(j);
+        TRY(json_array(j));
+        if (!json_item(j)) return json_fail(j, "prompt is an empty list");
+        if (json_peek(j) == JSON_NUMBER) return read_ids(r, j);
+        if (in_list) return json_fail(j, "prompt is a list of lists of what is no token id");
+        TRY(read_prompt(r, j, true));
+        return json_item(j) ? json_fail(j, "prompt is a list of several; one can be asked at a time") : json_done(j);
     }
     TRY(json_string(j, &s));
     free(r->text);
@@ -259,13 +276,17 @@ static int read_format(struct request *r, struct json *j)
 {
     struct json_text key, type;
     enum { TEXT, OBJECT, SCHEMA, OTHER } kind = OTHER;
-    const char *text = NULL;
+    const char *text = NULL, *begin;
     size_t n = 0;
     if (json_peek(j) != JSON_OBJECT) return refuse_field(r, j, "response_format");
     TRY(json_object(j));
     while (json_key(j, &key)) {
         if (json_is(key, "json_schema") && json_peek(j) == JSON_OBJECT) {
             TRY(read_json_schema(j, &text, &n));
+        } else if (json_is(key, "schema") && json_peek(j) == JSON_OBJECT) { /* as llama.cpp's clients have it */
+            begin = j->at;
+            TRY(json_skip(j));
+            text = begin, n = (size_t)(j->at - begin);
         } else if (json_is(key, "type") && json_peek(j) == JSON_STRING) {
             TRY(json_string(j, &type));
             kind = json_is(type, "text") ? TEXT : json_is(type, "json_object") ? OBJECT : json_is(type, "json_schema") ? SCHEMA : OTHER;
@@ -277,7 +298,7 @@ static int read_format(struct request *r, struct json *j)
     if (kind == TEXT) return 0;
     if (kind == OTHER || (kind == SCHEMA && !text))
         return request_refuse(r, 400, "invalid_value", "response_format", "response_format is neither text, json_object, nor json_schema with a schema");
-    const int code = make_shape(r, kind == SCHEMA ? text : NULL, n, j->why);
+    const int code = make_shape(r, text, n, j->why);
     return code ? (j->code = code) : 0;
 }
 
@@ -342,6 +363,22 @@ static int read_stream_options(struct request *r, struct json *j)
     return json_done(j);
 }
 
+static int read_cache_key(struct request *r, struct json *j)
+{
+    struct json_text s;
+    TRY(json_string(j, &s));
+    r->cache_key = hash64(s.text, s.n) | 1;
+    return 0;
+}
+
+static int read_cache_prompt(struct request *r, struct json *j)
+{
+    bool shares = true;
+    TRY(json_truth(j, &shares));
+    r->shares_nothing = !shares;
+    return 0;
+}
+
 static int read_field(struct request *r, struct json *j, struct json_text key, const struct request_defaults *d, uint32_t *most)
 {
     bool taken;
@@ -350,7 +387,7 @@ static int read_field(struct request *r, struct json *j, struct json_text key, c
     if (!taken) TRY(read_wish(r, j, key, &taken));
     if (taken) return 0;
     if (json_is(key, "messages")) return request_messages(r, j);
-    if (json_is(key, "prompt")) return read_text(r, j);
+    if (json_is(key, "prompt")) return read_prompt(r, j, false);
     if (json_is(key, "max_tokens")) return read_most(r, j, "max_tokens", most);
     if (json_is(key, "max_completion_tokens")) return read_most(r, j, "max_completion_tokens", most);
     if (json_is(key, "n_predict")) return read_most(r, j, "n_predict", most);
@@ -360,6 +397,10 @@ static int read_field(struct request *r, struct json *j, struct json_text key, c
     if (json_is(key, "model")) return read_model(r, j);
     if (d->streams && json_is(key, "stream")) return json_truth(j, &r->stream);
     if (d->streams && json_is(key, "stream_options")) return read_stream_options(r, j);
+    if (d->streams && json_is(key, "timeout")) return read_number(r, j, "timeout", 0, 1e6, &r->timeout);
+    if (d->streams && json_is(key, "priority")) return read_count(r, j, "priority", 0, 1000, &r->later);
+    if (d->streams && json_is(key, "prompt_cache_key")) return read_cache_key(r, j);
+    if (d->streams && json_is(key, "cache_prompt")) return read_cache_prompt(r, j);
     if (json_is(key, "response_format")) return read_format(r, j);
     return read_other(r, j, key, d->strict_fields);
 }
@@ -408,9 +449,11 @@ static int refuse_second_body(struct request *r, struct json *j)
 
 static int check_kind(struct request *r, int wants_chat)
 {
+    const bool text = r->text || r->ids.n;
     r->chat = r->messages != NULL;
-    if (r->messages && r->text) return request_refuse(r, 400, "invalid_value", "prompt", "there are both messages and a prompt");
-    if (!r->messages && !r->text) return request_refuse(r, 400, "invalid_value", "messages", "there are neither messages nor a prompt");
+    if (r->text && r->ids.n) return request_refuse(r, 400, "invalid_value", "prompt", "there are two prompts");
+    if (r->messages && text) return request_refuse(r, 400, "invalid_value", "prompt", "there are both messages and a prompt");
+    if (!r->messages && !text) return request_refuse(r, 400, "invalid_value", "messages", "there are neither messages nor a prompt");
     if (wants_chat < 0 || wants_chat == r->chat) return check_logprobs(r);
     return request_refuse(r, 400, "invalid_value", "url", "the url is that of %s, and the body has %s", wants_chat ? "chat completions" : "completions",
                           r->chat ? "messages" : "a prompt");
@@ -485,6 +528,7 @@ void request_free(struct request *r)
     free(r->pictures);
     free(r->begun);
     free(r->text);
+    ids_free(&r->ids);
     schema_free(&r->shape);
     free(r->custom_id);
     free(r->model);

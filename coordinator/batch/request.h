@@ -35,7 +35,8 @@ struct request {
     size_t n_messages;
     size_t n_read; /* of the line's own list, so far */
     char *begun; /* of a chat: how the answer begins, as its last message says; NULL: it does not */
-    char *text;  /* of a completion */
+    char *text;  /* of a completion; or its ids, as they are: */
+    struct ids ids;
     char **pictures; /* [n_pictures], in the order of the messages: paths and data URLs */
     size_t n_pictures;
     bool pan_and_scan; /* a picture with "detail": "high" */
@@ -55,6 +56,10 @@ struct request {
     bool run_on; /* past tokens that end an answer */
     char *model;  /* the name that was asked for; NULL: none */
     bool stream, include_usage; /* only where there is somebody to stream to */
+    double timeout;     /* seconds; 0: none */
+    uint32_t later;     /* the larger, the more urgent others are */
+    uint64_t cache_key; /* what begins alike is shared among requests of this key alone; 0: none is said */
+    bool shares_nothing;
     char *stop[REQUEST_STOPS];
     uint32_t n_stops;
 

@@ -54,10 +54,18 @@ void result_print_id(FILE *to, const struct result_common *c, const struct reque
     fprintf(to, "\"%s-%016" PRIx64 "\"", r->chat ? "chatcmpl" : "cmpl", name_of(c, line));
 }
 
-void result_print_body(FILE *to, const struct result_common *c, const struct request *r, size_t line, const struct result_choice *choices,
-                       uint64_t prompt_tokens)
+void result_print_usage(FILE *to, const struct result_usage *u)
 {
-    uint64_t made = 0;
+    fprintf(to, "\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64, u->prompt, u->made,
+            u->prompt + u->made);
+    if (u->details)
+        fprintf(to, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 ",\"image_tokens\":%" PRIu64 "}", u->cached, u->pictures);
+    fputc('}', to);
+}
+
+void result_print_body(FILE *to, const struct result_common *c, const struct request *r, size_t line, const struct result_choice *choices,
+                       struct result_usage usage)
+{
     fputs("{\"id\":", to);
     result_print_id(to, c, r, line);
     fprintf(to, ",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chat.completion" : "text_completion", c->created);
@@ -65,10 +73,10 @@ void result_print_body(FILE *to, const struct result_common *c, const struct req
     fputs(",\"choices\":[", to);
     for (uint32_t i = 0; i < r->choices; i++) {
         print_choice(to, c, r, i, &choices[i]);
-        made += choices[i].tokens;
+        usage.made += choices[i].tokens;
     }
-    fprintf(to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}", prompt_tokens, made,
-            prompt_tokens + made);
+    fputs("],", to);
+    result_print_usage(to, &usage);
     fprintf(to, ",\"system_fingerprint\":\"%s\"}", c->fingerprint);
 }
 
@@ -99,7 +107,7 @@ int result_answered(char **out, size_t *bytes, const struct result_common *c, co
     FILE *to = open_memstream(out, bytes);
     if (!to) return fail(why, E_MEMORY, "no memory for a line of the results");
     print_head(to, c, r, line, 200);
-    result_print_body(to, c, r, line, choices, prompt_tokens);
+    result_print_body(to, c, r, line, choices, (struct result_usage){.prompt = prompt_tokens});
     fputs("},\"error\":null}", to);
     return finish(to, out, why);
 }

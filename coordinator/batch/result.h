@@ -25,10 +25,18 @@ struct result_choice {
     bool stopped;    /* "stop": the model or a stop text ended it; else "length" */
 };
 
+/* What an answer took. `cached` depends on what was asked before, so results that must be the same each time leave the details out. */
+struct result_usage {
+    uint64_t prompt, made;
+    bool details;
+    uint64_t cached, pictures; /* tokens of the prompt that were there already, and rows of pictures */
+};
+void result_print_usage(FILE *to, const struct result_usage *u);
+
 /* What was answered, and why something was not, as the interfaces' "body" has them; `line` gives the ids, and of a refusal stands in it
- * unless it is 0. */
+ * unless it is 0. Of what it took the tokens made are counted here. */
 void result_print_body(FILE *to, const struct result_common *c, const struct request *r, size_t line, const struct result_choice *choices,
-                       uint64_t prompt_tokens);
+                       struct result_usage usage);
 void result_print_error(FILE *to, const struct refusal *no, size_t line);
 void result_print_id(FILE *to, const struct result_common *c, const struct request *r, size_t line); /* "chatcmpl-…" in quotes */
 

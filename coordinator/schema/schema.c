@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ONE_OF_DEEP 200u
+#define UNDER_WAY 255
 #define DEPTH_MOST 60     /* of schemas in schemas */
 #define LITERALS_MOST 5000
 #define LITERAL_MOST 4096  /* bytes of one */
@@ -552,26 +554,34 @@ static int read_schema(struct maker *m, struct json *j, uint32_t into)
     return code;
 }
 
-static bool reaches_itself(const struct schema *s, uint32_t at, uint8_t *state)
+/* How many shapes that are one of others lie in each other from here on, under `over` such; more than ONE_OF_DEEP: too many, or without end. */
+static uint32_t one_of_depth(const struct schema *s, uint32_t at, uint32_t over, uint8_t *known)
 {
-    if (s->shape[at].kind != SHAPE_ONE_OF || state[at] == 2) return false;
-    if (state[at] == 1) return true;
-    state[at] = 1;
-    for (uint32_t i = 0; i < s->shape[at].n_inner; i++)
-        if (reaches_itself(s, s->shape[at].inner[i], state)) return true;
-    state[at] = 2;
-    return false;
+    uint32_t depth = 0;
+    if (s->shape[at].kind != SHAPE_ONE_OF) return 0;
+    if (over > ONE_OF_DEEP || known[at] == UNDER_WAY) return ONE_OF_DEEP + 1;
+    if (!known[at]) {
+        known[at] = UNDER_WAY;
+        for (uint32_t i = 0; i < s->shape[at].n_inner && depth <= ONE_OF_DEEP; i++) {
+            const uint32_t inner = one_of_depth(s, s->shape[at].inner[i], over + 1, known);
+            depth = inner > depth ? inner : depth;
+        }
+        if (depth >= ONE_OF_DEEP) return ONE_OF_DEEP + 1;
+        known[at] = (uint8_t)(depth + 1);
+    }
+    return over + known[at] > ONE_OF_DEEP ? ONE_OF_DEEP + 1 : known[at];
 }
 
-/* A shape that is one of itself, with nothing read in between, is nothing. */
+/* A shape that is one of itself, with nothing read in between, is nothing; and a byte is tried through all of them by a function that
+ * calls itself. */
 static int check_circles(struct maker *m)
 {
-    uint8_t *state = calloc(m->s->n, 1);
-    if (!state) return no_memory(m->why);
-    bool circle = false;
-    for (uint32_t i = 0; i < m->s->n && !circle; i++) circle = reaches_itself(m->s, i, state);
-    free(state);
-    return circle ? refuse(m, NULL, "is defined by itself alone") : 0;
+    uint8_t *known = calloc(m->s->n, 1);
+    if (!known) return no_memory(m->why);
+    bool bad = false;
+    for (uint32_t i = 0; i < m->s->n && !bad; i++) bad = one_of_depth(m->s, i, 0, known) > ONE_OF_DEEP;
+    free(known);
+    return bad ? refuse(m, NULL, "is defined by itself alone, or through more than 200 others") : 0;
 }
 
 static uint32_t more_of(const struct schema *s, uint32_t levels, uint32_t inner)

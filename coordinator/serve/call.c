@@ -2,6 +2,7 @@
 #include "coordinator/serve/call.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct call {
     uint64_t taken_ns;     /* its reader took something, or had nothing to take */
     size_t pending;
     struct call_numbers numbers;
+    uint64_t cached_tokens; /* of the prompt, as its first choice found them: the others find what that one made */
     uint64_t salt;
 };
 
@@ -53,15 +55,23 @@ static void cancel_all(struct call *c)
         if (c->choice[i].call && !c->choice[i].over) engine_cancel(c->setup->engine, c->choice[i].number);
 }
 
+static struct result_usage usage_of(const struct call *c)
+{
+    struct result_usage u = {.prompt = c->question.prompt.n, .details = true, .cached = c->cached_tokens};
+    for (size_t i = 0; i < c->question.spans.n; i++) u.pictures += c->question.spans.span[i].n;
+    return u;
+}
+
 static void answer_whole(struct call *c)
 {
+    const struct result_usage usage = usage_of(c);
     struct result_choice choice[REQUEST_CHOICES];
     for (uint32_t i = 0; i < c->request.choices; i++) {
         const struct choice *k = &c->choice[i];
         choice[i] = (struct result_choice){.text = k->text.text, .n = k->text.n, .tokens = k->tokens, .cut = k->text.stopped,
                                            .stopped = k->stopped || k->text.stopped, .logprobs = c->request.wants_logprobs ? &k->logprobs : NULL};
     }
-    reply_answer(c->x, &c->common, &c->request, choice, c->question.prompt.n);
+    reply_answer(c->x, &c->common, &c->request, choice, &usage);
 }
 
 /* All choices are over: the last words. */
@@ -78,7 +88,9 @@ static void answer(struct call *c)
     } else if (!c->streaming) {
         answer_whole(c);
     } else {
-        if (c->request.include_usage) reply_usage(c->x, &c->common, &c->request, c->question.prompt.n, c->numbers.made);
+        struct result_usage usage = usage_of(c);
+        usage.made = c->numbers.made;
+        if (c->request.include_usage) reply_usage(c->x, &c->common, &c->request, &usage);
         reply_done(c->x);
     }
 }
@@ -139,6 +151,13 @@ static const uint8_t *may_say(void *user)
     return shaped_mask(k->shaped);
 }
 
+/* It is no use to ask again: it would be late again. */
+static void refuse_late(struct call *c)
+{
+    if (!c->streaming) exchange_header(c->x, "x-should-retry", "false");
+    request_refuse(&c->request, 408, "timeout", "timeout", "it was not answered within the %g seconds that it may take", c->request.timeout);
+}
+
 static void hear_end(void *user, const struct ended *ended)
 {
     struct choice *k = user;
@@ -148,7 +167,9 @@ static void hear_end(void *user, const struct ended *ended)
     k->stopped = ended->how == FINISH_STOP;
     if (k->stopped) k->tokens++, c->numbers.made++; /* the one that ends an answer is not told */
     c->numbers.reused_tokens += ended->reused_rows;
+    if (k == c->choice) c->cached_tokens = ended->reused_rows;
     if (ended->how == FINISH_FAILED) fail_call(c, ended->why);
+    if (ended->how == FINISH_LATE) refuse_late(c);
     if (answer_text_end(&k->text, &why)) fail_call(c, &why);
     const bool stopped = k->stopped || k->text.stopped;
     c->numbers.stopped |= stopped;
@@ -167,6 +188,10 @@ static int ask(struct choice *k, struct err *why)
     const uint32_t index = (uint32_t)(k - c->choice);
     struct ask what = {.ids = c->question.prompt.id, .n = c->question.prompt.n, .spans = c->question.spans.span, .n_spans = c->question.spans.n,
                        .sampling = r->sampling, .most = r->most, .key = index, .run_on = r->run_on, .wish = r->wish, .top = r->top, .salt = c->salt};
+    what.priority = -(int)r->later;
+    if (r->timeout > 0) what.deadline_ns = c->numbers.asked_ns + (uint64_t)(r->timeout * 1e9);
+    if (r->cache_key) what.salt = hash_fold(what.salt, r->cache_key);
+    if (r->shares_nothing) what.salt = hash_fold(what.salt, hash_fold(r->cache_key, exchange_number(c->x)));
     if (!r->has_seed) what.sampling.seed = hash_fold(c->setup->seed, exchange_number(c->x));
     if (r->shape) TRY(shaped_open(&k->shaped, r->shape, c->setup->words, why));
     return engine_ask(c->setup->engine, &what, &listener, &k->number, why);
@@ -209,6 +234,7 @@ static int read_and_ask(struct call *c, bool chat, struct err *why)
     TRY(request_read(&c->request, body, n, 1, &c->setup->defaults, why));
     if (!check_request(c, chat)) return 0;
     TRY(question_make(&c->question, &c->request, &c->setup->question, engine_pictures(c->setup->engine), why));
+    exchange_forget_body(c->x);
     TRY(ask_choices(c, why));
     c->numbers.prompt_tokens = c->question.prompt.n;
     c->streaming = c->request.stream;

@@ -2,7 +2,10 @@
  *
  * A connection that waits for its answer is suspended: the library forgets it until it is resumed. Under the exchange's lock it is decided
  * whether there is something to send and, if not, the connection is suspended; whoever brings something resumes it under the same
- * lock, so no wake-up is lost. An exchange lives until both the library and the user are done with it. */
+ * lock, so no wake-up is lost. An exchange lives until both the library and the user are done with it.
+ *
+ * Locks: that of the server first, then that of an exchange; an exchange's is held over calls of the library, which takes its own, and
+ * never while the server's is asked for. */
 #define _GNU_SOURCE /* POLLRDHUP */
 #include "coordinator/serve/http.h"
 
@@ -520,6 +523,14 @@ const char *exchange_body(const struct exchange *x, size_t *n)
 {
     *n = x->n;
     return x->body ? x->body : "";
+}
+
+void exchange_forget_body(struct exchange *x)
+{
+    let_go_of(x->http, x->room);
+    free(x->body);
+    x->body = NULL;
+    x->n = x->room = 0;
 }
 
 uint64_t exchange_number(const struct exchange *x)

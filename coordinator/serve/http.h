@@ -50,6 +50,7 @@ const char *exchange_path(const struct exchange *x);   /* "/v1/models", decoded,
 const char *exchange_authorization(const struct exchange *x); /* NULL: none */
 const char *exchange_origin(const struct exchange *x);        /* of a browser's page; NULL: none */
 const char *exchange_body(const struct exchange *x, size_t *n);
+void exchange_forget_body(struct exchange *x); /* it was read: others may come in its place */
 uint64_t exchange_number(const struct exchange *x); /* from 1, as they came */
 
 /* The answer. Each call is safe on any thread, but the calls of one exchange must not overlap. */

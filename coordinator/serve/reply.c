@@ -87,14 +87,14 @@ char *reply_error_body(int status, const char *sentence)
 /* ---- a whole answer ---- */
 
 void reply_answer(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_choice *choices,
-                  uint64_t prompt_tokens)
+                  const struct result_usage *usage)
 {
     struct page p;
     if (!page_open(&p)) {
         exchange_answer(x, 503, JSON_TYPE, NULL, 0);
         return;
     }
-    result_print_body(p.to, c, r, exchange_number(x), choices, prompt_tokens);
+    result_print_body(p.to, c, r, exchange_number(x), choices, *usage);
     answer_with(x, 200, &p);
 }
 
@@ -142,13 +142,14 @@ void reply_piece(struct exchange *x, const struct result_common *c, const struct
     send_event(x, &p);
 }
 
-void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made)
+void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_usage *usage)
 {
     struct page p;
     if (!event_open(x, &p)) return;
     begin_event(&p, x, c, r);
-    fprintf(p.to, "],\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}}", prompt_tokens, made,
-            prompt_tokens + made);
+    fputs("],", p.to);
+    result_print_usage(p.to, usage);
+    fputc('}', p.to);
     send_event(x, &p);
 }
 

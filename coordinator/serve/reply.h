@@ -14,7 +14,7 @@ char *reply_error_body(int status, const char *sentence); /* as http_setup wants
 
 /* The whole answer. */
 void reply_answer(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_choice *choices,
-                  uint64_t prompt_tokens);
+                  const struct result_usage *usage);
 
 /* A piece of one choice of a stream. */
 struct reply_piece {
@@ -30,7 +30,7 @@ struct reply_piece {
 };
 /* What there is no memory for breaks the stream: its reader could not see that something is missing. */
 void reply_piece(struct exchange *x, const struct result_common *c, const struct request *r, const struct reply_piece *p);
-void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, uint64_t prompt_tokens, uint64_t made);
+void reply_usage(struct exchange *x, const struct result_common *c, const struct request *r, const struct result_usage *usage);
 void reply_done(struct exchange *x); /* data: [DONE] */
 void reply_stream_error(struct exchange *x, const struct refusal *no); /* after the beginning; there is no [DONE] then */
 void reply_comment(struct exchange *x); /* something to hear while nothing is said */

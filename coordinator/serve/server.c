@@ -122,7 +122,7 @@ static bool may_ask(const struct server *s, const struct exchange *x, size_t *ow
 
 /* ---- what needs no engine ---- */
 
-static void answer_text(struct exchange *x, int status, const char *type, const char *text)
+static void answer_with_text(struct exchange *x, int status, const char *type, const char *text)
 {
     char *copy = strdup(text);
     exchange_answer(x, copy ? status : 503, type, copy, copy ? strlen(copy) : 0);
@@ -156,7 +156,7 @@ static void answer_health(struct server *s, struct exchange *x)
     pthread_mutex_unlock(&s->lock);
     if (draining) reply_error(x, 503, "draining", "the server is about to end");
     else if (!ready) reply_error(x, 503, "loading", "the model is being loaded");
-    else answer_text(x, 200, JSON_TYPE, "{\"status\":\"ok\"}");
+    else answer_with_text(x, 200, JSON_TYPE, "{\"status\":\"ok\"}");
 }
 
 static void answer_page(struct exchange *x)
@@ -351,18 +351,19 @@ static void forget_call(struct server *s, size_t owner)
 }
 
 /* What is shared with others is shared among the requests of one key alone: by its time an answer would tell what others ask. */
-static int begin_call(struct server *s, const struct mail *m, struct err *why)
+static void begin_call(struct server *s, const struct mail *m)
 {
-    struct call *c = call_begin(s->calls, m->x, m->chat, s->keys.n ? hash64(s->keys.key[m->owner], strlen(s->keys.key[m->owner])) : 0);
-    struct under_way *u = c ? calloc(1, sizeof *u) : NULL;
-    if (u) {
+    struct under_way *u = calloc(1, sizeof *u);
+    struct call *c = u ? call_begin(s->calls, m->x, m->chat, s->keys.n ? hash64(s->keys.key[m->owner], strlen(s->keys.key[m->owner])) : 0) : NULL;
+    if (c) {
         *u = (struct under_way){.next = s->calls_under_way, .call = c, .owner = m->owner};
         s->calls_under_way = u;
         fair_charge(s->fair, m->owner, call_numbers(c)->prompt_tokens, 0);
-        return 0;
+        return;
     }
+    if (!u) refuse_words(s, m->x, 503, "unavailable");
+    free(u);
     forget_call(s, m->owner);
-    return c ? fail(why, E_MEMORY, "no memory for the list of requests") : 0;
 }
 
 static bool reader_is_gone(void *item)
@@ -387,16 +388,14 @@ static void drop_gone(struct server *s)
 }
 
 /* As many as keep the pipeline busy: whose turn it is then is decided as late as can be. */
-static int begin_calls(struct server *s, struct err *why)
+static void begin_calls(struct server *s)
 {
-    int code = 0;
-    while (!code && fair_waiting(s->fair) && engine_unanswered(s->calls->engine) < s->calls->at_once) {
+    while (fair_waiting(s->fair) && engine_unanswered(s->calls->engine) < s->calls->at_once) {
         size_t owner;
         struct mail *m = fair_take(s->fair, &owner);
-        code = begin_call(s, m, why);
+        begin_call(s, m);
         free(m);
     }
-    return code;
 }
 
 static int take_mail(struct server *s, struct err *why)
@@ -470,7 +469,7 @@ int server_turn(struct server *s, int timeout_ms, struct err *why)
 {
     TRY(take_mail(s, why));
     drop_gone(s);
-    TRY(begin_calls(s, why));
+    begin_calls(s);
     const bool looks = show_pipeline(s);
     TRY(engine_turn(s->calls->engine, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
     end_calls(s);

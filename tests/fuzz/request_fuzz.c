@@ -18,7 +18,7 @@ static bool look(const uint8_t *bytes, size_t n)
     size_t length = 0, pictures = 0;
     if (request_read(&r, (const char *)bytes, n, 1, &defaults, &why)) abort(); /* no memory */
     const bool taken = !r.refused.status;
-    if (taken && (r.chat == !r.n_messages || r.chat == !!r.text || !r.most || r.choices < 1 || r.choices > REQUEST_CHOICES)) abort();
+    if (taken && (r.chat == !r.n_messages || r.chat == (r.text || r.ids.n) || !r.most || r.choices < 1 || r.choices > REQUEST_CHOICES)) abort();
     for (size_t i = 0; taken && i < r.n_messages; i++) {
         const enum speaker who = r.messages[i].who, before = i ? r.messages[i - 1].who : SPEAKER_SYSTEM;
         if (i && who == before) abort();

@@ -92,12 +92,35 @@ def lone(prompt, *options):
     return good(GEMMAPIPE, "run", "--model", DEMO, "--temp", 0, "--quiet", *options, prompt).decode().rstrip("\n")
 
 
+def ids(text):
+    return [2] + [int(i) for i in good(GEMMAPIPE, "tokenize", "--model", DEMO, stdin=text.encode()).split()]
+
+
+def cached(s, first, second):
+    """Tokens of a conversation's second question that were there from the first, of which these fields were said."""
+    spoken = [{"role": "user", "content": "What is the capital of Peru?"}]
+    body = {"messages": spoken, "temperature": 0}
+    said = words(json.loads(s.ask("/v1/chat/completions", dict(body, **first))[2]))
+    body["messages"] = spoken + [{"role": "assistant", "content": said}, {"role": "user", "content": "And of France?"}]
+    usage = json.loads(s.ask("/v1/chat/completions", dict(body, **second))[2])["usage"]
+    return usage["prompt_tokens_details"]["cached_tokens"]
+
+
+def sharing():
+    with Server() as s:
+        need(cached(s, {}, {}) > 16, "a conversation costs all its rows again")
+        for first, second, shared in (({}, {"cache_prompt": False}, False), ({"prompt_cache_key": "a"}, {"prompt_cache_key": "b"}, False),
+                                      ({"prompt_cache_key": "c"}, {"prompt_cache_key": "c"}, True)):
+            need((cached(s, first, second) > 0) == shared, "%s and then %s" % (first, second))
+
+
 def forms():
     with Server("--workers", 2) as s:
         want = lone("What is the capital of Peru?")
         answer = s.chat("What is the capital of Peru?")
         need(words(answer) == want and answer["choices"][0]["finish_reason"] == "stop", answer)
         need(answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"], answer)
+        need(answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 0, "image_tokens": 0}, answer)
         _, _, text = s.ask("/v1/chat/completions", chat("What is the capital of Peru?", stream=True, n=2, stream_options={"include_usage": True}))
         need(streamed(text) == (want, "stop") and streamed(text, 1) == (want, "stop"), text)
         last = events(text)
@@ -108,6 +131,11 @@ def forms():
         status, _, text = s.ask("/v1/completions", {"prompt": "The capital of", "max_tokens": 4, "temperature": 0, "logprobs": 1})
         body = json.loads(text)
         need(status == 200 and body["object"] == "text_completion" and len(body["choices"][0]["logprobs"]["tokens"]) == 4, text)
+        for prompt in (["The capital of"], [ids("The capital of")], ids("The capital of")):
+            other = json.loads(s.ask("/v1/completions", {"prompt": prompt, "max_tokens": 4, "temperature": 0})[2])
+            need(other["choices"][0]["text"] == body["choices"][0]["text"], other)
+        status, headers, text = s.ask("/v1/chat/completions", chat(LONG, ignore_eos=True, max_tokens=8000, timeout=0.05))
+        need(status == 408 and json.loads(text)["error"]["code"] == "timeout" and headers["x-should-retry"] == "false", text)
         need(json.loads(s.ask("/v1/models")[2])["data"][0]["id"] == "demo-q4_0", "the model has no name")
         need(s.ask("/health")[0] == 200 and b"gemmapipe_requests_total" in s.ask("/metrics")[2], "health and metrics")
         status, err = s.end()
@@ -323,6 +351,7 @@ def noise():
 
 
 claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
+claim("conversations_share_rows_with_whom_they_may", sharing)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)

@@ -141,6 +141,20 @@ TEST(a_shape_that_is_reached_in_very_many_ways_is_tried_once)
     schema_free(&s);
 }
 
+/* Each is defined by the one before: tried one in the other, they would take as much stack as somebody likes. */
+TEST(shapes_that_are_one_of_one_of_many_others_are_refused)
+{
+    static char text[40000];
+    for (int n = 190; n <= 250; n += 60) {
+        char *at = text + sprintf(text, "{\"anyOf\":[{\"$ref\":\"#/$defs/0\"}");
+        for (int i = 1; i < n; i++) at += sprintf(at, ",{\"$ref\":\"#/$defs/%d\"}", i);
+        at += sprintf(at, "],\"$defs\":{\"0\":{\"type\":\"null\"}");
+        for (int i = 1; i < n; i++) at += sprintf(at, ",\"%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/%d\"}]}", i, i - 1);
+        sprintf(at, "}}");
+        if (n > 200) refused(text, "through more than 200 others", "");
+    }
+}
+
 /* Thirty-one lists that each part into three, and one that does not: more than are kept at a time. */
 TEST(a_word_that_one_of_many_shapes_allows_may_be_said)
 {

@@ -67,6 +67,12 @@ TEST(the_bodies_of_all_requests_have_a_limit_together)
     const int first = asks(h, 1000);
     while (!__atomic_load_n(&came, __ATOMIC_ACQUIRE)) usleep(1000);
     CHECK(status_of(asks(h, 1000)) == 503, "beside one of a thousand bytes there is no place for another");
+    exchange_forget_body(__atomic_load_n(&came, __ATOMIC_ACQUIRE));
+    struct exchange *before = __atomic_exchange_n(&came, NULL, __ATOMIC_ACQUIRE);
+    const int second = asks(h, 1000);
+    answer();
+    CHECK(status_of(second) == 200, "what was read leaves its place to others");
+    came = before;
     answer();
     CHECK(status_of(first) == 200);
     const int next = asks(h, 1000);
