@@ -31,7 +31,7 @@ coordinator/engine    : coordinator/cluster coordinator/picture coordinator/text
 coordinator/batch     : coordinator/quality coordinator/schema coordinator/engine coordinator/picture coordinator/text transport/wire
 coordinator/schema    : coordinator/text
 coordinator/serve     : coordinator/schema coordinator/batch coordinator/engine coordinator/picture coordinator/text transport/wire
-coordinator/report    : coordinator/cluster coordinator/engine partition/model
+coordinator/report    : coordinator/cluster coordinator/engine partition/model partition/plan
 coordinator/quality   : coordinator/text
 coordinator/simulate  : coordinator/cluster coordinator/engine coordinator/report partition/model partition/plan transport/links transport/wire worker.h
 coordinator/cmd       : coordinator/quality coordinator/simulate coordinator/schema coordinator/serve coordinator/batch coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h

@@ -2,8 +2,8 @@
  *
  * The weights are nothing but zeros, as no kernel is faster or slower for what it multiplies; the keys and values of rows that a
  * sequence has already are not computed, only their pages are there. Memory is that of the parts asked for, and is given back at the
- * end. What a point takes is the mean over its share of the time and not the best run: a worker that may use a fifth of a core is
- * stopped for the other four, and that is how fast it is. */
+ * end. What a point takes is the median of its runs, as other programs come and go; but of a worker whose control groups leave it less than
+ * its threads could use it is the mean: it is stopped for a part of each period, and that is how fast it is. */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define RUNS_MOST 2048 /* of a point */
 
 struct trial {
     struct run run; /* of the parts that are measured */
@@ -133,21 +135,47 @@ static int run_once(struct trial *t, const struct probe_point *p, uint64_t *took
     return t->run.count ? run_text(t, p, took, why) : run_picture(t, took, why);
 }
 
-/* The first run warms up, and counts only where it takes all of the time there is. A point that would take more than what is left, as
- * the one before it lets expect, is left out with all behind it. */
+static int by_time(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double typical(const struct trial *t, uint64_t *took, uint32_t n, uint64_t sum)
+{
+    const unsigned share = share_allowed();
+    if (share && share < 1000u * (unsigned)t->run.threads) return (double)sum / n / 1e9;
+    qsort(took, n, sizeof *took, by_time);
+    return (double)took[n / 2] / 1e9;
+}
+
+/* The first run warms up, and counts only where there is no time for a second. */
+static int measure_point(struct trial *t, const struct probe_point *p, uint64_t slice, uint64_t left, double *seconds, struct err *why)
+{
+    uint64_t took[RUNS_MOST], sum = 0;
+    uint32_t n = 0;
+    TRY(run_once(t, p, &took[0], why));
+    if (2 * took[0] > left) {
+        *seconds = (double)took[0] / 1e9;
+        return 0;
+    }
+    do {
+        TRY(run_once(t, p, &took[n], why));
+        sum += took[n++];
+    } while (sum < slice && n < RUNS_MOST);
+    *seconds = typical(t, took, n, sum);
+    return 0;
+}
+
+/* A point that would take more than what is left, as the one before it lets expect, is left out with all behind it. */
 static int measure(struct trial *t, const struct probe *m, double *seconds, struct err *why)
 {
     const uint64_t end = clock_ns() + m->milliseconds * 1000000ull;
     for (uint32_t i = 0; i < m->n; i++) {
-        const uint64_t now = clock_ns(), left = end > now ? end - now : 0, slice = left / (m->n - i);
+        const uint64_t now = clock_ns(), left = end > now ? end - now : 0;
         const double more = i && m->at[i].rows > m->at[i - 1].rows ? (double)m->at[i].rows / m->at[i - 1].rows : 1;
         if (i && (!left || seconds[i - 1] * more * 1e9 > (double)left)) break;
-        uint64_t spent, took, runs = 1;
-        TRY(run_once(t, &m->at[i], &spent, why));
-        if (spent < slice) {
-            for (spent = runs = 0; spent < slice; spent += took, runs++) TRY(run_once(t, &m->at[i], &took, why));
-        }
-        seconds[i] = (double)spent / (double)runs / 1e9;
+        TRY(measure_point(t, &m->at[i], left / (m->n - i), left, &seconds[i], why));
     }
     return 0;
 }

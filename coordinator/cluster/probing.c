@@ -6,6 +6,7 @@
 #include "partition/plan/vision_cost.h"
 #include "worker/assign.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -254,15 +255,15 @@ static void take_turn(struct probing *b)
     }
 }
 
-/* Points that were measured. More rows never take less time: what says so is noise. */
+/* Points that were measured. More rows never take less time, and a row among more never takes longer: what says so is noise. */
 static void take_curve(struct curve *c, const struct probe_point *at, const struct probed *m, double of)
 {
     *c = (struct curve){0};
     for (uint32_t i = 0; i < m->n && i < CURVE_POINTS && m->seconds[i] > 0; i++) {
-        const double t = m->seconds[i] / of;
+        const double t = m->seconds[i] / of, least = c->n ? c->seconds[c->n - 1] : t;
+        const double most = c->n ? least * at[i].rows / c->rows[c->n - 1] : t;
         c->rows[c->n] = at[i].rows;
-        c->seconds[c->n] = c->n && t < c->seconds[c->n - 1] ? c->seconds[c->n - 1] : t;
-        c->n++;
+        c->seconds[c->n++] = t < least ? least : t > most ? most : t;
     }
 }
 
@@ -358,6 +359,33 @@ static int keep_all(struct pipeline *p, struct err *why)
         speed_store_keep(k, &place);
     }
     return 0;
+}
+
+static void scale(struct speed *v, double by)
+{
+    for (uint32_t i = 0; i < CURVE_POINTS; i++) v->local.seconds[i] *= by, v->head_part.seconds[i] *= by;
+    v->key *= by, v->piece_key *= by;
+    v->global = v->local;
+}
+
+/* Those who are alike have one speed, so they get the mean. */
+void speeds_refine(struct pipeline *p, const double *ratio)
+{
+    for (int i = 0; i < p->workers; i++) {
+        if (!known_of(p, i)->at) continue;
+        double sum = 0, n = 0;
+        char room[WIRE_TEXT];
+        const struct speed_place place = place_of(p, i, room);
+        struct known_speed k = *known_of(p, i);
+        for (int other = 0; other < p->workers; other++)
+            if (alike(p, i, other)) sum += ratio[other], n++;
+        if (sum > 2 * n || 2 * sum < n) {
+            speed_store_forget(&place);
+            continue;
+        }
+        scale(&k.speed, sqrt(sum / n));
+        speed_store_keep(&k, &place);
+    }
 }
 
 /* ---- from step to step ---- */

@@ -21,6 +21,10 @@ bool speeds_known(struct pipeline *p);
 /* The same for workers that nobody asked: they must be of this machine, or have been measured at these addresses. */
 bool speeds_foreseen(struct pipeline *p);
 
+/* A run took so many times as long as expected, [workers]: half of that is believed, and kept. What was expected so badly that it is more
+ * than twice or less than half is forgotten, so that the next launch measures anew. */
+void speeds_refine(struct pipeline *p, const double *ratio);
+
 int probing_begin(struct probing **out, struct pipeline *p, struct err *why);
 /* Takes an answer; *done: p->known is filled, and kept. */
 int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *done, struct err *why);

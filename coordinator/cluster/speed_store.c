@@ -201,6 +201,13 @@ void speed_store_keep(const struct known_speed *k, const struct speed_place *pla
     free(path);
 }
 
+void speed_store_forget(const struct speed_place *place)
+{
+    char *path = place_path(place);
+    if (path) unlink(path);
+    free(path);
+}
+
 /* ---- is it still true ---- */
 
 bool speed_still_true(const struct known_speed *k, const struct hello *now, uint32_t crowd)

@@ -29,6 +29,7 @@ struct known_speed {
 bool speed_store_find(struct known_speed *out, const struct speed_place *place, uint64_t now);
 /* A failure is no more than a remark in the log. */
 void speed_store_keep(const struct known_speed *k, const struct speed_place *place);
+void speed_store_forget(const struct speed_place *place);
 /* Whether what is known is of this worker as it is now. */
 bool speed_still_true(const struct known_speed *k, const struct hello *now, uint32_t crowd);
 /* The same of a worker on this machine that was not asked: the program, processor, share and memory are this process's own. */

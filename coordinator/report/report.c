@@ -19,15 +19,20 @@
 #include "base/threads.h"
 #include "base/version.h"
 #include "base/whole_file.h"
+#include "coordinator/cluster/probing.h"
 #include "coordinator/cluster/timeline.h"
+#include "coordinator/report/expected.h"
 #include "partition/model/part_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define REFINE_SECONDS 2 /* that every stage must have computed */
+
 struct run_report {
     struct tally tally;
+    struct expected expected;
     struct report_requests requests;
     bool has_requests;
     struct whole_file *json; /* NULL: not wanted */
@@ -78,6 +83,8 @@ int run_report_begin(struct run_report *r, struct pipeline *p, struct engine *e,
     TRY(pipeline_reports(p, why));
     r->wire_bytes = wire_bytes(p);
     engine_watch(e, tally_watch, &r->tally);
+    expected_begin(&r->expected, p);
+    engine_watch(e, expected_watch, &r->expected);
     return 0;
 }
 
@@ -100,6 +107,7 @@ struct stage_figures { /* parts of the wall's time, 1 in all */
 
 struct figures {
     const struct tally *tally;
+    const struct expected *expected;
     struct report_requests requests;
     struct engine_totals totals;
     double wall, bubble, wire_per_token;
@@ -123,7 +131,7 @@ static struct stage_figures stage_figures(const struct figures *f, const struct 
 static struct figures figures_of(const struct run_report *r, const struct pipeline *p, const struct engine *e)
 {
     const struct tally *t = &r->tally;
-    struct figures f = {.tally = t, .requests = r->requests, .totals = engine_totals(e)};
+    struct figures f = {.tally = t, .expected = &r->expected, .requests = r->requests, .totals = engine_totals(e)};
     double busy = 0;
     if (!r->has_requests) f.requests = (struct report_requests){.completed = t->ended, .prompt_tokens = t->asked_rows};
     f.wall = seconds(f.totals.begun_ns, f.totals.ended_ns);
@@ -134,7 +142,51 @@ static struct figures figures_of(const struct run_report *r, const struct pipeli
     return f;
 }
 
+/* Each stage of the text as it was expected and as it was. */
+static int compare_all(struct compared out[STAGES_MOST], const struct pipeline *p, const struct figures *f)
+{
+    const struct expected *x = f->expected;
+    const double wall = expected_wall(x);
+    const int n = plan_stages(&p->plan);
+    for (int i = 0; i < n; i++) {
+        const struct report *r = &p->crew[i]->report;
+        const struct stage_figures s = stage_figures(f, r);
+        const double computed = (double)(r->busy_ns - r->picture_ns) / 1e9;
+        out[i] = (struct compared){
+            .row = {x->busy[i] / x->rows, over(computed, (double)r->rows)}, .waiting = {1 - over(x->busy[i], wall), s.starved + s.blocked},
+            .sending = {0, s.sending}, .memory = {(double)pipeline_planned(p, i), (double)r->peak_resident}, .busy = s.busy + s.replay,
+        };
+        const double line = over(x->lines[i], wall);
+        out[i].sending[0] = line < out[i].waiting[0] ? line : out[i].waiting[0];
+        out[i].waiting[0] -= out[i].sending[0];
+    }
+    return n;
+}
+
 /* ---- for people ---- */
+
+static void print_expected(FILE *to, const struct pipeline *p, const struct figures *f)
+{
+    struct compared all[STAGES_MOST];
+    char said[400];
+    const double wall = expected_wall(f->expected);
+    if (!expected_known(f->expected)) {
+        fprintf(to, " nothing was expected: %s\n", p->epoch > 1 ? "a worker was lost meanwhile" : "the workers' speeds were not measured (gemmapipe plan --probe)");
+        return;
+    }
+    const int n = compare_all(all, p, f);
+    fprintf(to, "\n stage   ms a row: expected  measured     off   waiting %%: expected  measured   sending %%: expected  measured   memory MiB: planned  measured     off\n");
+    for (int i = 0; i < n; i++) {
+        const struct compared *c = &all[i];
+        fprintf(to, " %5d  %19.4g  %8.4g  %+5.0f %%  %20.1f  %8.1f  %20.1f  %8.1f  %20.1f  %8.1f  %+5.0f %%\n", i + 1, 1e3 * c->row[0], 1e3 * c->row[1],
+                100 * over(c->row[1] - c->row[0], c->row[0]), 100 * c->waiting[0], 100 * c->waiting[1], 100 * c->sending[0], 100 * c->sending[1],
+                c->memory[0] / 1048576, c->memory[1] / 1048576, 100 * over(c->memory[1] - c->memory[0], c->memory[0]));
+    }
+    fprintf(to, " expected: %.2f s for all of this, %.1f tok/s; it was %.2f s, %.1f tok/s\n", wall, over((double)f->tally->made, wall), f->wall,
+            over((double)f->tally->made, f->wall));
+    difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
+    fprintf(to, " the largest difference: %s\n", said);
+}
 
 /* Of each plan that ended with a loss: what was planned and what its workers took. */
 static void print_past(FILE *to, const struct pipeline *p)
@@ -244,6 +296,7 @@ static int print_table(struct pipeline *p, const struct figures *f, struct err *
     struct plain_page page;
     FILE *to = plain_page_open(&page, stderr);
     print_stages(to, p, f);
+    if (plan_stages(&p->plan)) print_expected(to, p, f);
     plain_page_close(&page);
     if (p->encoder) TRY(print_pictures(p, why));
     fprintf(stderr, " %" PRIu64 " micro-batches of %.1f rows in the mean; ready after %.2f s\n", f->totals.batches,
@@ -303,6 +356,23 @@ static void json_stage(FILE *to, const struct pipeline *p, int i, const struct f
             pipeline_planned(p, i), n->report.peak_resident, n->report.bytes_out, n->report.batches, n->report.pictures);
 }
 
+static void json_expected(FILE *to, const struct pipeline *p, const struct figures *f)
+{
+    struct compared all[STAGES_MOST];
+    char said[400];
+    if (!expected_known(f->expected)) return;
+    const int n = compare_all(all, p, f);
+    const double wall = expected_wall(f->expected);
+    difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
+    fprintf(to, "  \"expected\": {\"elapsed_time\": %.6g, \"output_throughput\": %.6g, \"difference\": ", wall, over((double)f->tally->made, wall));
+    json_print_text(to, said);
+    fprintf(to, ",\n   \"stages\": [");
+    for (int i = 0; i < n; i++)
+        fprintf(to, "%s\n    {\"row_s\": [%.6g, %.6g], \"waiting\": [%.4f, %.4f], \"sending\": [%.4f, %.4f]}", i ? "," : "", all[i].row[0],
+                all[i].row[1], all[i].waiting[0], all[i].waiting[1], all[i].sending[0], all[i].sending[1]);
+    fprintf(to, "]},\n");
+}
+
 static void write_json(FILE *to, const struct pipeline *p, const struct figures *f)
 {
     fprintf(to, "{ \"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
@@ -310,6 +380,7 @@ static void write_json(FILE *to, const struct pipeline *p, const struct figures 
     fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
     json_rates(to, f);
     fprintf(to, "  \"epoch\": %u, \"lost_workers\": %u, \"lost_s\": %.6g,\n", p->epoch, p->losses, p->lost_seconds);
+    json_expected(to, p, f);
     fprintf(to, "  \"ready_s\": %.6g, \"coordinator_bytes\": %" PRIu64 ", \"bubble\": %.4f,\n  \"stages\": [\n", p->launch_seconds,
             peak_resident_bytes(), f->bubble);
     for (int i = 0; i < p->workers; i++) {
@@ -327,11 +398,26 @@ int run_report_sum(struct run_report *r, struct pipeline *p, const struct engine
     return 0;
 }
 
+/* What a run took is the better measure, where it was long enough: it is kept for the next plan. */
+static void refine(struct pipeline *p, const struct figures *f)
+{
+    struct compared all[STAGES_MOST];
+    double ratio[STAGES_MOST];
+    if (!expected_known(f->expected) || plan_stages(&p->plan) != p->workers) return;
+    const int n = compare_all(all, p, f);
+    for (int i = 0; i < n; i++) {
+        if (all[i].busy * f->wall < REFINE_SECONDS || p->crew[i]->report.pictures) return;
+        ratio[i] = over(all[i].row[1], all[i].row[0]);
+    }
+    speeds_refine(p, ratio);
+}
+
 int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why)
 {
     TRY(pipeline_reports(p, why));
     const struct figures f = figures_of(r, p, e);
     if (table) TRY(print_table(p, &f, why));
+    refine(p, &f);
     if (!r->json) return 0;
     write_json(whole_file_stream(r->json), p, &f);
     return whole_file_close(&r->json, 0, why);

@@ -82,6 +82,18 @@ static double line_seconds(const struct ring *r, int i, double rows)
     return larger(v->to.bytes_per_second > 0 ? bytes / v->to.bytes_per_second : 0, v->from.bytes_per_second > 0 ? out / v->from.bytes_per_second : 0);
 }
 
+double plan_travel(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, double rows, double wanted)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    return travel(&r, rows, wanted);
+}
+
+double plan_line_seconds(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, int worker, double rows)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    return line_seconds(&r, worker, rows);
+}
+
 static double power(const struct ring *r, int i)
 {
     return offer_power(&r->offers[i]);

@@ -35,6 +35,11 @@ struct rates {
 void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
                 const struct worker_offer *offers);
 
+/* Of a micro-batch of so many rows, `wanted` of which want a token: all its messages one after the other, and how long they keep the lines
+ * of one worker busy. 0 where not all are measured. */
+double plan_travel(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, double rows, double wanted);
+double plan_line_seconds(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, int worker, double rows);
+
 /* Seconds from asking to the first token of a prompt of so many tokens that has the pipe to itself, in pieces of the best length. */
 double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt);
 

@@ -198,6 +198,10 @@ def measured():
         need(len(kept()) == 1, "kept: %r" % kept())
         need(compare([*command, "hello"], 3, "known"), "no plan")
         need(good(GEMMAPIPE, "run", *command, "hello") == nominal, "measuring changed the answer or its fingerprint")
+        status, _, err = run(GEMMAPIPE, "run", *command, "--report", "--report-json", path("report"), "hello")
+        need(status == 0 and "ms a row: expected" in err and "the largest difference: " in err, err)
+        with open(path("report")) as f: expected = json.load(f)["expected"]
+        need(expected["elapsed_time"] > 0 and len(expected["stages"]) == 3 and expected["difference"], expected)
         with open(kept()[0], "r+") as f: f.truncate(100)
         status, _, err = run(GEMMAPIPE, "run", *command, "hello")
         need(status == 0 and "is left aside" in err and "measuring how fast" in err, err)

@@ -46,6 +46,8 @@ TEST(what_is_kept_comes_back_for_a_week)
     CHECK(out.speed.to.bytes_per_second == 1e8 && out.speed.from.delay == 2e-4 && out.crowd == 2 && out.at == was.at);
     CHECK(speed_still_true(&out, &was.of, 2), "%s", out.of.cpu);
     CHECK(!speed_store_find(&out, &place, was.at + SPEED_DAYS * DAY), "it was too old");
+    speed_store_forget(&(struct speed_place){"tcp://b:7001", 2, 0x1234});
+    CHECK(speed_store_find(&out, &place, was.at));
     CHECK(!speed_store_find(&out, &place, was.at - 2 * DAY), "it is of a time to come");
     CHECK(!speed_store_find(&out, &(struct speed_place){"tcp://a:7001", 2, 0x1235}, was.at), "it was of another model");
     CHECK(!speed_store_find(&out, &(struct speed_place){"tcp://a:7001", 1, 0x1234}, was.at), "it was of other threads");
