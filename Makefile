@@ -78,6 +78,7 @@ $(B)/coordinator/picture/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed
 
 # What is part of the program as it lies here.
 $(B)/coordinator/serve/page.o: coordinator/serve/page.html
+$(B)/coordinator/up/remote.o: coordinator/up/remote.sh
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

@@ -86,13 +86,16 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
     return code;
 }
 
+#define MACHINE_COMMANDS (CMD_UP | CMD_STATUS | CMD_LOGS | CMD_DOWN)
+
 static int execute(enum command command, struct options *o, struct err *why)
 {
     const bool looks_at_journal = command == CMD_BATCH && (o->status || o->repair);
-    if (!(command & (CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)) && !looks_at_journal) return run_pipeline(command, o, why);
+    if (!(command & (CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN | MACHINE_COMMANDS)) && !looks_at_journal) return run_pipeline(command, o, why);
     if (mpi_rank()) return 0; /* rank 0 needs no help with it */
     if (looks_at_journal) return command_batch(o, NULL, NULL, why);
     if (command == CMD_PLAN) return command_plan(o, why);
+    if (command & MACHINE_COMMANDS) return command_up(command, o, why);
     return command == CMD_TOKENIZE ? command_tokenize(o, why) : command_detokenize(o, why);
 }
 

@@ -124,6 +124,26 @@ static int read_real(struct cluster_reading *r, const cJSON *v, double least, do
     return 0;
 }
 
+/* A login is a word of ssh's command line, so it may not look like one of its options. */
+static int read_ssh(struct cluster_reading *r, const cJSON *v)
+{
+    char *ssh = r->c->login[r->worker].ssh;
+    TRY(read_text(r, v, ssh, CLUSTER_ADDRESS));
+    return *ssh == '-' || strchr(ssh, ' ') ? refuse(r, v->string, "like alice@10.0.0.2") : 0;
+}
+
+static int read_program(struct cluster_reading *r, const cJSON *v)
+{
+    char *program = r->c->login[r->worker].program;
+    TRY(read_text(r, v, program, CLUSTER_ADDRESS));
+    return *program == '-' ? refuse(r, v->string, "a path") : 0;
+}
+
+static int read_cache(struct cluster_reading *r, const cJSON *v)
+{
+    return read_text(r, v, r->c->login[r->worker].cache, CLUSTER_ADDRESS);
+}
+
 static int read_copies(struct cluster_reading *r, const cJSON *v)
 {
     return read_whole(r, v, 1, WORKERS_MOST, &r->c->links[r->worker].copies);
@@ -215,7 +235,8 @@ static int read_worker(struct cluster_reading *r, const cJSON *v)
     static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
                                           {"head", read_head}, {"copies", read_copies}, {"delay_ms", read_delay},
-                                          {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}};
+                                          {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}, {"ssh", read_ssh},
+                                          {"program", read_program}, {"cache", read_cache}};
     struct worker_offer *offer = &r->c->offers[r->worker];
     if (!cJSON_IsObject(v))
         return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);

@@ -8,6 +8,9 @@
  *     "context": 4096, "sequences": 4, "kv_positions": 8192, "wait": 60
  *   }
  *
+ * For `gemmapipe up` a worker may have "ssh" (where to log in, as alice@10.0.0.2; "here": this machine, without ssh; where nothing is
+ * said the address says it), "program" (of gemmapipe-worker there) and "cache" (a folder there, for its layers).
+ *
  * For `gemmapipe plan --simulate` a worker may also have "copies" (so many like it), "delay_ms" and "mbit" (of its link: the way to it,
  * and how fast it sends), "loss" (part of the messages that have to be sent again, which takes LOSS_SECONDS), and "jitter" (how unevenly
  * it computes: deviation over mean), and the file "replicas": so many pipelines, to which the workers are dealt in their order.
@@ -33,6 +36,10 @@ struct cluster_link { /* of one worker, in a simulation */
     uint32_t copies; /* 0: not said */
 };
 
+struct cluster_login { /* of one worker */
+    char ssh[CLUSTER_ADDRESS], program[CLUSTER_ADDRESS], cache[CLUSTER_ADDRESS]; /* empty: not said */
+};
+
 struct cluster {
     int workers;
     struct worker_offer offers[WORKERS_MOST]; /* the name is the address unless one was given */
@@ -41,6 +48,7 @@ struct cluster {
     struct cut cuts[WORKERS_MOST];
     uint32_t context, sequences, kv_positions, wait, replicas;
     struct cluster_link links[WORKERS_MOST];
+    struct cluster_login login[WORKERS_MOST];
 };
 
 int cluster_read(struct cluster *out, const char *path, struct err *why);

@@ -19,4 +19,5 @@ int command_perplexity(const struct options *o, const struct cluster_wish *wish,
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
 int command_simulate(const struct options *o, struct err *why); /* plan of a cluster that does not exist */
+int command_up(enum command command, const struct options *o, struct err *why); /* and status, logs, down */
 int command_plan(const struct options *o, struct err *why);

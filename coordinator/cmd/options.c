@@ -15,7 +15,8 @@
 #define WORKERS (PIPELINE | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
 #define SEES (ANSWER | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
-#define ALL (WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
+#define MACHINES (CMD_UP | CMD_STATUS | CMD_LOGS | CMD_DOWN)
+#define ALL (MACHINES | WORKERS | CMD_TOKENIZE | CMD_DETOKENIZE | CMD_PLAN)
 
 #define CONTEXT_MOST (1u << 24) /* positions anyone may ask for; the model has its own limit */
 
@@ -141,7 +142,7 @@ static int take_aim(void *into, const struct argument *a, const char *text, stru
 }
 
 static const struct argument table[] = {
-    {"model", "FILE", ALL & ~CMD_EMBED, TEXT(model), "the text model, a GGUF; if it is split, its first file"},
+    {"model", "FILE", ALL & ~(CMD_EMBED | MACHINES), TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
     {"image", "FILE", CMD_RUN | CMD_LOGITS | CMD_EMBED, OWN(images, take_image),
      "a picture before the prompt (JPEG, PNG, WebP, GIF, BMP, PNM, TGA; - or a data: URL); may be repeated"},
@@ -182,7 +183,7 @@ static const struct argument table[] = {
      "                           GEMMAPIPE_NO_PROBE is set)"},
     {"kv", "f16|q8_0", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
      "keys and values: f16 (default); q8_0: half the memory, faster where the context is long, a little less exact"},
-    {"wait", "SECONDS", WORKERS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
+    {"wait", "SECONDS", WORKERS | CMD_UP | CMD_STATUS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
      "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},
     {"spare", "N", PIPELINE, WHOLE(spare, 1, WORKERS_MOST - 1),
@@ -271,7 +272,7 @@ static const struct argument table[] = {
     {"jobs", "FILE", CMD_BENCH, TEXT(jobs), "the load: the requests of this file, as `gemmapipe batch` asks them; no answer is kept"},
     {"csv", "FILE", CMD_BENCH, TEXT(csv), "where points are added; one that is there already is not measured again"},
     {"plot", "FILE", CMD_BENCH, TEXT(plot), "a drawing of the points, an SVG: tok/s of answers over the first --sweep, lines for the others"},
-    {"json", NULL, CMD_PLAN | CMD_BENCH | CMD_PERPLEXITY | CMD_EVAL, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
+    {"json", NULL, CMD_UP | CMD_STATUS | CMD_PLAN | CMD_BENCH | CMD_PERPLEXITY | CMD_EVAL, FLAG(json), "as JSON, for scripts; a plan also for gemmapipe-partition split"},
     {"simulate", "FILE", CMD_PLAN, TEXT(simulate),
      "what the cluster of this file (deploy/simulated.example.json) would do with a load: the real engine and scheduler, invented workers"},
     {"requests", "N", CMD_PLAN, WHOLE(requests, 1, 1u << 20), "of --simulate: so many are asked (default 64)"},
@@ -279,11 +280,15 @@ static const struct argument table[] = {
     {"prompt-tokens", "N,N", CMD_PLAN, OWN_RANGE(prompt_tokens, take_numbers, 1, 1u << 20),
      "of --simulate: least and most of a prompt, drawn evenly; one number: all are alike (default 256)"},
     {"answer-tokens", "N,N", CMD_PLAN, OWN_RANGE(answer_tokens, take_numbers, 1, 1u << 20), "of --simulate: the same of an answer (default 64)"},
+    {"scan", "HOSTS", CMD_UP, TEXT(scan), "instead: log in to these machines, as alice@10.0.0.2,10.0.0.3, and write a first cluster file to standard output"},
+    {"lines", "N", CMD_LOGS, WHOLE(lines, 1, 10000), "the last N of each worker (default 20)"},
     {"quiet", NULL, ALL, FLAG(quiet), "say nothing on stderr but errors"},
     {"verbose", NULL, ALL, FLAG(verbose), "say more on stderr"},
     {"help", NULL, ALL, FLAG(help), "this text"},
     {"h", NULL, ALL, FLAG(help), NULL},
     {NULL, NULL, CMD_RUN | CMD_LOGITS, TEXT(prompt), NULL},
+    {NULL, NULL, MACHINES, TEXT(words[0]), NULL},
+    {NULL, NULL, MACHINES, TEXT(words[1]), NULL},
 };
 
 static const char bench_manual[] =
@@ -353,6 +358,14 @@ static const char serve_manual[] =
     "as there are sequences; others wait. There is no TLS: put a proxy before it. Ctrl-C ends it when all is answered, a second one\n"
     "at once.\n";
 
+static const char up_manual[] =
+    "Nothing has to be installed on the machines but ssh, with a key that asks for no password: where there is no gemmapipe-worker of this\n"
+    "version, and the machine is of the same kind as this one, a copy is put into ~/.cache/gemmapipe/programs (its libraries must be there).\n"
+    "A worker that runs already with the same words is left as it is. If one cannot be started, or does not answer, what this call started\n"
+    "is ended again, and the table says why. In the file a worker may have \"ssh\" (where to log in; \"here\" is this machine), \"program\",\n"
+    "\"cache\", \"memory\" and \"threads\". GEMMAPIPE_SSH is the ssh to use, with words of its own (\"ssh -F my_config\").\n"
+    "Then: gemmapipe run --model M.gguf --cluster cluster.json \"prompt\".\n";
+
 struct command_text {
     enum command command;
     const char *name, *usage, *story, *manual; /* manual: what takes more than a line; may be NULL */
@@ -380,6 +393,11 @@ static const struct command_text commands[] = {
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte.", NULL},
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options of run] [\"prompt\"]",
      "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing.", NULL},
+    {CMD_UP, "up", "gemmapipe up cluster.json [WORKER]\ngemmapipe up --scan alice@10.0.0.2,10.0.0.3 > cluster.json",
+     "Starts the workers of a cluster file on their machines, over ssh, and shows them when all answer.", up_manual},
+    {CMD_STATUS, "status", "gemmapipe status cluster.json [WORKER]", "Shows which of these workers run, and what they offer.", NULL},
+    {CMD_LOGS, "logs", "gemmapipe logs cluster.json [WORKER] [--lines N]", "Shows what these workers wrote last.", NULL},
+    {CMD_DOWN, "down", "gemmapipe down cluster.json [WORKER]", "Ends the workers that `up` started.", NULL},
     {CMD_BENCH, "bench",
      "gemmapipe bench --model M.gguf [--pp 256] [--tg 16] [--batch 1,8,16] [--reps R] [--json] [options]\n"
      "gemmapipe bench --model M.gguf --sweep NAME=N,N [--sweep …] [--jobs F.jsonl] [--csv F.csv] [--plot F.svg] [options]",
@@ -480,9 +498,16 @@ static int check_perplexity(const struct options *o, struct err *why)
     return o->save_logits && o->stride ? fail(why, E_USAGE, "--save-logits keeps chunks, and with --stride there are none") : 0;
 }
 
+static int check_machines(const struct options *o, struct err *why)
+{
+    if (o->scan) return o->words[0] ? fail(why, E_USAGE, "--scan writes a cluster file, so none is named beside it") : 0;
+    return o->words[0] ? 0 : fail(why, E_USAGE, "say which machines: a cluster file (gemmapipe up --scan HOSTS writes a first one)");
+}
+
 static int check(const struct options *o, enum command command, struct err *why)
 {
     TRY(numeric_check(o->numbers, why));
+    if (command & MACHINES) return check_machines(o, why);
     if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");

@@ -13,6 +13,7 @@ enum command {
     CMD_RUN = 1, CMD_CHAT = 2, CMD_LOGITS = 4, CMD_TOKENIZE = 8, CMD_DETOKENIZE = 16, CMD_PLAN = 32,
     CMD_EMBED = 64, CMD_BENCH = 128, CMD_BATCH = 256, CMD_SERVE = 512,
     CMD_PERPLEXITY = 1024, CMD_EVAL = 2048,
+    CMD_UP = 4096, CMD_STATUS = 8192, CMD_LOGS = 16384, CMD_DOWN = 32768,
 };
 
 #define IMAGES_MOST 64 /* --image on one command line */
@@ -111,6 +112,10 @@ struct options {
     /* perplexity */
     const char *file, *save_logits, *kl;
     uint32_t stride, chunks;
+
+    /* up, status, logs, down: the cluster file and, if it is about one, a worker */
+    const char *words[2], *scan;
+    int lines;
 
     /* logits, tokenize, batch */
     const char *ids, *out;
