@@ -3,6 +3,7 @@
 #include "coordinator/quality/task.h"
 
 #include "base/json.h"
+#include "coordinator/text/utf8.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -156,8 +157,9 @@ static int find_right(struct task *t, struct err *why)
     char *end;
     const unsigned long number = strtoul(t->target.text, &end, 10);
     const bool is_number = isdigit((unsigned char)*t->target.text) && !*end;
+    if (is_number && number < t->n) return t->right = (uint32_t)number, 0;
     for (t->right = 0; t->right < t->n; t->right++)
-        if (is_number ? t->right == number : same_text(t->target, t->continuation[t->right])) return 0;
+        if (same_text(t->target, t->continuation[t->right])) return 0;
     return fail(why, E_USAGE, "the target \"%.60s\" is none of the %u choices: a number from 0 is wanted, or the text of one", t->target.text, t->n);
 }
 
@@ -178,6 +180,7 @@ int task_read(struct task *t, const char *text, size_t n, const char *file, size
 {
     struct json j;
     *t = (struct task){.doc = line, .most = ANSWER_TOKENS};
+    if (!utf8_valid(text, n)) return fail(why, E_USAGE, "line %zu of %s is not UTF-8", line, file);
     json_begin(&j, text, n, file, why);
     j.line = line;
     int code = read_fields(t, &j, why);

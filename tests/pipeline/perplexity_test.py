@@ -5,8 +5,10 @@ import json
 import math
 import os
 import random
+import signal
 import struct
 import sys
+import time
 
 import numpy as np
 
@@ -110,6 +112,24 @@ def a_base_is_the_same_bytes_and_no_distance_from_itself():
     need(abs(said["kl"]["mean"]) < 1e-5 and said["same_top"] > 0.99, "%s" % said)
 
 
+def a_worker_that_is_killed_changes_no_number():
+    with open(path("more"), "w") as f:
+        f.write(LINES * 6)
+    want = perplexity("--file", path("more"), "--ctx", CTX, "--save-logits", BASE)
+    quiet = open(BASE, "rb").read()
+    job = start(GEMMAPIPE, "perplexity", "--model", DEMO, "--json", "--file", path("more"), "--ctx", CTX, "--save-logits", BASE, "--workers", "3", "--micro-batch", "1")
+    while len(children_of(job.pid)) < 3 and job.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    for child in children_of(job.pid)[:1]:
+        os.kill(child, signal.SIGKILL)
+    status, out, err = wait(job, 60, "a perplexity of which a worker is killed")
+    need(status == 0, "ended with %d: %s" % (status, err[-300:]))
+    said = json.loads(out)
+    need(all(said[k] == want[k] for k in ("perplexity", "error", "words")) and open(BASE, "rb").read() == quiet, "%s and not %s" % (said, want))
+    return "killed in time" if "another process" in err else "too late to matter"
+
+
 def refused(status, words, *options):
     got, out, err = run(GEMMAPIPE, "perplexity", "--model", DEMO, *options)
     need(got == status and words in err and not out, "ended with %d: %s" % (got, err[-300:]))
@@ -144,5 +164,6 @@ claim("chunks_are_judged_as_all_scores_say", chunks_are_judged_as_all_scores_say
 claim("windows_judge_every_word_once", windows_judge_every_word_once)
 claim("a_base_of_another_program_is_read", a_base_of_another_program_is_read)
 claim("a_base_is_the_same_bytes_and_no_distance_from_itself", a_base_is_the_same_bytes_and_no_distance_from_itself)
+claim("a_worker_that_is_killed_changes_no_number", a_worker_that_is_killed_changes_no_number)
 claim("what_cannot_be_judged_is_said", what_cannot_be_judged_is_said)
 finish()
