@@ -154,7 +154,8 @@ static int answer_ping(struct run *r, struct frame *ping, struct err *why)
     pthread_mutex_lock(&r->aside.lock);
     const bool idle = r->aside.idle;
     pthread_mutex_unlock(&r->aside.lock);
-    const struct ping state = {.busy = idle ? 0 : BUSY_LOADING, .steps = atomic_load(&r->steps) + (uint64_t)(used.ru_minflt + used.ru_majflt)};
+    if (!idle) r->aside.faults = (uint64_t)(used.ru_minflt + used.ru_majflt); /* who waits has some too, and gets nothing done by them */
+    const struct ping state = {.busy = idle ? 0 : BUSY_LOADING, .steps = atomic_load(&r->steps) + r->aside.faults};
     return bond_pong(&r->bond, r->port, ping, state, why);
 }
 

@@ -18,7 +18,9 @@
 #include "partition/file/gguf.h"
 #include "worker/source.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LOOK_AHEAD (32u << 20) /* bytes of the file fetched while earlier ones are packed; asked for when half are used up */
 
@@ -183,17 +185,31 @@ static int load_from_file(struct run *r, struct sources *s, enum chain chain, co
     return gguf_unchanged(file, why);
 }
 
+/* The file of the coordinator's naming, if it may be opened: in `out`, as it lies. */
+static const char *allowed_path(const struct run *r, enum chain chain, char out[PATH_MAX])
+{
+    const struct worker_options *o = &r->worker->options;
+    char folder[PATH_MAX];
+    if (o->no_file || !r->path[chain][0] || !o->models) return o->no_file ? NULL : r->path[chain];
+    if (!realpath(r->path[chain], out) || !realpath(o->models, folder)) return NULL;
+    const size_t n = strlen(folder);
+    if (!strncmp(out, folder, n) && (out[n] == '/' || folder[n - 1] == '/')) return out;
+    log_warn("%s is not in %s; asking for its layers instead", r->path[chain], o->models);
+    return NULL;
+}
+
 /* True if the part's missing tensors are in a file of this host. */
 static bool open_source(struct run *r, struct sources *s, enum chain chain)
 {
     const bool text = chain == CHAIN_TEXT;
+    char path[PATH_MAX];
     const struct wanted wanted = {
         .chain = chain,
         .part = text ? r->part : r->encoder.part,
         .tensors = text ? r->tensors : r->encoder.tensors,
         .count = text ? r->count : r->encoder.count,
         .fingerprint = r->fingerprint[chain],
-        .path = r->worker->options.no_file ? NULL : r->path[chain],
+        .path = allowed_path(r, chain, path),
     };
     return missing(r, chain) && source_open(&s->of[chain], &wanted, text && !r->worker->store.shard ? r->worker->options.shard : NULL);
 }

@@ -8,12 +8,14 @@
 #include "base/standard_streams.h"
 #include "base/threads.h"
 #include "base/version.h"
+#include "transport/links/address.h"
 #include "transport/links/transport.h"
 #include "worker/worker.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char manual[] =
     "gemmapipe-worker — holds some layers of a Gemma 3 model and computes them for a coordinator.\n"
@@ -22,7 +24,7 @@ static const char manual[] =
     "\n"
     "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…` (or chat, logits) calls, takes the layers it is\n"
     "assigned, answers, and waits for the next run. It needs no model file: its part is sent to it, unless it can open\n"
-    "the coordinator's file under the same path itself.\n"
+    "the coordinator's file under the same path itself; where other machines can connect that takes --models FOLDER.\n"
     "\n"
     "There is no encryption yet: listen on loopback or on a network you trust.\n"
     "\n"
@@ -60,6 +62,8 @@ static const struct argument table[] = {
     {"memory", "SIZE", 0, OWN(worker.memory, take_memory),
      "most memory to take, as 2G or 512M (default: what the machine or its cgroup has)"},
     {"no-file", NULL, 0, FLAG(worker.no_file), "never open the model file here, have the part sent"},
+    {"models", "FOLDER", 0, TEXT(worker.models),
+     "open model files that the coordinator names only in there; who listens for other machines opens none without it"},
     {"shard", "FILE", 0, TEXT(worker.shard),
      "take the part from this file of gemmapipe-partition split, or folder of split --packed, if it is of the same\n"
      "                           model and holds the layers assigned; else it is sent. One that differs in a byte ends the run"},
@@ -125,6 +129,8 @@ static int serve(struct words *a, struct err *why)
     struct worker *w = NULL;
     TRY(port_open_listen(&port, a->listen, NULL, why));
     if (!a->child) log_info("listening on %s", a->listen);
+    a->worker.only_network = strncmp(a->listen, "ipc:", 4) != 0;
+    if (!a->worker.models && !address_is_near(a->listen)) a->worker.no_file = true; /* what strangers may name is not opened */
     int code = worker_open(&w, &a->worker, why);
     if (!code) code = serve_runs(a, w, port, why);
     worker_close(&w);

@@ -62,6 +62,8 @@ static int open_routes(struct run *r, void *assignment, struct err *why)
         if (part_is_empty(of->part)) continue;
         TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
         r->route[i] = of->route;
+        if (of->next && r->worker->options.only_network && !strncmp(of->next_address, "ipc:", 4))
+            return fail(why, E_WIRE, "the assignment sends rows to %s, and this worker connects over the network only", of->next_address);
         if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
     }
     return 0;

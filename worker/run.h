@@ -28,6 +28,7 @@ struct aside { /* a thread that does what takes long, and what it shares with th
     void *with;
     int errand_code;
     struct err errand_why;
+    uint64_t faults; /* of pages, while it was not idle */
     bool idle, done; /* it waits for a frame; it has ended */
     int over;        /* the run is over, with this code; 0: it is not */
     struct err why;

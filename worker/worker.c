@@ -32,7 +32,8 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
     if (getrandom(&w->member, sizeof w->member, 0) != sizeof w->member) w->member = clock_ns() ^ ((uint64_t)getpid() << 40);
     w->store = (struct packed_store){.cache = options->cache, .most = options->cache_size};
     if (options->shard && is_folder(options->shard)) w->store.shard = options->shard;
-    const int code = held_open(&w->held, why);
+    const bool lacks = options->models && !is_folder(options->models);
+    const int code = lacks ? fail(why, E_FILE, "%s is no folder to open model files in", options->models) : held_open(&w->held, why);
     if (code) return worker_close(out), code;
     held_use(w->held, &w->store);
     return 0;

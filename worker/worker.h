@@ -25,6 +25,8 @@ struct worker_options {
     struct cores cores;                   /* each computing thread is bound to one of these, and memory lies near them; n 0: not bound */
     uint64_t memory;                      /* bytes this worker may take; 0: what the machine has */
     bool no_file;                         /* never open the model file here: have the part sent */
+    const char *models;                   /* the folder it must lie in; NULL: wherever the coordinator says */
+    bool only_network;                    /* it is reached over a network, and connects to no socket of this machine's own */
     const char *shard;                    /* a shard to take the part from if it is inside, a file or a folder of packed ones; NULL: none */
     const char *cache;                    /* a folder to keep packed layers in, and to find them in again; NULL: none */
     uint64_t cache_size;                  /* its bytes, at most; 0: as many as the disk has */

@@ -137,3 +137,11 @@ TEST(why_a_worker_is_silent_is_told_apart)
     port_close(&hanging);
     port_close(&p);
 }
+
+TEST(an_address_is_near_if_only_this_machine_can_connect_there)
+{
+    const char *near[] = {"tcp://127.0.0.1:7001", "tcp://127.3.2.1:7001", "tcp://[::1]:7001", "tcp://localhost:7001", "ipc:///tmp/x", "ipc://@x"};
+    const char *far[] = {"tcp://*:7001", "tcp://0.0.0.0:7001", "tcp://[::]:7001", "tcp://10.0.0.1:7001", "tcp://no-such-name.invalid:7001"};
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) CHECK(address_is_near(near[i]), "%s", near[i]);
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) CHECK(!address_is_near(far[i]), "%s", far[i]);
+}

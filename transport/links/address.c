@@ -114,3 +114,21 @@ int endpoint_connect(const struct endpoint *e, bool *done)
     close(s);
     return -reason;
 }
+
+static bool is_loopback(const struct endpoint *e)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&e->at;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&e->at;
+    if (e->at.ss_family == AF_INET) return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    return e->at.ss_family == AF_UNIX || (e->at.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr));
+}
+
+bool address_is_near(const char *address)
+{
+    struct endpoints all;
+    struct err unknown;
+    if (address_is_any(address) || address_resolve(&all, address, &unknown)) return false;
+    for (int i = 0; i < all.n; i++)
+        if (!is_loopback(&all.to[i])) return false;
+    return all.n > 0;
+}

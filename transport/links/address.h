@@ -29,6 +29,9 @@ int address_resolve(struct endpoints *out, const char *address, struct err *why)
 /* A star for the host: on all cards of this machine. */
 bool address_is_any(const char *address);
 
+/* Nobody but this machine can connect there: a socket of the file system or of a name, or a host that stands for loopback alone. */
+bool address_is_near(const char *address);
+
 /* With numbers for names, as ZeroMQ takes it. False if there is no room. */
 bool endpoint_text(const struct endpoint *e, char *out, size_t room);
 

@@ -21,6 +21,7 @@ struct bench_of_one { /* a coordinator and its only worker */
     int code;
     uint64_t run;
     struct model *model;
+    const char *path; /* of the model's file, as the assignment says it; NULL: none */
     uint32_t rows; /* of a piece, at most; 0: as they are handed out */
 };
 
@@ -120,6 +121,8 @@ static int assign(struct bench_of_one *b, struct part part, uint64_t model, stru
     for (uint32_t i = 0; i < n; i++) put_le(hashes + 8 * i, hash_of(&tensors[i], model), 8);
     a.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .route = 1, .epoch = 1, .fingerprint = {7, 2},
                                                  .n_types = n, .types = types, .hashes = hashes};
+    if (b->path) a.of[CHAIN_TEXT].fingerprint = b->model->fingerprint;
+    if (b->path) snprintf(a.of[CHAIN_TEXT].path, sizeof a.of[CHAIN_TEXT].path, "%s", b->path);
     TRY(assignment_write(&f, &a, why));
     TRY(port_send(b->port, 1, &f, why));
     TRY(next_frame(b, &f, why));
@@ -278,6 +281,35 @@ static uint32_t held(const struct acceptance *yes, const uint8_t *have)
 
 /* A run breaks off after each number of pieces, so in the middle of tensors too; the next one is of another model, then the same again.
  * The worker compares all it has with the hashes, so READY says that no row is left of what came before. */
+/* Whoever assigns may name any file. */
+TEST(a_file_that_the_coordinator_names_is_opened_only_where_that_is_allowed)
+{
+    const struct part part = {0, 3, 0, 0, false};
+    const struct { const char *models, *path; bool no_file, opened; } cases[] = {
+        {NULL, DEMO, false, true}, {"models", DEMO, false, true}, {"models/demo", "models/../models/demo/demo-q4_0.gguf", false, true},
+        {"docs", DEMO, false, false}, {"models/dem", DEMO, false, false}, {"models", "models/../docs/WIRE.md", false, false},
+        {NULL, "/dev/zero", false, false}, {NULL, "models", false, false}, {NULL, DEMO, true, false}, {"/", DEMO, false, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench_of_one b = {.run = 100, .path = cases[i].path};
+        const struct worker_options options = {.threads = 1, .no_file = cases[i].no_file, .models = cases[i].models};
+        struct acceptance yes;
+        uint8_t have[200];
+        struct err no;
+        NEED(model_open(&b.model, DEMO, why));
+        if (worker_open(&b.worker, &options, &no)) {
+            CHECK(!strcmp(cases[i].models, "models/dem") && strstr(no.text, "is no folder"), "%s", no.text);
+            model_close(&b.model);
+            continue;
+        }
+        NEED(begin_run(&b, why));
+        NEED(greet(&b, 1, why));
+        NEED(assign(&b, part, 7, &yes, have, why));
+        CHECK(have[0] == cases[i].opened, "case %zu", i);
+        end_run(&b);
+        close_bench(&b);
+    }
+}
+
 TEST(what_is_half_loaded_is_never_taken_for_whole_nor_for_another_model)
 {
     struct bench_of_one b;
