@@ -1,6 +1,9 @@
 /* base/numeric.c — see numeric.h. */
 #include "base/numeric.h"
 
+#include "base/half.h"
+#include "base/little_endian.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -46,4 +49,34 @@ char *numeric_show(char out[NUMERIC_TEXT], struct numeric_mode m)
 {
     snprintf(out, NUMERIC_TEXT, "math %s, keys and values %s, wire %s", maths[m.math], kv_types[m.kv], wires[m.wire]);
     return out;
+}
+
+/* ---- rows ---- */
+
+uint32_t wire_value_bytes(enum wire_dtype type)
+{
+    return type == WIRE_BF16 ? 2 : 4;
+}
+
+void wire_round(enum wire_dtype type, float *x, size_t n)
+{
+    for (size_t i = 0; type == WIRE_BF16 && i < n; i++) x[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+void wire_put(enum wire_dtype type, uint8_t *to, const float *x, size_t n)
+{
+    if (type != WIRE_BF16) {
+        memcpy(to, x, n * sizeof *x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) put_le(to + 2 * i, f32_to_bf16(x[i]), 2);
+}
+
+void wire_get(enum wire_dtype type, float *x, const uint8_t *from, size_t n)
+{
+    if (type != WIRE_BF16) {
+        memcpy(x, from, n * sizeof *x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) x[i] = bf16_to_f32((uint16_t)le_of(from + 2 * i, 2));
 }

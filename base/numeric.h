@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum math { MATH_INT8, MATH_FLOAT32, MATHS };        /* activations in 8 bits and our kernels; float32 by a BLAS library */
@@ -32,6 +33,13 @@ static inline uint64_t numeric_number(struct numeric_mode m)
 {
     return (uint64_t)m.math << 32 | (uint64_t)m.kv << 40 | (uint64_t)m.wire << 48;
 }
+
+/* Rows as they travel: bytes of a value, and n values rounded, written and read. Reading what was written and writing it again gives the
+ * same bytes. */
+uint32_t wire_value_bytes(enum wire_dtype type);
+void wire_round(enum wire_dtype type, float *x, size_t n);
+void wire_put(enum wire_dtype type, uint8_t *to, const float *x, size_t n);
+void wire_get(enum wire_dtype type, float *x, const uint8_t *from, size_t n);
 
 static inline bool numeric_same(struct numeric_mode a, struct numeric_mode b)
 {

@@ -180,6 +180,20 @@ static int send_scored(void *user, const struct scored *row, struct err *why)
     return hand_over(user, f, 0, why);
 }
 
+/* The rows of a micro-batch as f32: where they lie, or widened into the stage's own room. E_WIRE if they are of another type than agreed. */
+static int rows_of(struct loop *l, const struct work *w, float **out, struct err *why)
+{
+    if (w->dtype != l->setup->wire || w->cols != l->setup->hidden)
+        return fail(why, E_WIRE, "micro-batch %llu has rows of %u values of type %u; this run's have %u of type %u", (unsigned long long)w->batch,
+                    w->cols, w->dtype, l->setup->hidden, l->setup->wire);
+    *out = (float *)(void *)w->activations;
+    if (w->dtype == WIRE_F32) return 0;
+    *out = stage_rows(l->setup->stage);
+    if (w->n_rows > l->setup->rows) return fail(why, E_WIRE, "a micro-batch of %u rows; the plan says at most %u", w->n_rows, l->setup->rows);
+    wire_get(w->dtype, *out, w->activations, (size_t)w->n_rows * w->cols);
+    return 0;
+}
+
 /* Of l->work, just through the last stage, whose rows are x: no head, or parts of one. */
 static int divide_head(struct loop *l, const float *x, struct err *why)
 {
@@ -187,19 +201,19 @@ static int divide_head(struct loop *l, const float *x, struct err *why)
     float *own = stage_rows(l->setup->stage);
     struct frame *f = 0;
     TRY(score_write(&f, &l->score, why));
-    for (uint32_t i = 0; i < l->score.n_rows; i++)
-        memcpy(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
-    memcpy(l->score.activations, own, l->score.n_rows * hidden * sizeof *own);
+    for (uint32_t i = 0; i < l->score.n_rows; i++) /* x may be own */
+        memmove(own + i * hidden, x + l->score_at[i] * hidden, hidden * sizeof *x);
+    wire_put(l->score.dtype, l->score.activations, own, l->score.n_rows * hidden);
     TRY(hand_over(l, f, 0, why));
     return part_has_head(l->setup->part) ? stage_score(l->setup->stage, &l->score, own, send_part, send_scored, l, why) : 0;
 }
 
 static int compute_scores(struct loop *l, struct frame *f, struct err *why)
 {
+    float *x = NULL;
     int code = score_read(&l->score, f, why);
-    if (!code && l->score.dtype != WIRE_F32)
-        code = fail(why, E_WIRE, "rows to be scored come as type %u, this worker takes f32 (0)", l->score.dtype);
-    if (!code) code = stage_score(l->setup->stage, &l->score, (float *)(void *)l->score.activations, send_part, send_scored, l, why);
+    if (!code) code = rows_of(l, &l->score, &x, why);
+    if (!code) code = stage_score(l->setup->stage, &l->score, x, send_part, send_scored, l, why);
     l->computed_ns = clock_ns();
     frame_free(f);
     return code;
@@ -208,22 +222,19 @@ static int compute_scores(struct loop *l, struct frame *f, struct err *why)
 static int compute_rows(struct loop *l, struct frame *f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
+    float *x = NULL;
     int code = work_read(&l->work, f, why);
-    if (!code && l->work.cols != s->hidden)
-        code = fail(why, E_WIRE, "micro-batch %llu has rows of %u values, this model's have %u",
-                    (unsigned long long)l->work.batch, l->work.cols, s->hidden);
-    if (!code && l->work.dtype != WIRE_F32)
-        code = fail(why, E_WIRE, "micro-batch %llu comes as type %u, this worker takes f32 (0)",
-                    (unsigned long long)l->work.batch, l->work.dtype);
+    if (!code) code = rows_of(l, &l->work, &x, why);
     const bool answers = s->next == 0 && part_has_whole_head(s->part);
     l->result.batch = l->work.batch;
     l->result.n_tokens = 0;
-    if (!code) code = stage_run(s->stage, &l->work, (float *)(void *)l->work.activations, answers ? &l->result : 0, send_scores, l, why);
+    if (!code) code = stage_run(s->stage, &l->work, x, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
+    if (!code && s->next != 0 && l->work.dtype != WIRE_F32) wire_put(l->work.dtype, l->work.activations, x, (size_t)l->work.n_rows * l->work.cols);
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
     if (!code && !answers) stage_wanted(s->stage, &l->work, &l->score, l->score_at);
     if (!code && !answers && l->score.n_rows) {
-        code = divide_head(l, (float *)(void *)l->work.activations, why);
+        code = divide_head(l, x, why);
         l->computed_ns = clock_ns();
         frame_free(f);
         return code;

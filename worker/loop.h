@@ -19,7 +19,9 @@ struct loop_setup {
     int next;           /* node to which the stream goes: 0 for the last stage */
     struct part part; /* of the text */
     uint32_t hidden;    /* columns of the stream */
+    uint32_t rows;      /* of a micro-batch, at most */
     uint32_t first_word; /* of the part's */
+    enum wire_dtype wire; /* of the text's rows */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and encoder */
     struct bond *bond; /* with the coordinator */

@@ -53,7 +53,7 @@ static int work(struct run *r, struct err *why)
     const struct loop_setup setup = {
         .bond = &r->bond, .steps = &r->steps,
         .port = r->port, .stage = r->stage, .part = r->part, .encoder = r->encoder.count ? &r->encoder : NULL,
-        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden,
+        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden, .rows = r->capacity.rows, .wire = r->capacity.mode.wire,
         .first_word = part_first_word(&r->config, r->part),
         .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
         .greeting = &r->greeting,

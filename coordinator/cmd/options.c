@@ -30,6 +30,12 @@ static int take_kv(void *into, const struct argument *a, const char *value, stru
     return numeric_read_kv(value, &o->numbers.kv, why);
 }
 
+static int take_wire(void *into, const struct argument *a, const char *value, struct err *why)
+{
+    (void)a;
+    return numeric_read_wire(value, &((struct options *)into)->numbers.wire, why);
+}
+
 static int take_image(void *into, const struct argument *a, const char *value, struct err *why)
 {
     struct options *o = into;
@@ -181,6 +187,8 @@ static const struct argument table[] = {
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
      "                           GEMMAPIPE_NO_PROBE is set)"},
+    {"wire", "f32|bf16", PIPELINE | CMD_BENCH, OWN(numbers, take_wire),
+     "rows between layers: f32 (default); bf16: rounded after every layer, whoever has it, and half as many bytes from worker to worker"},
     {"kv", "f16|q8_0", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
      "keys and values: f16 (default); q8_0: half the memory, faster where the context is long, a little less exact"},
     {"wait", "SECONDS", WORKERS | CMD_UP | CMD_STATUS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},

@@ -215,7 +215,7 @@ static int pass_on(struct divided_head *d, int worker, const uint8_t *activation
 {
     struct frame *f = 0;
     TRY(score_write(&f, &d->score, why));
-    memcpy(d->score.activations, activations, (size_t)d->score.n_rows * d->score.cols * sizeof(float));
+    memcpy(d->score.activations, activations, (size_t)d->score.n_rows * d->score.cols * wire_value_bytes(d->score.dtype));
     return d->setup.send(d->setup.user, worker, &f, why);
 }
 
@@ -223,7 +223,7 @@ int divided_head_ask(struct divided_head *d, struct frame *f, struct err *why)
 {
     struct scoring *u = find_free(d);
     TRY(score_read(&d->score, f, why));
-    if (!u || find(d, d->score.batch) || d->score.cols != d->setup.config->hidden || d->score.dtype != WIRE_F32)
+    if (!u || find(d, d->score.batch) || d->score.cols != d->setup.config->hidden || d->score.dtype != d->setup.plan->capacity.mode.wire)
         return fail(why, E_WIRE, "%s wants %u rows of %u values scored for micro-batch %llu, where none are awaited",
                     name_of(d, d->last), d->score.n_rows, d->score.cols, (unsigned long long)d->score.batch);
     TRY(note(d, u, why));

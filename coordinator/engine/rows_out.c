@@ -119,7 +119,7 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
     w->n_segments = b->n_moves;
     w->n_rows = w->n_biases = w->n_mask_words = 0;
     w->n_orders = e->pages ? pages_orders(e->pages, w->orders) : 0;
-    w->dtype = WIRE_F32;
+    w->dtype = e->pipe->plan.capacity.mode.wire;
     w->cols = e->pipe->model->config.hidden;
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct move *m = &b->moves[i];
@@ -143,22 +143,24 @@ static int fill_work(struct engine *e, const struct schedule_batch *b, struct er
 }
 
 /* Embedding rows are scaled, a picture's rows are not: docs/MODEL.md, "Forward pass". */
-static int fill_activations(const struct engine *e, const struct schedule_batch *b, uint8_t *row, float *out, struct err *why)
+static int fill_activations(const struct engine *e, const struct schedule_batch *b, uint8_t *row, float *embedded, uint8_t *out, struct err *why)
 {
     const struct model *m = e->pipe->model;
-    const size_t hidden = m->config.hidden;
+    const enum wire_dtype type = e->work.dtype;
+    const size_t hidden = m->config.hidden, bytes = wire_value_bytes(type);
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct move *v = &b->moves[i];
         const struct live *a = e->in_slot[v->slot];
-        for (uint32_t k = 0; k < v->rows; k++, out += hidden) {
+        for (uint32_t k = 0; k < v->rows; k++, out += hidden * bytes) {
             uint32_t at = v->position + k;
             const struct picture_span *p = a->spans.n ? span_at(a, at) : NULL;
             if (p) {
-                memcpy(out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden * sizeof *out);
+                wire_put(type, out, pictures_rows(e->pictures, (uint32_t)p->picture) + (at - p->first) * hidden, hidden);
                 continue;
             }
             TRY(pipeline_embedding(e->pipe, token_at(a, at), row, why));
-            embed_row(&m->embedding, e->scale, row, out);
+            embed_row(&m->embedding, e->scale, row, embedded);
+            wire_put(type, out, embedded, hidden);
         }
     }
     return pipeline_files_unchanged(e->pipe, why);
@@ -184,8 +186,10 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     TRY(fill_work(e, b, why));
     TRY(work_write(&f, w, why));
     uint8_t *row = malloc(block_row_bytes(e->pipe->model->embedding.type, w->cols));
-    const int code = row ? fill_activations(e, b, row, (float *)(void *)w->activations, why) : fail(why, E_MEMORY, "no memory for a row");
+    float *embedded = malloc(w->cols * sizeof *embedded);
+    const int code = row && embedded ? fill_activations(e, b, row, embedded, w->activations, why) : fail(why, E_MEMORY, "no memory for a row");
     free(row);
+    free(embedded);
     if (code) return frame_free(f), code;
     e->totals.batches++;
     e->totals.rows += w->n_rows;

@@ -185,10 +185,10 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
     b.scratch =
         plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
 
-    uint64_t frame = plus(times(times(cap->rows, c->hidden), sizeof(float)), FRAME_EXTRA);
+    uint64_t frame = plus(times(times(cap->rows, c->hidden), wire_value_bytes(cap->mode.wire)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);
     /* Rows to be scored come besides; a sequence waits for one at a time. */
-    const uint64_t row = plus(times(c->hidden, sizeof(float)), SCORE_EXTRA);
+    const uint64_t row = plus(times(c->hidden, wire_value_bytes(cap->mode.wire)), SCORE_EXTRA);
     if (part_has_head(s) && !part_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));
 
     b.total = plus(plus(plus(b.weights, b.kv), plus(b.scratch, b.frames)), b.runtime);

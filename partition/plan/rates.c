@@ -44,7 +44,7 @@ static struct ring ring_of(const struct plan *p, const struct model_shape *shape
 
 static double row_bytes(const struct ring *r)
 {
-    return 4.0 * r->shape->config.hidden + ROW_BYTES;
+    return (double)wire_value_bytes(r->plan->capacity.mode.wire) * r->shape->config.hidden + ROW_BYTES;
 }
 
 static double way(const struct ring *r, int from, int to, double bytes)

@@ -201,7 +201,7 @@ static void check_order_of(struct cursor *c, const struct order *m)
 
 static uint64_t dtype_bytes(uint8_t dtype)
 {
-    return dtype == WIRE_F32 ? 4 : dtype == WIRE_BF16 ? 2 : 0;
+    return dtype < WIRE_DTYPES ? wire_value_bytes((enum wire_dtype)dtype) : 0;
 }
 
 static void walk_work(struct cursor *c, void *message)

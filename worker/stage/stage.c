@@ -225,6 +225,15 @@ static void layer_done(struct stage *s, uint32_t i)
     if (s->stop && *s->stop && i + 2 < s->kv.layers && s->last > i + 1) s->last = i + 1;
 }
 
+/* After every layer, whoever has it, as if the next were another worker's. Each thread rounds rows that it has finished itself. */
+static void round_rows(const struct stage *s, float *x)
+{
+    const size_t hidden = s->config.hidden;
+    if (s->capacity.mode.wire == WIRE_F32) return;
+#pragma omp for schedule(static) nowait
+    for (uint32_t r = 0; r < s->bench.n; r++) wire_round(s->capacity.mode.wire, x + r * hidden, hidden);
+}
+
 /* The stage's part of the forward pass, run by every thread of the region. Within a layer a norm on the way back spreads what is no
  * number over all of a row: so of most layers one column is looked at. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
@@ -236,6 +245,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
     }
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
         text_layer(b, group_weights(&s->weights, i), i, s->part.first + i, x);
+        round_rows(s, x);
         look_at_rows(s, x, i + 1 < s->kv.layers ? 1 : s->config.hidden, i + 1);
 #pragma omp master
         layer_done(s, i);
@@ -283,7 +293,7 @@ void stage_wanted(const struct stage *s, const struct work *w, struct work *out,
     uint32_t row = 0;
     out->batch = w->batch;
     out->cols = w->cols;
-    out->dtype = WIRE_F32;
+    out->dtype = s->capacity.mode.wire;
     out->n_segments = out->n_rows = out->n_orders = 0;
     out->n_biases = w->n_biases; /* nobody has any but those who want a token */
     out->biases = w->biases;

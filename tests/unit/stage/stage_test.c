@@ -41,7 +41,7 @@ TEST(cutting_the_model_changes_nothing)
 /* Whatever the numbers are in, who computes does not show: as many rows at a time, stages and threads as there are. */
 TEST(other_numbers_give_the_same_bits_everywhere_too)
 {
-    static const struct numeric_mode modes[] = {{.kv = KV_Q8_0}};
+    static const struct numeric_mode modes[] = {{.kv = KV_Q8_0}, {.wire = WIRE_BF16}, {.kv = KV_Q8_0, .wire = WIRE_BF16}};
     static const char *const isas[] = {"ref", NULL};
     struct toy *toy = toy_small();
     for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
