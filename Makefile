@@ -14,17 +14,23 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # -ffp-contract=off: an fma is written where one is meant, so that every instruction set gives the same bits.
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
+ALL_CFLAGS := -std=gnu11 $(CPPFLAGS) $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
 LDLIBS  := -lxxhash -lm -lpthread
-ZMQ     = $(shell pkg-config --libs libzmq)
+# MPI=0, ZMQ=0: without these libraries. With MPI the program still needs none: gemmapipe-mpi.so does, loaded under mpirun.
+MPI     := 1
+ZMQ     := 1
+VERSION := $(shell sed -n 's/.*GEMMAPIPE_VERSION "\(.*\)"/\1/p' base/version.h)
+ZMQ_LIBS = $(if $(filter 1,$(ZMQ)),$(shell pkg-config --libs libzmq))
 CJSON   = $(shell pkg-config --libs libcjson)
 WEBP    = $(shell pkg-config --libs libwebp)
 EDIT    = $(shell pkg-config --libs libedit)
 HTTP    = $(shell pkg-config --libs libmicrohttpd)
 MPI_INC = $(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile)
-MPI     = $(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link)
+MPI_LIBS = $(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link)
+LINKED  = $(ZMQ_LIBS) $(CJSON) $(WEBP) $(EDIT) $(HTTP)
 ALL_LDFLAGS := -fopenmp -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
+SHELL   := bash
 ifneq ($(V),1)
 Q := @
 say = @printf '  %-6s %s\n' $(1) $(2)
@@ -39,10 +45,12 @@ ISA_x86_64  := avx2 $(if $(NO_AVXVNNI),,avxvnni) avxvnni_evex avx512
 ISA_aarch64 := neon neon_dot neon_i8mm
 KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon neon_dot neon_i8mm,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))
-SOURCES = $(filter-out $(MAINS) worker/kernels/%,$(wildcard $(1)/*.c $(1)/*/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
+NOT_LINKED := $(MAINS) worker/kernels/% transport/links/mpi.c transport/links/$(if $(filter 1,$(ZMQ)),zmq_none.c,zmq.c transport/links/zmq_sockets.c)
+SOURCES = $(filter-out $(NOT_LINKED),$(wildcard $(1)/*.c $(1)/*/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 LIBS    := $(foreach r,coordinator worker partition transport base,$(B)/lib$(r).a)
-PROGRAMS := $(B)/gemmapipe $(B)/gemmapipe-worker $(B)/gemmapipe-partition
+PROGRAMS := $(B)/gemmapipe $(if $(filter 1,$(ZMQ)),$(B)/gemmapipe-worker) $(B)/gemmapipe-partition
+PLUGIN  := $(if $(filter 1,$(MPI)),$(B)/gemmapipe-mpi.so)
 test_programs = $(patsubst tests/%.c,$(B)/tests/%,$(1))
 UNIT    := $(call test_programs,$(wildcard tests/*/*_test.c tests/unit/*/*_test.c))
 # Programs that test scripts start; they bring their own main.
@@ -56,7 +64,7 @@ PICTURE := models/demo/picture.png
 ROOT_OK := $(if $(filter 0,$(shell id -u)),OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
 
 ## make            build/gemmapipe, gemmapipe-worker, gemmapipe-partition
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(PLUGIN)
 
 $(B)/worker/kernels/avx2.o:   ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
@@ -72,7 +80,7 @@ endif
 ifeq ($(ARCH),x86_64)
 $(B)/partition/format/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 endif
-$(B)/transport/links/mpi.o:         ALL_CFLAGS += $(MPI_INC)
+$(B)/transport/links/mpi.o:         ALL_CFLAGS += -fPIC $(MPI_INC)
 # stb_image adds and shifts as machines do, and adds nothing to no pointer: defined here, and no news to a sanitizer.
 $(B)/coordinator/picture/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute
 
@@ -95,9 +103,20 @@ $(foreach r,$(ROOMS),$(eval $(call library,$(r))))
 $(B)/gemmapipe: $(B)/coordinator/main.o $(LIBS)
 $(B)/gemmapipe-worker: $(B)/worker/main.o $(filter-out %libcoordinator.a,$(LIBS))
 $(B)/gemmapipe-partition: $(B)/partition/tool/main.o $(B)/libpartition.a $(B)/libbase.a
+ifeq ($(MPI),1)
+# What the part for MPI calls of ours: whoever loads it links these and lets them be seen.
+$(B)/mpi.exports: $(B)/transport/links/mpi.o $(B)/libtransport.a $(B)/libbase.a
+	$(Q)nm -u $< | sed 's/.* //' | sort | comm -12 - <(nm --defined-only $(filter %.a,$^) | sed -n 's/.* T //p' | sort) | \
+	 sed 's/.*/-Wl,-u,&,--export-dynamic-symbol=&/' >$@
+$(B)/gemmapipe-mpi.so: $(B)/transport/links/mpi.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $< $(ALL_LDFLAGS) $(MPI_LIBS) -o $@
+$(B)/gemmapipe $(B)/tests/links/mpi_links: EXPORTS = @$(B)/mpi.exports
+$(B)/gemmapipe $(B)/tests/links/mpi_links: $(B)/mpi.exports
+endif
 $(PROGRAMS):
 	$(call say,LD,$@)
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(HTTP) $(MPI) $(LDLIBS) -o $@
+	$(Q)$(CC) $(filter-out %.exports,$^) $(EXPORTS) $(ALL_LDFLAGS) $(LINKED) $(LDLIBS) -o $@
 
 # An archive: a test with a main of its own does not take the one in check.c.
 $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
@@ -106,7 +125,7 @@ $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 
 $(B)/tests/%: $(B)/tests/%.o $(B)/libcheck.a $(LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(ZMQ) $(CJSON) $(WEBP) $(EDIT) $(HTTP) $(MPI) $(LDLIBS) -o $@
+	$(Q)$(CC) $(filter-out %.exports,$^) $(EXPORTS) $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(LINKED) $(LDLIBS) -o $@
 
 units: $(UNIT) $(AIDS)
 benches: $(BENCH)
@@ -156,12 +175,31 @@ bench:
 rooms:
 	@tests/rooms.sh
 
-## make install    into PREFIX=/usr/local (DESTDIR= before it); make uninstall takes it out again
+## make install    into PREFIX=/usr/local (DESTDIR= before it), with manual pages, completions, the demo model; make uninstall
+ROOT     = $(DESTDIR)$(PREFIX)
+COMPLETE = $(foreach p,gemmapipe gemmapipe-worker gemmapipe-partition,\
+           share/bash-completion/completions/$(p) share/fish/vendor_completions.d/$(p).fish) share/zsh/site-functions/_gemmapipe
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(ROOT)/bin $(ROOT)/share/man/man1 $(ROOT)/share/gemmapipe/demo $(ROOT)/share/doc/gemmapipe $(addprefix $(ROOT)/,$(dir $(COMPLETE)))
+	install -m 755 $(PROGRAMS) $(ROOT)/bin
+ifeq ($(MPI),1)
+	install -d $(ROOT)/lib/gemmapipe
+	install -m 644 $(PLUGIN) $(ROOT)/lib/gemmapipe
+endif
+	install -m 644 docs/man/*.1 $(ROOT)/share/man/man1
+	install -m 644 models/demo/*.gguf models/demo/*.png $(ROOT)/share/gemmapipe/demo
+	for f in $(COMPLETE); do case $$f in \
+	  */fish/*) from=gemmapipe.fish ;; */zsh/*) from=_gemmapipe ;; *) from=gemmapipe.bash ;; esac; \
+	  install -m 644 deploy/completion/$$from $(ROOT)/$$f || exit 1; done
+	cp -r --no-preserve=all README.md CHANGELOG.md LICENSE docs deploy $(ROOT)/share/doc/gemmapipe
+	rm -r $(ROOT)/share/doc/gemmapipe/docs/man
 uninstall:
-	rm -f $(patsubst $(B)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS))
+	rm -f $(patsubst $(B)/%,$(ROOT)/bin/%,$(PROGRAMS)) $(addprefix $(ROOT)/share/man/man1/,$(notdir $(wildcard docs/man/*.1))) $(addprefix $(ROOT)/,$(COMPLETE))
+	rm -rf $(ROOT)/lib/gemmapipe $(ROOT)/share/gemmapipe $(ROOT)/share/doc/gemmapipe
+
+## make dist       a tarball of this version, libraries included: unpacked anywhere it runs; ARCH=aarch64 needs the cross compiler
+dist:
+	@deploy/dist.sh $(ARCH)
 
 ## make clean      removes build/; V=1 with any target shows the commands
 clean:
@@ -171,6 +209,6 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: all units benches fuzzers deps demo test test-all san fuzz bench rooms install uninstall clean help
+.PHONY: all units benches fuzzers deps demo test test-all san fuzz bench rooms install uninstall dist clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/plain_text.h"
 #include "base/standard_streams.h"
+#include "base/version.h"
 #include "partition/tool/cmd_quantize.h"
 #include "partition/tool/cmd_split.h"
 #include "partition/tool/inspect.h"
@@ -66,7 +67,7 @@ static const char manual[] =
     "      FORMAT is f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k or q6_k. Rows of the k formats must be\n"
     "      a multiple of 256, of the other q formats of 32: not every shape can have every format.\n"
     "\n"
-    "  gemmapipe-partition --help\n"
+    "  gemmapipe-partition --help | --version\n"
     "\n"
     "Reports go to stdout, progress and errors to stderr. Exit status: 0 done; 1 a bug; 2 the command line or a shape\n"
     "that cannot be; 3 a file that is missing, damaged or cannot be written; 4 out of memory;\n"
@@ -171,6 +172,10 @@ int main(int argc, char **argv)
             fputs(manual, stdout);
             return 0;
         }
+    if (argc > 1 && !strcmp(argv[1], "--version")) {
+        puts("gemmapipe-partition " GEMMAPIPE_VERSION);
+        return 0;
+    }
     if (argc > 1 && strcmp(argv[1], "inspect")) interrupt_catch(); /* the others clean up what they have begun to write */
     if (argc < 2) code = fail(&why, E_USAGE, "wanted inspect, quantize, split or synth; see gemmapipe-partition --help");
     else if (!strcmp(argv[1], "inspect")) code = run_inspect(argc - 2, argv + 2, &why);

@@ -3,6 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 program=${B:-build}/tests/links/mpi_links
+export GEMMAPIPE_MPI=${B:-build}/gemmapipe-mpi.so
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
 # MPI unloads its plugins before leaks are counted, so theirs cannot be told from ours; links_test counts ours. Its locks
 # are its own affair too.

@@ -1,5 +1,6 @@
 /* transport/links/mpi.c — nodes are the ranks of one MPI job: 0 coordinates, the others work. See transport.h; docs/WIRE.md,
- * "Over MPI". The only file with mpi.h. Written for Open MPI 4.1, uses nothing that is not in MPI 3.
+ * "Over MPI". The only file with mpi.h, and a file of its own when linked (mpi_plugin.h). Written for
+ * Open MPI 4.1, uses nothing that is not in MPI 3.
  *
  * Waiting. MPI moves data only inside its own calls, and its blocking calls spin: a rank that waits in MPI_Recv takes the
  * core that another rank computes on. So we look, and sleep between looks: a 32nd of the time that nothing has happened
@@ -16,10 +17,12 @@
  * the job about a second later. So this kind never says M_LOST; whoever misses a heartbeat shuns that rank (port_shun). From then on there
  * is no orderly end: MPI is left as it is when the port is closed, and the process ends by mpi_leave, after it has said why. */
 #define _GNU_SOURCE /* ppoll */
+#include "transport/links/mpi_plugin.h"
 #include "transport/links/port.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/version.h"
 
 #include <mpi.h>
 #include <poll.h>
@@ -262,7 +265,7 @@ static void mpi_close(struct port *p)
     mpi_free(m);
 }
 
-int mpi_leave(int code)
+static int leave(int code)
 {
     int began = 0, ended = 0;
     MPI_Initialized(&began);
@@ -275,29 +278,6 @@ int mpi_leave(int code)
 
 static const struct kind over_mpi = {.name = "mpi", .fixed = true, .reachable = mpi_reachable, .push = mpi_push, .pull = mpi_pull,
                                      .wake = mpi_wake, .sent = mpi_sent, .close = mpi_close};
-
-static long number_in(const char *variable)
-{
-    const char *text = getenv(variable);
-    return text ? strtol(text, 0, 10) : 0;
-}
-
-/* mpirun says how many ranks there are. srun with PMIx or PMI gives each task its rank; but the shell of a Slurm
- * allocation, and a task alone in its step, may carry such a variable too and mean a plain run. */
-bool mpi_launched(void)
-{
-    if (number_in("OMPI_COMM_WORLD_SIZE") > 0) return true;
-    bool ranked = getenv("PMIX_RANK") || getenv("PMI_RANK");
-    return ranked && (!getenv("SLURM_JOB_ID") || number_in("SLURM_STEP_NUM_TASKS") > 1);
-}
-
-int mpi_rank(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-    for (size_t i = 0; i < sizeof names / sizeof *names && mpi_launched(); i++)
-        if (getenv(names[i])) return (int)number_in(names[i]);
-    return 0;
-}
 
 static int check_ranks(int provided, int ranks, struct err *why)
 {
@@ -326,7 +306,7 @@ static struct mpi_mates find_mates(int rank)
     return m;
 }
 
-struct mpi_mates port_mpi_mates(const struct port *p)
+static struct mpi_mates mates_of(const struct port *p)
 {
     return mpi_of(p)->mates;
 }
@@ -356,10 +336,11 @@ static int mpi_new(struct port **out, int rank, int ranks, struct mpi_mates mate
     return code;
 }
 
-int port_open_mpi(struct port **out, struct err *why)
+static int open_rank(struct port **out, struct err *why)
 {
     int provided = 0, rank = 0, ranks = 0, began = 0;
-    if (number_in("OMPI_COMM_WORLD_SIZE") == 1) return check_ranks(MPI_THREAD_FUNNELED, 1, why); /* no need to start MPI for that */
+    const char *size = getenv("OMPI_COMM_WORLD_SIZE");
+    if (size && !strcmp(size, "1")) return check_ranks(MPI_THREAD_FUNNELED, 1, why); /* no need to start MPI for that */
     MPI_Initialized(&began);
     if (began) return fail(why, E_INTERNAL, "MPI serves one port per process, and had one already");
     int code = MPI_Init_thread(0, 0, MPI_THREAD_FUNNELED, &provided);
@@ -374,3 +355,5 @@ int port_open_mpi(struct port **out, struct err *why)
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* else the kernel adds 50 us to each nap */
     return 0;
 }
+
+const struct mpi_plugin gemmapipe_mpi = {.version = GEMMAPIPE_VERSION, .open = open_rank, .mates = mates_of, .leave = leave};

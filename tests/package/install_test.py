@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+"""tests/package/install_test.py — what is installed answers from where it lies; MPI and ZeroMQ may be missing; one version everywhere.
+
+With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked. timeout: 600"""
+import os, re, shutil, subprocess, sys, tempfile
+
+os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+B = os.path.abspath(os.environ.get("B", "build"))
+DEMO = os.path.abspath("models/demo/demo-q4_0.gguf")
+ASK = ["--temp", "0", "What is 12 + 9?"]
+ANSWER = "12 + 9 = 21."
+MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n"]
+SAN = ["SAN=" + os.environ.get("SAN", "")]
+env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GEMMAPIPE_MPI")}
+env.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", GEMMAPIPE_NO_PROBE="1")
+env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # Open MPI's own are not looked for
+failed = False
+
+
+def call(*words, **more):
+    """(exit status, stdout and stderr)"""
+    p = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=dict(env, **more), timeout=500)
+    return p.returncode, p.stdout
+
+
+def claim(name, holds, seen=""):
+    global failed
+    if not holds: print("  " + str(seen)[-2000:].replace("\n", "\n  "))
+    print(("ok " if holds else "FAIL ") + name, flush=True)
+    failed |= not holds
+
+
+def answers(name, *words, **more):
+    code, said = call(*words, *ASK, **more)
+    claim(name, code == 0 and ANSWER in said, said)
+
+
+def files_below(folder):
+    return sorted(os.path.relpath(os.path.join(at, f), folder) for at, _, names in os.walk(folder) for f in names)
+
+
+def versions():
+    version = re.search(r'VERSION "(.*)"', open("base/version.h").read()).group(1)
+    said = [call(B + "/" + p, "--version")[1].split() for p in ("gemmapipe", "gemmapipe-worker", "gemmapipe-partition")]
+    claim("all_programs_say_one_version", all(s[1:] == [version] for s in said), said)
+    newest = re.search(r"^## (\S+), \d{4}-\d\d-\d\d$", open("CHANGELOG.md").read(), re.M).group(1)
+    claim("the_changelog_begins_with_it", newest == version, newest)
+
+
+def mpi_is_a_part_of_its_own(folder):
+    needed = call("readelf", "-d", B + "/gemmapipe", LC_ALL="C")[1]
+    claim("the_program_needs_no_mpi", "NEEDED" in needed and "mpi" not in needed, needed)
+    alone = shutil.copy(B + "/gemmapipe", folder + "/gemmapipe")
+    code, said = call(alone, "run", "--model", DEMO, *ASK, OMPI_COMM_WORLD_SIZE="2")
+    claim("under_mpirun_without_that_part_it_says_what_to_install", code == 2 and "gemmapipe-mpi" in said, said)
+    with open(folder + "/other.c", "w") as f: f.write('struct { const char *version; void *rest[3]; } gemmapipe_mpi = {"0.0.9", {0}};\n')
+    call("gcc", "-shared", "-fPIC", folder + "/other.c", "-o", folder + "/gemmapipe-mpi.so")
+    code, said = call(alone, "run", "--model", DEMO, *ASK, OMPI_COMM_WORLD_SIZE="2")
+    claim("a_part_of_another_version_is_refused", code == 3 and "0.0.9" in said and "install both of one version" in said, said)
+
+
+def built_without(folder):
+    """The objects that are there already, and linked anew: what differs is compiled, the rest is not."""
+    for library in ("ZMQ", "MPI"):
+        less = "%s/no-%s" % (folder, library)
+        shutil.copytree(B, less, ignore=lambda at, names: [n for n in names if at == B and n not in ("base", "partition", "transport", "worker", "coordinator")])
+        code, said = call("make", "-s", "B=" + less, library + "=0", *SAN, "all")
+        claim("it_builds_without_%s_and_no_warning" % library.lower(), code == 0 and "warning" not in said, said)
+        claim("then_it_needs_none_of_it_%s" % library.lower(), "lib" + library.lower() not in call("readelf", "-d", less + "/gemmapipe")[1])
+        answers("it_answers_without_%s" % library.lower(), less + "/gemmapipe", "run", "--model", DEMO, "--here", "3")
+        if library == "MPI": continue
+        code, said = call(less + "/gemmapipe", "run", "--model", DEMO, "--workers", "2", *ASK)
+        claim("workers_without_zmq_are_refused_in_a_sentence", code == 2 and "--here" in said, said)
+        answers("ranks_need_no_zmq", *MPIRUN, "3", less + "/gemmapipe", "run", "--model", DEMO)
+
+
+def installed(folder):
+    to = ["B=" + B, "DESTDIR=" + folder, "PREFIX=/opt/gp", *SAN]
+    root = folder + "/opt/gp"
+    code, said = call("make", "-s", "install", *to)
+    there = files_below(root)
+    wanted = ["bin/gemmapipe", "bin/gemmapipe-worker", "bin/gemmapipe-partition", "lib/gemmapipe/gemmapipe-mpi.so", "share/man/man1/gemmapipe.1",
+              "share/gemmapipe/demo/demo-q4_0.gguf", "share/doc/gemmapipe/README.md", "share/doc/gemmapipe/LICENSE",
+              "share/bash-completion/completions/gemmapipe", "share/fish/vendor_completions.d/gemmapipe.fish", "share/zsh/site-functions/_gemmapipe"]
+    claim("make_install_brings_programs_pages_and_the_demo", code == 0 and set(wanted) <= set(there), said + "\n".join(there))
+    demo = root + "/share/gemmapipe/demo/demo-q4_0.gguf"
+    answers("what_is_installed_answers", root + "/bin/gemmapipe", "run", "--model", demo, "--workers", "2")
+    answers("what_is_installed_answers_under_mpirun", *MPIRUN, "3", root + "/bin/gemmapipe", "run", "--model", demo)
+    code, said = call("make", "-s", "uninstall", *to)
+    claim("make_uninstall_leaves_no_file", code == 0 and not files_below(root), files_below(root))
+
+
+def tarball(folder):
+    made = []
+    for at in ("one", "another/place"):
+        copy = folder + "/" + at
+        shutil.copytree(".", copy, ignore=lambda at, names: [n for n in names if at == "." and n in ("build", ".git", ".cache", "shared")])
+        code, said = call(copy + "/deploy/dist.sh")
+        made += [copy + "/build/dist/" + f for f in os.listdir(copy + "/build/dist") if f.endswith(".tar.gz")]
+        if code or not made: return claim("make_dist_makes_a_tarball", False, said)
+    claim("two_folders_give_the_same_bytes", open(made[0], "rb").read() == open(made[1], "rb").read(), made)
+    call("tar", "-xzf", made[0], "-C", folder)
+    root = folder + "/" + os.path.basename(made[0])[:-len(".tar.gz")]
+    answers("the_tarball_answers_where_it_is_unpacked", root + "/bin/gemmapipe", "run", "--model", root + "/share/gemmapipe/demo/demo-q4_0.gguf", "--workers", "3")
+    linked = call("ldd", root + "/bin/gemmapipe")[1]
+    outside = [l for l in linked.splitlines() if "=> /" in l and root not in l and not re.search(r"lib(c|m|pthread|dl|rt|resolv)\.so", l)]
+    claim("it_takes_no_library_of_this_machine_but_libc", not outside, outside)
+    claim("it_says_under_which_licences_it_is", "LGPL" in open(root + "/share/doc/gemmapipe/LICENSES.spdx").read())
+
+
+with tempfile.TemporaryDirectory(prefix="gemmapipe-install-") as folder:
+    versions()
+    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball,) if env.get("LONG") == "1" else ()):
+        os.mkdir(folder + "/" + part.__name__)
+        part(folder + "/" + part.__name__)
+sys.exit(failed)
