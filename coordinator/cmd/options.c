@@ -503,6 +503,7 @@ static int check_perplexity(const struct options *o, struct err *why)
     if (!o->file == !o->kl) return fail(why, E_USAGE, "perplexity wants a text, --file FILE, or a base that brings one, --kl BASE");
     if (o->kl && (o->context || o->stride || o->save_logits))
         return fail(why, E_USAGE, "--kl goes with neither --ctx nor --stride nor --save-logits: the base says what is judged");
+    if (o->save_logits && !strcmp(o->save_logits, "-")) return fail(why, E_USAGE, "--save-logits wants the name of a file; standard output is for what is found");
     return o->save_logits && o->stride ? fail(why, E_USAGE, "--save-logits keeps chunks, and with --stride there are none") : 0;
 }
 
