@@ -52,16 +52,17 @@ def sampling():
     return struct.pack("<fIfffIQ", 0.7, 64, 0.95, 0.05, 1.1, 64, 0x1122334455667788)
 
 
-def work(dtype, activations, top=0, biases=(), orders=()):
+def work(dtype, activations, top=0, biases=(), orders=(), told=()):
     body = struct.pack("<QIIIB3xI4x", 0xB0B1B2B3B4B5B6B7, 2, 6, 5, dtype, len(orders))
-    body += struct.pack("<IIIIQQ", 3, 100, 4, 4, 0x0102030405060708, 0x1112131415161718) + sampling() + struct.pack("<II", 0, 0)
+    body += struct.pack("<IIIIQQ", 3, 100, 4, 4 | (32 if told else 0), 0x0102030405060708, 0x1112131415161718)
+    body += (sampling() if not told else struct.pack("<fIfffIQ", 0, 0, 0, 0, 1, 0, 0)) + struct.pack("<II", len(told), 0)
     body += struct.pack("<IIIIQQ", 9, 0, 2, 1 | 8, 42, 0x67656D6D61706970) + sampling() + struct.pack("<II", 1, top)
     for i in range(6):
         body += struct.pack("<II", 1000 + i, 103 if i < 4 else i - 4)
     body += b"".join(struct.pack("<4IQ", *o) for o in orders)
     assert len(body) % 8 == 0
     body += bytes(range(activations)) + struct.pack("<II", len(biases), 0)
-    return frame("WORK", body + b"".join(struct.pack("<IIf", *b) for b in biases))
+    return frame("WORK", body + b"".join(struct.pack("<IIf", *b) for b in biases) + struct.pack("<%dI" % len(told), *told))
 
 
 piece = bytes(range(200, 236))
@@ -129,6 +130,7 @@ FRAMES = [
     frame("PROBE", probe()),
     frame("PROBED", struct.pack("<I2dI", 2, 0.25, 0, 3) + b"xyz"),
     frame("UNREACHABLE", struct.pack("<I", 3) + text("it broke")),
+    work(0, 120, told=(1002, 70000)),
 ]
 
 if len(sys.argv) > 1:

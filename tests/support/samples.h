@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 30
+#define SAMPLES 31
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -190,6 +190,24 @@ static inline struct frame *sample_biased(void)
     return f;
 }
 
+/* The same two, the last two rows of the first with tokens that are told. */
+static inline struct frame *sample_told(void)
+{
+    static uint8_t told[8];
+    struct frame *f = 0;
+    struct work *w = malloc(sizeof *w);
+    sample_work(w);
+    w->segments[0].flags |= SEG_TOLD, w->segments[0].wanted = 2;
+    w->segments[0].sampling = (struct sampling){.repeat_penalty = 1};
+    w->told = told;
+    told_put(told, 0, 1002);
+    told_put(told, 1, 70000);
+    if (!work_write(&f, w, 0))
+        for (int i = 0; i < 120; i++) w->activations[i] = (uint8_t)i;
+    free(w);
+    return f;
+}
+
 static inline struct frame *sample_alternatives(void)
 {
     static struct result m = {.batch = 12, .n_tokens = 2};
@@ -243,6 +261,7 @@ static inline struct frame *sample_message(int i)
     case 27: return sample_probe();
     case 28: return sample_probed();
     case 29: unreachable_write(&f, &(struct unreachable){3, "it broke"}, 0); break;
+    case 30: return sample_told();
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
