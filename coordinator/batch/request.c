@@ -212,7 +212,7 @@ static int check_logprobs(struct request *r)
 
 /* ---- fields that are legal and not built ---- */
 
-static const char *const refused_unless_nothing[] = {"stream", "echo", "mirostat", "timeout", "tools", "tool_choice", "functions", "function_call",
+static const char *const refused_unless_nothing[] = {"stream", "echo", "mirostat", "timeout", "functions", "function_call",
                                                      "grammar", "suffix", "audio", NULL};
 static const char *const passed_over[] = {"user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier",
                                           "prediction", "reasoning_effort", "verbosity", "modalities", "stream_options", "cache_prompt",
@@ -402,6 +402,8 @@ static int read_field(struct request *r, struct json *j, struct json_text key, c
     if (d->streams && json_is(key, "prompt_cache_key")) return read_cache_key(r, j);
     if (d->streams && json_is(key, "cache_prompt")) return read_cache_prompt(r, j);
     if (json_is(key, "response_format")) return read_format(r, j);
+    if (json_is(key, "tools")) return request_tools(r, j);
+    if (json_is(key, "tool_choice")) return request_tool_choice(r, j);
     return read_other(r, j, key, d->strict_fields);
 }
 
@@ -508,6 +510,7 @@ int request_read(struct request *r, const char *text, size_t n, size_t line, con
     json_end(&j);
     if (j.code == E_MEMORY) return *why = mine, E_MEMORY;
     if (j.code) r->refused.status = 0, request_refuse(r, 400, is_json(text, n) ? "invalid_value" : "invalid_json", "", "%s", mine.text);
+    if (!r->refused.status) TRY(request_tools_end(r, d->may_call, why));
     r->most = most ? most : d->most;
     if (!r->refused.status && r->shape && (r->run_on || r->wish.least))
         request_refuse(r, 400, "invalid_value", "response_format", "an answer that is held to a schema ends when it is complete; ignore_eos and min_tokens do not go with it");
@@ -529,6 +532,8 @@ void request_free(struct request *r)
     free(r->begun);
     free(r->text);
     ids_free(&r->ids);
+    free(r->tools);
+    free(r->forced);
     schema_free(&r->shape);
     free(r->custom_id);
     free(r->model);

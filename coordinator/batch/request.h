@@ -53,6 +53,9 @@ struct request {
     uint32_t most; /* tokens of the answer */
     uint32_t choices;
     struct schema *shape; /* what the answer must be; NULL: any text */
+    char *tools, *forced; /* functions that may be called, as they stand in the line; the one that must be. NULL: none */
+    enum { TOOLS_AUTO, TOOLS_NONE, TOOLS_REQUIRED } choice;
+    bool calls; /* the answer is a call, or words beside one: said_call_read */
     bool run_on; /* past tokens that end an answer */
     char *model;  /* the name that was asked for; NULL: none */
     bool stream, include_usage; /* only where there is somebody to stream to */
@@ -73,6 +76,7 @@ struct request_defaults {
     const char *file; /* for sentences */
     bool strict_fields; /* an unknown field is refused, not passed over */
     bool streams; /* answers can be streamed; in a file they cannot */
+    bool may_call; /* the model may choose between words and a call */
 };
 
 /* Line number `line` of the file, without its line end. Only E_MEMORY. request_free in any case. */
@@ -83,7 +87,22 @@ void request_free(struct request *r);
 int request_refuse(struct request *r, int status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* ---- between request.c and request_messages.c ---- */
+/* The call in an answer to a request with `calls`, or its words. Not 0: it is neither, as it was cut off. said_call_free. */
+struct said_call {
+    char *name, *words;
+    const char *arguments; /* [n] in the text that was read */
+    size_t n;
+};
+int said_call_read(struct said_call *out, const char *text, size_t n);
+void said_call_free(struct said_call *c);
+void said_call_print(FILE *to, const struct said_call *c, uint64_t id, bool in_stream); /* "tool_calls": […] */
+
+/* ---- between request.c, request_messages.c and request_tools.c ---- */
+
+int request_tools(struct request *r, struct json *j);
+int request_tool_choice(struct request *r, struct json *j);
+int request_tools_end(struct request *r, bool may_choose, struct err *why); /* when all fields are read */
+int request_add_system(struct request *r, char *text, struct err *why); /* behind the system's text, if any; the text is taken */
 
 /* The value of "messages": r->messages, r->pictures, r->begun. */
 int request_messages(struct request *r, struct json *j);

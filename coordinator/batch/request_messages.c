@@ -3,7 +3,9 @@
  *   system, developer  at the beginning, joined by a blank line: the template's one system text. Later: refused.
  *   user               two in a row are one turn, a blank line between them.
  *   assistant          as last message: the answer begins with it.
- *   tool, function     refused: the model has no turn for them.
+ *   tool, function     what a function answered: the model has no turn for it, so the user says it.
+ *
+ * A call that the assistant made stands in its turn as it was told to write it (request_tools.c).
  *
  * Content is a text, null, or a list of parts: text, image_url. */
 #include "coordinator/batch/request.h"
@@ -129,8 +131,56 @@ static int read_role(struct request *r, struct spoken *m, struct json *j, bool *
     if (json_is(s, "system") || json_is(s, "developer")) m->who = SPEAKER_SYSTEM;
     else if (json_is(s, "user")) m->who = SPEAKER_USER;
     else if (json_is(s, "assistant")) m->who = SPEAKER_MODEL;
-    else return refuse(r, ".role", "unsupported", "the role is none of system, developer, user, assistant");
+    else if (json_is(s, "tool") || json_is(s, "function")) m->who = SPEAKER_USER, m->tool = true;
+    else return refuse(r, ".role", "unsupported", "the role is none of system, developer, user, assistant, tool");
     return 0;
+}
+
+static char *print_call(struct json_text name, const char *arguments, size_t *n)
+{
+    char *text = NULL;
+    FILE *to = open_memstream(&text, n);
+    if (!to) return NULL;
+    fputs("{\"name\": ", to);
+    json_print_bytes(to, name.text, name.n);
+    fprintf(to, ", \"arguments\": %s}", arguments ? arguments : "{}");
+    if (!fclose(to)) return text;
+    free(text);
+    return NULL;
+}
+
+/* {"name": …, "arguments": "…"} of a call, as the text of the turn. */
+static int read_call(struct request *r, struct spoken *m, struct json *j)
+{
+    struct json_text key, s, name = {"", 0};
+    char *arguments = NULL, kept[64];
+    size_t n;
+    TRY(json_object(j));
+    while (json_key(j, &key)) {
+        const bool is_name = json_is(key, "name"), is_arguments = json_is(key, "arguments");
+        if (is_name || is_arguments ? json_string(j, &s) : json_skip(j)) break;
+        if (is_name || is_arguments ? memchr(s.text, 0, s.n) != NULL : false) refuse(r, ".tool_calls", "invalid_value", "a call holds a NUL");
+        if (is_arguments && !arguments && !(arguments = request_copy(s, j->why))) return j->code = E_MEMORY;
+        if (is_name) name = (struct json_text){kept, s.n < sizeof kept ? s.n : sizeof kept}, memcpy(kept, s.text, name.n);
+    }
+    char *text = j->code ? NULL : print_call(name, arguments, &n);
+    free(arguments);
+    TRY(json_done(j));
+    if (!text || add_content(m, text, j->why)) return j->code = fail(j->why, E_MEMORY, "no memory for a call");
+    return 0;
+}
+
+static int read_calls(struct request *r, struct spoken *m, struct json *j)
+{
+    struct json_text key;
+    if (json_peek(j) == JSON_NULL) return json_skip(j);
+    TRY(json_array(j));
+    while (json_item(j)) {
+        TRY(json_object(j));
+        while (json_key(j, &key)) TRY(json_is(key, "function") ? read_call(r, m, j) : json_skip(j));
+        TRY(json_done(j));
+    }
+    return json_done(j);
 }
 
 static int read_message(struct request *r, struct spoken *m, struct json *j)
@@ -141,6 +191,7 @@ static int read_message(struct request *r, struct spoken *m, struct json *j)
     while (json_key(j, &key)) {
         if (json_is(key, "role")) TRY(read_role(r, m, j, &role));
         else if (json_is(key, "content")) TRY(read_content(r, m, j));
+        else if (json_is(key, "tool_calls")) TRY(read_calls(r, m, j));
         else TRY(json_skip(j));
     }
     TRY(json_done(j));
@@ -232,6 +283,19 @@ static int make_one_text(struct spoken *m, struct err *why)
     return add_content(m, text, why);
 }
 
+static int say_who_answered(struct spoken *m, struct err *why)
+{
+    static const char said[] = "The function answered:\n";
+    if (!m->n || !m->content[0].text) return 0;
+    struct content both = {.text = strdup(said), .n = sizeof said - 1};
+    char *grown = both.text ? realloc((char *)both.text, sizeof said + m->content[0].n) : NULL;
+    if (!grown) return free((char *)both.text), fail(why, E_MEMORY, "no memory for a message of %zu bytes", m->content[0].n);
+    memcpy(grown + both.n, m->content[0].text, m->content[0].n + 1);
+    free((char *)m->content[0].text);
+    m->content[0] = (struct content){.text = grown, .n = both.n + m->content[0].n};
+    return 0;
+}
+
 static int take_message(struct request *r, struct spoken *m, struct err *why)
 {
     const struct chat_message *last = r->n_messages ? &r->messages[r->n_messages - 1] : NULL;
@@ -241,7 +305,8 @@ static int take_message(struct request *r, struct spoken *m, struct err *why)
         if (!m->content[i].text) return refuse(r, ".content", "invalid_value", "a picture that the user did not send");
     if (m->who == SPEAKER_MODEL && (!last || last->who == SPEAKER_SYSTEM))
         return refuse(r, ".role", "invalid_value", "the assistant speaks before the user");
-    if (m->who == SPEAKER_SYSTEM) TRY(make_one_text(m, why));
+    if (m->who == SPEAKER_SYSTEM || m->tool) TRY(make_one_text(m, why));
+    if (m->tool) TRY(say_who_answered(m, why));
     return last && last->who == m->who ? join_to_last(r, m, why) : append(r, m, why);
 }
 
@@ -255,6 +320,27 @@ static int take_beginning(struct request *r, struct err *why)
     if (!(r->begun = all_texts(&m, "", &n, why))) return E_MEMORY;
     free_message(&m);
     r->n_messages--;
+    return 0;
+}
+
+int request_add_system(struct request *r, char *text, struct err *why)
+{
+    struct content *c = calloc(1, sizeof *c);
+    struct chat_message *grown;
+    if (!c) return free(text), fail(why, E_MEMORY, "no memory for a message");
+    *c = (struct content){.text = text, .n = strlen(text)};
+    if (r->messages[0].who == SPEAKER_SYSTEM && r->messages[0].n) {
+        const int code = join((struct content *)&r->messages[0].content[0], c, why);
+        free((char *)c->text);
+        free(c);
+        return code;
+    }
+    const size_t first = r->messages[0].who == SPEAKER_SYSTEM; /* one without a text is replaced */
+    if (!(grown = realloc(r->messages, (r->n_messages + 1) * sizeof *grown))) return free(text), free(c), fail(why, E_MEMORY, "no memory for a message");
+    r->messages = grown;
+    if (first) free((struct content *)grown[0].content);
+    else memmove(grown + 1, grown, r->n_messages++ * sizeof *grown);
+    grown[0] = (struct chat_message){SPEAKER_SYSTEM, c, 1};
     return 0;
 }
 

@@ -37,16 +37,21 @@ static void print_head(FILE *to, const struct result_common *c, const struct req
     fprintf(to, ",\"response\":{\"status_code\":%d,\"request_id\":\"req_%016" PRIx64 "\",\"body\":", status, name_of(c, line));
 }
 
-static void print_choice(FILE *to, const struct result_common *c, const struct request *r, uint32_t index, const struct result_choice *choice)
+static void print_choice(FILE *to, const struct result_common *c, const struct request *r, size_t line, uint32_t index, const struct result_choice *choice)
 {
+    struct said_call call = {0};
+    const bool is_call = r->calls && choice->stopped && !said_call_read(&call, choice->text, choice->n) && call.name;
     fprintf(to, "%s{\"index\":%" PRIu32 ",", index ? "," : "", index);
     fputs(r->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":", to);
-    json_print_bytes(to, choice->text, choice->n);
+    if (is_call) fputs("null,", to), said_call_print(to, &call, hash_fold(name_of(c, line), index), false);
+    else if (call.words) json_print_text(to, call.words);
+    else json_print_bytes(to, choice->text, choice->n);
+    said_call_free(&call);
     fputs(r->chat ? ",\"refusal\":null}" : "", to);
     fputs(",\"logprobs\":", to);
     if (choice->logprobs) logprobs_print(to, choice->logprobs, c->tokens, r->chat, choice->text, choice->n, choice->cut);
     else fputs("null", to);
-    fprintf(to, ",\"finish_reason\":\"%s\"}", choice->stopped ? "stop" : "length");
+    fprintf(to, ",\"finish_reason\":\"%s\"}", is_call ? "tool_calls" : choice->stopped ? "stop" : "length");
 }
 
 void result_print_id(FILE *to, const struct result_common *c, const struct request *r, size_t line)
@@ -72,7 +77,7 @@ void result_print_body(FILE *to, const struct result_common *c, const struct req
     json_print_text(to, c->model);
     fputs(",\"choices\":[", to);
     for (uint32_t i = 0; i < r->choices; i++) {
-        print_choice(to, c, r, i, &choices[i]);
+        print_choice(to, c, r, line, i, &choices[i]);
         usage.made += choices[i].tokens;
     }
     fputs("],", to);

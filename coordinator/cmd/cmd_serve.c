@@ -113,9 +113,10 @@ static void set_up_calls(struct serving *v)
         .question = {.tokens = s->tokens, .context = v->capacity.context, .picture_rows = typed_prompt_picture_rows(s),
                      .picture_side = s->pipe->encoder ? s->pipe->encoder->config.image : 0, .picture_memory = o->picture_memory,
                      .find_picture = find_picture, .user = v},
-        .defaults = {.sampling = o->sampling, .most = o->most, .file = "the request", .strict_fields = o->strict_fields, .streams = true},
+        .defaults = {.sampling = o->sampling, .most = o->most, .file = "the request", .strict_fields = o->strict_fields, .streams = true, .may_call = o->tools != NULL},
         .common = {.job = hash_fold(o->sampling.seed, clock_ns()), .model = v->model_name, .tokens = s->tokens},
         .seed = o->sampling.seed, .stall_seconds = (uint32_t)o->stall, .any_model = o->any_model,
+        .sequences = v->capacity.sequences,
         .at_once = v->capacity.sequences + (v->capacity.sequences + 1) / 2,
     };
     snprintf(v->calls.common.fingerprint, sizeof v->calls.common.fingerprint, "fp_%016" PRIx64,
@@ -171,6 +172,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     name_model(v, o->model);
     TRY(read_listen(v, o->listen ? o->listen : "127.0.0.1:8321", why));
     TRY(check_openness(v, o, why));
+    if (o->tools && strcmp(o->tools, "generic")) return fail(why, E_USAGE, "--tools is generic, or is not said; not \"%.80s\"", o->tools);
     TRY(session_open(s, o, wish, mpi, why));
     TRY(open_server(v, why));
     TRY(measure(v, why));

@@ -103,6 +103,7 @@ struct options {
     /* serve */
     const char *listen, *api_key_file, *cors, *media_path;
     bool no_auth, any_model;
+    const char *tools; /* "generic" */
     int queue, stall, drain; /* requests; seconds */
 
     /* eval */

@@ -623,26 +623,109 @@ static int count_levels(struct maker *m)
     return s->shape[0].levels > SCHEMA_LEVELS_MOST ? refuse(m, NULL, "never ends, or wants more than 48 values in values") : 0;
 }
 
+static int make_whole(struct maker *m, const char *text, size_t n)
+{
+    struct json j;
+    uint32_t root;
+    json_begin(&j, text, n, "the schema", m->why);
+    m->root = j;
+    int code = new_shape(m, SHAPE_ANY, &root);
+    if (!code) code = read_schema(m, &j, root);
+    json_end(&j);
+    return code;
+}
+
+static int make(struct schema **out, struct maker *m, int (*fill)(struct maker *m, const void *from), const void *from)
+{
+    m->where[0] = 0;
+    *out = NULL;
+    m->s = calloc(1, sizeof *m->s);
+    if (!m->s) return no_memory(m->why);
+    int code = fill(m, from);
+    if (!code) code = check_circles(m);
+    if (!code) code = count_levels(m);
+    if (code) schema_free(&m->s);
+    *out = m->s;
+    return code;
+}
+
+static int fill_whole(struct maker *m, const void *from)
+{
+    const struct json_text *text = from;
+    return make_whole(m, text->text, text->n);
+}
+
 int schema_make(struct schema **out, const char *text, size_t n, char where[128], struct err *why)
 {
     struct maker m = {.where = where, .why = why};
-    struct json j;
-    uint32_t root;
-    where[0] = 0;
+    const struct json_text whole = {text, n};
     *out = NULL;
     if (n > SCHEMA_BYTES_MOST) return fail(why, E_USAGE, "the schema has %zu bytes, %u are the most", n, SCHEMA_BYTES_MOST);
-    m.s = calloc(1, sizeof *m.s);
-    if (!m.s) return no_memory(why);
-    json_begin(&j, text, n, "the schema", why);
-    m.root = j;
-    int code = new_shape(&m, SHAPE_ANY, &root);
-    if (!code) code = read_schema(&m, &j, root);
-    if (!code) code = check_circles(&m);
-    if (!code) code = count_levels(&m);
-    json_end(&j);
-    if (code) schema_free(&m.s);
-    *out = m.s;
-    return code;
+    return make(out, &m, fill_whole, &whole);
+}
+
+/* ---- calls ---- */
+
+struct calls {
+    const struct schema_call *call;
+    size_t n;
+    bool or_words;
+};
+
+static int must_have(struct maker *m, uint32_t object, const char *name, enum shape_kind kind, uint32_t *inner)
+{
+    TRY(new_shape(m, kind, inner));
+    TRY(add_member(m, object, (struct json_text){name, strlen(name)}, *inner));
+    struct shape *s = &m->s->shape[object];
+    s->member[s->n_members - 1].required = true;
+    return 0;
+}
+
+static int add_call(struct maker *m, const struct schema_call *c)
+{
+    const char *parameters = c->parameters ? c->parameters : "{\"type\":\"object\"}";
+    const size_t n = strlen(c->name) + 3;
+    uint32_t object, name, arguments;
+    char *text = malloc(n);
+    if (text) snprintf(text, n, "\"%s\"", c->name);
+    int code = new_shape(m, SHAPE_OBJECT, &object);
+    if (!code) code = add_inner(m, 0, object);
+    if (!code) code = must_have(m, object, "name", SHAPE_LITERALS, &name);
+    if (code) return free(text), code;
+    TRY(add_literal(m, name, text, n - 1));
+    TRY(must_have(m, object, "arguments", SHAPE_ONE_OF, &arguments));
+    TRY(add_inner(m, arguments, m->s->n));
+    m->n_refs = 0; /* they are places in these parameters */
+    return make_whole(m, parameters, strlen(parameters));
+}
+
+static int fill_calls(struct maker *m, const void *from)
+{
+    const struct calls *c = from;
+    uint32_t root, words;
+    TRY(new_shape(m, SHAPE_ONE_OF, &root));
+    for (size_t i = 0; i < c->n; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i);
+        const size_t had = enter(m, number, (struct json_text){"", 0});
+        TRY(add_call(m, &c->call[i]));
+        leave(m, had);
+    }
+    if (!c->or_words) return 0;
+    TRY(new_shape(m, SHAPE_OBJECT, &words));
+    TRY(add_inner(m, root, words));
+    return must_have(m, words, "response", SHAPE_STRING, &words);
+}
+
+int schema_make_calls(struct schema **out, const struct schema_call *calls, size_t n, bool or_words, char where[128], struct err *why)
+{
+    struct maker m = {.where = where, .why = why};
+    const struct calls all = {calls, n, or_words};
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) bytes += calls[i].parameters ? strlen(calls[i].parameters) : 0;
+    *out = NULL;
+    if (bytes > SCHEMA_BYTES_MOST) return fail(why, E_USAGE, "the functions' parameters have %zu bytes, %u are the most", bytes, SCHEMA_BYTES_MOST);
+    return make(out, &m, fill_calls, &all);
 }
 
 int schema_make_any_object(struct schema **out, struct err *why)

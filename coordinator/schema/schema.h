@@ -55,4 +55,10 @@ struct schema {
 /* text[0..n): JSON. E_USAGE: it cannot be used; `where` gets the JSON pointer to what is wrong. */
 int schema_make(struct schema **out, const char *text, size_t n, char where[128], struct err *why);
 int schema_make_any_object(struct schema **out, struct err *why); /* any JSON object */
+/* A call of one of these functions, {"name": …, "arguments": …}; or_words: or {"response": "…"}. Names need no escapes; parameters are a
+ * schema, with references to places in itself; NULL: any object. `where` begins with the number of the function. */
+struct schema_call {
+    const char *name, *parameters;
+};
+int schema_make_calls(struct schema **out, const struct schema_call *calls, size_t n, bool or_words, char where[128], struct err *why);
 void schema_free(struct schema **s); /* NULL is fine */

@@ -113,7 +113,7 @@ static size_t held_back(const struct answer_text *t)
 static void say(struct choice *k, const char *finish)
 {
     struct call *c = k->call;
-    const size_t until = finish ? k->text.n : k->text.n - held_back(&k->text);
+    const size_t until = finish ? k->text.n : c->request.calls ? 0 : k->text.n - held_back(&k->text); /* half a call is of no use */
     struct logprobs news = {0};
     if (until < k->sent || (until == k->sent && !finish)) return;
     for (size_t i = k->sent_logprobs; i < k->logprobs.n && (finish || k->logprobs.token[i].at < until); i++) news.n++;

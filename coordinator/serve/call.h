@@ -22,6 +22,7 @@ struct call_setup { /* everything it points to must stay */
     uint64_t seed;       /* of requests that bring none */
     uint32_t stall_seconds; /* a reader that takes nothing for so long is given up; 0: never */
     bool any_model;      /* whatever a request calls the model */
+    uint32_t sequences;  /* that are held at once */
     uint32_t at_once;    /* answers that the engine is asked for at a time; requests beyond wait for their turn */
 };
 

@@ -2,17 +2,12 @@
 #define _GNU_SOURCE
 #include "coordinator/serve/reply.h"
 
+#include "base/hash.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Text that is put together in memory; without memory there is no answer, and the connection ends. */
-struct page {
-    char *text;
-    size_t n;
-    FILE *to;
-};
 
 static bool page_open(struct page *p)
 {
@@ -30,7 +25,14 @@ static bool page_close(struct page *p)
     return false;
 }
 
-static void answer_with(struct exchange *x, int status, struct page *p)
+bool reply_open(struct exchange *x, struct page *p)
+{
+    if (page_open(p)) return true;
+    exchange_answer(x, 503, JSON_TYPE, NULL, 0);
+    return false;
+}
+
+void reply_close(struct exchange *x, int status, struct page *p)
 {
     if (page_close(p)) exchange_answer(x, status, JSON_TYPE, p->text, p->n);
     else exchange_answer(x, 503, JSON_TYPE, NULL, 0);
@@ -55,13 +57,10 @@ static void send_event(struct exchange *x, struct page *p)
 void reply_refusal(struct exchange *x, const struct refusal *no)
 {
     struct page p;
-    if (!page_open(&p)) {
-        exchange_answer(x, 503, JSON_TYPE, NULL, 0);
-        return;
-    }
+    if (!reply_open(x, &p)) return;
     result_print_error(p.to, no, 0);
     if (no->status == 401) exchange_header(x, "WWW-Authenticate", "Bearer");
-    answer_with(x, no->status, &p);
+    reply_close(x, no->status, &p);
 }
 
 void reply_error(struct exchange *x, int status, const char *code, const char *format, ...)
@@ -90,12 +89,9 @@ void reply_answer(struct exchange *x, const struct result_common *c, const struc
                   const struct result_usage *usage)
 {
     struct page p;
-    if (!page_open(&p)) {
-        exchange_answer(x, 503, JSON_TYPE, NULL, 0);
-        return;
-    }
+    if (!reply_open(x, &p)) return;
     result_print_body(p.to, c, r, exchange_number(x), choices, *usage);
-    answer_with(x, 200, &p);
+    reply_close(x, 200, &p);
 }
 
 /* ---- a stream ---- */
@@ -107,6 +103,25 @@ static void begin_event(struct page *p, struct exchange *x, const struct result_
     fprintf(p->to, ",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", r->chat ? "chat.completion.chunk" : "text_completion", c->created);
     json_print_text(p->to, c->model);
     fprintf(p->to, ",\"system_fingerprint\":\"%s\",\"choices\":[", c->fingerprint);
+}
+
+/* What was called, all at once; else the words beside a call, or what there is of either. Returns why it ended. */
+static const char *print_call_delta(FILE *to, const struct reply_piece *piece, uint64_t id)
+{
+    struct said_call call = {0};
+    const char *finish = piece->finish;
+    fputs("\"delta\":{\"role\":\"assistant\",", to);
+    if (!strcmp(finish, "stop") && !said_call_read(&call, piece->text, piece->n) && call.name) {
+        said_call_print(to, &call, hash_fold(id, piece->index), true);
+        finish = "tool_calls";
+    } else {
+        fputs("\"content\":", to);
+        if (call.words) json_print_text(to, call.words);
+        else json_print_bytes(to, piece->text, piece->n);
+    }
+    said_call_free(&call);
+    fputs("}", to);
+    return finish;
 }
 
 static void print_delta(FILE *to, const struct request *r, const struct reply_piece *piece)
@@ -131,12 +146,14 @@ void reply_piece(struct exchange *x, const struct result_common *c, const struct
     if (!event_open(x, &p)) return;
     begin_event(&p, x, c, r);
     fprintf(p.to, "{\"index\":%" PRIu32 ",", piece->index);
-    print_delta(p.to, r, piece);
+    const char *finish = piece->finish;
+    if (r->calls && finish) finish = print_call_delta(p.to, piece, hash_fold(c->job, exchange_number(x)));
+    else print_delta(p.to, r, piece);
     fputs(",\"logprobs\":", p.to);
     if (piece->logprobs && piece->logprobs->n) logprobs_print(p.to, piece->logprobs, c->tokens, r->chat, piece->all, piece->all_n, piece->cut);
     else fputs("null", p.to);
     fputs(",\"finish_reason\":", p.to);
-    if (piece->finish) fprintf(p.to, "\"%s\"", piece->finish);
+    if (finish) fprintf(p.to, "\"%s\"", finish);
     else fputs("null", p.to);
     fputs(r->include_usage ? "}],\"usage\":null}" : "}]}", p.to);
     send_event(x, &p);

@@ -7,6 +7,15 @@
 #define EVENT_STREAM "text/event-stream"
 #define JSON_TYPE "application/json"
 
+/* JSON that is put together in memory, written to `to`. Where there is no memory the reader is told so: false, and it is answered. */
+struct page {
+    char *text;
+    size_t n;
+    FILE *to;
+};
+bool reply_open(struct exchange *x, struct page *p);
+void reply_close(struct exchange *x, int status, struct page *p); /* answers with it */
+
 /* {"error": {…}} with the status and code of the refusal; the exchange goes on living. */
 void reply_refusal(struct exchange *x, const struct refusal *no);
 void reply_error(struct exchange *x, int status, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "coordinator/serve/about.h"
 #include "coordinator/serve/fair.h"
 #include "coordinator/serve/metrics.h"
 #include "coordinator/serve/page.h"
@@ -128,18 +129,14 @@ static void answer_with_text(struct exchange *x, int status, const char *type, c
     exchange_answer(x, copy ? status : 503, type, copy, copy ? strlen(copy) : 0);
 }
 
-static void answer_models(const struct server *s, struct exchange *x)
+/* What a call's setup says does not change once it is there. */
+static void answer_about(struct server *s, struct exchange *x, void (*answer)(struct exchange *, const struct known *), bool wants_model)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *to = open_memstream(&text, &n);
-    if (to) {
-        fputs("{\"object\":\"list\",\"data\":[{\"id\":", to);
-        json_print_text(to, s->setup.model);
-        fprintf(to, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":\"gemmapipe\"}]}", (unsigned long long)s->begun);
-        if (fclose(to)) free(text), text = NULL;
-    }
-    exchange_answer(x, text ? 200 : 503, JSON_TYPE, text, n);
+    pthread_mutex_lock(&s->lock);
+    const struct known a = {.model = s->setup.model, .begun = s->begun, .calls = s->ready ? s->calls : NULL};
+    pthread_mutex_unlock(&s->lock);
+    if (a.calls || !wants_model) answer(x, &a);
+    else reply_error(x, 503, "loading", "the model is being loaded");
 }
 
 static void answer_metrics(struct server *s, struct exchange *x)
@@ -227,14 +224,16 @@ static void post_words(struct server *s, struct exchange *x, size_t owner, bool 
 
 struct place {
     const char *path, *method;
-    enum { HEALTH, METRICS, MODELS, PAGE, PIPELINE, CHAT, COMPLETIONS } what;
+    enum { HEALTH, LIVE, METRICS, MODELS, PROPS, TOKENIZE, DETOKENIZE, PAGE, PIPELINE, CHAT, COMPLETIONS } what;
     bool open; /* without a key */
 };
 
 static const struct place places[] = {
-    {"/health", "GET", HEALTH, true},         {"/livez", "GET", HEALTH, true},
+    {"/health", "GET", HEALTH, true},         {"/livez", "GET", LIVE, true},
     {"/readyz", "GET", HEALTH, true},         {"/metrics", "GET", METRICS, false},
     {"/", "GET", PAGE, true},                 {"/pipeline", "GET", PIPELINE, false},
+    {"/props", "GET", PROPS, false},          {"/tokenize", "POST", TOKENIZE, false},
+    {"/detokenize", "POST", DETOKENIZE, false},
     {"/v1/models", "GET", MODELS, false},     {"/models", "GET", MODELS, false},
     {"/v1/chat/completions", "POST", CHAT, false}, {"/chat/completions", "POST", CHAT, false},
     {"/v1/completions", "POST", COMPLETIONS, false}, {"/completions", "POST", COMPLETIONS, false},
@@ -261,10 +260,14 @@ static void answer_now(struct server *s, struct exchange *x, const struct place 
 {
     switch (p->what) {
     case HEALTH: answer_health(s, x); break;
+    case LIVE: answer_with_text(x, 200, JSON_TYPE, "{\"status\":\"ok\"}"); break;
     case METRICS: answer_metrics(s, x); break;
+    case PROPS: answer_about(s, x, about_props, true); break;
+    case TOKENIZE: answer_about(s, x, about_tokenize, true); break;
+    case DETOKENIZE: answer_about(s, x, about_detokenize, true); break;
     case PAGE: answer_page(x); break;
     case PIPELINE: answer_pipeline(s, x); break;
-    default: answer_models(s, x); break;
+    default: answer_about(s, x, about_models, false); break;
     }
     exchange_end(x);
 }

@@ -3,7 +3,7 @@
 // Each claim is a line. What the clients' own code accepts is the truth here: they parse, check and retry as they do everywhere.
 import { readFileSync } from "node:fs";
 import OpenAI from "openai";
-import { generateText, streamText } from "ai";
+import { generateText, jsonSchema, streamText, tool } from "ai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { ChatOpenAI } from "@langchain/openai";
 
@@ -88,6 +88,18 @@ await claim("openai_parses_what_a_schema_shaped", async () => {
   need(typeof v.city === "string" && Number.isInteger(v.people) && Object.keys(v).length === 2, JSON.stringify(v));
 });
 
+const weather = { type: "object", properties: { city: { type: "string", maxLength: 20 } }, required: ["city"], additionalProperties: false };
+await claim("openai_is_given_a_call", async () => {
+  const ask = { model, messages: [question], temperature: 0, max_tokens: 200, tool_choice: "required", tools: [{ type: "function", function: { name: "weather", parameters: weather } }] };
+  const a = await client.chat.completions.create(ask);
+  const call = a.choices[0].message.tool_calls[0];
+  need(a.choices[0].finish_reason === "tool_calls" && call.function.name === "weather" && typeof JSON.parse(call.function.arguments).city === "string", JSON.stringify(a));
+  const s = await client.chat.completions.stream(ask).finalChatCompletion();
+  need(s.choices[0].message.tool_calls[0].function.arguments === call.function.arguments, JSON.stringify(s));
+  const messages = [question, a.choices[0].message, { role: "tool", tool_call_id: call.id, content: "rain" }];
+  need((await client.chat.completions.create({ model, messages, max_tokens: 20 })).choices.length === 1, "the function's answer");
+});
+
 const compatible = createOpenAICompatible({ name: "gemmapipe", baseURL: url, includeUsage: true });
 await claim("ai_sdk_generates_and_streams", async () => {
   const a = await generateText({ model: compatible(model), prompt: question.content, temperature: 0 });
@@ -96,6 +108,14 @@ await claim("ai_sdk_generates_and_streams", async () => {
   let said = "";
   for await (const piece of s.textStream) said += piece;
   need(said === lima && (await s.usage).outputTokens > 0, said);
+});
+
+await claim("ai_sdk_is_given_a_call", async () => {
+  const tools = { weather: tool({ description: "the weather", inputSchema: jsonSchema(weather) }) };
+  const ask = { model: compatible(model), prompt: question.content, temperature: 0, maxOutputTokens: 200, tools, toolChoice: "required" };
+  const a = await generateText(ask);
+  need(a.toolCalls.length === 1 && typeof a.toolCalls[0].input.city === "string" && a.finishReason === "tool-calls", JSON.stringify(a.toolCalls));
+  need((await streamText(ask).toolCalls)[0].input.city === a.toolCalls[0].input.city, "a stream calls otherwise");
 });
 
 const chain = new ChatOpenAI({ model, apiKey: "none", temperature: 0, maxRetries: 0, configuration: { baseURL: url } });

@@ -142,6 +142,26 @@ def forms():
         need(status == 0, "status %d: %s" % (status, err))
 
 
+def about():
+    """What can be known of the model: its settings, ids of a text and back, and that the process lives."""
+    with Server() as s:
+        for text in ("Hello, wörld! <start_of_turn>", ""):
+            got = json.loads(s.ask("/tokenize", {"content": text, "add_special": True})[2])
+            need(got["tokens"] == ids(text) and got["count"] == len(got["tokens"]), got)
+            back = json.loads(s.ask("/detokenize", {"tokens": got["tokens"][1:]})[2])
+            need(back["content"] == text, back)
+        pieces = json.loads(s.ask("/tokenize", {"content": "é☃x", "with_pieces": True})[2])["tokens"]
+        need(b"".join(p["piece"].encode() if isinstance(p["piece"], str) else bytes(p["piece"]) for p in pieces) == "é☃x".encode(), pieces)
+        for where, body in (("/tokenize", {}), ("/tokenize", {"content": 1}), ("/tokenize", b"{"), ("/tokenize", {"content": "x" * (1 << 20)}), ("/detokenize", {"tokens": [1 << 30]}),
+                            ("/detokenize", {"tokens": "x"}), ("/tokenize", b'{"content":"\xff"}')):
+            status, _, text = s.ask(where, body)
+            need(status == 400 and set(json.loads(text)["error"]) == {"message", "type", "param", "code"}, "%s: %d %s" % (where, status, text))
+        props = json.loads(s.ask("/props")[2])
+        need(props["total_slots"] == 8 and props["default_generation_settings"]["n_ctx"] > 0 and not props["modalities"]["vision"], props)
+        need(json.loads(s.ask("/v1/models")[2])["data"][0]["max_model_len"] == props["default_generation_settings"]["n_ctx"], "models")
+        need(s.ask("/livez")[0] == 200 and s.ask("/readyz")[0] == 200, "it lives and is ready")
+
+
 def pictures():
     url = "data:image/png;base64," + base64.b64encode(open(PICTURE, "rb").read()).decode()
     want = lone("Describe the picture.", "--mmproj", ENCODER, "--image", PICTURE)
@@ -184,7 +204,7 @@ BAD = [
     ({"prompt": "x"}, 400, "invalid_value"),
     (chat("x", temperature=-1), 400, "invalid_value"),
     (chat("x", model="other"), 404, "model_not_found"),
-    (chat("x", tools=[{"type": "function"}]), 400, "unsupported"),
+    (chat("x", tools=[{"type": "function"}]), 400, "invalid_value"),
     (chat("x " * 20000), 400, "context_length_exceeded"),
     (chat("x", stream="yes"), 400, "invalid_value"),
 ]
@@ -231,6 +251,42 @@ def schemas():
             status, _, text = s.ask("/v1/chat/completions", chat("x", response_format={"type": "json_schema", "json_schema": {"schema": {"type": "string", "format": "date", "not": {}}}}))
             need(status == 400 and b"/not" in text and b"unsupported_schema" in text, text)
     need(said[:6] == said[6:], "the words depend on the split")
+
+
+def tool(name, **properties):
+    at = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": "about " + name, "parameters": at}}
+
+
+def tools():
+    """An answer is a call where one is wanted, whole, streamed and in a batch line; where the model would choose, only if the server says it may."""
+    kinds = dict(tool("paint", colour={"$ref": "#/$defs/colour"}))
+    kinds["function"]["parameters"]["$defs"] = {"colour": {"enum": ["red", "blue"]}}
+    both = [tool("weather", city={"type": "string", "maxLength": 12}), kinds]
+    ask = lambda **more: chat("What is the weather in Lima?", tools=both, max_tokens=200, temperature=1.0, **more)
+    with Server("--workers", 2) as s:
+        for seed in range(3):
+            for choice in ("required", {"type": "function", "function": {"name": "paint"}}):
+                a = json.loads(s.ask("/v1/chat/completions", ask(tool_choice=choice, seed=seed))[2])
+                said, call = a["choices"][0], a["choices"][0]["message"]["tool_calls"][0]
+                need(said["finish_reason"] == "tool_calls" and said["message"]["content"] is None and call["id"].startswith("call_"), a)
+                given = json.loads(call["function"]["arguments"])
+                need(given.get("colour") in ("red", "blue") if call["function"]["name"] == "paint" else isinstance(given["city"], str), a)
+                need(choice == "required" or call["function"]["name"] == "paint", a)
+                stream = [json.loads(e) for e in events(s.ask("/v1/chat/completions", ask(tool_choice=choice, seed=seed, stream=True))[2])[:-1]]
+                delta = stream[-1]["choices"][0]
+                need(delta["finish_reason"] == "tool_calls" and delta["delta"]["tool_calls"][0]["function"] == call["function"], stream)
+        spoken = ask()["messages"] + [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": call["id"], "content": "rain"}]
+        need(s.ask("/v1/chat/completions", dict(ask(tool_choice="none"), messages=spoken))[0] == 200, "what the function answered cannot be told")
+        for more, code in (({}, "unsupported"), ({"tool_choice": "auto"}, "unsupported"), ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, "invalid_value"),
+                           ({"tool_choice": "required", "tools": []}, "invalid_value"), ({"tool_choice": "required", "tools": [tool("a b")]}, "invalid_value"),
+                           ({"tool_choice": "required", "tools": [tool("a", x={"not": {}})]}, "unsupported_schema")):
+            status, _, text = s.ask("/v1/chat/completions", dict(ask(), **more))
+            need(status == 400 and json.loads(text)["error"]["code"] == code, text)
+    with Server("--tools", "generic") as s:
+        for seed in range(4):
+            said = json.loads(s.ask("/v1/chat/completions", ask(seed=seed))[2])["choices"][0]
+            need(said["finish_reason"] == ("tool_calls" if said["message"].get("tool_calls") else "stop" if said["finish_reason"] == "stop" else "length"), said)
 
 
 def keys():
@@ -352,10 +408,12 @@ def noise():
 
 claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
 claim("conversations_share_rows_with_whom_they_may", sharing)
+claim("what_there_is_to_know_of_the_model_is_told", about)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
 claim("answers_fit_the_schema_they_are_held_to", schemas)
+claim("a_function_is_called_where_it_must_be", tools)
 claim("only_who_has_a_key_is_answered", keys)
 claim("whoever_hangs_up_is_cancelled", hung_up)
 claim("whoever_stops_reading_is_given_up", stalled)
