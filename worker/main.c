@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "transport/links/address.h"
 #include "transport/links/transport.h"
+#include "worker/announce.h"
 #include "worker/worker.h"
 
 #include <signal.h>
@@ -36,7 +37,7 @@ static const char manual[] =
     "\n";
 
 struct words { /* of the command line */
-    const char *listen;
+    const char *listen, *join;
     struct worker_options worker;
     bool once, quiet, child, help, version;
 };
@@ -54,6 +55,8 @@ static int take_memory(void *into, const struct argument *a, const char *value, 
 #define INTO struct words
 static const struct argument table[] = {
     {"listen", "ADDRESS", 0, TEXT(listen), "tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket"},
+    {"join", "ADDRESS", 0, TEXT(join),
+     "say to the coordinator that was told --accept ADDRESS that this worker is there; it must be able to connect to --listen"},
     {"threads", "N", 0, WHOLE(worker.threads, 1, 1024),
      "threads to compute with (default: what the coordinator says, else all cores allowed)"},
     {"pin", "CORES", 0, OWN(worker.cores, take_cores),
@@ -132,6 +135,7 @@ static int serve(struct words *a, struct err *why)
     a->worker.only_network = strncmp(a->listen, "ipc:", 4) != 0;
     if (!a->worker.models && !address_is_near(a->listen)) a->worker.no_file = true; /* what strangers may name is not opened */
     int code = worker_open(&w, &a->worker, why);
+    if (!code && a->join) code = announce_begin(a->join, a->listen, why);
     if (!code) code = serve_runs(a, w, port, why);
     worker_close(&w);
     struct err ignored;

@@ -24,6 +24,7 @@ struct cluster_wish {
     int wait_seconds;  /* for workers to answer */
     bool probe;        /* plan by measured speeds: look up how fast the workers were, and measure them if that is not known */
     int patience_seconds; /* for others to come in the place of lost ones; 0: a loss is the end */
+    const char *accept; /* where workers may say that they are there, which nobody named; NULL: nowhere */
     int spare;         /* workers more than the plan has, in the place of whom is lost first */
 
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */

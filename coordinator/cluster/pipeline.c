@@ -24,6 +24,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "coordinator/cluster/joiners.h"
 #include "coordinator/cluster/recover.h"
 #include "partition/file/encoder_file.h"
 #include "partition/file/gguf_hashes.h"
@@ -97,7 +98,9 @@ static int find_workers(struct pipeline *p, struct port **mpi, struct err *why)
             return fail_about(why, ABOUT_WORKERS, E_USAGE, "under mpirun the ranks are the workers, and others were asked for too");
         return 0;
     }
-    if (!w->n_addresses) return start_own(p, why);
+    if (w->accept) TRY(joiners_open(&p->joiners, w->accept, why));
+    if (w->accept && w->threads_here) return fail_about(why, ABOUT_WORKERS, E_USAGE, "nobody can join threads of one process");
+    if (!w->n_addresses && (!w->accept || w->processes || w->plan.cuts)) return start_own(p, why);
     TRY(open_roster(p, why));
     return invite(p, w->addresses, w->n_addresses, why);
 }
@@ -114,13 +117,14 @@ static int make_crew(struct pipeline *p, struct err *why)
 {
     p->places = roster_size(p->roster);
     roster_compute_in(p->roster, p->wish.numbers);
-    const int n = p->workers = p->workers_wanted = port_by_address(roster_port(p->roster)) ? wish_workers(&p->wish) : p->places;
-    if (n < 1) return fail(why, E_USAGE, "%d of %d workers to spare leaves none to compute", p->wish.spare, p->places);
-    if (p->wish.plan.vision_workers >= n)
+    const int n = p->workers = p->workers_wanted = p->workers_named =
+        !p->places ? 0 : port_by_address(roster_port(p->roster)) ? wish_workers(&p->wish) : p->places;
+    if (n < 1 && !p->joiners) return fail(why, E_USAGE, "%d of %d workers to spare leaves none to compute", p->wish.spare, p->places);
+    if (p->wish.plan.vision_workers >= n && n)
         return fail_about(why, ABOUT_VISION_WORKERS, E_USAGE, "%d of %d workers set apart for pictures leaves no worker for the text",
                           p->wish.plan.vision_workers, n);
-    p->crew = calloc((size_t)n, sizeof *p->crew);
-    p->offers = calloc((size_t)n, sizeof *p->offers);
+    p->crew = calloc((size_t)n + 1, sizeof *p->crew);
+    p->offers = calloc((size_t)n + 1, sizeof *p->offers);
     return p->crew && p->offers ? 0 : fail(why, E_MEMORY, "no memory for %d workers", n);
 }
 
@@ -280,6 +284,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     local_workers_finish(&p->local, failure ? 500 : p->whole ? 5000 : p->epoch ? 500 : 0);
     recover_close(p);
     roster_close(&p->roster);
+    joiners_close(&p->joiners);
     for (int i = 0; i < CHAINS; i++) {
         if (p->hashes[i]) gguf_hashes_keep(p->hashes[i]);
         gguf_hashes_close(&p->hashes[i]);

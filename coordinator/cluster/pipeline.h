@@ -29,6 +29,7 @@ struct pipeline {
     struct local_workers *local; /* NULL if we started none */
     struct roster *roster;
     int places;                /* workers that were named or started, those to spare too */
+    int workers_named;         /* that were wanted at first */
     int workers_wanted;        /* as many as that, or after losses fewer, make a plan; who is more than that is spare */
     int workers;               /* of the plan; the last vision_workers of them have no text */
     struct member **crew;      /* [workers]: who plays which worker of the plan; set when all have answered */
@@ -38,6 +39,7 @@ struct pipeline {
     uint32_t epoch;   /* since the last new beginning; 0: not launched yet */
     bool whole;       /* all workers of the plan are ready, in this epoch. Only then anything may be sent to them on a route */
     struct recovery *recovery; /* of recover.c */
+    struct joiners *joiners;   /* NULL: nobody may join */
     uint32_t losses;     /* of members that had a part of the plan */
     struct past_stage *past; /* [n_past], by epoch */
     size_t n_past;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What was said by hand was said of more workers. */
+/* What was said by hand was said of another number of workers. */
 static void make_free(struct plan_wish *wish, int workers)
 {
     wish->cuts = NULL;
@@ -35,7 +35,7 @@ static int make_plan(struct plan *out, const struct pipeline *p, const struct wo
     wish.capacity.mode = p->wish.numbers;
     wish.together = together;
     wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
-    if (workers < p->workers_wanted) make_free(&wish, workers);
+    if (p->epoch && workers != p->workers_named) make_free(&wish, workers);
     TRY(plan_make(out, &shape, offers, workers, &wish, why));
     if (*out->chosen) log_info("planned: %s", out->chosen);
     log_debug("plan %016" PRIx64 ", made from %016" PRIx64, out->hash, out->made_from);
@@ -60,7 +60,7 @@ static int place_of(const struct pipeline *p, int worker)
 static void take_speeds(const struct pipeline *p, struct worker_offer *offers)
 {
     for (int i = 0; i < p->workers; i++)
-        if (!p->known || !p->known[place_of(p, i)].at) return;
+        if (!p->known || place_of(p, i) >= p->places || !p->known[place_of(p, i)].at) return;
     for (int i = 0; i < p->workers; i++) offers[i].measured = &p->known[place_of(p, i)].speed;
 }
 
@@ -70,7 +70,7 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
     for (int i = 0; i < p->workers; i++) {
         const struct member *m = p->crew[i];
         struct worker_offer *o = &out[i];
-        *o = said[m->place];
+        *o = m->place < p->places ? said[m->place] : (struct worker_offer){.speed = 1, .threads = p->wish.threads};
         snprintf(o->name, sizeof o->name, "%.120s", m->where);
         o->shares_machine = !o->memory && shares_machine(p->crew, p->workers, i);
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
@@ -104,7 +104,7 @@ static void cast(struct pipeline *p, const struct plan *plan)
 
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
-    struct worker_offer *said = calloc((size_t)p->places, sizeof *said), *offers = calloc((size_t)p->workers + 1, sizeof *offers);
+    struct worker_offer *said = calloc((size_t)p->places + 1, sizeof *said), *offers = calloc((size_t)p->workers + 1, sizeof *offers);
     struct plan plan = {0};
     int code = said && offers ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
     if (!code) {

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "coordinator/cluster/joiners.h"
 #include "coordinator/cluster/launch.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/cluster/probing.h"
@@ -17,6 +18,8 @@
 #define RESTARTS_NS 60000000000ull
 #define REFUSED_NS 1000000000ull /* until an address that would not have us is tried again; each time twice as long, five times at most */
 #define REFUSED_MOST 5
+#define LET_IN_NS 30000000000ull
+#define UNANSWERED_MOST 16 /* who said that they are there and did not answer: strangers, or out of reach */
 
 struct place { /* of a worker that was wished for */
     struct member *member; /* who is there now */
@@ -26,7 +29,9 @@ struct place { /* of a worker that was wished for */
 
 struct recovery {
     struct capacity wanted;
-    struct place *place; /* [places of the pipeline] */
+    struct place *place; /* [places]: those of the pipeline, then of whoever joined */
+    int places;
+    uint64_t joined_ns;  /* when somebody did last */
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
@@ -50,8 +55,9 @@ int recover_open(struct pipeline *p, const struct capacity *wanted, struct err *
 {
     struct recovery *r = p->recovery = calloc(1, sizeof *r);
     const int n = roster_size(p->roster);
-    if (r) r->place = calloc((size_t)n, sizeof *r->place);
+    if (r) r->place = calloc((size_t)n + 1, sizeof *r->place);
     if (!r || !r->place) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
+    r->places = n;
     if (wanted) r->wanted = *wanted;
     r->only_measure = !wanted;
     r->first = true;
@@ -79,6 +85,11 @@ bool recover_measured(const struct pipeline *p)
 char *recover_news(struct pipeline *p)
 {
     return p->recovery->news;
+}
+
+static bool never_answered(const struct member *m)
+{
+    return !m->hello.build[0];
 }
 
 /* ---- others in the place of who is lost ---- */
@@ -115,6 +126,62 @@ static int call_for_others(struct pipeline *p, struct err *why)
         if (at->member->standing != LOST || now < at->call_ns || (p->local && now < restart_from(r))) continue;
         TRY(call_one(p, i, now, why));
     }
+    return 0;
+}
+
+/* ---- who comes by itself ---- */
+
+static struct place *place_at(const struct recovery *r, const char *address)
+{
+    for (int i = 0; i < r->places; i++)
+        if (!strcmp(r->place[i].member->address, address)) return &r->place[i];
+    return NULL;
+}
+
+static int unanswered(const struct pipeline *p)
+{
+    int n = 0;
+    for (int i = p->places; i < p->recovery->places; i++) n += p->recovery->place[i].member->standing == INVITED;
+    return n;
+}
+
+/* A place that was not named. Who cannot be called is not let in, and nobody is troubled. */
+static int call_joiner(struct pipeline *p, const char *address, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    struct err mine;
+    struct place *known = place_at(r, address);
+    if (known && known->member->standing != LOST) return 0;
+    if (!known) {
+        struct place *more = unanswered(p) < UNANSWERED_MOST ? realloc(r->place, ((size_t)r->places + 1) * sizeof *more) : NULL;
+        if (!more) return 0;
+        r->place = more;
+        known = &more[r->places];
+        *known = (struct place){0};
+    }
+    if (roster_add(p->roster, address, &mine)) return log_debug("%s cannot join: %s", address, mine.text), 0;
+    struct member *m = roster_member(p->roster, roster_size(p->roster));
+    m->place = (int)(known - r->place);
+    known->member = m;
+    if (m->place == r->places) r->places++;
+    else if (m->place < p->places) r->empty--;
+    return roster_greet_one(p->roster, m, why);
+}
+
+static int call_joiners(struct pipeline *p, struct err *why)
+{
+    char address[WIRE_TEXT];
+    while (p->joiners && joiners_next(p->joiners, now_ns(p), address)) TRY(call_joiner(p, address, why));
+    return 0;
+}
+
+/* There may be one more in the plan, or one less. */
+static int want(struct pipeline *p, int more, struct err *why)
+{
+    struct member **crew = realloc(p->crew, (size_t)(p->workers_wanted + 2) * sizeof *crew);
+    if (!crew) return fail(why, E_MEMORY, "no memory for another worker");
+    p->crew = crew;
+    p->workers_wanted += more;
     return 0;
 }
 
@@ -208,12 +275,13 @@ static int all_joined(struct pipeline *p, struct err *why)
 {
     struct recovery *r = p->recovery;
     struct member *crew[WORKERS_MOST], *before[WORKERS_MOST];
-    const int n_before = p->workers, n = choose_crew(p, crew);
+    const int n_before = p->workers;
+    int n = choose_crew(p, crew), code;
     memcpy(before, p->crew, (size_t)n_before * sizeof *before);
     set_crew(p, crew, n);
     if (must_measure(p)) return probing_begin(&r->probing, p, why);
-    const int code = plan_and_launch(p, why);
-    if (code != E_MEMORY || r->first || r->launch) return code;
+    while ((code = plan_and_launch(p, why)) == E_USAGE && n > p->workers_named && n > 1) set_crew(p, crew, --n); /* so many are of no use */
+    if (code != E_MEMORY || (r->first && !p->joiners) || r->launch) return code;
     r->too_few = true;
     log_debug("with those who are here: %s", why->text);
     set_crew(p, before, n_before);
@@ -276,11 +344,6 @@ static int begin_anew(struct pipeline *p, struct err *why)
     return roster_greet(p->roster, p->epoch, why);
 }
 
-static bool never_answered(const struct member *m)
-{
-    return !m->hello.build[0];
-}
-
 static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
 {
     struct recovery *r = p->recovery;
@@ -296,7 +359,8 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     if (!p->whole && !r->lost_ns) r->lost_ns = now_ns(p);
     r->first = false;
     r->loss = e->why;
-    r->empty++;
+    if (e->who->place < p->places) r->empty++;
+    else if (!never_answered(e->who)) TRY(want(p, -1, why));
     p->losses += s.working;
     if (never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
     TRY(call_for_others(p, why));
@@ -304,12 +368,26 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
 }
 
-static void take_joined(struct pipeline *p, const struct member *m)
+static int take_joined(struct pipeline *p, struct member *m, struct err *why)
 {
     struct recovery *r = p->recovery;
     r->place[m->place].refused = 0;
     r->too_few = false;
+    r->joined_ns = now_ns(p);
+    if (m->place >= p->places && !m->counted) TRY(want(p, 1, why));
+    m->counted = true;
     if (p->whole) log_info("%s is here, and has no part so far", m->name);
+    return 0;
+}
+
+int recover_let_in(struct pipeline *p, bool idle, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const uint64_t now = now_ns(p);
+    if (!p->whole || p->workers >= p->workers_wanted || !count_here(p) || now - r->joined_ns < SETTLE_NS) return 0;
+    if (!idle && now - r->heard_ns < LET_IN_NS) return 0;
+    snprintf(r->news, sizeof r->news, "more workers are here than have a part: planned anew with them");
+    return begin_anew(p, why);
 }
 
 /* ---- time passes ---- */
@@ -341,7 +419,8 @@ static int wait_for_the_silent(struct pipeline *p, struct err *why)
     char list[sizeof r->told];
     name_the_silent(p, list, sizeof list);
     if (waited > (uint64_t)p->wish.wait_seconds * 1000000000ull)
-        return fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list);
+        return *list ? fail_about(why, ABOUT_WAIT, E_LINK, "no answer within %d s from %s", p->wish.wait_seconds, list)
+                     : fail_about(why, ABOUT_WAIT, E_LINK, "within %d s no workers joined that can hold the model together", p->wish.wait_seconds);
     if (waited < r->told_ns + (r->told_ns ? WAITING_TOLD_AGAIN_NS : WAITING_TOLD_NS) || !strcmp(r->told, list)) return 0;
     log_info("waiting for %s", list);
     strcpy(r->told, list);
@@ -368,7 +447,7 @@ static int hear_on(struct pipeline *p, const struct event *e, struct err *why)
     const uint64_t now = now_ns(p);
     const struct situation s = {
         .outlived = port_by_address(roster_port(p->roster)), .patience_ns = (uint64_t)p->wish.patience_seconds * 1000000000ull,
-        .wanted = p->workers_wanted, .here = count_here(p), .all = p->places, .awaited = roster_awaits(p->roster), .first = r->first,
+        .wanted = p->workers_wanted, .here = count_here(p), .all = r->places + (p->joiners && !p->places), /* who joins may not be the last */ .awaited = roster_awaits(p->roster), .first = r->first,
         .too_few = r->too_few, .hearing_ns = now - r->heard_ns, .lost_ns = r->lost_ns ? now - r->lost_ns : 0,
     };
     switch (remedy_of(&s)) {
@@ -409,13 +488,14 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why)
     case EVENT_INTERRUPTED: *why = e->why; return why->code;
     case EVENT_LOST:
     case EVENT_FAULT: TRY(take_loss(p, e, why)); break;
-    case EVENT_JOINED: take_joined(p, e->who); break;
+    case EVENT_JOINED: TRY(take_joined(p, e->who, why)); break;
     case EVENT_FRAME:
         if (!r->launch && !r->probing) return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(e->frame->head.type), e->who->name);
         break;
     default: break;
     }
     TRY(call_for_others(p, why));
+    TRY(call_joiners(p, why));
     if (p->whole) return 0;
     if (r->probing) return take_measures(p, e, why);
     if (!r->launch) TRY(hear_on(p, e, why));

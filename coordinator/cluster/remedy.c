@@ -18,7 +18,7 @@ enum remedy remedy_of(const struct situation *s)
     if (s->lost) return remedy_of_loss(s);
     if (s->awaited) return REMEDY_NONE;
     const bool settled = s->hearing_ns >= SETTLE_NS;
-    if (s->here >= s->wanted && !s->too_few) return !s->first || s->here == s->all || settled ? REMEDY_PLAN : REMEDY_NONE;
+    if (s->here && s->here >= s->wanted && !s->too_few) return !s->first || s->here == s->all || settled ? REMEDY_PLAN : REMEDY_NONE;
     if (s->first) return REMEDY_NONE;
     if (s->here && settled && !s->too_few) return REMEDY_PLAN;
     if (s->lost_ns >= s->patience_ns) return REMEDY_GIVE_UP;

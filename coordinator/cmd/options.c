@@ -194,6 +194,8 @@ static const struct argument table[] = {
     {"wait", "SECONDS", WORKERS | CMD_UP | CMD_STATUS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
      "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},
+    {"accept", "ADDRESS", ANSWER, TEXT(accept),
+     "let gemmapipe-workers join later that were told --join ADDRESS (tcp://*:7700); alone: whoever joins within --wait makes the pipeline"},
     {"spare", "N", PIPELINE, WHOLE(spare, 1, WORKERS_MOST - 1),
      "the plan is for N workers fewer than there are: one of these takes the place of a lost one (also whoever --split has no part for)"},
     {"ctx", "N", PIPELINE | CMD_BENCH, WHOLE(context, 2, CONTEXT_MOST),

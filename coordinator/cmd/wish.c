@@ -81,7 +81,8 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     if (!l) return fail(why, E_MEMORY, "no memory to begin with");
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .numbers = o->numbers, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
-        .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience, .spare = o->spare,
+        .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
+        .spare = o->spare, .accept = o->accept,
         .plan = {.aim = o->aim, .vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
                  .whole_head = o->whole_head, .all_scores = !sampling_of_few(&o->sampling)},
     };

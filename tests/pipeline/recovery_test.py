@@ -180,6 +180,26 @@ def served():
     need(status == 0 and "going on after" in err, "status %d: %s" % (status, err))
 
 
+def join(n, at):
+    addresses = ["tcp://127.0.0.1:%d" % p for p in free_ports(n)]
+    return [start(WORKER, "--listen", a, "--join", at, "--quiet") for a in addresses]
+
+
+def joiners():
+    """None is named. One makes the pipeline, another takes over when it is lost."""
+    at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
+    workers = join(1, at)
+    p, first = begun(SCORED, "--accept", at)
+    workers += join(1, at)
+    said = b""
+    while b"has no part so far" not in said:
+        said += os.read(p.stderr.fileno(), 4096)
+    workers[0].kill()
+    need("going on after" in same(SCORED, p, first), "no")
+    for w in workers:
+        w.kill()
+
+
 # ---- at random moments ----
 
 LONG = os.environ.get("LONG") == "1"
@@ -252,5 +272,6 @@ claim("a_worker_that_was_only_stopped_is_stale_and_invited_again", stopped_one_w
 claim("pictures_under_way_are_seen_again", pictures)
 claim("a_divided_head_is_brought_together_again", divided_heads)
 claim("streams_of_a_server_go_on_and_new_ones_wait", served)
+claim("workers_join_that_nobody_named", joiners)
 claim("after_kills_at_random_moments_nothing_is_lost_and_no_word_is_another", at_random)
 finish()

@@ -128,12 +128,15 @@ static int contact_made(struct zmq_port *z, int node, struct contact **out, stru
     return *out ? 0 : fail(why, E_MEMORY, "no memory for a connection with node %d", node);
 }
 
-/* Two nodes that share an address are one worker; so are two addresses that lead to it, which it says itself. */
-static int check_unused(const struct zmq_port *z, int node, const char *address, struct err *why)
+/* Two nodes that share an address are one worker; so are two addresses that lead to it, which it says itself. A worker is told by the
+ * coordinator who listens there now: who did before was lost, whether or not that was noticed here. */
+static int check_unused(struct zmq_port *z, int node, const char *address, struct err *why)
 {
-    for (int k = 0; k < z->room; k++)
-        if (k != node && z->contacts[k] && !strcmp(z->contacts[k]->address, address))
-            return fail(why, E_USAGE, "workers %d and %d have the same address %s", k, node, address);
+    for (int k = 0; k < z->room; k++) {
+        if (k == node || !z->contacts[k] || strcmp(z->contacts[k]->address, address)) continue;
+        if (z->port.self <= 0) return fail(why, E_USAGE, "workers %d and %d have the same address %s", k, node, address);
+        contact_end(z, k, 0);
+    }
     return 0;
 }
 

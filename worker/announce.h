@@ -1,0 +1,8 @@
+/* worker/announce.h — a worker that joins says again and again that it is there, at the address where a coordinator waits for such
+ * (coordinator/cluster/joiners.h). From a thread of its own, which does nothing else: whether somebody is there takes as long as it takes. */
+#pragma once
+
+#include "base/error.h"
+
+/* `listens`: the address this worker listens at; its port is what is said. Both must stay until the process ends, as does the thread. */
+int announce_begin(const char *to, const char *listens, struct err *why);
