@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AGAIN_NS 2000000000ull
+#define AGAIN_NS 500000000ull
 #define PATIENCE_MS 2000
 
 struct announcement {

@@ -18,6 +18,7 @@
 #define RESTARTS_NS 60000000000ull
 #define REFUSED_NS 1000000000ull /* until an address that would not have us is tried again; each time twice as long, five times at most */
 #define REFUSED_MOST 5
+#define LOOK_NS 50000000ull
 #define LET_IN_NS 30000000000ull
 #define UNANSWERED_MOST 16 /* who said that they are there and did not answer: strangers, or out of reach */
 
@@ -32,6 +33,7 @@ struct recovery {
     struct place *place; /* [places]: those of the pipeline, then of whoever joined */
     int places;
     uint64_t joined_ns;  /* when somebody did last */
+    uint64_t looked_ns;  /* around */
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
@@ -380,14 +382,24 @@ static int take_joined(struct pipeline *p, struct member *m, struct err *why)
     return 0;
 }
 
-int recover_let_in(struct pipeline *p, bool idle, struct err *why)
+static int let_in(struct pipeline *p, bool idle, uint64_t now, struct err *why)
 {
     struct recovery *r = p->recovery;
-    const uint64_t now = now_ns(p);
     if (!p->whole || p->workers >= p->workers_wanted || !count_here(p) || now - r->joined_ns < SETTLE_NS) return 0;
     if (!idle && now - r->heard_ns < LET_IN_NS) return 0;
     snprintf(r->news, sizeof r->news, "more workers are here than have a part: planned anew with them");
     return begin_anew(p, why);
+}
+
+int recover_look_around(struct pipeline *p, bool idle, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const uint64_t now = now_ns(p);
+    if (now - r->looked_ns < LOOK_NS) return 0;
+    r->looked_ns = now;
+    TRY(call_for_others(p, why));
+    TRY(call_joiners(p, why));
+    return let_in(p, idle, now, why);
 }
 
 /* ---- time passes ---- */
@@ -494,9 +506,8 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why)
         break;
     default: break;
     }
-    TRY(call_for_others(p, why));
-    TRY(call_joiners(p, why));
     if (p->whole) return 0;
+    TRY(recover_look_around(p, false, why));
     if (r->probing) return take_measures(p, e, why);
     if (!r->launch) TRY(hear_on(p, e, why));
     return r->launch ? deliver_on(p, e, why) : 0;

@@ -22,9 +22,10 @@ void recover_close(struct pipeline *p);
  * happened: time does pass. An error is the end of the run. */
 int recover_event(struct pipeline *p, struct event *e, struct err *why);
 
-/* Workers that are here and have no part get one, if the plan is for fewer than there could be: all begin again for that. So it is done when
- * nothing is under way (idle), or half a minute after the last new beginning. */
-int recover_let_in(struct pipeline *p, bool idle, struct err *why);
+/* To be called often: others are called in the place of who is lost, joiners are heard. Workers that are here and have no part get one, if the
+ * plan is for fewer than there could be: all begin again for that, so it is done when nothing is under way (idle), or half a minute
+ * after the last new beginning. */
+int recover_look_around(struct pipeline *p, bool idle, struct err *why);
 
 bool recover_measured(const struct pipeline *p);
 

@@ -538,7 +538,7 @@ static int feed(struct engine *e, struct err *why)
     TRY(engine_keep_up(e, why));
     tell_leavers(e);
     if (!e->pipe->whole) return 0;
-    TRY(recover_let_in(e->pipe, !e->first, why));
+    TRY(recover_look_around(e->pipe, !e->first, why));
     if (!e->pipe->whole) return 0;
     if (e->pictures && !engine_suspect(e)) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;

@@ -189,13 +189,16 @@ def joiners():
     """None is named. One makes the pipeline, another takes over when it is lost."""
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     workers = join(1, at)
-    p, first = begun(SCORED, "--accept", at)
+    long = [w if w != "600" else "2000" for w in SCORED]
+    p, first = begun(long, "--accept", at)
     workers += join(1, at)
     said = b""
     while b"has no part so far" not in said:
-        said += os.read(p.stderr.fileno(), 4096)
+        more = os.read(p.stderr.fileno(), 4096)
+        need(more, "nobody joined: %s" % said)
+        said += more
     workers[0].kill()
-    need("going on after" in same(SCORED, p, first), "no")
+    need("going on after" in same(long, p, first), "no")
     for w in workers:
         w.kill()
 
