@@ -33,7 +33,7 @@ struct recovery {
     struct place *place; /* [places]: those of the pipeline, then of whoever joined */
     int places;
     uint64_t joined_ns;  /* when somebody did last */
-    uint64_t looked_ns;  /* around */
+    uint64_t planned_ns, looked_ns; /* looked: around */
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
@@ -278,6 +278,7 @@ static int all_joined(struct pipeline *p, struct err *why)
     struct recovery *r = p->recovery;
     struct member *crew[WORKERS_MOST], *before[WORKERS_MOST];
     const int n_before = p->workers;
+    r->planned_ns = now_ns(p);
     int n = choose_crew(p, crew), code;
     memcpy(before, p->crew, (size_t)n_before * sizeof *before);
     set_crew(p, crew, n);
@@ -385,7 +386,8 @@ static int take_joined(struct pipeline *p, struct member *m, struct err *why)
 static int let_in(struct pipeline *p, bool idle, uint64_t now, struct err *why)
 {
     struct recovery *r = p->recovery;
-    if (!p->whole || p->workers >= p->workers_wanted || !count_here(p) || now - r->joined_ns < SETTLE_NS) return 0;
+    const bool newer = r->joined_ns > r->planned_ns; /* who was here when the plan was made has no part because that was better */
+    if (!p->whole || !newer || p->workers >= p->workers_wanted || !count_here(p) || now - r->joined_ns < SETTLE_NS) return 0;
     if (!idle && now - r->heard_ns < LET_IN_NS) return 0;
     snprintf(r->news, sizeof r->news, "more workers are here than have a part: planned anew with them");
     return begin_anew(p, why);
