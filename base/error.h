@@ -33,6 +33,7 @@ enum about {
     ABOUT_SAMPLING,       /* temperature, top-k and their like */
     ABOUT_WORKERS,        /* who computes */
     ABOUT_WAIT,           /* how long workers may take to answer */
+    ABOUT_BUSY,           /* a worker that computes for somebody else */
     ABOUT_PATIENCE,       /* how long others may take to come in the place of lost workers */
     ABOUT_SPLIT,          /* layers given to each worker by hand */
     ABOUT_MEMORY,         /* a plan that does not fit */

@@ -32,7 +32,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#define BUSY_TRIES 4
+#define BUSY_NS 200000000ull /* to twice as long between them */
 #define REPORT_SECONDS 10 /* for their counters */
 
 /* ---- opening ---- */
@@ -160,7 +163,7 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
     return make_crew(p, why);
 }
 
-int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
+static int launch_once(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     TRY(recover_open(p, wanted, why));
     while (!p->whole && !(recover_measured(p) && !wanted)) {
@@ -174,6 +177,32 @@ int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct er
         *news = 0;
     }
     return 0;
+}
+
+/* All are let go, and invited again at a moment that nobody else has. */
+static int invite_again(struct pipeline *p, struct err *why)
+{
+    uint32_t dice = 0;
+    if (getrandom(&dice, sizeof dice, 0) != sizeof dice) dice = (uint32_t)clock_ns();
+    roster_dismiss(p->roster, NULL);
+    recover_close(p);
+    roster_close(&p->roster);
+    p->epoch = 0;
+    sleep_ns(BUSY_NS + dice % BUSY_NS);
+    TRY(open_roster(p, why));
+    roster_compute_in(p->roster, p->wish.numbers);
+    return invite(p, p->wish.addresses, p->wish.n_addresses, why);
+}
+
+/* Of two coordinators at once each may have got some of the workers: both are told that others are busy, and neither would have any. */
+int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    int code = launch_once(p, wanted, why);
+    for (int tries = 1; code && why->about == ABOUT_BUSY && p->places > 1 && tries < BUSY_TRIES; tries++) {
+        TRY(invite_again(p, why));
+        code = launch_once(p, wanted, why);
+    }
+    return code;
 }
 
 int pipeline_measure(struct pipeline *p, struct err *why)

@@ -363,7 +363,7 @@ static void take_fault(struct roster *r, struct member *m, struct event *out)
     if (fault_read(&fault, out->frame, &out->why)) return broke_the_protocol(r, m, out);
     const bool busy = fault.code == E_LINK && m->standing == INVITED; /* later a link of its own is meant */
     const bool known = fault.code == E_USAGE || fault.code == E_FILE || fault.code == E_MEMORY || busy;
-    fail(&out->why, known ? (int)fault.code : E_WORKER, "%s cannot go on: %s", m->name, fault.text);
+    fail_about(&out->why, busy ? ABOUT_BUSY : ABOUT_NOTHING, known ? (int)fault.code : E_WORKER, "%s cannot go on: %s", m->name, fault.text);
     lose(r, m, out);
     out->kind = EVENT_FAULT;
 }

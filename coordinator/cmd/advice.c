@@ -26,6 +26,7 @@ static const char *advice_about(enum about about)
     case ABOUT_ENCODER_OUT: /* of gemmapipe-partition: partition/tool/main.c */
     case ABOUT_TEXT_FORMAT:
     case ABOUT_VISION_FORMAT:
+    case ABOUT_BUSY:
     case ABOUT_NOTHING: break;
     }
     return "";

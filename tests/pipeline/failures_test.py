@@ -215,12 +215,13 @@ def remote_worker_killed():
 
 
 class Cable:
-    """Passes what comes on to a port of this machine, a connection after another, until the one of this number is cut."""
+    """Passes what comes on to a port of this machine, a connection after another, until something happens to the one of this number: it
+    is cut, and no other is let in; it swallows all; a bit of it is turned round."""
 
     def __init__(self, to):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.to, self.ends = to, []
+        self.to, self.ends, self.swallows, self.damages = to, [], None, None
         threading.Thread(target=self.take, daemon=True).start()
 
     def take(self):
@@ -232,12 +233,16 @@ class Cable:
             far = socket.create_connection(("127.0.0.1", self.to))
             self.ends.append((near, far))
             for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
+                threading.Thread(target=self.pass_on, args=(a, b, near), daemon=True).start()
 
-    @staticmethod
-    def pass_on(a, b):
+    def pass_on(self, a, b, near):
         try:
             while data := a.recv(65536):
+                if near is self.swallows:
+                    continue
+                if near is self.damages and len(data) > 100:
+                    data = data[:90] + bytes([data[90] ^ 4]) + data[91:]
+                    self.damages = None
                 b.sendall(data)
         except OSError:
             pass
@@ -247,15 +252,21 @@ class Cable:
         for end in self.ends[number]:
             end.shutdown(socket.SHUT_RDWR)
 
+    def swallow(self, number):
+        self.swallows = self.ends[number][0]
 
-def link_between_workers_cut():
-    """All processes live, and the coordinator reaches each of them."""
+    def damage(self, number):
+        self.damages = self.ends[number][0]
+
+
+def link_between_workers(fault, *words):
+    """All processes live, and the coordinator reaches each of them. The connection from worker 1 was made last."""
     with Workers(2) as w:
         cable = Cable(int(w.addresses[1].rsplit(":", 1)[1]))
         p = generation("--connect", "%s,%s" % (w.addresses[0], cable.address))
-        cable.cut(-1)  # the one from worker 1 was made last
-        status, _, err = wait(p, 20, "a run with a broken link between two workers")
-        need(status == 7 and "worker 1" in err and "worker 2" in err and "connection" in err, "status %d: %s" % (status, err))
+        fault(cable, -1)
+        status, _, err = wait(p, 60, "a run with a broken link between two workers")
+        need(status == 7 and all(word in err for word in ("worker 1", "worker 2", *words)), "status %d: %s" % (status, err))
         need(len(err.strip().splitlines()) == 1, "more than one sentence: %s" % err)
         good(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", *w.connect, "hi")
 
@@ -377,6 +388,18 @@ def two_coordinators():
         need(good(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", *w.connect, "hi") is not None, "no")
 
 
+def coordinators_crossing():
+    """Each greets first whom the other greets last: at least one gets both workers, and no worker ends."""
+    with Workers(2) as w:
+        for _ in range(4):
+            runs = [start(GEMMAPIPE, "run", "--model", MODEL, "--quiet", "--temp", "0", "-n", "2", "--no-probe", "--connect", ",".join(order), "hi")
+                    for order in (w.addresses, w.addresses[::-1])]
+            ends = [wait(p, 30, "one of two coordinators") for p in runs]
+            need(0 in [status for status, _, _ in ends], "both were refused: %s" % ends)
+            need(all(status == 0 or (status == 5 and "busy" in err) for status, _, err in ends), ends)
+        need(all(p.poll() is None for p in w.processes), "a worker ended")
+
+
 def coordinator_first():
     ports = free_ports(2)
     addresses = ["tcp://127.0.0.1:%d" % p for p in ports]
@@ -408,7 +431,9 @@ claim("mpirun_refuses_once_and_explains_once", mpi_refuses_once)
 claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
 claim("a_frozen_worker_ends_the_run_by_name", worker_frozen)
 claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)
-claim("a_broken_link_between_two_workers_ends_the_run_and_names_both", link_between_workers_cut)
+claim("a_broken_link_between_two_workers_ends_the_run_and_names_both", link_between_workers, Cable.cut, "cannot reach")
+claim("a_link_that_swallows_ends_the_run_and_names_both", link_between_workers, Cable.swallow, "cannot reach")
+claim("a_bit_turned_round_between_two_workers_is_blamed_on_that_link", link_between_workers, Cable.damage, "was damaged on the way")
 claim("a_worker_killed_while_loading_ends_the_run", worker_killed_while_loading)
 claim("a_worker_gone_before_loading_ends_the_run", worker_gone_before_loading)
 claim("workers_end_with_a_killed_coordinator", coordinator_killed)
@@ -418,5 +443,6 @@ claim("ctrl_c_ends_every_process", interrupted)
 claim("the_end_of_the_terminal_is_said_and_nohup_is_heeded", terminal_closed)
 claim("a_killed_rank_ends_every_rank", rank_killed)
 claim("a_second_coordinator_is_told_busy", two_coordinators)
+claim("of_two_coordinators_that_cross_one_gets_all_workers", coordinators_crossing)
 claim("the_coordinator_may_come_first", coordinator_first)
 finish()
