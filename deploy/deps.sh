@@ -14,7 +14,7 @@ TXT
 
 build="gcc libc6-dev make pkg-config openmpi-bin libopenmpi-dev libzmq3-dev libcjson-dev libedit-dev libstb-dev libxxhash-dev libwebp-dev libmicrohttpd-dev"
 # The arm64 cross compiler and emulator hold the NEON kernels to the same bits on an x86-64 machine.
-tests="python3 python3-numpy python3-pil qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross openssh-server openssh-client"
+tests="python3 python3-numpy python3-pil qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross openssh-server openssh-client slurmctld slurmd slurm-client munge"
 
 case "${1:-}" in
     "") wanted="$build $tests" ;;
