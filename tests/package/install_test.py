@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """tests/package/install_test.py — what is installed answers from where it lies; MPI and ZeroMQ may be missing; one version everywhere.
 
-With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked. timeout: 600"""
+With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked; and the
+Debian packages: built, found clean, installed in a root of their own, and the demo there. timeout: 600"""
 import os, re, shutil, subprocess, sys, tempfile
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -44,7 +45,8 @@ def versions():
     said = [call(B + "/" + p, "--version")[1].split() for p in ("gemmapipe", "gemmapipe-worker", "gemmapipe-partition")]
     claim("all_programs_say_one_version", all(s[1:] == [version] for s in said), said)
     newest = re.search(r"^## (\S+), \d{4}-\d\d-\d\d$", open("CHANGELOG.md").read(), re.M).group(1)
-    claim("the_changelog_begins_with_it", newest == version, newest)
+    debian = re.match(r"gemmapipe \((\S+)\)", open("debian/changelog").read()).group(1)
+    claim("the_changelogs_begin_with_it", newest == debian == version, (newest, debian))
 
 
 def mpi_is_a_part_of_its_own(folder):
@@ -90,11 +92,15 @@ def installed(folder):
     claim("make_uninstall_leaves_no_file", code == 0 and not files_below(root), files_below(root))
 
 
+def copy_of_the_source(copy):
+    shutil.copytree(".", copy, ignore=lambda at, names: [n for n in names if at == "." and n in ("build", ".git", ".cache", "shared")])
+    return copy
+
+
 def tarball(folder):
     made = []
     for at in ("one", "another/place"):
-        copy = folder + "/" + at
-        shutil.copytree(".", copy, ignore=lambda at, names: [n for n in names if at == "." and n in ("build", ".git", ".cache", "shared")])
+        copy = copy_of_the_source(folder + "/" + at)
         code, said = call(copy + "/deploy/dist.sh")
         made += [copy + "/build/dist/" + f for f in os.listdir(copy + "/build/dist") if f.endswith(".tar.gz")]
         if code or not made: return claim("make_dist_makes_a_tarball", False, said)
@@ -108,9 +114,29 @@ def tarball(folder):
     claim("it_says_under_which_licences_it_is", "LGPL" in open(root + "/share/doc/gemmapipe/LICENSES.spdx").read())
 
 
+# The root of this machine with a layer over it that is thrown away: dpkg installs for real, and nothing stays.
+IN_A_ROOT = """set -e; cd "$0"; mkdir upper work root; mount -t tmpfs none upper; mkdir upper/up upper/work
+mount -t overlay overlay -o lowerdir=/,upperdir=upper/up,workdir=upper/work root; mount --rbind /dev root/dev; mount --rbind /sys root/sys; mount -t proc proc root/proc
+cp *.deb source/debian/tests/demo* root/tmp; chroot root sh -c 'cd /tmp && dpkg -i ./gemmapipe_*.deb && ! ldd /usr/bin/gemmapipe | grep mpi &&
+./demo && dpkg -i ./gemmapipe-mpi_*.deb && ./demo-mpi && man -w gemmapipe'"""
+
+
+def debian_packages(folder):
+    missing = [w for w in ("dh", "lintian", "unshare") if not shutil.which(w)]
+    if missing or os.getuid(): return print("skip debian_packages: %s" % ("not root" if os.getuid() else "no " + ", ".join(missing)))
+    code, said = call("sh", "-c", 'cd "$0" && dpkg-buildpackage -b -us -uc', copy_of_the_source(folder + "/source"))
+    claim("debian_packages_are_built", code == 0, said)
+    if code: return
+    code, said = call("sh", "-c", 'cd "$0" && lintian --allow-root --fail-on error,warning *.changes', folder)
+    claim("lintian_finds_nothing_in_them", code == 0, said)
+    code, said = call("sh", "-c", 'cd "$0" && rm -f *dbgsym*', folder)
+    code, said = call("unshare", "-m", "sh", "-c", IN_A_ROOT, folder)
+    claim("installed_from_the_packages_the_demo_answers_also_under_mpirun", code == 0 and said.count(ANSWER) == 2, said)
+
+
 with tempfile.TemporaryDirectory(prefix="gemmapipe-install-") as folder:
     versions()
-    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball,) if env.get("LONG") == "1" else ()):
+    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball, debian_packages) if env.get("LONG") == "1" else ()):
         os.mkdir(folder + "/" + part.__name__)
         part(folder + "/" + part.__name__)
 sys.exit(failed)
