@@ -397,6 +397,30 @@ TEST(the_bytes_of_every_message_are_those_of_the_golden_file)
     if (file) fclose(file);
 }
 
+/* Two versions in one cluster: whatever comes first, nothing of it is believed, and the sentence has both numbers. */
+TEST(every_frame_of_an_earlier_version_is_refused_by_both_numbers)
+{
+    const char *path = "tests/golden/wire_3.txt";
+    FILE *file = fopen(path, "r");
+    char line[2000], sentence[100];
+    int frames = 0;
+    snprintf(sentence, sizeof sentence, "speaks version 3 of the protocol, this program version %d; install the same on both", FRAME_VERSION);
+    CHECK(file, "cannot open %s; run from the root of the repository", path);
+    while (file && fgets(line, sizeof line, file)) {
+        const char *at = strchr(line, ' ') + 1;
+        const size_t n = strspn(at, "0123456789abcdef") / 2;
+        if (line[0] == '#') continue;
+        struct frame *f = frame_new(0, n - FRAME_HEAD_BYTES);
+        struct err no = {0};
+        for (size_t i = 0; i < n; i++) sscanf(at + 2 * i, "%2hhx", &f->bytes[i]);
+        CHECK(frame_open(f, n, 1u << 20, "worker 1", &no) == E_WIRE && strstr(no.text, sentence), "%.20s: %s", line, no.text);
+        frame_free(f);
+        frames++;
+    }
+    CHECK(frames == 27, "%d frames", frames);
+    if (file) fclose(file);
+}
+
 /* The bytes of an example line of the page: pairs of hexadecimal digits up to the remark. False: it is no such line. */
 static bool example_line(const char *line, uint8_t *bytes, size_t *n)
 {
