@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """tests/package/pages_test.py — the manual pages, the completions and the links of the book say what is there.
 
-  tests/package/pages_test.py --draft     writes the options that --help has and docs/man/gemmapipe.1 lacks, ready to be put in
+  tests/package/pages_test.py --draft     writes the options that --help has and the pages lack, ready to be put in
 """
 import os, re, shutil, subprocess, sys, tempfile
 
@@ -74,12 +74,12 @@ def of_whom(option, by_command):
     return "all commands" if len(have) == len(by_command) else ", ".join(have)
 
 
-def draft_item(option, value, says, whom):
+def draft_item(option, value, says, whom=None):
     text = says.replace("\\", "\\e")
     text = text[0].upper() + text[1:] + ("" if text.endswith((".", ")")) else ".")
     text = re.sub(r"(?<![\w-])(--?[a-z][\w-]*)", lambda m: m.group(1).replace("-", "\\-", 2 if m.group(1).startswith("--") else 1), text)
     text = re.sub(r"\. (?=[A-Z])", ".\n", text)  # mdoc wants each sentence on a line of its own
-    return ".It Fl %s%s\n%s\nOf %s.\n" % (option[1:], " Ar " + value if value else "", text, whom)
+    return ".It Fl %s%s\n%s\n" % (option[1:], " Ar " + value if value else "", text) + ("Of %s.\n" % whom if whom else "")
 
 
 def gemmapipe_page():
@@ -93,7 +93,7 @@ def gemmapipe_page():
         for options in by_command.values():
             for o, (value, says) in options.items():
                 if o not in seen: print(draft_item(o, value, says, of_whom(o, by_command)), end=""); seen.add(o)
-        sys.exit(0)
+        return
     wrong = differ(page, set(items), wanted | {"--version"})
     if wrong: wrong.append("tests/package/pages_test.py --draft writes what is missing")
     for o in sorted(wanted & set(items)):
@@ -105,7 +105,9 @@ def gemmapipe_page():
 
 def other_pages():
     page = "docs/man/gemmapipe-worker.1"
-    claim("the_page_of_the_worker_has_the_options_of_help", differ(page, set(page_items(page, "OPTIONS")), set(options_of(run(B + "/gemmapipe-worker", "--help")))))
+    there, wanted = page_items(page, "OPTIONS"), options_of(run(B + "/gemmapipe-worker", "--help"))
+    if "--draft" in sys.argv: return print("".join(draft_item(o, *wanted[o]) for o in wanted if o not in there), end="")
+    claim("the_page_of_the_worker_has_the_options_of_help", differ(page, set(there), set(wanted)))
     page = "docs/man/gemmapipe-partition.1"
     wrong = []
     for verb, options in partition_options().items(): wrong += differ("%s, %s" % (page, verb), set(page_items(page, verb)), options)
@@ -176,6 +178,7 @@ def links():
 
 gemmapipe_page()
 other_pages()
+if "--draft" in sys.argv: sys.exit(0)
 pages_are_clean()
 completions()
 links()
