@@ -59,6 +59,12 @@ void pipeline_close(struct pipeline **p, const struct err *failure); /* failure:
 /* The files alone and no worker, for whoever only wants to know what the plan would be (planning.h). */
 int pipeline_open_files(struct pipeline **out, const struct cluster_wish *wish, struct err *why);
 
+/* The place of who plays this worker; before anybody does, the same number. */
+static inline int pipeline_place(const struct pipeline *p, int worker)
+{
+    return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
+}
+
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int worker);
 

@@ -51,17 +51,12 @@ static bool shares_machine(struct member *const *crew, int n, int worker)
     return false;
 }
 
-static int place_of(const struct pipeline *p, int worker)
-{
-    return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
-}
-
 /* All of them or none: a measured second and a nominal one are not the same. */
 static void take_speeds(const struct pipeline *p, struct worker_offer *offers)
 {
     for (int i = 0; i < p->workers; i++)
-        if (!p->known || place_of(p, i) >= p->places || !p->known[place_of(p, i)].at) return;
-    for (int i = 0; i < p->workers; i++) offers[i].measured = &p->known[place_of(p, i)].speed;
+        if (!p->known || pipeline_place(p, i) >= p->places || !p->known[pipeline_place(p, i)].at) return;
+    for (int i = 0; i < p->workers; i++) offers[i].measured = &p->known[pipeline_place(p, i)].speed;
 }
 
 /* said: of each place. */

@@ -49,21 +49,16 @@ struct probing {
 
 /* ---- what is known already ---- */
 
-static int number_of_place(const struct pipeline *p, int worker)
-{
-    return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
-}
-
 static struct known_speed *known_of(const struct pipeline *p, int worker)
 {
-    return &p->known[number_of_place(p, worker)];
+    return &p->known[pipeline_place(p, worker)];
 }
 
 static struct speed_place place_of(const struct pipeline *p, int worker, char room[WIRE_TEXT])
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape) + numeric_number(p->wish.numbers)};
-    if (p->wish.n_addresses) place.where = p->wish.addresses[number_of_place(p, worker)];
+    if (p->wish.n_addresses) place.where = p->wish.addresses[pipeline_place(p, worker)];
     else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", worker + 1, p->workers), place.where = room;
     else place.threads = wish_threads(&p->wish, p->workers);
     return place;

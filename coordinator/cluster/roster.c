@@ -512,8 +512,12 @@ void roster_dismiss(struct roster *r, const struct err *failure)
         struct frame *f = NULL;
         struct fault fault = {.code = E_WORKER};
         const bool greeted = m->standing != INVITED;
-        /* Who was there from the start waits for a word whatever happened; a listener that was never greeted does not know of us. */
-        if (!greeted && port_by_address(r->port)) continue;
+        /* Who was there from the start waits for a word whatever happened; a listener that was never greeted does not know of us, and the
+         * greeting that waits for it is not waited for. */
+        if (!greeted && port_by_address(r->port)) {
+            port_shun(r->port, m->node);
+            continue;
+        }
         if (failure) snprintf(fault.text, sizeof fault.text, "%s", failure->text);
         bool tell = failure && failure->code != E_INTERRUPTED && greeted;
         if (tell ? fault_write(&f, &fault, &ignored) : empty_write(&f, M_STOP, &ignored)) continue;

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from relay import *
 
 MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
-SCORED = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", "600", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
+SCORED = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", "300", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
 
 
 _quiet = {}
@@ -75,6 +75,15 @@ def spare_takes_over():
         w.processes[0].kill()
         err = same(SCORED, p, first)
         need("going on after" in err and "planned anew for" not in err, err)
+
+
+def told_to_end():
+    """It says so, and nobody waits until its silence is noticed."""
+    with Workers(2) as w:
+        p, first = begun(SCORED, *w.connect, "--spare", "1")
+        w.processes[0].terminate()
+        err = same(SCORED, p, first)
+        need("stopped by a signal" in err and "going on after" in err, err)
 
 
 def more_than_the_split():
@@ -189,7 +198,7 @@ def joiners():
     """None is named. One makes the pipeline, another takes over when it is lost."""
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     workers = join(1, at)
-    long = [w if w != "600" else "2000" for w in SCORED]
+    long = [w if w != "300" else "1500" for w in SCORED]
     p, first = begun(long, "--accept", at)
     workers += join(1, at)
     said = b""
@@ -267,6 +276,7 @@ def at_random():
 claim("a_killed_worker_process_is_started_again_and_not_a_bit_is_another", local_workers)
 claim("so_if_all_are_killed_at_once", all_at_once)
 claim("a_spare_worker_takes_over", spare_takes_over)
+claim("a_worker_that_is_told_to_end_says_so_and_the_others_go_on", told_to_end)
 claim("so_does_one_that_the_split_had_no_part_for", more_than_the_split)
 claim("who_is_left_takes_over_where_that_fits", survivors_hold_it)
 claim("a_worker_that_listens_again_is_found", comes_back)
