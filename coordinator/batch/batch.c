@@ -187,6 +187,7 @@ static void hear_end(void *user, const struct ended *ended)
 static int find_picture(void *user, const char *name, char **path, struct err *why)
 {
     const struct batch *b = user;
+    if (!b->inside) return b->setup.find_picture(b->setup.find_user, name, path, why);
     const char *inside = b->inside;
     char *joined;
     if (asprintf(&joined, "%s/%s", inside, name) < 0) return fail(why, E_MEMORY, "no memory for a picture's path");
@@ -258,7 +259,7 @@ static int ask(struct answer *a, struct err *why)
     for (size_t i = 0; i < a->ids.n && !code; i++) code = ids_push(&all, a->ids.id[i], why);
     struct ask what = {.ids = all.id, .n = all.n, .spans = j->question.spans.span, .n_spans = j->question.spans.n, .sampling = j->request.sampling,
                        .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on, .begun = a->ids.n,
-                       .wish = j->request.wish, .top = j->request.top};
+                       .wish = j->request.wish, .top = j->request.top, .priority = s->priority};
     if (!j->request.has_seed) what.sampling.seed = hash_fold(s->seed, j->line);
     if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
     ids_free(&all);
@@ -407,8 +408,8 @@ int batch_open(struct batch **out, const struct batch_setup *setup, struct err *
     if (!b) return fail(why, E_MEMORY, "no memory for a job");
     b->setup = *setup;
     b->next_line = 1;
-    b->inside = realpath(setup->folder, NULL);
-    const int code = b->inside ? hash_set_open(&b->names, why) : fail_errno(why, E_FILE, "%s cannot be found", setup->folder);
+    b->inside = setup->folder ? realpath(setup->folder, NULL) : NULL;
+    const int code = b->inside || !setup->folder ? hash_set_open(&b->names, why) : fail_errno(why, E_FILE, "%s cannot be found", setup->folder);
     if (code) batch_close(out);
     return code;
 }
@@ -456,27 +457,58 @@ static int log_some(struct batch *b, struct err *why)
 }
 
 /* A line that may be what crashes the coordinator waits until nothing else is under way. */
-static bool may_take(const struct batch *b)
+static bool may_take(const struct batch *b, uint32_t window)
 {
     const bool suspicious = journal_crashes(b->setup.journal, b->next_line) >= CRASHES_SUSPECT;
-    return !b->alone && b->under_way < (suspicious ? 1 : b->setup.window);
+    return !b->alone && b->under_way < (suspicious && window ? 1 : window);
 }
 
-int batch_turn(struct batch *b, int timeout_ms, struct err *why)
+int batch_feed(struct batch *b, uint32_t window, struct err *why)
 {
     const size_t lines = job_file_lines(b->setup.file);
-    for (int taken = 0; taken < LINES_A_TURN && b->next_line <= lines && may_take(b); taken++) {
+    for (int taken = 0; taken < LINES_A_TURN && b->next_line <= lines && may_take(b, window); taken++) {
         const int code = take_line(b, why);
         if (b->changed.code) TRY(batch_put_away(b, why)); /* what there is of answers stays good, and no line is to blame */
         if (code) return *why = b->changed.code ? b->changed : *why, code;
         TRY(finish_jobs(b, false, why));
     }
+    return 0;
+}
+
+int batch_turn(struct batch *b, int timeout_ms, struct err *why)
+{
+    TRY(batch_feed(b, b->setup.window, why));
     if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
     if (engine_unanswered(b->setup.engine)) TRY(engine_turn(b->setup.engine, timeout_ms, why));
+    return batch_settle(b, why);
+}
+
+int batch_settle(struct batch *b, struct err *why)
+{
     TRY(finish_jobs(b, false, why));
     TRY(log_some(b, why));
     TRY(journal_sync(b->setup.journal, why));
     return b->setup.outputs ? outputs_flush(b->setup.outputs, why) : 0;
+}
+
+uint32_t batch_under_way(const struct batch *b)
+{
+    return b->under_way;
+}
+
+void batch_cancel(struct batch *b)
+{
+    for (struct job *j = b->first; j; j = j->next)
+        for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
+            if (j->answer[i].number && !j->answer[i].over) engine_cancel(b->setup.engine, j->answer[i].number);
+}
+
+void batch_forget(struct batch *b)
+{
+    for (struct job *j; (j = b->first);) {
+        b->first = j->next;
+        job_free(j, engine_pictures(b->setup.engine));
+    }
 }
 
 int batch_put_away(struct batch *b, struct err *why)

@@ -28,7 +28,10 @@ struct batch_setup { /* everything it points to must stay */
     struct journal *journal; /* NULL: results are of no interest */
     struct request_defaults defaults;
     struct result_common common;
-    const char *folder;      /* pictures are looked for in here */
+    const char *folder;      /* pictures are looked for in here; NULL: */
+    int (*find_picture)(void *user, const char *name, char **path, struct err *why); /* as struct question_setup has it */
+    void *find_user;
+    int priority;            /* of all that is asked */
     uint64_t seed;           /* of the job: of lines that bring none */
     uint32_t window;         /* answers that are asked for at once */
     uint32_t context;        /* positions of a sequence */
@@ -50,6 +53,13 @@ bool batch_is_over(const struct batch *b); /* every line has a result */
 
 /* Takes lines, turns the engine once, and writes what was finished to the journal. An error ends the job where it stands. */
 int batch_turn(struct batch *b, int timeout_ms, struct err *why);
+
+/* Its parts, for whoever turns the engine between them: lines are taken for `window` answers under way, and what was finished is kept. */
+int batch_feed(struct batch *b, uint32_t window, struct err *why);
+int batch_settle(struct batch *b, struct err *why);
+uint32_t batch_under_way(const struct batch *b); /* answers */
+void batch_cancel(struct batch *b);              /* those end soon, without results; batch_feed and batch_settle may not be called any more */
+void batch_forget(struct batch *b);              /* then, when none is under way: batch_close may come before engine_close */
 
 /* The tokens of all that is under way go to the journal, which is then synced. */
 int batch_put_away(struct batch *b, struct err *why);

@@ -24,6 +24,7 @@
 
 #define SERVE_CONTEXT 8192 /* positions of a sequence, unless --ctx says otherwise */
 #define SERVE_SEQUENCES 8
+#define STORE_BYTES (10ull << 30)
 #define QUEUE_EACH 16      /* requests that may wait, for each sequence */
 #define TURN_LONG_MS 1000  /* a request, a reader and a frame all wake it */
 
@@ -104,6 +105,20 @@ static int measure(struct serving *v, struct err *why)
     return capacity_for(&v->capacity, &o, c, &load, why);
 }
 
+/* What beside weights, requests and their numbers can change a word of an answer. */
+static uint64_t hash_settings(const struct serving *v)
+{
+    const struct options *o = v->session.options;
+    const struct pipeline *p = v->session.pipe;
+    char text[400], hash[33] = "none";
+    if (p->encoder) show_hash128(hash, p->encoder->fingerprint);
+    const int n = snprintf(text, sizeof text, "%s %d %d %.9g %" PRIu32 " %.9g %.9g %.9g %" PRIu32 " %" PRIu32 " %d %d %" PRIu64, hash, o->vision_q8,
+                           o->exact_embed_scale, (double)o->sampling.temperature, o->sampling.top_k, (double)o->sampling.top_p, (double)o->sampling.min_p,
+                           (double)o->sampling.repeat_penalty, o->sampling.repeat_last, v->capacity.context, o->strict_fields, o->tools != NULL,
+                           o->picture_memory);
+    return hash64(text, (size_t)n);
+}
+
 static void set_up_calls(struct serving *v)
 {
     const struct session *s = &v->session;
@@ -115,7 +130,7 @@ static void set_up_calls(struct serving *v)
                      .find_picture = find_picture, .user = v},
         .defaults = {.sampling = o->sampling, .most = o->most, .file = "the request", .strict_fields = o->strict_fields, .streams = true, .may_call = o->tools != NULL},
         .common = {.job = hash_fold(o->sampling.seed, clock_ns()), .model = v->model_name, .tokens = s->tokens},
-        .seed = o->sampling.seed, .stall_seconds = (uint32_t)o->stall, .any_model = o->any_model,
+        .seed = o->sampling.seed, .settings = hash_settings(v), .stall_seconds = (uint32_t)o->stall, .any_model = o->any_model,
         .sequences = v->capacity.sequences,
         .at_once = v->capacity.sequences + (v->capacity.sequences + 1) / 2,
     };
@@ -135,7 +150,7 @@ static int open_server(struct serving *v, struct err *why)
     const struct options *o = v->session.options;
     const uint32_t sequences = o->sequences ? o->sequences : SERVE_SEQUENCES;
     const struct server_setup setup = {.address = v->address, .port = v->port, .keys_file = o->api_key_file, .cors = o->cors,
-                                       .queue = o->queue ? (uint32_t)o->queue : QUEUE_EACH * sequences, .model = v->model_name,
+                                       .queue = o->queue ? (uint32_t)o->queue : QUEUE_EACH * sequences, .model = v->model_name, .store = o->store, .store_most = o->store_size ? o->store_size : STORE_BYTES,
                                        .pipeline = show_pipeline, .user = v};
     if (!v->model_name) return fail(why, E_MEMORY, "no memory for the model's name");
     if (o->media_path && !(v->media = realpath(o->media_path, NULL))) return fail_errno(why, E_FILE, "%s cannot be found", o->media_path);
@@ -179,7 +194,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     TRY(session_launch(s, &v->capacity, why));
     engine_watch(s->engine, tally_watch, &v->tally);
     set_up_calls(v);
-    server_ready(v->server, &v->calls);
+    TRY(server_ready(v->server, &v->calls, why));
     TRY(serve(v, why));
     return session_finish(s, why);
 }

@@ -240,6 +240,8 @@ static const struct argument table[] = {
     {"no-auth", NULL, CMD_SERVE, FLAG(no_auth), "anybody who reaches the address may ask; needed for one that is not this machine's own"},
     {"any-model", NULL, CMD_SERVE, FLAG(any_model), "answer whatever name a request calls the model"},
     {"tools", "generic", CMD_SERVE, TEXT(tools), "a request with tools may leave it to the model whether to call one: it answers in JSON, of a call or of words"},
+    {"store", "DIR", CMD_SERVE, TEXT(store), "clients may send files and have them answered as batches (/v1/files, /v1/batches); they are kept here"},
+    {"store-size", "SIZE", CMD_SERVE, OWN(store_size, take_size), "of all of these, at most (default 10G)"},
     {"media-path", "DIR", CMD_SERVE, TEXT(media_path), "pictures may be files below this folder too, not only data: URLs"},
     {"cors", "ORIGIN", CMD_SERVE, TEXT(cors), "pages from there may ask, as https://example.org; * is anywhere"},
     {"queue", "N", CMD_SERVE, WHOLE(queue, 1, 1u << 20), "requests under way and waiting, at most (default 16 for each sequence); then 429"},
@@ -365,9 +367,9 @@ static const char perplexity_manual[] =
 
 static const char serve_manual[] =
     "Clients of OpenAI's interface connect to http://ADDRESS:PORT/v1: /v1/chat/completions, /v1/completions, /v1/models; beside\n"
-    "them /tokenize, /props, /health and /metrics (docs/SERVE.md). A request is what a line of `gemmapipe batch` is, and may be\n"
-    "streamed. It answers as many at once as there are sequences; others wait. There is no TLS: put a proxy before it. Ctrl-C ends it\n"
-    "when all is answered, a second one at once.\n";
+    "them /tokenize, /props, /health and /metrics, with --store /v1/files and /v1/batches (docs/SERVE.md). A request is what a line of\n"
+    "`gemmapipe batch` is, and may be streamed. It answers as many at once as there are sequences; others wait. There is no TLS: put a\n"
+    "proxy before it. Ctrl-C ends it when all is answered, a second one at once.\n";
 
 static const char up_manual[] =
     "Nothing has to be installed on the machines but ssh, with a key that asks for no password: where there is no gemmapipe-worker of this\n"

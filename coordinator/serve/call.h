@@ -20,6 +20,7 @@ struct call_setup { /* everything it points to must stay */
     struct request_defaults defaults;
     struct result_common common;
     uint64_t seed;       /* of requests that bring none */
+    uint64_t settings;   /* hash of all else that can change a word, for batches that go on in another run */
     uint32_t stall_seconds; /* a reader that takes nothing for so long is given up; 0: never */
     bool any_model;      /* whatever a request calls the model */
     uint32_t sequences;  /* that are held at once */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define HEAD_MOST (64u << 10)   /* bytes of a request's line and headers */
 #define SEND_BUFFER (64 << 10)  /* of the kernel: else a reader that stopped is seen after megabytes */
@@ -236,7 +237,8 @@ static ssize_t give(void *user, uint64_t at, char *to, size_t most)
 /* Under its lock. Its answer, whole or a stream, is given to the library. */
 static enum MHD_Result begin_answer(struct exchange *x)
 {
-    if (x->streams) x->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, give, x, NULL);
+    if (x->response) (void)0; /* a file */
+    else if (x->streams) x->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, give, x, NULL);
     else x->response = MHD_create_response_from_buffer(x->out_n, x->out, MHD_RESPMEM_PERSISTENT);
     if (!x->response) return MHD_NO;
     if (x->type) MHD_add_response_header(x->response, "Content-Type", x->type);
@@ -533,6 +535,16 @@ void exchange_forget_body(struct exchange *x)
     x->n = x->room = 0;
 }
 
+const char *exchange_argument(const struct exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *exchange_content_type(const struct exchange *x)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Type");
+}
+
 uint64_t exchange_number(const struct exchange *x)
 {
     return x->number;
@@ -557,6 +569,18 @@ void exchange_answer(struct exchange *x, int status, const char *type, char *bod
     x->type = copy_of(type);
     x->out = body;
     x->out_n = body ? n : 0;
+    x->begun = x->ended = true;
+    wake(x);
+    pthread_mutex_unlock(&x->lock);
+}
+
+void exchange_answer_file(struct exchange *x, const char *type, int fd, uint64_t bytes)
+{
+    pthread_mutex_lock(&x->lock);
+    x->status = MHD_HTTP_OK;
+    x->type = copy_of(type);
+    x->response = MHD_create_response_from_fd64(bytes, fd); /* closes it at its end */
+    if (!x->response) close(fd);
     x->begun = x->ended = true;
     wake(x);
     pthread_mutex_unlock(&x->lock);

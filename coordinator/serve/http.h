@@ -51,11 +51,14 @@ const char *exchange_authorization(const struct exchange *x); /* NULL: none */
 const char *exchange_origin(const struct exchange *x);        /* of a browser's page; NULL: none */
 const char *exchange_body(const struct exchange *x, size_t *n);
 void exchange_forget_body(struct exchange *x); /* it was read: others may come in its place */
+const char *exchange_argument(const struct exchange *x, const char *name); /* behind "?"; NULL: none. In arrived() alone, as */
+const char *exchange_content_type(const struct exchange *x);               /* this is */
 uint64_t exchange_number(const struct exchange *x); /* from 1, as they came */
 
 /* The answer. Each call is safe on any thread, but the calls of one exchange must not overlap. */
 void exchange_header(struct exchange *x, const char *name, const char *value); /* before it begins; both are copied */
 void exchange_answer(struct exchange *x, int status, const char *type, char *body, size_t n); /* body is malloc'd, and is taken */
+void exchange_answer_file(struct exchange *x, const char *type, int fd, uint64_t bytes); /* 200; fd is taken */
 void exchange_stream(struct exchange *x, const char *type);                 /* begins one of 200 */
 bool exchange_write(struct exchange *x, const char *bytes, size_t n);       /* false: nobody reads any more, or there is no memory */
 size_t exchange_pending(struct exchange *x); /* bytes that were written and not taken */

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/serve/about.h"
+#include "coordinator/serve/batches.h"
 #include "coordinator/serve/fair.h"
+#include "coordinator/serve/file_calls.h"
 #include "coordinator/serve/metrics.h"
 #include "coordinator/serve/page.h"
 
@@ -25,6 +27,7 @@
 #define LOOK_NS 400000000ull     /* between two looks at the pipeline, */
 #define LOOKS_FOR_NS 5000000000ull /* as long as somebody asked not longer ago */
 #define LOOK_MS 500
+#define KEY_WANTED "this server wants a key, as Authorization: Bearer KEY"
 
 struct mail {
     struct mail *next;
@@ -49,6 +52,8 @@ struct server {
     struct server_setup setup;
     struct http *http;
     struct metrics *metrics;
+    struct store *store;     /* NULL: nothing is kept */
+    struct batches *batches; /* NULL: the same, or it is not ready */
     struct api_keys keys;
     struct fair *fair; /* those whose turn has not come; the engine's thread */
     uint64_t begun; /* seconds since 1970 */
@@ -278,6 +283,27 @@ static void refuse(struct exchange *x, int status, const char *code, const char 
     exchange_end(x);
 }
 
+static void on_moved(void *user)
+{
+    struct server *s = user;
+    pthread_mutex_lock(&s->lock);
+    if (s->engine) engine_wake(s->engine);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static struct hash128 owner_hash(const struct server *s, size_t owner)
+{
+    const char *key = s->keys.n ? s->keys.key[owner] : "";
+    return hash128(key, strlen(key));
+}
+
+static void answer_files(struct server *s, struct exchange *x, size_t owner)
+{
+    const bool news = file_call(x, s->store, owner_hash(s, owner));
+    exchange_end(x);
+    if (news) on_moved(s);
+}
+
 static void on_arrived(void *user, struct exchange *x)
 {
     struct server *s = user;
@@ -288,26 +314,21 @@ static void on_arrived(void *user, struct exchange *x)
     if (!strcmp(exchange_method(x), "OPTIONS") && p && s->setup.cors) {
         exchange_answer(x, 204, NULL, NULL, 0);
         exchange_end(x);
+    } else if (is_file_path(exchange_path(x))) {
+        if (may_ask(s, x, &owner)) answer_files(s, x, owner);
+        else refuse(x, 401, "invalid_api_key", KEY_WANTED);
     } else if (!p) {
         refuse(x, 404, "not_found", "there is nothing at this path");
     } else if (strcmp(exchange_method(x), p->method) && !(head && !strcmp(p->method, "GET"))) {
         exchange_header(x, "Allow", p->method);
         refuse(x, 405, "method_not_allowed", "this path is not asked in this way");
     } else if (!may_ask(s, x, &owner) && !p->open) {
-        refuse(x, 401, "invalid_api_key", "this server wants a key, as Authorization: Bearer KEY");
+        refuse(x, 401, "invalid_api_key", KEY_WANTED);
     } else if (p->what == CHAT || p->what == COMPLETIONS) {
         post_words(s, x, owner, p->what == CHAT);
     } else {
         answer_now(s, x, p);
     }
-}
-
-static void on_moved(void *user)
-{
-    struct server *s = user;
-    pthread_mutex_lock(&s->lock);
-    if (s->engine) engine_wake(s->engine);
-    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- opening, turning, closing ---- */
@@ -325,6 +346,7 @@ int server_open(struct server **out, const struct server_setup *setup, struct er
                                     .arrived = on_arrived, .moved = on_moved, .error_body = reply_error_body, .user = s};
     int code = setup->keys_file ? read_keys(&s->keys, setup->keys_file, why) : 0;
     if (!code) code = metrics_open(&s->metrics, why);
+    if (!code && setup->store) code = store_open(&s->store, setup->store, setup->store_most, why);
     if (!code) code = fair_open(&s->fair, s->keys.n ? s->keys.n : 1, why);
     if (!code) code = http_open(&s->http, &http, why);
     if (code) server_close(out);
@@ -336,13 +358,15 @@ uint16_t server_port(const struct server *s)
     return http_port(s->http);
 }
 
-void server_ready(struct server *s, const struct call_setup *calls)
+int server_ready(struct server *s, const struct call_setup *calls, struct err *why)
 {
+    if (s->store) TRY(batches_open(&s->batches, s->store, calls, why));
     pthread_mutex_lock(&s->lock);
     s->calls = calls;
     s->engine = calls->engine;
     s->ready = true;
     pthread_mutex_unlock(&s->lock);
+    return 0;
 }
 
 static void forget_call(struct server *s, size_t owner)
@@ -393,7 +417,7 @@ static void drop_gone(struct server *s)
 /* As many as keep the pipeline busy: whose turn it is then is decided as late as can be. */
 static void begin_calls(struct server *s)
 {
-    while (fair_waiting(s->fair) && engine_unanswered(s->calls->engine) < s->calls->at_once) {
+    while (fair_waiting(s->fair) && engine_unanswered(s->calls->engine) - batches_under_way(s->batches) < s->calls->at_once) {
         size_t owner;
         struct mail *m = fair_take(s->fair, &owner);
         begin_call(s, m);
@@ -468,13 +492,22 @@ static bool show_pipeline(struct server *s)
     return true;
 }
 
+/* Sequences that nobody wants; a line or two more keep them busy between one answer and the next. */
+static uint32_t room_for_batches(const struct server *s)
+{
+    const uint32_t asked = engine_unanswered(s->calls->engine), most = s->calls->sequences + 1;
+    return fair_waiting(s->fair) || asked >= most ? 0 : most - asked;
+}
+
 int server_turn(struct server *s, int timeout_ms, struct err *why)
 {
     TRY(take_mail(s, why));
     drop_gone(s);
     begin_calls(s);
+    if (s->batches) batches_feed(s->batches, room_for_batches(s));
     const bool looks = show_pipeline(s);
     TRY(engine_turn(s->calls->engine, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
+    if (s->batches) batches_settle(s->batches);
     end_calls(s);
     return 0;
 }
@@ -486,6 +519,7 @@ bool server_drain(struct server *s)
     s->draining = true;
     pthread_mutex_unlock(&s->lock);
     if (first) http_stop_listening(s->http);
+    if (first && s->batches) batches_put_away(s->batches);
     pthread_mutex_lock(&s->lock);
     const bool idle = !s->n_calls;
     pthread_mutex_unlock(&s->lock);
@@ -521,6 +555,8 @@ void server_close(struct server **ps)
         free(m);
     }
     http_close(&s->http, DRAIN_MS);
+    batches_close(&s->batches);
+    store_close(&s->store);
     metrics_close(&s->metrics);
     fair_close(&s->fair);
     for (size_t i = 0; i < s->keys.n; i++) free(s->keys.key[i]);

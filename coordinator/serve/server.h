@@ -17,6 +17,8 @@ struct server_setup {
     const char *cors;      /* an origin that pages may come from; NULL: none */
     uint32_t queue;        /* requests under way and waiting, at most: then 429 */
     const char *model;     /* its name */
+    const char *store;     /* a folder for clients' files; NULL: none are kept */
+    uint64_t store_most;   /* bytes of them */
     /* The pipeline at this moment as JSON, malloc'd; NULL without memory. On the engine's thread, twice a second at most, while somebody looks. */
     char *(*pipeline)(void *user, uint32_t running, size_t *n);
     void *user;
@@ -30,8 +32,8 @@ void server_close(struct server **s); /* after engine_close; NULL is fine */
 
 uint16_t server_port(const struct server *s);
 
-/* From now on requests are answered. What `calls` points to must stay. */
-void server_ready(struct server *s, const struct call_setup *calls);
+/* From now on requests are answered. What `calls` points to must stay. E_MEMORY. */
+int server_ready(struct server *s, const struct call_setup *calls, struct err *why);
 
 /* Takes what has come, turns the engine once, and lets go of what is over. An error ends the run. */
 int server_turn(struct server *s, int timeout_ms, struct err *why);
