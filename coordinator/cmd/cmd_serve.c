@@ -150,7 +150,7 @@ static int open_server(struct serving *v, struct err *why)
     const struct options *o = v->session.options;
     const uint32_t sequences = o->sequences ? o->sequences : SERVE_SEQUENCES;
     const struct server_setup setup = {.address = v->address, .port = v->port, .keys_file = o->api_key_file, .cors = o->cors,
-                                       .queue = o->queue ? (uint32_t)o->queue : QUEUE_EACH * sequences, .model = v->model_name, .store = o->store, .store_most = o->store_size ? o->store_size : STORE_BYTES,
+                                       .queue = o->queue ? (uint32_t)o->queue : QUEUE_EACH * sequences, .model = v->model_name, .metrics_as_vllm = o->metrics_as != NULL, .store = o->store, .store_most = o->store_size ? o->store_size : STORE_BYTES,
                                        .pipeline = show_pipeline, .user = v};
     if (!v->model_name) return fail(why, E_MEMORY, "no memory for the model's name");
     if (o->media_path && !(v->media = realpath(o->media_path, NULL))) return fail_errno(why, E_FILE, "%s cannot be found", o->media_path);
@@ -187,6 +187,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     name_model(v, o->model);
     TRY(read_listen(v, o->listen ? o->listen : "127.0.0.1:8321", why));
     TRY(check_openness(v, o, why));
+    if (o->metrics_as && strcmp(o->metrics_as, "vllm")) return fail(why, E_USAGE, "--metrics-as is vllm, or is not said; not \"%.80s\"", o->metrics_as);
     if (o->tools && strcmp(o->tools, "generic")) return fail(why, E_USAGE, "--tools is generic, or is not said; not \"%.80s\"", o->tools);
     TRY(session_open(s, o, wish, mpi, why));
     TRY(open_server(v, why));

@@ -240,6 +240,7 @@ static const struct argument table[] = {
     {"no-auth", NULL, CMD_SERVE, FLAG(no_auth), "anybody who reaches the address may ask; needed for one that is not this machine's own"},
     {"any-model", NULL, CMD_SERVE, FLAG(any_model), "answer whatever name a request calls the model"},
     {"tools", "generic", CMD_SERVE, TEXT(tools), "a request with tools may leave it to the model whether to call one: it answers in JSON, of a call or of words"},
+    {"metrics-as", "vllm", CMD_SERVE, TEXT(metrics_as), "/metrics has the names and buckets that dashboards of vLLM ask for too"},
     {"store", "DIR", CMD_SERVE, TEXT(store), "clients may send files and have them answered as batches (/v1/files, /v1/batches); they are kept here"},
     {"store-size", "SIZE", CMD_SERVE, OWN(store_size, take_size), "of all of these, at most (default 10G)"},
     {"media-path", "DIR", CMD_SERVE, TEXT(media_path), "pictures may be files below this folder too, not only data: URLs"},

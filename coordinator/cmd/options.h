@@ -105,7 +105,7 @@ struct options {
     const char *listen, *api_key_file, *cors, *media_path;
     bool no_auth, any_model;
     const char *tools; /* "generic" */
-    const char *store;
+    const char *store, *metrics_as;
     uint64_t store_size;
     int queue, stall, drain; /* requests; seconds */
 

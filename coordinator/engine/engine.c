@@ -139,6 +139,7 @@ struct engine_totals engine_totals(const struct engine *e)
     struct engine_totals t = e->totals;
     t.epoch = e->pipe->epoch;
     t.losses = e->pipe->losses;
+    t.pages_used = e->pages ? pages_used(e->pages) : 0;
     return t;
 }
 

@@ -73,6 +73,7 @@ struct engine_totals {
     uint64_t batches, rows;
     uint64_t guessed, guessed_right; /* of the rows: guesses at tokens, and how many of them were right */
     uint32_t epoch, losses; /* of the pipeline */
+    double pages_used;      /* part of the fullest pool of keys and values; 0 to 1 */
     uint64_t home_bytes; /* of scores that parts of a head sent here, because a token was one of too many words, or all were wanted */
 };
 struct engine_totals engine_totals(const struct engine *e);

@@ -69,6 +69,17 @@ static bool fits(const struct pages *p, uint64_t global, uint64_t local)
     return true;
 }
 
+double pages_used(const struct pages *p)
+{
+    double most_used = 0;
+    for (uint32_t i = 0; i < p->limits.n_stages; i++) {
+        const struct pages_stage *s = &p->stages[i];
+        const double used = s->pool ? (double)(s->global * p->global + s->local * p->local) / (double)s->pool : 0;
+        if (used > most_used) most_used = used;
+    }
+    return most_used;
+}
+
 int pages_open(struct pages **out, const struct pages_limits *limits, struct err *why)
 {
     struct pages *p = *out = calloc(1, sizeof *p);

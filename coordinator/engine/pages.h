@@ -79,5 +79,8 @@ void pages_drop(struct pages *p, uint32_t beginning);
 /* What has to be said ahead of the next rows: at most WIRE_ORDERS, which are the caller's to send. */
 uint32_t pages_orders(struct pages *p, struct order *out);
 
+/* Of the stage whose pool is fullest, the part that is held; 0 to 1. */
+double pages_used(const struct pages *p);
+
 /* For tests: nothing is held by any slot, and so many beginnings are kept. */
 bool pages_are_free(const struct pages *p, uint32_t *beginnings);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "coordinator/serve/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct choice {
     uint64_t number; /* the engine's */
     size_t sent, sent_logprobs; /* of the text, and of the tokens with log-probabilities */
     uint32_t tokens;
+    uint64_t said_ns; /* its last token */
     bool over, stopped, spoke;
 };
 
@@ -37,6 +39,7 @@ struct call {
     struct call_numbers numbers;
     uint64_t cached_tokens; /* of the prompt, as its first choice found them: the others find what that one made */
     uint64_t salt;
+    struct metrics *metrics;
 };
 
 /* ---- the end ---- */
@@ -134,7 +137,10 @@ static bool hear_token(void *user, const struct said *said)
     struct call *c = k->call;
     struct err why;
     if (c->streaming && exchange_pending(c->x) > PENDING_MOST) return false;
-    if (!c->numbers.first_ns) c->numbers.first_ns = clock_ns();
+    const uint64_t now = clock_ns();
+    if (!c->numbers.first_ns) c->numbers.first_ns = now;
+    if (k->said_ns) metrics_gap(c->metrics, now - k->said_ns);
+    k->said_ns = now;
     k->tokens++;
     c->numbers.made++;
     if (c->request.wants_logprobs && logprobs_add(&k->logprobs, said->token, k->text.n, &why)) fail_call(c, &why);
@@ -237,11 +243,12 @@ static int read_and_ask(struct call *c, bool chat, struct err *why)
     exchange_forget_body(c->x);
     TRY(ask_choices(c, why));
     c->numbers.prompt_tokens = c->question.prompt.n;
+    c->numbers.most = c->request.most;
     c->streaming = c->request.stream;
     return 0;
 }
 
-struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat, uint64_t salt)
+struct call *call_begin(const struct call_setup *setup, struct exchange *x, const struct call_origin *from)
 {
     struct call *c = calloc(1, sizeof *c);
     struct err why;
@@ -251,12 +258,14 @@ struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool
         return NULL;
     }
     c->setup = setup;
-    c->salt = salt;
+    c->salt = from->salt;
+    c->metrics = from->metrics;
     c->x = x;
     c->common = setup->common;
     c->common.created = (uint64_t)time(NULL);
     c->numbers.asked_ns = c->heard_ns = c->taken_ns = clock_ns();
-    const int code = read_and_ask(c, chat, &why);
+    c->numbers.came_ns = from->came_ns;
+    const int code = read_and_ask(c, from->chat, &why);
     if (code) fail_call(c, &why);
     if (!c->request.refused.status) {
         exchange_header(x, "Cache-Control", "no-cache");

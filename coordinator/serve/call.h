@@ -28,18 +28,24 @@ struct call_setup { /* everything it points to must stay */
 };
 
 struct call;
+struct metrics;
 
 /* What became of it, for whoever counts. */
 struct call_numbers {
-    uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
-    uint64_t prompt_tokens, reused_tokens, made;
+    uint64_t came_ns, asked_ns, first_ns, done_ns; /* it was waiting until it was asked; first_ns 0: there was no token */
+    uint64_t prompt_tokens, reused_tokens, made, most; /* most: tokens that one of its answers may have */
     bool stopped, length, cancelled; /* how its choices ended */
     bool failed; /* its reader was told an error, and be it that it cannot be asked */
 };
 
 /* Reads the request of an exchange, and asks; one that is refused is over at once. NULL: there was no memory, which its reader was told,
  * and the exchange is ended. The body is that of a chat, or of a completion. salt: struct ask's. */
-struct call *call_begin(const struct call_setup *setup, struct exchange *x, bool chat, uint64_t salt);
+struct call_origin {
+    bool chat;
+    uint64_t salt, came_ns;
+    struct metrics *metrics; /* is told of each token */
+};
+struct call *call_begin(const struct call_setup *setup, struct exchange *x, const struct call_origin *from);
 
 /* Looks whether its reader is gone or stalls, and keeps a silent stream alive. True: it is over, and call_end may follow. */
 bool call_is_over(struct call *c, uint64_t now_ns);

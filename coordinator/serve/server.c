@@ -34,6 +34,7 @@ struct mail {
     struct exchange *x;
     size_t owner; /* which key it came with */
     bool chat;
+    uint64_t came_ns;
 };
 
 struct under_way {
@@ -215,7 +216,7 @@ static void post_words(struct server *s, struct exchange *x, size_t owner, bool 
     pthread_mutex_lock(&s->lock);
     const char *no = m ? no_place(s, &status) : "unavailable";
     if (!no) {
-        *m = (struct mail){.x = x, .owner = owner, .chat = chat};
+        *m = (struct mail){.x = x, .owner = owner, .chat = chat, .came_ns = clock_ns()};
         *s->last_mail = m;
         s->last_mail = &m->next;
         s->n_calls++;
@@ -345,7 +346,7 @@ int server_open(struct server **out, const struct server_setup *setup, struct er
                                     .connections = CONNECTIONS, .connections_each = CONNECTIONS_EACH, .seconds = REQUEST_SECONDS,
                                     .arrived = on_arrived, .moved = on_moved, .error_body = reply_error_body, .user = s};
     int code = setup->keys_file ? read_keys(&s->keys, setup->keys_file, why) : 0;
-    if (!code) code = metrics_open(&s->metrics, why);
+    if (!code) code = metrics_open(&s->metrics, setup->metrics_as_vllm, why);
     if (!code && setup->store) code = store_open(&s->store, setup->store, setup->store_most, why);
     if (!code) code = fair_open(&s->fair, s->keys.n ? s->keys.n : 1, why);
     if (!code) code = http_open(&s->http, &http, why);
@@ -381,7 +382,9 @@ static void forget_call(struct server *s, size_t owner)
 static void begin_call(struct server *s, const struct mail *m)
 {
     struct under_way *u = calloc(1, sizeof *u);
-    struct call *c = u ? call_begin(s->calls, m->x, m->chat, s->keys.n ? hash64(s->keys.key[m->owner], strlen(s->keys.key[m->owner])) : 0) : NULL;
+    const char *key = s->keys.n ? s->keys.key[m->owner] : NULL;
+    const struct call_origin from = {.chat = m->chat, .salt = key ? hash64(key, strlen(key)) : 0, .came_ns = m->came_ns, .metrics = s->metrics};
+    struct call *c = u ? call_begin(s->calls, m->x, &from) : NULL;
     if (c) {
         *u = (struct under_way){.next = s->calls_under_way, .call = c, .owner = m->owner};
         s->calls_under_way = u;
@@ -403,7 +406,7 @@ static void drop_gone(struct server *s)
 {
     size_t owner;
     for (struct mail *m; (m = fair_drop(s->fair, reader_is_gone, &owner));) {
-        const struct call_numbers gone = {.asked_ns = clock_ns(), .done_ns = clock_ns(), .cancelled = true};
+        const struct call_numbers gone = {.came_ns = m->came_ns, .asked_ns = clock_ns(), .done_ns = clock_ns(), .cancelled = true};
         metrics_count(s->metrics, &gone);
         exchange_break(m->x);
         exchange_end(m->x);
@@ -467,7 +470,7 @@ static void end_calls(struct server *s)
     }
     const struct engine_totals totals = engine_totals(s->calls->engine);
     metrics_state(s->metrics, n, (uint32_t)fair_waiting(s->fair));
-    metrics_pipeline(s->metrics, totals.epoch, totals.losses);
+    metrics_pipeline(s->metrics, &totals);
 }
 
 /* True: somebody looks, so the engine should not sleep long. */

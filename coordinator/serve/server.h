@@ -17,6 +17,7 @@ struct server_setup {
     const char *cors;      /* an origin that pages may come from; NULL: none */
     uint32_t queue;        /* requests under way and waiting, at most: then 429 */
     const char *model;     /* its name */
+    bool metrics_as_vllm;  /* /metrics has vLLM's names too */
     const char *store;     /* a folder for clients' files; NULL: none are kept */
     uint64_t store_most;   /* bytes of them */
     /* The pipeline at this moment as JSON, malloc'd; NULL without memory. On the engine's thread, twice a second at most, while somebody looks. */

@@ -90,6 +90,34 @@ def about():
         need(s.ask("/livez")[0] == 200 and s.ask("/readyz")[0] == 200, "it lives and is ready")
 
 
+VLLM = {"num_requests_running": "gauge", "num_requests_waiting": "gauge", "kv_cache_usage_perc": "gauge", "prompt_tokens_total": "counter",
+        "generation_tokens_total": "counter", "request_success_total": "counter", "time_to_first_token_seconds": "histogram", "inter_token_latency_seconds": "histogram",
+        "e2e_request_latency_seconds": "histogram", "request_queue_time_seconds": "histogram", "request_prefill_time_seconds": "histogram",
+        "request_decode_time_seconds": "histogram", "request_prompt_tokens": "histogram", "request_generation_tokens": "histogram",
+        "request_max_num_generation_tokens": "histogram"}
+
+
+def counted():
+    """What was asked is in the metrics, under our names and, if wanted, vLLM's; what the dashboard asks for is there."""
+    with Server("--metrics-as", "vllm") as s:
+        answer = s.chat("What is 3 + 4?", max_tokens=50)
+        page = s.ask("/metrics")[2].decode()
+        kinds = dict(re.findall(r"# TYPE (\S+) (\S+)", page))
+        need({k[5:]: v for k, v in kinds.items() if k.startswith("vllm:")} == VLLM, kinds)
+        for name in kinds:
+            value = re.search(r"^%s(_count)?\{model_name=\"demo-q4_0\"[^}]*\} (\S+)$" % re.escape(name), page, re.M)
+            need(value, "%s has no value" % name)
+        made = answer["usage"]["completion_tokens"]
+        for line in ("vllm:generation_tokens_total{model_name=\"demo-q4_0\",engine=\"0\"} %d" % made, "vllm:inter_token_latency_seconds_count{model_name=\"demo-q4_0\",engine=\"0\"} %d" % (made - 2),
+                     'vllm:request_prompt_tokens_bucket{model_name="demo-q4_0",engine="0",le="20"} 1', 'vllm:request_success_total{model_name="demo-q4_0",engine="0",finished_reason="stop"} 1'):
+            need(line in page, "%s is not in %s" % (line, page))
+        board = open(os.path.join(ROOT, "deploy/grafana-dashboard.json")).read()
+        json.loads(board)
+        for name in set(re.findall(r"gemmapipe_\w+", board)):
+            need(re.sub(r"_bucket$", "", name) in kinds, "the dashboard asks for %s" % name)
+    with Server() as s: need(b"vllm:" not in s.ask("/metrics")[2], "nobody wanted vLLM's names")
+
+
 def pictures():
     url = "data:image/png;base64," + base64.b64encode(open(PICTURE, "rb").read()).decode()
     want = lone("Describe the picture.", "--mmproj", ENCODER, "--image", PICTURE)
@@ -330,6 +358,7 @@ def noise():
 claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
 claim("conversations_share_rows_with_whom_they_may", sharing)
 claim("what_there_is_to_know_of_the_model_is_told", about)
+claim("what_was_asked_is_counted_under_names_that_dashboards_know", counted)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
