@@ -19,10 +19,14 @@ static void make_free(struct plan_wish *wish, int workers)
     if (wish->vision_workers >= workers) wish->vision_workers = workers - 1;
 }
 
-/* Who starts workers on this machine says how many there are to be; machines that are found somewhere need not all be used. */
+/* Who starts workers on this machine, or all ranks on one, says how many there are to be; machines that are found somewhere need not all be
+ * used. */
 static bool are_here(const struct pipeline *p)
 {
-    return p->crew ? p->local != NULL : !p->wish.n_addresses;
+    if (!p->crew || p->local || p->wish.n_addresses) return !p->wish.n_addresses;
+    for (int i = 1; i < p->workers; i++)
+        if (strcmp(p->crew[i]->hello.host, p->crew[0]->hello.host)) return false;
+    return true;
 }
 
 /* together: bytes that all workers may use in sum, because they are on one machine; 0: they are not. */

@@ -116,7 +116,7 @@ static void assume_elsewhere(struct sketch *k)
     size_t threads = 0, memory = 0;
     for (int i = 0; i < p->workers; i++) {
         const bool said = k->wish.said && k->wish.said[i].threads;
-        threads += !said && !k->wish.threads;
+        threads += !said && !k->wish.threads && !p->offers[i].measured;
         memory += !p->offers[i].memory;
     }
     assume(k, "what was said of %d worker%s, none of which was asked", p->workers, plural((size_t)p->workers));

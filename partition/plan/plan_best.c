@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDER_GAIN 1.02 /* of another order than the given */
+#define ORDER_GAIN 1.05 /* of another order than the given */
 #define OTHER_GAIN 1.001 /* of one of these beside another */
 #define FOREVER 1e6 /* seconds: any stage is faster */
 

@@ -125,7 +125,9 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
         prompt = larger(prompt, larger(t.prompt, line_seconds(&r, i, cap->rows)));
         sum += t.answer;
     }
-    const double round = lap(&r, cap) / decode_groups(cap), group = larger(larger(stage, line), round);
+    /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
+    const uint32_t groups = decode_groups(cap);
+    const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), round);
     out->bound = group == stage ? BOUND_STAGE : group == line ? BOUND_LINE : BOUND_ROUND;
     out->answers = rows / group;
     out->busy = sum / group / r.stages;
