@@ -183,6 +183,8 @@ static const struct argument table[] = {
     {"for", "AIM", WORKERS, OWN(aim, take_aim),
      "what the plan is to be best at: throughput:N, answers to N sequences at once; latency, a sequence alone; prompts (default: answers, or\n"
      "                           with one sequence its prompt)"},
+    {"pictures", "P", ANSWER, REAL(pictures, 0, IMAGES_MOST),
+     "plan for so many pictures with each request, in the mean, and -n tokens of its answer: what they cost the stages counts (default 0)"},
     {"probe", NULL, CMD_PLAN, FLAG(probe), "measure the workers first, for two seconds; what they reach is kept for later plans and runs"},
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
@@ -528,6 +530,7 @@ static int check(const struct options *o, enum command command, struct err *why)
         return fail(why, E_USAGE, "embed-image wants --mmproj FILE, one --image FILE and --out FILE");
     if (o->n_images && !o->mmproj) return fail(why, E_USAGE, "a picture needs its encoder: --mmproj FILE.gguf");
     if (o->vision_workers && !o->mmproj) return fail(why, E_USAGE, "--vision-workers without --mmproj have nothing to do");
+    if (o->pictures > 0 && !o->mmproj) return fail(why, E_USAGE, "--pictures need their encoder: --mmproj FILE.gguf");
     if (o->probe && o->no_probe) return fail(why, E_USAGE, "--probe and --no-probe exclude each other");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");

@@ -59,6 +59,7 @@ struct options {
     int wait; /* seconds for workers to answer; 0: not asked */
     enum plan_aim aim; /* of --for */
     uint32_t aim_sequences; /* 0: not said */
+    float pictures; /* that come with a request, in the mean */
     bool probe, no_probe; /* measure the workers, of plan; never do, and never mind how fast they once were */
     int patience; /* seconds for others to come in the place of lost workers; 0: a loss is the end */
     int spare;

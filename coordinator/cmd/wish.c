@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PLAN_ANSWER 512.0 /* tokens that come with a picture where no limit was said */
 #define WAIT_SECONDS 60 /* for workers to answer, unless said otherwise */
 
 struct wish_lists {
@@ -83,7 +84,8 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
         .model = o->model, .mmproj = o->mmproj, .numbers = o->numbers, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
         .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
         .spare = o->spare, .accept = o->accept,
-        .plan = {.aim = o->aim, .vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
+        .plan = {.aim = o->aim, .picture_share = o->pictures / (o->most < PLAN_ANSWER ? (double)o->most : PLAN_ANSWER),
+                 .vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
                  .whole_head = o->whole_head, .all_scores = !sampling_of_few(&o->sampling)},
     };
     TRY(read_lists(w, l, o, why));

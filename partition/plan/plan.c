@@ -153,7 +153,7 @@ static uint64_t fold_wish(uint64_t h, const struct plan_wish *w)
 {
     const uint64_t numbers[] = {w->aim + 4u * w->order, w->whole_head + 2u * w->all_scores, (uint64_t)w->vision_workers, w->vision.how, w->vision_type, w->together, (uint64_t)w->n_cuts,
                                 (uint64_t)w->vision.workers};
-    h = fold_capacity(h, &w->capacity);
+    h = hash_fold(fold_capacity(h, &w->capacity), double_bits(w->picture_share));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) h = hash_fold(h, numbers[i]);
     for (int i = 0; w->cuts && i < w->n_cuts; i++) h = hash_fold(hash_fold(h, w->cuts[i].layers), w->cuts[i].parts);
     for (int i = 0; i < w->vision.workers; i++) h = hash_fold(h, w->vision.layers[i]);
@@ -491,6 +491,7 @@ static int make(struct making *m, struct err *why)
     struct plan *p = m->plan;
     TRY(check_wish(m, why));
     *p = (struct plan){.workers = m->workers, .capacity = plan_capacity(m->wish, m->stages), .vision_type = m->wish->vision_type};
+    p->picture_share = m->shape->encoder ? m->wish->picture_share : 0;
     p->for_prompts = plan_for_prompts(m->wish, &p->capacity);
     p->made_from = hash_of_question(m);
     p->of = calloc((size_t)m->workers, sizeof *p->of);

@@ -69,6 +69,7 @@ enum plan_order {
 struct plan_wish {
     enum plan_aim aim;
     enum plan_order order;
+    double picture_share; /* pictures that come with a token of an answer, in the mean: what they cost the stages counts too */
     struct capacity capacity; /* in_flight 0: as many as keep all stages at work */
     const struct cut *cuts;   /* [n_cuts], by hand; NULL: as is best */
     int n_cuts;
@@ -108,6 +109,7 @@ struct plan {
     enum vision_type vision_type;
     uint16_t *offer;        /* [workers]: which of the offers plays this worker */
     char chosen[160];       /* why not all of them in the order given; empty if they are */
+    double picture_share;   /* of the wish */
     bool for_prompts;       /* that is balanced for: else for answers */
     char why[160];          /* what decided between split and copies */
     uint64_t hash;          /* of everything all workers must agree on */

@@ -126,8 +126,9 @@ static void choose(struct choosing *c)
     const int most = c->workers < STAGES_MOST ? c->workers : STAGES_MOST;
     double *lines = calloc(2 * (size_t)c->workers, sizeof *lines);
     if (!lines) return;
-    /* Fewer workers would be fewer for pictures too. */
-    const int least = c->wish->order == ORDER_FEWER && !c->shape->encoder ? 1 : most;
+    /* Fewer workers would be fewer for pictures too: so many that it must be known how many there will be. */
+    const bool may = c->wish->order == ORDER_FEWER && (!c->shape->encoder || c->wish->picture_share > 0);
+    const int least = may ? 1 : most;
     if (c->wish->aim == AIM_LATENCY) try_stages(c, 1, lines, lines + c->workers);
     else for (int stages = most; stages >= least; stages--) try_stages(c, stages, lines, lines + c->workers);
     free(lines);

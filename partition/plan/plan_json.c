@@ -23,7 +23,8 @@ static void write_rates(FILE *to, const struct plan *plan, const struct model_sh
             r.measured ? "true" : "false", r.answers, r.alone, r.prompts, r.busy, bounds[r.bound], r.slowest + 1,
             plan_first_token(plan, shape, offers, plan->capacity.context));
     for (int i = 0; i < plan_stages(plan); i++)
-        fprintf(to, "%s{\"answer\": %.6g, \"prompt\": %.6g, \"send\": %.6g}", i ? ", " : "", stages[i].answer, stages[i].prompt, stages[i].send);
+        fprintf(to, "%s{\"answer\": %.6g, \"prompt\": %.6g, \"pictures\": %.6g, \"send\": %.6g}", i ? ", " : "", stages[i].answer,
+                stages[i].prompt, stages[i].pictures, stages[i].send);
     fprintf(to, "], \"chosen\": ");
     json_print_text(to, plan->chosen);
     fprintf(to, "},\n");

@@ -69,8 +69,8 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
     fprintf(to, plan->for_prompts ? "expected: %u rows of a prompt, by which it is planned\n"
                                     : "expected: a group of %u sequences, a token each\n",
             plan->for_prompts ? cap->rows : decode_rows(cap));
-    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time, %.1f alone (%s)\n", r.prompts, r.answers,
-            cap->sequences, r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
+    fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time%s, %.1f alone (%s)\n", r.prompts, r.answers,
+            cap->sequences, plan->picture_share > 0 ? " and their pictures" : "", r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
     if (r.measured) print_bound(to, &r, offers);
     if (*plan->chosen) fprintf(to, "chosen: %s\n", plan->chosen);
 }

@@ -99,6 +99,19 @@ static double power(const struct ring *r, int i)
     return offer_power(&r->offers[i]);
 }
 
+/* Of a worker's time, for the pictures that come with so many tokens: the encoder's layers, of copies its part of the pictures, and their
+ * rows as rows of a prompt. */
+static double picture_seconds(const struct ring *r, int i, double tokens, double prompt)
+{
+    const struct plan *p = r->plan;
+    const double n = tokens * p->picture_share;
+    int copies = 0;
+    if (!(n > 0)) return 0;
+    for (int k = 0; k < p->workers; k++) copies += !part_is_empty(p->of[k].part[CHAIN_VISION]);
+    const double seen = p->of[i].expected[CHAIN_VISION] / (p->copies && copies ? copies : 1);
+    return n * (seen + vision_tokens(&r->shape->encoder->config) * prompt / p->capacity.rows);
+}
+
 static double lap(const struct ring *r, const struct capacity *cap)
 {
     struct part parts[STAGES_MOST];
@@ -117,13 +130,15 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     *out = (struct rates){.measured = r.measured};
     for (int i = 0; i < r.stages; i++) {
         const struct part s = p->of[i].part[CHAIN_TEXT];
-        const struct stage_rates t = {decode_seconds(offers[i].measured, shape, s, cap) / power(&r, i),
-                                      prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i), line_seconds(&r, i, rows)};
+        const double piece = prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i);
+        const struct stage_rates t = {.answer = decode_seconds(offers[i].measured, shape, s, cap) / power(&r, i), .prompt = piece,
+                                      .pictures = picture_seconds(&r, i, rows, piece), .send = line_seconds(&r, i, rows)};
         if (stages) stages[i] = t;
-        if (larger(t.answer, t.send) > larger(stage, line)) out->slowest = i;
-        stage = larger(stage, t.answer), line = larger(line, t.send);
+        const double busy = t.answer + t.pictures;
+        if (larger(busy, t.send) > larger(stage, line)) out->slowest = i;
+        stage = larger(stage, busy), line = larger(line, t.send);
         prompt = larger(prompt, larger(t.prompt, line_seconds(&r, i, cap->rows)));
-        sum += t.answer;
+        sum += busy;
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
     const uint32_t groups = decode_groups(cap);

@@ -17,13 +17,14 @@
 struct stage_rates { /* of one worker of the text */
     double answer; /* seconds of a group of tokens, one of each of its sequences */
     double prompt; /* seconds of a full micro-batch of a prompt */
+    double pictures; /* seconds of the pictures that come with a group of tokens: the encoder's layers, and their rows as a prompt */
     double send;   /* seconds that handing on a group of tokens keeps its lines busy */
 };
 
 enum rates_bound { BOUND_STAGE, BOUND_LINE, BOUND_ROUND };
 
 struct rates {
-    double answers; /* tokens a second of all sequences together, when all have something to say */
+    double answers; /* tokens a second of all sequences together, when all have something to say; with the pictures of the wish */
     double alone;   /* of a sequence that has the pipe to itself */
     double prompts; /* tokens a second of long prompts, streamed */
     enum rates_bound bound; /* what `answers` is held up by */

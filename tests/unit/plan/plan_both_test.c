@@ -4,6 +4,7 @@
 #include "partition/file/model_file.h"
 #include "partition/plan/beside.h"
 #include "partition/plan/plan_text.h"
+#include "partition/plan/rates.h"
 #include "tests/support/plan_shapes.h"
 
 #include <math.h>
@@ -382,4 +383,24 @@ TEST(a_plan_with_pictures_is_json)
         free(at);
         plan_free(&p);
     }
+}
+
+TEST(pictures_that_come_with_answers_take_their_time_from_them)
+{
+    const struct model_shape m = demo();
+    struct worker_offer o[3];
+    struct plan_wish w = {.capacity = few};
+    struct rates without, with;
+    PLAN p = {0};
+    offers_even(o, 3, 1ull << 30);
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    plan_rates(&without, NULL, &p, &m, o);
+    const uint64_t made_from = p.made_from;
+    plan_free(&p);
+    w.picture_share = 0.1;
+    struct stage_rates stages[3];
+    NEED(plan_make(&p, &m, o, 3, &w, why));
+    plan_rates(&with, stages, &p, &m, o);
+    CHECK(with.answers < without.answers && stages[0].pictures > 0, "%g and %g tokens/s", without.answers, with.answers);
+    CHECK(p.made_from != made_from, "how many pictures there will be is part of the question");
 }
