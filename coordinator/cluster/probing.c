@@ -144,9 +144,11 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
 
 static void ask_layers(struct probing *b, struct probe *m)
 {
-    static const struct probe_point points[CURVE_POINTS] = {{1, 1, 0}, {2, 2, 0}, {4, 4, 0}, {8, 8, 0}, {16, 16, 0}, {32, 1, 0}, {64, 1, 0}, {128, 1, 0}};
+    static const struct probe_point points[CURVE_POINTS] = {{1, 1, 0},   {2, 2, 0},  {4, 4, 0},  {8, 8, 0},
+                                                             {16, 16, 0}, {32, 1, 0}, {64, 1, 0}, {128, 1, 0}};
     m->parts.capacity = (struct capacity){LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0, b->pipe->wish.numbers};
-    for (b->layers = b->pipe->model->config.layers; list_text(b, &m->parts, (struct part){0, b->layers, 0, 0, false}) > PARTS_BYTES && b->layers > 1;) b->layers--;
+    b->layers = b->pipe->model->config.layers;
+    while (list_text(b, &m->parts, (struct part){0, b->layers, 0, 0, false}) > PARTS_BYTES && b->layers > 1) b->layers--;
     m->milliseconds = LAYERS_MS;
     m->n = CURVE_POINTS;
     memcpy(m->at, points, sizeof points);

@@ -39,7 +39,8 @@ static void add_batch(struct expected *x, const struct happened *h)
     if (!(rows > 0)) return;
     for (int i = 0; i < plan_stages(&p->plan); i++) {
         if (!p->offers[i].measured) return;
-        const double t = part_seconds(p->offers[i].measured, &shape, p->plan.of[i].part[CHAIN_TEXT], (uint32_t)(positions / rows), rows, wanted);
+        const struct part s = p->plan.of[i].part[CHAIN_TEXT];
+        const double t = part_seconds(p->offers[i].measured, &shape, s, (uint32_t)(positions / rows), rows, wanted);
         x->busy[i] += t;
         x->lines[i] += plan_line_seconds(&p->plan, &shape, p->offers, i, rows);
         slowest = fmax(slowest, t), sum += t;
@@ -107,26 +108,30 @@ static void say_computing(char out[400], const struct compared *stages, int n, i
 {
     const double share = 100 * off(stages[at].row);
     if (all_slower(stages, n))
-        snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: something else ran beside them, or "
-                 "they run slower now; `gemmapipe plan --probe` measures them anew", at + 1, share);
+        snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: something else "
+                 "ran beside them, or they run slower now; `gemmapipe plan --probe` measures them anew", at + 1, share);
     else if (share > 0)
-        snprintf(out, 400, "stage %d computed %.0f %% longer a row than when it was measured, and others did not: something else probably ran on its "
-                 "machine", at + 1, share);
+        snprintf(out, 400, "stage %d computed %.0f %% longer a row than when it was measured, and others did not: something else "
+                 "probably ran on its machine", at + 1, share);
     else
-        snprintf(out, 400, "stage %d computed %.0f %% less a row than when it was measured: something else probably ran on its machine then", at + 1, -share);
+        snprintf(out, 400, "stage %d computed %.0f %% less a row than when it was measured: something else probably ran on its "
+                 "machine then", at + 1, -share);
 }
 
 static void say_waiting(char out[400], const struct compared *c, int at, double in_flight, double in_flight_most)
 {
     const double was = 100 * c->waiting[1], is = 100 * c->waiting[0];
     if (c->waiting[1] < c->waiting[0])
-        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: other stages were faster than when they were measured", at + 1,
+        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: other stages were faster than when they "
+                 "were measured", at + 1,
                  was, is);
     else if (in_flight < 0.8 * in_flight_most)
-        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: too little was asked to keep all stages at work, %.1f "
+        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: too little was asked to keep all stages "
+                 "at work, %.1f "
                  "micro-batches were under way in the mean where %.0f could be", at + 1, was, is, in_flight, in_flight_most);
     else
-        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: messages probably took longer on their way than measured",
+        snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: messages probably took longer on their "
+                 "way than measured",
                  at + 1, was, is);
 }
 
@@ -139,17 +144,21 @@ void difference_say(char out[400], const struct compared *stages, int n, double 
         const struct compared *c = &stages[i];
         const double by[] = {fabs(computing(c)), fabs(c->waiting[1] - c->waiting[0]), fabs(c->sending[1] - c->sending[0])};
         for (int k = COMPUTING; k <= SENDING; k++)
-            if (by[k] > most * (k == WAITING ? 1.25 : 1)) most = by[k], what = k, at = i; /* waiting follows from the others: these are said rather */
+            if (by[k] > most * (k == WAITING ? 1.25 : 1)) /* waiting follows from the others: these are said rather */
+                most = by[k], what = k, at = i;
     }
     for (int i = 0; at < 0 && i < n; i++)
         if (fabs(off(stages[i].memory)) > MUCH_MEMORY) what = MEMORY, at = i;
-    if (at < 0) snprintf(out, 400, "all was as expected, to %.0f %% of the time and %.0f %% of the memory", 100 * WORTH_SAYING, 100 * MUCH_MEMORY);
+    if (at < 0) snprintf(out, 400, "all was as expected, to %.0f %% of the time and %.0f %% of the "
+        "memory", 100 * WORTH_SAYING, 100 * MUCH_MEMORY);
     else if (what == COMPUTING) say_computing(out, stages, n, at);
     else if (what == WAITING) say_waiting(out, &stages[at], at, in_flight, in_flight_most);
     else if (what == SENDING)
-        snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is %s than it was measured", at + 1,
+        snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is %s than it "
+                 "was measured", at + 1,
                  100 * stages[at].sending[1], 100 * stages[at].sending[0], stages[at].sending[1] > stages[at].sending[0] ? "slower" : "faster");
     else
-        snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is planned as %llu MiB", at + 1,
+        snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is "
+                 "planned as %llu MiB", at + 1,
                  100 * off(stages[at].memory), RUNTIME_BYTES >> 20);
 }

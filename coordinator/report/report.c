@@ -171,18 +171,22 @@ static void print_expected(FILE *to, const struct pipeline *p, const struct figu
     char said[400];
     const double wall = expected_wall(f->expected);
     if (!expected_known(f->expected)) {
-        fprintf(to, " nothing was expected: %s\n", p->epoch > 1 ? "a worker was lost meanwhile" : "the workers' speeds were not measured (gemmapipe plan --probe)");
+        fprintf(to, " nothing was expected: %s\n", p->epoch > 1 ? "a worker was lost meanwhile" : "the workers' speeds were not "
+                "measured (gemmapipe plan --probe)");
         return;
     }
     const int n = compare_all(all, p, f);
-    fprintf(to, "\n stage   ms a row: expected  measured     off   waiting %%: expected  measured   sending %%: expected  measured   memory MiB: planned  measured     off\n");
+    fprintf(to, "\n stage   ms a row: expected  measured     off   waiting %%: expected  measured   sending %%: expected  measured   "
+            "memory MiB: planned  measured     off\n");
     for (int i = 0; i < n; i++) {
         const struct compared *c = &all[i];
-        fprintf(to, " %5d  %19.4g  %8.4g  %+5.0f %%  %20.1f  %8.1f  %20.1f  %8.1f  %20.1f  %8.1f  %+5.0f %%\n", i + 1, 1e3 * c->row[0], 1e3 * c->row[1],
+        fprintf(to, " %5d  %19.4g  %8.4g  %+5.0f %%  %20.1f  %8.1f  %20.1f  %8.1f  %20.1f  %8.1f  %+5.0f "
+                "%%\n", i + 1, 1e3 * c->row[0], 1e3 * c->row[1],
                 100 * over(c->row[1] - c->row[0], c->row[0]), 100 * c->waiting[0], 100 * c->waiting[1], 100 * c->sending[0], 100 * c->sending[1],
                 c->memory[0] / 1048576, c->memory[1] / 1048576, 100 * over(c->memory[1] - c->memory[0], c->memory[0]));
     }
-    fprintf(to, " expected: %.2f s for all of this, %.1f tok/s; it was %.2f s, %.1f tok/s\n", wall, over((double)f->tally->made, wall), f->wall,
+    fprintf(to, " expected: %.2f s for all of this, %.1f tok/s; it was %.2f s, %.1f "
+            "tok/s\n", wall, over((double)f->tally->made, wall), f->wall,
             over((double)f->tally->made, f->wall));
     difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
     fprintf(to, " the largest difference: %s\n", said);
@@ -192,7 +196,8 @@ static void print_expected(FILE *to, const struct pipeline *p, const struct figu
 static void print_past(FILE *to, const struct pipeline *p)
 {
     if (p->losses)
-        fprintf(to, " %u worker%s lost; %.1f s until all were there again, in all; the stages above are as in epoch %u, the last\n", p->losses, p->losses == 1 ? " was" : "s were",
+        fprintf(to, " %u worker%s lost; %.1f s until all were there again, in all; the stages above are as in epoch %u, the "
+                "last\n", p->losses, p->losses == 1 ? " was" : "s were",
                 p->lost_seconds, p->epoch);
     for (size_t i = 0; i < p->n_past; i++) {
         const struct past_stage *s = &p->past[i];
@@ -364,7 +369,8 @@ static void json_expected(FILE *to, const struct pipeline *p, const struct figur
     const int n = compare_all(all, p, f);
     const double wall = expected_wall(f->expected);
     difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
-    fprintf(to, "  \"expected\": {\"elapsed_time\": %.6g, \"output_throughput\": %.6g, \"difference\": ", wall, over((double)f->tally->made, wall));
+    fprintf(to, "  \"expected\": {\"elapsed_time\": %.6g, \"output_throughput\": %.6g, \"difference\": "
+            "", wall, over((double)f->tally->made, wall));
     json_print_text(to, said);
     fprintf(to, ",\n   \"stages\": [");
     for (int i = 0; i < n; i++)

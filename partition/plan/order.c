@@ -79,7 +79,8 @@ static void leave_out_the_slowest(struct sets *s)
     double slow = INFINITY;
     while (!s->n) {
         double slowest = 0;
-        for (int c = 0; c < s->classes; c++) slowest = fmax(slowest, search_time(s->job->search, s->speaks[c], (struct stretch){0, 1, 0, 0}));
+        for (int c = 0; c < s->classes; c++)
+            slowest = fmax(slowest, search_time(s->job->search, s->speaks[c], (struct stretch){0, 1, 0, 0}));
         slow = slowest * (1 - 1e-9);
         sort_into_classes(s, slow);
     }
@@ -216,7 +217,8 @@ static double take(const struct sets *s, struct order *out, size_t columns, bool
     for (int k = out->n - 1; k >= 0; k--) {
         if (k < out->n - 1) came = s->came[(size_t)set * columns + (sums ? r.i : r.p)];
         r.k = came.layer, r.q = came.part;
-        const double t = search_time(s->job->search, s->speaks[came.class], r), line = s->job->line ? s->job->line[s->speaks[came.class]] * PICOSECONDS : 0;
+        const uint32_t w = s->speaks[came.class];
+        const double t = search_time(s->job->search, w, r), line = s->job->line ? s->job->line[w] * PICOSECONDS : 0;
         classes[k] = came.class;
         out->cut[k] = (struct cut){r.i - r.k, k == out->n - 1 && sums ? HEAD_PARTS : r.p - r.q};
         slowest = fmax(slowest, fmax(t, line));
@@ -252,7 +254,8 @@ static bool dealt_with(const struct sets *s, struct runs *runs, int last, double
     out->n = 0;
     for (int w = 0; w < s->job->workers; w++) {
         if (!chosen[w]) continue;
-        const uint32_t kept = (uint32_t)(s->stages - 2 - out->n), end = s->layers > kept + i ? furthest(s->job, (uint32_t)w, i, s->layers - kept, 0, 0, limit) : i;
+        const uint32_t kept = (uint32_t)(s->stages - 2 - out->n);
+        const uint32_t end = s->layers > kept + i ? furthest(s->job, (uint32_t)w, i, s->layers - kept, 0, 0, limit) : i;
         if (end == i) return false;
         out->cut[out->n] = (struct cut){end - i, 0};
         out->worker[out->n++] = (uint16_t)w;

@@ -70,7 +70,8 @@ static void print_speed(FILE *to, const struct plan *plan, const struct model_sh
                                     : "expected: a group of %u sequences, a token each\n",
             plan->for_prompts ? cap->rows : decode_rows(cap));
     fprintf(to, "speed: prompts %.0f tokens/s; answers %.1f tokens/s with %u at a time%s, %.1f alone (%s)\n", r.prompts, r.answers,
-            cap->sequences, plan->picture_share > 0 ? " and their pictures" : "", r.alone, r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
+            cap->sequences, plan->picture_share > 0 ? " and their pictures" : "", r.alone,
+            r.measured ? "as measured, travel included" : "nominal speeds; travel time not counted");
     if (r.measured) print_bound(to, &r, offers);
     if (*plan->chosen) fprintf(to, "chosen: %s\n", plan->chosen);
 }

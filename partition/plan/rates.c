@@ -79,7 +79,8 @@ static double line_seconds(const struct ring *r, int i, double rows)
     const int next = i + 1 < r->stages ? i + 1 : -1;
     const double bytes = rows * row_bytes(r), out = next >= 0 || is_divided(r) ? bytes : rows * TOKEN_BYTES;
     if (!r->measured) return 0;
-    return larger(v->to.bytes_per_second > 0 ? bytes / v->to.bytes_per_second : 0, v->from.bytes_per_second > 0 ? out / v->from.bytes_per_second : 0);
+    const double in_seconds = v->to.bytes_per_second > 0 ? bytes / v->to.bytes_per_second : 0;
+    return larger(in_seconds, v->from.bytes_per_second > 0 ? out / v->from.bytes_per_second : 0);
 }
 
 double plan_travel(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, double rows, double wanted)
