@@ -78,6 +78,7 @@ static int open_text(struct trial *t, struct err *why)
 static int check_points(const struct run *r, const struct probe *m, struct err *why)
 {
     const struct capacity *c = &r->capacity;
+    if (r->count && c->blocks) return fail(why, E_WIRE, "a part is to be measured with room for %u blocks; it wants room for all", c->blocks);
     for (uint32_t i = 0; i < m->n && r->count; i++) {
         const struct probe_point *p = &m->at[i];
         if (p->rows && p->rows <= c->rows && p->sequences && p->sequences <= c->sequences && p->position < c->context &&

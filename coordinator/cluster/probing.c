@@ -27,6 +27,7 @@
 
 #define PINGS 4 /* of which the fastest counts */
 #define FEW_BYTES (32u << 10)
+#define ANSWER_NS 60000000000ull /* a slow worker takes longer than it was given for a question, but not so long */
 #define SLOW_NS 20000000ull /* a way that takes so long for few bytes is not asked to carry many */
 
 enum step { STEP_WAY, STEP_LAYERS, STEP_DEEP, STEP_HEAD, STEP_PICTURE, STEP_DONE };
@@ -41,6 +42,7 @@ struct probing {
     uint32_t layers, parts; /* measured together */
     uint32_t deep;          /* position */
     struct probe_point at[PROBE_POINTS]; /* asked */
+    uint32_t points;
     double picture_ratio;   /* of a layer for a whole picture to one for the small */
     uint8_t *types;
     struct tensor *tensors;
@@ -215,6 +217,8 @@ static int ask_all(struct probing *b, struct err *why)
     m->parts.threads = (uint32_t)b->pipe->wish.threads;
     ask[b->step](b, m);
     memcpy(b->at, m->at, sizeof b->at);
+    b->points = m->n;
+    b->asked_ns = clock_now(roster_clock(b->pipe->roster));
     int code = 0;
     for (int i = 0; i < b->pipe->workers && !code; i++) code = send(b, i, m, why);
     b->awaited = b->pipe->workers;
@@ -420,6 +424,7 @@ int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *do
     TRY(probed_read(&answer, f, why));
     if (b->step != STEP_WAY) {
         if (b->answered[m->worker]) return fail(why, E_WIRE, "%s answered twice", m->name);
+        if (answer.n != b->points) return fail(why, E_WIRE, "%s measured %u points, it was asked for %u", m->name, answer.n, b->points);
         b->answered[m->worker] = true;
         take_answer(b, m->worker, &answer);
         return --b->awaited ? 0 : next_step(b, done, why);
@@ -428,6 +433,15 @@ int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *do
     take_turn(b);
     if (b->turn == TURNS) b->turn = 0, b->worker++;
     return b->worker == b->pipe->workers ? next_step(b, done, why) : ask_way(b, why);
+}
+
+int probing_wait(const struct probing *b, struct err *why)
+{
+    if (clock_now(roster_clock(b->pipe->roster)) < b->asked_ns + ANSWER_NS) return 0;
+    for (int i = 0; i < b->pipe->workers; i++)
+        if (b->step == STEP_WAY ? i == b->worker : !b->answered[i])
+            return fail(why, E_WORKER, "%s was asked to measure itself and said nothing for %llu s", b->pipe->crew[i]->name, ANSWER_NS / 1000000000ull);
+    return 0;
 }
 
 void probing_close(struct probing **pb)

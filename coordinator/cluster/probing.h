@@ -28,4 +28,6 @@ void speeds_refine(struct pipeline *p, const double *ratio);
 int probing_begin(struct probing **out, struct pipeline *p, struct err *why);
 /* Takes an answer; *done: p->known is filled, and kept. */
 int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *done, struct err *why);
+/* E_WORKER if an answer is overdue. */
+int probing_wait(const struct probing *b, struct err *why);
 void probing_close(struct probing **b); /* sets *b to NULL; NULL is fine */

@@ -296,7 +296,7 @@ static int take_measures(struct pipeline *p, struct event *e, struct err *why)
     struct recovery *r = p->recovery;
     bool done = false;
     if (e->kind == EVENT_FRAME) TRY(probing_frame(r->probing, e->who, e->frame, &done, why));
-    if (!done) return 0;
+    if (!done) return probing_wait(r->probing, why);
     probing_close(&r->probing);
     r->measured = true;
     return r->only_measure ? 0 : plan_and_launch(p, why);

@@ -138,6 +138,7 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
 {
     char weights[24], rest[24], total[24], part[64];
     const int used = seeing(p);
+    bool measured = true;
     uint64_t sum = 0;
     fprintf(to, "pictures: %s %d of %d workers, %s%u in flight%s\n",
             p->copies ? "the whole encoder on each of" : "the encoder's layers split over", used, p->workers,
@@ -148,6 +149,7 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
         const struct part_bytes *b = &p->of[i].bytes[CHAIN_VISION];
         const struct part s = p->of[i].part[CHAIN_VISION];
         if (part_is_empty(s)) continue;
+        measured &= offers[i].measured && offers[i].measured->picture_layer > 0;
         snprintf(part, sizeof part, "%slayers %u-%u%s", s.front ? "patches, " : "", s.first, s.end - 1,
                  part_has_back(s) ? ", projector" : "");
         fprintf(to, "%4d  %-22.22s  %s: weights %s, buffers %s, together %s more; %.3g s a picture\n", i + 1, offers[i].name, part,
@@ -155,8 +157,8 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
                 p->of[i].expected[CHAIN_VISION]);
         sum += b->total;
     }
-    fprintf(to, "      sum %s; a picture alone %.3g s, many %.3g a second (nominal speeds; travel time not counted)\n",
-            show_bytes(total, sum), plan_picture_alone(p), plan_picture_rate(p));
+    fprintf(to, "      sum %s; a picture alone %.3g s, many %.3g a second (%s; travel time not counted)\n",
+            show_bytes(total, sum), plan_picture_alone(p), plan_picture_rate(p), measured ? "as measured" : "nominal speeds");
     fprintf(to, "      why %s: %s\n", p->copies ? "copies" : "split", p->why);
 }
 

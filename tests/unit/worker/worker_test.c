@@ -455,6 +455,8 @@ TEST(a_worker_refuses_numbers_that_it_cannot_compute_in)
     close_bench(&b);
 }
 
+static uint32_t asked_blocks;
+
 /* One question about a part of the demo model. */
 static int ask(struct bench_of_one *b, struct part part, struct probe *m, struct probed *out, struct err *why)
 {
@@ -464,7 +466,7 @@ static int ask(struct bench_of_one *b, struct part part, struct probe *m, struct
     const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, part);
     text_part_tensors(b->model, part, tensors);
     for (uint32_t i = 0; i < n; i++) types[i] = (uint8_t)tensors[i].type;
-    m->parts = (struct assignment){.text = b->model->config, .capacity = {256, 4, 64, 1, 0}, .threads = 1};
+    m->parts = (struct assignment){.text = b->model->config, .capacity = {256, 4, 64, 1, asked_blocks}, .threads = 1};
     m->parts.of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .n_types = n, .types = types};
     m->filler = NULL;
     TRY(probe_write(&f, m, why));
@@ -513,6 +515,15 @@ TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
     *m = (struct probe){.milliseconds = 30, .n = 1, .at = {{64, 1, 193}}};
     struct err no = {0};
     CHECK(ask(&b, parts[0], m, &out, &no) && strstr(no.text, "64 rows of 1 sequences at position 193"), "a row more than the context: %s", no.text);
+    end_run(&b);
+
+    NEED(begin_run(&b, why));
+    NEED(greet(&b, 1, why));
+    *m = (struct probe){.milliseconds = 30, .n = 1, .at = {{4, 4, 100}}};
+    asked_blocks = 4; /* fewer pages than these sequences would have */
+    no = (struct err){0};
+    CHECK(ask(&b, parts[0], m, &out, &no) && strstr(no.text, "room for 4 blocks"), "too few pages: %s", no.text);
+    asked_blocks = 0;
     end_run(&b);
     close_bench(&b);
     free(m);
