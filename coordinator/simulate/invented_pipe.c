@@ -19,6 +19,7 @@
 #define INVENTED_VOCAB 256 /* each of the head's sixteenths has some */
 #define LOST_NS ((uint64_t)(LOSS_SECONDS * 1e9))
 #define TURN_MS 1000
+#define SHORT_BYTES 4096
 
 struct invented_worker {
     struct invention *of;
@@ -95,7 +96,8 @@ static double weight(struct invention *v, struct frame *f)
     return bytes + v->work.n_rows * wider * sizeof(float);
 }
 
-/* A message leaves by its sender's link, when that is free, and takes the longer of the two ways. */
+/* A message leaves by its sender's link, when that is free, and takes the longer of the two ways. Connections share a link evenly, so a
+ * short message does not wait for the long ones of others. */
 static uint64_t travel_ns(void *user, int from, int to, struct frame *f)
 {
     struct invention *v = user;
@@ -104,8 +106,8 @@ static uint64_t travel_ns(void *user, int from, int to, struct frame *f)
     uint64_t *free_ns = from ? &v->worker[from - 1].link_free_ns : &v->home_free_ns;
     const double bytes = weight(v, f), rate = way.hop.bytes_per_second;
     v->bytes += bytes;
-    const uint64_t begin = *free_ns > now ? *free_ns : now, leaves = rate > 0 ? (uint64_t)(bytes / rate * 1e9) : 0;
-    *free_ns = begin + leaves;
+    const uint64_t begin = *free_ns > now && bytes > SHORT_BYTES ? *free_ns : now, leaves = rate > 0 ? (uint64_t)(bytes / rate * 1e9) : 0;
+    if (bytes > SHORT_BYTES) *free_ns = begin + leaves;
     return begin - now + leaves + (uint64_t)(way.hop.delay * 1e9) + (draw_unit(v) < way.loss ? LOST_NS : 0);
 }
 
@@ -247,6 +249,7 @@ static int compute(struct invented_worker *w, struct frame **f, struct err *why)
 }
 
 /* However long its work takes, it gets on with it. */
+/* At once: who answers a ping never computes. */
 static int answer_ping(struct port *port, struct frame *ping, struct err *why)
 {
     struct ping m;
@@ -255,7 +258,9 @@ static int answer_ping(struct port *port, struct frame *ping, struct err *why)
     m.busy = BUSY_ROWS | BUSY_PICTURE;
     m.steps = m.at_ns;
     TRY(ping_write(&pong, M_PONG, &m, why));
-    return sim_send_later(port, 0, &pong, 0, why);
+    const int code = port_send(port, 0, &pong, why);
+    frame_free(pong);
+    return code;
 }
 
 static int worker_hears(void *user, struct port *port, struct frame **f, struct err *why)

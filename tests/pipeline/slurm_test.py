@@ -163,6 +163,11 @@ else:
         claim("a_batch_job_whose_rank_is_killed_queues_again_and_ends_with_the_same_bytes", requeued)
         claim("an_array_of_pipelines_shares_a_job", shared)
     finally:
+        slurm("scancel", "--user=root") # a step that outlives its node's service would stay
+        for _ in range(60):
+            if not slurm("squeue", "-h").strip():
+                break
+            time.sleep(0.25)
         for p in reversed(SERVICES):
             p.terminate()
         for p in SERVICES:

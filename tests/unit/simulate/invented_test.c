@@ -121,3 +121,14 @@ TEST(a_pipe_of_eighty_stages_is_lived_through)
     d.wish.capacity = (struct capacity){.context = 128, .sequences = 128, .rows = 64};
     CHECK(live_through(&r, &d) == 0 && r.tally.ended == 200, "%llu of 200 requests ended", (unsigned long long)r.tally.ended);
 }
+
+TEST(a_stage_that_computes_for_a_minute_is_not_taken_for_lost)
+{
+    struct drawn d;
+    struct invented_run r;
+    draw_cluster(&d, 2);
+    for (int i = 0; i < 2; i++) d.offers[i].speed = 1e-4, d.offers[i].threads = 1;
+    d.load = (struct invented_load){.requests = 2, .prompt = {64, 64}, .answer = {2, 2}};
+    d.wish.capacity = (struct capacity){.context = 128, .sequences = 2, .rows = 64};
+    CHECK(live_through(&r, &d) == 0 && r.seconds > 60, "%g s", r.seconds);
+}
