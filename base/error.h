@@ -48,6 +48,7 @@ enum about {
     ABOUT_TEXT_FORMAT,    /* the format that layers of text are written in */
     ABOUT_JOURNAL,        /* a job that was begun already */
     ABOUT_RESUMING,       /* a job that was stopped */
+    ABOUT_KEYS,           /* by which others are known */
     ABOUT_VISION_FORMAT,  /* the format that the picture encoder is written in */
 };
 

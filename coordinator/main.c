@@ -120,6 +120,11 @@ int main(int argc, char **argv)
         puts("gemmapipe " GEMMAPIPE_VERSION);
         return 0;
     }
+    if (!strcmp(argv[1], "keys")) {
+        const int done = command_keys(argc - 2, argv + 2, &why);
+        if (done) show_error(&why);
+        return done;
+    }
     int code = options_read(&o, &command, argc, argv, &why);
     if (code && mpi_rank()) return code; /* every rank reads the same words; one complaint is enough */
     if (!code) log_open("gemmapipe", o.quiet ? LOG_ERROR : o.verbose ? LOG_DEBUG : LOG_INFO);

@@ -46,6 +46,11 @@ static void walk_hashes(struct cursor *c, struct chain_assignment *m)
     if (n) walk_bytes(c, &m->hashes, (uint64_t)n * 8);
 }
 
+static void walk_key(struct cursor *c, uint8_t key[KEY_BYTES])
+{
+    for (int i = 0; i < KEY_BYTES; i++) walk_u8(c, &key[i]);
+}
+
 static void walk_chain(struct cursor *c, struct chain_assignment *m)
 {
     walk_u32(c, &m->part.first);
@@ -56,11 +61,13 @@ static void walk_chain(struct cursor *c, struct chain_assignment *m)
     walk_zeros(c, 1);
     walk_u16(c, &m->route);
     walk_u16(c, &m->next);
-    walk_zeros(c, 2);
+    walk_u16(c, &m->previous);
     walk_u32(c, &m->epoch);
     walk_u64(c, &m->plan);
     walk_u64(c, &m->fingerprint.low);
     walk_u64(c, &m->fingerprint.high);
+    walk_key(c, m->next_key);
+    walk_key(c, m->previous_key);
     walk_text(c, m->next_address, sizeof m->next_address, "an address");
     walk_text(c, m->path, sizeof m->path, "a path");
     walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");

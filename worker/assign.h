@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "partition/model/memory.h"
 #include "partition/model/vision_memory.h"
+#include "transport/links/keys.h"
 #include "transport/wire/wire.h"
 
 #define ASSIGN_PATH 1024 /* bytes of a path, terminator included */
@@ -19,6 +20,9 @@ struct chain_assignment {
     uint64_t plan;                /* that the route belongs to: all stages of it must be of the same */
     uint16_t next;                /* node the results go to: 0 at the end of the route */
     char next_address[WIRE_TEXT]; /* of that node; ZeroMQ only */
+    uint16_t previous;            /* node the rows come from; 0: the coordinator */
+    uint8_t next_key[KEY_BYTES];  /* what the next one has to prove, and by what that one is known; zeros: links are plain */
+    uint8_t previous_key[KEY_BYTES];
     char path[ASSIGN_PATH];       /* of the model's file on the coordinator's host; empty: do not look */
     struct hash128 fingerprint;   /* of that file */
     uint32_t n_types;             /* tensors of the part, in its order */

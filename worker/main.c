@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "base/version.h"
 #include "transport/links/address.h"
+#include "transport/links/keys.h"
 #include "transport/links/transport.h"
 #include "worker/announce.h"
 #include "worker/worker.h"
@@ -27,7 +28,8 @@ static const char manual[] =
     "assigned, answers, and waits for the next run. It needs no model file: its part is sent to it, unless it can open\n"
     "the coordinator's file under the same path itself; where other machines can connect that takes --models FOLDER.\n"
     "\n"
-    "There is no encryption yet: listen on loopback or on a network you trust.\n"
+    "On any other address than loopback links are encrypted, and only coordinators are served whose keys were trusted\n"
+    "(gemmapipe keys trust); the worker's own key, which these have to trust, is printed at the start.\n"
     "\n"
     "A run that fails (the coordinator or another worker was lost, a peer broke the protocol) is said on stderr, and the\n"
     "worker waits for the next one. It keeps the layers it has: a run that wants the same is ready at once.\n"
@@ -37,9 +39,9 @@ static const char manual[] =
     "\n";
 
 struct words { /* of the command line */
-    const char *listen, *join;
+    const char *listen, *join, *keys;
     struct worker_options worker;
-    bool once, quiet, child, help, version;
+    bool insecure, once, quiet, child, help, version;
 };
 
 static int take_cores(void *into, const struct argument *a, const char *value, struct err *why)
@@ -57,6 +59,9 @@ static const struct argument table[] = {
     {"listen", "ADDRESS", 0, TEXT(listen), "tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket"},
     {"join", "ADDRESS", 0, TEXT(join),
      "say to the coordinator that was told --accept ADDRESS that this worker is there; it must be able to connect to --listen"},
+    {"keys", "FOLDER", 0, TEXT(keys),
+     "encrypt, also on loopback, with the keys of this folder (default: off loopback, with those of ~/.config/gemmapipe)"},
+    {"insecure", NULL, 0, FLAG(insecure), "serve whoever reaches the port, and encrypt nothing"},
     {"threads", "N", 0, WHOLE(worker.threads, 1, 1024),
      "threads to compute with (default: what the coordinator says, else all cores allowed)"},
     {"pin", "CORES", 0, OWN(worker.cores, take_cores),
@@ -95,6 +100,7 @@ static int read_words(struct words *w, int argc, char **argv, struct err *why)
     }
     if (w->help || w->version) exit(0);
     if (!w->worker.threads) w->worker.threads = w->worker.cores.n;
+    if (w->keys && w->insecure) return fail(why, E_USAGE, "--keys and --insecure exclude each other");
     return w->listen ? 0 : fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
 }
 
@@ -126,12 +132,29 @@ static int serve_runs(struct words *a, struct worker *w, struct port *port, stru
     }
 }
 
-static int serve(struct words *a, struct err *why)
+/* Without them whoever comes is served. */
+static int take_keys(const struct words *a, struct keys **keys, struct err *why)
+{
+    const bool local = address_is_near(a->listen);
+    if (!a->insecure && (a->keys || !local)) return keys_open(keys, a->keys, why);
+    if (!local) log_warn("nothing is encrypted, and whoever reaches %s is served", a->listen);
+    return 0;
+}
+
+static void say_where(const struct words *a, const struct keys *keys)
+{
+    char key[KEY_TEXT];
+    if (a->child) return;
+    if (keys) log_info("listening on %s; this worker's key is %s", a->listen, key_text(key, keys_public(keys)));
+    else log_info("listening on %s", a->listen);
+}
+
+static int serve(struct words *a, struct keys *keys, struct err *why)
 {
     struct port *port = NULL;
     struct worker *w = NULL;
-    TRY(port_open_listen(&port, a->listen, NULL, why));
-    if (!a->child) log_info("listening on %s", a->listen);
+    TRY(port_open_listen(&port, a->listen, &(struct link_options){.keys = keys}, why));
+    say_where(a, keys);
     a->worker.only_network = strncmp(a->listen, "ipc:", 4) != 0;
     if (!a->worker.models && !address_is_near(a->listen)) a->worker.no_file = true; /* what strangers may name is not opened */
     int code = worker_open(&w, &a->worker, why);
@@ -157,7 +180,10 @@ int main(int argc, char **argv)
         interrupt_catch();
         if (!a.child) threads_remark(a.worker.threads);
         if (a.child) behave_as_child();
-        code = serve(&a, &why);
+        struct keys *keys = NULL;
+        code = take_keys(&a, &keys, &why);
+        if (!code) code = serve(&a, keys, &why);
+        keys_close(&keys);
     }
     if (code == E_INTERRUPTED) { /* asked to end */
         if (!a.child) log_info("%s", interrupt_reason());

@@ -64,6 +64,7 @@ static int open_routes(struct run *r, void *assignment, struct err *why)
         r->route[i] = of->route;
         if (of->next && r->worker->options.only_network && !strncmp(of->next_address, "ipc:", 4))
             return fail(why, E_WIRE, "the assignment sends rows to %s, and this worker connects over the network only", of->next_address);
+        TRY(port_neighbours(r->port, of->next_address, of->next_key, of->previous, of->previous_key, why));
         if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
     }
     return 0;

@@ -87,6 +87,11 @@ static int read_name(struct cluster_reading *r, const cJSON *v)
     return read_text(r, v, r->c->offers[r->worker].name, sizeof r->c->offers->name);
 }
 
+static int read_key(struct cluster_reading *r, const cJSON *v)
+{
+    return read_text(r, v, r->c->keys[r->worker], CLUSTER_KEY);
+}
+
 static int read_memory(struct cluster_reading *r, const cJSON *v)
 {
     uint64_t *out = &r->c->offers[r->worker].memory;
@@ -232,7 +237,7 @@ static int read_object(struct cluster_reading *r, const cJSON *object, const str
 
 static int read_worker(struct cluster_reading *r, const cJSON *v)
 {
-    static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory},
+    static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory}, {"key", read_key},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
                                           {"head", read_head}, {"copies", read_copies}, {"delay_ms", read_delay},
                                           {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}, {"ssh", read_ssh},

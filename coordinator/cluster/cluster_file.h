@@ -15,6 +15,8 @@
  * and how fast it sends), "loss" (part of the messages that have to be sent again, which takes LOSS_SECONDS), and "jitter" (how unevenly
  * it computes: deviation over mean), and the file "replicas": so many pipelines, to which the workers are dealt in their order.
  *
+ * "key" of a worker is its public key, or the name by which it is trusted here (gemmapipe keys); without it the address's own host.
+ *
  * Only "workers" and each "address" must be there. "memory" is a size as on the command line, or a number of bytes;
  * "layers" stands at every worker, which is a split by hand, or at none. With it "head" is how many sixteenths of the head
  * a worker gets, 16 in all; if none says it the last worker gets the head whole. "kv_positions" is as the option. "wait" is in seconds: how long to wait for
@@ -27,6 +29,7 @@
 #include "partition/plan/plan.h"
 
 #define CLUSTER_ADDRESS 256 /* bytes, terminator included */
+#define CLUSTER_KEY 65      /* the same */
 
 #define LOSS_SECONDS 0.2 /* the least that TCP waits before it sends again, as Linux has it */
 
@@ -44,6 +47,7 @@ struct cluster {
     int workers;
     struct worker_offer offers[WORKERS_MOST]; /* the name is the address unless one was given */
     char addresses[WORKERS_MOST][CLUSTER_ADDRESS];
+    char keys[WORKERS_MOST][CLUSTER_KEY]; /* each worker's key, or the name it is known by; empty: not said */
     bool by_hand;                /* then cuts[] is a split of the text */
     struct cut cuts[WORKERS_MOST];
     uint32_t context, sequences, kv_positions, wait, replicas;

@@ -14,6 +14,9 @@ struct cluster_wish {
      * these. Nothing said: one thread of this process. */
     const char *const *addresses; /* [n_addresses], in the order of the plan */
     int n_addresses, processes, threads_here;
+    const char *const *key_names; /* [n_addresses]: by what name its key is known here; NULL, one or all: by the address's own host and port */
+    const char *keys;  /* the folder they are in; NULL: the usual, and where all addresses are of this machine links are plain */
+    bool insecure;     /* links are plain, wherever they go */
     const struct worker_offer *said; /* [n_addresses]: what is known of them beforehand; NULL: nothing */
     struct numeric_mode numbers; /* that they compute in */
     int threads;       /* of each worker; 0: its share of the cores */

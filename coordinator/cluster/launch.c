@@ -65,13 +65,18 @@ static bool may_differ(const struct pipeline *p)
 static void fill_chain(const struct pipeline *p, int worker, const struct route *route,
                        struct chain_assignment *out, uint8_t *lists, const struct tensor *tensors, uint32_t n)
 {
-    const int next = route_after(route, worker);
+    const int next = route_after(route, worker), before = route_before(route, worker);
     out->route = pipeline_route(p, route);
     out->epoch = p->epoch;
     out->plan = p->plan.hash;
     if (next >= 0) {
         out->next = (uint16_t)p->crew[next]->node;
         strcpy(out->next_address, p->crew[next]->address);
+        port_key(roster_port(p->roster), p->crew[next]->address, out->next_key);
+    }
+    if (before >= 0) {
+        out->previous = (uint16_t)p->crew[before]->node;
+        port_key(roster_port(p->roster), p->crew[before]->address, out->previous_key);
     }
     out->types = lists;
     out->n_types = n;

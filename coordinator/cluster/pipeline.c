@@ -29,6 +29,8 @@
 #include "partition/file/encoder_file.h"
 #include "partition/file/gguf_hashes.h"
 #include "partition/file/model_file.h"
+#include "transport/links/address.h"
+#include "transport/links/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +42,29 @@
 
 /* ---- opening ---- */
 
+int pipeline_know(struct pipeline *p, const char *address, const char *said, struct err *why)
+{
+    return p->keys ? keys_know(p->keys, address, said, why) : 0;
+}
+
+/* A run is encrypted or it is not; one address off this machine is enough. */
+static int take_keys(struct pipeline *p, struct err *why)
+{
+    const struct cluster_wish *w = &p->wish;
+    bool wanted = w->keys || (w->accept && !address_is_near(w->accept));
+    for (int i = 0; i < w->n_addresses; i++) wanted |= !address_is_near(w->addresses[i]);
+    if ((!w->n_addresses && !w->accept) || w->insecure || !wanted) return 0;
+    TRY(keys_open(&p->keys, w->keys, why));
+    for (int i = 0; i < w->n_addresses; i++) TRY(pipeline_know(p, w->addresses[i], w->key_names ? w->key_names[i] : NULL, why));
+    return 0;
+}
+
 /* A port to workers that are reached by address; none is yet. */
 static int open_roster(struct pipeline *p, struct err *why)
 {
     struct port *port = NULL;
-    TRY(port_open_dial(&port, NULL, why));
+    TRY(take_keys(p, why));
+    TRY(port_open_dial(&port, &(struct link_options){.keys = p->keys}, why));
     return roster_open(&p->roster, port, clock_system(), why);
 }
 
@@ -314,6 +334,7 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     recover_close(p);
     roster_close(&p->roster);
     joiners_close(&p->joiners);
+    keys_close(&p->keys);
     for (int i = 0; i < CHAINS; i++) {
         if (p->hashes[i]) gguf_hashes_keep(p->hashes[i]);
         gguf_hashes_close(&p->hashes[i]);

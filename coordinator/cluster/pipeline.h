@@ -27,6 +27,7 @@ struct pipeline {
     struct model *model;           /* NULL: only pictures are turned into rows */
     struct vision_model *encoder;  /* NULL: no pictures */
     struct local_workers *local; /* NULL if we started none */
+    struct keys *keys; /* NULL: links are plain */
     struct roster *roster;
     int places;                /* workers that were named or started, those to spare too */
     int workers_named;         /* that were wanted at first */
@@ -64,6 +65,10 @@ static inline int pipeline_place(const struct pipeline *p, int worker)
 {
     return p->crew && p->crew[worker] ? p->crew[worker]->place : worker;
 }
+
+/* Where links are encrypted: whose key it is that answers at this address, by the name that was said, or NULL: by its own host. Before
+ * it is called. E_USAGE if no such key is known. */
+int pipeline_know(struct pipeline *p, const char *address, const char *said, struct err *why);
 
 /* Bytes a worker was planned with, text and pictures. */
 uint64_t pipeline_planned(const struct pipeline *p, int worker);

@@ -161,6 +161,7 @@ static int call_joiner(struct pipeline *p, const char *address, struct err *why)
         known = &more[r->places];
         *known = (struct place){0};
     }
+    if (pipeline_know(p, address, NULL, &mine)) return log_warn("%s cannot join: %s", address, mine.text), 0;
     if (roster_add(p->roster, address, &mine)) return log_debug("%s cannot join: %s", address, mine.text), 0;
     struct member *m = roster_member(p->roster, roster_size(p->roster));
     m->place = (int)(known - r->place);

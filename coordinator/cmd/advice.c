@@ -23,6 +23,7 @@ static const char *advice_about(enum about about)
     case ABOUT_PLAN_FILE: return "; gemmapipe plan --json writes such a file";
     case ABOUT_JOURNAL: return "; --resume goes on with it, --overwrite begins anew";
     case ABOUT_RESUMING: return "; the same command with --resume goes on";
+    case ABOUT_KEYS: return "; gemmapipe keys trust NAME KEY makes it known (gemmapipe-worker prints its key), --insecure here and there goes without";
     case ABOUT_ENCODER_OUT: /* of gemmapipe-partition: partition/tool/main.c */
     case ABOUT_TEXT_FORMAT:
     case ABOUT_VISION_FORMAT:

@@ -18,6 +18,7 @@ int command_eval(const struct options *o, const struct cluster_wish *wish, struc
 int command_perplexity(const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int command_tokenize(const struct options *o, struct err *why);
 int command_detokenize(const struct options *o, struct err *why);
+int command_keys(int argc, char **argv, struct err *why); /* the words after `keys` */
 int command_simulate(const struct options *o, struct err *why); /* plan of a cluster that does not exist */
 int command_up(enum command command, const struct options *o, struct err *why); /* and status, logs, down */
 int command_plan(const struct options *o, struct err *why);

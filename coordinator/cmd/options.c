@@ -166,8 +166,13 @@ static const struct argument table[] = {
     {"split", "A,B,C", WORKERS, TEXT(split),
      "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
     {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers"},
-    {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order unless another, or fewer of them, is faster"},
+    {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order unless another, or fewer of them, is faster; NAME@ADDRESS: by the\n"
+     "                           key of that name (default: the name is the address's host, or host:port)"},
     {"cluster", "FILE", WORKERS, TEXT(cluster), "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
+    {"keys", "FOLDER", WORKERS, TEXT(keys),
+     "encrypt the links to workers, also on this machine, with the keys of this folder (default: to other machines, with those of\n"
+     "                           ~/.config/gemmapipe; `gemmapipe keys --help`)"},
+    {"insecure", NULL, WORKERS, FLAG(insecure), "do not encrypt links to other machines; said here and to each worker"},
     {"memory", "SIZES", WORKERS, TEXT(memory), "most memory of each worker, as 2G,1G,512M; one size is for all"},
     {"threads", "T", WORKERS, WHOLE(threads, 1, 1024), "threads of each worker (default: the cores shared out)"},
     {"pin", NULL, WORKERS, FLAG(pin), "bind each thread of the workers started here to a core of its own"},
@@ -425,10 +430,13 @@ void options_help(FILE *to)
     fputs("gemmapipe — runs Gemma 3 as a relay: the layers of one model over several processes or machines.\n\n", to);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].story);
+    fprintf(to, "  %-11s %s\n", "keys", "Makes, shows, trusts and revokes the keys by which machines know each other.");
     fputs("\n"
           "Who computes: nothing said, this process alone. --workers N starts N processes here. --connect uses\n"
           "gemmapipe-workers that listen elsewhere. Under `mpirun -n K`, rank 0 coordinates and the others work.\n"
           "The answer is the same in every case, bit for bit.\n"
+          "Links to workers on other machines are encrypted, and both ends know each other by key (`gemmapipe keys --help`). What MPI\n"
+          "sends is not: there the cluster has to protect its network.\n"
           "\n"
           "`gemmapipe COMMAND --help` is the manual of a command.\n"
           "Exit status: 0 done; 2 command line; 3 a file is missing or damaged; 4 it does not fit in memory; 5 no worker\n"
@@ -533,6 +541,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->pictures > 0 && !o->mmproj) return fail(why, E_USAGE, "--pictures need their encoder: --mmproj FILE.gguf");
     if (o->probe && o->no_probe) return fail(why, E_USAGE, "--probe and --no-probe exclude each other");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
+    if (o->keys && o->insecure) return fail(why, E_USAGE, "--keys and --insecure exclude each other");
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");

@@ -45,6 +45,8 @@ struct options {
     bool vision_q8; /* keep the encoder's float matrices as Q8_0 */
     bool whole_head; /* the head in one piece, whatever the plan would gain */
     const char *split, *connect, *cluster, *memory;
+    const char *keys; /* folder */
+    bool insecure; /* links are plain, also to other machines */
     int workers, here; /* local processes; threads of this process. 0: not asked */
     int threads;       /* of a worker; 0: its share of the cores */
     bool pin;          /* the threads of workers started here, each to a core of its own */

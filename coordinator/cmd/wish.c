@@ -13,11 +13,21 @@
 struct wish_lists {
     struct cluster cluster; /* no workers unless there is a cluster file */
     char *text;             /* addresses, one after the other */
-    const char **addresses;
+    const char **addresses, **key_names;
     struct cut *cuts;
     uint64_t *memory;
     uint32_t *sights; /* of the encoder, by hand */
 };
+
+/* "attic@tcp://…": the key of that name. An @ behind the slashes belongs to the address. */
+static void split_name(const char **address, const char **name)
+{
+    char *at = strchr(*address, '@');
+    if (!at || memchr(*address, '/', (size_t)(at - *address))) return;
+    *at = 0;
+    *name = *address;
+    *address = at + 1;
+}
 
 static int read_addresses(struct cluster_wish *w, struct wish_lists *l, const char *list, struct err *why)
 {
@@ -26,13 +36,16 @@ static int read_addresses(struct cluster_wish *w, struct wish_lists *l, const ch
     if (n > WORKERS_MOST) return fail(why, E_USAGE, "--connect names %d workers, at most %d are possible", n, WORKERS_MOST);
     l->text = strdup(list);
     l->addresses = calloc((size_t)n, sizeof *l->addresses);
-    if (!l->text || !l->addresses) return fail(why, E_MEMORY, "no memory for %d addresses", n);
+    l->key_names = calloc((size_t)n, sizeof *l->key_names);
+    if (!l->text || !l->addresses || !l->key_names) return fail(why, E_MEMORY, "no memory for %d addresses", n);
     char *rest = l->text;
     for (int i = 0; i < n; i++) {
         l->addresses[i] = strsep(&rest, ",");
+        split_name(&l->addresses[i], &l->key_names[i]);
         if (!*l->addresses[i]) return fail(why, E_USAGE, "--connect has an empty address in \"%.300s\"", list);
     }
     w->addresses = l->addresses;
+    w->key_names = l->key_names;
     w->n_addresses = n;
     return 0;
 }
@@ -51,7 +64,13 @@ static int read_cluster_file(struct cluster_wish *w, struct wish_lists *l, const
     TRY(cluster_read(c, path, why));
     l->addresses = calloc((size_t)c->workers, sizeof *l->addresses);
     if (!l->addresses) return fail(why, E_MEMORY, "no memory for %d addresses", c->workers);
-    for (int i = 0; i < c->workers; i++) l->addresses[i] = c->addresses[i];
+    l->key_names = calloc((size_t)c->workers, sizeof *l->key_names);
+    if (!l->key_names) return fail(why, E_MEMORY, "no memory for %d addresses", c->workers);
+    for (int i = 0; i < c->workers; i++) {
+        l->addresses[i] = c->addresses[i];
+        if (c->keys[i][0]) l->key_names[i] = c->keys[i];
+    }
+    w->key_names = l->key_names;
     w->addresses = l->addresses;
     w->n_addresses = c->workers;
     TRY(check_no_copies(c, path, why));
@@ -82,7 +101,7 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     if (!l) return fail(why, E_MEMORY, "no memory to begin with");
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .numbers = o->numbers, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
-        .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
+        .keys = o->keys, .insecure = o->insecure, .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
         .spare = o->spare, .accept = o->accept,
         .plan = {.aim = o->aim, .picture_share = o->pictures / (o->most < PLAN_ANSWER ? (double)o->most : PLAN_ANSWER),
                  .vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
@@ -103,6 +122,7 @@ void wish_free(struct wish_lists **lists)
     if (!l) return;
     free(l->text);
     free(l->addresses);
+    free(l->key_names);
     free(l->cuts);
     free(l->memory);
     free(l->sights);

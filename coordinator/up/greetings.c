@@ -2,10 +2,13 @@
 #include "coordinator/up/greetings.h"
 
 #include "coordinator/cluster/roster.h"
+#include "transport/links/address.h"
+#include "transport/links/keys.h"
 
 #include <stdio.h>
 
 struct round {
+    struct keys *keys; /* NULL: links are plain */
     struct roster *roster;
     struct greeting *out;
     int n;
@@ -33,7 +36,7 @@ static bool all_heard(void *user)
 static int greet(struct round *r, const char *const *addresses, int seconds, struct err *why)
 {
     struct port *port = NULL;
-    TRY(port_open_dial(&port, NULL, why));
+    TRY(port_open_dial(&port, &(struct link_options){.keys = r->keys}, why));
     TRY(roster_open(&r->roster, port, clock_system(), why));
     for (int i = 0; i < r->n; i++) TRY(roster_add(r->roster, addresses[i], why));
     TRY(roster_greet(r->roster, 1, why));
@@ -48,11 +51,24 @@ static int greet(struct round *r, const char *const *addresses, int seconds, str
     return 0;
 }
 
-int greet_all(struct greeting *out, const char *const *addresses, int n, int seconds, struct err *why)
+/* As a run with these addresses would. */
+static int take_keys(struct round *r, const char *const *addresses, const char *const *key_names, struct err *why)
+{
+    bool far = false;
+    for (int i = 0; i < r->n; i++) far |= !address_is_near(addresses[i]);
+    if (!far) return 0;
+    TRY(keys_open(&r->keys, NULL, why));
+    for (int i = 0; i < r->n; i++) TRY(keys_know(r->keys, addresses[i], key_names[i], why));
+    return 0;
+}
+
+int greet_all(struct greeting *out, const char *const *addresses, const char *const *key_names, int n, int seconds, struct err *why)
 {
     struct round r = {.out = out, .n = n};
     for (int i = 0; i < n; i++) out[i] = (struct greeting){0};
-    const int code = n ? greet(&r, addresses, seconds, why) : 0;
+    int code = n ? take_keys(&r, addresses, key_names, why) : 0;
+    if (!code && n) code = greet(&r, addresses, seconds, why);
     roster_close(&r.roster);
+    keys_close(&r.keys);
     return code;
 }

@@ -11,4 +11,4 @@ struct greeting {
 };
 
 /* out: [n]. Waits for all that answer within so many seconds. E_INTERRUPTED at Ctrl-C; who does not answer is no error. */
-int greet_all(struct greeting *out, const char *const *addresses, int n, int seconds, struct err *why);
+int greet_all(struct greeting *out, const char *const *addresses, const char *const *key_names, int n, int seconds, struct err *why);

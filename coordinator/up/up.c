@@ -217,15 +217,20 @@ static bool is_up(const struct target *t)
 /* Asks all that run; who does not answer is not ready. */
 static int greet_targets(struct up *u, struct greeting *g, int seconds, struct err *why)
 {
-    const char **addresses = calloc((size_t)u->n, sizeof *addresses);
+    const char **addresses = calloc((size_t)u->n, sizeof *addresses), **names = calloc((size_t)u->n, sizeof *names);
     struct greeting *some = calloc((size_t)u->n, sizeof *some);
-    int n = 0, code = addresses && some ? 0 : fail(why, E_MEMORY, "no memory for %d workers", u->n);
+    int n = 0, code = addresses && names && some ? 0 : fail(why, E_MEMORY, "no memory for %d workers", u->n);
     for (int i = 0; i < u->n && !code; i++)
-        if (is_up(&u->of[i])) addresses[n++] = u->cluster.addresses[u->worker[i]];
-    if (!code) code = greet_all(some, addresses, n, seconds, why);
+        if (is_up(&u->of[i])) {
+            const int w = u->worker[i];
+            names[n] = *u->cluster.keys[w] ? u->cluster.keys[w] : NULL;
+            addresses[n++] = u->cluster.addresses[w];
+        }
+    if (!code) code = greet_all(some, addresses, names, n, seconds, why);
     for (int i = 0, k = 0; i < u->n && !code; i++)
         if (is_up(&u->of[i])) g[i] = some[k++];
     free(addresses);
+    free(names);
     free(some);
     return code;
 }

@@ -42,6 +42,13 @@ int route_after(const struct route *r, int worker)
     return -1;
 }
 
+int route_before(const struct route *r, int worker)
+{
+    for (int i = 1; r && i < r->n; i++)
+        if (r->worker[i] == worker) return r->worker[i - 1];
+    return -1;
+}
+
 const struct route *plan_text_route(const struct plan *p)
 {
     return p->n_routes && p->route[0].chain == CHAIN_TEXT ? &p->route[0] : NULL;

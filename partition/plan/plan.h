@@ -128,6 +128,7 @@ const struct route *plan_picture_route(const struct plan *p, int worker); /* the
 
 /* The worker that rows go to after this one; -1: none, they go to the coordinator. So it is for `r` NULL too. */
 int route_after(const struct route *r, int worker);
+int route_before(const struct route *r, int worker); /* that they come from; -1: from the coordinator */
 static inline int route_first(const struct route *r)
 {
     return r->worker[0];

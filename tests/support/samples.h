@@ -42,11 +42,15 @@ static inline struct frame *sample_assign(bool text)
         .pictures_in_flight = 2,
         .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .route = 1, .epoch = 6, .plan = 0x2122232425262728, .next = 3, .next_address = "tcp://10.0.0.7:7001",
                                .path = "/models/gemma-3-1b.gguf", .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321},
-                               .n_types = 7, .types = types, .hashes = hashes},
+                               .n_types = 7, .types = types, .hashes = hashes, .previous = 9},
                [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .route = 2, .epoch = 5, .plan = 0x2122232425262728, .next = 0, .path = "/models/mmproj.gguf",
                                  .fingerprint = {0x0011223344556677, 0x8899aabbccddeeff}, .n_types = 5, .types = seen}},
     };
     struct frame *f = 0;
+    for (unsigned i = 0; i < KEY_BYTES; i++) {
+        m.of[CHAIN_TEXT].next_key[i] = (uint8_t)i;
+        m.of[CHAIN_TEXT].previous_key[i] = (uint8_t)(KEY_BYTES + i);
+    }
     for (unsigned i = 0; i < 7; i++) put_le(hashes + 8 * i, 0x4142434445464748 + i, 8);
     if (!text) m.of[CHAIN_TEXT].part = (struct part){0};
     return assignment_write(&f, &m, 0) ? 0 : f;

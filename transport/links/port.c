@@ -8,6 +8,8 @@
  * something was lost which nobody will send again: the sentence goes up once, and that peer is not listened to any more. */
 #include "transport/links/port.h"
 
+#include "transport/links/keys.h"
+
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -95,7 +97,6 @@ int port_init(struct port *p, const struct kind *kind, const struct link_options
     p->nodes = nodes;
     p->culprit = -1;
     if (options) p->options = *options;
-    if (p->options.keys) return fail(why, E_USAGE, "keys were given, but links cannot be encrypted yet");
     limits_at_first(p);
     return port_grow(p, nodes > 0 ? nodes : 1, why); /* node 0 greets those who know nobody yet */
 }
@@ -111,6 +112,7 @@ void port_forget(struct port *p)
     forget_peers(p);
     port_run(p, 0, 0);
     limits_at_first(p);
+    if (p->options.keys) keys_forget_run(p->options.keys);
     p->self = -1;
     p->nodes = 0;
 }
@@ -225,6 +227,20 @@ int port_reach(struct port *p, int node, const char *address, struct err *why)
     if (node < 1 || node >= p->nodes || node == p->self)
         return fail(why, E_LINK, "cannot connect to node %d: this is node %d of %d", node, p->self, p->nodes);
     return p->kind->reach ? p->kind->reach(p, node, address, why) : 0;
+}
+
+void port_key(const struct port *p, const char *address, uint8_t out[32])
+{
+    if (!p->options.keys || !keys_pinned(p->options.keys, address, out)) memset(out, 0, 32);
+}
+
+int port_neighbours(struct port *p, const char *next, const uint8_t next_key[32], int previous, const uint8_t previous_key[32], struct err *why)
+{
+    const bool called = !key_is_none(next_key), calls = !key_is_none(previous_key);
+    if ((called || calls) && !p->options.keys)
+        return fail(why, E_USAGE, "the links of this run are encrypted, and this worker has no keys: start it with --keys, or say --insecure there and here");
+    if (called) TRY(keys_pin(p->options.keys, next, next_key, why));
+    return calls ? keys_admit(p->options.keys, previous, previous_key, why) : 0;
 }
 
 /* A peer that was lost keeps its number until it is parted from: whoever still speaks of it must not mean another. */

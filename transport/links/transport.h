@@ -21,12 +21,12 @@
 
 struct port;
 
-struct keys; /* of encrypted links; there are none yet */
+struct keys; /* transport/links/keys.h */
 
-/* How a port begins. Zero means the usual: no keys, bodies of at most 1 MiB, 1024 frames queued for a peer. port_limits
+/* How a port begins. Zero means the usual: no keys (links are plain; keys outlive the port), bodies of at most 1 MiB, 1024 frames queued for a peer. port_limits
  * changes the last two during a run. */
 struct link_options {
-    const struct keys *keys;
+    struct keys *keys;
     uint64_t max_body;
     uint32_t max_queued;
 };
@@ -88,6 +88,13 @@ int port_route(struct port *p, uint16_t route, uint64_t plan, uint32_t epoch, st
 /* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. With another
  * address than before, or after a loss, the connection is made anew. */
 int port_reach(struct port *p, int node, const char *address, struct err *why);
+
+/* The key that whoever is called at this address has to prove: keys_pin said so. Zeros: none, the link is plain. */
+void port_key(const struct port *p, const char *address, uint8_t out[32]);
+
+/* Worker: by these keys its neighbours are known, as the coordinator told them. Zeros: their links are plain. Before port_reach. E_USAGE if
+ * this process has no keys and is to use some. */
+int port_neighbours(struct port *p, const char *next, const uint8_t next_key[32], int previous, const uint8_t previous_key[32], struct err *why);
 
 /* Coordinator over zmq: one more worker, at any time, under the lowest number that is free; returns at once, whether it
  * answers shows in port_recv. It may be started before or after. A name is looked up, and whichever of its addresses accepts a

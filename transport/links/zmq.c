@@ -16,10 +16,13 @@
  *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
  *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again; a worker's
  *           next stage that is not heard at all is lost after a while.
- * Secrecy:  none yet; on loopback and in trusted networks only. zmq_socket_open is where CURVE keys will be set.
+ * Secrecy:  a port with keys is called by those alone whose keys are on its list, and calls an address only with that one's key
+ *           (keys.h, zap.h). Who has which key decides which node it may say it is. Unix sockets stay plain.
  * Costs:    each look asks every connection of ours, so a coordinator of 1,000 workers takes about a millisecond a look. */
 #include "transport/links/knock.h"
 #include "transport/links/port.h"
+#include "transport/links/keys.h"
+#include "transport/links/zap.h"
 #include "transport/links/zmq_sockets.h"
 
 #include "base/clock.h"
@@ -39,6 +42,7 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
+#define REFUSED_NS 1000000000ull /* between two calls of a peer that refuses us */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
 /* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
@@ -58,6 +62,9 @@ struct contact {
     struct frame *greeting; /* a copy of the first frame, until the peer is heard */
     uint64_t unheard_ns;  /* when that went out; before, when we began to connect */
     bool greet_again;     /* the connection broke before that */
+    struct endpoint at;   /* that it is connected to */
+    const char *refused;  /* why the peer does not take our connection; NULL: it does, as far as we know */
+    uint64_t call_again_ns; /* libzmq gives up on one that refuses; 0: it has not */
     char address[WIRE_TEXT];
 };
 
@@ -67,11 +74,13 @@ struct arrival {
     uint8_t identity[IDENTITY_BYTES];
     size_t identity_bytes;
     int fd;
+    uint8_t key[KEY_BYTES]; /* that the sender has proved to have; zeros: none */
 };
 
 struct zmq_port {
     struct port port; /* first, so that a port of this kind is a struct zmq_port */
     void *context, *router, *router_monitor;
+    struct zap *zap; /* NULL: all who call are served */
     int wake_fd, turn, dialled; /* dialled: connections made by us, ended ones too */
     struct contact **contacts; /* [room], by node; NULL: no connection */
     int room;
@@ -146,10 +155,21 @@ static int go_on_knocking(struct contact *c, bool *connected, struct err *why)
     const struct endpoint *e = c->knock ? knock_step(c->knock, clock_ns()) : NULL;
     if (!e) return 0;
     TRY(zmq_connect_endpoint(c->dealer, e, why));
+    c->at = *e;
     free(c->knock);
     c->knock = NULL;
     *connected = true;
     return 0;
+}
+
+/* Of a port with keys. Names of this machine are plain: no other user can connect to them. */
+static int encrypt(struct zmq_port *z, void *dealer, const char *address, struct err *why)
+{
+    uint8_t theirs[KEY_BYTES];
+    struct keys *keys = z->port.options.keys;
+    if (!keys || !strncmp(address, "ipc://", 6)) return 0;
+    if (keys_pinned(keys, address, theirs)) return zap_call(dealer, keys, theirs, why);
+    return fail(why, E_USAGE, "the key of %s is not known, and links are encrypted here", address);
 }
 
 static int connect_to(struct zmq_port *z, int node, const char *address, struct err *why)
@@ -163,6 +183,7 @@ static int connect_to(struct zmq_port *z, int node, const char *address, struct 
     c->knock = calloc(1, sizeof *c->knock);
     int code = c->knock ? address_resolve(&c->knock->at, address, why) : fail(why, E_MEMORY, "no memory to connect to %s", address);
     if (!code) code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
+    if (!code) code = encrypt(z, c->dealer, address, why);
     if (!code && z->port.self > 0) zmq_socket_between_workers(c->dealer);
     if (c->knock) knock_begin(c->knock);
     if (!code) code = go_on_knocking(c, &at_home, why);
@@ -276,6 +297,39 @@ static void watch_router(struct zmq_port *z)
     }
 }
 
+/* What a handshake that failed means; `value` is libzmq's. NULL: nothing that we know. */
+static const char *refusal(const struct zmq_port *z, uint16_t event, uint32_t value)
+{
+    const bool keys = z->port.options.keys != NULL;
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        return "it does not serve the key of this machine (there: gemmapipe keys trust NAME KEY; here gemmapipe keys show prints the key)";
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL && value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+        return keys ? "its links are plain and ours are encrypted: start it with --keys, or say --insecure here and there"
+                    : "its links are encrypted and ours are plain: its key has to be known here (gemmapipe keys trust), and --keys said";
+    if (keys && (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL))
+        return "it ends the connection during the handshake: its key is another than the one known here, or it is no worker";
+    return NULL;
+}
+
+/* libzmq tries no more after a refusal, but a key may be trusted while we wait. */
+static void heed_refusal(struct zmq_port *z, struct contact *c, uint16_t event, uint32_t value)
+{
+    const char *refused = refusal(z, event, value);
+    if (!refused) return;
+    if (!c->refused && z->port.self > 0) log_warn("%s: %s", c->address, refused);
+    c->refused = refused;
+    c->greet_again = true;
+    if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) c->call_again_ns = clock_ns() + REFUSED_NS;
+}
+
+static void call_again(struct contact *c)
+{
+    if (!c->call_again_ns || clock_ns() < c->call_again_ns) return;
+    c->call_again_ns = 0;
+    zmq_disconnect_endpoint(c->dealer, &c->at);
+    if (zmq_connect_endpoint(c->dealer, &c->at, NULL)) c->gone = true;
+}
+
 /* Our connection to node k. */
 static void watch_dealer(struct zmq_port *z, int k)
 {
@@ -283,13 +337,15 @@ static void watch_dealer(struct zmq_port *z, int k)
     uint16_t event;
     uint32_t value;
     while (zmq_next_event(c->monitor, &event, &value)) {
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) c->shaken = true;
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) c->shaken = true, c->refused = NULL;
+        heed_refusal(z, c, event, value);
         if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
         struct frame *again = frame_copy(c->greeting);
         c->greet_again = false;
         if (again) hand_over(z, k, again);
     }
+    call_again(c);
     /* How long workers may take to answer at first is for the coordinator to say. */
     if ((c->greeting || c->knock) && z->port.self > 0 && clock_ns() - c->unheard_ns > UNHEARD_NS) c->gone = true;
 }
@@ -334,6 +390,8 @@ static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
         if (++parts == 1 && !more) {
             a->n = zmq_msg_size(&m);
             a->frame = frame_of(z, &m);
+            const char *user = socket == z->router && z->zap ? zmq_msg_gets(&m, "User-Id") : NULL;
+            if (user) key_read(a->key, user);
             if (socket == z->router) a->fd = zmq_msg_get(&m, ZMQ_SRCFD);
         }
         zmq_msg_close(&m);
@@ -428,6 +486,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     struct err why = {0};
     if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return refuse_version(z, a, &why), -1;
     if (h->from >= p->room || h->from == p->self || h->type == M_CREDIT) return -1;
+    if (z->zap && !keys_may_be(p->options.keys, a->key, h->from)) return -1; /* who is let in is not let in as anybody */
     uint64_t run = 0;
     bool greets = h->from == 0 && h->type == M_GREET;
     if (greets && !greeting_run(a->frame, &run)) return -1;
@@ -514,6 +573,7 @@ static void wait_for_news(struct zmq_port *z, uint64_t until)
         if (!c || !c->dealer) continue;
         if (c->knock && c->knock->again_ns < until) until = c->knock->again_ns;
         if (c->knock && c->knock->fd >= 0) items[n++] = (zmq_pollitem_t){.fd = c->knock->fd, .events = ZMQ_POLLOUT};
+        if (c->call_again_ns && c->call_again_ns < until) until = c->call_again_ns;
         if (c->knock) continue;
         items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
@@ -583,6 +643,7 @@ static const char *zmq_silence(const struct port *p, int node)
     const struct contact *c = contact_of(zmq_of(p), node);
     if (!c || c->heard) return NULL;
     if (c->knock) return knock_reason(c->knock);
+    if (c->refused) return c->refused;
     if (!c->shaken) return "a program listens there that is no worker, or hangs";
     return c->greet_again ? "it closed the connection" : "connected, but it says nothing";
 }
@@ -619,6 +680,7 @@ static void zmq_close_port(struct port *p)
     }
     zmq_socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
     if (z->context) while (zmq_ctx_term(z->context) && errno == EINTR) continue;
+    zap_end(&z->zap);
     if (z->wake_fd >= 0) close(z->wake_fd);
     frame_free(z->early.frame);
     free(z->contacts);
@@ -650,12 +712,21 @@ static int port_new(struct zmq_port **out, int self, int nodes, const struct lin
     return 0;
 }
 
+/* Before the address is bound. */
+static int let_in_by_key(struct zmq_port *z, struct keys *keys, struct err *why)
+{
+    TRY(zap_begin(&z->zap, z->context, keys, why));
+    TRY(zap_serve(z->router, keys, why));
+    return zap_prove(z->zap, z->context, z->router, why);
+}
+
 int port_open_listen(struct port **out, const char *address, const struct link_options *options, struct err *why)
 {
     struct zmq_port *z;
     TRY(address_check(address, why));
     TRY(port_new(&z, -1, 0, options, why));
     int code = zmq_socket_open(z->context, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
+    if (!code && z->port.options.keys && strncmp(address, "ipc://", 6)) code = let_in_by_key(z, z->port.options.keys, why);
     if (!code) code = zmq_bind_address(z->router, address, why);
     if (code) return zmq_close_port(&z->port), code;
     *out = &z->port;

@@ -1,4 +1,4 @@
-/* transport/links/zmq_sockets.c — see zmq_sockets.h. With zmq.c the only files with zmq.h. */
+/* transport/links/zmq_sockets.c — see zmq_sockets.h. With zmq.c and zap.c the only files with zmq.h. */
 #include "transport/links/zmq_sockets.h"
 
 #include "transport/links/port.h"
@@ -81,7 +81,8 @@ int zmq_socket_open(void *context, int type, const char *address, void **out, vo
     char name[64];
     snprintf(name, sizeof name, "inproc://monitor-%p", s);
     void *pair = zmq_socket(context, ZMQ_PAIR);
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (pair) set(pair, ZMQ_LINGER, 0);
     if (!pair || zmq_socket_monitor(s, name, events) || zmq_connect(pair, name)) {
         int code = fail(why, E_LINK, "cannot watch the socket for %s: %s", address, zmq_strerror(errno));
@@ -128,6 +129,12 @@ int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why
     set(dealer, ZMQ_IPV6, e->at.ss_family == AF_INET6);
     if (endpoint_text(e, text, sizeof text) && !zmq_connect(dealer, text)) return 0;
     return fail(why, E_LINK, "cannot connect to %s: %s", text, zmq_strerror(errno));
+}
+
+void zmq_disconnect_endpoint(void *dealer, const struct endpoint *e)
+{
+    char text[WIRE_TEXT];
+    if (endpoint_text(e, text, sizeof text)) zmq_disconnect(dealer, text);
 }
 
 /* libzmq unlinks the path of an ipc:// address before it binds, so a second worker would take it from the first. */

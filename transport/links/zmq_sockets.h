@@ -13,7 +13,7 @@ int zmq_files_enough(int peers, struct err *why);
 int zmq_context_new(void **context, struct err *why);
 
 /* A socket of this type (ZMQ_ROUTER, ZMQ_DEALER) and the pair that tells what happens to its connections. `address` is for
- * sentences. CURVE keys will be set here, before any bind or connect. */
+ * sentences. Keys are set afterwards, before any bind or connect (zap.h). */
 int zmq_socket_open(void *context, int type, const char *address, void **out, void **monitor, struct err *why);
 /* Before the connect, of a DEALER from a worker to the next. No pings of the application's go between the two, so only libzmq's
  * can tell that a connection swallows what is sent. They are answered by a thread of libzmq's own. */
@@ -25,4 +25,5 @@ bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value);
 
 /* A name is looked up, and all it stands for is bound. */
 int zmq_bind_address(void *router, const char *address, struct err *why);
+void zmq_disconnect_endpoint(void *dealer, const struct endpoint *e);
 int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why);
