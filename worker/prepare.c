@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/threads.h"
 #include "partition/file/delivery.h"
+#include "transport/links/address.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,20 @@ static int open_routes(struct run *r, void *assignment, struct err *why)
     return 0;
 }
 
+/* A name is looked up here, which may take longer than anybody may be silent. One that stands for several addresses is left to the port,
+ * which tries them all; the system has its answer by then, where it keeps answers. */
+static void look_up_next(struct assignment *a)
+{
+    struct endpoints all;
+    struct err unknown; /* said by who connects */
+    for (int i = 0; i < CHAINS; i++) {
+        struct chain_assignment *of = &a->of[i];
+        if (!of->next || strncmp(of->next_address, "tcp:", 4) || address_resolve(&all, of->next_address, &unknown) || all.n != 1) continue;
+        char text[WIRE_TEXT];
+        if (endpoint_text(&all.to[0], text, sizeof text)) strcpy(of->next_address, text);
+    }
+}
+
 static int take_assignment(struct run *r, struct frame *f, struct err *why)
 {
     struct assignment a;
@@ -89,6 +104,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         r->fingerprint[i] = of->fingerprint;
         r->compared[i] = of->hashes != NULL;
     }
+    look_up_next(&a);
     return run_errand(r, open_routes, &a, why);
 }
 

@@ -22,7 +22,7 @@
 
 #define PING_NS 500000000ull /* between two pings */
 #define SUSPECT_NS 1500000000ull
-#define LOST_NS 3000000000ull /* a worker that says nothing for so long is lost, whatever its connection says: it stops by itself then (LEASE_NS) */
+#define LOST_NS 3000000000ull /* a worker silent for so long is lost, whatever its connection says: it stops by itself then (LEASE_NS) */
 #define STILL_NS 20000000000ull /* so long nothing goes on in who is at work, at least */
 #define STILL_MOST_NS 60000000000ull /* while nothing is known of how long its steps take */
 #define STILL_TIMES 20 /* and as many times the longest step it was seen to take */
@@ -485,7 +485,8 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
 int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why)
 {
     TRY(next_event(r, out, timeout_ms, why));
-    if (out->kind == EVENT_LOST && !port_outlives_peers(r->port)) port_shun(r->port, out->who->node); /* who is lost is not waited for at the end */
+    /* Who is lost is not waited for at the end. */
+    if (out->kind == EVENT_LOST && !port_outlives_peers(r->port)) port_shun(r->port, out->who->node);
     if (out->kind == EVENT_LOST || out->kind == EVENT_FAULT) interrupted(out);
     return 0;
 }

@@ -64,7 +64,8 @@ static void accuse(struct engine *e, enum chain c, uint64_t waited)
     struct member *before = NULL, *who = c == CHAIN_TEXT ? who_owes_rows(e, &before) : e->pipe->crew[pictures_owed_by(e->pictures)];
     const unsigned long long s = waited / 1000000000ull;
     struct err why;
-    if (before) fail(&why, E_WORKER, "%s computed micro-batch %llu, and in %llu s it did not get to %s", before->name, (unsigned long long)before->pong.batch - 1, s, who->name);
+    if (before) fail(&why, E_WORKER, "%s computed micro-batch %llu, and in %llu s it did not get to %s", before->name,
+                     (unsigned long long)before->pong.batch - 1, s, who->name);
     else fail(&why, E_WORKER, "%s was lost: it answers and says that it is done, but %s are awaited of it for %llu s", who->name,
               c == CHAIN_TEXT ? "the answers of a micro-batch" : "the rows of a picture", s);
     roster_lose(e->pipe->roster, who, &why);
@@ -72,7 +73,8 @@ static void accuse(struct engine *e, enum chain c, uint64_t waited)
 
 void overdue_look(struct engine *e)
 {
-    const bool due[CHAINS] = {[CHAIN_TEXT] = e->scheduler && schedule_in_flight(e->scheduler), [CHAIN_VISION] = e->pictures && pictures_owed_by(e->pictures) >= 0};
+    const bool due[CHAINS] = {[CHAIN_TEXT] = e->scheduler && schedule_in_flight(e->scheduler),
+                              [CHAIN_VISION] = e->pictures && pictures_owed_by(e->pictures) >= 0};
     const uint64_t now = clock_now(e->clock);
     for (int c = 0; c < CHAINS; c++) {
         struct silence *still = &e->overdue.still[c];
