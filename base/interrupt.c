@@ -6,14 +6,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t seen, asked, asks_first, terminate_asks;
+static volatile sig_atomic_t seen, asked, asks_first, asks_too;
 static volatile sig_atomic_t wake = -1;
 
 static void on_signal(int number)
 {
     const int reason = errno; /* of whatever was interrupted */
     const uint64_t one = 1;
-    if ((number == SIGINT || (number == SIGTERM && terminate_asks)) && asks_first && !asked) {
+    if ((number == SIGINT || number == asks_too) && asks_first && !asked) {
         asked = 1;
         return;
     }
@@ -59,9 +59,9 @@ const volatile sig_atomic_t *interrupt_flag(void)
     return &seen;
 }
 
-void interrupt_ask_first(bool terminate)
+void interrupt_ask_first(int too)
 {
-    terminate_asks = terminate;
+    asks_too = too;
     asks_first = 1;
 }
 

@@ -13,8 +13,8 @@ bool interrupt_seen(void); /* one of them came; stays true */
 const char *interrupt_reason(void); /* which was the first, as a sentence: "interrupted" is Ctrl-C */
 
 /* For a conversation with somebody at a terminal: from now on a Ctrl-C asks to stop what is done for them, and only the next one is
- * seen, unless the first was forgotten in between. SIGTERM is seen as before, or with `terminate` treated in the same way. */
-void interrupt_ask_first(bool terminate);
+ * seen, unless the first was forgotten in between. Other signals are seen as before, but `too`, if it is not 0, is treated in the same way. */
+void interrupt_ask_first(int too);
 bool interrupt_asked(void);
 void interrupt_forget(void); /* they went on: the next is a first one again */
 

@@ -160,14 +160,17 @@ static int open_server(struct serving *v, struct err *why)
     return 0;
 }
 
-/* Until it is told to end, and what was under way then is answered. */
-static int serve(struct serving *v, struct err *why)
+/* Until it is told to end, and what was under way then is answered. mpirun says SIGTERM when a rank was lost, and means it: there is nobody left
+ * to answer with. SIGUSR1 it passes on. */
+static int serve(struct serving *v, bool under_mpi, struct err *why)
 {
     uint64_t until = 0;
     log_info("serving %s", v->model_name);
-    interrupt_ask_first(true);
+    interrupt_ask_first(under_mpi ? SIGUSR1 : SIGTERM);
     for (;;) {
-        TRY(server_turn(v->server, until ? 100 : TURN_LONG_MS, why));
+        const int code = server_turn(v->server, until ? 100 : TURN_LONG_MS, why);
+        if (code == E_INTERRUPTED && under_mpi) return fail(why, E_WORKER, "mpirun ends its ranks: one of them was lost, or it was told to end");
+        if (code) return code;
         const bool told = interrupt_asked() || interrupt_seen();
         if (!told && !until) continue;
         if (!until) {
@@ -196,7 +199,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     engine_watch(s->engine, tally_watch, &v->tally);
     set_up_calls(v);
     TRY(server_ready(v->server, &v->calls, why));
-    TRY(serve(v, why));
+    TRY(serve(v, mpi != NULL, why));
     return session_finish(s, why);
 }
 

@@ -413,7 +413,7 @@ int line_editor_open(struct line_editor **out, completer *complete, struct err *
     el_set(el, EL_PROMPT, prompt);
     bind_keys(el);
     modes(el);
-    interrupt_ask_first(false);
+    interrupt_ask_first(0);
     return 0;
 }
 

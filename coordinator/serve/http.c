@@ -428,6 +428,15 @@ static void be_quiet(void *user, const char *format, va_list args)
     (void)user, (void)format, (void)args;
 }
 
+/* "%00" would end a path where it stands, and make another of it. */
+static size_t unescape(void *user, struct MHD_Connection *c, char *text)
+{
+    (void)user, (void)c;
+    const size_t n = MHD_http_unescape(text);
+    for (size_t i = 0; i < n; i++) text[i] = text[i] ? text[i] : 1;
+    return n;
+}
+
 static int start(struct http *h, struct err *why)
 {
     struct sockaddr_storage at;
@@ -437,7 +446,7 @@ static int start(struct http *h, struct err *why)
     h->daemon = MHD_start_daemon(flags, s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, be_quiet, NULL, MHD_OPTION_SOCK_ADDR, &at,
                                  MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)s->connections_each,
                                  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MOST,
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h, MHD_OPTION_END);
     if (!h->daemon) return fail_errno(why, E_LINK, "cannot listen at %s port %u", s->address, s->port);
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
     h->port = info && info->port ? info->port : s->port;

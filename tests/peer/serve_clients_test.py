@@ -3,6 +3,7 @@
 
 They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims; serve_page.mjs those about the page, which
 are passed over where there is no Chromium."""
+import json
 import os
 import re
 import shutil
@@ -36,7 +37,7 @@ def fetch():
 if not shutil.which("node") or not shutil.which("npm"): skip("node and npm are not installed")
 if int(subprocess.run(["node", "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) < 20: skip("they want node 20")
 fetch()
-for name in ("serve_clients.mjs", "serve_page.mjs"): shutil.copy(os.path.join(ROOT, "tests/peer", name), CACHE)
+for name in ("serve_clients.mjs", "serve_page.mjs", "serve_load.mjs"): shutil.copy(os.path.join(ROOT, "tests/peer", name), CACHE)
 server = subprocess.Popen([os.path.join(BUILD, "gemmapipe"), "serve", "--model", os.path.join(DEMO, "demo-q4_0.gguf"), "--mmproj",
                            os.path.join(DEMO, "demo-mmproj-f16.gguf"), "--workers", "3", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
 try:
@@ -47,6 +48,12 @@ try:
         port = found.group(1) if found else port
     where = ["http://127.0.0.1:" + str(port), os.path.join(DEMO, "picture.png")]
     status = subprocess.run(["node", "serve_clients.mjs"] + where, cwd=CACHE, timeout=200).returncode
+    load = subprocess.run(["node", "serve_load.mjs", "--url", where[0] + "/v1", "--requests", "12", "--clients", "4", "--rate", "30", "--prefix", "0.5", "--picture", where[1],
+                           "--pictures", "0.3"], cwd=CACHE, timeout=200, stdout=subprocess.PIPE)
+    said = json.loads(load.stdout) if load.returncode == 0 else {}
+    whole = said.get("completed") == 12 and all(said.get(k, 0) > 0 for k in ("output_throughput", "median_ttft_ms", "p99_tpot_ms", "mean_itl_ms", "median_e2el_ms", "total_input_tokens"))
+    print("%s a_load_from_outside_is_measured" % ("ok" if whole else "FAIL"))
+    status |= not whole
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser: status |= subprocess.run(["node", "serve_page.mjs"] + where + [browser] + sys.argv[1:], cwd=CACHE, timeout=200).returncode
     else: print("skip the_page_chats_and_shows_the_pipeline: no Chromium")

@@ -11,8 +11,8 @@ from relay import DEMO, GEMMAPIPE, need, start
 class Server:
     """gemmapipe serve on a free port, for one `with` block."""
 
-    def __init__(self, *options, model=DEMO, ready=True):
-        self.process = start(GEMMAPIPE, "serve", "--model", model, "--listen", "127.0.0.1:0", *options)
+    def __init__(self, *options, model=DEMO, ready=True, under=()):
+        self.process = start(*under, GEMMAPIPE, "serve", "--model", model, "--listen", "127.0.0.1:0", *options)
         self.said = []
         while True:
             line = self.process.stderr.readline().decode()

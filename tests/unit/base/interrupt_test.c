@@ -20,7 +20,7 @@ TEST(a_signal_is_remembered_and_wakes_who_waits)
     interrupt_catch(); /* again changes nothing */
     CHECK(interrupt_fd() >= 0 && !interrupt_seen() && !*interrupt_flag() && !readable(0));
 
-    interrupt_ask_first(false);
+    interrupt_ask_first(0);
     raise(SIGINT);
     CHECK(interrupt_asked() && !interrupt_seen() && !readable(0));
     interrupt_forget();
