@@ -118,6 +118,26 @@ def counted():
     with Server() as s: need(b"vllm:" not in s.ask("/metrics")[2], "nobody wanted vLLM's names")
 
 
+def open_webui():
+    """What Open WebUI asks, by the shapes in its source: the models, a chat with a system text and parameters, a title and tags for it."""
+    key = {"Authorization": "Bearer sk-none"}
+    with Server() as s:
+        model = json.loads(s.ask("/v1/models", **key)[2])["data"][0]["id"]
+        spoken = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 3 + 4?"}]
+        asked = {"stream": True, "model": model, "messages": spoken, "temperature": 0, "top_p": 0.9, "max_tokens": 30, "frequency_penalty": 0, "presence_penalty": 0, "seed": 3,
+                 "stop": ["<end>"], "stream_options": {"include_usage": True}, "logit_bias": {}, "user": {"name": "x", "id": "1"}, "keep_alive": None}
+        status, headers, text = s.ask("/v1/chat/completions", asked, **key)
+        said, how = streamed(text)
+        need(status == 200 and headers["Content-Type"] == "text/event-stream" and said and how in ("stop", "length"), text)
+        spoken += [{"role": "assistant", "content": said}, {"role": "user", "content": [{"type": "text", "text": "And 4 + 4?"}]}]
+        need(streamed(s.ask("/v1/chat/completions", dict(asked, messages=spoken), **key)[2])[0], "a second question")
+        for task in ("title_generation", "tags_generation", "follow_up_generation"):
+            body = {"model": model, "messages": [{"role": "user", "content": "Give a title as JSON."}], "stream": False, "max_completion_tokens": 1000,
+                    "metadata": {"task": task, "task_body": {"messages": spoken, "chat_id": "c"}, "chat_id": None}}
+            answer = json.loads(s.ask("/v1/chat/completions", body, **key)[2])
+            need(isinstance(answer["choices"][0]["message"]["content"], str), answer)
+
+
 def pictures():
     url = "data:image/png;base64," + base64.b64encode(open(PICTURE, "rb").read()).decode()
     want = lone("Describe the picture.", "--mmproj", ENCODER, "--image", PICTURE)
@@ -359,6 +379,7 @@ claim("chats_and_completions_are_answered_whole_and_as_streams", forms)
 claim("conversations_share_rows_with_whom_they_may", sharing)
 claim("what_there_is_to_know_of_the_model_is_told", about)
 claim("what_was_asked_is_counted_under_names_that_dashboards_know", counted)
+claim("open_webui_is_answered", open_webui)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
