@@ -157,6 +157,32 @@ def soaked():
         need(states[-1][1] == states[0][1] and states[-1][2] < states[0][2] + 20000, "it grew: %s" % states)
 
 
+def killed():
+    """Workers are killed while many stream: every stream is whole and has the words of a lone one."""
+    kills = 5 if LONG else 2
+    with Server("--workers", 3) as s:
+        ask = chat("Tell me a long story.", max_tokens=1500, ignore_eos=True)
+        want = words(s.chat("Tell me a long story.", max_tokens=1500, ignore_eos=True))
+        wrong, ended = [], []
+
+        def client():
+            while len(ended) < kills:
+                try: said = streamed(s.ask("/v1/chat/completions", dict(ask, stream=True), timeout=120)[2])
+                except OSError as e: said = e
+                if said != (want, "length"): wrong.append(said)
+
+        threads = [threading.Thread(target=client) for _ in range(64 if LONG else 12)]
+        for t in threads: t.start()
+        lost = lambda: int(re.search(rb"gemmapipe_workers_lost_total\{[^}]*\} (\d+)", s.ask("/metrics")[2]).group(1))
+        for i in range(kills):
+            time.sleep(0.3)
+            os.kill(children_of(s.process.pid)[i % 3], signal.SIGKILL)
+            until(lambda: lost() > i, 60)
+            ended.append(i)
+        for t in threads: t.join()
+        need(not wrong, wrong[:2])
+
+
 def of_mpirun():
     """Under mpirun: chats are answered; told to end by the signal that mpirun passes on it answers what is under way; a rank that is killed ends
     the streams with an error, if mpirun lets who is left say so."""
@@ -194,5 +220,6 @@ claim("a_request_hides_no_other", smuggled)
 claim("pictures_come_from_one_folder_however_they_are_named", media)
 claim("a_flood_is_answered_or_refused_and_leaves_nothing_behind", flooded)
 claim("many_streams_take_no_more_each_time", soaked)
+claim("streams_go_on_where_workers_are_killed", killed)
 claim("under_mpirun_it_serves_ends_well_and_says_who_was_lost", of_mpirun)
 finish()
