@@ -374,9 +374,9 @@ static const char perplexity_manual[] =
     "that came became more or less likely. The numbers are the same to the last bit whoever computes, however the model is cut.\n";
 
 static const char serve_manual[] =
-    "Clients of OpenAI's interface connect to http://ADDRESS:PORT/v1: /v1/chat/completions, /v1/completions, /v1/models; beside\n"
-    "them /tokenize, /props, /health and /metrics, with --store /v1/files and /v1/batches (docs/SERVE.md). A request is what a line of\n"
-    "`gemmapipe batch` is, and may be streamed. It answers as many at once as there are sequences; others wait. There is no TLS: put a\n"
+    "Clients of OpenAI's interface connect to http://ADDRESS:PORT/v1: /v1/chat/completions, /v1/completions, /v1/responses, /v1/models;\n"
+    "beside them /tokenize, /props, /health and /metrics, with --store /v1/files and /v1/batches (docs/SERVE.md). A request is what a line\n"
+    "of `gemmapipe batch` is, and may be streamed. It answers as many at once as there are sequences; others wait. There is no TLS: put a\n"
     "proxy before it. Ctrl-C ends it when all is answered, a second one at once.\n";
 
 static const char up_manual[] =

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "coordinator/serve/metrics.h"
+#include "coordinator/serve/responses.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,8 @@ struct call {
     struct result_common common; /* with the moment it came */
     struct choice *choice; /* [request.choices] */
     uint32_t left;         /* choices that are not over */
-    bool streaming, answered, given_up;
+    bool streaming, answered, given_up, response;
+    uint32_t events; /* of a response's stream */
     uint64_t heard_ns;     /* something was written */
     uint64_t taken_ns;     /* its reader took something, or had nothing to take */
     size_t pending;
@@ -65,8 +67,22 @@ static struct result_usage usage_of(const struct call *c)
     return u;
 }
 
+/* The first [n] bytes of its one answer, as it is now. */
+static struct response response_of(const struct call *c, size_t n)
+{
+    const struct choice *k = c->choice;
+    struct response r = {.common = &c->common, .text = k->text.text, .n = n, .cut_off = !k->stopped && !k->text.stopped, .usage = usage_of(c)};
+    r.usage.made = c->numbers.made;
+    return r;
+}
+
 static void answer_whole(struct call *c)
 {
+    const struct response response = response_of(c, c->choice->text.n);
+    if (c->response) {
+        responses_answer(c->x, &response);
+        return;
+    }
     const struct result_usage usage = usage_of(c);
     struct result_choice choice[REQUEST_CHOICES];
     for (uint32_t i = 0; i < c->request.choices; i++) {
@@ -93,8 +109,8 @@ static void answer(struct call *c)
     } else {
         struct result_usage usage = usage_of(c);
         usage.made = c->numbers.made;
-        if (c->request.include_usage) reply_usage(c->x, &c->common, &c->request, &usage);
-        reply_done(c->x);
+        if (c->request.include_usage && !c->response) reply_usage(c->x, &c->common, &c->request, &usage);
+        if (!c->response) reply_done(c->x);
     }
 }
 
@@ -124,11 +140,13 @@ static void say(struct choice *k, const char *finish)
     const struct reply_piece piece = {.index = (uint32_t)(k - c->choice), .first = !k->spoke, .text = k->text.text + k->sent, .n = until - k->sent,
                                       .logprobs = c->request.wants_logprobs ? &news : NULL, .all = k->text.text, .all_n = until,
                                       .cut = k->text.stopped, .finish = finish};
+    const struct response response = response_of(c, until);
+    c->heard_ns = clock_ns();
+    if (c->response) responses_piece(c->x, &response, k->sent, finish != NULL, &c->events);
+    else reply_piece(c->x, &c->common, &c->request, &piece);
     k->sent = until;
     k->sent_logprobs += news.n;
     k->spoke = true;
-    c->heard_ns = clock_ns();
-    reply_piece(c->x, &c->common, &c->request, &piece);
 }
 
 static bool hear_token(void *user, const struct said *said)
@@ -233,11 +251,20 @@ static bool check_request(struct call *c, bool chat)
     return !r->refused.status;
 }
 
-static int read_and_ask(struct call *c, bool chat, struct err *why)
+static int read_request(struct call *c, struct err *why)
 {
     size_t n;
+    char *chat = NULL;
     const char *body = exchange_body(c->x, &n);
-    TRY(request_read(&c->request, body, n, 1, &c->setup->defaults, why));
+    if (c->response) TRY(responses_as_chat(&chat, &n, body, n, why));
+    const int code = request_read(&c->request, chat ? chat : body, n, 1, &c->setup->defaults, why);
+    free(chat);
+    return code;
+}
+
+static int read_and_ask(struct call *c, bool chat, struct err *why)
+{
+    TRY(read_request(c, why));
     if (!check_request(c, chat)) return 0;
     TRY(question_make(&c->question, &c->request, &c->setup->question, engine_pictures(c->setup->engine), why));
     exchange_forget_body(c->x);
@@ -259,6 +286,7 @@ struct call *call_begin(const struct call_setup *setup, struct exchange *x, cons
     }
     c->setup = setup;
     c->salt = from->salt;
+    c->response = from->response;
     c->metrics = from->metrics;
     c->x = x;
     c->common = setup->common;

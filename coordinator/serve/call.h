@@ -41,7 +41,7 @@ struct call_numbers {
 /* Reads the request of an exchange, and asks; one that is refused is over at once. NULL: there was no memory, which its reader was told,
  * and the exchange is ended. The body is that of a chat, or of a completion. salt: struct ask's. */
 struct call_origin {
-    bool chat;
+    bool chat, response; /* response: a chat by way of responses.h */
     uint64_t salt, came_ns;
     struct metrics *metrics; /* is told of each token */
 };

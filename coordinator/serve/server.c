@@ -33,7 +33,7 @@ struct mail {
     struct mail *next;
     struct exchange *x;
     size_t owner; /* which key it came with */
-    bool chat;
+    bool chat, response;
     uint64_t came_ns;
 };
 
@@ -187,6 +187,26 @@ static void answer_pipeline(struct server *s, struct exchange *x)
     else reply_error(x, 503, ready ? "unavailable" : "loading", "%s", ready ? "it is looked at for the first time: ask again" : "the model is being loaded");
 }
 
+/* ---- places ---- */
+
+struct place {
+    const char *path, *method;
+    enum { HEALTH, LIVE, METRICS, MODELS, PROPS, TOKENIZE, DETOKENIZE, PAGE, PIPELINE, CHAT, COMPLETIONS, RESPONSES } what;
+    bool open; /* without a key */
+};
+
+static const struct place places[] = {
+    {"/health", "GET", HEALTH, true},         {"/livez", "GET", LIVE, true},
+    {"/readyz", "GET", HEALTH, true},         {"/metrics", "GET", METRICS, false},
+    {"/", "GET", PAGE, true},                 {"/pipeline", "GET", PIPELINE, false},
+    {"/props", "GET", PROPS, false},          {"/tokenize", "POST", TOKENIZE, false},
+    {"/detokenize", "POST", DETOKENIZE, false},
+    {"/v1/models", "GET", MODELS, false},     {"/models", "GET", MODELS, false},
+    {"/v1/chat/completions", "POST", CHAT, false}, {"/chat/completions", "POST", CHAT, false},
+    {"/v1/responses", "POST", RESPONSES, false},     {"/responses", "POST", RESPONSES, false},
+    {"/v1/completions", "POST", COMPLETIONS, false}, {"/completions", "POST", COMPLETIONS, false},
+};
+
 /* ---- words ---- */
 
 /* Under the lock. */
@@ -209,14 +229,14 @@ static void refuse_words(struct server *s, struct exchange *x, int status, const
     exchange_end(x);
 }
 
-static void post_words(struct server *s, struct exchange *x, size_t owner, bool chat)
+static void post_words(struct server *s, struct exchange *x, size_t owner, int what)
 {
     struct mail *m = calloc(1, sizeof *m);
     int status = 503;
     pthread_mutex_lock(&s->lock);
     const char *no = m ? no_place(s, &status) : "unavailable";
     if (!no) {
-        *m = (struct mail){.x = x, .owner = owner, .chat = chat, .came_ns = clock_ns()};
+        *m = (struct mail){.x = x, .owner = owner, .chat = what != COMPLETIONS, .response = what == RESPONSES, .came_ns = clock_ns()};
         *s->last_mail = m;
         s->last_mail = &m->next;
         s->n_calls++;
@@ -227,23 +247,6 @@ static void post_words(struct server *s, struct exchange *x, size_t owner, bool 
     free(m);
     refuse_words(s, x, status, no);
 }
-
-struct place {
-    const char *path, *method;
-    enum { HEALTH, LIVE, METRICS, MODELS, PROPS, TOKENIZE, DETOKENIZE, PAGE, PIPELINE, CHAT, COMPLETIONS } what;
-    bool open; /* without a key */
-};
-
-static const struct place places[] = {
-    {"/health", "GET", HEALTH, true},         {"/livez", "GET", LIVE, true},
-    {"/readyz", "GET", HEALTH, true},         {"/metrics", "GET", METRICS, false},
-    {"/", "GET", PAGE, true},                 {"/pipeline", "GET", PIPELINE, false},
-    {"/props", "GET", PROPS, false},          {"/tokenize", "POST", TOKENIZE, false},
-    {"/detokenize", "POST", DETOKENIZE, false},
-    {"/v1/models", "GET", MODELS, false},     {"/models", "GET", MODELS, false},
-    {"/v1/chat/completions", "POST", CHAT, false}, {"/chat/completions", "POST", CHAT, false},
-    {"/v1/completions", "POST", COMPLETIONS, false}, {"/completions", "POST", COMPLETIONS, false},
-};
 
 static const struct place *find_place(const char *path)
 {
@@ -325,8 +328,8 @@ static void on_arrived(void *user, struct exchange *x)
         refuse(x, 405, "method_not_allowed", "this path is not asked in this way");
     } else if (!may_ask(s, x, &owner) && !p->open) {
         refuse(x, 401, "invalid_api_key", KEY_WANTED);
-    } else if (p->what == CHAT || p->what == COMPLETIONS) {
-        post_words(s, x, owner, p->what == CHAT);
+    } else if (p->what >= CHAT) {
+        post_words(s, x, owner, p->what);
     } else {
         answer_now(s, x, p);
     }
@@ -383,7 +386,7 @@ static void begin_call(struct server *s, const struct mail *m)
 {
     struct under_way *u = calloc(1, sizeof *u);
     const char *key = s->keys.n ? s->keys.key[m->owner] : NULL;
-    const struct call_origin from = {.chat = m->chat, .salt = key ? hash64(key, strlen(key)) : 0, .came_ns = m->came_ns, .metrics = s->metrics};
+    const struct call_origin from = {.chat = m->chat, .response = m->response, .salt = key ? hash64(key, strlen(key)) : 0, .came_ns = m->came_ns, .metrics = s->metrics};
     struct call *c = u ? call_begin(s->calls, m->x, &from) : NULL;
     if (c) {
         *u = (struct under_way){.next = s->calls_under_way, .call = c, .owner = m->owner};

@@ -88,6 +88,18 @@ await claim("openai_parses_what_a_schema_shaped", async () => {
   need(typeof v.city === "string" && Number.isInteger(v.people) && Object.keys(v).length === 2, JSON.stringify(v));
 });
 
+await claim("openai_asks_for_a_response", async () => {
+  const ask = { model, input: question.content, temperature: 0 };
+  const a = await client.responses.create(ask);
+  need(a.output_text === lima && a.usage.output_tokens > 0, JSON.stringify(a));
+  let said = "", whole = null;
+  for await (const e of await client.responses.create({ ...ask, stream: true })) {
+    if (e.type === "response.output_text.delta") said += e.delta;
+    if (e.type === "response.completed") whole = e.response;
+  }
+  need(said === lima && whole.output[0].content[0].text === lima, said);
+});
+
 const weather = { type: "object", properties: { city: { type: "string", maxLength: 20 } }, required: ["city"], additionalProperties: false };
 await claim("openai_is_given_a_call", async () => {
   const ask = { model, messages: [question], temperature: 0, max_tokens: 200, tool_choice: "required", tools: [{ type: "function", function: { name: "weather", parameters: weather } }] };

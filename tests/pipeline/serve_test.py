@@ -138,6 +138,31 @@ def open_webui():
             need(isinstance(answer["choices"][0]["message"]["content"], str), answer)
 
 
+def responses():
+    """/v1/responses: the words of a chat, whole and as typed events; what it cannot do is refused."""
+    with Server("--workers", 2) as s:
+        want = lone("What is the capital of Peru?")
+        body = {"model": "demo-q4_0", "input": "What is the capital of Peru?", "temperature": 0, "store": False}
+        a = json.loads(s.ask("/v1/responses", body)[2])
+        need(a["object"] == "response" and a["status"] == "completed" and a["output"][0]["content"][0]["text"] == want and a["usage"]["input_tokens"] == 16, a)
+        parts = dict(body, input=[{"role": "user", "content": [{"type": "input_text", "text": "What is the capital of Peru?"}]}], stream=True)
+        status, headers, text = s.ask("/v1/responses", parts)
+        said = [json.loads(e.split("data: ", 1)[1]) for e in text.decode().split("\n\n") if "data: " in e]
+        need([e["sequence_number"] for e in said] == list(range(len(said))), said)
+        kinds = [e["type"] for e in said]
+        need(kinds[:4] == ["response." + k for k in ("created", "in_progress", "output_item.added", "content_part.added")] and kinds[-1] == "response.completed", kinds)
+        need("".join(e["delta"] for e in said if e["type"] == "response.output_text.delta") == want and said[-1]["response"]["output"][0]["content"][0]["text"] == want, said)
+        short = json.loads(s.ask("/v1/responses", dict(body, max_output_tokens=2, instructions="Be brief."))[2])
+        need(short["status"] == "incomplete" and short["incomplete_details"]["reason"] == "max_output_tokens" and short["usage"]["output_tokens"] == 2, short)
+        form = {"format": {"type": "json_schema", "name": "x", "schema": SHAPE}}
+        shaped(json.loads(s.ask("/v1/responses", dict(body, text=form, max_output_tokens=300))[2])["output"][0]["content"][0]["text"])
+        for more in ({"previous_response_id": "resp_1"}, {"tools": [{"type": "function", "name": "x"}]}, {"input": 3}, {"input": [{"type": "reasoning"}]}, {"temperature": -1},
+                     {"input": [{"role": "user", "content": [{"type": "input_file"}]}]}):
+            status, _, text = s.ask("/v1/responses", dict(body, **more))
+            need(status == 400 and set(json.loads(text)["error"]) == {"message", "type", "param", "code"}, "%s: %d %s" % (more, status, text))
+        need(s.ask("/v1/responses", {"model": "demo-q4_0"})[0] == 400, "without input")
+
+
 def pictures():
     url = "data:image/png;base64," + base64.b64encode(open(PICTURE, "rb").read()).decode()
     want = lone("Describe the picture.", "--mmproj", ENCODER, "--image", PICTURE)
@@ -380,6 +405,7 @@ claim("conversations_share_rows_with_whom_they_may", sharing)
 claim("what_there_is_to_know_of_the_model_is_told", about)
 claim("what_was_asked_is_counted_under_names_that_dashboards_know", counted)
 claim("open_webui_is_answered", open_webui)
+claim("responses_are_chats_in_another_form", responses)
 claim("pictures_come_as_data_urls_and_from_one_folder_alone", pictures)
 claim("many_clients_get_the_words_of_a_lone_run", many)
 claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
