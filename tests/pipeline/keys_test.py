@@ -281,6 +281,40 @@ def files_that_others_may_touch_are_refused():
         need(status == 2 and len(err.strip().splitlines()) == 1, "%s: %d: %s" % (words, status, err))
 
 
+# ---- what strangers may send ----
+
+def resident(process):
+    with open("/proc/%d/status" % process.pid) as f:
+        return next(int(l.split()[1]) for l in f if l.startswith("VmRSS")) >> 10
+
+
+def strangers_take_no_memory():
+    """Without keys all may talk; but nobody who was not heard yet sends megabytes, and 400 who say nothing keep nobody out."""
+    ready = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+    zmtp = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00NULL" + b"\0" * 48
+    with Listening("--memory", "64M") as b:
+        before, greedy = resident(b.process), []
+        for kind in (b"\x02" + struct.pack(">Q", 250 << 20), b"\x03" + struct.pack(">Q", 1 << 20)):  # one of 250 MiB; parts without end
+            s = socket.create_connection(("127.0.0.1", b.port))
+            s.settimeout(5)
+            s.sendall(zmtp + ready + kind)
+            sent = 0
+            try:
+                while sent < 200 << 20:
+                    sent += s.send(b"\0" * (1 << 20) if kind[0] == 2 else b"\0" * (1 << 20) + kind)
+            except OSError:
+                pass
+            need(sent < 200 << 20, "%d MiB were taken" % (sent >> 20))
+            greedy.append(s)
+        silent = [socket.create_connection(("127.0.0.1", b.port)) for _ in range(400)]
+        good(GEMMAPIPE, *ASK, "--connect", b.address, timeout=20)
+        grown = resident(b.process) - before
+        for s in silent + greedy:
+            s.close()
+        need(grown < 100, "%d MiB more than before" % grown)
+
+
+claim("strangers_take_no_memory", strangers_take_no_memory)
 claim("keys_change_no_number", same_fingerprint)
 claim("strangers_get_nothing", strangers_get_nothing)
 claim("the_honest_are_told_why", the_honest_are_told_why)

@@ -22,6 +22,7 @@
 #include "transport/links/knock.h"
 #include "transport/links/port.h"
 #include "transport/links/keys.h"
+#include "transport/links/strangers.h"
 #include "transport/links/zap.h"
 #include "transport/links/zmq_sockets.h"
 
@@ -42,6 +43,7 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
+#define LOOK_NS 20000000ull /* between two looks at strangers */
 #define REFUSED_NS 1000000000ull /* between two calls of a peer that refuses us */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
@@ -80,6 +82,7 @@ struct arrival {
 struct zmq_port {
     struct port port; /* first, so that a port of this kind is a struct zmq_port */
     void *context, *router, *router_monitor;
+    struct strangers strangers; /* on connections to us */
     struct zap *zap; /* NULL: all who call are served */
     int wake_fd, turn, dialled; /* dialled: connections made by us, ended ones too */
     struct contact **contacts; /* [room], by node; NULL: no connection */
@@ -87,7 +90,7 @@ struct zmq_port {
     zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
     struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet */
-    enum { FD_CLOSED, FD_OPEN, FD_REFUSED } fd[FDS]; /* accepted and not closed, as far as the monitor has told; not of our version */
+    enum { FD_CLOSED, FD_OPEN, FD_REFUSED } fd[FDS]; /* accepted and not closed, as far as the monitor has told; told why it is not served */
 };
 
 static struct zmq_port *zmq_of(const struct port *p)
@@ -290,6 +293,8 @@ static void watch_router(struct zmq_port *z)
     if (!z->router) return;
     while (zmq_next_event(z->router_monitor, &event, &fd)) {
         if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd[fd] = FD_OPEN;
+        if (event == ZMQ_EVENT_ACCEPTED) strangers_came(&z->strangers, (int)fd);
+        if (event == ZMQ_EVENT_DISCONNECTED || (z->zap && event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)) strangers_known(&z->strangers, (int)fd);
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
         if (fd < FDS) z->fd[fd] = FD_CLOSED;
         for (int k = 0; k < z->room; k++)
@@ -415,6 +420,9 @@ static void refuse(struct zmq_port *z, const struct arrival *a, const struct err
     const struct frame_head *h = &a->frame->head;
     struct fault m = {.code = (uint32_t)why->code};
     struct frame *f = 0;
+    const bool numbered = a->fd >= 0 && a->fd < FDS;
+    if (numbered && z->fd[a->fd] == FD_REFUSED) return; /* told once: who reads nothing shall not be told without end */
+    if (numbered) z->fd[a->fd] = FD_REFUSED;
     snprintf(m.text, sizeof m.text, "%s", why->text);
     if (fault_write(&f, &m, 0)) return;
     f->head.run = h->run;
@@ -440,7 +448,6 @@ static void refuse_version(struct zmq_port *z, const struct arrival *a, const st
     const unsigned version = frame_version(a->frame, a->n);
     const bool numbered = a->fd >= 0 && a->fd < FDS;
     if (!version || version == FRAME_VERSION || (numbered && z->fd[a->fd] == FD_REFUSED)) return log_debug("%s", why->text);
-    if (numbered) z->fd[a->fd] = FD_REFUSED;
     log_warn("%s", why->text);
     refuse(z, a, why);
 }
@@ -507,6 +514,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     memcpy(c->identity, a->identity, a->identity_bytes);
     c->identity_bytes = a->identity_bytes;
     c->fd = a->fd;
+    strangers_known(&z->strangers, a->fd);
     first_heard(c);
     return h->from;
 }
@@ -579,6 +587,7 @@ static void wait_for_news(struct zmq_port *z, uint64_t until)
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
     uint64_t now = clock_ns();
+    if (z->strangers.n && now + LOOK_NS < until) until = now + LOOK_NS;
     long ms = until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000);
     zmq_poll(items, n, ms);
     uint64_t wakes;
@@ -592,6 +601,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     bool any = false;
     *out = 0;
     watch_router(z);
+    strangers_look(&z->strangers, p->self < 0 || z->zap ? STRANGER_BYTES : p->max_body + STRANGER_BYTES); /* a neighbour's first may be rows */
     for (int k = 0; k < z->room; k++) {
         if (!z->contacts[k] || !z->contacts[k]->dealer) continue;
         TRY(go_on_knocking(z->contacts[k], &any, why));

@@ -1,0 +1,82 @@
+/* transport/links/strangers.c — see strangers.h. */
+#include "transport/links/strangers.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+static bool peer_of_fd(int fd, struct sockaddr_storage *from)
+{
+    socklen_t size = sizeof *from;
+    memset(from, 0, sizeof *from);
+    return !getpeername(fd, (struct sockaddr *)from, &size) && (from->ss_family == AF_INET || from->ss_family == AF_INET6);
+}
+
+/* Whether it is the connection that came once. */
+static bool still(const struct stranger *one)
+{
+    struct sockaddr_storage now;
+    return peer_of_fd(one->fd, &now) && !memcmp(&now, &one->from, sizeof now);
+}
+
+static void take_out(struct strangers *s, int i)
+{
+    memmove(&s->at[i], &s->at[i + 1], (size_t)(--s->n - i) * sizeof *s->at);
+}
+
+static void end(struct strangers *s, int i)
+{
+    if (still(&s->at[i])) shutdown(s->at[i].fd, SHUT_RDWR);
+    take_out(s, i);
+}
+
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family) return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)a)->sin_addr.s_addr == ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+    return !memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr));
+}
+
+/* The oldest of the host that has most of them. */
+static int greediest(const struct strangers *s)
+{
+    int found = 0, most = 0;
+    for (int i = 0; i < s->n; i++) {
+        int of_host = 0;
+        for (int k = i; k < s->n; k++) of_host += same_host(&s->at[i].from, &s->at[k].from);
+        if (of_host > most) most = of_host, found = i;
+    }
+    return found;
+}
+
+void strangers_came(struct strangers *s, int fd)
+{
+    struct stranger one = {.fd = fd};
+    strangers_known(s, fd);
+    if (!peer_of_fd(fd, &one.from)) return;
+    if (s->n == STRANGERS_MOST) end(s, greediest(s));
+    s->at[s->n++] = one;
+}
+
+void strangers_known(struct strangers *s, int fd)
+{
+    for (int i = s->n - 1; i >= 0; i--)
+        if (s->at[i].fd == fd) take_out(s, i);
+}
+
+static uint64_t received(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || size < offsetof(struct tcp_info, tcpi_bytes_received) + 8) return 0;
+    return info.tcpi_bytes_received;
+}
+
+void strangers_look(struct strangers *s, uint64_t most)
+{
+    for (int i = s->n - 1; i >= 0; i--)
+        if (received(s->at[i].fd) > most) end(s, i);
+}
