@@ -45,7 +45,7 @@ ISA_x86_64  := avx2 $(if $(NO_AVXVNNI),,avxvnni) avxvnni_evex avx512
 ISA_aarch64 := neon neon_dot neon_i8mm
 KERNELS := $(filter-out $(foreach i,avx2 avxvnni avxvnni_evex avx512 neon neon_dot neon_i8mm,worker/kernels/$(i).c),$(wildcard worker/kernels/*.c)) \
            $(wildcard $(foreach i,$(ISA_$(ARCH)),worker/kernels/$(i).c))
-NOT_LINKED := $(MAINS) worker/kernels/% transport/links/mpi.c transport/links/$(if $(filter 1,$(ZMQ)),zmq_none.c,zmq.c transport/links/zmq_sockets.c)
+NOT_LINKED := $(MAINS) worker/kernels/% transport/links/mpi.c $(addprefix transport/links/,$(if $(filter 1,$(ZMQ)),zmq_none.c,zmq.c zmq_sockets.c zap.c))
 SOURCES = $(filter-out $(NOT_LINKED),$(wildcard $(1)/*.c $(1)/*/*.c)) $(if $(filter worker,$(1)),$(KERNELS))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 LIBS    := $(foreach r,coordinator worker partition transport base,$(B)/lib$(r).a)

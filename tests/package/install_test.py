@@ -1,39 +1,12 @@
 #!/usr/bin/python3
 """tests/package/install_test.py — what is installed answers from where it lies; MPI and ZeroMQ may be missing; one version everywhere.
 
-With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked; and the
-Debian packages: built, found clean, installed in a root of their own, and the demo there. timeout: 600"""
-import os, re, shutil, subprocess, sys, tempfile
+With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked. timeout: 600"""
+import os, re, shutil, sys, tempfile
+from packaging import ASK, B, DEMO, LONG, answers, call, claim, copy_of_the_source, failed
 
-os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
-B = os.path.abspath(os.environ.get("B", "build"))
-DEMO = os.path.abspath("models/demo/demo-q4_0.gguf")
-ASK = ["--temp", "0", "What is 12 + 9?"]
-ANSWER = "12 + 9 = 21."
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n"]
 SAN = ["SAN=" + os.environ.get("SAN", "")]
-env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GEMMAPIPE_MPI")}
-env.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", GEMMAPIPE_NO_PROBE="1")
-env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # Open MPI's own are not looked for
-failed = False
-
-
-def call(*words, **more):
-    """(exit status, stdout and stderr)"""
-    p = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=dict(env, **more), timeout=500)
-    return p.returncode, p.stdout
-
-
-def claim(name, holds, seen=""):
-    global failed
-    if not holds: print("  " + str(seen)[-2000:].replace("\n", "\n  "))
-    print(("ok " if holds else "FAIL ") + name, flush=True)
-    failed |= not holds
-
-
-def answers(name, *words, **more):
-    code, said = call(*words, *ASK, **more)
-    claim(name, code == 0 and ANSWER in said, said)
 
 
 def files_below(folder):
@@ -92,11 +65,6 @@ def installed(folder):
     claim("make_uninstall_leaves_no_file", code == 0 and not files_below(root), files_below(root))
 
 
-def copy_of_the_source(copy):
-    shutil.copytree(".", copy, ignore=lambda at, names: [n for n in names if at == "." and n in ("build", ".git", ".cache", "shared")])
-    return copy
-
-
 def tarball(folder):
     made = []
     for at in ("one", "another/place"):
@@ -114,29 +82,9 @@ def tarball(folder):
     claim("it_says_under_which_licences_it_is", "LGPL" in open(root + "/share/doc/gemmapipe/LICENSES.spdx").read())
 
 
-# The root of this machine with a layer over it that is thrown away: dpkg installs for real, and nothing stays.
-IN_A_ROOT = """set -e; cd "$0"; mkdir upper work root; mount -t tmpfs none upper; mkdir upper/up upper/work
-mount -t overlay overlay -o lowerdir=/,upperdir=upper/up,workdir=upper/work root; mount --rbind /dev root/dev; mount --rbind /sys root/sys; mount -t proc proc root/proc
-cp *.deb source/debian/tests/demo* root/tmp; chroot root sh -c 'cd /tmp && dpkg -i ./gemmapipe_*.deb && ! ldd /usr/bin/gemmapipe | grep mpi &&
-./demo && dpkg -i ./gemmapipe-mpi_*.deb && ./demo-mpi && man -w gemmapipe'"""
-
-
-def debian_packages(folder):
-    missing = [w for w in ("dh", "lintian", "unshare") if not shutil.which(w)]
-    if missing or os.getuid(): return print("skip debian_packages: %s" % ("not root" if os.getuid() else "no " + ", ".join(missing)))
-    code, said = call("sh", "-c", 'cd "$0" && dpkg-buildpackage -b -us -uc', copy_of_the_source(folder + "/source"))
-    claim("debian_packages_are_built", code == 0, said)
-    if code: return
-    code, said = call("sh", "-c", 'cd "$0" && lintian --allow-root --fail-on error,warning *.changes', folder)
-    claim("lintian_finds_nothing_in_them", code == 0, said)
-    code, said = call("sh", "-c", 'cd "$0" && rm -f *dbgsym*', folder)
-    code, said = call("unshare", "-m", "sh", "-c", IN_A_ROOT, folder)
-    claim("installed_from_the_packages_the_demo_answers_also_under_mpirun", code == 0 and said.count(ANSWER) == 2, said)
-
-
 with tempfile.TemporaryDirectory(prefix="gemmapipe-install-") as folder:
     versions()
-    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball, debian_packages) if env.get("LONG") == "1" else ()):
+    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball,) if LONG else ()):
         os.mkdir(folder + "/" + part.__name__)
         part(folder + "/" + part.__name__)
-sys.exit(failed)
+sys.exit(bool(failed))
