@@ -95,7 +95,7 @@ def refused():
 
 def gone_on():
     """A server is killed, another ended, in the middle of a batch: the third has the results of one that was left alone."""
-    lines = [line(str(i), "Tell me a story.", max_tokens=200 + 200 * i, ignore_eos=True, seed=i, temperature=1) for i in range(10)]
+    lines = [line(str(i), "Tell me a story.", max_tokens=100 + 100 * i, ignore_eos=True, seed=i, temperature=1) for i in range(10)]
     with Kept("alone", "--workers", 2) as s:
         b = s.over(0, s.begin(0, s.send(0, lines)))
         want = [r["response"]["body"]["choices"] for r in s.results(0, b["output_file_id"])]
@@ -103,7 +103,7 @@ def gone_on():
         with Kept("broken", "--workers", 2, "--sequences", 2) as s:
             if ends == "kill": batch = s.begin(0, s.send(0, lines))
             before = s.good(0, "/v1/batches/" + batch)["request_counts"]["completed"]
-            until(lambda: s.good(0, "/v1/batches/" + batch)["request_counts"]["completed"] > before)
+            until(lambda: s.good(0, "/v1/batches/" + batch)["request_counts"]["completed"] > before, 60)
             if ends == "kill": s.process.kill()
             else: need(s.end()[0] == 0, "it did not end well")
             s.process.wait()
