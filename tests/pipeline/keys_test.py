@@ -62,6 +62,9 @@ def same_fingerprint():
         names = "bob@%s,carol@%s" % (b.address, c.address)
         got = fingerprints(good(GEMMAPIPE, *ASK, "--connect", names, "--keys", path("alice")))
         need(got == plain, "%s is not %s" % (got, plain))
+        demo = ["run", "--model", DEMO, "--raw", "-n", "4", "--temp", "0", "--fingerprint", "--micro-batch", "512", "The sea is wide. " * 120]
+        whole = fingerprints(good(GEMMAPIPE, *demo))  # rows for the neighbour, whose first words they are, of more than a stranger may send
+        need(fingerprints(good(GEMMAPIPE, *demo, "--connect", names, "--keys", path("alice"))) == whole, "with a long prompt")
         cluster = path("cluster.json")
         with open(cluster, "w") as f:
             f.write('{"workers": [{"address": "%s", "key": "bob"}, {"address": "%s", "key": "%s"}]}' % (b.address, c.address, PUBLIC["carol"]))

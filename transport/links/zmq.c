@@ -294,7 +294,7 @@ static void watch_router(struct zmq_port *z)
     while (zmq_next_event(z->router_monitor, &event, &fd)) {
         if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd[fd] = FD_OPEN;
         if (event == ZMQ_EVENT_ACCEPTED) strangers_came(&z->strangers, (int)fd);
-        if (event == ZMQ_EVENT_DISCONNECTED || (z->zap && event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)) strangers_known(&z->strangers, (int)fd);
+        if (event == ZMQ_EVENT_DISCONNECTED) strangers_known(&z->strangers, (int)fd);
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
         if (fd < FDS) z->fd[fd] = FD_CLOSED;
         for (int k = 0; k < z->room; k++)
@@ -601,7 +601,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     bool any = false;
     *out = 0;
     watch_router(z);
-    strangers_look(&z->strangers, p->self < 0 || z->zap ? STRANGER_BYTES : p->max_body + STRANGER_BYTES); /* a neighbour's first may be rows */
+    strangers_look(&z->strangers, p->self < 0 ? STRANGER_BYTES : p->max_body + STRANGER_BYTES); /* a neighbour's first may be rows */
     for (int k = 0; k < z->room; k++) {
         if (!z->contacts[k] || !z->contacts[k]->dealer) continue;
         TRY(go_on_knocking(z->contacts[k], &any, why));
