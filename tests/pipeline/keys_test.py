@@ -64,7 +64,7 @@ def same_fingerprint():
         need(got == plain, "%s is not %s" % (got, plain))
         demo = ["run", "--model", DEMO, "--raw", "-n", "4", "--temp", "0", "--fingerprint", "--micro-batch", "512", "The sea is wide. " * 120]
         whole = fingerprints(good(GEMMAPIPE, *demo))  # rows for the neighbour, whose first words they are, of more than a stranger may send
-        need(fingerprints(good(GEMMAPIPE, *demo, "--connect", names, "--keys", path("alice"))) == whole, "with a long prompt")
+        need(fingerprints(good(GEMMAPIPE, *demo, "--split", "4,4", "--connect", names, "--keys", path("alice"))) == whole, "with a long prompt")
         cluster = path("cluster.json")
         with open(cluster, "w") as f:
             f.write('{"workers": [{"address": "%s", "key": "bob"}, {"address": "%s", "key": "%s"}]}' % (b.address, c.address, PUBLIC["carol"]))

@@ -44,7 +44,7 @@
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
 #define LOOK_NS 20000000ull /* between two looks at strangers */
-#define REFUSED_NS 1000000000ull /* between two calls of a peer that refuses us */
+#define REFUSED_NS 100000000ull /* between two calls of a peer that refuses us */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
 /* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
@@ -235,6 +235,10 @@ static void hand_over(struct zmq_port *z, int node, struct frame *f)
     const bool ours = c->dealer && !(f->head.type == M_CREDIT && c->identity_bytes);
     int reason = ours ? send_bytes(c->dealer, f) : send_by_name(z, c->identity, c->identity_bytes, f);
     if (!reason) return;
+    if (ours && !c->heard && c->greeting) { /* refused so far, as by a neighbour that was not told of us yet: sent again when it lets us in */
+        c->greet_again = true;
+        return;
+    }
     log_debug("a frame for node %d was not taken: %s", node, zmq_strerror(reason));
     c->gone = true;
 }
@@ -270,7 +274,7 @@ static int zmq_push(struct port *p, struct err *why)
         if (!c || c->gone || (peer && peer->lost)) continue;
         /* Half a window at a time, but the first at once: it says "I hear you". */
         if (c->owed >= PORT_WINDOW / 2 || (c->owed && !c->credited)) send_credit(z, k);
-        while (peer && peer->out.n && c->credit && !c->knock && !c->gone) {
+        while (peer && peer->out.n && c->credit && !c->knock && !c->call_again_ns && !c->gone) {
             struct frame *f = queue_take(&peer->out);
             c->credit--;
             if (c->dealer && !c->heard && !c->greeting) {
