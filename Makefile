@@ -15,7 +15,7 @@ SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 # -ffp-contract=off: an fma is written where one is meant, so that every instruction set gives the same bits.
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CPPFLAGS) $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
-LDLIBS  := -lxxhash -lm -lpthread
+LDLIBS  := -lxxhash -lm -lpthread -ldl
 # MPI=0, ZMQ=0: without these libraries. With MPI the program still needs none: gemmapipe-mpi.so does, loaded under mpirun.
 MPI     := 1
 ZMQ     := 1
@@ -70,6 +70,7 @@ $(B)/worker/kernels/avx2.o:   ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
+$(B)/worker/kernels/blas.o:      ALL_CFLAGS += -O3
 $(B)/worker/kernels/neon.o:      ALL_CFLAGS += -O3
 $(B)/worker/kernels/neon_dot.o:  ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
 $(B)/worker/kernels/neon_i8mm.o: ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm

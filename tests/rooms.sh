@@ -79,7 +79,7 @@ the_table_has_no_circle() {
 # header                  files that may include it, as a pattern
 doors='
 mpi.h           transport/links/mpi\.c
-dlfcn.h         transport/links/mpi_plugin\.c
+dlfcn.h         (transport/links/mpi_plugin|worker/kernels/blas)\.c
 zmq.h           transport/links/(zmq(_sockets)?|zap)\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c

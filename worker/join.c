@@ -1,4 +1,5 @@
 /* worker/join.c — a worker's first words with its coordinator: the greeting, and who I am. */
+#include "worker/kernels/blas.h"
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -40,6 +41,7 @@ static int say_hello(struct run *r, struct err *why)
     hello.memory = o->memory ? o->memory : memory_allowed();
     hello.share = share_allowed();
     processor_name(hello.cpu, sizeof hello.cpu);
+    if (r->greet.mode.math == MATH_FLOAT32) snprintf(hello.blas, sizeof hello.blas, "%s", blas_name());
     TRY(hello_write(&f, &hello, why));
     int code = port_send(r->port, 0, &f, why);
     if (code) frame_free(f);
@@ -60,6 +62,7 @@ int run_join(struct run *r, struct err *why)
                     "install the same program on both",
                     r->greet.numeric, worker_numeric());
     TRY(numeric_check(r->greet.mode, why));
+    if (r->greet.mode.math == MATH_FLOAT32) TRY(blas_open(why));
     TRY(kernels_choose(&r->worker->kernels, why)); /* not before: now there is someone to tell */
     if (r->worker->options.named) r->worker->options.named(r->greet.node);
     return say_hello(r, why);

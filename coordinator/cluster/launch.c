@@ -96,6 +96,7 @@ static void fill_assignment(const struct launch *l, int worker, struct assignmen
     const struct outgoing *o = &l->out[worker];
     struct chain_assignment *t = &a->of[CHAIN_TEXT], *v = &a->of[CHAIN_VISION];
     a->threads = (uint32_t)p->wish.threads;
+    a->capacity.mode = p->wish.numbers; /* of pictures too */
     if (o->text) {
         a->text = p->model->config;
         a->capacity = p->plan.capacity;

@@ -200,6 +200,7 @@ static void ask_picture(struct probing *b, struct probe *m)
     b->picture_ratio = vision_seconds(&v->config, part, b->tensors, as) / vision_seconds(&small, part, b->tensors, as);
     for (uint32_t i = 0; i < n; i++) b->types[i] = (uint8_t)b->tensors[i].type;
     m->parts.vision = small;
+    m->parts.capacity.mode = b->pipe->wish.numbers;
     m->parts.vision_as = (uint8_t)as;
     m->parts.pictures_in_flight = 1;
     m->parts.of[CHAIN_VISION] = (struct chain_assignment){.part = part, .next = 1, .n_types = n, .types = b->types};

@@ -336,6 +336,19 @@ static void broke_the_protocol(struct roster *r, struct member *m, struct event 
     lose(r, m, out);
 }
 
+/* Float32 numbers by another library, or by another processor's code in it, than a member's that came before. */
+static bool computes_otherwise(const struct roster *r, const struct member *m, struct err *why)
+{
+    for (int i = 0; i < r->n; i++) {
+        const struct member *o = r->member[i];
+        if (o == m || o->standing == INVITED || o->standing == LOST || !strcmp(o->hello.blas, m->hello.blas)) continue;
+        fail(why, E_USAGE, "%s multiplies by %s, %s by %s, and results would differ: install the same library on all, and set "
+             "OPENBLAS_CORETYPE to the same, as Haswell, for workers on different processors", m->name, m->hello.blas, o->name, o->hello.blas);
+        return true;
+    }
+    return false;
+}
+
 static void take_hello(struct roster *r, struct member *m, struct event *out)
 {
     if (!m->hailed) {
@@ -348,6 +361,7 @@ static void take_hello(struct roster *r, struct member *m, struct event *out)
              "the same program on both", m->name, m->hello.numeric, worker_numeric());
         return lose(r, m, out);
     }
+    if (computes_otherwise(r, m, &out->why)) return lose(r, m, out);
     bool far = m->address[0] && !r->local;
     snprintf(m->where, sizeof m->where, "process %u on %.63s%s%.80s", m->hello.pid, m->hello.host, far ? ", " : "",
              far ? m->address : "");

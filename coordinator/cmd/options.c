@@ -30,6 +30,12 @@ static int take_kv(void *into, const struct argument *a, const char *value, stru
     return numeric_read_kv(value, &o->numbers.kv, why);
 }
 
+static int take_math(void *into, const struct argument *a, const char *value, struct err *why)
+{
+    (void)a;
+    return numeric_read_math(value, &((struct options *)into)->numbers.math, why);
+}
+
 static int take_wire(void *into, const struct argument *a, const char *value, struct err *why)
 {
     (void)a;
@@ -194,10 +200,12 @@ static const struct argument table[] = {
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
      "                           GEMMAPIPE_NO_PROBE is set)"},
+    {"math", "int8|float32", PIPELINE | CMD_BENCH, OWN(numbers, take_math),
+     "int8: activations in 8 bits (default); float32: nothing is rounded, every product by OpenBLAS, slower: to measure what rounding costs"},
     {"wire", "f32|bf16", PIPELINE | CMD_BENCH, OWN(numbers, take_wire),
      "rows between layers: f32 (default); bf16: rounded after every layer, whoever has it, and half as many bytes from worker to worker"},
-    {"kv", "f16|q8_0", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
-     "keys and values: f16 (default); q8_0: half the memory, faster where the context is long, a little less exact"},
+    {"kv", "f16|q8_0|f32", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
+     "keys and values: f16 (default; with --math float32 f32); q8_0: half the memory, faster where the context is long, a little less exact"},
     {"wait", "SECONDS", WORKERS | CMD_UP | CMD_STATUS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
      "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},
@@ -532,6 +540,7 @@ static int check_machines(const struct options *o, struct err *why)
 static int check(const struct options *o, enum command command, struct err *why)
 {
     TRY(numeric_check(o->numbers, why));
+    if (o->vision_q8 && o->numbers.math == MATH_FLOAT32) return fail(why, E_USAGE, "--vision-type q8_0 is not for --math float32");
     if (command & MACHINES) return check_machines(o, why);
     if (!o->model && command != CMD_EMBED && !o->status && !o->repair) return fail(why, E_USAGE, "say which model: --model FILE.gguf");
     if (command == CMD_EMBED && (!o->mmproj || o->n_images != 1 || !o->out))
@@ -600,6 +609,7 @@ int options_read(struct options *o, enum command *command, int argc, char **argv
     TRY(arguments_read(&a, o, argc - 2, argv + 2, why));
     if (!o->sequences) o->sequences = o->aim_sequences;
     o->report |= (c->command & (CMD_BATCH | CMD_EVAL)) && !o->quiet; /* a job is long: what it did is told unasked */
+    if (o->numbers.math == MATH_FLOAT32 && !o->kv_chosen) o->numbers.kv = KV_F32;
     *command = c->command;
     if (!o->help) return check(o, c->command, why);
     print_manual(c);

@@ -104,8 +104,9 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
         .keys = o->keys, .insecure = o->insecure, .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
         .spare = o->spare, .accept = o->accept,
         .plan = {.aim = o->aim, .picture_share = o->pictures / (o->most < PLAN_ANSWER ? (double)o->most : PLAN_ANSWER),
-                 .vision_workers = o->vision_workers, .vision_type = o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
-                 .whole_head = o->whole_head, .all_scores = !sampling_of_few(&o->sampling)},
+                 .vision_workers = o->vision_workers, .whole_head = o->whole_head,
+                 .vision_type = o->numbers.math == MATH_FLOAT32 ? VISION_FLOAT32 : o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
+                 .all_scores = !sampling_of_few(&o->sampling)},
     };
     TRY(read_lists(w, l, o, why));
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;

@@ -147,6 +147,17 @@ uint64_t head_ids_bytes(const struct model_config *c, struct part s, int threads
     return to_64(times(times(part_words(c, s), sizeof(uint32_t)), at_once));
 }
 
+uint64_t sgemm_bytes(uint32_t rows)
+{
+    const uint64_t tall = times(ceil_div(rows, SGEMM_ROWS), SGEMM_ROWS);
+    return floats(plus((SGEMM_COLS + SGEMM_ROWS) * SGEMM_DEPTH, times(tall, SGEMM_COLS)));
+}
+
+uint64_t gate_room(const struct capacity *cap)
+{
+    return cap->mode.math == MATH_FLOAT32 ? most(gate_floats(cap->rows), times(cap->rows, SGEMM_COLS)) : gate_floats(cap->rows);
+}
+
 struct scratch_bytes scratch_bytes(const struct model_config *c, struct part s, const struct capacity *cap,
                                    int threads)
 {
@@ -159,10 +170,11 @@ struct scratch_bytes scratch_bytes(const struct model_config *c, struct part s, 
         .rows_b = floats(times(cap->rows, widest)),
         .acts = widest > UINT32_MAX ? UINT64_MAX : act_bytes(cap->rows, (uint32_t)widest),
         .ffn = act_bytes(cap->rows, c->ffn),
-        .gate = times(each, floats(2 * gate_floats(cap->rows))),
+        .gate = times(each, floats(times(2, gate_room(cap)))),
         .rope = floats(times(cap->rows, 2 * (uint64_t)c->head_dim)),
         .attend = plus(times(each, attend_bytes(c->head_dim)), attend_parts_bytes(c, threads)),
     };
+    if (cap->mode.math == MATH_FLOAT32) b.tiles = times(each, sgemm_bytes((uint32_t)most(cap->rows, LOGIT_ROWS)));
     if (part_has_head(s)) b.logits = plus(floats(times(LOGIT_ROWS, words)), head_ids_bytes(c, s, threads));
     return b;
 }
@@ -176,14 +188,14 @@ uint64_t text_tensor_bytes(const struct tensor *t)
 struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads)
 {
-    struct part_bytes b = {.runtime = RUNTIME_BYTES};
+    struct part_bytes b = {.runtime = RUNTIME_BYTES + (cap->mode.math == MATH_FLOAT32 ? SGEMM_RUNTIME : 0)};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
     b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c, cap->mode.kv)), kv_tables_bytes(c, s, cap));
 
     struct scratch_bytes x = scratch_bytes(c, s, cap, threads);
     b.scratch =
-        plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), x.logits)));
+        plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), plus(x.tiles, x.logits))));
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), wire_value_bytes(cap->mode.wire)), FRAME_EXTRA);
     b.frames = times((uint64_t)cap->in_flight + 2, frame);

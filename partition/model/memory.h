@@ -58,7 +58,8 @@ struct scratch_bytes {
     uint64_t rows_b;  /* the workbench's `narrow`, f32 [rows, max(hidden, heads * head_dim)] */
     uint64_t acts;    /* `narrow` as matmul wants it: act_bytes */
     uint64_t ffn;     /* the ffn's rows as matmul wants them: act_bytes of [rows, ffn] */
-    uint64_t gate;    /* for each thread f32 [2][gate_floats(rows)] */
+    uint64_t gate;    /* for each thread f32 [2][gate_room] */
+    uint64_t tiles;   /* with float32 math for each thread sgemm_bytes of rows or LOGIT_ROWS */
     uint64_t rope;    /* cos and sin, local and global, f32 [2][2][rows, head_dim / 2] */
     uint64_t attend;  /* attention: attend_bytes of each thread, and the parts of rows that threads share */
     uint64_t logits;  /* f32 [LOGIT_ROWS, its words rounded up to 16] and the sampler's, only with a part of the head */
@@ -80,6 +81,9 @@ static inline uint64_t gate_floats(uint32_t rows)
     return rows > GATE_FLOATS / 32 ? (uint64_t)rows * 32 : GATE_FLOATS;
 }
 
+/* Of a run: float32 math wants whole tiles. */
+uint64_t gate_room(const struct capacity *cap);
+
 /* The sampler's ids of one row for each thread that may pick a token: u32 [threads, at most LOGIT_ROWS][words]. */
 uint64_t head_ids_bytes(const struct model_config *c, struct part s, int threads);
 
@@ -94,6 +98,13 @@ static inline uint32_t attend_shared(int threads)
 {
     return threads > 1 ? 2 * (uint32_t)threads - 1 : 0;
 }
+
+/* Float32 math: what worker/kernels/blas.h multiplies at a time, and scratch for one thread that does, with so many rows. */
+#define SGEMM_ROWS 16
+#define SGEMM_COLS 128  /* output rows of the matrix: whole panels */
+#define SGEMM_DEPTH 512 /* columns: whole groups of blocks */
+#define SGEMM_RUNTIME (32ull << 20) /* what the library takes itself, beside RUNTIME_BYTES */
+uint64_t sgemm_bytes(uint32_t rows);
 
 /* Bytes of `rows` activations of `cols` values prepared for matmul: see worker/kernels/kernels.h, struct acts. */
 uint64_t act_bytes(uint32_t rows, uint32_t cols);

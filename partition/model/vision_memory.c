@@ -41,7 +41,18 @@ uint64_t vision_floats_out(const struct vision_config *c, struct part s)
     return part_has_back(s) ? (uint64_t)vision_tokens(c) * c->hidden : (uint64_t)vision_patches(c) * c->width;
 }
 
-struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, int threads)
+/* Float32 math: queries as they are; pages of keys and values as those of text, behind a pointer to each. */
+static void exact_attention(struct vision_scratch *b, const struct vision_config *c)
+{
+    const uint64_t patches = vision_patches(c), pages = round_up(patches, KV_PAGE) / KV_PAGE;
+    b->queries = floats(patches * c->width);
+    b->keys = (pages * sizeof(void *) + 63) / 64 * 64 + pages * 2 * c->heads * kv_half_bytes(vision_head_dim(c), KV_F32);
+    b->values = 0;
+    b->attend = attend_bytes(vision_head_dim(c));
+    b->tiles = sgemm_bytes(VISION_ROWS);
+}
+
+struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, enum vision_type as, int threads)
 {
     const uint64_t patches = vision_patches(c), dim = vision_head_dim(c);
     const uint64_t places = round_up(patches, PANEL_ROWS), pieces = round_up(patches, SHORT_KEYS) / SHORT_KEYS;
@@ -58,7 +69,8 @@ struct vision_scratch vision_scratch(const struct vision_config *c, struct part 
         .acts = act_bytes(VISION_ROWS, (uint32_t)most(most(c->ffn, c->width), vision_pixels(c))),
         .attend = vision_attend_bytes((uint32_t)dim),
     };
-    uint64_t each = b.narrow + b.wide + b.acts + b.attend;
+    if (as == VISION_FLOAT32) exact_attention(&b, c);
+    uint64_t each = b.narrow + b.wide + b.acts + b.attend + b.tiles;
     b.total = b.stream + b.queries + b.keys + b.values + b.tokens + each * (uint64_t)(threads > 0 ? threads : 1);
     return b;
 }
@@ -74,7 +86,7 @@ struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s
                                  const struct tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads)
 {
-    struct part_bytes b = {.scratch = vision_scratch(c, s, threads).total};
+    struct part_bytes b = {.scratch = vision_scratch(c, s, as, threads).total};
     for (size_t i = 0; i < part_count(CHAIN_VISION, s); i++) b.weights += vision_tensor_bytes(&tensors[i], as);
     uint64_t frame = floats(most(vision_floats_in(c, s), vision_floats_out(c, s))) + FRAME_EXTRA;
     b.frames = ((uint64_t)in_flight + 2) * frame;

@@ -23,7 +23,8 @@ uint64_t vision_tensor_bytes(const struct tensor *t, enum vision_type as);
 /* Scratch, split as the stage carves it up; all in bytes, each rounded up to 64. */
 struct vision_scratch {
     uint64_t stream;  /* rows, f32 [patches, width] */
-    uint64_t queries; /* shorts and their scales, as worker/encoder/vision_attention.c has them */
+    uint64_t queries; /* shorts and their scales, as worker/encoder/vision_attention.c has them; with float32 math floats, and keys are
+                         pages of keys and values */
     uint64_t keys;
     uint64_t values;
     uint64_t tokens;  /* f32 [tokens, width], only with the projector */
@@ -32,9 +33,10 @@ struct vision_scratch {
     uint64_t wide;    /* f32 [VISION_ROWS, max(ffn, 3 width)], or a little more for loading */
     uint64_t acts;    /* VISION_ROWS rows as matmul wants them */
     uint64_t attend;  /* what one call of vision_attend needs */
+    uint64_t tiles;   /* and of a product, with float32 math */
     uint64_t total;
 };
-struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, int threads);
+struct vision_scratch vision_scratch(const struct vision_config *c, struct part s, enum vision_type as, int threads);
 
 /* Bytes of scratch of one call of vision_attend (worker/kernels/kernels.h). */
 uint64_t vision_attend_bytes(uint32_t head_dim);

@@ -46,7 +46,7 @@ const char *vision_role_name(enum vision_role role); /* "attn_q.weight" as in th
 bool vision_role_is_vector(enum vision_role role);   /* norms and biases: F32, one row */
 
 /* How a worker keeps its matrices: as the file has them, or those of the layers as Q8_0 where the file has floats. */
-enum vision_type { VISION_AS_FILE, VISION_Q8_0 };
+enum vision_type { VISION_AS_FILE, VISION_Q8_0, VISION_FLOAT32 }; /* the last: as the file, for float32 math */
 
 /* Type and columns of a tensor in a worker's memory. Columns of blocks are filled up with zeros; the projection's
  * rows and columns have changed places, so its columns are the file's rows. */

@@ -63,6 +63,18 @@ def agrees(name, options, limit):
     return "median error %.1e, %d of %d likeliest tokens equal" % (np.median(e), same.sum(), N)
 
 
+def exact(name, options, _):
+    """Float32 math rounds nothing: one bound for every format, and the same bits whoever computes."""
+    model = synth("ref-%s.gguf" % name, "--size", "tiny", *options)
+    ids = ids_for(512)
+    want = ref_gemma3.logits(ref_gemma3.GGUF(model), ids)
+    asked = ["--embed-scale", "exact", "--math", "float32"]
+    got = ours(model, ids, *asked, "--here", 1, "--micro-batch", 33)
+    need(errors(want, got).max() <= 1e-6, "error %.1e" % errors(want, got).max())
+    need((ours(model, ids, *asked, "--workers", 3, "--micro-batch", 7) == got).all(), "the cut changes a score")
+    return "largest error %.1e" % errors(want, got).max()
+
+
 def deep_positions():
     """A small 4B, so with scaled rotation, up to the last position there is, behind keys and values that are drawn."""
     model = synth("ref-deep.gguf", "--size", "4b", "--layers", 7, "--hidden", 256, "--ffn", 512, "--heads", 2, "--kv-heads", 1, "--head-dim", 64,
@@ -104,6 +116,11 @@ def the_demo():
 
 for shape in SHAPES:
     claim("scores_agree_with_the_reference_" + shape[0], agrees, *shape)
+if os.path.exists("/usr/lib/%s-linux-gnu/libopenblas.so.0" % os.uname().machine):
+    for shape in SHAPES:
+        claim("float32_math_is_the_reference_" + shape[0], exact, *shape)
+else:
+    print("skip float32_math_is_the_reference: libopenblas0 is not installed")
 claim("scores_agree_with_the_reference_demo", the_demo)
 claim("scores_agree_with_the_reference_up_to_position_131071", deep_positions)
 claim("embedding_rows_are_scaled_as_the_model_was_trained", the_scale_as_trained)

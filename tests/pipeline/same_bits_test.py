@@ -179,6 +179,10 @@ model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
 claim("keys_and_values_in_8_bits_are_the_same_everywhere", same_in_other_numbers, model, "--kv", "q8_0")
 claim("rows_rounded_to_bf16_are_the_same_everywhere", same_in_other_numbers, model, "--wire", "bf16")
+if os.path.exists("/usr/lib/%s-linux-gnu/libopenblas.so.0" % os.uname().machine):
+    claim("float32_math_is_the_same_everywhere", same_in_other_numbers, model, "--math", "float32")
+else:
+    print("skip float32_math_is_the_same_everywhere: libopenblas0 is not installed")
 claim("parts_of_a_head_send_home_the_scores_of_a_whole_one", same_scores, model)
 claim("nothing_about_the_cluster_changes_a_draw", lambda m: same_everywhere(m, DRAWN) if FULL else same_draws(m), model)
 claim("cutting_by_hand_changes_nothing", cut_by_hand, model)

@@ -1,6 +1,6 @@
 /* tests/pipeline/vision_rows.c — pixels to rows through one or several stages in one process, for scripts.
  *
- *   vision_rows MMPROJ PIXELS.f32 OUT.f32 [q8_0|file] [threads] [cuts, as "2,4": where stages end] [pictures]
+ *   vision_rows MMPROJ PIXELS.f32 OUT.f32 [q8_0|file|float32] [threads] [cuts, as "2,4": where stages end] [pictures]
  *
  * PIXELS holds float32 [image, image, 3], line by line; OUT gets [tokens, hidden]. Prints what each stage took of memory
  * and of time. */
@@ -78,7 +78,7 @@ static int run(int argc, char **argv, struct err *why)
     free(pixels);
     if (!rows) return fail(why, E_MEMORY, "no memory");
     struct vision_plan_in in = {.config = *c, .threads = argc > 5 ? atoi(argv[5]) : 1};
-    in.type = argc > 4 && !strcmp(argv[4], "q8_0") ? VISION_Q8_0 : VISION_AS_FILE;
+    in.type = argc > 4 && !strcmp(argv[4], "q8_0") ? VISION_Q8_0 : argc > 4 && !strcmp(argv[4], "float32") ? VISION_FLOAT32 : VISION_AS_FILE;
     const char *cuts = argc > 6 ? argv[6] : "";
     do {
         char *end;
@@ -99,7 +99,7 @@ static int run(int argc, char **argv, struct err *why)
 int main(int argc, char **argv)
 {
     struct err why = {0};
-    if (argc < 4) return fprintf(stderr, "vision_rows MMPROJ PIXELS.f32 OUT.f32 [q8_0|file] [threads] [cuts] [pictures]\n"), 2;
+    if (argc < 4) return fprintf(stderr, "vision_rows MMPROJ PIXELS.f32 OUT.f32 [q8_0|file|float32] [threads] [cuts] [pictures]\n"), 2;
     int code = run(argc, argv, &why);
     if (code) fprintf(stderr, "%s\n", why.text);
     return code;

@@ -14,7 +14,7 @@ static int check(const struct encoder_stage *s, const struct assignment *a, uint
         return fail(why, E_WIRE, "the assignment says layers %u to %u of the encoder's %u", v->first, v->end, s->config.layers);
     if (part_has_back(*v) && (v->back != 0 || v->back_end != 1))
         return fail(why, E_WIRE, "the assignment says parts %u to %u of the encoder's projector, which has one", v->back, v->back_end);
-    if (a->vision_as != VISION_AS_FILE && a->vision_as != VISION_Q8_0)
+    if (a->vision_as > VISION_FLOAT32 || (a->vision_as == VISION_FLOAT32) != (a->capacity.mode.math == MATH_FLOAT32))
         return fail(why, E_WIRE, "the assignment keeps the encoder's matrices in way %u", a->vision_as);
     if (!s->in_flight || s->in_flight > IN_FLIGHT_MOST) return fail(why, E_WIRE, "the assignment has %u pictures in flight", s->in_flight);
     if (s->next >= nodes || part_has_back(*v) != (s->next == 0))

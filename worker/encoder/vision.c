@@ -11,6 +11,7 @@
  * Pieces are handed out one by one: cores are seldom all ours, and the slowest would set the pace. */
 #include "worker/encoder/vision.h"
 
+#include "worker/kernels/blas.h"
 #include "worker/weights/region.h"
 #include "worker/encoder/vision_attention.h"
 #include "worker/weights/held_weights.h"
@@ -29,6 +30,7 @@ _Static_assert(VISION_ROWS % SHORT_KEYS == 0, "values are rounded SHORT_KEYS at 
 struct hand {
     float *narrow, *wide;
     void *attend;
+    float *tiles; /* float32 math's */
     void *act_memory;
     struct acts acts;
     uint64_t ns[PARTS];
@@ -46,6 +48,7 @@ struct vision_stage {
     struct weight *patch, *post; /* before and behind the layers; NULL: not here */
     uint32_t first_group;        /* of the layers */
     int threads;
+    bool exact; /* float32 math */
     uint32_t piece; /* rows; values are stored VISION_ROWS at a time always */
     size_t room_each;
     float *x, *tokens;
@@ -60,7 +63,8 @@ struct vision_stage {
 /* y [n, ldy] = x [n, its columns] times w, on this thread. */
 static void multiply(const struct vision_stage *s, struct hand *h, float *y, size_t ldy, const struct weight *w)
 {
-    s->kernels.matmul_many(y, ldy, &w->panels, &h->acts);
+    if (s->exact) blas_matmul(y, ldy, &w->panels, &h->acts, 0, (w->panels.rows + PANEL_ROWS - 1) / PANEL_ROWS, h->tiles);
+    else s->kernels.matmul_many(y, ldy, &w->panels, &h->acts);
 }
 
 /* Says what the next products multiply; quantised if one of the n_weights from w on, two apart, wants that. */
@@ -68,7 +72,7 @@ static void operand(const struct vision_stage *s, struct hand *h, const float *x
                     const struct weight *w, int n_weights)
 {
     bool quantise = false;
-    for (int i = 0; i < n_weights; i++) quantise |= weight_is_integer(&w[2 * i]);
+    for (int i = 0; i < n_weights; i++) quantise |= !s->exact && weight_is_integer(&w[2 * i]);
     acts_shape(&h->acts, n, cols, x, ldx);
     for (uint32_t r = 0; quantise && r < n; r++) s->kernels.quantize(&h->acts, r, x + r * ldx, 0, cols);
 }
@@ -276,14 +280,14 @@ int vision_stage_run(struct vision_stage *s, const float *in, float *out, struct
 static void scratch_cut(struct vision_stage *s)
 {
     const struct vision_config *c = &s->config;
-    const struct vision_scratch b = vision_scratch(c, s->part, s->threads);
+    const struct vision_scratch b = vision_scratch(c, s->part, s->exact ? VISION_FLOAT32 : VISION_AS_FILE, s->threads);
     uint32_t widest = c->ffn > c->width ? c->ffn : c->width;
     if (vision_pixels(c) > widest) widest = vision_pixels(c);
     uint8_t *at = s->scratch.at;
     s->x = (float *)at, at += b.stream;
     /* Places that no patch fills stay zeros: keys past the last, columns past a head's. */
     memset(at, 0, b.queries + b.keys + b.values);
-    patch_attention_init(&s->sight, c, &s->kernels, at, at + b.queries, at + b.queries + b.keys);
+    patch_attention_init(&s->sight, c, s->exact, &s->kernels, at, at + b.queries, at + b.queries + b.keys);
     at += b.queries + b.keys + b.values;
     s->tokens = (float *)at, at += b.tokens;
     s->room_each = (b.narrow + b.wide + b.acts + b.attend) / sizeof(float);
@@ -293,6 +297,7 @@ static void scratch_cut(struct vision_stage *s)
         h->narrow = (float *)at, at += b.narrow;
         acts_init(&h->acts, at, VISION_ROWS, widest), at += b.acts;
         h->attend = at, at += b.attend;
+        h->tiles = (float *)(void *)at, at += b.tiles;
     }
 }
 
@@ -314,6 +319,7 @@ static int take_own_weights(struct vision_stage *s, const struct vision_plan_in 
 
 static int stage_build(struct vision_stage *s, const struct vision_plan_in *in, struct err *why)
 {
+    if (s->exact) TRY(blas_open(why));
     s->hands = calloc((size_t)s->threads, sizeof *s->hands);
     if (!s->hands) return fail(why, E_MEMORY, "no memory for %d threads", s->threads);
     if (in->weights) s->weights = *in->weights;
@@ -342,6 +348,7 @@ int vision_stage_open(struct vision_stage **out, const struct vision_plan_in *in
     s->part = in->part;
     s->kernels = *k;
     s->threads = in->threads;
+    s->exact = in->type == VISION_FLOAT32;
     s->piece = piece_rows(&in->config, in->threads);
     s->bytes = vision_part_bytes(&in->config, in->part, in->tensors, in->type, 0, in->threads);
     int code = stage_build(s, in, why);

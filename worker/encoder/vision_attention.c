@@ -32,11 +32,30 @@ static size_t even_dim(const struct patch_attention *s)
     return round_up(s->dim, 2);
 }
 
-void patch_attention_init(struct patch_attention *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
-                          void *values)
+static size_t page_half(const struct patch_attention *s)
+{
+    return kv_half_bytes(s->dim, KV_F32);
+}
+
+static void init_exact(struct patch_attention *s, void *queries, void *keys)
+{
+    const uint32_t n = (s->patches + KV_PAGE - 1) / KV_PAGE;
+    const uint8_t *page = (uint8_t *)keys + round_up(n * sizeof *s->pages, 64);
+    s->floats = queries;
+    s->pages = keys;
+    for (uint32_t i = 0; i < n; i++, page += 2 * s->heads * page_half(s)) s->pages[i] = page;
+    s->scale = (float)(1.0 / sqrt((double)s->dim));
+}
+
+void patch_attention_init(struct patch_attention *s, const struct vision_config *c, bool exact, const struct kernels *k, void *queries,
+                          void *keys, void *values)
 {
     *s = (struct patch_attention){.k = k, .patches = vision_patches(c), .width = c->width, .heads = c->heads,
-                        .dim = vision_head_dim(c), .query_scales = queries, .key_scales = keys, .value_scales = values};
+                        .dim = vision_head_dim(c), .query_scales = queries, .key_scales = keys, .value_scales = values, .exact = exact};
+    if (exact) {
+        init_exact(s, queries, keys);
+        return;
+    }
     s->scale = (float)(1.0 / sqrt((double)s->dim)) * INTO_POWERS_OF_TWO;
     s->queries = (int16_t *)(s->query_scales + round_up((size_t)s->patches * s->heads, PANEL_ROWS));
     s->keys = (int16_t *)(s->key_scales + key_places(s) * s->heads);
@@ -74,8 +93,38 @@ static void store_values(const struct patch_attention *s, const float *v, size_t
                                 v + r * ldv + (size_t)h * s->dim, ldv, n - r < SHORT_KEYS ? n - r : SHORT_KEYS, s->dim);
 }
 
+static void store_exact(const struct patch_attention *s, const float *q, const float *k, const float *v, uint32_t row)
+{
+    const uint32_t at = row % KV_PAGE;
+    float *keys = (float *)(uintptr_t)s->pages[row / KV_PAGE], *values = keys + s->heads * page_half(s) / sizeof *keys;
+    memcpy(s->floats + (size_t)row * s->width, q, s->width * sizeof *q);
+    for (uint32_t h = 0; h < s->heads; h++, k += s->dim, v += s->dim) {
+        for (uint32_t i = 0; i < s->dim; i++) keys[((size_t)(at / PANEL_ROWS) * s->dim + i) * PANEL_ROWS + at % PANEL_ROWS] = k[i];
+        memcpy(values + (size_t)at * s->dim, v, s->dim * sizeof *v);
+        keys += page_half(s) / sizeof *keys, values += page_half(s) / sizeof *values;
+    }
+}
+
+/* As rows of text that see all there are. */
+static void look_exact(const struct patch_attention *s, uint32_t first, uint32_t n, uint32_t head, float *out, void *scratch)
+{
+    struct attend_row sees[VISION_ROWS];
+    for (uint32_t i = 0; i < n; i++) sees[i] = (struct attend_row){0, s->patches - 1};
+    const struct attend t = {
+        .q = s->floats + (size_t)first * s->width + (size_t)head * s->dim, .out = out, .ldq = s->width, .ldo = s->width,
+        .sees = sees, .rows = n, .heads = 1, .head_dim = s->dim, .scale = s->scale,
+        .pages = s->pages, .n_pages = (s->patches + KV_PAGE - 1) / KV_PAGE, .type = KV_F32,
+        .keys_at = head * page_half(s), .values_at = (s->heads + head) * page_half(s), .scratch = scratch,
+    };
+    s->k->attend(&t);
+}
+
 static void look(const struct patch_attention *s, uint32_t first, uint32_t n, uint32_t head, float *out, void *scratch)
 {
+    if (s->exact) {
+        look_exact(s, first, n, head, out, scratch);
+        return;
+    }
     const size_t at = (size_t)first * s->heads + head;
     struct vision_attend t = {
         .q = s->queries + at * even_dim(s), .ldq = s->heads * even_dim(s),
@@ -97,9 +146,10 @@ void patch_attention_store(const struct patch_attention *s, uint32_t first, uint
         add_bias(q, q_bias, s->width);
         add_bias(k, k_bias, s->width);
         add_bias(v, v_bias, s->width);
-        store_row(s, q, k, v, first + r);
+        if (s->exact) store_exact(s, q, k, v, first + r);
+        else store_row(s, q, k, v, first + r);
     }
-    store_values(s, qkv + 2 * (size_t)s->width, ld, first, n);
+    if (!s->exact) store_values(s, qkv + 2 * (size_t)s->width, ld, first, n);
 }
 
 void patch_attention_look(const struct patch_attention *s, uint32_t first, uint32_t n, float *out, void *scratch)

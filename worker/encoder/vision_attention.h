@@ -13,11 +13,14 @@ struct patch_attention {
     float scale; /* of attention, and from e to powers of two */
     int16_t *queries, *keys, *values;
     float *query_scales, *key_scales, *value_scales;
+    bool exact; /* float32 math: queries as they are, keys and values in pages as those of text */
+    float *floats; /* these queries, [patches, width] */
+    const uint8_t **pages;
 };
 
 /* The three pieces of memory are as large as vision_scratch says. */
-void patch_attention_init(struct patch_attention *s, const struct vision_config *c, const struct kernels *k, void *queries, void *keys,
-                          void *values);
+void patch_attention_init(struct patch_attention *s, const struct vision_config *c, bool exact, const struct kernels *k, void *queries,
+                          void *keys, void *values);
 
 /* Rows first..first+n-1: qkv [n, 3 width] are queries, keys and values without their biases; it is spoiled. `first` is a
  * multiple of SHORT_KEYS, and so is n unless the picture ends there. */

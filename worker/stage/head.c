@@ -157,7 +157,7 @@ static void norm_wanted(const struct head *h, const struct workbench *b, const f
     for (uint32_t i = 0; i < a->rows; i++) {
         const float *row = x + h->wanted[first + i].row * hidden;
         b->k->norm(b->narrow + i * hidden, row, h->norm->floats, h->config->hidden, h->config->norm_epsilon);
-        if (weight_is_integer(h->matrix)) b->k->quantize(a, i, b->narrow + i * hidden, 0, h->config->hidden);
+        if (wants_8_bits(b, h->matrix)) b->k->quantize(a, i, b->narrow + i * hidden, 0, h->config->hidden);
     }
     meet(b);
 }

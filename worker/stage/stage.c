@@ -6,6 +6,7 @@
 #include "worker/stage/stage.h"
 
 #include "base/half.h"
+#include "worker/kernels/blas.h"
 #include "worker/stage/head.h"
 #include "worker/weights/region.h"
 #include "worker/stage/sequences.h"
@@ -45,7 +46,7 @@ static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int th
     struct workbench *b = &s->bench;
     const size_t angles = (size_t)s->capacity.rows * (s->config.head_dim / 2);
     uint8_t *at = s->regions[SCRATCH].at;
-    *b = (struct workbench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .threads = threads, .places = s->places,
+    *b = (struct workbench){.config = &s->config, .k = &s->kernels, .kv = &s->kv, .math = s->capacity.mode.math, .threads = threads, .places = s->places,
                         .barrier = &s->barrier};
     s->rows = (float *)at, at += cut->stream;
     b->wide = (float *)at, at += cut->rows_a;
@@ -55,7 +56,9 @@ static void *bench_open(struct stage *s, const struct scratch_bytes *cut, int th
     b->of_heads = b->of_hidden;
     acts_init(&b->of_ffn, at, s->capacity.rows, s->config.ffn), at += cut->ffn;
     b->gate = (float *)at, at += cut->gate;
-    b->gate_each = gate_floats(s->capacity.rows);
+    b->gate_each = gate_room(&s->capacity);
+    b->tiles = (float *)at, at += cut->tiles;
+    b->tiles_each = cut->tiles / sizeof *b->tiles / (size_t)threads;
     for (int i = 0; i < 2; i++) {
         b->cos[i] = (float *)at + (size_t)(2 * i) * angles;
         b->sin[i] = (float *)at + (size_t)(2 * i + 1) * angles;
@@ -90,6 +93,7 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     const uint32_t n = (uint32_t)part_count(CHAIN_TEXT, s->part);
     const struct scratch_bytes cut = scratch_bytes(&s->config, s->part, &s->capacity, in->threads);
     const uint64_t wanted[REGIONS] = {s->bytes.kv, s->bytes.scratch};
+    if (s->capacity.mode.math == MATH_FLOAT32) TRY(blas_open(why));
     if (in->weights) s->weights = *in->weights;
     else TRY(take_own_weights(s, in, why));
     for (int i = 0; i < REGIONS; i++) TRY(region_open(&s->regions[i], wanted[i], region_names[i], in->threads, why));

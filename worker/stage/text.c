@@ -5,6 +5,8 @@
  * machines are seldom all ours and the slowest would set the pace. */
 #include "worker/stage/text.h"
 
+#include "base/checked.h"
+#include "worker/kernels/blas.h"
 #include "worker/stage/attention.h"
 
 #include <omp.h>
@@ -13,11 +15,17 @@
 #define PIECES_PER_THREAD 4 /* more evens out better, fewer give the kernel longer runs */
 #define PIECE_MOST 64       /* panels: a head's eighth would keep the last thread busy for milliseconds */
 
+/* Panels of which pieces consist: float32 math takes whole tiles, which begin at fixed places. */
+static uint32_t panels_together(const struct workbench *b)
+{
+    return b->math == MATH_FLOAT32 ? SGEMM_COLS / PANEL_ROWS : 1;
+}
+
 static uint32_t panels_per_piece(const struct workbench *b, uint32_t panels)
 {
     uint32_t n = panels / (uint32_t)(b->threads * PIECES_PER_THREAD);
     n = n < PIECE_MOST ? n : PIECE_MOST;
-    return b->threads == 1 ? panels : n ? n : 1;
+    return b->threads == 1 ? panels : (uint32_t)round_up(n ? n : 1, panels_together(b));
 }
 
 static uint32_t panel_count(const struct weight *w)
@@ -84,12 +92,19 @@ static void quantise_heads(const struct workbench *b, bool quantise)
     meet(b);
 }
 
+/* Panels first..first+n-1, by this thread. */
+static void product(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a, uint32_t first, uint32_t n)
+{
+    if (b->math == MATH_FLOAT32) blas_matmul(y, ldy, &w->panels, a, first, n, b->tiles + (size_t)omp_get_thread_num() * b->tiles_each);
+    else b->k->matmul(y, ldy, &w->panels, a, first, n);
+}
+
 void multiply(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
 {
     uint32_t panels = panel_count(w), piece = panels_per_piece(b, panels);
 #pragma omp for schedule(dynamic) nowait
     for (uint32_t p = 0; p < panels; p += piece)
-        b->k->matmul(y + p * PANEL_ROWS, ldy, &w->panels, a, p, panels - p < piece ? panels - p : piece);
+        product(b, y + p * PANEL_ROWS, ldy, w, a, p, panels - p < piece ? panels - p : piece);
 }
 
 static void multiply_wait(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a)
@@ -106,8 +121,8 @@ static void gate_up_piece(const struct workbench *b, const struct weight *gate, 
     const uint32_t width = ffn - column < ld ? ffn - column : ld;
     float *g = b->gate + 2 * (size_t)omp_get_thread_num() * b->gate_each, *u = g + b->gate_each;
     struct acts a = b->of_ffn;
-    b->k->matmul(g, ld, &gate->panels, &b->of_hidden, first, n);
-    b->k->matmul(u, ld, &up->panels, &b->of_hidden, first, n);
+    product(b, g, ld, gate, &b->of_hidden, first, n);
+    product(b, u, ld, up, &b->of_hidden, first, n);
     for (uint32_t r = 0; r < b->n; r++, g += ld, u += ld) {
         b->k->gelu_mul(g, u, width);
         if (quantise) b->k->quantize(&a, r, g, column, width);
@@ -119,7 +134,7 @@ static void gate_up_piece(const struct workbench *b, const struct weight *gate, 
  * and read again, they cost a twentieth of a prompt (docs/SPEED.md 17). */
 static void gate_up(const struct workbench *b, const struct weight *gate, const struct weight *up, bool quantise)
 {
-    const uint32_t panels = panel_count(gate), some = gate_columns(b->n) / PANEL_ROWS;
+    const uint32_t panels = panel_count(gate), some = b->math == MATH_FLOAT32 ? panels_together(b) : gate_columns(b->n) / PANEL_ROWS;
     const uint32_t piece = (panels_per_piece(b, panels) + 1) / 2 * 2; /* 32 columns are quantised together */
 #pragma omp for schedule(dynamic) nowait
     for (uint32_t p = 0; p < panels; p += piece) {
@@ -140,8 +155,8 @@ static void query_key_value(const struct workbench *b, const struct weight *w)
 /* Gemma 3 norms on the way in and again on the way back. `narrow` and `wide` are b's. */
 void text_layer(const struct workbench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x)
 {
-    const bool in = weight_is_integer(&w[W_Q]) || weight_is_integer(&w[W_K]) || weight_is_integer(&w[W_V]);
-    const bool in_ffn = weight_is_integer(&w[W_GATE]) || weight_is_integer(&w[W_UP]);
+    const bool in = wants_8_bits(b, &w[W_Q]) || wants_8_bits(b, &w[W_K]) || wants_8_bits(b, &w[W_V]);
+    const bool in_ffn = wants_8_bits(b, &w[W_GATE]) || wants_8_bits(b, &w[W_UP]);
     const uint32_t hidden = b->config->hidden;
     const struct attention a = {b, index, layer, layer_is_global(b->config, layer)};
 
@@ -153,11 +168,11 @@ void text_layer(const struct workbench *b, const struct weight *w, uint32_t inde
     query_key_value(b, w);                                        /* narrow -> wide [n, q + k + v]             */
     attention_store(&a, w[W_Q_NORM].floats, w[W_K_NORM].floats);      /* norm and turn q, k; k, v -> cache         */
     attention_look(&a);                                           /* wide q -> narrow [n, heads * head_dim]    */
-    quantise_heads(b, weight_is_integer(&w[W_O]));
+    quantise_heads(b, wants_8_bits(b, &w[W_O]));
     multiply_wait(b, b->wide, hidden, &w[W_O], &b->of_heads);     /* narrow -> wide [n, hidden]                */
     norm_back(b, x, b->wide, w[W_ATTN_POST_NORM].floats);           /* x += norm(wide)                           */
     norm_rows(b, x, w[W_FFN_NORM].floats, in_ffn);                  /* x -> narrow [n, hidden]                   */
-    gate_up(b, &w[W_GATE], &w[W_UP], weight_is_integer(&w[W_DOWN])); /* narrow -> of_ffn [n, ffn]              */
+    gate_up(b, &w[W_GATE], &w[W_UP], wants_8_bits(b, &w[W_DOWN])); /* narrow -> of_ffn [n, ffn]              */
     multiply_wait(b, b->narrow, hidden, &w[W_DOWN], &b->of_ffn);  /* of_ffn -> narrow [n, hidden]              */
     norm_back(b, x, b->narrow, w[W_FFN_POST_NORM].floats);          /* x += norm(narrow)                         */
 }

@@ -21,6 +21,7 @@ struct workbench {
     const struct model_config *config;
     const struct kernels *k;
     struct kv *kv;
+    enum math math;
     int threads;
     uint32_t n; /* rows */
     bool all_drawn;
@@ -31,7 +32,9 @@ struct workbench {
     struct acts of_heads;    /* narrow [n, heads * head_dim]                */
     struct acts of_ffn;      /* gelu(gate) * up, [n, ffn]; in wide for a matrix of floats */
     float *gate;             /* for each thread [2][gate_each]              */
-    size_t gate_each;        /* gate_floats of the most rows                */
+    size_t gate_each;        /* gate_room                                   */
+    float *tiles;            /* for each thread [tiles_each], with float32 math */
+    size_t tiles_each;
     float *cos[2], *sin[2];  /* [local, global][n, head_dim / 2]            */
     uint8_t *attend;         /* attention's, attend_bytes for each thread   */
     float *parts;            /* of the rows whose spans threads share      */
@@ -64,6 +67,12 @@ void text_angles(const struct workbench *b);
 /* Layer `index` of the stage, `layer` of the model; w its W_LAYER_ROLES weights. x [n, hidden] is updated in place, and a
  * thread returns when its own rows of x are: the next layer may follow at once, anything else must meet first. */
 void text_layer(const struct workbench *b, const struct weight *w, uint32_t index, uint32_t layer, float *x);
+
+/* Whether the rows that meet a matrix are rounded to 8 bits first. */
+static inline bool wants_8_bits(const struct workbench *b, const struct weight *w)
+{
+    return b->math == MATH_INT8 && weight_is_integer(w);
+}
 
 /* y = acts times the matrix. Returns without waiting for the others: a barrier or a waiting loop must follow. */
 void multiply(const struct workbench *b, float *y, size_t ldy, const struct weight *w, const struct acts *a);
