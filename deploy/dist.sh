@@ -50,7 +50,7 @@ make -s B="$objects" CC="$compiler" DESTDIR="$PWD/$stage" PREFIX= "${cross[@]}" 
 needed() { readelf -d "$@" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u; }
 declare -A taken
 take() {
-    local library path package
+    local library path
     for library in $(needed "$@"); do
         case $library in ld-linux* | libc.so.* | libm.so.* | libpthread.so.* | libdl.so.* | librt.so.* | libresolv.so.*) continue ;; esac
         [ -z "${taken[$library]:-}" ] || continue

@@ -31,7 +31,7 @@ static uint64_t limit_ns(const struct engine *e, enum chain c)
     const struct pipeline *p = e->pipe;
     const uint64_t seen = e->overdue.most_ns[c] * TIMES;
     uint64_t bytes = 0;
-    if (c == CHAIN_TEXT) bytes = (uint64_t)p->plan.capacity.rows * p->model->config.hidden * sizeof(float) * e->route->n;
+    if (c == CHAIN_TEXT && p->model) bytes = (uint64_t)p->plan.capacity.rows * p->model->config.hidden * sizeof(float) * e->route->n;
     if (!seen) return UNKNOWN_NS + bytes * 1000000000ull / SLOW_LINK;
     return (seen > LEAST_NS ? seen : LEAST_NS) + bytes * 1000000000ull / SLOW_LINK;
 }

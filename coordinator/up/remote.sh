@@ -2,7 +2,8 @@
 # `sh -s -- ACTION NAME …`; answers in lines "key=value". Nothing is installed, and nothing is written outside of two folders of the user.
 #
 #   scan                                      what the machine is
-#   start NAME PROGRAM VERSION ARGUMENTS…     a worker, unless it runs already with the same words
+#   start NAME PROGRAM VERSION KEY ARGUMENTS… a worker, unless it runs already with the same words; it trusts the coordinator with that
+#                                             public key (empty: there are no keys) and answers with its own
 #   status NAME, stop NAME, log NAME LINES    of the worker that start started, known by its process, its birth and the machine's boot
 #   place HASH                                standard input of another ssh is the program, see put
 set -u
@@ -40,14 +41,30 @@ find_program() {
     return 1
 }
 
+# This machine's key, once, and whom it serves: the files are those of `gemmapipe keys`.
+make_keys() {
+    folder=${XDG_CONFIG_HOME:-$HOME/.config}/gemmapipe
+    (
+        umask 077
+        mkdir -p "$folder" || exit 1
+        if [ ! -e "$folder/id.key" ]; then
+            { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' && echo; } >"$folder/id.key.$$" && mv "$folder/id.key.$$" "$folder/id.key"
+        fi
+        grep -qs "^$1 " "$folder/trusted" || echo "$1 coordinator" >>"$folder/trusted"
+    )
+}
+own_key() { sed -n 's/^.*this worker.s key is \([0-9a-f]*\).*$/\1/p' "$dir/log" 2>/dev/null | tail -n 1; }
+
 start() {
-    wanted=$1 version=$2
-    shift 2
+    wanted=$1 version=$2 trusted=$3
+    shift 3
     mkdir -p "$dir" && chmod 700 "$dir" || { say state failed; say why "$dir cannot be made"; return; }
     exec 9>"$dir/lock"
+    [ -z "$trusted" ] || make_keys "$trusted" || { say state failed; say why "no key could be made in ~/.config/gemmapipe"; return; }
     command -v flock >/dev/null && ! flock -w 10 9 && { say state failed; say why "another start of it is under way"; return; }
     if alive; then
         say pid "$pid"
+        say key "$(own_key)"
         if [ "$(cat "$dir/words" 2>/dev/null)" = "$version $*" ]; then say state running; else say state differs; fi
         return
     fi
@@ -64,7 +81,7 @@ start() {
         grep -q 'listening on' "$dir/log" && break
         sleep 0.2
     done
-    if alive; then say state started; say pid "$pid"
+    if alive; then say state started; say pid "$pid"; say key "$(own_key)"
     else rm -f "$dir/pid"; say state failed; say why "$(last_words)"
     fi
 }

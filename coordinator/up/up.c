@@ -9,6 +9,8 @@
 #include "base/version.h"
 #include "coordinator/up/greetings.h"
 #include "coordinator/up/remote.h"
+#include "transport/links/address.h"
+#include "transport/links/keys.h"
 
 #include <ctype.h>
 #include <libgen.h>
@@ -28,7 +30,7 @@
 
 struct target { /* a worker */
     const char *host;
-    char login[CLUSTER_ADDRESS], name[CLUSTER_ADDRESS]; /* for ssh; of its folder */
+    char machine[CLUSTER_ADDRESS], name[CLUSTER_ADDRESS]; /* of its address; of its folder */
     char words[6][TEXT_MOST];                           /* numbers and the like among its arguments */
     char state[24], pid[24], why[REMOTE_WHY];
     bool started; /* by this call */
@@ -41,6 +43,7 @@ struct up {
     struct remote *job;    /* [n], of the action under way */
     int *worker;           /* [n]: its number in the file */
     int n;
+    char keys[PATH_MAX], key[KEY_TEXT]; /* folder; this machine's public key, empty where no link leaves the machine */
 };
 
 /* ---- who ---- */
@@ -50,9 +53,9 @@ static void name_target(struct target *t, const char *address, const struct clus
 {
     const char *from = address + sizeof "tcp://" - 1, *colon = strrchr(from, ':');
     const int n = colon ? (int)(colon - from) : (int)strlen(from);
-    snprintf(t->login, sizeof t->login, "%.*s", n, from);
-    if (*t->login == '[') snprintf(t->login, sizeof t->login, "%.*s", n - 2, from + 1);
-    t->host = *login->ssh ? login->ssh : t->login;
+    snprintf(t->machine, sizeof t->machine, "%.*s", n, from);
+    if (*t->machine == '[') snprintf(t->machine, sizeof t->machine, "%.*s", n - 2, from + 1);
+    t->host = *login->ssh ? login->ssh : t->machine;
     snprintf(t->name, sizeof t->name, "%s", from);
     for (char *c = t->name; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-') *c = '_';
@@ -110,6 +113,51 @@ static void take_answer(struct target *t, const struct remote *r)
     snprintf(t->why, sizeof t->why, "%s", *r->why ? r->why : "the script on that machine said nothing");
 }
 
+static bool is_up(const struct target *t)
+{
+    return !strcmp(t->state, "started") || !strcmp(t->state, "running");
+}
+
+/* ---- keys: who can log in to a machine may use a worker there, so the login is what trust comes from ---- */
+
+static bool needs_key(const struct up *u, int i)
+{
+    return !address_is_near(u->cluster.addresses[u->worker[i]]);
+}
+
+static int find_own_key(struct up *u, struct err *why)
+{
+    struct keys *keys = NULL;
+    char path[PATH_MAX + 8];
+    bool wanted = false;
+    for (int i = 0; i < u->n; i++) wanted |= needs_key(u, i);
+    if (!wanted) return 0;
+    TRY(keys_folder(u->keys, NULL, why));
+    snprintf(path, sizeof path, "%s/id.key", u->keys);
+    if (access(path, F_OK)) {
+        TRY(keys_new(u->keys, why));
+        log_info("made this machine's key, %s", path);
+    }
+    TRY(keys_open(&keys, u->keys, why));
+    key_text(u->key, keys_public(keys));
+    keys_close(&keys);
+    return 0;
+}
+
+/* Of a worker whose key the file does not say: the one that its machine told over ssh, under host and port of its address. */
+static int trust_workers(struct up *u, struct err *why)
+{
+    char key[KEY_TEXT + 8];
+    for (int i = 0; i < u->n; i++) {
+        struct target *t = &u->of[i];
+        if (!needs_key(u, i) || !is_up(t) || *u->cluster.keys[u->worker[i]]) continue;
+        remote_said(&u->job[i], "key", key, sizeof key);
+        if (*key) TRY(keys_trust(u->keys, strchr(u->cluster.addresses[u->worker[i]], ':') + 3, key, why));
+        else snprintf(t->why, sizeof t->why, "it told no key");
+    }
+    return 0;
+}
+
 /* ---- starting ---- */
 
 static void start_words(struct up *u, int i, const char **word)
@@ -121,6 +169,7 @@ static void start_words(struct up *u, int i, const char **word)
     int n = 0;
     word[n++] = l->program;
     word[n++] = GEMMAPIPE_VERSION;
+    word[n++] = needs_key(u, i) ? u->key : "";
     word[n++] = "--listen";
     word[n++] = u->cluster.addresses[w];
     if (o->memory) {
@@ -174,6 +223,7 @@ static int place_program(struct up *u, int i, struct err *why)
 static int start_all(struct up *u, struct err *why)
 {
     bool placed = false;
+    TRY(find_own_key(u, why));
     TRY(act(u, "start", START_SECONDS, start_words, why));
     for (int i = 0; i < u->n; i++) {
         take_answer(&u->of[i], &u->job[i]);
@@ -182,7 +232,7 @@ static int start_all(struct up *u, struct err *why)
         TRY(place_program(u, i, why));
         placed |= !*u->of[i].why;
     }
-    if (!placed) return 0;
+    if (!placed) return trust_workers(u, why);
     TRY(act(u, "start", START_SECONDS, start_words, why));
     for (int i = 0; i < u->n; i++) {
         take_answer(&u->of[i], &u->job[i]);
@@ -190,7 +240,7 @@ static int start_all(struct up *u, struct err *why)
         if (!strcmp(u->of[i].state, "missing") && !*u->of[i].why)
             snprintf(u->of[i].why, sizeof u->of[i].why, "the copy does not run there: are its libraries installed?");
     }
-    return 0;
+    return trust_workers(u, why);
 }
 
 static int take_back(struct up *u)
@@ -208,11 +258,6 @@ static int take_back(struct up *u)
 }
 
 /* ---- showing ---- */
-
-static bool is_up(const struct target *t)
-{
-    return !strcmp(t->state, "started") || !strcmp(t->state, "running");
-}
 
 /* Asks all that run; who does not answer is not ready. */
 static int greet_targets(struct up *u, struct greeting *g, int seconds, struct err *why)

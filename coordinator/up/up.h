@@ -7,6 +7,9 @@
  *   down    end those that `up` started: each known by process, birth and boot, so nobody else's is ever hit
  *   scan    machines that can be logged in to, as a first cluster file
  *
+ * Where links leave the machine they are encrypted (transport/links/keys.h): `up` makes the keys that are missing, here and there, and each
+ * side trusts what the other told over ssh. A key that the file says is not learnt.
+ *
  * A worker's place on its machine is a folder of the user, named after its address: process, log, the words it was started with. */
 #pragma once
 

@@ -22,14 +22,26 @@ struct cluster {
     char addresses[8][100];
 };
 
+static int socket_files;
+
+/* Sockets in the file system outlive who made them. */
+static inline void remove_socket_files(void)
+{
+    char path[100];
+    while (socket_files--) {
+        snprintf(path, sizeof path, "/tmp/gemmapipe-links-%d-%d", (int)getpid(), socket_files);
+        unlink(path);
+    }
+}
+
 /* An address nobody listens on at this moment. */
 static inline void free_address(char out[100], enum link_kind kind)
 {
-    static int count;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof a;
     if (kind == IPC) {
-        snprintf(out, 100, "ipc:///tmp/gemmapipe-links-%d-%d", (int)getpid(), count++);
+        if (!socket_files) atexit(remove_socket_files);
+        snprintf(out, 100, "ipc:///tmp/gemmapipe-links-%d-%d", (int)getpid(), socket_files++);
         return;
     }
     int s = socket(AF_INET, SOCK_STREAM, 0);

@@ -93,7 +93,7 @@ def slow_readers_get_all():
     got, status = p.rest().decode(), process.wait(timeout=20)
     need(status == 0 and got == "".join("%d + 4 = %d.\n" % (i, i + 4) for i in range(5)), "status %d: %r" % (status, got))
     p = FullPipe()
-    process = p.start(*RUN, "--workers", "2", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
+    process = p.start(*RUN, "--workers", "2", "--wait-for-workers", "0", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
     time.sleep(0.5)
     workers = children_of(process.pid)
     os.kill(workers[1], signal.SIGKILL)
@@ -104,7 +104,7 @@ def slow_readers_get_all():
 
 def answers_come_when_their_turn_comes():
     """The first is there while the second is made; what cannot be made any more is marked and counted."""
-    more = ["-n", "1900", "--ctx", "2048", "--sequences", "1", *prompts("three", "What is 3 + 4?", "Count from 1 to 900.", "What is 4 + 4?")]
+    more = ["-n", "1900", "--ctx", "2048", "--sequences", "1", "--wait-for-workers", "0", *prompts("three", "What is 3 + 4?", "Count from 1 to 900.", "What is 4 + 4?")]
     for end, want, sentence in ((signal.SIGKILL, 8, "signal 9"), (signal.SIGINT, 130, "interrupted")):
         p = start(*RUN, "--workers", "2", *more)
         need(p.stdout.readline() == b"3 + 4 = 7.\n", "the first answer did not come")

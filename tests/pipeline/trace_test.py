@@ -153,7 +153,7 @@ def lost_while_seeing():
     make(sight, ("slow", 6, 256, 1024, 4, 672, 14, 4, 256, F16, False), 1)
     files = [x for i in range(6) for x in ("--image", png("slow%d.png" % i, noise(672, 672, i)))]
     for split in ("layers", "copies"):
-        p = start(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--quiet", "--workers", 2, "--threads", 1, "--vision-split", split, *files, "hi")
+        p = start(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--quiet", "--wait-for-workers", 0, "--workers", 2, "--threads", 1, "--vision-split", split, *files, "hi")
         end = time.time() + 20
         while sum(seconds_of(k) > 0.3 for k in children_of(p.pid)) < 2:
             need(time.time() < end and p.poll() is None, "no pictures under way")

@@ -48,14 +48,14 @@ def start_sshd():
     os.chmod(path("authorized"), 0o600)
     with open(path("sshd_config"), "w") as f:
         f.write("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\n"
-                "PasswordAuthentication no\nPermitRootLogin yes\nAcceptEnv HOME XDG_CACHE_HOME XDG_STATE_HOME GEMMAPIPE_TEST\nLogLevel ERROR\n"
+                "PasswordAuthentication no\nPermitRootLogin yes\nAcceptEnv XDG_CACHE_HOME XDG_STATE_HOME XDG_CONFIG_HOME\nLogLevel ERROR\n"
                 % (PORT, path("host"), path("authorized")))
     with open(path("known"), "w") as f, open(path("host.pub")) as key:
         f.write("[127.0.0.1]:%d %s" % (PORT, key.read()))
     with open(path("ssh_config"), "w") as f:
         for n in NAMES:
             f.write("Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  UserKnownHostsFile %s\n"
-                    "  SetEnv XDG_STATE_HOME=%s XDG_CACHE_HOME=%s\n" % (n, PORT, user, path("me"), path("known"), path("home-" + n), path("home-" + n)))
+                    "  SetEnv XDG_STATE_HOME=%s XDG_CACHE_HOME=%s XDG_CONFIG_HOME=%s\n" % (n, PORT, user, path("me"), path("known"), *[path("home-" + n)] * 3))
         f.write("Host nowhere\n  HostName 127.0.0.1\n  Port 1\n")
     os.makedirs("/run/sshd", exist_ok=True)
     server = subprocess.Popen([SSHD, "-D", "-e", "-f", path("sshd_config")], stderr=subprocess.DEVNULL)
@@ -84,7 +84,7 @@ def up(*words, status=0):
     return out.decode(), err
 
 
-def running():
+def running(host="127.0.0.1"):
     """Workers on the ports of this test."""
     found = []
     for p in os.listdir("/proc"):
@@ -92,7 +92,7 @@ def running():
             line = open("/proc/%s/cmdline" % p, "rb").read().split(b"\0") if p.isdigit() else []
         except OSError:
             continue
-        if any(b"tcp://127.0.0.1:%d" % port in line for port in PORTS) and b"--listen" in line:
+        if any(b"tcp://%s:%d" % (host.encode(), port) in line for port in PORTS) and b"--listen" in line:
             found.append(int(p))
     return found
 
@@ -194,6 +194,45 @@ def interrupted():
     need(status == 130 and all_gone(kids), "status %d" % status)
 
 
+def keys_are_exchanged():
+    """In a network of its own, where addresses are not loopback's: this script again, with UP_FAR set."""
+    p = subprocess.run(["unshare", "-n", "sh", "-c", "ip link set lo up && ip addr add 10.77.0.1/32 dev lo && exec "
+                        + os.path.abspath(__file__)], capture_output=True, text=True, env=dict(os.environ, UP_FAR="1"), timeout=120)
+    need("ok far" in p.stdout and p.returncode == 0, p.stdout + p.stderr)
+
+
+def far():
+    os.environ["XDG_CONFIG_HOME"] = path("own-config")
+    workers = [{"address": "tcp://10.77.0.1:%d" % PORTS[i], "name": n, "ssh": n, "memory": "1G", "threads": 1} for i, n in enumerate(NAMES[:2])]
+    with open(path("far.json"), "w") as f:
+        json.dump({"workers": workers}, f)
+    for again in range(2):
+        out, err = up("up", path("far.json"))
+        need(out.count(" ready ") == 2, out + err)
+    answer = good(GEMMAPIPE, "run", "--model", DEMO, "--cluster", path("far.json"), "--temp", "0", "--quiet", "What is 3 + 4?")
+    need(answer == b"3 + 4 = 7.\n", answer)
+    for home in ("own-config", "home-alpha"):
+        need(oct(os.stat(path(home + "/gemmapipe/id.key")).st_mode)[-3:] == "600", "a key that others may read")
+    trusted = open(path("home-alpha/gemmapipe/trusted")).read()
+    need(trusted.count("coordinator") == 1, trusted)
+    os.environ["XDG_CONFIG_HOME"] = path("stranger")
+    good(GEMMAPIPE, "keys", "new")
+    status, _, err = run(GEMMAPIPE, "run", "--model", DEMO, "--cluster", path("far.json"), "--wait", "3", "hi")
+    need(status in (2, 5), "a stranger: %d %s" % (status, err))
+    os.environ["XDG_CONFIG_HOME"] = path("own-config")
+    up("down", path("far.json"))
+
+
+if os.environ.get("UP_FAR"):
+    server = start_sshd()
+    try:
+        claim("far", far)
+    finally:
+        for pid in running("10.77.0.1"):
+            os.kill(pid, signal.SIGKILL)
+        server.terminate()
+        server.wait()
+    finish()
 if not os.path.exists(SSHD):
     print("skip workers_are_started_over_ssh: openssh-server is not installed")
 else:
@@ -205,6 +244,8 @@ else:
         claim("a_worker_that_runs_with_other_words_is_not_touched", other_words)
         claim("words_of_the_file_are_words_and_never_commands", hostile_words)
         claim("machines_are_scanned_into_a_first_cluster_file", scanned)
+        if os.getuid() == 0:
+            claim("off_loopback_keys_are_exchanged_over_ssh", keys_are_exchanged)
         claim("an_interrupted_up_ends_the_logins_under_way", interrupted)
     finally:
         for pid in running():

@@ -18,7 +18,7 @@ done
 
 # Only what they need: memory.c for act_bytes, without the model files it also speaks of (sections are dropped).
 sources="base/error base/clock tests/support/check partition/format/panels partition/format/blocks partition/model/memory
-         worker/kernels/acts partition/format/pack worker/kernels/ref worker/kernels/ref_vision worker/kernels/rope worker/kernels/dispatch
+         worker/kernels/acts partition/format/pack worker/kernels/ref worker/kernels/ref_vision worker/kernels/blas worker/kernels/rope worker/kernels/dispatch
          worker/kernels/neon worker/kernels/neon_dot worker/kernels/neon_i8mm
          base/threads base/cgroup base/hash partition/model/vision_config partition/model/vision_memory partition/model/vision_weights partition/model/part partition/model/weights
          partition/format/quantize partition/format/quantize_q6
