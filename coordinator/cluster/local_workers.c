@@ -66,7 +66,7 @@ static int local_workers_new(struct local_workers **out, int n, struct err *why)
 
 /* ---- processes ---- */
 
-static int worker_program(char path[PATH_MAX], struct err *why)
+int worker_program(char path[PATH_MAX], struct err *why)
 {
     char self[PATH_MAX];
     ssize_t k = readlink("/proc/self/exe", self, sizeof self - 32);

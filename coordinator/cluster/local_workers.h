@@ -9,6 +9,8 @@
 #include "transport/links/transport.h"
 #include "worker/worker.h"
 
+#include <limits.h>
+
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -33,3 +35,6 @@ pid_t local_workers_pid(const struct local_workers *c, int number); /* 0 for a t
 
 /* Waits up to `patience_ms` for all to end by themselves, then makes them. Sets *c to NULL; NULL is fine. */
 void local_workers_finish(struct local_workers **c, int patience_ms);
+
+/* Where gemmapipe-worker lies: beside this program. */
+int worker_program(char path[PATH_MAX], struct err *why);

@@ -7,13 +7,13 @@
 #include "base/read_to_end.h"
 #include "base/size_text.h"
 #include "base/version.h"
+#include "coordinator/cluster/local_workers.h"
 #include "coordinator/up/greetings.h"
 #include "coordinator/up/remote.h"
 #include "transport/links/address.h"
 #include "transport/links/keys.h"
 
 #include <ctype.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,12 +189,9 @@ static void start_words(struct up *u, int i, const char **word)
 /* The program beside this one, and its hash: the name that it gets elsewhere. */
 static int own_program(char path[PATH_MAX], char hash[24], struct err *why)
 {
-    char self[PATH_MAX], *bytes;
+    char *bytes;
     size_t n;
-    const ssize_t k = readlink("/proc/self/exe", self, sizeof self - 32);
-    if (k < 0) return fail_errno(why, E_INTERNAL, "cannot find where this program lies");
-    self[k] = 0;
-    snprintf(path, PATH_MAX, "%s/gemmapipe-worker", dirname(self));
+    TRY(worker_program(path, why));
     TRY(read_to_end(path, PROGRAM_MOST, &bytes, &n, why));
     snprintf(hash, 24, "%016llx", (unsigned long long)hash64(bytes, n));
     free(bytes);

@@ -94,11 +94,11 @@ def media():
     os.makedirs(path("media/in"), exist_ok=True)
     with open(path("secret.png"), "w") as f: f.write("root:secret")
     os.symlink(path("secret.png"), path("media/link.png"))
-    os.symlink("/", path("media/in/root"))
+    os.symlink("/", path("media/in/all"))
     os.mkfifo(path("media/pipe.png"))
     encoder = os.path.join(os.path.dirname(DEMO), "demo-mmproj-f16.gguf")
     with Server("--mmproj", encoder, "--media-path", path("media")) as s:
-        for where in ("../secret.png", "link.png", "in/root/etc/passwd", "in/../../secret.png", "/etc/passwd", "file:///etc/passwd", "file://../secret.png", "file://link.png", "pipe.png", "",
+        for where in ("../secret.png", "link.png", "in/all/etc/passwd", "in/../../secret.png", "/etc/passwd", "file:///etc/passwd", "file://../secret.png", "file://link.png", "pipe.png", "",
                       ".", "in", "file://", "FILE:///etc/passwd", "..%2fsecret.png", "http://127.0.0.1/x", "x" * 5000, "data:image/png;base64,AAAA", "data:,", "//etc/passwd"):
             body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": where}}]}]}
             status, _, text = s.ask("/v1/chat/completions", body, timeout=10)

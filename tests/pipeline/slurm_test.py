@@ -19,16 +19,6 @@ NEEDED = ["munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol"]
 SERVICES = []
 
 
-def free_ports(n):
-    held = [socket.socket() for _ in range(n)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
-
-
 def service(*words, env=None):
     log = open(path(os.path.basename(words[0]) + ".out"), "w")
     SERVICES.append(subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env, start_new_session=True))

@@ -20,16 +20,6 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 NAMES = ["alpha", "beta", "gamma"]
 
 
-def free_ports(n):
-    held = [socket.socket() for _ in range(n)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
-
-
 PORT, *PORTS = free_ports(4)
 
 
