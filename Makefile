@@ -150,7 +150,7 @@ demo:
 	@echo '$$ $(B)/gemmapipe run --model $(DEMO) --mmproj $(DEMO_SEES) --image $(PICTURE) --workers 3 --temp 0 "Describe the picture."'
 	@$(B)/gemmapipe run --model $(DEMO) --mmproj $(DEMO_SEES) --image $(PICTURE) --workers 3 --temp 0 "Describe the picture."
 
-## make test       every test; T=wire: only programs and claims that hold the word
+## make test       the tests, of the long ones those whose turn it is; T=wire: only programs and claims that hold the word
 test:
 	@B=$(B) SAN=$(SAN) tests/run $(T)
 

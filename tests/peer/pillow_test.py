@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """tests/peer/pillow_test.py — our pictures against Pillow's: what the published processor computes with.
 
 Resizing must give Pillow's bytes, for every size and content. So must reading where a format loses nothing; JPEG decoders

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """Ten million blocks of Q4_0 and of Q8_0, byte for byte against the published rule written a second time, in numpy.
 
 Independent on purpose, down to the arithmetic: no fused multiply-add here. x*id of two f32 is exact in f64, and a fused

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """A batch job with pictures that is killed again and again: its coordinator, a worker, mpirun; a rank that is frozen. What is resumed ends as
 if nothing had been.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """gemmapipe bench: what it prints is whole and adds up, over every link; a sweep is measured once and drawn; the comparison with peers
 takes what they print."""
 import csv

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """What goes wrong, and is not to be mended, ends soon, with one sentence that says what and where, and leaves no process behind."""
 import os
 import re

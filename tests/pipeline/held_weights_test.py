@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """What listening workers keep from run to run: a second run of the same plan is sent nothing and is ready at once, another plan is
 sent what is missing, and weights of another model are never taken for those that are wanted."""
 import os

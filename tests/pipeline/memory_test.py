@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """Bytes planned are bytes taken, at the size of a real model; and whoever waits, sleeps."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """Layers packed once, in a cache or by `split --packed`, and mapped from then on: the same bits with and without, nothing that is damaged
 is computed from, and what is not used for the longest time goes first."""
 import glob

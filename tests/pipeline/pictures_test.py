@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """Pictures through the relay: the encoder cut over workers, rows in a prompt, against the float32 reference.
 timeout: 600
 """

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """Whoever is lost in whatever state: the answer goes on, and not a bit of it is another one.
 
 With LONG=1 (`make test-all`) 200 kills at random moments instead of a few; SEED=N repeats them.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """Where the model is cut, whether its head is whole or in parts, how its parts talk, how many threads, which instruction
 set, how prompts are cut into micro-batches and who shares them: none of it changes one bit of one score.
 

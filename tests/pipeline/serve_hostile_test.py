@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """Whoever floods, dawdles or lies to a server costs the others little: they are answered, and descriptors, threads and memory stay what they were.
 
 Seconds; with LONG=1 (`make test-all`) the streams go on for minutes.

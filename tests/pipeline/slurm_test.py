@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 1 (tests/run)
 """The job scripts of deploy/ under a real Slurm: a controller and a node of this test's own, with paths and ports of their own. Needs
 root, slurmctld, slurmd and munge (Debian's packages of these names); skips where they are missing.
 timeout: 300

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# turn: 0 (tests/run)
 """Workers on other machines: `gemmapipe up`, `status`, `logs`, `down` and `up --scan`, over a real sshd. The machines are three users'
 homes on this one, each behind a name of an ssh configuration of the test's own; addresses are 127.0.0.1's.
 timeout: 300

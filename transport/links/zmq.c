@@ -316,7 +316,7 @@ static const char *refusal(const struct zmq_port *z, uint16_t event, uint32_t va
         return keys ? "its links are plain and ours are encrypted: start it with --keys, or say --insecure here and there"
                     : "its links are encrypted and ours are plain: its key has to be known here (gemmapipe keys trust), and --keys said";
     if (keys && (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL))
-        return "it ends the connection during the handshake: its key is another than the one known here, or it is no worker";
+        return "it ends the connection during the handshake: its key is another than the one known here, its links are plain, or it is no worker";
     return NULL;
 }
 
@@ -326,7 +326,8 @@ static void heed_refusal(struct zmq_port *z, struct contact *c, uint16_t event, 
     const char *refused = refusal(z, event, value);
     if (!refused) return;
     if (!c->refused && z->port.self > 0) log_warn("%s: %s", c->address, refused);
-    c->refused = refused;
+    /* Whether the other's greeting is read before its hanging up is chance; once it was, that says more. */
+    if (!c->refused || event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) c->refused = refused;
     c->greet_again = true;
     if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) c->call_again_ns = clock_ns() + REFUSED_NS;
 }
