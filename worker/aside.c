@@ -188,9 +188,8 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
 
 static int keep_the_port(struct run *r, struct err *why)
 {
-    const volatile sig_atomic_t *stop = r->worker->options.stop;
     struct frame *f = NULL;
-    if (stop && *stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
+    if (worker_is_to_end(&r->worker->options)) return fail(why, E_INTERRUPTED, "stopped by a signal");
     TRY(port_recv(r->port, &f, 500, why));
     pthread_mutex_lock(&r->aside.lock);
     const bool idle = r->aside.idle;

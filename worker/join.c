@@ -12,10 +12,9 @@
 /* The next frame that is for whoever is to be greeted. Nobody is hurried: a worker waits for ever. */
 static int await_greeting(struct run *r, struct frame **out, struct err *why)
 {
-    const volatile sig_atomic_t *stop = r->worker->options.stop;
     while (!r->greeting) {
         struct frame *f = NULL;
-        if (stop && *stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
+        if (worker_is_to_end(&r->worker->options)) return fail(why, E_INTERRUPTED, "stopped by a signal");
         TRY(port_recv(r->port, &f, 500, why));
         int code = f ? run_hear(r, &f, why) : 0;
         if (!code && f) code = run_expect(f, M_GREET, why);

@@ -17,7 +17,7 @@
  *   coordinator: E_WORKER  │                        │
  *   later GREET: begin ◄───┴──────── WORKING ───────┴──► 30 s without a word of the coordinator, or its connection closed
  *   again (run.h)                       │
- *                                       └──► *stop: E_INTERRUPTED
+ *                                       └──► *stop, or told to end and nobody took over in time: E_INTERRUPTED
  *
  * While nothing says that the coordinator still hears us (bond.h) nothing is sent but answers to it.
  *
@@ -50,6 +50,7 @@
 
 #define OUT_FULL 16 /* frames; the compute thread waits from here on */
 #define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
+#define LEAVING_NS 20000000000ull /* for the others to take over; less than services wait until they kill */
 #define HEARSAY_NS 3000000000ull /* for the coordinator to notice by itself that a neighbour is gone */
 
 struct tray {
@@ -84,6 +85,7 @@ struct loop {
     int lost;         /* the first worker whose connection with this one broke; 0: none did */
     uint64_t lost_ns; /* when that was seen */
     bool lost_told;
+    uint64_t leaving_ns; /* when it said that it is to end; 0: it did not */
 };
 
 static bool tray_put(struct tray *t, struct frame *f, int to)
@@ -490,11 +492,29 @@ static int send_out(struct loop *l, struct err *why)
     }
 }
 
+/* Where others can go on without us they are told first, and let us go when they do. */
+static int check_end(struct loop *l, uint64_t now, struct err *why)
+{
+    const struct loop_setup *s = l->setup;
+    const bool asked = s->leaves && s->leaves(), hands_over = asked && port_outlives_peers(s->port);
+    struct frame *f = NULL;
+    if ((s->stop && *s->stop) || (asked && !hands_over)) return fail(why, E_INTERRUPTED, "stopped by a signal");
+    if (!asked) return 0;
+    if (l->leaving_ns && now - l->leaving_ns > LEAVING_NS)
+        return fail(why, E_INTERRUPTED, "stopped by a signal, and nobody took over within %llu s", LEAVING_NS / 1000000000ull);
+    if (l->leaving_ns) return 0;
+    l->leaving_ns = now;
+    TRY(empty_write(&f, M_LEAVE, why));
+    const int code = port_send(s->port, 0, &f, why);
+    if (code) frame_free(f);
+    return code;
+}
+
 static int run_port(struct loop *l, struct err *why)
 {
     const struct loop_setup *s = l->setup;
     for (;;) {
-        if (s->stop && *s->stop) return fail(why, E_INTERRUPTED, "stopped by a signal");
+        TRY(check_end(l, clock_ns(), why));
         if (bond_holds(s->bond)) TRY(send_out(l, why));
         pthread_mutex_lock(&l->lock);
         bool failed = l->failed;

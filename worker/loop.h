@@ -28,6 +28,7 @@ struct loop_setup {
     atomic_ullong *steps; /* rises with every layer computed */
     const struct cores *cores; /* these are bound to; n 0: to none */
     const volatile sig_atomic_t *stop;
+    bool (*leaves)(void); /* NULL: never; see struct worker_options */
     struct frame **greeting; /* gets a later greeting, if one ends the work */
 };
 

@@ -34,6 +34,9 @@ static const char manual[] =
     "A run that fails (the coordinator or another worker was lost, a peer broke the protocol) is said on stderr, and the\n"
     "worker waits for the next one. It keeps the layers it has: a run that wants the same is ready at once.\n"
     "\n"
+    "Told to end (SIGTERM, Ctrl-C) in the middle of a run it goes on until the others go on without it, 20 s at most; told\n"
+    "twice, or where nothing is under way, it ends at once.\n"
+    "\n"
     "Exit status: 0 ended by a signal; 2 command line; 5 address cannot be used. With --once: 0 the run was ended in order;\n"
     "4 memory; 6 a peer broke the protocol; 7 the run failed elsewhere.\n"
     "\n";
@@ -123,8 +126,9 @@ static int serve_runs(struct words *a, struct worker *w, struct port *port, stru
 {
     for (;;) {
         int code = worker_serve(w, port, why);
-        if (code == E_INTERRUPTED && !interrupt_seen()) code = 0; /* the coordinator was, not we */
+        if (code == E_INTERRUPTED && !interrupt_seen() && !interrupt_asked()) code = 0; /* the coordinator was, not we */
         if (a->once || interrupt_seen()) return code;
+        if (interrupt_asked()) return E_INTERRUPTED;
         log_open("worker", log_level());
         if (code) log_warn("%s", why->text);
         log_info("the run is over; listening on %s", a->listen);
@@ -171,13 +175,14 @@ int main(int argc, char **argv)
 {
     standard_streams_begin();
     threads_wait_politely(argv);
-    struct words a = {.worker = {.stop = interrupt_flag(), .named = name_the_log}};
+    struct words a = {.worker = {.stop = interrupt_flag(), .leaves = interrupt_asked, .named = name_the_log}};
     struct err why = {0};
     log_open("worker", LOG_INFO);
     int code = read_words(&a, argc, argv, &why);
     if (!code) {
         log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
         interrupt_catch();
+        interrupt_ask_first(SIGTERM);
         if (!a.child) threads_remark(a.worker.threads);
         if (a.child) behave_as_child();
         struct keys *keys = NULL;
@@ -186,7 +191,7 @@ int main(int argc, char **argv)
         keys_close(&keys);
     }
     if (code == E_INTERRUPTED) { /* asked to end */
-        if (!a.child) log_info("%s", interrupt_reason());
+        if (!a.child) log_info("%s", interrupt_seen() ? interrupt_reason() : "told to end");
         return 0;
     }
     /* A child's coordinator was told, and tells; if it is gone there is nobody to tell. */

@@ -74,6 +74,12 @@ struct run {
 #define GREETED_AGAIN (-1)
 #define DISMISSED (-2)
 
+/* Somebody wants this process to end. At work it hands over first (loop.c). */
+static inline bool worker_is_to_end(const struct worker_options *o)
+{
+    return (o->stop && *o->stop) || (o->leaves && o->leaves());
+}
+
 /* aside.c: does this with a thread of its own, and answers pings meanwhile. An error is its error, or what ended the run. */
 int run_aside(struct run *r, int (*what)(struct run *r, struct err *why), struct err *why);
 /* By the thread aside: the next frame that is for it, waiting for it, or NULL if there is none yet; errors say what ended the run. */

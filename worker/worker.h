@@ -31,6 +31,7 @@ struct worker_options {
     const char *cache;                    /* a folder to keep packed layers in, and to find them in again; NULL: none */
     uint64_t cache_size;                  /* its bytes, at most; 0: as many as the disk has */
     const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
+    bool (*leaves)(void);                 /* true: it should end, but may finish what it has begun for others first; may be NULL */
     void (*named)(int node);              /* called with the number that the coordinator gives it; may be NULL */
 };
 
@@ -44,7 +45,8 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
 void worker_close(struct worker **w); /* gives the weights back; sets *w to NULL; NULL is fine */
 
 /* Serves one run on this port, from greeting to dismissal. 0: dismissed in order. Else the run failed: the coordinator was
- * told, `why` holds the sentence. E_INTERRUPTED: *stop became true. In either case it can serve another run. */
+ * told, `why` holds the sentence. E_INTERRUPTED: *stop became true; or `leaves` did, and there was nothing to hand over, or nobody took it in
+ * time. In either case it can serve another run. */
 int worker_serve(struct worker *w, struct port *port, struct err *why);
 
 /* The token after a row whose head is divided: of `row`, with what all parts of the head said of it together (their sums in

@@ -40,10 +40,13 @@ static int make_plan(struct plan *out, const struct pipeline *p, const struct wo
     wish.together = together;
     wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
     if (p->epoch && workers != p->workers_named) make_free(&wish, workers);
-    TRY(plan_make(out, &shape, offers, workers, &wish, why));
-    if (*out->chosen) log_info("planned: %s", out->chosen);
-    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, out->hash, out->made_from);
-    return 0;
+    return plan_make(out, &shape, offers, workers, &wish, why);
+}
+
+static void say_plan(const struct plan *plan)
+{
+    if (*plan->chosen) log_info("planned: %s", plan->chosen);
+    log_debug("plan %016" PRIx64 ", made from %016" PRIx64, plan->hash, plan->made_from);
 }
 
 /* ---- with answers ---- */
@@ -101,18 +104,46 @@ static void cast(struct pipeline *p, const struct plan *plan)
     p->workers = plan->workers;
 }
 
-int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
+/* With p->crew. *offers is in the order of the workers. */
+static int plan_with_crew(const struct pipeline *p, const struct capacity *wanted, struct plan *plan, struct worker_offer **offers, struct err *why)
 {
-    struct worker_offer *said = calloc((size_t)p->places + 1, sizeof *said), *offers = calloc((size_t)p->workers + 1, sizeof *offers);
-    struct plan plan = {0};
-    int code = said && offers ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
+    struct worker_offer *said = calloc((size_t)p->places + 1, sizeof *said);
+    *plan = (struct plan){0};
+    *offers = calloc((size_t)p->workers + 1, sizeof **offers);
+    int code = said && *offers ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
     if (!code) {
-        offers_of(p, said, offers);
-        code = make_plan(&plan, p, offers, p->workers, wanted, p->local ? memory_allowed() : 0, why);
-        if (!code) code = order_offers(offers, &plan, why);
+        offers_of(p, said, *offers);
+        code = make_plan(plan, p, *offers, p->workers, wanted, p->local ? memory_allowed() : 0, why);
+        if (!code) code = order_offers(*offers, plan, why);
     }
     free(said);
-    if (code) return plan_free(&plan), free(offers), code;
+    if (code) plan_free(plan), free(*offers);
+    return code;
+}
+
+bool planning_is_possible(const struct pipeline *p, struct member *const *crew, int workers, const struct capacity *wanted)
+{
+    struct pipeline with = *p;
+    struct member *them[WORKERS_MOST];
+    struct worker_offer *offers;
+    struct plan plan;
+    struct err why;
+    if (workers < 1) return false;
+    memcpy(them, crew, (size_t)workers * sizeof *them);
+    with.crew = them;
+    with.workers = workers;
+    if (plan_with_crew(&with, wanted, &plan, &offers, &why)) return false;
+    plan_free(&plan);
+    free(offers);
+    return true;
+}
+
+int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    struct worker_offer *offers;
+    struct plan plan;
+    TRY(plan_with_crew(p, wanted, &plan, &offers, why));
+    say_plan(&plan);
     cast(p, &plan);
     plan_free(&p->plan);
     free(p->offers);
@@ -162,6 +193,7 @@ static int foresee_elsewhere(struct pipeline *p, const struct capacity *wanted, 
 {
     TRY(foresee_offers(p, true, why));
     TRY(make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why));
+    say_plan(&p->plan);
     out->too_small = true;
     return 0;
 }
@@ -176,6 +208,7 @@ int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct 
     TRY(foresee_offers(p, out->here, why));
     if (!out->here) {
         TRY(make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why));
+        say_plan(&p->plan);
         p->workers = p->plan.workers;
         return order_offers(p->offers, &p->plan, why);
     }
@@ -183,5 +216,6 @@ int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct 
     const int code = make_plan(&p->plan, p, p->offers, p->workers, wanted, memory_allowed(), &out->lack);
     if (code == E_MEMORY) return foresee_elsewhere(p, wanted, out, why);
     if (code) *why = out->lack;
+    else say_plan(&p->plan);
     return code;
 }

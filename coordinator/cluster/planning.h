@@ -13,6 +13,9 @@
  * for freely, whatever was said by hand. */
 int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why);
 
+/* Whether such a plan could be made with these workers instead. */
+bool planning_is_possible(const struct pipeline *p, struct member *const *crew, int workers, const struct capacity *wanted);
+
 /* What had to be assumed of workers that nobody asked. */
 struct foresight {
     bool here;      /* they would be started on this machine */

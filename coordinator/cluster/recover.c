@@ -34,6 +34,8 @@ struct recovery {
     int places;
     uint64_t joined_ns;  /* when somebody did last */
     uint64_t planned_ns, looked_ns; /* looked: around */
+    uint64_t left_ns;    /* when it was looked last whether others can do without who is to end; 0: not yet */
+    bool leaving, handed; /* somebody is to end; this epoch began because of that, and those who were here can do it */
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
@@ -328,10 +330,38 @@ static void remember_stages(struct pipeline *p)
     }
 }
 
+/* Its place is free for another. */
+static int take_out(struct pipeline *p, const struct member *m, const struct err *because, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    if (!p->whole && !r->lost_ns) r->lost_ns = now_ns(p);
+    r->first = false;
+    r->loss = *because;
+    if (m->place < p->places) r->empty++;
+    else if (!never_answered(m)) TRY(want(p, -1, why));
+    return 0;
+}
+
+static int let_go_of_leavers(struct pipeline *p, struct err *why)
+{
+    for (int i = 1; p->recovery->leaving && i <= roster_size(p->roster); i++) {
+        struct member *m = roster_member(p->roster, i);
+        struct err because;
+        if (!m->leaves || m->standing == LOST) continue;
+        fail(&because, E_WORKER, "%s was told to end", m->name);
+        roster_let_go(p->roster, m);
+        TRY(take_out(p, m, &because, why));
+    }
+    p->recovery->leaving = p->hands_over = false;
+    return 0;
+}
+
 /* All greeted anew: what they say from now on is of this epoch. */
 static int begin_anew(struct pipeline *p, struct err *why)
 {
     struct recovery *r = p->recovery;
+    r->handed = p->hands_over;
+    TRY(let_go_of_leavers(p, why));
     launch_end(&r->launch);
     probing_close(&r->probing);
     if (p->whole) r->lost_ns = now_ns(p), remember_stages(p);
@@ -360,16 +390,55 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     const enum remedy remedy = remedy_of(&s);
     if (remedy == REMEDY_GIVE_UP) return *why = e->why, why->code;
     roster_shun(p->roster, e->who);
-    if (!p->whole && !r->lost_ns) r->lost_ns = now_ns(p);
-    r->first = false;
-    r->loss = e->why;
-    if (e->who->place < p->places) r->empty++;
-    else if (!never_answered(e->who)) TRY(want(p, -1, why));
+    TRY(take_out(p, e->who, &e->why, why));
     p->losses += s.working;
     if (never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
     TRY(call_for_others(p, why));
     if (s.working || !p->whole) tell_loss(p, e->who);
     return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
+}
+
+/* ---- who is to end ---- */
+
+static int take_leave(struct pipeline *p, const struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    if (p->whole && e->who->worker >= 0 && p->wish.patience_seconds) {
+        r->leaving = true;
+        r->left_ns = 0;
+        return 0;
+    }
+    roster_let_go(p->roster, e->who);
+    return take_loss(p, e, why);
+}
+
+static int crew_without_leavers(const struct pipeline *p, struct member **crew)
+{
+    int n = 0;
+    for (int i = 0; i < p->workers; i++) {
+        struct member *m = p->crew[i]->leaves ? another(p, crew, n, p->crew[i]->place) : p->crew[i];
+        if (m) crew[n++] = m;
+    }
+    return n;
+}
+
+/* Whether the others can do without them is looked at again when somebody came. A process of this machine is started again in any case. */
+static void look_who_leaves(struct pipeline *p, uint64_t now)
+{
+    struct recovery *r = p->recovery;
+    struct member *crew[WORKERS_MOST];
+    const bool first = !r->left_ns;
+    if (!p->whole || !r->leaving || p->hands_over || (!first && r->joined_ns <= r->left_ns)) return;
+    r->left_ns = now;
+    p->hands_over = p->local || planning_is_possible(p, crew, crew_without_leavers(p, crew), &r->wanted);
+    if (first && !p->hands_over) log_warn("a worker was told to end, and those who are left are too few without it: it goes on until another one comes, or its time is over");
+}
+
+int recover_hand_over(struct pipeline *p, struct err *why)
+{
+    TRY(begin_anew(p, why));
+    snprintf(p->recovery->news, sizeof p->recovery->news, "%s and hands over", p->recovery->loss.text);
+    return 0;
 }
 
 static int take_joined(struct pipeline *p, struct member *m, struct err *why)
@@ -402,7 +471,8 @@ int recover_look_around(struct pipeline *p, bool idle, struct err *why)
     r->looked_ns = now;
     TRY(call_for_others(p, why));
     TRY(call_joiners(p, why));
-    return let_in(p, idle, now, why);
+    look_who_leaves(p, now);
+    return p->hands_over ? 0 : let_in(p, idle, now, why);
 }
 
 /* ---- time passes ---- */
@@ -463,7 +533,7 @@ static int hear_on(struct pipeline *p, const struct event *e, struct err *why)
     const struct situation s = {
         .outlived = port_by_address(roster_port(p->roster)), .patience_ns = (uint64_t)p->wish.patience_seconds * 1000000000ull,
         .wanted = p->workers_wanted, .here = count_here(p), .all = r->places + (p->joiners && !p->places), /* who joins may not be the last */ .awaited = roster_awaits(p->roster), .first = r->first,
-        .too_few = r->too_few, .hearing_ns = now - r->heard_ns, .lost_ns = r->lost_ns ? now - r->lost_ns : 0,
+        .too_few = r->too_few, .hearing_ns = r->handed && !p->local ? SETTLE_NS : now - r->heard_ns, .lost_ns = r->lost_ns ? now - r->lost_ns : 0,
     };
     switch (remedy_of(&s)) {
     case REMEDY_PLAN: return all_joined(p, why);
@@ -503,6 +573,7 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why)
     case EVENT_INTERRUPTED: *why = e->why; return why->code;
     case EVENT_LOST:
     case EVENT_FAULT: TRY(take_loss(p, e, why)); break;
+    case EVENT_LEAVES: TRY(take_leave(p, e, why)); break;
     case EVENT_JOINED: TRY(take_joined(p, e->who, why)); break;
     case EVENT_FRAME:
         if (!r->launch && !r->probing) return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(e->frame->head.type), e->who->name);

@@ -7,6 +7,9 @@
  *     │  └──────── who has a part of the plan is lost ───────┘
  *     └── too little memory in those who are here: waits for others
  *
+ * Who says that it is to end computes on until a plan without it is possible; then all that is under way comes home, it is let go, and the others
+ * begin anew.
+ *
  * The first launch is the same as going on after a loss, only that nothing has to be computed again. Nothing here waits: whoever listens
  * to the roster passes on what comes. With each way back to HEARING the pipeline's epoch rises; whoever computes with it looks at epoch
  * and `whole`, and begins all again when they change. Frames of earlier epochs are dropped by the port. */
@@ -26,6 +29,9 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why);
  * plan is for fewer than there could be: all begin again for that, so it is done when nothing is under way (idle), or half a minute
  * after the last new beginning. */
 int recover_look_around(struct pipeline *p, bool idle, struct err *why);
+
+/* Nothing is under way any more, and p->hands_over: who is to end is let go, and the others begin anew. */
+int recover_hand_over(struct pipeline *p, struct err *why);
 
 bool recover_measured(const struct pipeline *p);
 

@@ -203,6 +203,16 @@ static void lose(struct roster *r, struct member *m, struct event *out)
     out->who = m;
 }
 
+void roster_let_go(struct roster *r, struct member *m)
+{
+    struct frame *f = NULL;
+    struct err ignored;
+    struct event nobody_is_told;
+    if (!empty_write(&f, M_STOP, &ignored)) (void)roster_send(r, m, &f, &ignored);
+    lose(r, m, &nobody_is_told);
+    port_shun(r->port, m->node);
+}
+
 void roster_lose(struct roster *r, struct member *m, const struct err *why)
 {
     r->accused = m;
@@ -410,6 +420,14 @@ static void take_pong(struct roster *r, struct member *m, struct event *out)
     m->pong = pong;
 }
 
+static void take_leave(struct member *m, struct event *out)
+{
+    if (m->leaves) return;
+    m->leaves = true;
+    fail(&out->why, E_WORKER, "%s was told to end", m->name);
+    out->kind = EVENT_LEAVES;
+}
+
 /* The link is broken, and both live: who cannot be reached is put aside, as somebody must be. */
 static void take_unreachable(struct roster *r, struct member *m, struct event *out)
 {
@@ -440,6 +458,7 @@ static void look_at(struct roster *r, struct event *out)
     else if (type == M_REPORT) take_report(r, m, out);
     else if (type == M_PONG) take_pong(r, m, out);
     else if (type == M_UNREACHABLE) take_unreachable(r, m, out);
+    else if (type == M_LEAVE) take_leave(m, out);
     else out->kind = EVENT_FRAME;
     if (out->kind != EVENT_FRAME) event_free(out);
 }

@@ -45,6 +45,7 @@ struct member {
     struct ping pong;        /* the last it sent */
     bool counted;            /* among those that are wanted, though nobody named it */
     bool hailed;             /* it was greeted, and has not answered yet */
+    bool leaves;             /* it was told to end, and computes on until it is let go */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };
 
@@ -54,6 +55,7 @@ enum event_kind {
     EVENT_JOINED,      /* `who` answered the greeting */
     EVENT_LOST,        /* `who` is gone, or broke the protocol; `why` says how. Once for each member */
     EVENT_FAULT,       /* `who` cannot go on and says `why`; it counts as lost from now on */
+    EVENT_LEAVES,      /* `who` was told to end, and goes on until roster_let_go; `why` says so */
     EVENT_REPORT,      /* the counters of `who` came: who->report */
     EVENT_WOKEN,       /* roster_wake was called */
     EVENT_INTERRUPTED, /* Ctrl-C, SIGTERM or SIGHUP, `why` says which; comes every time until the process ends */
@@ -63,7 +65,7 @@ struct event {
     enum event_kind kind;
     struct member *who;
     struct frame *frame; /* the receiver's; event_free frees it unless it was taken and set to NULL */
-    struct err why;      /* code and sentence of EVENT_LOST, EVENT_FAULT and EVENT_INTERRUPTED */
+    struct err why;      /* code and sentence of EVENT_LOST, EVENT_FAULT, EVENT_LEAVES and EVENT_INTERRUPTED */
 };
 
 struct roster;
@@ -103,6 +105,9 @@ int roster_send(struct roster *r, struct member *to, struct frame **f, struct er
 
 /* Found out elsewhere: it does not do what is wanted of it. Comes as EVENT_LOST with that sentence, if it is not lost already. */
 void roster_lose(struct roster *r, struct member *m, const struct err *why);
+
+/* It was told to end, and is not needed any more: it hears so, and counts as lost from now on, of which no event tells. */
+void roster_let_go(struct roster *r, struct member *m);
 
 /* The next event within timeout_ms (0: only what is there). An error means that we are broken, not a member. */
 int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why);

@@ -532,6 +532,11 @@ static int turn_ms(const struct engine *e, int timeout_ms)
     return timeout_ms > 0 && left_ns / 1000000 < (uint64_t)timeout_ms ? (int)(left_ns / 1000000) + 1 : timeout_ms;
 }
 
+static bool something_is_under_way(const struct engine *e)
+{
+    return (e->scheduler && schedule_in_flight(e->scheduler)) || (e->pictures && pictures_owed_by(e->pictures) >= 0);
+}
+
 static int feed(struct engine *e, struct err *why)
 {
     expire(e);
@@ -541,6 +546,7 @@ static int feed(struct engine *e, struct err *why)
     if (!e->pipe->whole) return 0;
     TRY(recover_look_around(e->pipe, !e->first, why));
     if (!e->pipe->whole) return 0;
+    if (e->pipe->hands_over) return something_is_under_way(e) ? 0 : recover_hand_over(e->pipe, why);
     if (e->pictures && !engine_suspect(e)) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
     do { /* what is kept while rows are sent is what others wait for */

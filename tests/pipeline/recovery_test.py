@@ -78,13 +78,48 @@ def spare_takes_over():
         need("going on after" in err and "planned anew for" not in err, err)
 
 
+def heard(p, sentence):
+    """What was said on stderr, as far as this."""
+    said = b""
+    while sentence not in said:
+        more = os.read(p.stderr.fileno(), 4096)
+        need(more, "not said: %s; but: %s" % (sentence, said))
+        said += more
+    return said.decode()
+
+
+def let_go(worker, said):
+    need(worker.wait(10) == 0 and "hands over" in said and "was lost" not in said and "stopped by" not in said, said)
+
+
 def told_to_end():
-    """It says so, and nobody waits until its silence is noticed."""
+    """What is under way comes home, then the spare one has its part."""
     with Workers(2) as w:
         p, first = begun(SCORED, *w.connect, "--spare", "1")
         w.processes[0].terminate()
         err = same(SCORED, p, first)
-        need("stopped by a signal" in err and "going on after" in err, err)
+        need("going on after" in err, err)
+        let_go(w.processes[0], err)
+
+
+def goes_on_until_another_comes():
+    """The other one has too little memory for all."""
+    long = [w if w != "300" else "900" for w in SCORED]
+    at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
+    with Workers(2) as w:
+        p, first = begun(long, *w.connect, "--memory", "25M", "--accept", at)
+        w.processes[0].terminate()
+        said = heard(p, b"too few without it")
+        need(w.processes[0].poll() is None, "it did not wait")
+        w.processes += join(1, at)
+        said += same(long, p, first)
+        let_go(w.processes[0], said)
+
+
+def local_one_told_to_end():
+    p, first = begun(SCORED, "--workers", "2")
+    os.kill(sorted(children_of(p.pid))[1], signal.SIGTERM)
+    need("hands over" in same(SCORED, p, first), "no")
 
 
 def more_than_the_split():
@@ -199,14 +234,10 @@ def joiners():
     """None is named. One makes the pipeline, another takes over when it is lost."""
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     workers = join(1, at)
-    long = [w if w != "300" else "1500" for w in SCORED]
+    long = [w if w != "300" else "900" for w in SCORED]
     p, first = begun(long, "--accept", at)
     workers += join(1, at)
-    said = b""
-    while b"has no part so far" not in said:
-        more = os.read(p.stderr.fileno(), 4096)
-        need(more, "nobody joined: %s" % said)
-        said += more
+    heard(p, b"has no part so far")
     workers[0].kill()
     need("going on after" in same(long, p, first), "no")
     for w in workers:
@@ -277,7 +308,9 @@ def at_random():
 claim("a_killed_worker_process_is_started_again_and_not_a_bit_is_another", local_workers)
 claim("so_if_all_are_killed_at_once", all_at_once)
 claim("a_spare_worker_takes_over", spare_takes_over)
-claim("a_worker_that_is_told_to_end_says_so_and_the_others_go_on", told_to_end)
+claim("a_worker_that_is_told_to_end_hands_over_first", told_to_end)
+claim("and_goes_on_until_somebody_can_take_over", goes_on_until_another_comes)
+claim("so_does_one_that_was_started_here", local_one_told_to_end)
 claim("so_does_one_that_the_split_had_no_part_for", more_than_the_split)
 claim("who_is_left_takes_over_where_that_fits", survivors_hold_it)
 claim("a_worker_that_listens_again_is_found", comes_back)

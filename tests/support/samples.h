@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 31
+#define SAMPLES 32
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -266,6 +266,7 @@ static inline struct frame *sample_message(int i)
     case 28: return sample_probed();
     case 29: unreachable_write(&f, &(struct unreachable){3, "it broke"}, 0); break;
     case 30: return sample_told();
+    case 31: empty_write(&f, M_LEAVE, 0); break;
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
