@@ -1,8 +1,7 @@
 /* worker/probe.c — how fast this worker is at a part of a model, before it holds any: real kernels, real threads, real sizes.
  *
- * The weights are nothing but zeros, as no kernel is faster or slower for what it multiplies; the keys and values of rows that a
- * sequence has already are not computed, only their pages are there. Memory is that of the parts asked for, and is given back at the
- * end. What a point takes is the median of its runs, as other programs come and go; but of a worker whose control groups leave it less than
+ * Weights are drawn, and so are the keys and values of rows that a sequence has already: of zeros a processor multiplies more in a second
+ * (docs/SPEED.md 38). Memory is that of the parts asked for, and is given back at the end. What a point takes is the median of its runs, as other programs come and go; but of a worker whose control groups leave it less than
  * its threads could use it is the mean: it is stopped for a part of each period, and that is how fast it is. */
 #include "worker/run.h"
 
@@ -30,6 +29,11 @@ static int say_nothing(void *user, const struct scored *row, struct err *why)
 
 /* ---- the text ---- */
 
+static float drawn(size_t i)
+{
+    return (float)(int32_t)((uint32_t)i * 0x9e3779b1u) * 0x1p-31f;
+}
+
 static void fill_work(struct trial *t, const struct probe_point *p)
 {
     struct work *w = t->work;
@@ -43,7 +47,7 @@ static void fill_work(struct trial *t, const struct probe_point *p)
                                                           .sampling = {.top_p = 1, .repeat_penalty = 1}};
         for (uint32_t i = 0; i < rows; i++) w->rows[w->n_rows++] = (struct row){1, p->position + i};
     }
-    for (size_t i = 0; i < (size_t)w->n_rows * w->cols; i++) stage_rows(t->run.stage)[i] = (float)(i % 7) / 7;
+    for (size_t i = 0; i < (size_t)w->n_rows * w->cols; i++) stage_rows(t->run.stage)[i] = drawn(i);
 }
 
 /* All rows once through the layers, and those that want a token through the head. */
@@ -72,7 +76,9 @@ static int open_text(struct trial *t, struct err *why)
     t->result = calloc(1, sizeof *t->result);
     t->at = calloc(WIRE_ROWS, sizeof *t->at);
     if (!t->work || !t->score || !t->result || !t->at) return fail(why, E_MEMORY, "no memory to measure");
-    return stage_open(&r->stage, &in, &r->worker->kernels, why);
+    TRY(stage_open(&r->stage, &in, &r->worker->kernels, why));
+    stage_draw(r->stage);
+    return 0;
 }
 
 static int check_points(const struct run *r, const struct probe *m, struct err *why)
@@ -106,7 +112,10 @@ static int open_picture(struct trial *t, struct err *why)
     const uint64_t in = vision_floats_in(&e->config, e->part), out = vision_floats_out(&e->config, e->part);
     t->picture = calloc(in > out ? in : out, sizeof *t->picture);
     if (!t->picture) return fail(why, E_MEMORY, "no memory to measure");
-    return encoder_open(&t->run.encoder, &t->run.worker->kernels, NULL, why);
+    for (uint64_t i = 0; i < in; i++) t->picture[i] = drawn(i);
+    TRY(encoder_open(&t->run.encoder, &t->run.worker->kernels, NULL, why));
+    vision_stage_draw(t->run.encoder.stage);
+    return 0;
 }
 
 /* ---- both ---- */

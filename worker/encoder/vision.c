@@ -384,6 +384,11 @@ int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row
     return weight_load(w, first_row, rows, bytes, s->threads, s->hands[0].wide, s->room_each, why);
 }
 
+void vision_stage_draw(struct vision_stage *s)
+{
+    part_weights_draw(&s->weights);
+}
+
 int vision_stage_loaded(const struct vision_stage *s, struct err *why)
 {
     return part_weights_loaded(&s->weights, why);

@@ -34,6 +34,7 @@ struct part_bytes vision_stage_memory(const struct vision_stage *s); /* what it 
  * Rows come in order per tensor, and in multiples of 16 but for a tensor's last; E_WIRE if they do not fit. */
 int vision_stage_load(struct vision_stage *s, uint32_t index, uint32_t first_row, uint32_t rows, const void *bytes,
                       struct err *why);
+void vision_stage_draw(struct vision_stage *s); /* as stage_draw of the text */
 /* 0 when every row of every tensor has come; E_WIRE naming the first that is missing. */
 int vision_stage_loaded(const struct vision_stage *s, struct err *why);
 

@@ -343,6 +343,12 @@ int stage_score(struct stage *s, const struct work *w, const float *x, logits_si
     return s->head.code;
 }
 
+void stage_draw(struct stage *s)
+{
+    part_weights_draw(&s->weights);
+    numbers_draw(s->kv.memory, kv_pool_pages(&s->config, s->part, &s->capacity) * s->kv.page_bytes, s->kv.type == KV_F32);
+}
+
 void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows)
 {
     sequences_pretend(&s->sequences, slot, rows);

@@ -42,6 +42,8 @@ int stage_loaded(const struct stage *s, struct err *why);
  * with every layer. */
 void stage_heed(struct stage *s, const atomic_bool *stop, atomic_ullong *steps);
 
+/* All weights, keys and values become drawn numbers, as none have come: for measuring. The stage has its own weights. */
+void stage_draw(struct stage *s);
 /* As if the slot had `rows` rows already, of history 0, at most as many as the context: for measuring (worker/probe.c). */
 void stage_pretend(struct stage *s, uint32_t slot, uint32_t rows);
 

@@ -321,6 +321,19 @@ uint64_t part_weights_bytes(const struct part_weights *p)
     return sum;
 }
 
+void part_weights_draw(const struct part_weights *p)
+{
+    for (uint32_t g = 0; g < p->n_groups; g++) {
+        const struct held_group *h = p->group[g];
+        for (uint32_t i = 0; i < h->n; i++) {
+            const struct weight *w = &h->weight[i];
+            const uint64_t bytes = weight_bytes(&w->is, h->as);
+            if (!w->floats) numbers_draw(w->panels.data, bytes, w->panels.kind == P_BF16 || w->panels.kind == P_F32);
+            for (uint64_t k = 0; w->floats && k < bytes / sizeof(float); k++) w->floats[k] = 1;
+        }
+    }
+}
+
 int part_weights_loaded(const struct part_weights *p, struct err *why)
 {
     for (uint32_t g = 0; g < p->n_groups; g++)

@@ -58,5 +58,8 @@ int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t gr
 
 uint64_t part_weights_bytes(const struct part_weights *p);
 
+/* They become numbers of no meaning, norms 1, though no row has come: for measuring. None may be mapped. */
+void part_weights_draw(const struct part_weights *p);
+
 /* E_WIRE naming the first tensor that is not whole. */
 int part_weights_loaded(const struct part_weights *p, struct err *why);

@@ -5,11 +5,13 @@
 #include "base/threads.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define PIECE (64ull << 20) /* a multiple of every page size in use */
 #define HUGE (2ull << 20)   /* of a large page, where it matters */
+#define DRAWN (64ull << 10) /* bytes; then they come again */
 
 /* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). Returns errno. */
 static int touch_piece(uint8_t *at, uint64_t bytes)
@@ -90,4 +92,17 @@ void region_close(struct region *r)
 {
     if (r->at) munmap(r->at, whole_pages(r->bytes));
     *r = (struct region){0};
+}
+
+/* Of each 16 bits those that say how large the number is are set: 2^-11 to 2^-7 in an f16, 2^-7 to 2 in the others. */
+void numbers_draw(uint8_t *at, uint64_t bytes, bool wide)
+{
+    const uint64_t free = wide ? 0x83ff83ff83ff83ffull : 0x8fff8fff8fff8fffull, set = wide ? 0x3c003c003c003c00ull : 0x1000100010001000ull;
+    uint64_t x = 0x9e3779b97f4a7c15ull;
+    for (uint64_t i = 0; i < bytes && i < DRAWN; i += sizeof x) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        const uint64_t numbers = (x & free) | set;
+        memcpy(at + i, &numbers, sizeof numbers);
+    }
+    for (uint64_t i = DRAWN; i < bytes; i += DRAWN) memcpy(at + i, at, bytes - i < DRAWN ? bytes - i : DRAWN);
 }

@@ -102,6 +102,30 @@ TEST(threads_that_share_one_row_change_nothing)
     toy_free(toy);
 }
 
+/* A processor multiplies zeros faster, and what is no number ends a stage. */
+TEST(drawn_weights_of_every_type_give_rows_of_numbers_that_are_not_zero)
+{
+    const struct toy_types types[] = {{T_Q4_0, T_Q4_0, T_Q4_0, T_Q6_K}, {T_Q4_1, T_Q5_0, T_Q5_1, T_F16}, {T_Q4_K, T_Q5_K, T_Q8_0, T_Q4_0},
+                                      {T_F16, T_BF16, T_F32, T_BF16}, {T_Q6_K, T_Q6_K, T_Q8_0, T_Q8_0}};
+    for (size_t t = 0; t < 2 * sizeof types / sizeof *types; t++) {
+        struct toy *toy = toy_make(toy_config(), types[t / 2], 11);
+        struct relay_plan plan = plain;
+        struct relay *r;
+        uint32_t zeros = 0;
+        struct feed f = feed_new(1, 5);
+        plan.capacity.mode.kv = t % 2 ? KV_Q8_0 : KV_F16;
+        NEED(relay_open(&r, toy, &plan, why));
+        stage_draw(r->stages[0]);
+        stage_pretend(r->stages[0], 1, LENGTH);
+        f.position = LENGTH, f.history = 0;
+        NEED(relay_feed(r, &f, 40, 20, why));
+        for (uint32_t i = 0; i < toy->config.vocab; i++) zeros += r->scores[i] == 0;
+        CHECK(!zeros, "types %zu: %u scores are zero", t, zeros);
+        relay_close(&r);
+        toy_free(toy);
+    }
+}
+
 TEST(every_instruction_set_gives_the_same_scores)
 {
     const char *isas[] = {"avx2", "avxvnni", "avx512", "neon", "neondot", "i8mm"};
