@@ -92,6 +92,14 @@ static void answer_batch(struct exchange *x, const struct stored_batch *b)
     reply_close(x, 200, &p);
 }
 
+static void answer_deleted(struct exchange *x, const char *kind, const char *id)
+{
+    struct page p;
+    if (!reply_open(x, &p)) return;
+    fprintf(p.to, "{\"id\":\"%s\",\"object\":\"%s\",\"deleted\":true}", id, kind);
+    reply_close(x, 200, &p);
+}
+
 static void answer_list(struct exchange *x, struct store *s, struct hash128 owner, bool files)
 {
     const char *limit = exchange_argument(x, "limit"), *after = exchange_argument(x, "after");
@@ -221,15 +229,11 @@ static void file_by_id(struct exchange *x, struct store *s, struct hash128 owner
     struct stored_file f;
     struct err why;
     const bool removes = !strcmp(exchange_method(x), "DELETE"), content = !strcmp(rest, "/content");
-    struct page p;
     if ((*rest && !content) || (removes && content) || !store_find_file(s, owner, id, &f)) not_there(x, "file");
     else if (content) send_content(x, s, &f);
     else if (!removes) answer_file(x, &f);
     else if (store_remove_file(s, f.id, &why)) refuse(x, &why);
-    else if (reply_open(x, &p)) {
-        fprintf(p.to, "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}", f.id);
-        reply_close(x, 200, &p);
-    }
+    else answer_deleted(x, "file", f.id);
 }
 
 /* ---- a batch is made ---- */
@@ -282,8 +286,13 @@ static bool batch_by_id(struct exchange *x, struct store *s, struct hash128 owne
 {
     struct stored_batch b;
     struct err why;
-    const bool cancels = !strcmp(rest, "/cancel") && !strcmp(exchange_method(x), "POST");
+    const bool removes = !strcmp(exchange_method(x), "DELETE"), cancels = !strcmp(rest, "/cancel") && !strcmp(exchange_method(x), "POST");
     if ((*rest && !cancels) || !store_find_batch(s, owner, id, &b)) return not_there(x, "batch"), false;
+    if (removes) {
+        if (store_remove_batch(s, b.id, &why)) refuse(x, &why);
+        else answer_deleted(x, "batch", b.id);
+        return false;
+    }
     if (cancels && b.status == BATCH_IN_PROGRESS) {
         b.status = BATCH_CANCELLING;
         if (store_note_batch(s, &b, &why)) return refuse(x, &why), false;
@@ -313,7 +322,7 @@ bool file_call(struct exchange *x, struct store *store, struct hash128 owner)
     const char *rest = files ? behind(path, FILES) : behind(path, BATCHES);
     char id[STORE_ID] = "";
     if (!store) return reply_error(x, 404, "not_found", "nothing is kept here: the server was not given --store"), false;
-    if (!posts && strcmp(method, "GET") && !(files && !strcmp(method, "DELETE")))
+    if (!posts && strcmp(method, "GET") && (strcmp(method, "DELETE") || !*rest))
         return reply_error(x, 405, "method_not_allowed", "this path is not asked in this way"), false;
     if (!*rest && posts) return files ? upload(x, store, owner), false : make_batch(x, store, owner);
     if (!*rest) return answer_list(x, store, owner, files), false;

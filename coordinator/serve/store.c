@@ -434,6 +434,22 @@ bool store_find_batch(struct store *s, struct hash128 owner, const char *id, str
     return found;
 }
 
+int store_remove_batch(struct store *s, const char *id, struct err *why)
+{
+    int code = 0;
+    pthread_mutex_lock(&s->lock);
+    struct stored_batch *b = batch_of(s, id);
+    if (b && b->status <= BATCH_CANCELLING) code = fail(why, E_USAGE, "%s is not over: cancel it first", id);
+    else if (b) {
+        remove_part(s, id, "json");
+        remove_part(s, id, "journal");
+        memmove(b, b + 1, (size_t)(s->batch + s->n_batches - (b + 1)) * sizeof *b);
+        s->n_batches--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return code;
+}
+
 bool store_next_batch(struct store *s, struct stored_batch *out)
 {
     size_t i = 0;
@@ -456,38 +472,40 @@ bool store_reads(struct store *s, const char *id)
 
 /* ---- lists ---- */
 
+struct listing {
+    struct hash128 owner;
+    const char *after;
+    size_t n, most;
+    bool behind, more;
+};
+
+/* Whether this thing, the next in their order, is one of the list. */
+static bool takes(struct listing *l, const char *id, struct hash128 owner)
+{
+    const bool wanted = l->behind && hash128_same(owner, l->owner);
+    l->behind |= !strcmp(id, l->after);
+    l->more |= wanted && l->n == l->most;
+    return wanted && l->n < l->most;
+}
+
 size_t store_files(struct store *s, struct hash128 owner, const char *after, struct stored_file *out, size_t most, bool *more)
 {
-    size_t n = 0;
-    bool behind = !after[0];
-    *more = false;
+    struct listing l = {.owner = owner, .after = after, .most = most, .behind = !after[0]};
     pthread_mutex_lock(&s->lock);
-    for (size_t i = s->n_files; i-- > 0;) {
-        const struct stored_file *f = &s->file[i];
-        if (behind && hash128_same(f->owner, owner)) {
-            if (n == most) *more = true;
-            else out[n++] = *f;
-        }
-        behind |= !strcmp(f->id, after);
-    }
+    for (size_t i = s->n_files; i-- > 0;)
+        if (takes(&l, s->file[i].id, s->file[i].owner)) out[l.n++] = s->file[i];
     pthread_mutex_unlock(&s->lock);
-    return n;
+    *more = l.more;
+    return l.n;
 }
 
 size_t store_batches(struct store *s, struct hash128 owner, const char *after, struct stored_batch *out, size_t most, bool *more)
 {
-    size_t n = 0;
-    bool behind = !after[0];
-    *more = false;
+    struct listing l = {.owner = owner, .after = after, .most = most, .behind = !after[0]};
     pthread_mutex_lock(&s->lock);
-    for (size_t i = s->n_batches; i-- > 0;) {
-        const struct stored_batch *b = &s->batch[i];
-        if (behind && hash128_same(b->owner, owner)) {
-            if (n == most) *more = true;
-            else out[n++] = *b;
-        }
-        behind |= !strcmp(b->id, after);
-    }
+    for (size_t i = s->n_batches; i-- > 0;)
+        if (takes(&l, s->batch[i].id, s->batch[i].owner)) out[l.n++] = s->batch[i];
     pthread_mutex_unlock(&s->lock);
-    return n;
+    *more = l.more;
+    return l.n;
 }

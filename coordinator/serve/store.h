@@ -60,6 +60,7 @@ int store_add_batch(struct store *s, struct stored_batch *b, struct err *why);
 int store_note_batch(struct store *s, const struct stored_batch *b, struct err *why); /* as it is now, and on the disk */
 void store_count_batch(struct store *s, const struct stored_batch *b); /* its counts alone, which its journal has too */
 bool store_find_batch(struct store *s, struct hash128 owner, const char *id, struct stored_batch *out);
+int store_remove_batch(struct store *s, const char *id, struct err *why); /* its record alone, not its files. E_USAGE: it is not over */
 /* The first that is not over, of all owners. False: there is none. */
 bool store_next_batch(struct store *s, struct stored_batch *out);
 bool store_reads(struct store *s, const char *id); /* a batch that is not over needs this file */

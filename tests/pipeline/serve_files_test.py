@@ -76,6 +76,11 @@ def answered():
         need(s.ask("/v1/files")[0] == 401, "without a key")
         need(s.good(0, "/v1/files/" + file, method="DELETE")["deleted"] and s.by(0, "/v1/files/" + file)[0] == 404, "it is still there")
         need(file not in "".join(os.listdir(path("answered"))), "its bytes are still there")
+        batch = "/v1/batches/" + b["id"]
+        need(s.by(1, batch, method="DELETE")[0] == 404 and s.by(0, "/v1/batches", method="DELETE")[0] == 405, "another's batch, all of them")
+        need(s.good(0, batch, method="DELETE") == {"id": b["id"], "object": "batch", "deleted": True} and s.by(0, batch)[0] == 404, "the batch")
+        need(s.good(0, "/v1/batches")["data"] == [] and b["id"] not in "".join(os.listdir(path("answered"))), "its record is still there")
+        need(s.by(0, "/v1/files/" + b["output_file_id"])[0] == 200, "its results went with it")
 
 
 def refused():
@@ -104,6 +109,7 @@ def gone_on():
             if ends == "kill": batch = s.begin(0, s.send(0, lines))
             before = s.good(0, "/v1/batches/" + batch)["request_counts"]["completed"]
             until(lambda: s.good(0, "/v1/batches/" + batch)["request_counts"]["completed"] > before, 60)
+            need(s.by(0, "/v1/batches/" + batch, method="DELETE")[0] == 400, "one that is not over was deleted")
             if ends == "kill": s.process.kill()
             else: need(s.end()[0] == 0, "it did not end well")
             s.process.wait()
