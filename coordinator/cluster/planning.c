@@ -4,7 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/threads.h"
-#include "coordinator/cluster/probing.h"
+#include "coordinator/cluster/speeds.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,33 +1,33 @@
 /* coordinator/cluster/probing.h — workers are measured, after all have answered and before there is a plan: messages PROBE and PROBED.
  *
- *   the way to each, one after the other ─► some layers ─► a global layer far into a context ─► parts of the head ─► a layer of the encoder
+ *   the way to each, one after the other ─► of all at once: some layers ─► a global layer far into a context ─► parts of the head ─► a layer
+ *                                                                                                              of the encoder
  *
- * What is computed is asked of all workers at the same time and awaited of all, so that those who share a machine are measured with
- * each other beside them, as they will work. Workers of one machine that are alike in all they say are taken for equal: each gets the mean.
+ * Each worker is asked the next as soon as it has answered, and each question brings the time that there is for it: its share of what is left.
+ * So those who share a machine are measured with each other beside them, as they will work. For what there was no time is derived from
+ * the rest (speeds.h).
  * The way from one worker to another is not measured: a switch between them is assumed, and each one's own line to it
  * (partition/plan/rates.h).
  *
- * It takes about a second and a half, and what it finds out is kept (speed_store.h) and refined by what runs take. Like a launch it
- * has no loop of its own: whoever has one gives it the frames. */
+ * A launch that knows nothing must not be held up: it measures for a tenth of the time that loading will take, and is over after two
+ * seconds whoever has not answered. Workers on one machine that are alike would be cut alike by nominal speeds: with models that load in
+ * moments these are not measured at all, unless somebody asks (`plan --probe`, which takes the time it needs). What is found out is kept
+ * (speed_store.h) and refined by what runs take. Like a launch it has no loop of its own: whoever has one gives it the frames. */
 #pragma once
 
-#include "coordinator/cluster/pipeline.h"
-#include "coordinator/cluster/speed_store.h"
+#include "coordinator/cluster/speeds.h"
+
+#define PROBING_MS 2000 /* if somebody asked for it; more where one question alone takes longer */
 
 struct probing;
 
-/* Fills p->known with what is kept of each worker and still true. True if it is of all. */
-bool speeds_known(struct pipeline *p);
-/* The same for workers that nobody asked: they must be of this machine, or have been measured at these addresses. */
-bool speeds_foreseen(struct pipeline *p);
+/* Milliseconds that a launch may measure; 0: none, and nominal speeds are good enough. All of the crew have answered. */
+uint32_t probing_shadow(const struct pipeline *p);
 
-/* A run took so many times as long as expected, [workers]: half of that is believed, and kept. What was expected so badly that it is more
- * than twice or less than half is forgotten, so that the next launch measures anew. */
-void speeds_refine(struct pipeline *p, const double *ratio);
-
-int probing_begin(struct probing **out, struct pipeline *p, struct err *why);
+/* hurried: it is over in that time, whoever has not answered. */
+int probing_begin(struct probing **out, struct pipeline *p, uint32_t milliseconds, bool hurried, struct err *why);
 /* Takes an answer; *done: p->known is filled, and kept. */
 int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *done, struct err *why);
-/* E_WORKER if an answer is overdue. */
-int probing_wait(const struct probing *b, struct err *why);
+/* Time passes: *done as above. E_WORKER if an answer is overdue. */
+int probing_wait(struct probing *b, bool *done, struct err *why);
 void probing_close(struct probing **b); /* sets *b to NULL; NULL is fine */

@@ -268,11 +268,12 @@ static int plan_and_launch(struct pipeline *p, struct err *why)
 }
 
 /* Under a wish for a split by hand, and with one worker, nothing follows from speeds but what to expect. */
-static bool must_measure(struct pipeline *p)
+static uint32_t measuring_ms(struct pipeline *p)
 {
     const struct recovery *r = p->recovery;
-    if (r->only_measure) return true;
-    return r->first && p->wish.probe && p->model && !speeds_known(p) && p->workers > 1 && !p->wish.plan.cuts;
+    if (r->only_measure) return PROBING_MS;
+    if (!r->first || !p->wish.probe || !p->model || speeds_known(p) || p->workers < 2 || p->wish.plan.cuts) return 0;
+    return probing_shadow(p);
 }
 
 /* All who live have answered: who they are makes the plan, and the plan says who gets what. */
@@ -285,7 +286,8 @@ static int all_joined(struct pipeline *p, struct err *why)
     int n = choose_crew(p, crew), code;
     memcpy(before, p->crew, (size_t)n_before * sizeof *before);
     set_crew(p, crew, n);
-    if (must_measure(p)) return probing_begin(&r->probing, p, why);
+    const uint32_t measuring = measuring_ms(p);
+    if (measuring) return probing_begin(&r->probing, p, measuring, !r->only_measure, why);
     while ((code = plan_and_launch(p, why)) == E_USAGE && n > p->workers_named && n > 1) set_crew(p, crew, --n); /* so many are of no use */
     if (code != E_MEMORY || (r->first && !p->joiners) || r->launch) return code;
     r->too_few = true;
@@ -299,7 +301,8 @@ static int take_measures(struct pipeline *p, struct event *e, struct err *why)
     struct recovery *r = p->recovery;
     bool done = false;
     if (e->kind == EVENT_FRAME) TRY(probing_frame(r->probing, e->who, e->frame, &done, why));
-    if (!done) return probing_wait(r->probing, why);
+    if (!done) TRY(probing_wait(r->probing, &done, why));
+    if (!done) return 0;
     probing_close(&r->probing);
     r->measured = true;
     return r->only_measure ? 0 : plan_and_launch(p, why);
@@ -374,6 +377,7 @@ static int begin_anew(struct pipeline *p, struct err *why)
     for (int i = 1; i <= roster_size(p->roster); i++) {
         struct member *m = roster_member(p->roster, i);
         m->asked = m->reports; /* what it was asked is forgotten */
+        m->unheeded = 0;
     }
     return roster_greet(p->roster, p->epoch, why);
 }

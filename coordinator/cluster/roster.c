@@ -459,6 +459,7 @@ static void look_at(struct roster *r, struct event *out)
     else if (type == M_PONG) take_pong(r, m, out);
     else if (type == M_UNREACHABLE) take_unreachable(r, m, out);
     else if (type == M_LEAVE) take_leave(m, out);
+    else if (type == M_PROBED && m->unheeded) m->unheeded--;
     else out->kind = EVENT_FRAME;
     if (out->kind != EVENT_FRAME) event_free(out);
 }

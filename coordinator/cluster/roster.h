@@ -38,6 +38,7 @@ struct member {
     double ready_seconds;    /* it took to load */
     struct report report;    /* the last it sent */
     uint64_t reports, asked; /* how many it sent; how many it was asked for */
+    uint32_t unheeded;       /* answers to PROBE that nobody waits for any more: they are dropped when they come */
     struct silence silence;  /* since it last sent anything */
     bool suspect;            /* that takes long; it is lost soon, or heard again */
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */

@@ -23,6 +23,7 @@ struct known_speed {
     struct hello of;   /* of the worker: build, host, isa, cpu, share, threads, memory */
     uint32_t crowd;    /* workers on its machine, itself included, that were measured at the same time */
     uint64_t at;       /* when: seconds since 1970 */
+    uint32_t derived;  /* enum derived: not measured, but follows from what was */
 };
 
 /* False if nothing is known that is young enough. */

@@ -9,6 +9,7 @@
 #include "coordinator/cmd/prompts.h"
 #include "coordinator/cmd/wish.h"
 #include "coordinator/cluster/planning.h"
+#include "coordinator/cluster/speeds.h"
 #include "partition/plan/plan_json.h"
 
 #include "base/plain_text.h"
@@ -176,6 +177,11 @@ static void assume_speeds(struct sketch *k)
     const uint64_t now = (uint64_t)time(NULL), minutes = now > oldest ? (now - oldest) / 60 : 0;
     if (minutes < 120) assume(k, "speeds as they were measured %llu minute%s ago", (unsigned long long)minutes, plural(minutes));
     else assume(k, "speeds as they were measured %llu hours ago", (unsigned long long)minutes / 60);
+    for (int i = 0; i < p->workers; i++) {
+        char remark[SPEED_REMARK];
+        speed_remark(remark, &p->known[p->plan.offer[i]], i);
+        if (*remark) assume(k, "%s", remark);
+    }
 }
 
 static int plan(struct sketch *k, const struct options *o, struct err *why)

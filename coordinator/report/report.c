@@ -19,7 +19,7 @@
 #include "base/threads.h"
 #include "base/version.h"
 #include "base/whole_file.h"
-#include "coordinator/cluster/probing.h"
+#include "coordinator/cluster/speeds.h"
 #include "coordinator/cluster/timeline.h"
 #include "coordinator/report/expected.h"
 #include "partition/model/part_text.h"

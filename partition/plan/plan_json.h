@@ -20,7 +20,7 @@
 
 #include "partition/plan/plan.h"
 
-#define ASSUMED_MOST 9
+#define ASSUMED_MOST 16
 
 struct plan_file {
     int stages;

@@ -202,6 +202,7 @@ def drawn():
     need(out.count("busy ") == 3 and "measured: 3 stages" in out, "a stage is missing")
     need("predicted" not in out, "something was predicted of workers that nobody measured")
     os.environ.update(XDG_CACHE_HOME=path("cache"), GEMMAPIPE_NO_PROBE="")
+    good(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "2", "--probe")
     good(GEMMAPIPE, "run", "--model", DEMO, "--workers", "2", "--quiet", "-n", "4", "--timeline", path("both.svg"), "hi")
     os.environ["GEMMAPIPE_NO_PROBE"] = "1"
     titles = [t.text for t in xml.etree.ElementTree.parse(path("both.svg")).iter("{http://www.w3.org/2000/svg}text") if t.get("class") == "t"]
