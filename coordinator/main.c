@@ -41,9 +41,11 @@ static int work_as_rank(struct port **port, const struct options *o, struct err 
     const struct worker_options how = options_of_rank(o, port_mpi_mates(*port));
     struct worker *w = NULL;
     signal(SIGUSR1, SIG_IGN); /* mpirun passes it on to all ranks, and it is for rank 0 */
+    signal(SIGTERM, SIG_IGN); /* too: mpirun kills all as soon as one has died of it, before rank 0 could say what happened */
     int code = worker_open(&w, &how, why);
     if (!code) code = worker_serve(w, *port, why);
     worker_close(&w);
+    if (code == E_WORKER && !port_shunned(*port, 0)) why->text[0] = 0; /* the run failed elsewhere: rank 0 says so, if it still says anything */
     struct err ignored;
     port_flush(*port, 1000, &ignored);
     port_close(port);
@@ -75,7 +77,6 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
     if (!code && mpi_launched()) code = port_open_mpi(&port, why);
     if (!code && port && port_self(port) > 0) {
         code = work_as_rank(&port, o, why);
-        if (code == E_WORKER) why->text[0] = 0; /* the run failed elsewhere: rank 0 says so */
     } else if (!code) {
         interrupt_catch();
         if (o->sampling.temperature > 0 && o->report && !(command & (CMD_BATCH | CMD_EVAL | CMD_PERPLEXITY))) log_info("seed %llu", (unsigned long long)o->sampling.seed);

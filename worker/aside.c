@@ -12,6 +12,7 @@
 #include "worker/run.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -156,7 +157,7 @@ static int answer_ping(struct run *r, struct frame *ping, struct err *why)
     pthread_mutex_unlock(&r->aside.lock);
     if (!idle) r->aside.faults = (uint64_t)(used.ru_minflt + used.ru_majflt); /* who waits has some too, and gets nothing done by them */
     const struct ping state = {.busy = idle ? 0 : BUSY_LOADING, .steps = atomic_load(&r->steps) + r->aside.faults};
-    return bond_pong(&r->bond, r->port, ping, state, why);
+    return bond_pong(&r->bond, ping, state, why);
 }
 
 int run_hear(struct run *r, struct frame **f, struct err *why)
@@ -186,11 +187,23 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
     return 0;
 }
 
+/* Before all are ready other workers have nothing to say to this one, and what they say all the same is not its fault. */
+static int hear_coordinator(struct run *r, struct frame **f, struct err *why)
+{
+    const int code = port_recv(r->port, f, 500, why);
+    const bool neighbours = code ? code == E_WIRE && port_culprit(r->port) > 0 : *f && (*f)->head.from > 0;
+    if (!neighbours) return code;
+    if (code) log_debug("%s", why->text);
+    frame_free(*f);
+    *f = NULL;
+    return 0;
+}
+
 static int keep_the_port(struct run *r, struct err *why)
 {
     struct frame *f = NULL;
     if (worker_is_to_end(&r->worker->options)) return fail(why, E_INTERRUPTED, "stopped by a signal");
-    TRY(port_recv(r->port, &f, 500, why));
+    TRY(hear_coordinator(r, &f, why));
     pthread_mutex_lock(&r->aside.lock);
     const bool idle = r->aside.idle;
     pthread_mutex_unlock(&r->aside.lock);

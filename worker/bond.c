@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 
-void bond_begin(struct bond *b)
+void bond_begin(struct bond *b, struct port *port)
 {
-    *b = (struct bond){.leased_ns = clock_boot_ns()};
+    *b = (struct bond){.port = port, .leased_ns = clock_boot_ns()};
     silence_broken(&b->silence, clock_ns());
     silence_broken(&b->idleness, clock_ns());
 }
@@ -16,11 +16,19 @@ void bond_heard(struct bond *b, const struct frame *f)
     if (f->head.type != M_PING) silence_broken(&b->idleness, clock_ns());
 }
 
+static int check_silence(struct bond *b, struct err *why)
+{
+    const bool outlives = port_outlives_peers(b->port);
+    const uint64_t most = outlives ? COORDINATOR_SILENT_NS : RANK_SILENT_NS;
+    if (silence_ns(&b->silence, clock_ns()) <= most) return 0;
+    if (!outlives) port_shun(b->port, 0); /* an orderly end would wait for it too */
+    return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", (unsigned long long)(most / 1000000000ull));
+}
+
 int bond_check(struct bond *b, bool more_is_due, struct err *why)
 {
     if (!more_is_due || b->waits) silence_broken(&b->idleness, clock_ns());
-    if (silence_ns(&b->silence, clock_ns()) > COORDINATOR_SILENT_NS)
-        return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", COORDINATOR_SILENT_NS / 1000000000ull);
+    TRY(check_silence(b, why));
     if (silence_ns(&b->idleness, clock_ns()) > IDLE_NS)
         return fail(why, E_WORKER, "the coordinator gave nothing to do for %llu s; the run is over", IDLE_NS / 1000000000ull);
     return 0;
@@ -37,7 +45,7 @@ static void renew(struct bond *b, uint64_t stamp_ns)
     if (stamp_ns > b->leased_ns && stamp_ns <= clock_boot_ns()) b->leased_ns = stamp_ns;
 }
 
-int bond_pong(struct bond *b, struct port *port, struct frame *ping, struct ping state, struct err *why)
+int bond_pong(struct bond *b, struct frame *ping, struct ping state, struct err *why)
 {
     struct ping asked;
     struct frame *f = NULL;
@@ -47,7 +55,7 @@ int bond_pong(struct bond *b, struct port *port, struct frame *ping, struct ping
     state.at_ns = asked.at_ns;
     state.stamp_ns = clock_boot_ns();
     TRY(ping_write(&f, M_PONG, &state, why));
-    const int code = port_send(port, 0, &f, why);
+    const int code = port_send(b->port, 0, &f, why);
     if (code) frame_free(f);
     return code;
 }

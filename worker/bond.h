@@ -1,6 +1,7 @@
 /* worker/bond.h — what ties a worker to its coordinator while a run lasts: whether the one hears the other, and may act for it.
  *
- *   coordinator silent for COORDINATOR_SILENT_NS ──► it is gone: the run is over
+ *   coordinator silent for COORDINATOR_SILENT_NS ──► it is gone: the run is over. Where all end with one (MPI) after RANK_SILENT_NS: others
+ *                                                     wait for the end of this one, and nothing can be mended anyway
  *   no PONG of ours known to be heard for LEASE_NS ──► the lease is over: nothing of the run is sent until one is
  *   nothing but PINGs for IDLE_NS where more is due ──► it has forgotten us, or never meant to compute: the run is over
  *
@@ -18,15 +19,17 @@
 
 #define LEASE_NS 3000000000ull
 #define COORDINATOR_SILENT_NS 30000000000ull
+#define RANK_SILENT_NS 7000000000ull
 #define IDLE_NS 120000000000ull
 
 struct bond {
+    struct port *port;
     struct silence silence, idleness; /* nothing came; nothing but PINGs */
     uint64_t leased_ns;  /* by the boot clock: when the PONG was said that the coordinator heard last */
     bool waits; /* the coordinator says that it waits for the answers of others: to be idle is no wonder */
 };
 
-void bond_begin(struct bond *b);
+void bond_begin(struct bond *b, struct port *port);
 
 /* A frame of the coordinator came. */
 void bond_heard(struct bond *b, const struct frame *f);
@@ -38,4 +41,4 @@ int bond_check(struct bond *b, bool more_is_due, struct err *why);
 bool bond_holds(const struct bond *b);
 
 /* Answers a PING. `state`: last micro-batch, queue, busy and steps; the rest is filled in. */
-int bond_pong(struct bond *b, struct port *port, struct frame *ping, struct ping state, struct err *why);
+int bond_pong(struct bond *b, struct frame *ping, struct ping state, struct err *why);

@@ -129,6 +129,7 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
     if (!r) return fail(why, E_MEMORY, "no memory to begin with");
     r->worker = w;
     r->port = port;
+    bond_begin(&r->bond, port);
     struct err mine = {0};
     int code;
     do {

@@ -291,8 +291,7 @@ static bool all_reported(void *user)
 static int wait_for_reports(void *user, struct event *e, struct err *why)
 {
     const struct round *r = user;
-    if (e->kind != EVENT_FRAME) TRY(recover_event(r->pipe, e, why));
-    else return fail(why, E_WIRE, "%s came from %s where REPORT was expected", message_name(e->frame->head.type), e->who->name);
+    TRY(recover_event(r->pipe, e, why));
     if (clock_now(roster_clock(r->pipe->roster)) <= r->end_ns) return 0;
     return fail(why, E_WORKER, "not every worker sent its report within %d s", REPORT_SECONDS);
 }

@@ -25,7 +25,7 @@
 struct place { /* of a worker that was wished for */
     struct member *member; /* who is there now */
     uint64_t call_ns;      /* when another one may be called for, if it is lost */
-    uint32_t refused;      /* so often it would not have us */
+    uint32_t refused, broke; /* so often it would not have us; it broke the protocol */
 };
 
 struct recovery {
@@ -155,7 +155,7 @@ static int call_joiner(struct pipeline *p, const char *address, struct err *why)
     struct recovery *r = p->recovery;
     struct err mine;
     struct place *known = place_at(r, address);
-    if (known && known->member->standing != LOST) return 0;
+    if (known && (known->member->standing != LOST || now_ns(p) < known->call_ns)) return 0;
     if (!known) {
         struct place *more = unanswered(p) < UNANSWERED_MOST ? realloc(r->place, ((size_t)r->places + 1) * sizeof *more) : NULL;
         if (!more) return 0;
@@ -386,8 +386,9 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
 {
     struct recovery *r = p->recovery;
     struct place *at = &r->place[e->who->place];
+    const bool broke = e->why.code == E_WIRE, stranger = never_answered(e->who) && (broke || (e->why.code == E_USAGE && !r->first));
     const struct situation s = {
-        .lost = e->why.code == E_USAGE && never_answered(e->who) && !r->first ? E_LINK : e->why.code,
+        .lost = stranger ? E_LINK : e->why.code,
         .working = e->who->worker >= 0 && (p->whole || r->launch || r->probing), .outlived = port_by_address(roster_port(p->roster)),
         .patience_ns = r->only_measure ? 0 : (uint64_t)p->wish.patience_seconds * 1000000000ull, .first = r->first,
     };
@@ -396,7 +397,8 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     roster_shun(p->roster, e->who);
     TRY(take_out(p, e->who, &e->why, why));
     p->losses += s.working;
-    if (never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
+    at->broke += broke;
+    if (broke || never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
     TRY(call_for_others(p, why));
     if (s.working || !p->whole) tell_loss(p, e->who);
     return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
@@ -448,7 +450,7 @@ int recover_hand_over(struct pipeline *p, struct err *why)
 static int take_joined(struct pipeline *p, struct member *m, struct err *why)
 {
     struct recovery *r = p->recovery;
-    r->place[m->place].refused = 0;
+    r->place[m->place].refused = r->place[m->place].broke;
     r->too_few = false;
     r->joined_ns = now_ns(p);
     if (m->place >= p->places && !m->counted) TRY(want(p, 1, why));
@@ -570,9 +572,9 @@ static int deliver_on(struct pipeline *p, struct event *e, struct err *why)
     return 0;
 }
 
-int recover_event(struct pipeline *p, struct event *e, struct err *why)
+static int take_event(struct pipeline *p, struct event *e, struct err *why)
 {
-    struct recovery *r = p->recovery;
+    const struct recovery *r = p->recovery;
     switch (e->kind) {
     case EVENT_INTERRUPTED: *why = e->why; return why->code;
     case EVENT_LOST:
@@ -580,7 +582,7 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why)
     case EVENT_LEAVES: TRY(take_leave(p, e, why)); break;
     case EVENT_JOINED: TRY(take_joined(p, e->who, why)); break;
     case EVENT_FRAME:
-        if (!r->launch && !r->probing) return fail(why, E_WIRE, "%s came from %s where HELLO was expected", message_name(e->frame->head.type), e->who->name);
+        if (!r->launch && !r->probing) return fail(why, E_WIRE, "%s came from %s out of turn", message_name(e->frame->head.type), e->who->name);
         break;
     default: break;
     }
@@ -589,4 +591,14 @@ int recover_event(struct pipeline *p, struct event *e, struct err *why)
     if (r->probing) return take_measures(p, e, why);
     if (!r->launch) TRY(hear_on(p, e, why));
     return r->launch ? deliver_on(p, e, why) : 0;
+}
+
+/* What a frame leads to is wrong because of who sent it. */
+int recover_event(struct pipeline *p, struct event *e, struct err *why)
+{
+    struct err mine = {0};
+    const int code = take_event(p, e, &mine);
+    if (!code) return 0;
+    if (e->kind == EVENT_FRAME && code == E_WIRE) return roster_judge(p->roster, e->who, code, &mine, why);
+    return *why = mine, code;
 }

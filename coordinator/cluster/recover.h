@@ -21,8 +21,8 @@
 int  recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why);
 void recover_close(struct pipeline *p);
 
-/* An event of the roster, but for frames while the pipeline is whole: these are for whoever computes with it. Also when nothing
- * happened: time does pass. An error is the end of the run. */
+/* An event of the roster; of frames that come while the pipeline is whole those that whoever computes with it did not expect. Also when
+ * nothing happened: time does pass. Who breaks the protocol is lost, which comes as the next event. An error is the end of the run. */
 int recover_event(struct pipeline *p, struct event *e, struct err *why);
 
 /* To be called often: others are called in the place of who is lost, joiners are heard. Workers that are here and have no part get one, if the

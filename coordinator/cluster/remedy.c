@@ -4,7 +4,7 @@
 /* A worker that is busy with somebody else's run (E_LINK) may be free later. Before the first loss it was asked for by name. */
 static bool others_may_do_better(const struct situation *s)
 {
-    return s->outlived && s->patience_ns && (s->lost == E_WORKER || (s->lost == E_LINK && !s->first));
+    return s->outlived && s->patience_ns && (s->lost == E_WORKER || s->lost == E_WIRE || (s->lost == E_LINK && !s->first));
 }
 
 static enum remedy remedy_of_loss(const struct situation *s)

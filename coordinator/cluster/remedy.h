@@ -6,8 +6,10 @@
  *   too little memory in these few ──────► WAIT for others, until nobody has come for as long as was allowed ──► GIVE_UP
  *   who has no part is lost ─────────────► CALL for another one; the work goes on
  *
+ * Who broke the protocol is lost like any other: what it says cannot be used, but the others and who takes its place are as good as ever.
+ *
  * Where all end with one (MPI, threads of one process) and where nobody is to be waited for, a loss is the end. So is what no other
- * worker would do better: a command line, a file or a memory that do not fit, a broken protocol, Ctrl-C.
+ * worker would do better: a command line, a file or a memory that do not fit, Ctrl-C.
  *
  * Pure: what happened and who is there in, what to do out. */
 #pragma once

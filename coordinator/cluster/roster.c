@@ -215,8 +215,18 @@ void roster_let_go(struct roster *r, struct member *m)
 
 void roster_lose(struct roster *r, struct member *m, const struct err *why)
 {
+    if (r->accused && r->accused->standing != LOST) return; /* one at a time */
     r->accused = m;
     r->accusation = *why;
+}
+
+int roster_judge(struct roster *r, struct member *m, int code, const struct err *judged, struct err *why)
+{
+    struct err mine = *judged;
+    if (code != E_WIRE && code != E_WORKER) return *why = *judged, code;
+    mine.code = code;
+    roster_lose(r, m, &mine);
+    return 0;
 }
 
 static bool accused_elsewhere(struct roster *r, struct event *out)

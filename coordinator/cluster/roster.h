@@ -110,6 +110,10 @@ void roster_lose(struct roster *r, struct member *m, const struct err *why);
 /* It was told to end, and is not needed any more: it hears so, and counts as lost from now on, of which no event tells. */
 void roster_let_go(struct roster *r, struct member *m);
 
+/* Of what `m` sent, and whoever read it found it wrong (`code`, `judged`): a broken protocol, or what it computed is no number, is its loss, as
+ * roster_lose; 0 then. Whatever else failed is not its doing, and is given back. */
+int roster_judge(struct roster *r, struct member *m, int code, const struct err *judged, struct err *why);
+
 /* The next event within timeout_ms (0: only what is there). An error means that we are broken, not a member. */
 int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err *why);
 void event_free(struct event *e);

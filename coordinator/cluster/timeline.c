@@ -19,7 +19,7 @@ struct exchange {
 };
 
 struct awaited { /* one part of one worker's diary */
-    const struct member *from;
+    struct member *from;
     struct diary_part *part;
     const struct clock *clock;
     uint64_t end_ns;
@@ -37,14 +37,14 @@ static bool part_came(void *user)
 static int take_part(void *user, struct event *e, struct err *why)
 {
     struct awaited *a = user;
-    if (e->kind != EVENT_FRAME) TRY(recover_event(a->pipe, e, why));
-    if (e->kind != EVENT_FRAME)
+    struct err mine = {0};
+    if (e->kind != EVENT_FRAME || e->frame->head.type != M_DIARY || e->who != a->from) {
+        TRY(recover_event(a->pipe, e, why));
         return clock_now(a->clock) > a->end_ns ? fail(why, E_WORKER, "%s did not send its diary", a->from->name) : 0;
-    if (e->frame->head.type != M_DIARY || e->who != a->from)
-        return fail(why, E_WIRE, "%s came from %s where the DIARY of %s was expected", message_name(e->frame->head.type), e->who->name,
-                    a->from->name);
-    a->came = true;
-    return diary_part_read(a->part, e->frame, why);
+    }
+    const int code = diary_part_read(a->part, e->frame, &mine);
+    a->came = !code;
+    return code ? roster_judge(a->pipe->roster, a->from, code, &mine, why) : 0;
 }
 
 static int await_part(struct pipeline *p, int worker, struct diary_part *part, struct err *why)

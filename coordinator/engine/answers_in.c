@@ -1,7 +1,7 @@
 /* coordinator/engine/answers_in.c — what comes back from the workers: tokens, scores, rows of pictures. A RESULT frees its micro-batch
  * and gives its sequences their next row.
  *
- * What a worker sends that was not asked for is its fault, and ends the run. What goes wrong with one ask (no memory for its
+ * What a worker sends that was not asked for is its fault, and the worker is lost. What goes wrong with one ask (no memory for its
  * next token, a listener that cannot take its scores) is that ask's end and nobody else's. */
 #include "coordinator/engine/live.h"
 

@@ -563,8 +563,10 @@ static int feed(struct engine *e, struct err *why)
 static int take_event(struct engine *e, struct event *event, struct err *why)
 {
     if (event->kind == EVENT_FRAME) overdue_heard(e, event->frame);
-    if (event->kind == EVENT_FRAME && e->pipe->whole) return answer_take(e, event->who, event->frame, why);
-    return recover_event(e->pipe, event, why);
+    if (event->kind != EVENT_FRAME || !e->pipe->whole) return recover_event(e->pipe, event, why);
+    struct err mine = {0};
+    const int code = answer_take(e, event->who, event->frame, &mine);
+    return code ? roster_judge(e->pipe->roster, event->who, code, &mine, why) : 0;
 }
 
 int engine_turn(struct engine *e, int timeout_ms, struct err *why)

@@ -376,7 +376,7 @@ def rank_killed():
     os.kill(sorted(ranks)[2], signal.SIGKILL)
     status, _, err = wait(p, 20, "a run whose rank was killed")
     need(status != 0, "it went well?")
-    need("signal 9" in err, err)
+    need("signal 9" in err and "gemmapipe: mpirun ends its ranks" in err, "rank 0 had no time to say it: %s" % err)
     need(all_gone(ranks), "a rank lives on")
 
 

@@ -4,8 +4,8 @@
  *
  * Waiting. MPI moves data only inside its own calls, and its blocking calls spin: a rank that waits in MPI_Recv takes the
  * core that another rank computes on. So we look, and sleep between looks: a 32nd of the time that nothing has happened
- * for, at least 20 us, at most 8 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
- * half a percent of a core, most of it the kernel's for waking it. Heartbeats do not count as something: they come from idle
+ * for, at least 20 us, at most 25 ms. A wait gets longer by a 64th on average, and a rank with nothing to do at all costs
+ * a third of a percent of a core, most of it the kernel's for waking it. Heartbeats do not count as something: they come from idle
  * peers too. The sleep is a poll of an eventfd, so port_wake ends it at once.
  *
  * Receiving. MPI_Improbe tells size and sender of what has come, then MPI_Imrecv takes it into a frame of that size. Receives
@@ -21,6 +21,7 @@
 #include "transport/links/port.h"
 
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -36,8 +37,9 @@
 #define TAG 1
 #define ARRIVALS 4
 #define NAP_LEAST 20000u          /* ns */
-#define NAP_MOST 8000000u
+#define NAP_MOST 25000000u
 #define GOODBYE_NS 20000000000ull /* for the slowest rank to say it is done too; a dead one mpirun notices sooner */
+#define GOODBYE_TOLD_NS 200000000ull /* the same where we are told to end: mpirun tells all when one is lost, and kills them a second later */
 
 struct mpi_port {
     struct port port; /* first, so that a port of this kind is a struct mpi_port */
@@ -218,7 +220,7 @@ static void mpi_wake(struct port *p)
 static int goodbye(struct mpi_port *m, struct err *why)
 {
     MPI_Request everyone;
-    uint64_t until = clock_ns() + GOODBYE_NS;
+    const uint64_t begun = clock_ns();
     int there = 0;
     int code = MPI_Ibarrier(MPI_COMM_WORLD, &everyone);
     if (code) return refused(m, "leave", code, why);
@@ -234,9 +236,10 @@ static int goodbye(struct mpi_port *m, struct err *why)
         bool got = f != 0;
         frame_free(f);
         if (!there && (code = MPI_Test(&everyone, &there, MPI_STATUS_IGNORE))) return refused(m, "leave", code, why);
-        if (clock_ns() > until)
+        if (clock_ns() - begun > GOODBYE_TOLD_NS && interrupt_seen()) return fail(why, E_LINK, "mpirun ends its ranks: one of them was lost, or it was told to end");
+        if (clock_ns() - begun > GOODBYE_NS)
             return fail(why, E_LINK, "a rank did not come to the end of the run within %d s", (int)(GOODBYE_NS / 1000000000));
-        if (!any && !got) nap(m, until);
+        if (!any && !got) nap(m, begun + GOODBYE_NS);
     }
     return 0;
 }

@@ -283,6 +283,11 @@ void port_shun(struct port *p, int node)
     if (peer) peer->lost = true;
 }
 
+bool port_shunned(const struct port *p, int node)
+{
+    return peer_lost(p, node);
+}
+
 int port_listen_again(struct port *p, struct err *why)
 {
     if (!p->kind->again) return fail(why, E_LINK, "a port of kind %s serves one run only", p->kind->name);

@@ -111,6 +111,7 @@ void port_part(struct port *p, int node);
 /* The same of a peer that counts as lost, whatever it says itself: its number stays its own, nothing it sends is taken, nothing is
  * sent to it. Its address may be invited again, under another number. */
 void port_shun(struct port *p, int node);
+bool port_shunned(const struct port *p, int node); /* or lost */
 
 struct port_counters {
     uint64_t frames_in, frames_out, bytes_in, bytes_out; /* heads included */

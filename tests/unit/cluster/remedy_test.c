@@ -28,7 +28,9 @@ TEST(a_loss_begins_all_anew_unless_nothing_would_be_better_then)
         {"nobody is to be waited for", {.lost = E_WORKER, .working = true, .outlived = true}, REMEDY_GIVE_UP},
         {"a file is damaged", {.lost = E_FILE, .working = true, .outlived = true, .patience_ns = S}, REMEDY_GIVE_UP},
         {"it has too little memory", {.lost = E_MEMORY, .working = true, .outlived = true, .patience_ns = S}, REMEDY_GIVE_UP},
-        {"it broke the protocol", {.lost = E_WIRE, .working = true, .outlived = true, .patience_ns = S}, REMEDY_GIVE_UP},
+        {"it broke the protocol", {.lost = E_WIRE, .working = true, .outlived = true, .patience_ns = S, .first = true}, REMEDY_BEGIN_ANEW},
+        {"one without a part broke it", {.lost = E_WIRE, .outlived = true, .patience_ns = S}, REMEDY_CALL},
+        {"broken where all end with one", {.lost = E_WIRE, .working = true, .patience_ns = S}, REMEDY_GIVE_UP},
         {"busy when it was asked for", {.lost = E_LINK, .outlived = true, .patience_ns = S, .first = true}, REMEDY_GIVE_UP},
         {"busy when it was called later", {.lost = E_LINK, .outlived = true, .patience_ns = S}, REMEDY_CALL},
     };

@@ -1,6 +1,7 @@
 /* tests/unit/worker/aside_test.c — a worker that is busy for long still says that it lives, and knows when it is not counted on. */
 #include "base/clock.h"
 #include "tests/support/check.h"
+#include "transport/links/port.h"
 #include "worker/run.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static int open_pair(struct pair *p, struct err *why)
     p->run.worker = &p->worker;
     p->run.port = p->ports[1];
     p->run.greet = (struct greet){.node = 1, .nodes = 2};
-    bond_begin(&p->run.bond);
+    bond_begin(&p->run.bond, p->ports[1]);
     return 0;
 }
 
@@ -127,7 +128,7 @@ TEST(a_worker_that_was_not_heard_for_three_seconds_sends_nothing_until_it_is)
     const uint64_t stamps[] = {0, then, now + LEASE_NS, now};
     for (int i = 0; i < 4; i++) { /* none was heard; an old one; one that was never said; one of now */
         NEED(ping_write(&f, M_PING, &(struct ping){.stamp_ns = stamps[i]}, why));
-        NEED(bond_pong(b, p->ports[1], f, (struct ping){0}, why));
+        NEED(bond_pong(b, f, (struct ping){0}, why));
         frame_free(f);
         CHECK(bond_holds(b) == (i == 3), "stamp %d", i);
     }
@@ -137,9 +138,11 @@ TEST(a_worker_that_was_not_heard_for_three_seconds_sends_nothing_until_it_is)
 
 TEST(a_coordinator_that_only_pings_is_left_unless_it_waits_for_others)
 {
+    struct pair *p = calloc(1, sizeof *p);
     struct bond b;
     struct err no = {0};
-    bond_begin(&b);
+    NEED(open_pair(p, why));
+    bond_begin(&b, p->ports[1]);
     b.idleness.silent_ns = IDLE_NS + 1;
     CHECK(!bond_check(&b, false, &no), "nothing is due");
     b.idleness.silent_ns = IDLE_NS + 1;
@@ -148,4 +151,24 @@ TEST(a_coordinator_that_only_pings_is_left_unless_it_waits_for_others)
     b.idleness.silent_ns = IDLE_NS + 1;
     b.waits = false;
     CHECK(bond_check(&b, true, &no) == E_WORKER && strstr(no.text, "gave nothing to do"), "%s", no.text);
+    close_pair(p);
+    free(p);
+}
+
+/* An orderly end of such a run would be waited for by all, and so by who stands still. */
+TEST(a_coordinator_that_all_end_with_is_waited_for_less_long_and_not_at_the_end)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    struct bond *b = &p->run.bond;
+    struct err no = {0};
+    for (int ranks = 0; ranks < 2; ranks++) {
+        NEED(open_pair(p, why));
+        struct kind kind = *p->ports[1]->kind;
+        kind.outlives = !ranks;
+        p->ports[1]->kind = &kind;
+        b->silence.silent_ns = RANK_SILENT_NS + 1;
+        CHECK(bond_check(b, false, &no) == (ranks ? E_WORKER : 0) && port_shunned(p->ports[1], 0) == ranks, "%s", no.text);
+        close_pair(p);
+    }
+    free(p);
 }

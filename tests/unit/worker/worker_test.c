@@ -13,8 +13,12 @@
 
 #define DEMO "models/demo/demo-q4_0.gguf"
 
+#define NEIGHBOURS 2
+
 struct bench_of_one { /* a coordinator and its only worker */
     struct port *port, *theirs;
+    int neighbours; /* that its worker has besides: they do nothing but what the test does with their ports */
+    struct port *neighbour[NEIGHBOURS];
     struct worker *worker;
     pthread_t thread;
     struct err why;  /* of the worker's run */
@@ -37,10 +41,11 @@ static void *serve(void *user)
 /* A new run of the same worker. */
 static int begin_run(struct bench_of_one *b, struct err *why)
 {
-    struct port *ports[2];
-    TRY(port_open_here(ports, 2, why));
+    struct port *ports[2 + NEIGHBOURS];
+    TRY(port_open_here(ports, 2 + b->neighbours, why));
     b->port = ports[0];
     b->theirs = ports[1];
+    for (int i = 0; i < b->neighbours; i++) b->neighbour[i] = ports[2 + i];
     b->why = (struct err){0};
     b->run++;
     return pthread_create(&b->thread, NULL, serve, b) ? fail(why, E_INTERNAL, "no thread") : 0;
@@ -51,6 +56,7 @@ static int end_run(struct bench_of_one *b)
     port_close(&b->port);
     pthread_join(b->thread, NULL);
     port_close(&b->theirs);
+    for (int i = 0; i < b->neighbours; i++) port_close(&b->neighbour[i]);
     return b->code;
 }
 
@@ -79,7 +85,7 @@ static int greet(struct bench_of_one *b, uint32_t epoch, struct err *why)
     struct frame *f = NULL;
     struct hello hello;
     port_run(b->port, b->run, epoch);
-    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = 2, .numeric = worker_numeric(), .run = b->run}, why));
+    TRY(greet_write(&f, &(struct greet){.node = 1, .nodes = (uint16_t)(2 + b->neighbours), .numeric = worker_numeric(), .run = b->run}, why));
     TRY(port_send(b->port, 1, &f, why));
     do {
         frame_free(f);
@@ -253,6 +259,39 @@ TEST(a_greeting_of_a_later_epoch_is_taken_at_any_moment_and_nothing_is_lost)
     NEED(get_ready(&b, 4, (struct part){0, 2, 0, 0, false}, 7, &sent, why));
     CHECK(sent > 0);
     NEED(get_ready(&b, 5, (struct part){0, 2, 0, 0, false}, 7, &sent, why)); /* working */
+    CHECK(sent == 0, "%u pieces", sent);
+    NEED(stop(&b, why));
+    CHECK(end_run(&b) == 0, "%s", b.why.text);
+    close_bench(&b);
+}
+
+/* One says what only the coordinator may say, the other hands on what is no micro-batch. */
+TEST(of_neighbours_that_break_the_protocol_each_is_named_and_the_worker_stays)
+{
+    const unsigned says[NEIGHBOURS] = {M_STOP, M_WORK};
+    struct bench_of_one b;
+    struct unreachable told;
+    struct frame *f = NULL;
+    uint32_t sent, named = 0;
+    NEED(open_bench(&b, why));
+    b.neighbours = NEIGHBOURS;
+    NEED(begin_run(&b, why));
+    NEED(get_ready(&b, 1, (struct part){0, 2, 0, 0, false}, 7, &sent, why));
+    for (int i = 0; i < NEIGHBOURS; i++) {
+        port_run(b.neighbour[i], b.run, 1);
+        NEED(port_route(b.neighbour[i], 1, 0, 1, why));
+        f = frame_new(says[i], says[i] == M_WORK ? 8 : 0);
+        f->head.route = says[i] == M_WORK;
+        NEED(port_send(b.neighbour[i], 1, &f, why));
+    }
+    while (named != 12) { /* 4 for the one and 8 for the other */
+        NEED(next_frame(&b, &f, why));
+        NEED(unreachable_read(&told, f, why));
+        CHECK(strstr(told.text, told.node == 2 ? "STOP came from worker 2" : "WORK"), "%s", told.text);
+        named += 1u << told.node;
+        frame_free(f);
+    }
+    NEED(get_ready(&b, 2, (struct part){0, 2, 0, 0, false}, 7, &sent, why));
     CHECK(sent == 0, "%u pieces", sent);
     NEED(stop(&b, why));
     CHECK(end_run(&b) == 0, "%s", b.why.text);
