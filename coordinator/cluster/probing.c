@@ -2,6 +2,7 @@
 #include "coordinator/cluster/probing.h"
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "partition/model/vision_memory.h"
 #include "partition/plan/vision_cost.h"
 #include "worker/assign.h"
@@ -32,6 +33,7 @@
 #define FEW_BYTES (32u << 10)
 #define ANSWER_NS 60000000000ull /* a slow worker takes longer than it was given for a question, but not so long */
 #define WAYS_SHARE 8 /* of the time: at most this part for the ways to all */
+#define BUSY 0.2 /* of the time of a question others ran, in the mean of its points, although each was measured again */
 #define SLOW_NS 20000000ull /* a way that takes so long for few bytes is not asked to carry many */
 
 enum step { STEP_WAY, STEP_LAYERS, STEP_DEEP, STEP_HEAD, STEP_PICTURE, STEP_DONE };
@@ -244,8 +246,24 @@ static double slope(double before, double after, double by)
     return before > 0 && after > before && by > 0 ? (after - before) / by : 0;
 }
 
+/* Workers of one machine may have more threads together than it has cores: then they wait for each other, as they will at work. */
+static bool is_alone(const struct pipeline *p, int worker)
+{
+    const uint32_t crowd = crowd_of(p, worker);
+    return crowd == 1 || (p->local && crowd * (uint32_t)wish_threads(&p->wish, p->workers) <= (uint32_t)cores_allowed());
+}
+
+static bool others_ran(const struct probed *m)
+{
+    double sum = 0;
+    uint32_t n = 0;
+    while (n < m->n && m->seconds[n] > 0) sum += m->waited[n++];
+    return sum > BUSY * n;
+}
+
 static void take_answer(struct probing *b, int worker, const struct probed *m)
 {
+    if (others_ran(m) && is_alone(b->pipe, worker)) speed_of(b->pipe, worker)->busy = 1;
     struct speed *v = &speed_of(b->pipe, worker)->speed;
     switch (b->of[worker].step) {
     case STEP_LAYERS:

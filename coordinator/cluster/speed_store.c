@@ -101,6 +101,7 @@ static int read_field(struct json *j, struct json_text key, struct known_speed *
     if (json_is(key, "memory")) return json_u64(j, &k->of.memory);
     if (json_is(key, "crowd")) return json_u32(j, 1, WORKERS_MOST, &k->crowd);
     if (json_is(key, "at")) return json_u64(j, &k->at);
+    if (json_is(key, "busy")) return json_u32(j, 0, 1, &k->busy);
     if (json_is(key, "derived")) return json_u32(j, 0, DERIVED_ALL, &k->derived);
     if (json_is(key, "layer")) return read_curve(j, &v->local);
     if (json_is(key, "head_part")) return read_curve(j, &v->head_part);
@@ -154,7 +155,7 @@ bool speed_store_find(struct known_speed *out, const struct speed_place *place, 
         close(fd);
     }
     free(path);
-    return !code && now + DAY >= out->at && now < out->at + SPEED_DAYS * DAY;
+    return !code && now + DAY >= out->at && now < out->at + (out->busy ? BUSY_SECONDS : SPEED_DAYS * DAY);
 }
 
 /* ---- writing ---- */
@@ -175,8 +176,8 @@ static void print_name(FILE *to, const char *name, const char *text)
 static void print(FILE *to, const struct known_speed *k)
 {
     const struct speed *v = &k->speed;
-    fprintf(to, "{\"version\": %d, \"at\": %" PRIu64 ", \"derived\": %u, \"crowd\": %u, \"threads\": %u, \"share\": %u, \"memory\": %" PRIu64,
-            STORE_VERSION, k->at, k->derived, k->crowd, k->of.threads, k->of.share, k->of.memory);
+    fprintf(to, "{\"version\": %d, \"at\": %" PRIu64 ", \"busy\": %u, \"derived\": %u, \"crowd\": %u, \"threads\": %u, \"share\": %u, \"memory\": %" PRIu64,
+            STORE_VERSION, k->at, k->busy, k->derived, k->crowd, k->of.threads, k->of.share, k->of.memory);
     print_name(to, "build", k->of.build);
     print_name(to, "host", k->of.host);
     print_name(to, "isa", k->of.isa);

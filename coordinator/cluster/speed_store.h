@@ -3,13 +3,14 @@
  * A file for each place where a worker is found (its address, or this machine), number of threads asked for, and shape of the model, in
  * the cache folder of this user. What is in there is true as long as the worker is the same: the program, the processor and what of it
  * control groups leave, threads, memory, the instruction set, and how many workers share the machine. It is thrown away when one of
- * these is another, or after SPEED_DAYS. A file that cannot be understood is passed over with a word: it is measured anew. */
+ * these is another, or after SPEED_DAYS; after an hour if the worker was busy with something else. A file that cannot be understood is passed over with a word: it is measured anew. */
 #pragma once
 
 #include "partition/plan/speed.h"
 #include "transport/wire/wire.h"
 
 #define SPEED_DAYS 7
+#define BUSY_SECONDS 3600
 
 /* Where a measurement belongs. */
 struct speed_place {
@@ -23,6 +24,7 @@ struct known_speed {
     struct hello of;   /* of the worker: build, host, isa, cpu, share, threads, memory */
     uint32_t crowd;    /* workers on its machine, itself included, that were measured at the same time */
     uint64_t at;       /* when: seconds since 1970 */
+    uint32_t busy;     /* 1: with something else, while it was measured: it is kept for BUSY_SECONDS */
     uint32_t derived;  /* enum derived: not measured, but follows from what was */
 };
 

@@ -26,7 +26,7 @@ static struct speed_place place_of(const struct pipeline *p, int worker, char ro
     return place;
 }
 
-static uint32_t crowd_of(const struct pipeline *p, int worker)
+uint32_t crowd_of(const struct pipeline *p, int worker)
 {
     uint32_t n = 0;
     for (int i = 0; i < p->workers; i++) n += !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host);
@@ -175,7 +175,8 @@ static void say(const struct pipeline *p, int i)
               1e3 * v->local.seconds[0], 1e3 * v->local.seconds[v->local.n - 1], v->local.rows[v->local.n - 1], 1e3 * v->head_part.seconds[0],
               1e3 * v->to.delay);
     speed_remark(remark, k, i);
-    if (*remark) log_info("%s", remark);
+    if (k->busy) log_warn("%s", remark);
+    else if (*remark) log_info("%s", remark);
 }
 
 static int none_was_measured(struct pipeline *p)
@@ -212,7 +213,10 @@ void speed_remark(char out[SPEED_REMARK], const struct known_speed *k, int worke
     } parts[] = {{DERIVED_LAYERS, "its layers"}, {DERIVED_LOOKING_BACK, "looking back"}, {DERIVED_HEAD, "the head"}, {DERIVED_PICTURES, "pictures"}};
     int n = 0;
     *out = 0;
-    if (!k->derived) return;
+    if (k->busy)
+        snprintf(out, SPEED_REMARK, "worker %d was busy with something else when it was measured: what it reached counts for an hour, then it is measured anew",
+                 worker + 1);
+    if (!k->derived || k->busy) return;
     if (k->derived == DERIVED_ALL) {
         snprintf(out, SPEED_REMARK, "worker %d was not measured, for lack of time or memory: it is taken for as fast as another for each of its cores", worker + 1);
         return;

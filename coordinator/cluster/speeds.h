@@ -13,6 +13,9 @@ bool speeds_foreseen(struct pipeline *p);
  * than twice or less than half is forgotten, so that the next launch measures anew. */
 void speeds_refine(struct pipeline *p, const double *ratio);
 
+/* So many of the crew are on this one's machine, itself included. */
+uint32_t crowd_of(const struct pipeline *p, int worker);
+
 /* Of the crew, until a plan orders it anew. */
 struct known_speed *speed_of(const struct pipeline *p, int worker);
 

@@ -128,7 +128,7 @@ FRAMES = [
     frame("SCORED", struct.pack("<QIIII", 12, 9, 1, 3, 1) + struct.pack("<ffQ", 1.5, 2.5, 77) + struct.pack("<IIff", 1, 60000, 1.5, 3)
           + struct.pack("<IIfIf", 2, 60000, 3, 70000, 1.25)),
     frame("PROBE", probe()),
-    frame("PROBED", struct.pack("<I2dI", 2, 0.25, 0, 3) + b"xyz"),
+    frame("PROBED", struct.pack("<I4dI", 2, 0.25, 0.5, 0, 0, 3) + b"xyz"),
     frame("UNREACHABLE", struct.pack("<I", 3) + text("it broke")),
     work(0, 120, told=(1002, 70000)),
     frame("LEAVE"),

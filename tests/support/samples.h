@@ -73,7 +73,7 @@ static inline struct frame *sample_probe(void)
 
 static inline struct frame *sample_probed(void)
 {
-    struct probed m = {.n = 2, .seconds = {0.25, 0}, .bytes = 3};
+    struct probed m = {.n = 2, .seconds = {0.25, 0}, .waited = {0.5, 0}, .bytes = 3};
     struct frame *f = 0;
     if (probed_write(&f, &m, 0)) return 0;
     memcpy(m.filler, "xyz", 3);

@@ -56,10 +56,12 @@ static void walk_piece(struct cursor *c, void *message)
 static void walk_probed(struct cursor *c, void *message)
 {
     struct probed *m = message;
-    walk_count(c, &m->n, PROBE_POINTS, 8, "points");
+    walk_count(c, &m->n, PROBE_POINTS, 16, "points");
     for (uint32_t i = 0; i < m->n && !c->code; i++) {
         walk_f64(c, &m->seconds[i]);
+        walk_f64(c, &m->waited[i]);
         if (!(m->seconds[i] >= 0 && m->seconds[i] < 1e6)) cursor_refuse(c, "%g seconds for point %u", m->seconds[i], i);
+        if (!(m->waited[i] >= 0 && m->waited[i] <= 1)) cursor_refuse(c, "others computed for %g of the time of point %u", m->waited[i], i);
     }
     walk_count(c, &m->bytes, PROBE_BYTES, 1, "bytes of filler");
     if (c->direction == CURSOR_READ || m->filler) walk_bytes(c, &m->filler, m->bytes);

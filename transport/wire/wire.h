@@ -62,6 +62,7 @@ struct piece {
 struct probed {
     uint32_t n;
     double seconds[PROBE_POINTS]; /* 0: there was no time, or no memory, to measure it */
+    double waited[PROBE_POINTS];  /* share of the time in which it could have computed and others did, 0 to 1 */
     uint32_t bytes;    /* as many as were asked for */
     uint8_t *filler;
 };

@@ -18,6 +18,7 @@ struct cluster {
     struct member *crew[WORKERS];
     struct port *ports[WORKERS + 1]; /* [0] is the roster's */
     struct folder folder;
+    double waited[WORKERS]; /* share of the time in which others ran */
     bool silent[WORKERS]; /* answers what it is asked of the way, and then nothing */
 };
 
@@ -75,7 +76,7 @@ static int answer(struct cluster *c, int node, bool *heard, struct err *why)
     frame_free(f);
     if (!code && *heard && !(c->silent[node - 1] && m->milliseconds)) {
         out = (struct probed){.n = m->n, .bytes = m->answer};
-        for (uint32_t i = 0; i < m->n; i++) out.seconds[i] = 1e-3 * node * m->at[i].rows;
+        for (uint32_t i = 0; i < m->n; i++) out.seconds[i] = 1e-3 * node * m->at[i].rows, out.waited[i] = c->waited[node - 1];
         code = probed_write(&f, &out, why);
         if (!code && out.bytes) memset(out.filler, 0, out.bytes);
         if (!code) code = port_send(c->ports[node], 0, &f, why);
@@ -141,6 +142,21 @@ TEST(who_does_not_answer_in_time_is_taken_for_another_and_its_late_answer_for_no
         CHECK(e.kind == (i ? EVENT_FRAME : EVENT_NONE), "answer %d of one that is awaited no more: event %d", i + 1, e.kind);
         event_free(&e);
     }
+    end(&c);
+}
+
+TEST(who_had_something_else_to_do_is_known_for_an_hour_and_the_plan_says_so)
+{
+    struct cluster c;
+    struct probing *b = NULL;
+    char said[SPEED_REMARK];
+    NEED(begin(&c, why));
+    c.waited[2] = 0.5;
+    NEED(measure(&c, &b, 4000, why));
+    for (int i = 0; i < WORKERS; i++) CHECK(c.p.known[i].busy == (i == 2), "worker %d", i + 1);
+    speed_remark(said, &c.p.known[2], 2);
+    CHECK(strstr(said, "worker 3 was busy with something else when it was measured"), "%s", said);
+    probing_close(&b);
     end(&c);
 }
 

@@ -55,6 +55,19 @@ TEST(what_is_kept_comes_back_for_a_week)
     folder_end(&f);
 }
 
+TEST(what_a_busy_worker_reached_is_kept_for_an_hour)
+{
+    struct folder f = folder_new();
+    struct known_speed out, was = known();
+    was.busy = 1;
+    was.derived = 4;
+    setenv("XDG_CACHE_HOME", f.path, 1);
+    speed_store_keep(&was, &place);
+    CHECK(speed_store_find(&out, &place, was.at + BUSY_SECONDS - 1) && out.busy && out.derived == 4);
+    CHECK(!speed_store_find(&out, &place, was.at + BUSY_SECONDS));
+    folder_end(&f);
+}
+
 TEST(it_is_true_only_of_the_same_worker)
 {
     const struct known_speed k = known();
