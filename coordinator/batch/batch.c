@@ -129,7 +129,7 @@ static int finish_jobs(struct batch *b, bool run_over, struct err *why)
         TRY(j->request.refused.status ? put_refused(b, &j->request, j->line, why) : put_answered(j, why));
         *at = j->next;
         if (b->alone == j) b->alone = NULL;
-        job_free(j, engine_pictures(b->setup.engine));
+        job_free(j, fleet_pictures(b->setup.fleet));
     }
     return 0;
 }
@@ -151,7 +151,7 @@ static bool hear_token(void *user, const struct said *said)
     if (a->job->request.wants_logprobs && logprobs_add(&a->logprobs, said->token, a->text.n, &why)) fail_job(a->job, &why);
     if (ids_push(&a->ids, said->id, &why) || answer_text_add(&a->text, said->id, &why)) fail_job(a->job, &why);
     if (a->shaped && shaped_say(a->shaped, said->id, &why)) fail_job(a->job, &why);
-    if (a->text.stopped || a->job->request.refused.status) engine_cancel(a->job->batch->setup.engine, said->number);
+    if (a->text.stopped || a->job->request.refused.status) fleet_cancel(a->job->batch->setup.fleet, said->number);
     return true;
 }
 
@@ -261,7 +261,7 @@ static int ask(struct answer *a, struct err *why)
                        .most = j->request.most - (uint32_t)a->ids.n, .key = choice, .run_on = j->request.run_on, .begun = a->ids.n,
                        .wish = j->request.wish, .top = j->request.top, .priority = s->priority};
     if (!j->request.has_seed) what.sampling.seed = hash_fold(s->seed, j->line);
-    if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
+    if (!code) code = fleet_ask(s->fleet, &what, &listener, &a->number, why);
     ids_free(&all);
     if (!code) j->batch->under_way++;
     return code;
@@ -279,9 +279,9 @@ static int ask_argument(struct answer *a, struct err *why)
     uint32_t judged;
     a->greedy = true;
     int code = task_prompt(j->task, i, s->tokens, s->picture_rows, &ids, &spans, &judged, why);
-    if (!code && spans.n) code = prompt_pictures_give(&j->question.pictures, engine_pictures(s->engine), 0, &spans, 0, why);
+    if (!code && spans.n) code = prompt_pictures_give(&j->question.pictures, fleet_pictures(s->fleet), 0, &spans, 0, why);
     const struct ask what = {.ids = ids.id, .n = ids.n, .spans = spans.span, .n_spans = spans.n, .judged = judged, .top = 1};
-    if (!code) code = engine_ask(s->engine, &what, &listener, &a->number, why);
+    if (!code) code = fleet_ask(s->fleet, &what, &listener, &a->number, why);
     if (!code) j->question.prompt.n += i ? 0 : ids.n, j->batch->under_way++;
     picture_spans_free(&spans);
     ids_free(&ids);
@@ -315,19 +315,19 @@ static int make_task(struct job *j, const struct question_setup *setup, struct e
     TRY(question_pictures(q, &pictures, setup, why));
     if (t->kind != TASK_GENERATE) return 0;
     TRY(task_prompt(t, 0, setup->tokens, setup->picture_rows, &q->prompt, &q->spans, &judged, why));
-    return q->spans.n ? prompt_pictures_give(&q->pictures, engine_pictures(j->batch->setup.engine), 0, &q->spans, 0, why) : 0;
+    return q->spans.n ? prompt_pictures_give(&q->pictures, fleet_pictures(j->batch->setup.fleet), 0, &q->spans, 0, why) : 0;
 }
 
 /* What is wrong with the line alone is its result. */
 static int start(struct job *j, struct err *why)
 {
-    struct engine *e = j->batch->setup.engine;
+    struct fleet *e = j->batch->setup.fleet;
     struct err mine = {0};
     const struct batch_setup *s = &j->batch->setup;
     const struct question_setup setup = {.tokens = s->tokens, .context = s->context, .picture_rows = s->picture_rows, .picture_side = s->picture_side,
                                          .picture_memory = s->picture_memory, .find_picture = find_picture,
                                          .picture_read = check_picture, .user = j->batch};
-    int code = j->task ? make_task(j, &setup, &mine) : question_make(&j->question, &j->request, &setup, engine_pictures(e), &mine);
+    int code = j->task ? make_task(j, &setup, &mine) : question_make(&j->question, &j->request, &setup, fleet_pictures(e), &mine);
     if (j->batch->changed.code) return *why = j->batch->changed, why->code;
     if (code == E_FILE) request_refuse(&j->request, 400, "invalid_image", "messages", "%s", mine.text);
     if (!code) code = ask_choices(j, &mine);
@@ -335,7 +335,7 @@ static int start(struct job *j, struct err *why)
     if (code != E_USAGE && code != E_FILE) return *why = mine, code;
     fail_job(j, &mine);
     for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
-        if (j->answer[i].number && !j->answer[i].over) engine_cancel(e, j->answer[i].number);
+        if (j->answer[i].number && !j->answer[i].over) fleet_cancel(e, j->answer[i].number);
     return 0;
 }
 
@@ -396,7 +396,7 @@ static int take_line(struct batch *b, struct err *why)
         if (code) j->left++; /* the run is over, and this is nobody's result */
         return code;
     }
-    if (j) job_free(j, engine_pictures(b->setup.engine));
+    if (j) job_free(j, fleet_pictures(b->setup.fleet));
     return code;
 }
 
@@ -479,7 +479,7 @@ int batch_turn(struct batch *b, int timeout_ms, struct err *why)
 {
     TRY(batch_feed(b, b->setup.window, why));
     if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
-    if (engine_unanswered(b->setup.engine)) TRY(engine_turn(b->setup.engine, timeout_ms, why));
+    if (fleet_unanswered(b->setup.fleet)) TRY(fleet_turn(b->setup.fleet, timeout_ms, why));
     return batch_settle(b, why);
 }
 
@@ -500,14 +500,14 @@ void batch_cancel(struct batch *b)
 {
     for (struct job *j = b->first; j; j = j->next)
         for (uint32_t i = 0; i < j->request.choices && j->answer; i++)
-            if (j->answer[i].number && !j->answer[i].over) engine_cancel(b->setup.engine, j->answer[i].number);
+            if (j->answer[i].number && !j->answer[i].over) fleet_cancel(b->setup.fleet, j->answer[i].number);
 }
 
 void batch_forget(struct batch *b)
 {
     for (struct job *j; (j = b->first);) {
         b->first = j->next;
-        job_free(j, engine_pictures(b->setup.engine));
+        job_free(j, fleet_pictures(b->setup.fleet));
     }
 }
 

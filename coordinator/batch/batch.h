@@ -16,12 +16,12 @@
 #include "coordinator/batch/outputs.h"
 #include "coordinator/batch/request.h"
 #include "coordinator/batch/result.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/fleet.h"
 #include "coordinator/quality/task.h"
 #include "coordinator/schema/shaped.h"
 
 struct batch_setup { /* everything it points to must stay */
-    struct engine *engine;
+    struct fleet *fleet;
     const struct tokenizer *tokens;
     struct shaped_words *words; /* for answers that are held to a schema */
     struct job_file *file;
@@ -45,7 +45,7 @@ struct batch_setup { /* everything it points to must stay */
 struct batch;
 
 int batch_open(struct batch **out, const struct batch_setup *setup, struct err *why);
-/* After engine_close, which still tells the answers that are under way of their end; batch_put_away keeps them. Sets *b to NULL; NULL
+/* After fleet_close, which still tells the answers that are under way of their end; batch_put_away keeps them. Sets *b to NULL; NULL
  * is fine. */
 void batch_close(struct batch **b);
 
@@ -59,7 +59,7 @@ int batch_feed(struct batch *b, uint32_t window, struct err *why);
 int batch_settle(struct batch *b, struct err *why);
 uint32_t batch_under_way(const struct batch *b); /* answers */
 void batch_cancel(struct batch *b);              /* those end soon, without results; batch_feed and batch_settle may not be called any more */
-void batch_forget(struct batch *b);              /* then, when none is under way: batch_close may come before engine_close */
+void batch_forget(struct batch *b);              /* then, when none is under way: batch_close may come before fleet_close */
 
 /* The tokens of all that is under way go to the journal, which is then synced. */
 int batch_put_away(struct batch *b, struct err *why);

@@ -19,7 +19,7 @@ int wish_workers(const struct cluster_wish *w)
 
 int wish_threads(const struct cluster_wish *w, int workers)
 {
-    const int share = cores_allowed() / workers;
+    const int share = cores_allowed() / (workers + w->beside);
     return w->threads ? w->threads : share > 0 ? share : 1;
 }
 

@@ -6,6 +6,9 @@
 
 #include "partition/plan/plan.h"
 
+#define REPLICAS_AUTO (-1)
+#define PIPELINES_MOST 64 /* replicas of one */
+
 struct cluster_wish {
     const char *model;  /* path of the text model; NULL: only pictures become rows */
     const char *mmproj; /* path of the picture encoder; NULL: no pictures */
@@ -28,6 +31,8 @@ struct cluster_wish {
     bool probe;        /* plan by measured speeds: look up how fast the workers were, and measure them if that is not known */
     int patience_seconds; /* for others to come in the place of lost ones; 0: a loss is the end */
     const char *accept; /* where workers may say that they are there, which nobody named; NULL: nowhere */
+    int replicas;      /* pipelines that the workers are shared out to; REPLICAS_AUTO: as many as are fastest; 0: one */
+    int before, beside; /* workers started here for replicas before this one; for all others */
     int spare;         /* workers more than the plan has, in the place of whom is lost first */
 
     const uint64_t *memory; /* [n_memory]: most bytes of each worker; one for all; NULL: what they say themselves */

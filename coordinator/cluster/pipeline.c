@@ -37,6 +37,7 @@
 #include <sys/random.h>
 
 #define BUSY_TRIES 4
+#define LISTEN_MS 50 /* to several at once, so that what brings no frame is seen */
 #define BUSY_NS 200000000ull /* to twice as long between them */
 #define REPORT_SECONDS 10 /* for their counters */
 
@@ -94,8 +95,12 @@ static int start_own(struct pipeline *p, struct err *why)
         return fail(why, E_USAGE, "%d workers were asked for, at most %d can be planned for the text", of_text, STAGES_MOST);
     struct worker_options how = {.threads = wish_threads(w, wish_workers(w)), .no_file = w->send_weights, .cache = w->cache,
                                  .cache_size = w->cache_size};
-    how.crowded = w->threads && threads_remark(n * how.threads);
-    if (w->pin) cores_for(&how.cores, n * how.threads);
+    how.crowded = w->threads && (w->before ? (n + w->beside) * how.threads > cores_allowed() : threads_remark((n + w->beside) * how.threads));
+    if (w->pin) {
+        struct cores all;
+        cores_for(&all, (n + w->beside) * how.threads);
+        how.cores = cores_from(&all, w->before * how.threads, n * how.threads);
+    }
     const char *const *addresses = NULL;
     struct port *port = NULL;
     if (processes) { /* what forbids us to talk to them forbids it to them: it is said once, before they are there */
@@ -183,19 +188,21 @@ int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct
     return make_crew(p, why);
 }
 
-static int launch_once(struct pipeline *p, const struct capacity *wanted, struct err *why)
+static bool is_launched(const struct pipeline *p, const struct capacity *wanted)
 {
-    TRY(recover_open(p, wanted, why));
-    while (!p->whole && !(recover_measured(p) && !wanted)) {
-        struct event e;
-        TRY(roster_next(p->roster, &e, 250, why));
-        const int code = recover_event(p, &e, why);
-        event_free(&e);
-        if (code) return code;
-        char *news = recover_news(p);
-        if (*news) log_warn("%s", news);
-        *news = 0;
-    }
+    return p->whole || (recover_measured(p) && !wanted);
+}
+
+static int launch_step(struct pipeline *p, int timeout_ms, struct err *why)
+{
+    struct event e;
+    TRY(roster_next(p->roster, &e, timeout_ms, why));
+    const int code = recover_event(p, &e, why);
+    event_free(&e);
+    if (code) return code;
+    char *news = recover_news(p);
+    if (*news) log_warn("%s", news);
+    *news = 0;
     return 0;
 }
 
@@ -215,14 +222,35 @@ static int invite_again(struct pipeline *p, struct err *why)
 }
 
 /* Of two coordinators at once each may have got some of the workers: both are told that others are busy, and neither would have any. */
+static int launch_on(struct pipeline *p, const struct capacity *wanted, int timeout_ms, int *tries, struct err *why)
+{
+    const int code = launch_step(p, timeout_ms, why);
+    if (!code || why->about != ABOUT_BUSY || p->places < 2 || ++*tries >= BUSY_TRIES) return code;
+    TRY(invite_again(p, why));
+    return recover_open(p, wanted, why);
+}
+
+/* Those that are whole are listened to as well: a coordinator that falls silent counts as lost. */
+int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why)
+{
+    int tries[PIPELINES_MOST] = {0}, left = n;
+    for (int i = 0; i < n; i++) TRY(recover_open(p[i], wanted, why));
+    while (left) {
+        struct port *port[PIPELINES_MOST];
+        for (int i = 0; i < n; i++) port[i] = roster_port(p[i]->roster);
+        const bool together = n > 1 && ports_wait(port, n, LISTEN_MS);
+        left = 0;
+        for (int i = 0; i < n; i++) {
+            TRY(launch_on(p[i], wanted, together ? 0 : n > 1 ? 1 : 250, &tries[i], why));
+            left += !is_launched(p[i], wanted);
+        }
+    }
+    return 0;
+}
+
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
-    int code = launch_once(p, wanted, why);
-    for (int tries = 1; code && why->about == ABOUT_BUSY && p->places > 1 && tries < BUSY_TRIES; tries++) {
-        TRY(invite_again(p, why));
-        code = launch_once(p, wanted, why);
-    }
-    return code;
+    return pipelines_launch(&p, 1, wanted, why);
 }
 
 int pipeline_measure(struct pipeline *p, struct err *why)

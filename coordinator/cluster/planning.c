@@ -104,6 +104,12 @@ static void cast(struct pipeline *p, const struct plan *plan)
     p->workers = plan->workers;
 }
 
+/* Replicas that are started here have this machine together. */
+static uint64_t share_of_memory(const struct pipeline *p)
+{
+    return memory_allowed() / (uint64_t)(p->workers + p->wish.beside) * (uint64_t)p->workers;
+}
+
 /* With p->crew. *offers is in the order of the workers. */
 static int plan_with_crew(const struct pipeline *p, const struct capacity *wanted, struct plan *plan, struct worker_offer **offers, struct err *why)
 {
@@ -113,7 +119,7 @@ static int plan_with_crew(const struct pipeline *p, const struct capacity *wante
     int code = said && *offers ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
     if (!code) {
         offers_of(p, said, *offers);
-        code = make_plan(plan, p, *offers, p->workers, wanted, p->local ? memory_allowed() : 0, why);
+        code = make_plan(plan, p, *offers, p->workers, wanted, p->local ? share_of_memory(p) : 0, why);
         if (!code) code = order_offers(*offers, plan, why);
     }
     free(said);

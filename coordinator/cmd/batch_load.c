@@ -20,7 +20,7 @@ struct batch_setup batch_load_setup(struct session *s, const struct capacity *c,
 {
     const struct options *o = s->options;
     return (struct batch_setup){
-        .engine = s->engine, .tokens = s->tokens, .words = &s->words, .file = file, .folder = folder,
+        .fleet = s->fleet, .tokens = s->tokens, .words = &s->words, .file = file, .folder = folder,
         .defaults = {.sampling = o->sampling, .most = o->most, .strict_fields = o->strict_fields},
         .common = {.created = o->created, .model = "", .tokens = s->tokens},
         .seed = o->sampling.seed, .window = 2 * c->sequences, .context = c->context,

@@ -82,50 +82,53 @@ uint32_t bench_sequences(const struct bench *b)
 /* ---- counters ---- */
 
 struct reading { /* of all counters at one moment */
-    struct bench_stage stage[STAGES_MOST];
+    struct bench_stage stage[WORKERS_MOST];
+    int stages;
     uint64_t wire_bytes, batches, rows;
     uint64_t asked; /* how often the workers were asked, up to then */
 };
 
 /* A stage hands its result on a moment before it counts the micro-batch; then it is asked again. */
-static bool all_counted(const struct pipeline *p, const struct engine_totals *totals)
+static bool all_counted(const struct fleet *f)
 {
-    for (int i = 0; i < p->workers; i++)
-        if (p->crew[i]->report.batches != totals->batches) return false;
+    for (int k = 0; k < fleet_size(f); k++) {
+        const struct pipeline *p = fleet_pipe(f, k);
+        const uint64_t batches = engine_totals(fleet_engine(f, k)).batches;
+        for (int i = 0; i < p->workers; i++)
+            if (p->crew[i]->report.batches != batches) return false;
+    }
     return true;
 }
 
-static int read_counters(struct reading *r, uint64_t *asked, struct pipeline *p, const struct engine *e,
-                         struct err *why)
+static int read_counters(struct reading *r, uint64_t *asked, const struct fleet *f, struct err *why)
 {
-    struct engine_totals totals = engine_totals(e);
+    const struct engine_totals totals = fleet_totals(f);
+    const struct pipeline *p;
+    int worker;
     for (int tries = 0; tries < 1000; tries++) {
         if (tries) sleep_ns(200000);
-        TRY(pipeline_reports(p, why));
+        for (int k = 0; k < fleet_size(f); k++) TRY(pipeline_reports(fleet_pipe(f, k), why));
         ++*asked;
-        if (all_counted(p, &totals)) break;
+        if (all_counted(f)) break;
     }
-    *r = (struct reading){.batches = totals.batches,
-                          .rows = totals.rows,
-                          .wire_bytes = port_counters(roster_port(p->roster)).bytes_out,
-                          .asked = *asked};
-    for (int i = 0; i < p->workers; i++) {
-        const struct report *n = &p->crew[i]->report;
-        r->stage[i] = (struct bench_stage){n->busy_ns, n->blocked_ns, n->send_ns, n->batches};
+    *r = (struct reading){.batches = totals.batches, .rows = totals.rows, .asked = *asked};
+    for (int k = 0; k < fleet_size(f); k++) r->wire_bytes += port_counters(roster_port(fleet_pipe(f, k)->roster)).bytes_out;
+    for (; r->stages < WORKERS_MOST && (p = fleet_stage(f, r->stages, &worker)); r->stages++) {
+        const struct report *n = &p->crew[worker]->report;
+        r->stage[r->stages] = (struct bench_stage){n->busy_ns, n->blocked_ns, n->send_ns, n->batches};
         r->wire_bytes += n->bytes_out;
     }
     return 0;
 }
 
 /* `asking`: bytes that asking all workers once sends. */
-static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking,
-                           int stages)
+static void add_difference(struct bench_test *t, const struct reading *a, const struct reading *b, uint64_t asking)
 {
     uint64_t bytes = b->wire_bytes - a->wire_bytes, overhead = asking * (b->asked - a->asked);
     t->wire_bytes += bytes > overhead ? bytes - overhead : 0;
     t->batches += b->batches - a->batches;
     t->rows += b->rows - a->rows;
-    for (int i = 0; i < stages; i++) {
+    for (int i = 0; i < b->stages; i++) {
         t->stage[i].busy_ns += b->stage[i].busy_ns - a->stage[i].busy_ns;
         t->stage[i].blocked_ns += b->stage[i].blocked_ns - a->stage[i].blocked_ns;
         t->stage[i].send_ns += b->stage[i].send_ns - a->stage[i].send_ns;
@@ -165,12 +168,13 @@ static int push_random(struct runner *r, struct ids *ids, uint32_t n, struct err
 /* One turn of a sequence: what it has so far, to be answered with `most` tokens. */
 static int ask(struct runner *r, struct dialogue *q, uint32_t drawn, uint32_t most, struct err *why)
 {
-    const struct ask ask = {.ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true, .drawn = drawn, .salt = drawn > 0,
+    const int only = q->answer.ids.n ? q->answer.ended.replica + 1 : 0; /* where its rows are */
+    const struct ask ask = {.only = only, .ids = q->ids.id, .n = q->ids.n, .most = most, .key = r->key++, .run_on = true, .drawn = drawn, .salt = drawn > 0,
                             .sampling = {.repeat_penalty = 1}};
     const struct listener l = collect_into(&q->answer);
     collected_free(&q->answer);
     q->answer = (struct collected){0};
-    return engine_ask(r->session->engine, &ask, &l, NULL, why);
+    return fleet_ask(r->session->fleet, &ask, &l, NULL, why);
 }
 
 /* All rows before but the last, whose token is the first row that counts. */
@@ -226,15 +230,15 @@ static int run_turns(struct runner *r, struct bench_test *t, struct dialogue *q,
 {
     struct reading before, after;
     TRY(turn_before(r, t, q, why));
-    TRY(read_counters(&before, &r->asked, r->pipe, r->session->engine, why));
+    TRY(read_counters(&before, &r->asked, r->session->fleet, why));
     TRY(turn_measured(r, t, q, why));
     TRY(check_made(t, q, why));
-    TRY(read_counters(&after, &r->asked, r->pipe, r->session->engine, why));
+    TRY(read_counters(&after, &r->asked, r->session->fleet, why));
     if (rep == UINT32_MAX) return 0;
     uint64_t wall = wall_of(t, q);
     t->wall_ns += wall;
     t->tok_s[rep] = (double)t->n * t->sequences * 1e9 / (double)wall;
-    add_difference(t, &before, &after, r->asking, r->pipe->workers);
+    add_difference(t, &before, &after, r->asking);
     for (uint32_t i = 0; i < t->sequences; i++)
         first[i] = (double)(q[i].answer.ended.first_ns - q[i].answer.ended.asked_ns) / 1e9;
     return 0;
@@ -303,8 +307,8 @@ static int run_test(struct runner *r, struct bench_test *t, struct progress *sho
 static int measure_asking(struct runner *r, struct err *why)
 {
     struct reading a, b;
-    TRY(read_counters(&a, &r->asked, r->pipe, r->session->engine, why));
-    TRY(read_counters(&b, &r->asked, r->pipe, r->session->engine, why));
+    TRY(read_counters(&a, &r->asked, r->session->fleet, why));
+    TRY(read_counters(&b, &r->asked, r->session->fleet, why));
     r->asking = (b.wire_bytes - a.wire_bytes) / (b.asked - a.asked);
     return 0;
 }
@@ -337,12 +341,15 @@ static void add_matrix(struct bench_work *w, const struct tensor *t, double rows
     *(is_float(t->type) ? &w->f32_macs : &w->int8_macs) += (double)t->rows * t->cols * rows;
 }
 
-static double weights_read(const struct bench_test *t, double heads, const struct pipeline *p)
+static double weights_read(const struct bench_test *t, double heads, const struct fleet *f)
 {
-    struct model_shape shape = model_shape(p->model, NULL);
+    const struct model_shape shape = model_shape(fleet_pipe(f, 0)->model, NULL);
+    const struct pipeline *p;
     double sum = 0;
-    for (int i = 0; i < p->workers; i++) {
-        const struct holding *h = &p->plan.of[i];
+    int worker;
+    heads /= fleet_size(f); /* as near as it was shared out evenly */
+    for (int i = 0; (p = fleet_stage(f, i, &worker)); i++) {
+        const struct holding *h = &p->plan.of[worker];
         const struct part s = h->part[CHAIN_TEXT];
         double batches = (double)t->stage[i].batches, own = part_has_head(s) ? head_work(&shape, s).bytes : 0;
         sum += batches * ((double)h->bytes[CHAIN_TEXT].weights - own) + (t->prompt ? heads : batches) * own;
@@ -358,14 +365,14 @@ static double kv_read(const struct bench_test *t, const struct model_shape *shap
     return sum;
 }
 
-struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct pipeline *p)
+struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct fleet *f)
 {
-    struct model_shape shape = model_shape(p->model, NULL);
+    struct model_shape shape = model_shape(fleet_pipe(f, 0)->model, NULL);
     struct bench_work w = {0};
     double sequences = (double)reps * t->sequences, rows = sequences * t->n, heads = t->prompt ? sequences : rows;
     for (size_t i = 0; i < (size_t)shape.config.layers * W_LAYER_ROLES; i++)
         if (!role_is_norm(shape.layer_tensors[i].role)) add_matrix(&w, &shape.layer_tensors[i], rows);
     add_matrix(&w, &shape.head, heads);
-    w.bytes = weights_read(t, heads, p) + (t->prompt ? 0 : sequences * kv_read(t, &shape));
+    w.bytes = weights_read(t, heads, f) + (t->prompt ? 0 : sequences * kv_read(t, &shape));
     return w;
 }

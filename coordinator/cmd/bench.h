@@ -24,7 +24,7 @@ struct bench_test {
     uint64_t batches, rows;                   /* micro-batches sent, rows in them */
     uint64_t wire_bytes;                      /* from process to process, or thread to thread, heads included */
     double first_seconds; /* median over sequences and repetitions: from asking to the first token; prompts only */
-    struct bench_stage stage[STAGES_MOST]; /* by worker: all are stages, as there are no pictures */
+    struct bench_stage stage[WORKERS_MOST]; /* as fleet_stage has them: all are stages, as there are no pictures */
 };
 
 struct bench {
@@ -48,4 +48,4 @@ struct bench_work {
     double int8_macs, f32_macs; /* of matrices; by the weights' number format */
     double bytes;               /* weights, once per micro-batch and stage; keys and values of the rows of answers */
 };
-struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct pipeline *p);
+struct bench_work bench_work(const struct bench_test *t, uint32_t reps, const struct fleet *f);

@@ -15,16 +15,17 @@ struct figures { /* of one test, as printed */
     double batches; /* of one run */
 };
 
-static struct figures figures_of(const struct bench *b, const struct bench_test *t, const struct pipeline *p,
+static struct figures figures_of(const struct bench *b, const struct bench_test *t, const struct fleet *fleet,
                                  const struct worker_limits *l)
 {
     struct figures f = {0};
-    struct bench_work w = bench_work(t, b->reps, p);
+    struct bench_work w = bench_work(t, b->reps, fleet);
     double wall = (double)t->wall_ns / 1e9, busy = 0, tokens = (double)b->reps * t->sequences * t->n;
-    for (int i = 0; i < p->workers; i++) busy += (double)t->stage[i].busy_ns / 1e9;
+    int stages = 0, worker;
+    for (; fleet_stage(fleet, stages, &worker); stages++) busy += (double)t->stage[stages].busy_ns / 1e9;
     if (l) f.arithmetic = 100 * (w.int8_macs / l->int8_macs + w.f32_macs / l->f32_macs) / wall;
     if (l) f.reading = 100 * w.bytes / l->read_bytes / wall;
-    f.bubble = 100 - 100 * busy / (wall * p->workers);
+    f.bubble = 100 - 100 * busy / (wall * stages);
     if (f.bubble < 0) f.bubble = 0; /* a stage may begin before the clock that stands around it is read */
     f.batches = (double)t->batches / b->reps;
     f.rows_per_batch = t->batches ? (double)t->rows / (double)t->batches : 0;
@@ -51,18 +52,20 @@ static double waiting_percent(const struct bench_stage *s, const struct bench_te
 
 /* ---- for people ---- */
 
-static void print_stages(FILE *to, const struct bench *b, const struct pipeline *p)
+static void print_stages(FILE *to, const struct bench *b, const struct fleet *fleet)
 {
+    const struct pipeline *p;
+    int worker;
     fprintf(to, "\n stage  layers        isa     threads  planned MiB  peak MiB  busy / waiting / sending %%\n %54s",
             "");
     for (uint32_t i = 0; i < b->n; i++) fprintf(to, " %16s", b->test[i].name);
     fputc('\n', to);
-    for (int i = 0; i < p->workers; i++) {
-        const struct member *n = p->crew[i];
-        const struct part s = p->plan.of[i].part[CHAIN_TEXT];
+    for (int i = 0; (p = fleet_stage(fleet, i, &worker)); i++) {
+        const struct member *n = p->crew[worker];
+        const struct part s = p->plan.of[worker].part[CHAIN_TEXT];
         char layers[32];
-        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_part_briefly(layers, s), n->hello.isa, p->offers[i].threads,
-                (double)pipeline_planned(p, i) / 1048576, (double)n->report.peak_resident / 1048576);
+        fprintf(to, " %5d  %-13s %-7.7s %7d  %11.1f  %8.1f", i + 1, show_part_briefly(layers, s), n->hello.isa, p->offers[worker].threads,
+                (double)pipeline_planned(p, worker) / 1048576, (double)n->report.peak_resident / 1048576);
         for (uint32_t k = 0; k < b->n; k++) {
             const struct bench_test *t = &b->test[k];
             char cell[40];
@@ -73,22 +76,33 @@ static void print_stages(FILE *to, const struct bench *b, const struct pipeline 
         fputc('\n', to);
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)b->peak / 1048576,
-            pipeline_is_one_process(p)
+            pipeline_is_one_process(fleet_pipe(fleet, 0))
                 ? "; one process: the stages' memory is in it, and each stage shows the whole"
                 : "");
 }
 
-void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits)
+static void say_replicas(char out[48], const struct fleet *fleet)
 {
+    const int n = fleet_size(fleet);
+    snprintf(out, 48, n > 1 ? " in %d replicas" : "", n);
+}
+
+void bench_print(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *limits)
+{
+    const struct pipeline *p = fleet_pipe(fleet, 0);
     const struct capacity *c = &p->plan.capacity;
-    fprintf(to, "%s: %d %s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->wish.model,
-            p->workers, way_of(p), c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
+    char replicas[48];
+    int workers = 0, worker;
+    while (fleet_stage(fleet, workers, &worker)) workers++;
+    say_replicas(replicas, fleet);
+    fprintf(to, "%s: %d %s%s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->wish.model,
+            workers, way_of(p), replicas, c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
     fprintf(to, "ready %.2f s after the start\n", b->ready_seconds);
     fprintf(to, "\n %-14s %10s %8s %10s %10s  %11s %9s %8s %14s %12s\n", "test", "tok/s", "+-", "least", "most",
             "arithmetic", "reading", "bubble", "batches x rows", "wire B/token");
     for (uint32_t i = 0; i < b->n; i++) {
         const struct bench_test *t = &b->test[i];
-        struct figures f = figures_of(b, t, p, limits);
+        struct figures f = figures_of(b, t, fleet, limits);
         char part[2][24] = {"-", "-"}, batches[40];
         if (limits)
             snprintf(part[0], sizeof part[0], "%.1f %%", f.arithmetic),
@@ -97,7 +111,7 @@ void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, cons
         fprintf(to, " %-14s %10.2f %8.2f %10.2f %10.2f  %11s %9s %6.1f %% %14s %12.0f\n", t->name, t->median, t->stddev,
                 t->least, t->most, part[0], part[1], f.bubble, batches, f.wire_per_token);
     }
-    print_stages(to, b, p);
+    print_stages(to, b, fleet);
     for (uint32_t i = 0; i < b->n; i++)
         if (b->test[i].prompt)
             fprintf(to, " %s: first token after %.3f s\n", b->test[i].name, b->test[i].first_seconds);
@@ -112,11 +126,12 @@ void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, cons
 
 /* ---- for scripts ---- */
 
-static void json_test(FILE *to, const struct bench *b, const struct bench_test *t, const struct pipeline *p,
+static void json_test(FILE *to, const struct bench *b, const struct bench_test *t, const struct fleet *fleet,
                       const struct worker_limits *l)
 {
-    struct figures f = figures_of(b, t, p, l);
-    struct bench_work w = bench_work(t, b->reps, p);
+    struct figures f = figures_of(b, t, fleet, l);
+    struct bench_work w = bench_work(t, b->reps, fleet);
+    int worker;
     fprintf(to,
             "{\"test\": \"%s\", \"tok_s\": %.6g, \"stddev\": %.6g, \"mean\": %.6g, \"least\": %.6g, \"most\": %.6g, "
             "\"runs\": [",
@@ -133,7 +148,7 @@ static void json_test(FILE *to, const struct bench *b, const struct bench_test *
             w.int8_macs, w.f32_macs, w.bytes);
     if (l) fprintf(to, "\"of_arithmetic\": %.4g, \"of_reading\": %.4g, ", f.arithmetic / 100, f.reading / 100);
     fprintf(to, "\"stages\": [");
-    for (int i = 0; i < p->workers; i++) {
+    for (int i = 0; fleet_stage(fleet, i, &worker); i++) {
         const struct bench_stage *s = &t->stage[i];
         const double waiting = waiting_percent(s, t) / 100, blocked = stage_percent(s->blocked_ns, t) / 100;
         const double sending = stage_percent(s->send_ns, t) / 100, starved = waiting - blocked - sending;
@@ -157,26 +172,29 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
             p->offers[i].threads, n->hello.pid, pipeline_planned(p, i), n->report.peak_resident, h->bytes[CHAIN_TEXT].weights);
 }
 
-void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *l)
+void bench_print_json(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *l)
 {
+    const struct pipeline *p = fleet_pipe(fleet, 0);
+    int workers = 0, worker;
+    while (fleet_stage(fleet, workers, &worker)) workers++;
     const struct capacity *c = &p->plan.capacity;
     char hex[33];
     fprintf(to, "{\"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
     json_print_text(to, p->wish.model);
     fprintf(to,
-            ", \"fingerprint\": \"%s\",\n \"workers\": %d, \"link\": \"%s\", \"micro_batch\": %u, \"in_flight\": %u, "
+            ", \"fingerprint\": \"%s\",\n \"workers\": %d, \"replicas\": %d, \"link\": \"%s\", \"micro_batch\": %u, \"in_flight\": %u, "
             "\"context\": %u, "
             "\"sequences\": %u, \"reps\": %u,\n \"ready_s\": %.6g, \"peak_bytes\": %" PRIu64 ",\n \"stages\": [",
-            show_hash128(hex, p->model->fingerprint), p->workers, port_kind(roster_port(p->roster)), c->rows, c->in_flight, c->context,
+            show_hash128(hex, p->model->fingerprint), workers, fleet_size(fleet), port_kind(roster_port(p->roster)), c->rows, c->in_flight, c->context,
             c->sequences, b->reps, b->ready_seconds, b->peak);
-    for (int i = 0; i < p->workers; i++) {
+    for (int i = 0; (p = fleet_stage(fleet, i, &worker)); i++) {
         fputs(i ? ",\n  " : "\n  ", to);
-        json_stage(to, p, i);
+        json_stage(to, p, worker);
     }
     fputs("],\n \"tests\": [", to);
     for (uint32_t i = 0; i < b->n; i++) {
         fputs(i ? ",\n  " : "\n  ", to);
-        json_test(to, b, &b->test[i], p, l);
+        json_test(to, b, &b->test[i], fleet, l);
     }
     fputs("],\n \"limits\": ", to);
     if (l)

@@ -5,5 +5,5 @@
 #include "worker/worker.h"
 
 /* limits NULL: some worker is on another machine. */
-void bench_print(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits);
-void bench_print_json(FILE *to, const struct bench *b, const struct pipeline *p, const struct worker_limits *limits);
+void bench_print(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *limits);
+void bench_print_json(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *limits);

@@ -194,12 +194,12 @@ static int answer_lines(struct batch_job *b, struct err *why)
     struct session *s = &b->session;
     struct job_progress progress = {0};
     int code = 0;
-    job_progress_begin(&progress, s->pipe, s->report ? run_report_tally(s->report) : NULL);
+    job_progress_begin(&progress, s->fleet, s->report ? run_report_tally(s->report) : NULL);
     while (!code && !batch_is_over(b->batch)) {
         code = batch_turn(b->batch, TURN_SHORT_MS, why);
         const struct batch_counts n = batch_counts(b->batch);
         const struct job_counts shown = {n.lines, n.done, n.failed, n.asked, n.unread, n.asked_bytes, n.unread_bytes};
-        if (!code) code = job_progress_at(&progress, &shown, s->engine, why);
+        if (!code) code = job_progress_at(&progress, &shown, why);
     }
     job_progress_end(&progress);
     return code;

@@ -12,32 +12,34 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool all_are_here(const struct pipeline *p)
+static bool all_are_here(const struct fleet *f)
 {
     char host[WIRE_TEXT] = {0};
+    const struct pipeline *p;
+    int worker;
     if (gethostname(host, sizeof host - 1)) return false;
-    for (int i = 0; i < p->workers; i++)
-        if (strcmp(host, p->crew[i]->hello.host)) return false;
+    for (int i = 0; (p = fleet_stage(f, i, &worker)); i++)
+        if (strcmp(host, p->crew[worker]->hello.host)) return false;
     return true;
 }
 
 /* Of all stages together, no more than there are cores. */
-static int threads_in_use(const struct pipeline *p)
+static int threads_in_use(const struct fleet *f)
 {
-    int sum = 0, cores = cores_allowed();
-    for (int i = 0; i < p->workers; i++) sum += p->offers[i].threads;
+    const struct pipeline *p;
+    int sum = 0, worker, cores = cores_allowed();
+    for (int i = 0; (p = fleet_stage(f, i, &worker)); i++) sum += p->offers[worker].threads;
     return sum < cores ? sum : cores;
 }
 
 static int print(const struct bench *b, struct session *s, struct err *why)
 {
-    const struct pipeline *p = s->pipe;
     struct worker_limits limits;
-    bool here = all_are_here(p);
-    if (here) TRY(worker_limits(&limits, threads_in_use(p), why));
+    bool here = all_are_here(s->fleet);
+    if (here) TRY(worker_limits(&limits, threads_in_use(s->fleet), why));
     struct plain_page page;
     FILE *to = plain_page_open(&page, stdout_ring_stream(s->out));
-    (s->options->json ? bench_print_json : bench_print)(to, b, p, here ? &limits : NULL);
+    (s->options->json ? bench_print_json : bench_print)(to, b, s->fleet, here ? &limits : NULL);
     plain_page_close(&page);
     return session_deliver(s, why);
 }

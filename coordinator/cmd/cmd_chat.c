@@ -34,7 +34,7 @@ struct chat {
 static int keep_workers(void *user, struct err *why)
 {
     struct chat *c = user;
-    return engine_turn(c->session.engine, 0, why);
+    return fleet_turn(c->session.fleet, 0, why);
 }
 
 static void refuse(struct chat *c, struct err *no, const char *more)
@@ -49,7 +49,7 @@ static void refuse(struct chat *c, struct err *no, const char *more)
 static bool can_go_on(struct chat *c, int code)
 {
     struct err over;
-    return code == E_USAGE && !engine_turn(c->session.engine, 0, &over);
+    return code == E_USAGE && !fleet_turn(c->session.fleet, 0, &over);
 }
 
 static int take_answer(struct chat *c, const struct collected *answer, struct err *why)

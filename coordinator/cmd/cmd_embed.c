@@ -6,11 +6,11 @@
 
 static int look(struct session *s, struct prompt_pictures *all, struct whole_file *out, struct err *why)
 {
-    struct pictures *pictures = engine_pictures(s->engine);
+    struct pictures *pictures = fleet_pictures(s->fleet);
     struct picture_span span = {.n = vision_tokens(&s->pipe->encoder->config)};
     struct picture_spans spans = {.span = &span, .n = 1};
     TRY(prompt_pictures_give(all, pictures, 0, &spans, 0, why));
-    while (pictures_underway(pictures)) TRY(engine_turn(s->engine, TURN_MS, why));
+    while (pictures_underway(pictures)) TRY(fleet_turn(s->fleet, TURN_MS, why));
     const size_t floats = span.n * s->pipe->encoder->config.hidden;
     return whole_file_write(out, pictures_rows(pictures, (uint32_t)span.picture), floats * sizeof(float), why);
 }
@@ -35,7 +35,7 @@ int command_embed_image(const struct options *o, const struct cluster_wish *wish
     if (!code) code = prompt_pictures_add(&all, o->images[0], why);
     if (!code) code = look_to_file(&s, &all, why);
     if (!code) code = session_finish(&s, why);
-    if (s.engine) prompt_pictures_take_back(&all, engine_pictures(s.engine));
+    if (s.fleet) prompt_pictures_take_back(&all, fleet_pictures(s.fleet));
     prompt_pictures_close(&all);
     session_close(&s, code ? why : NULL);
     return code;

@@ -99,10 +99,10 @@ static int score(struct scoring_job *j, struct err *why)
 {
     struct session *s = &j->session;
     const struct listener l = {.scores = write_row, .finished = take_end, .user = j};
-    if (j->pictures.n) TRY(prompt_pictures_give(&j->pictures, engine_pictures(s->engine), 0, &j->spans, 0, why));
+    if (j->pictures.n) TRY(prompt_pictures_give(&j->pictures, fleet_pictures(s->fleet), 0, &j->spans, 0, why));
     const struct ask ask = {.ids = j->ids.id, .n = j->ids.n, .spans = j->spans.span, .n_spans = j->spans.n, .most = 1, .run_on = true,
                             .want_scores = true, .drawn = s->options->depth, .sampling = {.repeat_penalty = 1}};
-    TRY(engine_ask(s->engine, &ask, &l, NULL, why));
+    TRY(fleet_ask(s->fleet, &ask, &l, NULL, why));
     TRY(session_answer(s, why));
     if (j->answer.ended.how == FINISH_FAILED) {
         *why = j->answer.why;
@@ -133,7 +133,7 @@ int command_logits(const struct options *o, const struct cluster_wish *wish, str
     if (!code) code = encode(&j, why);
     if (!code) code = compute_to_file(&j, why);
     if (!code && o->fingerprint) code = print_fingerprint(&j, why);
-    if (j.session.engine) prompt_pictures_take_back(&j.pictures, engine_pictures(j.session.engine));
+    if (j.session.fleet) prompt_pictures_take_back(&j.pictures, fleet_pictures(j.session.fleet));
     session_close(&j.session, code ? why : NULL);
     prompt_pictures_close(&j.pictures);
     collected_free(&j.answer);

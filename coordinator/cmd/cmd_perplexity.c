@@ -148,7 +148,7 @@ static int ask_window(struct judging *j, struct under_way *u, struct err *why)
     if (!u->ids) return fail(why, E_MEMORY, "no memory for a window of %u ids", j->text.context);
     u->window = windows_at(&j->text, j->next++, u->ids);
     const struct ask ask = {.ids = u->ids, .n = u->window.n, .judged = u->window.judged, .want_scores = scores};
-    return engine_ask(j->session.engine, &ask, &l, NULL, why);
+    return fleet_ask(j->session.fleet, &ask, &l, NULL, why);
 }
 
 static int judge(struct judging *j, struct err *why)
@@ -180,7 +180,7 @@ static struct outcome sum_up(const struct judging *j)
 {
     const size_t n = j->words;
     struct outcome o = {.nll = mean_of(j->nll, n), .seconds = (double)j->seconds_ns / 1e9};
-    o.rows = (double)engine_totals(j->session.engine).rows;
+    o.rows = (double)fleet_totals(j->session.fleet).rows;
     if (!j->base.records) return o;
     o.base_nll = mean_of(j->base_nll, n);
     o.kl = mean_of(j->kl, n);

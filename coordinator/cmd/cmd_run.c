@@ -61,7 +61,7 @@ static int give_pictures(struct job *j, size_t i, struct err *why)
 {
     struct prompt *p = &j->prompts.of[i];
     struct prompt_pictures *all = &j->prompts.pictures;
-    return all->n ? prompt_pictures_give(all, engine_pictures(j->session.engine), p->first_picture, &p->spans, 0, why) : 0;
+    return all->n ? prompt_pictures_give(all, fleet_pictures(j->session.fleet), p->first_picture, &p->spans, 0, why) : 0;
 }
 
 static int answer_one(struct job *j, struct err *why)
@@ -78,9 +78,9 @@ static int ask_one_of_many(struct job *j, size_t i, struct err *why)
     if (p->refused.code) return *why = p->refused, why->code;
     int code = give_pictures(j, i, why);
     const struct ask ask = ask_of(j, i);
-    if (!code) code = engine_ask(j->session.engine, &ask, &l, NULL, why);
+    if (!code) code = fleet_ask(j->session.fleet, &ask, &l, NULL, why);
     /* What it shows it holds, as long as it needs it. */
-    prompt_pictures_take_some_back(&j->prompts.pictures, engine_pictures(j->session.engine), p->first_picture, p->own_pictures);
+    prompt_pictures_take_some_back(&j->prompts.pictures, fleet_pictures(j->session.fleet), p->first_picture, p->own_pictures);
     return code;
 }
 
@@ -89,7 +89,7 @@ static int ask_one_of_many(struct job *j, size_t i, struct err *why)
 static bool ask_more(struct job *j)
 {
     const uint32_t most = j->session.pipe->plan.capacity.sequences + ASKED_AHEAD;
-    while (j->asked < j->prompts.n && engine_unanswered(j->session.engine) < most) {
+    while (j->asked < j->prompts.n && fleet_unanswered(j->session.fleet) < most) {
         const size_t i = j->asked++;
         if (ask_one_of_many(j, i, &j->answer[i].why)) j->answer[i].ended.how = FINISH_FAILED;
         if (j->prompts.of[i].own_pictures) return true;
@@ -135,7 +135,7 @@ static int answer_many(struct job *j, struct err *why)
         print_ended(j);
         if (j->printed == n) break;
         code = session_turn(&j->session, more ? 0 : TURN_MS, why);
-        if (n > 1) progress_at(&progress, j->asked - engine_unanswered(j->session.engine));
+        if (n > 1) progress_at(&progress, j->asked - fleet_unanswered(j->session.fleet));
     }
     progress_end(&progress);
     if (code) leave_unasked(j, why);
@@ -211,7 +211,7 @@ int command_run(const struct options *o, const struct cluster_wish *wish, struct
     int code = session_open(&j.session, o, wish, mpi, why);
     if (!code) code = prepare(&j, why);
     if (!code) code = answer(&j, why);
-    if (j.session.engine) prompt_pictures_take_back(&j.prompts.pictures, engine_pictures(j.session.engine));
+    if (j.session.fleet) prompt_pictures_take_back(&j.prompts.pictures, fleet_pictures(j.session.fleet));
     session_close(&j.session, j.over.code ? &j.over : code && code != E_PARTLY ? why : NULL);
     job_free(&j);
     return code;

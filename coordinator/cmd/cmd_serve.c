@@ -124,7 +124,7 @@ static void set_up_calls(struct serving *v)
     const struct session *s = &v->session;
     const struct options *o = s->options;
     v->calls = (struct call_setup){
-        .engine = s->engine, .words = &v->session.words,
+        .fleet = s->fleet, .words = &v->session.words,
         .question = {.tokens = s->tokens, .context = v->capacity.context, .picture_rows = typed_prompt_picture_rows(s),
                      .picture_side = s->pipe->encoder ? s->pipe->encoder->config.image : 0, .picture_memory = o->picture_memory,
                      .find_picture = find_picture, .user = v},
@@ -142,7 +142,7 @@ static char *show_pipeline(void *user, uint32_t running, size_t *n)
 {
     struct serving *v = user;
     const struct pipeline_moment now = {.model = v->model_name, .now_ns = clock_ns(), .running = running};
-    return pipeline_json(v->session.pipe, v->session.engine, &v->tally, &now, n);
+    return pipeline_json(v->session.fleet, &v->tally, &now, n);
 }
 
 static int open_server(struct serving *v, struct err *why)
@@ -196,7 +196,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     TRY(open_server(v, why));
     TRY(measure(v, why));
     TRY(session_launch(s, &v->capacity, why));
-    engine_watch(s->engine, tally_watch, &v->tally);
+    fleet_watch(s->fleet, tally_watch, &v->tally);
     set_up_calls(v);
     TRY(server_ready(v->server, &v->calls, why));
     TRY(serve(v, mpi != NULL, why));

@@ -131,7 +131,7 @@ static int measure(struct sweep_load *l, struct session *s, struct sweep_row *ro
     TRY(sweep_load_prepare(l, s, why));
     TRY(session_launch(s, &l->capacity, why));
     TRY(sweep_load_run(l, s, &requests, &failed, why));
-    TRY(run_report_sum(s->report, s->pipe, s->engine, &sum, why));
+    TRY(run_report_sum(s->report, s->fleet, &sum, why));
     note_measured(row, s, &sum, requests, failed);
     return 0;
 }

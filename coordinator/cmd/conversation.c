@@ -58,7 +58,7 @@ void conversation_close(struct conversation **pc)
     struct conversation *c = *pc;
     *pc = NULL;
     if (!c) return;
-    prompt_pictures_take_back(&c->pictures, engine_pictures(c->session->engine));
+    prompt_pictures_take_back(&c->pictures, fleet_pictures(c->session->fleet));
     prompt_pictures_close(&c->pictures);
     script_free(&c->script);
     for (size_t i = 0; i < c->n_turns; i++) free(c->turns[i].text);
@@ -156,7 +156,7 @@ static uint32_t room_needed(const struct conversation *c)
 static int give_pictures(struct conversation *c, size_t first_picture, struct script *s, size_t from, struct err *why)
 {
     if (s->spans.n == from) return 0;
-    return prompt_pictures_give(&c->pictures, engine_pictures(c->session->engine), first_picture, &s->spans, from, why);
+    return prompt_pictures_give(&c->pictures, fleet_pictures(c->session->fleet), first_picture, &s->spans, from, why);
 }
 
 /* All remembered turns anew, without the oldest questions and answers where they do not fit. */

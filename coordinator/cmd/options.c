@@ -4,6 +4,7 @@
 #include "base/arguments.h"
 #include "base/limits.h"
 #include "base/size_text.h"
+#include "coordinator/cluster/cluster_wish.h"
 #include "coordinator/picture/image.h"
 #include "coordinator/quality/task.h"
 
@@ -13,6 +14,7 @@
 
 #define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED | CMD_PERPLEXITY | CMD_EVAL)
 #define WORKERS (PIPELINE | CMD_BENCH)
+#define REPLICAS (CMD_BATCH | CMD_SERVE | CMD_EVAL | CMD_BENCH)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
 #define SEES (ANSWER | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
 #define MACHINES (CMD_UP | CMD_STATUS | CMD_LOGS | CMD_DOWN)
@@ -153,6 +155,17 @@ static int take_aim(void *into, const struct argument *a, const char *text, stru
     return 0;
 }
 
+static int take_replicas(void *into, const struct argument *a, const char *text, struct err *why)
+{
+    struct options *o = into;
+    const char *at = text;
+    uint64_t n;
+    if (!read_digits(&at, &n) || *at || !n || n > PIPELINES_MOST)
+        return fail(why, E_USAGE, "--%s wants a number from 1 to %d, not \"%.40s\"", a->name, PIPELINES_MOST, text);
+    o->replicas = n == 1 ? 0 : (int)n;
+    return 0;
+}
+
 static const struct argument table[] = {
     {"model", "FILE", ALL & ~(CMD_EMBED | MACHINES), TEXT(model), "the text model, a GGUF; if it is split, its first file"},
     {"mmproj", "FILE", SEES, TEXT(mmproj), "the picture encoder that belongs to it, a GGUF too"},
@@ -172,6 +185,8 @@ static const struct argument table[] = {
     {"split", "A,B,C", WORKERS, TEXT(split),
      "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
     {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers"},
+    {"replicas", "N", REPLICAS, OWN(replicas, take_replicas),
+     "share the workers out to N pipelines that each hold the whole model, and give each request to one of them (default: one)"},
     {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order unless another, or fewer of them, is faster; NAME@ADDRESS: by the\n"
      "                           key of that name (default: the name is the address's host, or host:port)"},
     {"cluster", "FILE", WORKERS, TEXT(cluster), "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},
@@ -552,6 +567,7 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->probe && o->no_probe) return fail(why, E_USAGE, "--probe and --no-probe exclude each other");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (o->keys && o->insecure) return fail(why, E_USAGE, "--keys and --insecure exclude each other");
+    if (o->replicas && (o->trace || o->timeline)) return fail(why, E_USAGE, "--trace and --timeline show one pipeline, and --replicas makes several");
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");

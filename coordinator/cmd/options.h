@@ -65,6 +65,7 @@ struct options {
     bool probe, no_probe; /* measure the workers, of plan; never do, and never mind how fast they once were */
     int patience; /* seconds for others to come in the place of lost workers; 0: a loss is the end */
     int spare;
+    int replicas; /* as struct cluster_wish has them */
     const char *accept;
 
     /* what the run is prepared for; 0: as much as it needs */

@@ -20,10 +20,21 @@ int session_open_files(struct session *s, const struct options *o, const struct 
     return o->prompt || o->prompts_file ? open_tokens(s, why) : 0;
 }
 
+/* Which workers make which replica follows from what is asked of them, so they are looked for at the launch. */
+static int open_pipeline(struct session *s, const struct cluster_wish *wish, struct port *mpi, struct err *why)
+{
+    s->wish = wish;
+    if (mpi || !wish->replicas) return pipeline_open(&s->pipe, wish, mpi, why);
+    if (wish->replicas > 0) TRY(replicas_check(wish, wish->replicas, why));
+    TRY(pipeline_open_files(&s->files, wish, why));
+    s->pipe = s->files;
+    return 0;
+}
+
 int session_open(struct session *s, const struct options *o, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
     s->options = o;
-    TRY(pipeline_open(&s->pipe, wish, mpi, why));
+    TRY(open_pipeline(s, wish, mpi, why));
     TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
     if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
@@ -34,32 +45,53 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     return o->report || o->report_json ? run_report_open(&s->report, o->report_json, why) : 0;
 }
 
+static int open_replicas(struct session *s, const struct capacity *c, struct err *why)
+{
+    int of[WORKERS_MOST], n = s->wish->replicas;
+    const int places = wish_places(s->wish);
+    for (int i = 0; i < places; i++) of[i] = (int)((int64_t)i * n / places);
+    TRY(replica_wishes_open(&s->wishes, s->wish, of, n, why));
+    for (int i = 0; i < n; i++) TRY(pipeline_open(&s->replica[s->replicas++], replica_wish(s->wishes, i), NULL, why));
+    s->pipe = s->replica[0];
+    (void)c;
+    return 0;
+}
+
+/* All of the capacity in one pipeline, or a share of it in each. */
+static int launch(struct session *s, const struct capacity *c, struct err *why)
+{
+    if (s->files) TRY(open_replicas(s, c, why));
+    else s->replica[s->replicas++] = s->pipe;
+    const struct capacity each = replica_capacity(c, s->replicas);
+    return pipelines_launch(s->replica, s->replicas, &each, why);
+}
+
 int session_launch(struct session *s, const struct capacity *c, struct err *why)
 {
-    struct engine_setup setup = {.pipe = s->pipe, .end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
+    struct engine_setup setup = {.end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
                                  .lookup = s->options->lookup, .no_prefix_reuse = s->options->no_prefix_reuse};
-    TRY(pipeline_launch(s->pipe, c, why));
+    TRY(launch(s, c, why));
     if (s->tokens) {
         const struct specials special = tokenizer_specials(s->tokens);
         setup.end_of_turn = special.end_of_turn;
         setup.eos = special.eos;
         s->words = (struct shaped_words){.tokens = s->tokens, .words = s->pipe->model->embedding.rows, .ends = {special.end_of_turn, special.eos}};
     }
-    TRY(engine_open(&s->engine, &setup, why));
-    if (s->trace) engine_watch(s->engine, trace_watch, s->trace);
-    if (s->chart) engine_watch(s->engine, run_chart_watch, s->chart);
-    return s->report && s->tokens ? run_report_begin(s->report, s->pipe, s->engine, why) : 0;
+    TRY(fleet_open(&s->fleet, s->replica, s->replicas, &setup, why));
+    if (s->trace) fleet_watch(s->fleet, trace_watch, s->trace);
+    if (s->chart) fleet_watch(s->fleet, run_chart_watch, s->chart);
+    return s->report && s->tokens ? run_report_begin(s->report, s->fleet, why) : 0;
 }
 
 int session_turn(struct session *s, int timeout_ms, struct err *why)
 {
-    TRY(engine_turn(s->engine, stdout_ring_empty(s->out) || timeout_ms < SLOW_MS ? timeout_ms : SLOW_MS, why));
+    TRY(fleet_turn(s->fleet, stdout_ring_empty(s->out) || timeout_ms < SLOW_MS ? timeout_ms : SLOW_MS, why));
     return stdout_ring_flush(s->out, why);
 }
 
 int session_answer(struct session *s, struct err *why)
 {
-    while (engine_unanswered(s->engine)) TRY(session_turn(s, TURN_MS, why));
+    while (fleet_unanswered(s->fleet)) TRY(session_turn(s, TURN_MS, why));
     return 0;
 }
 
@@ -99,20 +131,24 @@ static int show_times(struct session *s, struct err *why)
 
 int session_finish(struct session *s, struct err *why)
 {
-    if (s->report && s->tokens) TRY(run_report_finish(s->report, s->pipe, s->engine, s->options->report, why));
+    if (s->report && s->tokens) TRY(run_report_finish(s->report, s->fleet, s->options->report, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
     return show_times(s, why);
 }
 
 void session_close(struct session *s, const struct err *failure)
 {
-    engine_close(&s->engine);
+    fleet_close(&s->fleet);
     trace_abandon(&s->trace);
     run_chart_close(&s->chart);
     whole_file_close(&s->drawing, E_INTERRUPTED, NULL);
     run_report_close(&s->report);
     shaped_words_close(&s->words);
     tokenizer_close(&s->tokens);
-    pipeline_close(&s->pipe, failure);
+    if (s->replicas) s->pipe = NULL;
+    else pipeline_close(&s->pipe, failure);
+    for (int i = 0; i < s->replicas; i++) pipeline_close(&s->replica[i], failure);
+    if (s->replicas) pipeline_close(&s->files, NULL);
+    replica_wishes_close(&s->wishes);
     stdout_ring_close(&s->out);
 }

@@ -6,7 +6,8 @@
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/cmd/options.h"
 #include "coordinator/cmd/stdout_ring.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/cluster/replica_wishes.h"
+#include "coordinator/engine/fleet.h"
 #include "coordinator/report/chart_svg.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/run_chart.h"
@@ -18,11 +19,16 @@
 
 struct session {
     const struct options *options;
-    struct pipeline *pipe;
+    struct pipeline *pipe; /* before the launch of replicas: the files alone. Then the first of them: */
+    struct pipeline *replica[PIPELINES_MOST];
+    int replicas;          /* [replicas]; 0 before the launch, also of one */
+    struct pipeline *files; /* of replicas: what was read before it was known how many there are */
+    struct replica_wishes *wishes;
+    const struct cluster_wish *wish;
     struct tokenizer *tokens; /* NULL without a text model */
     struct shaped_words words;  /* the same, for answers that are held to a schema */
     struct stdout_ring *out;  /* where results go: writing to stdout itself would wait for its reader */
-    struct engine *engine;    /* NULL before session_launch */
+    struct fleet *fleet;    /* NULL before session_launch */
     struct trace *trace;      /* NULL unless asked for, as the report */
     struct run_chart *chart;
     struct whole_file *drawing; /* of it */

@@ -36,12 +36,12 @@ int stream_answer(struct session *session, const struct ask *ask, struct collect
     const struct listener listener = {.token = take_token, .finished = take_end, .user = &s};
     uint64_t number;
     s.writer = (struct writer){.tokens = session->tokens, .to = stdout_ring_stream(s.ring)};
-    TRY(engine_ask(session->engine, ask, &listener, &number, why));
+    TRY(fleet_ask(session->fleet, ask, &listener, &number, why));
     int code = 0;
     while (out->ended.how == FINISH_NOT || (!code && !stdout_ring_empty(s.ring))) {
         code = session_turn(session, TURN_MS, why);
-        if (code) engine_cancel(session->engine, number); /* if the run is over it has ended already */
-        else if (interrupt_asked()) engine_enough(session->engine, number);
+        if (code) fleet_cancel(session->fleet, number); /* if the run is over it has ended already */
+        else if (interrupt_asked()) fleet_enough(session->fleet, number);
     }
     return code;
 }

@@ -33,7 +33,7 @@ static int ask(struct sweep_load *l, const struct session *s, struct err *why)
     for (uint32_t i = 0; i < l->value[SWEPT_PROMPT] && !code; i++) code = ids_push(&ids, draw(i < shared ? 0 : l->asked, i, words), why);
     const struct ask what = {.ids = ids.id, .n = ids.n, .most = l->value[SWEPT_ANSWER], .key = l->asked, .run_on = true,
                              .sampling = {.repeat_penalty = 1}};
-    if (!code) code = engine_ask(s->engine, &what, &listener, NULL, why);
+    if (!code) code = fleet_ask(s->fleet, &what, &listener, NULL, why);
     ids_free(&ids);
     return code;
 }

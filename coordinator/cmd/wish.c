@@ -99,10 +99,11 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
 {
     struct wish_lists *l = *lists = calloc(1, sizeof *l);
     if (!l) return fail(why, E_MEMORY, "no memory to begin with");
+    if (o->replicas > 0 && mpi_launched()) return fail(why, E_USAGE, "--replicas: under mpirun all ranks are one pipeline; start a job for each replica (docs/PLANNING.md)");
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .numbers = o->numbers, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
         .keys = o->keys, .insecure = o->insecure, .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
-        .spare = o->spare, .accept = o->accept,
+        .spare = o->spare, .accept = o->accept, .replicas = o->replicas,
         .plan = {.aim = o->aim, .picture_share = o->pictures / (o->most < PLAN_ANSWER ? (double)o->most : PLAN_ANSWER),
                  .vision_workers = o->vision_workers, .whole_head = o->whole_head,
                  .vision_type = o->numbers.math == MATH_FLOAT32 ? VISION_FLOAT32 : o->vision_q8 ? VISION_Q8_0 : VISION_AS_FILE,
@@ -113,6 +114,7 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     const char *never = getenv("GEMMAPIPE_NO_PROBE");
     w->probe = !o->no_probe && !(never && *never);
     w->processes = o->workers;
+    if (w->replicas > 0 && w->plan.cuts && !w->n_addresses && !w->processes) w->processes = w->plan.n_cuts * w->replicas;
     return 0;
 }
 

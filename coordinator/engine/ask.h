@@ -34,6 +34,7 @@ struct ask {
     uint32_t drawn;        /* of the ids, the first ones: for measuring at a depth their keys and values are drawn, not computed */
     int priority;          /* the higher the sooner */
     uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
+    int only;              /* 0: whichever replica can begin first; else the one that is to compute it, from 1 */
     bool run_on;           /* past tokens that end an answer: for measuring */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
     bool want_scores;      /* to listener.scores: those of every row that is computed, or of those before the judged ids */
@@ -54,6 +55,7 @@ struct ended {
     uint32_t made;          /* tokens, the ending one included */
     uint32_t last_id;       /* the last of these */
     uint64_t fingerprint;   /* if asked */
+    int replica;            /* that computed it, at last; from 0 */
     uint64_t asked_ns, first_ns, done_ns; /* first_ns 0: there was no token */
 };
 

@@ -95,7 +95,13 @@ void beginnings_see(struct engine *e, struct live *a)
 {
     struct beginnings *b = e->beginnings;
     a->sharing.awaits = NO_BEGINNING;
-    if (!b || a->ask.drawn || !hash_rows_of(e, a)) return;
+    if (b && !a->ask.drawn && hash_rows_of(e, a)) beginnings_also(e, a);
+}
+
+void beginnings_also(struct engine *e, const struct live *a)
+{
+    struct beginnings *b = e->beginnings;
+    if (!b || !a->sharing.n) return;
     if (!++b->asks) b->asks = 1;
     for (uint32_t i = 0; i < a->sharing.n; i++) see(b, a->sharing.hash[i], i + 1 < a->sharing.n ? a->sharing.hash[i + 1] : LAST);
 }
@@ -120,6 +126,16 @@ bool beginnings_wait(const struct engine *e, struct live *a)
     c->in_vain = !(the_same && g->standing == KEPT);
     c->awaits = NO_BEGINNING;
     return false;
+}
+
+uint32_t beginnings_kept(const struct engine *e, const struct live *a)
+{
+    uint32_t i;
+    for (uint32_t k = e->beginnings ? a->sharing.n : 0; k > 0; k--) {
+        const struct beginning *g = at(e, a->sharing.hash[k - 1], &i);
+        if (g && g->standing == KEPT && g->salt == a->ask.salt) return k * KV_PAGE;
+    }
+    return 0;
 }
 
 bool beginnings_choose(struct engine *e, struct live *a, uint32_t rows, uint32_t *number)

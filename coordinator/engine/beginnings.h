@@ -34,6 +34,10 @@ void beginnings_close(struct beginnings **b);
 
 /* An ask came; its ids and spans are there. Without memory it shares nothing. */
 void beginnings_see(struct engine *e, struct live *a);
+void beginnings_also(struct engine *e, const struct live *a); /* the same of one that another engine has seen, and may give away */
+
+/* Rows of the longest one that is kept and that the ask begins with. */
+uint32_t beginnings_kept(const struct engine *e, const struct live *a);
 
 /* As long as the one is being made that it was told to wait for. */
 bool beginnings_wait(const struct engine *e, struct live *a);

@@ -103,7 +103,8 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     e->pipe = setup->pipe;
     e->clock = roster_clock(e->pipe->roster);
     e->deadline_ns = UINT64_MAX;
-    int code = e->pipe->encoder ? pictures_open(&e->pictures, e->pipe, &e->watchers, why) : 0;
+    e->numbers = setup->beside ? setup->beside->numbers : &e->next_number;
+    int code = !e->pipe->encoder ? 0 : pictures_open(&e->pictures, e->pipe, &e->watchers, setup->beside ? setup->beside->pictures : NULL, why);
     if (!code && e->pipe->model && !e->setup.no_prefix_reuse) code = beginnings_open(&e->beginnings, why);
     if (!code && e->pipe->model) code = engine_open_text(e, why);
     e->epoch = e->pipe->epoch;
@@ -276,7 +277,8 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
         if (l) live_free(l);
         return code;
     }
-    l->number = e->next_number++;
+    l->number = (*e->numbers)++;
+    l->placed = !e->setup.told_when;
     l->ask = *ask;
     l->listener = *listener;
     l->scores_seen = ask->want_scores ? live_unasked(l) : 0;
@@ -311,7 +313,7 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
     for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
     const struct ended ended = {
         .number = a->number, .how = how, .why = how == FINISH_FAILED ? why : NULL, .prompt_rows = (uint32_t)a->ids.n - a->made,
-        .reused_rows = a->reused, .made = a->made, .last_id = a->made ? a->ids.id[a->ids.n - 1] : 0, .fingerprint = a->fingerprint,
+        .reused_rows = a->reused, .made = a->made, .replica = e->setup.replica, .last_id = a->made ? a->ids.id[a->ids.n - 1] : 0, .fingerprint = a->fingerprint,
         .asked_ns = a->asked_ns, .first_ns = a->first_ns, .done_ns = clock_now(e->clock),
     };
     e->totals.ended_ns = ended.done_ns;
@@ -370,6 +372,7 @@ void live_begin_again(struct engine *e, struct live *a)
 static void has_left(struct engine *e, struct live *a)
 {
     a->scheduled = false;
+    a->placed = !e->setup.told_when;
     leave_slot(e, a);
     live_begin_again(e, a);
     if (a->state == LEAVING && a->ending == FINISH_NOT) live_to(e, a, WAITING);
@@ -489,7 +492,7 @@ static void schedule_waiting_asks(struct engine *e)
     if (!alone && e->pictures && pictures_alone(e->pictures)) return;
     for (struct live *a = e->in[WAITING].first, *next; a; a = next) {
         next = a->next;
-        if ((!alone || a == alone) && pictures_are_there(e, a)) schedule(e, a);
+        if (a->placed && (!alone || a == alone) && pictures_are_there(e, a)) schedule(e, a);
     }
 }
 
@@ -509,7 +512,7 @@ static void yield_slots(struct engine *e)
 /* ---- a turn ---- */
 
 /* The run is over: everyone is told why. */
-static int end_run(struct engine *e, int code, const struct err *why)
+int engine_end(struct engine *e, int code, const struct err *why)
 {
     e->over = *why;
     e->over.code = code;
@@ -569,7 +572,7 @@ static int take_event(struct engine *e, struct event *event, struct err *why)
     return code ? roster_judge(e->pipe->roster, event->who, code, &mine, why) : 0;
 }
 
-int engine_turn(struct engine *e, int timeout_ms, struct err *why)
+int engine_step(struct engine *e, int timeout_ms, struct err *why)
 {
     struct event event = {0};
     if (e->over.code) return *why = e->over, why->code;
@@ -578,8 +581,14 @@ int engine_turn(struct engine *e, int timeout_ms, struct err *why)
     overdue_look(e);
     if (!code) code = roster_next(e->pipe->roster, &event, turn_ms(e, timeout_ms), why);
     if (!code) code = take_event(e, &event, why);
+    e->stirred = e->told || event.kind != EVENT_NONE;
     event_free(&event);
-    if (code) return end_run(e, code, why);
-    tell_leavers(e);
-    return 0;
+    if (!code) tell_leavers(e);
+    return code;
+}
+
+int engine_turn(struct engine *e, int timeout_ms, struct err *why)
+{
+    const int code = engine_step(e, timeout_ms, why);
+    return code ? engine_end(e, code, why) : 0;
 }

@@ -30,6 +30,9 @@ struct engine_setup {
     bool no_prefix_reuse;      /* rows that asks share are computed for each */
     bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
     bool lookup;               /* guesses at what follows travel with a token: lookup.h */
+    bool told_when;            /* an ask begins only when fleet.h says so, which may give it to another engine before */
+    struct engine *beside;     /* NULL, or the first of those: numbers of asks and pictures are common to all of them */
+    int replica;               /* which of them this one is, from 0 */
 };
 
 int engine_open(struct engine **out, const struct engine_setup *setup, struct err *why);

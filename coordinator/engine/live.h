@@ -1,4 +1,5 @@
-/* coordinator/engine/live.h — inside the engine: what engine.c, rows_out.c and answers_in.c share. Nobody else includes it. */
+/* coordinator/engine/live.h — inside the engine: what its files share, and the fleet, which moves asks from engine to engine. Nobody else
+ * includes it. */
 #pragma once
 
 #include "coordinator/engine/beginnings.h"
@@ -7,6 +8,7 @@
 #include "coordinator/engine/lookup.h"
 #include "coordinator/engine/overdue.h"
 #include "coordinator/engine/scheduler.h"
+#include "partition/plan/rates.h"
 
 /* The states of engine.h's drawing. */
 enum live_state { WAITING, RUNNING, FULL, LEAVING, LIVE_STATES };
@@ -34,6 +36,7 @@ struct live {
     struct biases biases;
     struct token last; /* of these */
     struct picture_spans spans;
+    bool placed;         /* it may be scheduled, in this engine */
     bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
     uint32_t home;       /* rows that came home at some time */
@@ -94,7 +97,7 @@ struct engine {
     struct live_list in[LIVE_STATES];
     uint64_t deadline_ns;        /* none is over before */
     struct err over;             /* code other than 0: the run is over, nothing is asked any more */
-    bool told;                   /* of an end, in this turn */
+    bool told, stirred;          /* in this turn: of an end; of anything that happened */
     uint32_t epoch, losses;      /* of the pipeline, and whether it was whole, when this looked last */
     bool whole, suspects;        /* suspects: there may be some */
     struct {
@@ -106,6 +109,7 @@ struct engine {
     struct kept *kept;           /* [slots] */
     uint32_t slots;
     uint64_t next_number, next_since;
+    uint64_t *numbers;           /* next_number, or that of the first of several engines */
     float scale; /* of embedding rows */
     struct watchers watchers;
     struct engine_totals totals;
@@ -140,11 +144,20 @@ struct live *live_find_in(const struct engine *e, enum live_state state, uint64_
 
 /* restart.c: the workers begin anew */
 int engine_keep_up(struct engine *e, struct err *why); /* with the pipeline, if it changed */
+void suspect_all_under_way(struct engine *e);
 const struct live *engine_suspect(struct engine *e); /* as long as it is computed everybody else waits; NULL: nobody is so suspect */
 void pace_sent(struct engine *e);
 void rows_came_home(struct engine *e, const struct schedule_batch *b);
 
+/* hand_over.c: to the engine of another replica */
+bool engine_has_room(const struct engine *e, const struct live *a);  /* it could begin now, or as soon as somebody less urgent has left */
+double engine_begins_in(const struct engine *e, const struct live *a, const struct rates *rates); /* seconds of work before its first token */
+void engine_hand(struct engine *from, struct live *a, struct engine *to); /* nothing of it is under way */
+void engine_hand_all(struct engine *from, struct engine *to);             /* `from` is over */
+
 /* engine.c */
+int engine_step(struct engine *e, int timeout_ms, struct err *why); /* a turn, but an error is not the end of the asks: */
+int engine_end(struct engine *e, int code, const struct err *why);  /* this is */
 int engine_open_text(struct engine *e, struct err *why);
 void engine_close_text(struct engine *e); /* all that follows from the plan */
 void live_begin_again(struct engine *e, struct live *a); /* the workers have nothing of it any more: all its rows are a prompt again */

@@ -10,6 +10,8 @@
  * rows are there, so that a picture can be sent again. Each goes to the worker that would be done with another one first: the
  * first of a split encoder, or one of several that have all of it. No worker has more than plan.pictures before it.
  *
+ * What replicas share is the shelf; each takes from it what its own encoder may have now. Rows are the same whoever made them.
+ *
  * Costs: 2.4 MB of pixels for a picture under way, 2.6 MB of rows for one that is there (of the 4B model). */
 #include "coordinator/engine/pictures.h"
 
@@ -25,31 +27,40 @@ struct picture {
     uint64_t used;        /* the higher the later */
     bool sent;
     int suspected;        /* so often a worker was lost while this was under way */
+    const struct pictures *by; /* whose encoder it was sent to last; NULL: it was not, or that one is gone */
     int to;               /* worker it was sent to, from 0 */
     uint64_t asked;       /* the lower the earlier */
 };
 
-struct pictures {
-    struct pipeline *pipe;
+struct shelf {
     struct picture *picture; /* by number; one without hash, pixels and rows is free */
     uint32_t n, room;
-    uint32_t in_flight, waiting;
+    uint32_t waiting;
+    uint64_t turn;   /* counts what happens, to tell earlier from later */
+    uint32_t shared; /* by so many */
+};
+
+struct pictures {
+    struct pipeline *pipe;
+    struct shelf *shelf;
+    uint32_t in_flight;
     uint32_t *at; /* [workers of the plan]: in flight by the worker they were sent to */
-    uint64_t turn; /* counts what happens, to tell earlier from later */
     const struct watchers *watchers;
 };
 
-int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, struct err *why)
+int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, const struct pictures *beside, struct err *why)
 {
     struct pictures *ps = calloc(1, sizeof *ps);
     if (ps) ps->at = calloc((size_t)p->plan.workers, sizeof *ps->at);
-    if (!ps || !ps->at) {
-        free(ps);
+    if (ps) ps->shelf = beside ? beside->shelf : calloc(1, sizeof *ps->shelf);
+    if (ps && ps->shelf) ps->shelf->shared++;
+    *out = ps;
+    if (!ps || !ps->at || !ps->shelf) {
+        pictures_close(out);
         return fail(why, E_MEMORY, "no memory for pictures");
     }
     ps->pipe = p;
     ps->watchers = watchers;
-    *out = ps;
     return 0;
 }
 
@@ -63,12 +74,16 @@ static void forget(struct picture *p)
 void pictures_close(struct pictures **pps)
 {
     struct pictures *ps = *pps;
-    if (!ps) return;
-    for (uint32_t i = 0; i < ps->n; i++) forget(&ps->picture[i]);
-    free(ps->picture);
-    free(ps->at);
-    free(ps);
+    struct shelf *s = ps ? ps->shelf : NULL;
     *pps = 0;
+    if (s) pictures_part(ps);
+    if (s && !--s->shared) {
+        for (uint32_t i = 0; i < s->n; i++) forget(&s->picture[i]);
+        free(s->picture);
+        free(s);
+    }
+    if (ps) free(ps->at);
+    free(ps);
 }
 
 static bool is_free(const struct picture *p)
@@ -76,32 +91,32 @@ static bool is_free(const struct picture *p)
     return !p->rows && !p->pixels.rgb && !p->sent;
 }
 
-static void forget_oldest(struct pictures *ps)
+static void forget_oldest(struct shelf *s)
 {
     uint32_t kept = 0, oldest = UINT32_MAX;
-    for (uint32_t i = 0; i < ps->n; i++) {
-        const struct picture *p = &ps->picture[i];
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct picture *p = &s->picture[i];
         if (!p->rows || p->references) continue;
         kept++;
-        if (oldest == UINT32_MAX || p->used < ps->picture[oldest].used) oldest = i;
+        if (oldest == UINT32_MAX || p->used < s->picture[oldest].used) oldest = i;
     }
-    if (kept > PICTURES_KEPT) forget(&ps->picture[oldest]);
+    if (kept > PICTURES_KEPT) forget(&s->picture[oldest]);
 }
 
 /* A place for a new picture; UINT32_MAX if there is no memory for one. */
-static uint32_t place(struct pictures *ps)
+static uint32_t place(struct shelf *s)
 {
-    for (uint32_t i = 0; i < ps->n; i++)
-        if (is_free(&ps->picture[i])) return i;
-    if (ps->n == ps->room) {
-        uint32_t room = ps->room ? 2 * ps->room : 8;
-        struct picture *more = realloc(ps->picture, room * sizeof *more);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (is_free(&s->picture[i])) return i;
+    if (s->n == s->room) {
+        uint32_t room = s->room ? 2 * s->room : 8;
+        struct picture *more = realloc(s->picture, room * sizeof *more);
         if (!more) return UINT32_MAX;
-        ps->picture = more;
-        ps->room = room;
+        s->picture = more;
+        s->room = room;
     }
-    ps->picture[ps->n] = (struct picture){0};
-    return ps->n++;
+    s->picture[s->n] = (struct picture){0};
+    return s->n++;
 }
 
 int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, struct err *why)
@@ -113,39 +128,39 @@ int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, st
     }
     struct hash128 h = hash128(square->rgb, (size_t)3 * side * side);
     uint32_t i = 0;
-    while (i < ps->n && (is_free(&ps->picture[i]) || !hash128_same(ps->picture[i].hash, h))) i++;
-    if (i < ps->n) {
+    while (i < ps->shelf->n && (is_free(&ps->shelf->picture[i]) || !hash128_same(ps->shelf->picture[i].hash, h))) i++;
+    if (i < ps->shelf->n) {
         image_free(square);
     } else {
-        i = place(ps);
+        i = place(ps->shelf);
         if (i == UINT32_MAX) {
             image_free(square);
             return fail(why, E_MEMORY, "no memory for another picture");
         }
-        ps->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->turn};
+        ps->shelf->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->shelf->turn};
         *square = (struct image){0};
-        ps->waiting++;
+        ps->shelf->waiting++;
     }
-    ps->picture[i].references++;
-    ps->picture[i].used = ++ps->turn;
+    ps->shelf->picture[i].references++;
+    ps->shelf->picture[i].used = ++ps->shelf->turn;
     *number = i;
     return 0;
 }
 
 void pictures_hold(struct pictures *ps, uint32_t number)
 {
-    ps->picture[number].references++;
+    ps->shelf->picture[number].references++;
 }
 
 void pictures_release(struct pictures *ps, uint32_t number)
 {
-    struct picture *p = &ps->picture[number];
+    struct picture *p = &ps->shelf->picture[number];
     p->references--;
     if (!p->references && !p->sent) { /* nobody wants it any more, and no worker has seen it */
         forget(p);
-        ps->waiting--;
+        ps->shelf->waiting--;
     }
-    forget_oldest(ps);
+    forget_oldest(ps->shelf);
 }
 
 /* ---- through the encoder ---- */
@@ -165,19 +180,26 @@ static int free_entry(const struct pictures *ps)
     return best;
 }
 
-static bool may_go(const struct picture *p)
+/* One that ends workers tries no other pipeline, unless its own is gone. */
+static bool may_go(const struct pictures *ps, const struct picture *p)
 {
-    return p->pixels.rgb && !p->sent && p->suspected <= SUSPECTED_MOST;
+    const bool here = !p->by || p->by == ps || p->suspected < SUSPECTED_MOST;
+    return p->pixels.rgb && !p->sent && here && p->suspected <= SUSPECTED_MOST;
+}
+
+static bool is_under_way(const struct pictures *ps, const struct picture *p)
+{
+    return p->by == ps && p->sent && !p->rows;
 }
 
 /* The one that waits longest, but first who goes alone. UINT32_MAX: none. */
 static uint32_t next_picture(const struct pictures *ps)
 {
     uint32_t next = UINT32_MAX;
-    for (uint32_t i = 0; i < ps->n; i++) {
-        if (!may_go(&ps->picture[i])) continue;
-        if (ps->picture[i].suspected == SUSPECTED_MOST) return i;
-        if (next == UINT32_MAX || ps->picture[i].asked < ps->picture[next].asked) next = i;
+    for (uint32_t i = 0; i < ps->shelf->n; i++) {
+        if (!may_go(ps, &ps->shelf->picture[i])) continue;
+        if (ps->shelf->picture[i].suspected == SUSPECTED_MOST) return i;
+        if (next == UINT32_MAX || ps->shelf->picture[i].asked < ps->shelf->picture[next].asked) next = i;
     }
     return next;
 }
@@ -190,7 +212,7 @@ static void tell(const struct pictures *ps, enum happening what, uint64_t number
 
 static int send_one(struct pictures *ps, uint32_t number, int to, struct err *why)
 {
-    struct picture *p = &ps->picture[number];
+    struct picture *p = &ps->shelf->picture[number];
     const struct vision_config *c = &ps->pipe->encoder->config;
     struct picture_values m = {.picture = number, .rows = vision_patches(c), .cols = vision_pixels(c)};
     struct frame *f = 0;
@@ -201,8 +223,9 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
         return code;
     }
     p->sent = true;
+    p->by = ps;
     p->to = to;
-    ps->waiting--;
+    ps->shelf->waiting--;
     ps->in_flight++;
     ps->at[to]++;
     tell(ps, PICTURE_SENT, number, (uint32_t)to);
@@ -211,7 +234,7 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
 
 int pictures_send(struct pictures *ps, struct err *why)
 {
-    while (ps->waiting) {
+    while (ps->shelf->waiting) {
         const int to = free_entry(ps);
         const uint32_t next = next_picture(ps);
         if (to < 0 || next == UINT32_MAX || (ps->in_flight && pictures_alone(ps))) return 0;
@@ -222,23 +245,25 @@ int pictures_send(struct pictures *ps, struct err *why)
 
 uint32_t pictures_suspect(struct pictures *ps)
 {
-    for (uint32_t i = 0; i < ps->n; i++) {
-        struct picture *p = &ps->picture[i];
-        p->suspected += p->sent && !p->rows && (p->suspected < SUSPECTED_MOST || ps->in_flight == 1);
+    for (uint32_t i = 0; i < ps->shelf->n; i++) {
+        struct picture *p = &ps->shelf->picture[i];
+        p->suspected += is_under_way(ps, p) && (p->suspected < SUSPECTED_MOST || ps->in_flight == 1);
     }
     return ps->in_flight;
 }
 
 bool pictures_alone(const struct pictures *ps)
 {
-    for (uint32_t i = 0; ps->waiting + ps->in_flight && i < ps->n; i++)
-        if (ps->picture[i].suspected == SUSPECTED_MOST && ps->picture[i].pixels.rgb && ps->picture[i].references) return true;
+    for (uint32_t i = 0; ps->shelf->waiting + ps->in_flight && i < ps->shelf->n; i++) {
+        const struct picture *p = &ps->shelf->picture[i];
+        if (p->suspected == SUSPECTED_MOST && p->pixels.rgb && p->references && (!p->by || p->by == ps)) return true;
+    }
     return false;
 }
 
 bool pictures_blamed(const struct pictures *ps, uint32_t number)
 {
-    return ps->picture[number].suspected > SUSPECTED_MOST;
+    return ps->shelf->picture[number].suspected > SUSPECTED_MOST;
 }
 
 int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err *why)
@@ -247,8 +272,8 @@ int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err
     const struct plan *plan = &ps->pipe->plan;
     struct picture_values m;
     TRY(picture_values_read(&m, frame, why));
-    bool awaited = m.picture < ps->n && ps->picture[m.picture].sent && !ps->picture[m.picture].rows &&
-                   part_has_back(plan->of[from].part[CHAIN_VISION]) && (!plan->copies || from == ps->picture[m.picture].to);
+    bool awaited = m.picture < ps->shelf->n && is_under_way(ps, &ps->shelf->picture[m.picture]) &&
+                   part_has_back(plan->of[from].part[CHAIN_VISION]) && (!plan->copies || from == ps->shelf->picture[m.picture].to);
     if (!awaited || m.rows != vision_tokens(c) || m.cols != c->hidden)
         return fail(why, E_WIRE, "picture %llu came back as %u rows of %u values, where %u of %u were awaited",
                     (unsigned long long)m.picture, m.rows, m.cols, awaited ? vision_tokens(c) : 0, c->hidden);
@@ -256,20 +281,32 @@ int pictures_take(struct pictures *ps, int from, struct frame *frame, struct err
     float *rows = malloc(bytes);
     if (!rows) return fail(why, E_MEMORY, "no memory for the %zu bytes of a picture's rows", bytes);
     memcpy(rows, m.values, bytes);
-    ps->picture[m.picture].rows = rows;
-    image_free(&ps->picture[m.picture].pixels);
+    ps->shelf->picture[m.picture].rows = rows;
+    image_free(&ps->shelf->picture[m.picture].pixels);
     ps->in_flight--;
-    ps->at[ps->picture[m.picture].to]--;
+    ps->at[ps->shelf->picture[m.picture].to]--;
     tell(ps, PICTURE_BACK, m.picture, 0);
-    forget_oldest(ps);
+    forget_oldest(ps->shelf);
     return 0;
 }
 
 int pictures_owed_by(const struct pictures *ps)
 {
-    for (uint32_t i = 0; ps->in_flight && i < ps->n; i++)
-        if (ps->picture[i].sent && !ps->picture[i].rows) return route_last(plan_picture_route(&ps->pipe->plan, ps->picture[i].to));
+    for (uint32_t i = 0; ps->in_flight && i < ps->shelf->n; i++)
+        if (is_under_way(ps, &ps->shelf->picture[i])) return route_last(plan_picture_route(&ps->pipe->plan, ps->shelf->picture[i].to));
     return -1;
+}
+
+static void take_back(struct pictures *ps)
+{
+    for (uint32_t i = 0; i < ps->shelf->n; i++) {
+        struct picture *p = &ps->shelf->picture[i];
+        if (!is_under_way(ps, p)) continue;
+        p->sent = false;
+        ps->in_flight--;
+        if (p->references) ps->shelf->waiting++;
+        else forget(p);
+    }
 }
 
 int pictures_restart(struct pictures *ps, struct err *why)
@@ -278,35 +315,35 @@ int pictures_restart(struct pictures *ps, struct err *why)
     free(ps->at);
     ps->at = calloc(workers, sizeof *ps->at);
     if (!ps->at) return fail(why, E_MEMORY, "no memory to send pictures to %zu workers", workers);
-    for (uint32_t i = 0; i < ps->n; i++) {
-        struct picture *p = &ps->picture[i];
-        if (!p->sent || p->rows) continue;
-        p->sent = false;
-        ps->in_flight--;
-        if (p->references) ps->waiting++;
-        else forget(p);
-    }
+    take_back(ps);
     return 0;
+}
+
+void pictures_part(struct pictures *ps)
+{
+    take_back(ps);
+    for (uint32_t i = 0; i < ps->shelf->n; i++)
+        if (ps->shelf->picture[i].by == ps) ps->shelf->picture[i].by = NULL;
 }
 
 const float *pictures_rows(const struct pictures *ps, uint32_t number)
 {
-    return ps->picture[number].rows;
+    return ps->shelf->picture[number].rows;
 }
 
 struct hash128 pictures_hash(const struct pictures *ps, uint32_t number)
 {
-    return ps->picture[number].hash;
+    return ps->shelf->picture[number].hash;
 }
 
 /* The top bit keeps it apart from any token. */
 uint32_t pictures_row_id(const struct pictures *ps, uint32_t number, uint32_t row)
 {
-    const struct picture *p = &ps->picture[number];
+    const struct picture *p = &ps->shelf->picture[number];
     return 0x80000000u | (uint32_t)hash_fold(hash_fold(p->hash.low, p->hash.high), row);
 }
 
 uint32_t pictures_underway(const struct pictures *ps)
 {
-    return ps->waiting + ps->in_flight;
+    return ps->shelf->waiting + ps->in_flight;
 }

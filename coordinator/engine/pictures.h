@@ -15,8 +15,9 @@
 
 struct pictures;
 
-/* `watchers` must stay. */
-int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, struct err *why);
+/* `watchers` must stay. `beside`: those of another pipeline that computes the same, or NULL: both have the same pictures then, by the same
+ * numbers, and each goes through one of the encoders. */
+int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, const struct pictures *beside, struct err *why);
 void pictures_close(struct pictures **ps);
 
 /* A picture of the encoder's own size (image_resize). Its pixels are taken over, also on failure. *number holds one
@@ -34,6 +35,9 @@ int pictures_owed_by(const struct pictures *ps);
 
 /* The workers have forgotten what was under way, and the plan may be another: it goes out again. */
 int pictures_restart(struct pictures *ps, struct err *why);
+
+/* This pipeline is gone for good: what was under way here others may send. */
+void pictures_part(struct pictures *ps);
 
 /* A worker was lost: any of those under way may be why. One that was often enough goes alone. Returns how many are under way. */
 uint32_t pictures_suspect(struct pictures *ps);

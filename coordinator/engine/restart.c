@@ -71,7 +71,7 @@ static bool is_under_way(const struct engine *e, const struct live *a)
 }
 
 /* Who was cleared a moment ago may still be under way beside the next suspect: then nobody is to blame yet. */
-static void suspect_all_under_way(struct engine *e)
+void suspect_all_under_way(struct engine *e)
 {
     struct err why;
     uint32_t n = e->pictures ? pictures_suspect(e->pictures) : 0;
@@ -93,6 +93,7 @@ static void all_wait(struct engine *e)
     for (struct live *a = e->first; a; a = a->after) {
         live_begin_again(e, a);
         a->scheduled = false;
+        a->placed = !e->setup.told_when;
         if (a->state == RUNNING || a->state == WAITING || (a->state == LEAVING && a->ending == FINISH_NOT)) live_to(e, a, WAITING);
     }
 }

@@ -29,19 +29,31 @@ double rows_left(const struct job_counts *n, const struct tally *t, const struct
 
 /* ---- how busy the stages are ---- */
 
-static bool all_answered(const struct pipeline *p)
+static int count_stages(const struct job_progress *p)
 {
-    for (int i = 0; i < p->workers; i++)
-        if (p->crew[i]->reports < p->crew[i]->asked) return false;
+    int n = 0, worker;
+    while (fleet_stage(p->fleet, n, &worker)) n++;
+    return n;
+}
+
+static bool all_answered(const struct job_progress *p)
+{
+    for (int k = 0; k < fleet_size(p->fleet); k++) {
+        const struct pipeline *pipe = fleet_pipe(p->fleet, k);
+        for (int i = 0; i < pipe->workers && !fleet_lost(p->fleet, k); i++)
+            if (pipe->crew[i]->reports < pipe->crew[i]->asked) return false;
+    }
     return true;
 }
 
 /* What came since they were asked is of the moment of asking, as near as matters. */
 static void read_counters(struct job_progress *p)
 {
-    if (p->said_ns == p->asked_ns || !all_answered(p->pipe)) return;
-    for (int i = 0; i < p->pipe->workers; i++) {
-        const uint64_t busy = p->pipe->crew[i]->report.busy_ns;
+    const struct pipeline *pipe;
+    int worker;
+    if (p->said_ns == p->asked_ns || !all_answered(p)) return;
+    for (int i = 0; i < WORKERS_MOST && (pipe = fleet_stage(p->fleet, i, &worker)); i++) {
+        const uint64_t busy = pipe->crew[worker]->report.busy_ns;
         const double part = over((double)(busy - p->busy_ns[i]), (double)(p->asked_ns - p->said_ns));
         p->busy[i] = !p->said_ns ? -1 : part < 1 ? part : 1;
         p->busy_ns[i] = busy;
@@ -62,21 +74,23 @@ static void print_bars(FILE *to, const struct job_progress *p)
 {
     static const char *const block[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     const bool blocks = shows_blocks();
+    const int n = count_stages(p);
     double sum = 0;
     fprintf(to, ", stages ");
-    for (int i = 0; i < p->pipe->workers; i++) {
+    for (int i = 0; i < n; i++) {
         const double busy = p->busy[i];
         if (blocks) fputs(block[busy < 0.999 ? (int)(busy * 8) : 7], to);
         else fprintf(to, "%d", busy < 0.999 ? (int)(busy * 10) : 9);
         sum += busy;
     }
-    fprintf(to, " %.0f %% busy", 100 * sum / p->pipe->workers);
+    fprintf(to, " %.0f %% busy", 100 * sum / n);
 }
 
 static void print_percents(FILE *to, const struct job_progress *p)
 {
+    const int n = count_stages(p);
     double least = p->busy[0], most = p->busy[0];
-    for (int i = 1; i < p->pipe->workers; i++) {
+    for (int i = 1; i < n; i++) {
         if (p->busy[i] < least) least = p->busy[i];
         if (p->busy[i] > most) most = p->busy[i];
     }
@@ -103,17 +117,17 @@ static void print_line(FILE *to, const struct job_progress *p, const struct job_
     if (p->said_ns && p->busy[0] >= 0) (p->shown.terminal ? print_bars : print_percents)(to, p);
 }
 
-void job_progress_begin(struct job_progress *p, struct pipeline *pipe, const struct tally *tally)
+void job_progress_begin(struct job_progress *p, const struct fleet *fleet, const struct tally *tally)
 {
-    p->pipe = pipe;
+    p->fleet = fleet;
     p->tally = tally;
     progress_begin(&p->shown, "answering", "lines", 0);
 }
 
-int job_progress_at(struct job_progress *p, const struct job_counts *n, const struct engine *e, struct err *why)
+int job_progress_at(struct job_progress *p, const struct job_counts *n, struct err *why)
 {
     if (!p->tally || !progress_due(&p->shown)) return 0;
-    const struct engine_totals totals = engine_totals(e);
+    const struct engine_totals totals = fleet_totals(p->fleet);
     const uint64_t now = clock_ns();
     char *text = NULL;
     size_t bytes;
@@ -123,9 +137,10 @@ int job_progress_at(struct job_progress *p, const struct job_counts *n, const st
     print_line(to, p, n, &totals);
     if (!fclose(to)) progress_say(&p->shown, text);
     free(text);
-    if (now - p->asked_ns < ASK_NS || !all_answered(p->pipe)) return 0;
+    if (now - p->asked_ns < ASK_NS || !all_answered(p)) return 0;
     p->asked_ns = now;
-    return pipeline_ask_reports(p->pipe, why);
+    for (int k = 0; k < fleet_size(p->fleet); k++) TRY(pipeline_ask_reports(fleet_pipe(p->fleet, k), why));
+    return 0;
 }
 
 void job_progress_end(struct job_progress *p)

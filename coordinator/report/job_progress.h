@@ -4,7 +4,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/fleet.h"
 #include "coordinator/report/tally.h"
 
 struct job_counts {
@@ -19,14 +19,14 @@ double rows_left(const struct job_counts *n, const struct tally *t, const struct
 
 struct job_progress {
     struct progress shown;
-    struct pipeline *pipe;
+    const struct fleet *fleet;
     const struct tally *tally;
     uint64_t asked_ns, said_ns; /* of the counters: when they were asked for last; what they said is of then */
-    uint64_t busy_ns[WORKERS_MOST];
+    uint64_t busy_ns[WORKERS_MOST]; /* stages of replicas follow each other */
     double busy[WORKERS_MOST]; /* part of the time between the last two answers; negative: not known yet */
 };
 
 /* {0} to begin with. `tally` NULL: nothing is shown. */
-void job_progress_begin(struct job_progress *p, struct pipeline *pipe, const struct tally *tally);
-int job_progress_at(struct job_progress *p, const struct job_counts *n, const struct engine *e, struct err *why);
+void job_progress_begin(struct job_progress *p, const struct fleet *fleet, const struct tally *tally);
+int job_progress_at(struct job_progress *p, const struct job_counts *n, struct err *why);
 void job_progress_end(struct job_progress *p);

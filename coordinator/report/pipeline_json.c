@@ -34,11 +34,11 @@ static void print_holds(FILE *to, const struct holding *h)
     free(text);
 }
 
-static void print_stage(FILE *to, const struct pipeline *p, int worker)
+static void print_stage(FILE *to, const struct pipeline *p, int worker, int replica)
 {
     const struct member *m = p->crew[worker];
     const struct report *r = &m->report;
-    fputs(worker ? ",{\"name\":" : "{\"name\":", to);
+    fprintf(to, "%s{\"replica\":%d,\"name\":", worker || replica ? "," : "", replica + 1);
     json_print_text(to, m->name);
     fputs(",\"isa\":", to);
     json_print_text(to, m->hello.isa);
@@ -50,22 +50,27 @@ static void print_stage(FILE *to, const struct pipeline *p, int worker)
             r->batches, r->rows, r->pictures, r->bytes_out);
 }
 
-char *pipeline_json(struct pipeline *p, const struct engine *e, const struct tally *t, const struct pipeline_moment *m, size_t *n)
+char *pipeline_json(const struct fleet *f, const struct tally *t, const struct pipeline_moment *m, size_t *n)
 {
-    const struct engine_totals totals = engine_totals(e);
+    const struct engine_totals totals = fleet_totals(f);
+    const int replicas = fleet_size(f);
     char *text = NULL;
     struct err ignored;
+    uint32_t epochs = 0;
+    bool whole = true;
+    for (int k = 0; k < replicas; k++) epochs += fleet_pipe(f, k)->epoch, whole &= fleet_pipe(f, k)->whole;
     FILE *to = open_memstream(&text, n);
     if (!to) return NULL;
     fputs("{\"model\":", to);
     json_print_text(to, m->model);
-    fprintf(to, ",\"epoch\":%u,\"whole\":%s,\"lost\":%u", p->epoch, p->whole ? "true" : "false", p->losses);
+    fprintf(to, ",\"epoch\":%u,\"whole\":%s,\"lost\":%u", epochs, whole ? "true" : "false", totals.losses);
     fprintf(to, ",\"sees\":%s,\"now_ns\":%" PRIu64 ",\"running\":%u,\"in_flight\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"prompts\":%" PRIu64
             ",\"reused\":%" PRIu64 ",\"generated\":%" PRIu64 ",\"pictures\":%" PRIu64 ",\"stages\":[",
-            p->encoder ? "true" : "false", m->now_ns, m->running, t->batches - t->batches_back, t->ended, t->asked_rows, t->reused_rows, totals.made, t->pictures);
-    for (int i = 0; i < p->workers; i++) print_stage(to, p, i);
-    fputs("]}", to);
-    pipeline_ask_reports(p, &ignored); /* a worker that cannot be asked is noticed elsewhere */
+            fleet_pipe(f, 0)->encoder ? "true" : "false", m->now_ns, m->running, t->batches - t->batches_back, t->ended, t->asked_rows, t->reused_rows, totals.made, t->pictures);
+    for (int k = 0; k < replicas; k++)
+        for (int i = 0; i < fleet_pipe(f, k)->workers; i++) print_stage(to, fleet_pipe(f, k), i, k);
+    fprintf(to, "],\"replicas\":%d}", replicas);
+    for (int k = 0; k < replicas; k++) pipeline_ask_reports(fleet_pipe(f, k), &ignored); /* a worker that cannot be asked is noticed elsewhere */
     const bool bad = ferror(to);
     if (!fclose(to) && !bad) return text;
     free(text);

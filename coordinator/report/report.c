@@ -32,11 +32,11 @@
 
 struct run_report {
     struct tally tally;
-    struct expected expected;
+    struct expected *expected; /* [replicas] */
     struct report_requests requests;
     bool has_requests;
     struct whole_file *json; /* NULL: not wanted */
-    uint64_t wire_bytes;     /* that had been sent before anything was asked */
+    uint64_t *wire_bytes;    /* [replicas]: that had been sent before anything was asked */
 };
 
 static double seconds(uint64_t from, uint64_t to)
@@ -67,6 +67,8 @@ void run_report_close(struct run_report **pr)
     if (!r) return;
     whole_file_close(&r->json, E_INTERRUPTED, NULL);
     tally_free(&r->tally);
+    free(r->expected);
+    free(r->wire_bytes);
     free(r);
 }
 
@@ -78,13 +80,20 @@ static uint64_t wire_bytes(const struct pipeline *p)
     return sum;
 }
 
-int run_report_begin(struct run_report *r, struct pipeline *p, struct engine *e, struct err *why)
+int run_report_begin(struct run_report *r, struct fleet *fleet, struct err *why)
 {
-    TRY(pipeline_reports(p, why));
-    r->wire_bytes = wire_bytes(p);
-    engine_watch(e, tally_watch, &r->tally);
-    expected_begin(&r->expected, p);
-    engine_watch(e, expected_watch, &r->expected);
+    const int n = fleet_size(fleet);
+    r->expected = calloc((size_t)n, sizeof *r->expected);
+    r->wire_bytes = calloc((size_t)n, sizeof *r->wire_bytes);
+    if (!r->expected || !r->wire_bytes) return fail(why, E_MEMORY, "no memory for the report");
+    fleet_watch(fleet, tally_watch, &r->tally);
+    for (int i = 0; i < n; i++) {
+        struct pipeline *p = fleet_pipe(fleet, i);
+        TRY(pipeline_reports(p, why));
+        r->wire_bytes[i] = wire_bytes(p);
+        expected_begin(&r->expected[i], p);
+        engine_watch(fleet_engine(fleet, i), expected_watch, &r->expected[i]);
+    }
     return 0;
 }
 
@@ -128,17 +137,26 @@ static struct stage_figures stage_figures(const struct figures *f, const struct 
     return s;
 }
 
-static struct figures figures_of(const struct run_report *r, const struct pipeline *p, const struct engine *e)
+/* Of replicas first..end-1; their time is that of all together. */
+static struct figures figures_of(const struct run_report *r, const struct fleet *fleet, int first, int end)
 {
     const struct tally *t = &r->tally;
-    struct figures f = {.tally = t, .expected = &r->expected, .requests = r->requests, .totals = engine_totals(e)};
+    const bool one = end == first + 1;
+    struct figures f = {.tally = t, .expected = &r->expected[first], .requests = r->requests};
+    const struct engine_totals all = fleet_totals(fleet);
     double busy = 0;
+    int workers = 0;
     if (!r->has_requests) f.requests = (struct report_requests){.completed = t->ended, .prompt_tokens = t->asked_rows};
-    f.wall = seconds(f.totals.begun_ns, f.totals.ended_ns);
-    for (int i = 0; i < p->workers; i++) busy += stage_figures(&f, &p->crew[i]->report).busy;
-    f.bubble = f.wall > 0 && busy < p->workers ? 1 - busy / p->workers : 0;
-    f.wire_bytes = wire_bytes(p) - r->wire_bytes;
-    f.wire_per_token = over((double)f.wire_bytes, (double)t->made);
+    f.totals = one ? engine_totals(fleet_engine(fleet, first)) : all;
+    f.wall = seconds(all.begun_ns, all.ended_ns);
+    for (int k = first; k < end; k++) {
+        const struct pipeline *p = fleet_pipe(fleet, k);
+        for (int i = 0; i < p->workers; i++) busy += stage_figures(&f, &p->crew[i]->report).busy;
+        workers += p->workers;
+        f.wire_bytes += wire_bytes(p) - r->wire_bytes[k];
+    }
+    f.bubble = f.wall > 0 && busy < workers ? 1 - busy / workers : 0;
+    f.wire_per_token = over((double)f.wire_bytes, (double)f.totals.made);
     return f;
 }
 
@@ -186,8 +204,8 @@ static void print_expected(FILE *to, const struct pipeline *p, const struct figu
                 c->memory[0] / 1048576, c->memory[1] / 1048576, 100 * over(c->memory[1] - c->memory[0], c->memory[0]));
     }
     fprintf(to, " expected: %.2f s for all of this, %.1f tok/s; it was %.2f s, %.1f "
-            "tok/s\n", wall, over((double)f->tally->made, wall), f->wall,
-            over((double)f->tally->made, f->wall));
+            "tok/s\n", wall, over((double)f->totals.made, wall), f->wall,
+            over((double)f->totals.made, f->wall));
     difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
     fprintf(to, " the largest difference: %s\n", said);
 }
@@ -306,7 +324,6 @@ static int print_table(struct pipeline *p, const struct figures *f, struct err *
     if (p->encoder) TRY(print_pictures(p, why));
     fprintf(stderr, " %" PRIu64 " micro-batches of %.1f rows in the mean; ready after %.2f s\n", f->totals.batches,
             over((double)f->totals.rows, (double)f->totals.batches), p->launch_seconds);
-    print_rates(stderr, f);
     return 0;
 }
 
@@ -370,7 +387,7 @@ static void json_expected(FILE *to, const struct pipeline *p, const struct figur
     const double wall = expected_wall(f->expected);
     difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
     fprintf(to, "  \"expected\": {\"elapsed_time\": %.6g, \"output_throughput\": %.6g, \"difference\": "
-            "", wall, over((double)f->tally->made, wall));
+            "", wall, over((double)f->totals.made, wall));
     json_print_text(to, said);
     fprintf(to, ",\n   \"stages\": [");
     for (int i = 0; i < n; i++)
@@ -379,12 +396,8 @@ static void json_expected(FILE *to, const struct pipeline *p, const struct figur
     fprintf(to, "]},\n");
 }
 
-static void write_json(FILE *to, const struct pipeline *p, const struct figures *f)
+static void json_replica(FILE *to, const struct pipeline *p, const struct figures *f)
 {
-    fprintf(to, "{ \"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
-    json_print_text(to, p->wish.model);
-    fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
-    json_rates(to, f);
     fprintf(to, "  \"epoch\": %u, \"lost_workers\": %u, \"lost_s\": %.6g,\n", p->epoch, p->losses, p->lost_seconds);
     json_expected(to, p, f);
     fprintf(to, "  \"ready_s\": %.6g, \"coordinator_bytes\": %" PRIu64 ", \"bubble\": %.4f,\n  \"stages\": [\n", p->launch_seconds,
@@ -393,13 +406,41 @@ static void write_json(FILE *to, const struct pipeline *p, const struct figures 
         if (i) fputs(",\n", to);
         json_stage(to, p, i, f);
     }
-    fprintf(to, "] }\n");
+    fputs("]", to);
 }
 
-int run_report_sum(struct run_report *r, struct pipeline *p, const struct engine *e, struct report_sum *out, struct err *why)
+/* One pipeline has its stages beside the rates; of replicas each has its own. */
+static void write_json(FILE *to, const struct run_report *r, const struct fleet *fleet)
 {
-    TRY(pipeline_reports(p, why));
-    const struct figures f = figures_of(r, p, e);
+    const int n = fleet_size(fleet);
+    const struct pipeline *p = fleet_pipe(fleet, 0);
+    const struct figures all = figures_of(r, fleet, 0, n);
+    fprintf(to, "{ \"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);
+    json_print_text(to, p->wish.model);
+    fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
+    json_rates(to, &all);
+    if (n > 1) fprintf(to, "  \"bubble\": %.4f, \"replicas\": [\n", all.bubble);
+    for (int k = 0; k < n; k++) {
+        const struct figures f = figures_of(r, fleet, k, k + 1);
+        if (n > 1) fprintf(to, "%s{\"lost\": %s, \"micro_batches\": %" PRIu64 ", \"output_tokens\": %" PRIu64 ",\n", k ? ",\n" : "",
+                           fleet_lost(fleet, k) ? "true" : "false", f.totals.batches, f.totals.made);
+        json_replica(to, fleet_pipe(fleet, k), &f);
+        if (n > 1) fputs("}", to);
+    }
+    fprintf(to, n > 1 ? "] }\n" : " }\n");
+}
+
+static int ask_all(const struct fleet *fleet, struct err *why)
+{
+    for (int k = 0; k < fleet_size(fleet); k++)
+        if (!fleet_lost(fleet, k)) TRY(pipeline_reports(fleet_pipe(fleet, k), why));
+    return 0;
+}
+
+int run_report_sum(struct run_report *r, const struct fleet *fleet, struct report_sum *out, struct err *why)
+{
+    TRY(ask_all(fleet, why));
+    const struct figures f = figures_of(r, fleet, 0, fleet_size(fleet));
     *out = (struct report_sum){f.wall, f.bubble, f.wire_per_token};
     return 0;
 }
@@ -418,13 +459,30 @@ static void refine(struct pipeline *p, const struct figures *f)
     speeds_refine(p, ratio);
 }
 
-int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why)
+static int print_all(const struct run_report *r, const struct fleet *fleet, struct err *why)
 {
-    TRY(pipeline_reports(p, why));
-    const struct figures f = figures_of(r, p, e);
-    if (table) TRY(print_table(p, &f, why));
-    refine(p, &f);
+    const int n = fleet_size(fleet);
+    for (int k = 0; k < n; k++) {
+        const struct figures f = figures_of(r, fleet, k, k + 1);
+        if (n > 1) fprintf(stderr, "\n replica %d of %d%s: %" PRIu64 " tokens of answers, %.1f tok/s\n", k + 1, n, fleet_lost(fleet, k) ? ", which was lost" : "",
+                           f.totals.made, over((double)f.totals.made, f.wall));
+        TRY(print_table(fleet_pipe(fleet, k), &f, why));
+    }
+    const struct figures all = figures_of(r, fleet, 0, n);
+    if (n > 1) fprintf(stderr, "\n all replicas, bubble %.1f %%\n", 100 * all.bubble);
+    print_rates(stderr, &all);
+    return 0;
+}
+
+int run_report_finish(struct run_report *r, const struct fleet *fleet, bool table, struct err *why)
+{
+    TRY(ask_all(fleet, why));
+    if (table) TRY(print_all(r, fleet, why));
+    for (int k = 0; k < fleet_size(fleet); k++) {
+        const struct figures f = figures_of(r, fleet, k, k + 1);
+        if (!fleet_lost(fleet, k)) refine(fleet_pipe(fleet, k), &f);
+    }
     if (!r->json) return 0;
-    write_json(whole_file_stream(r->json), p, &f);
+    write_json(whole_file_stream(r->json), r, fleet);
     return whole_file_close(&r->json, 0, why);
 }

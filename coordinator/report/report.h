@@ -1,7 +1,7 @@
 /* coordinator/report/report.h — the closing table: what was planned beside what happened; and the same as JSON. */
 #pragma once
 
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/fleet.h"
 #include "coordinator/report/tally.h"
 
 struct run_report;
@@ -10,8 +10,8 @@ struct run_report;
 int run_report_open(struct run_report **out, const char *json, struct err *why);
 void run_report_close(struct run_report **r); /* sets *r to NULL; NULL is fine */
 
-/* The workers are ready and nothing was asked yet: notes what their counters say so far, and watches `e` from now on. */
-int run_report_begin(struct run_report *r, struct pipeline *p, struct engine *e, struct err *why);
+/* The workers are ready and nothing was asked yet: notes what their counters say so far, and watches `f` from now on. */
+int run_report_begin(struct run_report *r, struct fleet *f, struct err *why);
 
 const struct tally *run_report_tally(const struct run_report *r);
 
@@ -22,8 +22,8 @@ struct report_requests {
 };
 void run_report_requests(struct run_report *r, const struct report_requests *n);
 
-/* Asks the workers for their counters, prints to stderr if `table`, and writes the file of the JSON if there is one. */
-int run_report_finish(struct run_report *r, struct pipeline *p, const struct engine *e, bool table, struct err *why);
+/* Asks the workers for their counters, prints to stderr if `table`, for each replica one, and writes the file of the JSON if there is one. */
+int run_report_finish(struct run_report *r, const struct fleet *f, bool table, struct err *why);
 
 /* The same in numbers, of which the tally has the rest. */
 struct report_sum {
@@ -31,7 +31,7 @@ struct report_sum {
     double bubble;  /* part of the stages' time */
     double wire_per_token;
 };
-int run_report_sum(struct run_report *r, struct pipeline *p, const struct engine *e, struct report_sum *out, struct err *why);
+int run_report_sum(struct run_report *r, const struct fleet *f, struct report_sum *out, struct err *why);
 
 /* The encoder's stages alone, for runs without text: pictures, seconds, and how much overlapped. */
 int report_pictures(struct pipeline *p, struct err *why);

@@ -57,7 +57,7 @@ static int open_batch(struct batches *b, struct err *why)
         code = journal_open(&b->journal, &journal, why);
     }
     if (!code) {
-        struct batch_setup setup = {.engine = c->engine, .tokens = c->common.tokens, .words = c->words, .file = b->file, .journal = b->journal, .defaults = c->defaults,
+        struct batch_setup setup = {.fleet = c->fleet, .tokens = c->common.tokens, .words = c->words, .file = b->file, .journal = b->journal, .defaults = c->defaults,
                                     .common = c->common, .seed = name, .context = c->question.context, .picture_rows = c->question.picture_rows,
                                     .picture_side = c->question.picture_side, .picture_memory = c->question.picture_memory, .priority = BATCH_PRIORITY,
                                     .find_picture = c->question.find_picture, .find_user = c->question.user};

@@ -57,7 +57,7 @@ static void fail_call(struct call *c, const struct err *why)
 static void cancel_all(struct call *c)
 {
     for (uint32_t i = 0; i < c->request.choices && c->choice; i++)
-        if (c->choice[i].call && !c->choice[i].over) engine_cancel(c->setup->engine, c->choice[i].number);
+        if (c->choice[i].call && !c->choice[i].over) fleet_cancel(c->setup->fleet, c->choice[i].number);
 }
 
 static struct result_usage usage_of(const struct call *c)
@@ -165,7 +165,7 @@ static bool hear_token(void *user, const struct said *said)
     if (answer_text_add(&k->text, said->id, &why)) fail_call(c, &why);
     if (k->shaped && shaped_say(k->shaped, said->id, &why)) fail_call(c, &why);
     if (c->streaming) say(k, NULL);
-    if (k->text.stopped || c->request.refused.status) engine_cancel(c->setup->engine, said->number);
+    if (k->text.stopped || c->request.refused.status) fleet_cancel(c->setup->fleet, said->number);
     return true;
 }
 
@@ -218,7 +218,7 @@ static int ask(struct choice *k, struct err *why)
     if (r->shares_nothing) what.salt = hash_fold(what.salt, hash_fold(r->cache_key, exchange_number(c->x)));
     if (!r->has_seed) what.sampling.seed = hash_fold(c->setup->seed, exchange_number(c->x));
     if (r->shape) TRY(shaped_open(&k->shaped, r->shape, c->setup->words, why));
-    return engine_ask(c->setup->engine, &what, &listener, &k->number, why);
+    return fleet_ask(c->setup->fleet, &what, &listener, &k->number, why);
 }
 
 static int ask_choices(struct call *c, struct err *why)
@@ -266,7 +266,7 @@ static int read_and_ask(struct call *c, bool chat, struct err *why)
 {
     TRY(read_request(c, why));
     if (!check_request(c, chat)) return 0;
-    TRY(question_make(&c->question, &c->request, &c->setup->question, engine_pictures(c->setup->engine), why));
+    TRY(question_make(&c->question, &c->request, &c->setup->question, fleet_pictures(c->setup->fleet), why));
     exchange_forget_body(c->x);
     TRY(ask_choices(c, why));
     c->numbers.prompt_tokens = c->question.prompt.n;
@@ -345,7 +345,7 @@ void call_give_up(struct call *c, const struct err *why)
 
 void call_end(struct call *c, bool engine_closed)
 {
-    question_free(&c->question, engine_closed ? NULL : engine_pictures(c->setup->engine));
+    question_free(&c->question, engine_closed ? NULL : fleet_pictures(c->setup->fleet));
     for (uint32_t i = 0; i < c->request.choices && c->choice; i++) {
         answer_text_free(&c->choice[i].text);
         logprobs_free(&c->choice[i].logprobs);

@@ -9,12 +9,12 @@
 
 #include "coordinator/batch/answer_text.h"
 #include "coordinator/batch/question.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/fleet.h"
 #include "coordinator/schema/shaped.h"
 #include "coordinator/serve/reply.h"
 
 struct call_setup { /* everything it points to must stay */
-    struct engine *engine;
+    struct fleet *fleet;
     struct shaped_words *words; /* for answers that are held to a schema */
     struct question_setup question;
     struct request_defaults defaults;

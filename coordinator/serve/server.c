@@ -58,14 +58,14 @@ struct server {
     struct api_keys keys;
     struct fair *fair; /* those whose turn has not come; the engine's thread */
     uint64_t begun; /* seconds since 1970 */
-    pthread_mutex_t lock; /* of what both threads see, down to `engine` */
+    pthread_mutex_t lock; /* of what both threads see, down to `fleet` */
     struct mail *mail, **last_mail;
     uint32_t n_calls; /* under way, and in the mailbox */
     bool ready, draining;
     uint64_t looked_ns; /* somebody asked for the pipeline; 0: nobody did */
     char *pipeline;     /* [pipeline_n] as it was shown last */
     size_t pipeline_n;
-    struct engine *engine; /* NULL before it is ready */
+    struct fleet *fleet; /* NULL before it is ready */
     const struct call_setup *calls;
     struct under_way *calls_under_way;
     uint64_t shown_ns; /* when that was */
@@ -181,7 +181,7 @@ static void answer_pipeline(struct server *s, struct exchange *x)
     char *copy = s->pipeline ? malloc(s->pipeline_n) : NULL;
     const size_t n = copy ? s->pipeline_n : 0;
     if (copy) memcpy(copy, s->pipeline, n);
-    if (s->engine) engine_wake(s->engine);
+    if (s->fleet) fleet_wake(s->fleet);
     pthread_mutex_unlock(&s->lock);
     if (copy) exchange_answer(x, 200, JSON_TYPE, copy, n);
     else reply_error(x, 503, ready ? "unavailable" : "loading", "%s", ready ? "it is looked at for the first time: ask again" : "the model is being loaded");
@@ -240,7 +240,7 @@ static void post_words(struct server *s, struct exchange *x, size_t owner, int w
         *s->last_mail = m;
         s->last_mail = &m->next;
         s->n_calls++;
-        engine_wake(s->engine);
+        fleet_wake(s->fleet);
     }
     pthread_mutex_unlock(&s->lock);
     if (!no) return;
@@ -291,7 +291,7 @@ static void on_moved(void *user)
 {
     struct server *s = user;
     pthread_mutex_lock(&s->lock);
-    if (s->engine) engine_wake(s->engine);
+    if (s->fleet) fleet_wake(s->fleet);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -367,7 +367,7 @@ int server_ready(struct server *s, const struct call_setup *calls, struct err *w
     if (s->store) TRY(batches_open(&s->batches, s->store, calls, why));
     pthread_mutex_lock(&s->lock);
     s->calls = calls;
-    s->engine = calls->engine;
+    s->fleet = calls->fleet;
     s->ready = true;
     pthread_mutex_unlock(&s->lock);
     return 0;
@@ -423,7 +423,7 @@ static void drop_gone(struct server *s)
 /* As many as keep the pipeline busy: whose turn it is then is decided as late as can be. */
 static void begin_calls(struct server *s)
 {
-    while (fair_waiting(s->fair) && engine_unanswered(s->calls->engine) - batches_under_way(s->batches) < s->calls->at_once) {
+    while (fair_waiting(s->fair) && fleet_unanswered(s->calls->fleet) - batches_under_way(s->batches) < s->calls->at_once) {
         size_t owner;
         struct mail *m = fair_take(s->fair, &owner);
         begin_call(s, m);
@@ -471,7 +471,7 @@ static void end_calls(struct server *s)
         forget_call(s, u->owner);
         free(u);
     }
-    const struct engine_totals totals = engine_totals(s->calls->engine);
+    const struct engine_totals totals = fleet_totals(s->calls->fleet);
     metrics_state(s->metrics, n, (uint32_t)fair_waiting(s->fair));
     metrics_pipeline(s->metrics, &totals);
 }
@@ -501,7 +501,7 @@ static bool show_pipeline(struct server *s)
 /* Sequences that nobody wants; a line or two more keep them busy between one answer and the next. */
 static uint32_t room_for_batches(const struct server *s)
 {
-    const uint32_t asked = engine_unanswered(s->calls->engine), most = s->calls->sequences + 1;
+    const uint32_t asked = fleet_unanswered(s->calls->fleet), most = s->calls->sequences + 1;
     return fair_waiting(s->fair) || asked >= most ? 0 : most - asked;
 }
 
@@ -512,7 +512,7 @@ int server_turn(struct server *s, int timeout_ms, struct err *why)
     begin_calls(s);
     if (s->batches) batches_feed(s->batches, room_for_batches(s));
     const bool looks = show_pipeline(s);
-    TRY(engine_turn(s->calls->engine, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
+    TRY(fleet_turn(s->calls->fleet, looks && timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms, why));
     if (s->batches) batches_settle(s->batches);
     end_calls(s);
     return 0;
@@ -538,7 +538,7 @@ void server_give_up(struct server *s, const struct err *why)
     if (!why->code) fail(&told, E_INTERRUPTED, "the server was told to end");
     server_drain(s);
     pthread_mutex_lock(&s->lock);
-    s->engine = NULL; /* nobody wakes it any more */
+    s->fleet = NULL; /* nobody wakes it any more */
     pthread_mutex_unlock(&s->lock);
     for (struct under_way *u = s->calls_under_way; u; u = u->next) call_give_up(u->call, &told);
 }

@@ -29,7 +29,7 @@ struct server;
 
 /* Listens; every request for words is told 503 until server_ready. E_LINK, E_FILE. */
 int server_open(struct server **out, const struct server_setup *setup, struct err *why);
-void server_close(struct server **s); /* after engine_close; NULL is fine */
+void server_close(struct server **s); /* after fleet_close; NULL is fine */
 
 uint16_t server_port(const struct server *s);
 

@@ -565,6 +565,17 @@ int port_recv(struct port *p, struct frame **out, int timeout_ms, struct err *wh
     return 0;
 }
 
+bool ports_wait(struct port *const *ports, int n, int timeout_ms)
+{
+    for (int i = 0; i < n; i++) {
+        const struct port *p = ports[i];
+        if (!p->kind->wait || p->kind != ports[0]->kind) return false;
+        if (p->inbox.n || p->untold || p->told_woken || atomic_load(&p->woken)) return true;
+    }
+    if (n) ports[0]->kind->wait(ports, n, deadline(ports[0], timeout_ms));
+    return n > 0;
+}
+
 /* A wake that comes while we flush is meant for port_recv: it is put back. */
 int port_flush(struct port *p, int timeout_ms, struct err *why)
 {

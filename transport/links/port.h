@@ -88,6 +88,8 @@ struct kind {
      * `until` (clock_ns) has passed, when a peer was lost, or when there may be something new to push. An error with *from
      * set is that peer's doing: it is not listened to any more. *from is -1 before. */
     int (*pull)(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why);
+    /* Sleeps until `until` (clock_ns) or until pull has something to look at, of n ports of this kind; NULL: cannot. */
+    void (*wait)(struct port *const *ports, int n, uint64_t until);
     void (*wake)(struct port *p);       /* from any thread; port->woken is set already */
     bool (*sent)(const struct port *p); /* nothing handed over is still on its way out; NULL: always so */
     int (*reach)(struct port *p, int node, const char *address, struct err *why); /* NULL: nothing to do */

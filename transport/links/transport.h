@@ -61,6 +61,10 @@ int port_culprit(const struct port *p);
 /* Makes a port_recv that waits now, or the next one, return. From any thread. */
 void port_wake(struct port *p);
 
+/* Waits up to timeout_ms until port_recv has something to look at by one of these. False, at once: ports of this kind cannot be waited for
+ * together, or one port alone would be. */
+bool ports_wait(struct port *const *ports, int n, int timeout_ms);
+
 /* Whether port_wake was called since this was last asked. Tells a wake from time that is over; by the port's thread. */
 bool port_woken(struct port *p);
 

@@ -573,10 +573,11 @@ static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
     return false;
 }
 
-/* Sleeps until there is something to look at. */
-static void wait_for_news(struct zmq_port *z, uint64_t until)
+/* What there is to wait for, into z->items; and until when. */
+static int list_items(struct zmq_port *z, uint64_t *at_most)
 {
     zmq_pollitem_t *items = z->items;
+    uint64_t until = *at_most;
     int n = 0;
     items[n++] = (zmq_pollitem_t){.fd = z->wake_fd, .events = ZMQ_POLLIN};
     if (z->router) items[n++] = (zmq_pollitem_t){.socket = z->router, .events = ZMQ_POLLIN};
@@ -591,12 +592,42 @@ static void wait_for_news(struct zmq_port *z, uint64_t until)
         items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
-    uint64_t now = clock_ns();
-    if (z->strangers.n && now + LOOK_NS < until) until = now + LOOK_NS;
-    long ms = until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000);
-    zmq_poll(items, n, ms);
+    if (z->strangers.n && clock_ns() + LOOK_NS < until) until = clock_ns() + LOOK_NS;
+    *at_most = until;
+    return n;
+}
+
+static void sleep_until(zmq_pollitem_t *items, int n, uint64_t until)
+{
+    const uint64_t now = clock_ns();
+    zmq_poll(items, n, until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000));
+}
+
+/* Sleeps until there is something to look at. */
+static void wait_for_news(struct zmq_port *z, uint64_t until)
+{
+    const int n = list_items(z, &until);
+    sleep_until(z->items, n, until);
     uint64_t wakes;
-    if ((items[0].revents & ZMQ_POLLIN) && read(z->wake_fd, &wakes, sizeof wakes) < 0) return;
+    if ((z->items[0].revents & ZMQ_POLLIN) && read(z->wake_fd, &wakes, sizeof wakes) < 0) return;
+}
+
+/* Without memory for the list it sleeps not at all. */
+static void zmq_wait(struct port *const *ports, int n, uint64_t until)
+{
+    zmq_pollitem_t *all = NULL;
+    int count = 0;
+    for (int i = 0; i < n; i++) {
+        struct zmq_port *z = zmq_of(ports[i]);
+        const int more = list_items(z, &until);
+        zmq_pollitem_t *grown = realloc(all, (size_t)(count + more) * sizeof *grown);
+        if (!grown) return free(all);
+        all = grown;
+        memcpy(all + count, z->items, (size_t)more * sizeof *all);
+        count += more;
+    }
+    sleep_until(all, count, until);
+    free(all);
 }
 
 static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
@@ -704,7 +735,7 @@ static void zmq_close_port(struct port *p)
 }
 
 static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_address = true, .reachable = zmq_reachable,
-                                     .push = zmq_push, .pull = zmq_pull, .wake = zmq_wake, .reach = zmq_reach, .part = zmq_part,
+                                     .push = zmq_push, .pull = zmq_pull, .wait = zmq_wait, .wake = zmq_wake, .reach = zmq_reach, .part = zmq_part,
                                      .silence = zmq_silence,
                                      .again = zmq_again, .close = zmq_close_port};
 

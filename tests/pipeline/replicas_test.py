@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+# turn: 0 (tests/run)
+"""Replicas of a pipeline: one queue, the same bytes whoever computes them, and a lost replica loses nothing."""
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from relay import *
+from served import Server, words
+
+TINY = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
+ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
+PICTURE = os.path.join(ROOT, "models/demo/picture.png")
+
+
+def jobs(name, lines):
+    with open(path(name), "w") as f:
+        for line in lines:
+            f.write(json.dumps(line) + "\n")
+    return path(name)
+
+
+LONG = jobs("long.jsonl", [{"prompt": "once upon a time %d" % i, "max_tokens": 150 + i, "seed": i, "temperature": i % 2} for i in range(12)])
+
+
+def batch(out, *options, lines=LONG, model=TINY):
+    return [GEMMAPIPE, "batch", "--model", model, "--in", lines, "--out", path(out), *options]
+
+
+def result(out):
+    with open(path(out), "rb") as f:
+        return f.read()
+
+
+def same_bytes():
+    good(*batch("one", "--workers", 2))
+    for out, ways in (("two", ("--workers", 4, "--replicas", 2)), ("three", ("--workers", 3, "--replicas", 3, "--sequences", 5)),
+                      ("cut", ("--split", "3,4", "--replicas", 2))):
+        good(*batch(out, *ways))
+        need(result(out) == result("one"), "%s: other bytes than of one pipeline" % out)
+
+
+def by_address():
+    with Workers(3) as w:
+        status, _, err = run(*batch("far", *w.connect, "--replicas", 2, "--report-json", path("far.json")))
+    need(status == 0 and result("far") == result("one"), err)
+    with open(path("far.json")) as f:
+        r = json.load(f)
+    need(sorted(len(k["stages"]) for k in r["replicas"]) == [1, 2] and sum(k["output_tokens"] for k in r["replicas"]) == r["total_output_tokens"], r)
+
+
+def pictures():
+    """A picture is known to all replicas, whichever of them computed its rows."""
+    lines = jobs("see.jsonl", [{"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it? %d" % i},
+                                {"type": "image_url", "image_url": {"url": "picture.png"}}]}], "max_tokens": 8, "n": 2} for i in range(6)])
+    shutil.copy(PICTURE, path("picture.png"))
+    good(*batch("see1", "--workers", 2, "--mmproj", ENCODER, lines=lines, model=DEMO))
+    good(*batch("see2", "--workers", 4, "--replicas", 2, "--sequences", 4, "--mmproj", ENCODER, lines=lines, model=DEMO))
+    need(result("see1") == result("see2") and b'"error":null' in result("see1").replace(b" ", b""), result("see1")[:400])
+
+
+def under_way(process, out):
+    """Waits until some tokens stand in the journal."""
+    for _ in range(2000):
+        if process.poll() is not None or (os.path.exists(path(out) + ".journal") and os.path.getsize(path(out) + ".journal") > 3000):
+            break
+        time.sleep(0.005)
+    need(process.poll() is None, "it was over too soon")
+
+
+def losing(out, *ways, kill):
+    p = start(*batch(out, *ways))
+    under_way(p, out)
+    kids = sorted(children_of(p.pid))
+    for k in kill:
+        os.kill(kids[k], signal.SIGKILL)
+    return wait(p, 60, "a batch that lost workers")
+
+
+def mended():
+    status, _, err = losing("mended", "--workers", 4, "--replicas", 2, kill=[1])
+    need(status == 0 and result("mended") == result("one"), err)
+    need("was ended by signal" in err and "is lost:" not in err, err)
+
+
+def lost_for_good():
+    """The other goes on alone; with the last one the job can be resumed, by one pipeline too."""
+    status, _, err = losing("left", "--workers", 4, "--replicas", 2, "--wait-for-workers", 0, kill=[2])
+    need(status == 0 and result("left") == result("one") and "replica 2 is lost" in err, err)
+    status, _, err = losing("gone", "--workers", 2, "--replicas", 2, "--wait-for-workers", 0, kill=[0, 1])
+    need(status == 9 and "--resume" in err, "%d: %s" % (status, err))
+    good(*batch("gone", "--workers", 1, "--resume"))
+    need(result("gone") == result("one"), "other bytes after --resume")
+
+
+def served():
+    with Server("--workers", "2", "--replicas", "2", "--sequences", "2") as one:
+        said = [words(one.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
+        for _ in range(100):
+            status, _, text = one.ask("/pipeline")
+            if status == 200:
+                break
+            time.sleep(0.05)
+        need(status == 200 and [s["replica"] for s in json.loads(text)["stages"]] == [1, 2], "%d %s" % (status, text))
+        os.kill(sorted(children_of(one.process.pid))[0], signal.SIGKILL)
+        again = [words(one.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
+    with Server("--here", "1") as other:
+        need(said == again == [words(other.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)], (said, again))
+
+
+def measured():
+    out = json.loads(good(GEMMAPIPE, "bench", "--model", DEMO, "--workers", 2, "--replicas", 2, "--pp", 16, "--tg", 4, "--batch", "1,4", "--reps", 1, "--json"))
+    need(out["replicas"] == 2 and len(out["stages"]) == 2 and all(len(t["stages"]) == 2 for t in out["tests"]), out)
+
+
+def refused():
+    for ways, said in ((("--here", 2, "--replicas", 2), "one pipeline"), (("--workers", 1, "--replicas", 2), "1 worker"),
+                       (("--workers", 4, "--replicas", 2, "--spare", 1), "to spare"), (("--workers", 2, "--replicas", "many"), "a number from")):
+        status, _, err = run(*batch("no", *ways))
+        need(status == 2 and said in err, "%s: %d %s" % (ways, status, err))
+
+
+claim("a_batch_has_the_same_bytes_whoever_computes_it", same_bytes)
+claim("workers_that_listen_elsewhere_are_shared_out", by_address)
+claim("pictures_are_shared", pictures)
+claim("a_replica_that_lost_a_worker_is_mended_while_others_go_on", mended)
+claim("a_replica_that_is_lost_for_good_loses_nothing", lost_for_good)
+claim("a_server_with_replicas_answers_as_one_pipeline_does", served)
+claim("bench_measures_all_replicas", measured)
+claim("what_cannot_be_shared_out_is_refused", refused)
+finish()
