@@ -16,9 +16,11 @@ SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CPPFLAGS) $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
 LDLIBS  := -lxxhash -lm -lpthread -ldl
-# MPI=0, ZMQ=0: without these libraries. With MPI the program still needs none: gemmapipe-mpi.so does, loaded under mpirun.
+# MPI=0, ZMQ=0, SECCOMP=0: without these libraries. With MPI the program still needs none: gemmapipe-mpi.so does, loaded under mpirun.
 MPI     := 1
 ZMQ     := 1
+# Sanitizers start processes of their own, which the filter would refuse.
+SECCOMP := $(if $(SAN),0,1)
 VERSION := $(shell sed -n 's/.*GEMMAPIPE_VERSION "\(.*\)"/\1/p' base/version.h)
 ZMQ_LIBS = $(if $(filter 1,$(ZMQ)),$(shell pkg-config --libs libzmq))
 CJSON   = $(shell pkg-config --libs libcjson)
@@ -27,7 +29,8 @@ EDIT    = $(shell pkg-config --libs libedit)
 HTTP    = $(shell pkg-config --libs libmicrohttpd)
 MPI_INC = $(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile)
 MPI_LIBS = $(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link)
-LINKED  = $(ZMQ_LIBS) $(CJSON) $(WEBP) $(EDIT) $(HTTP)
+SECCOMP_LIBS = $(if $(filter 1,$(SECCOMP)),$(shell pkg-config --libs libseccomp))
+LINKED  = $(ZMQ_LIBS) $(SECCOMP_LIBS) $(CJSON) $(WEBP) $(EDIT) $(HTTP)
 ALL_LDFLAGS := -fopenmp -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
 SHELL   := bash
@@ -81,6 +84,7 @@ endif
 ifeq ($(ARCH),x86_64)
 $(B)/partition/format/quantize_avx2.o: ALL_CFLAGS += -O3 -mavx2 -mfma -mf16c
 endif
+$(B)/worker/confine.o:              ALL_CFLAGS += -DSECCOMP=$(SECCOMP)
 $(B)/transport/links/mpi.o:         ALL_CFLAGS += -fPIC $(MPI_INC)
 # stb_image adds and shifts as machines do, and adds nothing to no pointer: defined here, and no news to a sanitizer.
 $(B)/coordinator/picture/image.o:     ALL_CFLAGS += -fwrapv -fno-sanitize=signed-integer-overflow,shift,pointer-overflow,nonnull-attribute

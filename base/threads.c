@@ -5,6 +5,7 @@
 #include "base/cgroup.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,10 +86,9 @@ uint64_t peak_resident_bytes(void)
 
 void peak_resident_begin_anew(void)
 {
-    FILE *f = fopen("/proc/self/clear_refs", "w");
-    if (!f) return;
-    fputs("5", f); /* proc(5): resets the peak */
-    fclose(f);
+    static int fd = -1; /* kept: a worker opens no file to write later on */
+    if (fd < 0) fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) (void)!write(fd, "5", 1); /* proc(5): resets the peak */
 }
 
 uint64_t resident_bytes(void)

@@ -12,7 +12,7 @@ deploy/deps.sh [--build]      installs the missing packages (as root)
 TXT
 }
 
-build="gcc libc6-dev make pkg-config openmpi-bin libopenmpi-dev libzmq3-dev libcjson-dev libedit-dev libstb-dev libxxhash-dev libwebp-dev libmicrohttpd-dev libopenblas0"
+build="gcc libc6-dev make pkg-config openmpi-bin libopenmpi-dev libzmq3-dev libcjson-dev libedit-dev libstb-dev libxxhash-dev libwebp-dev libmicrohttpd-dev libseccomp-dev libopenblas0"
 # The arm64 cross compiler and emulator hold the NEON kernels to the same bits on an x86-64 machine.
 tests="python3 python3-numpy python3-pil qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross openssh-server openssh-client slurmctld slurmd slurm-client munge"
 

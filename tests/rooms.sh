@@ -84,6 +84,7 @@ zmq.h           transport/links/(zmq(_sockets)?|zap)\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c
+seccomp.h       worker/confine\.c
 cJSON.h         coordinator/cluster/cluster_file\.c
 histedit.h      coordinator/cmd/line_editor\.c
 microhttpd.h    coordinator/serve/http\.c

@@ -12,8 +12,10 @@
 #include "transport/links/keys.h"
 #include "transport/links/transport.h"
 #include "worker/announce.h"
+#include "worker/confine.h"
 #include "worker/worker.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,9 @@ static const char manual[] =
     "On any other address than loopback links are encrypted, and only coordinators are served whose keys were trusted\n"
     "(gemmapipe keys trust); the worker's own key, which these have to trust, is printed at the start.\n"
     "\n"
+    "It confines itself before it listens: it starts no program and no other process, and writes no file but into --cache,\n"
+    "as far as its kernel can see to that (docs/SECURITY.md).\n"
+    "\n"
     "A run that fails (the coordinator or another worker was lost, a peer broke the protocol) is said on stderr, and the\n"
     "worker waits for the next one. It keeps the layers it has: a run that wants the same is ready at once.\n"
     "\n"
@@ -42,9 +47,9 @@ static const char manual[] =
     "\n";
 
 struct words { /* of the command line */
-    const char *listen, *join, *keys;
+    const char *listen, *join, *keys, *user;
     struct worker_options worker;
-    bool insecure, once, quiet, child, help, version;
+    bool insecure, unconfined, once, quiet, child, help, version;
 };
 
 static int take_cores(void *into, const struct argument *a, const char *value, struct err *why)
@@ -83,6 +88,8 @@ static const struct argument table[] = {
      "                           is ready at once, also one of another worker; made if it is not there"},
     {"cache-size", "SIZE", 0, OWN(worker.cache_size, take_memory),
      "most bytes of that folder; what was not used for the longest time goes first (default: no limit)"},
+    {"user", "NAME", 0, TEXT(user), "become this user once the port is taken and the keys are read; only root can"},
+    {"unconfined", NULL, 0, FLAG(unconfined), "keep every right that its user has, as to look into a worker with other tools"},
     {"once", NULL, 0, FLAG(once), "end after one run"},
     {"quiet", NULL, 0, FLAG(quiet), "say nothing but errors"},
     {"help", NULL, 0, FLAG(help), "this text"},
@@ -153,20 +160,48 @@ static void say_where(const struct words *a, const struct keys *keys)
     else log_info("listening on %s", a->listen);
 }
 
+/* A worker that was started here cannot be reached by others; it is kept in all the same, because files of others are read in it. */
+static void say_how_confined(const struct words *a, bool files, bool calls)
+{
+    if (a->child || (files && calls)) return;
+    if (!files && !calls) log_warn("not confined: neither this kernel nor this program can do it");
+    else log_warn("half confined: %s", files ? "this program was built without a filter of system calls"
+                                             : "this kernel has no Landlock, so what the worker's user may open is open to it");
+}
+
+/* Files before there is a second thread, the user once the port is bound, calls before anybody is heard. */
+static int confine_and_listen(struct words *a, struct keys *keys, struct port **port, struct err *why)
+{
+    char folder[PATH_MAX] = "";
+    bool files = true, calls = true;
+    if (keys) TRY(keys_folder(folder, a->keys, why));
+    const struct confinement c = {
+        .user = a->user, .cache = a->worker.cache, .reads = {a->worker.models, a->worker.shard, folder}, .socket = a->listen,
+        .reads_anything = !a->worker.models && !a->worker.no_file,
+    };
+    peak_resident_begin_anew(); /* opens what that takes, while it may */
+    if (!a->unconfined) TRY(confine_files(&c, &files, why));
+    TRY(port_open_listen(port, a->listen, &(struct link_options){.keys = keys}, why));
+    TRY(confine_user(&c, why));
+    if (!a->unconfined) TRY(confine_calls(&c, &calls, why));
+    say_how_confined(a, files, calls);
+    return 0;
+}
+
 static int serve(struct words *a, struct keys *keys, struct err *why)
 {
     struct port *port = NULL;
     struct worker *w = NULL;
-    TRY(port_open_listen(&port, a->listen, &(struct link_options){.keys = keys}, why));
-    say_where(a, keys);
     a->worker.only_network = strncmp(a->listen, "ipc:", 4) != 0;
     if (!a->worker.models && !address_is_near(a->listen)) a->worker.no_file = true; /* what strangers may name is not opened */
-    int code = worker_open(&w, &a->worker, why);
+    int code = confine_and_listen(a, keys, &port, why);
+    if (!code) say_where(a, keys);
+    if (!code) code = worker_open(&w, &a->worker, why);
     if (!code && a->join) code = announce_begin(a->join, a->listen, why);
     if (!code) code = serve_runs(a, w, port, why);
     worker_close(&w);
     struct err ignored;
-    port_flush(port, 1000, &ignored);
+    if (port) port_flush(port, 1000, &ignored);
     port_close(&port);
     return code;
 }

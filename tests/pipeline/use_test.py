@@ -197,6 +197,17 @@ def manuals():
     need(b"--listen" in good(WORKER, "--help"), "the worker has no manual")
 
 
+def confined():
+    def held(w):
+        with open("/proc/%d/status" % w.processes[0].pid) as f:
+            return "Seccomp:\t2" in f.read()
+    with Workers(1) as w, Workers(1, "--unconfined") as free:
+        for each in (w, free):
+            good(GEMMAPIPE, "run", "--model", DEMO, *each.connect, "-n", "1", "--", "Hi")
+        need(held(w) or os.environ.get("SAN"), "no filter of system calls")
+        need(not held(free), "--unconfined has one")
+
+
 claim("many_prompts_are_answered_in_order", many_prompts)
 claim("a_file_without_prompts_is_refused", no_prompts)
 claim("a_conversation_goes_on", conversation)
@@ -213,4 +224,5 @@ claim("text_survives_ids_and_never_makes_control_tokens", words_and_back)
 claim("a_pasted_template_is_told_and_counts_if_that_is_asked_for", pasted_templates)
 claim("a_plan_names_its_bytes", plans)
 claim("every_command_has_a_manual", manuals)
+claim("a_worker_is_confined_while_it_works_unless_it_is_told_otherwise", confined)
 finish()
