@@ -190,10 +190,14 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
 /* Before all are ready other workers have nothing to say to this one, and what they say all the same is not its fault. */
 static int hear_coordinator(struct run *r, struct frame **f, struct err *why)
 {
-    const int code = port_recv(r->port, f, 500, why);
+    pthread_mutex_lock(&r->aside.lock);
+    const int wait_ms = r->aside.done ? 2 : 500; /* done: only a neighbour is awaited */
+    pthread_mutex_unlock(&r->aside.lock);
+    const int code = port_recv(r->port, f, wait_ms, why);
     const bool neighbours = code ? code == E_WIRE && port_culprit(r->port) > 0 : *f && (*f)->head.from > 0;
     if (!neighbours) return code;
     if (code) log_debug("%s", why->text);
+    if (!code && (*f)->head.type == M_LOST) neighbours_lost(&r->neighbours, (*f)->head.from);
     frame_free(*f);
     *f = NULL;
     return 0;
@@ -208,6 +212,7 @@ static int keep_the_port(struct run *r, struct err *why)
     const bool idle = r->aside.idle;
     pthread_mutex_unlock(&r->aside.lock);
     int code = bond_check(&r->bond, idle, why);
+    if (!code) code = neighbours_look(&r->neighbours, r->port, why);
     if (!code && f) code = run_hear(r, &f, why);
     if (!code && f) code = put_in(r, &f, why);
     frame_free(f);
@@ -221,7 +226,7 @@ int run_aside(struct run *r, int (*what)(struct run *r, struct err *why), struct
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     int code = pthread_create(&a->thread, NULL, go_aside, r) ? fail_errno(why, E_INTERNAL, "cannot start a thread to load with") : 0;
-    while (!code && !run_errand_waiting(r)) {
+    while (!code && !(run_errand_waiting(r) && (a->over || neighbours_met(&r->neighbours, r->port)))) {
         struct err mine = {0};
         const int ended = keep_the_port(r, &mine);
         if (ended && a->over) sleep_ns(1000000); /* there is nobody to hear any more */

@@ -58,7 +58,7 @@ static void walk_chain(struct cursor *c, struct chain_assignment *m)
     walk_u32(c, &m->part.back);
     walk_u32(c, &m->part.back_end);
     walk_bool(c, &m->part.front);
-    walk_zeros(c, 1);
+    walk_bool(c, &m->relayed);
     walk_u16(c, &m->route);
     walk_u16(c, &m->next);
     walk_u16(c, &m->previous);
@@ -69,6 +69,7 @@ static void walk_chain(struct cursor *c, struct chain_assignment *m)
     walk_key(c, m->next_key);
     walk_key(c, m->previous_key);
     walk_text(c, m->next_address, sizeof m->next_address, "an address");
+    walk_text(c, m->previous_address, sizeof m->previous_address, "an address");
     walk_text(c, m->path, sizeof m->path, "a path");
     walk_count(c, &m->n_types, UINT32_MAX, 1, "tensors");
     walk_bytes(c, &m->types, m->n_types);

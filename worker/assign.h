@@ -19,8 +19,10 @@ struct chain_assignment {
     uint32_t epoch;               /* of that route */
     uint64_t plan;                /* that the route belongs to: all stages of it must be of the same */
     uint16_t next;                /* node the results go to: 0 at the end of the route */
-    char next_address[WIRE_TEXT]; /* of that node; ZeroMQ only */
+    bool relayed;                 /* these two cannot reach each other: to the coordinator, which passes on what it gets */
+    char next_address[WIRE_TEXT]; /* of that node; empty: it calls us. ZeroMQ only */
     uint16_t previous;            /* node the rows come from; 0: the coordinator */
+    char previous_address[WIRE_TEXT]; /* of that node, if it does not call; empty: it does */
     uint8_t next_key[KEY_BYTES];  /* what the next one has to prove, and by what that one is known; zeros: links are plain */
     uint8_t previous_key[KEY_BYTES];
     char path[ASSIGN_PATH];       /* of the model's file on the coordinator's host; empty: do not look */

@@ -52,20 +52,11 @@
 #define OUT_FULL 16 /* frames; the compute thread waits from here on */
 #define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
 #define LEAVING_NS 20000000000ull /* for the others to take over; less than services wait until they kill */
-#define HEARSAY_NS 3000000000ull /* for the coordinator to notice by itself that a neighbour is gone */
-#define NEIGHBOURS_MOST (2 * CHAINS) /* one before us and one behind us on each route */
 
 struct tray {
     struct frame *frame[TRAY];
     int to[TRAY];
     uint32_t first, n;
-};
-
-struct neighbour { /* that we cannot go on with */
-    int node;
-    uint64_t tell_ns; /* the coordinator, from then on */
-    bool told;
-    char how[WIRE_TEXT];
 };
 
 struct loop {
@@ -91,8 +82,6 @@ struct loop {
     uint32_t score_at[WIRE_ROWS]; /* where they stand in `work` */
     struct diary diary;
     struct diary_part part; /* of it, on its way out */
-    struct neighbour lost[NEIGHBOURS_MOST]; /* under the lock */
-    int n_lost;
     uint64_t leaving_ns; /* when it said that it is to end; 0: it did not */
 };
 
@@ -120,35 +109,11 @@ static void tray_empty(struct tray *t)
     for (struct frame *f; (f = tray_take(t, 0));) frame_free(f);
 }
 
-/* ---- neighbours ---- */
-
-/* Under the lock. Each once: the first reason is the cause of the others. */
-static void neighbour_lost(struct loop *l, int node, uint64_t tell_ns, const char *how)
-{
-    for (int i = 0; i < l->n_lost; i++)
-        if (l->lost[i].node == node) return;
-    if (l->n_lost == NEIGHBOURS_MOST) return;
-    struct neighbour *n = &l->lost[l->n_lost++];
-    *n = (struct neighbour){.node = node, .tell_ns = tell_ns};
-    snprintf(n->how, sizeof n->how, "%s", how);
-}
-
-static void connection_broke(struct loop *l, int node)
-{
-    pthread_mutex_lock(&l->lock);
-    neighbour_lost(l, node, clock_ns() + HEARSAY_NS, "their connection broke");
-    pthread_mutex_unlock(&l->lock);
-}
-
 /* What node `from` sent is wrong. True: it is a neighbour, and the coordinator is told. We have done nothing wrong, and stay. */
 static bool neighbour_is_wrong(struct loop *l, int from, int code, const struct err *why)
 {
-    char how[sizeof l->lost[0].how];
     if (code != E_WIRE || from < 1) return false;
-    snprintf(how, sizeof how, "it broke the protocol: %.*s", (int)sizeof how - 30, why->text);
-    pthread_mutex_lock(&l->lock);
-    neighbour_lost(l, from, 0, how);
-    pthread_mutex_unlock(&l->lock);
+    neighbours_wrong(l->setup->neighbours, from, why->text);
     return true;
 }
 
@@ -167,7 +132,9 @@ static void wait_for_room(struct loop *l)
 static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
 {
     const bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
-    f->head.route = l->setup->route[picture ? CHAIN_VISION : CHAIN_TEXT];
+    const enum chain chain = picture ? CHAIN_VISION : CHAIN_TEXT;
+    f->head.route = l->setup->route[chain];
+    if (l->setup->relayed[chain]) to = 0;
     pthread_mutex_lock(&l->lock);
     if (l->out.n >= OUT_FULL) wait_for_room(l);
     bool stopping = l->stopping;
@@ -451,41 +418,13 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
     return 0;
 }
 
-static int tell_of(struct loop *l, const struct neighbour *n, struct err *why)
-{
-    struct unreachable m = {.node = (uint32_t)n->node};
-    struct frame *f = NULL;
-    snprintf(m.text, sizeof m.text, "%s", n->how);
-    TRY(unreachable_write(&f, &m, why));
-    const int code = port_send(l->setup->port, 0, &f, why);
-    if (code) frame_free(f);
-    return code;
-}
-
-/* A neighbour that died is the coordinator's to name: it knows more of it, and ends the run or begins it anew within moments. If all goes on
- * as before, only the link between us two is broken, which nobody else can see. We stay: what is done about it is the coordinator's. */
-static int check_neighbours(struct loop *l, uint64_t now, struct err *why)
-{
-    struct neighbour due[NEIGHBOURS_MOST];
-    int n = 0;
-    pthread_mutex_lock(&l->lock);
-    for (int i = 0; i < l->n_lost; i++) {
-        if (l->lost[i].told || now < l->lost[i].tell_ns) continue;
-        l->lost[i].told = true;
-        due[n++] = l->lost[i];
-    }
-    pthread_mutex_unlock(&l->lock);
-    for (int i = 0; i < n; i++) TRY(tell_of(l, &due[i], why));
-    return 0;
-}
-
 /* *over: the coordinator said M_STOP. */
 static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
 {
     struct fault fault;
     const unsigned type = (*f)->head.type;
     const int from = (*f)->head.from;
-    if (from && type != M_WORK && type != M_PICTURE && type != M_LOST) /* a neighbour hands on what is computed, and has no say */
+    if (from && type != M_WORK && type != M_PICTURE && type != M_HERE && type != M_LOST) /* a neighbour hands on what is computed, and has no say */
         return fail(why, E_WIRE, "%s came from worker %d, and is the coordinator's to say", message_name(type), from);
     switch (type) {
     case M_WORK:
@@ -504,8 +443,9 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
         return fail(why, E_WORKER, "the coordinator ended the run: %s", fault.text);
     case M_LOST:
         if (from == 0) return fail(why, E_WORKER, "the coordinator is gone; the run is over");
-        connection_broke(l, from);
+        neighbours_lost(l->setup->neighbours, from);
         return 0;
+    case M_HERE: return 0;
     default: return fail(why, E_WIRE, "%s came in the middle of a run", message_name(type));
     }
 }
@@ -538,7 +478,7 @@ static int send_out(struct loop *l, struct err *why)
         if (!f) return 0;
         int code = port_send(l->setup->port, to, &f, why);
         if (code) frame_free(f);
-        if (code == E_LINK && to != 0) connection_broke(l, to);
+        if (code == E_LINK && to != 0) neighbours_lost(l->setup->neighbours, to);
         else if (code) return code;
     }
 }
@@ -579,7 +519,7 @@ static int run_port(struct loop *l, struct err *why)
         if (f && f->head.from == 0 && f->head.type != M_LOST) bond_heard(s->bond, f);
         if (!code && f) from = f->head.from, code = handle(l, &f, &over, why);
         if (neighbour_is_wrong(l, from, code, why)) code = 0;
-        if (!code && !over) code = check_neighbours(l, clock_ns(), why);
+        if (!code && !over) code = neighbours_look(s->neighbours, s->port, why);
         if (!code && !over) code = bond_check(s->bond, false, why);
         frame_free(f);
         if (code || over) return code;

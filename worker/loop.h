@@ -4,6 +4,7 @@
 #include "transport/links/transport.h"
 #include "worker/bond.h"
 #include "worker/encoder/encoder_stage.h"
+#include "worker/neighbours.h"
 #include "worker/stage/stage.h"
 
 #include <signal.h>
@@ -17,6 +18,8 @@ struct loop_setup {
     struct encoder_stage *encoder; /* NULL: it has none of those */
     uint16_t route[CHAINS]; /* the wire's numbers of the routes of both chains */
     int next;           /* node to which the stream goes: 0 for the last stage */
+    bool relayed[CHAINS]; /* it goes there by the coordinator, also pictures */
+    struct neighbours *neighbours;
     struct part part; /* of the text */
     uint32_t hidden;    /* columns of the stream */
     uint32_t rows;      /* of a micro-batch, at most */

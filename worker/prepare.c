@@ -55,6 +55,12 @@ int run_take_text(struct run *r, const struct assignment *a, struct err *why)
 
 /* ---- both ---- */
 
+static int check_address(const struct run *r, const char *address, struct err *why)
+{
+    if (!r->worker->options.only_network || strncmp(address, "ipc:", 4)) return 0;
+    return fail(why, E_WIRE, "the assignment says %s, and this worker connects over the network only", address);
+}
+
 static int open_routes(struct run *r, void *assignment, struct err *why)
 {
     const struct assignment *a = assignment;
@@ -63,26 +69,23 @@ static int open_routes(struct run *r, void *assignment, struct err *why)
         if (part_is_empty(of->part)) continue;
         TRY(port_route(r->port, of->route, of->plan, of->epoch, why));
         r->route[i] = of->route;
-        if (of->next && r->worker->options.only_network && !strncmp(of->next_address, "ipc:", 4))
-            return fail(why, E_WIRE, "the assignment sends rows to %s, and this worker connects over the network only", of->next_address);
-        TRY(port_neighbours(r->port, of->next_address, of->next_key, of->previous, of->previous_key, why));
-        if (of->next) TRY(port_reach(r->port, of->next, of->next_address, why));
+        r->relayed[i] = of->relayed;
+        TRY(check_address(r, of->next_address, why));
+        TRY(check_address(r, of->previous_address, why));
+        TRY(neighbours_add(&r->neighbours, r->port, of, why));
     }
     return 0;
 }
 
 /* A name is looked up here, which may take longer than anybody may be silent. One that stands for several addresses is left to the port,
  * which tries them all; the system has its answer by then, where it keeps answers. */
-static void look_up_next(struct assignment *a)
+static void look_up(char address[WIRE_TEXT])
 {
     struct endpoints all;
     struct err unknown; /* said by who connects */
-    for (int i = 0; i < CHAINS; i++) {
-        struct chain_assignment *of = &a->of[i];
-        if (!of->next || strncmp(of->next_address, "tcp:", 4) || address_resolve(&all, of->next_address, &unknown) || all.n != 1) continue;
-        char text[WIRE_TEXT];
-        if (endpoint_text(&all.to[0], text, sizeof text)) strcpy(of->next_address, text);
-    }
+    char text[WIRE_TEXT];
+    if (strncmp(address, "tcp:", 4) || address_resolve(&all, address, &unknown) || all.n != 1) return;
+    if (endpoint_text(&all.to[0], text, sizeof text)) strcpy(address, text);
 }
 
 static int take_assignment(struct run *r, struct frame *f, struct err *why)
@@ -104,7 +107,10 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         r->fingerprint[i] = of->fingerprint;
         r->compared[i] = of->hashes != NULL;
     }
-    look_up_next(&a);
+    for (int i = 0; i < CHAINS; i++) {
+        look_up(a.of[i].next_address);
+        look_up(a.of[i].previous_address);
+    }
     return run_errand(r, open_routes, &a, why);
 }
 

@@ -3,6 +3,7 @@
 
 #include "worker/bond.h"
 #include "worker/encoder/encoder_stage.h"
+#include "worker/neighbours.h"
 #include "worker/stage/stage.h"
 #include "worker/worker.h"
 
@@ -60,6 +61,8 @@ struct run {
     struct tensor *tensors;      /* [count] of the text's part; data set only while a file is mapped */
     uint32_t count;
     int next;                    /* node the text's rows go to */
+    bool relayed[CHAINS];        /* by the coordinator */
+    struct neighbours neighbours;
     int threads;
     struct part_weights weights[CHAINS];
     struct stage *stage;         /* NULL: only layers of the picture encoder */

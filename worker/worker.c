@@ -53,7 +53,8 @@ static int work(struct run *r, struct err *why)
     const struct loop_setup setup = {
         .bond = &r->bond, .steps = &r->steps,
         .port = r->port, .stage = r->stage, .part = r->part, .encoder = r->encoder.count ? &r->encoder : NULL,
-        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .hidden = r->config.hidden, .rows = r->capacity.rows, .wire = r->capacity.mode.wire,
+        .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .relayed = {r->relayed[CHAIN_TEXT], r->relayed[CHAIN_VISION]}, .neighbours = &r->neighbours,
+        .hidden = r->config.hidden, .rows = r->capacity.rows, .wire = r->capacity.mode.wire,
         .first_word = part_first_word(&r->config, r->part),
         .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
         .leaves = r->worker->options.leaves,
@@ -115,9 +116,11 @@ static void tell_coordinator(struct run *r, const struct err *why)
 static int end_epoch(struct run *r, int code, struct err *why)
 {
     struct err mine = {0};
+    r->neighbours.n = 0;
     const int meanwhile = run_aside(r, put_away, &mine);
     (void)put_away(r, NULL); /* where no thread was to be had */
-    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .bond = r->bond};
+    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .bond = r->bond,
+                      .neighbours.lock = PTHREAD_MUTEX_INITIALIZER};
     if (code != GREETED_AGAIN || !meanwhile) return code;
     *why = mine;
     return meanwhile;
@@ -127,8 +130,7 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
 {
     struct run *r = calloc(1, sizeof *r);
     if (!r) return fail(why, E_MEMORY, "no memory to begin with");
-    r->worker = w;
-    r->port = port;
+    *r = (struct run){.worker = w, .port = port, .neighbours.lock = PTHREAD_MUTEX_INITIALIZER};
     bond_begin(&r->bond, port);
     struct err mine = {0};
     int code;

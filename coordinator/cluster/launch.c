@@ -61,6 +61,12 @@ static bool may_differ(const struct pipeline *p)
     return !p->local || p->wish.cache;
 }
 
+static void fill_neighbour(const struct pipeline *p, const struct member *of, const struct member *to, char address[WIRE_TEXT], uint8_t key[KEY_BYTES])
+{
+    strcpy(address, pipeline_address(to, of));
+    port_key(roster_port(p->roster), to->address, key);
+}
+
 /* The part of one chain, what follows it, and the types and hashes of its tensors. */
 static void fill_chain(const struct pipeline *p, int worker, const struct route *route,
                        struct chain_assignment *out, uint8_t *lists, const struct tensor *tensors, uint32_t n)
@@ -71,12 +77,12 @@ static void fill_chain(const struct pipeline *p, int worker, const struct route 
     out->plan = p->plan.hash;
     if (next >= 0) {
         out->next = (uint16_t)p->crew[next]->node;
-        strcpy(out->next_address, p->crew[next]->address);
-        port_key(roster_port(p->roster), p->crew[next]->address, out->next_key);
+        out->relayed = pipeline_relays(p, worker, next);
+        fill_neighbour(p, p->crew[worker], p->crew[next], out->next_address, out->next_key);
     }
-    if (before >= 0) {
+    if (before >= 0 && !pipeline_relays(p, before, worker)) {
         out->previous = (uint16_t)p->crew[before]->node;
-        port_key(roster_port(p->roster), p->crew[before]->address, out->previous_key);
+        fill_neighbour(p, p->crew[worker], p->crew[before], out->previous_address, out->previous_key);
     }
     out->types = lists;
     out->n_types = n;

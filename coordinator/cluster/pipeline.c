@@ -29,6 +29,7 @@
 #include "partition/file/encoder_file.h"
 #include "partition/file/gguf_hashes.h"
 #include "partition/file/model_file.h"
+#include "partition/plan/rates.h"
 #include "transport/links/address.h"
 #include "transport/links/keys.h"
 
@@ -279,6 +280,43 @@ int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *
     return roster_send(p->roster, p->crew[worker], f, why);
 }
 
+/* ---- hops through here ---- */
+
+#define APART_MOST 4096 /* of 1,000 workers all may reach all, or those that cannot are of a kind that is known beforehand */
+
+const char *pipeline_address(const struct member *of, const struct member *caller)
+{
+    const bool reachable = of->reach == REACH_ANY || (of->reach == REACH_NEAR && caller->reach == REACH_NEAR);
+    return reachable ? of->address : "";
+}
+
+bool pipeline_relays(const struct pipeline *p, int from, int to)
+{
+    return offers_apart(&p->offers[from], &p->offers[to]);
+}
+
+int pipeline_note_apart(struct pipeline *p, const struct member *a, const struct member *b, bool *known, struct err *why)
+{
+    *known = apart_noted(p->apart, p->n_apart, a->node, b->node);
+    if (*known) return 0;
+    if (!p->apart) p->apart = malloc(APART_MOST * sizeof *p->apart);
+    if (!p->apart || p->n_apart == APART_MOST) return fail(why, E_MEMORY, "no memory to note that %s cannot reach %s", a->name, b->name);
+    p->apart[p->n_apart++] = (struct apart){{a->node, b->node}};
+    return 0;
+}
+
+int pipeline_pass_on(struct pipeline *p, struct event *e, bool *done, struct err *why)
+{
+    const unsigned type = e->frame->head.type;
+    const int from = e->who->worker;
+    *done = false;
+    if (from < 0 || (type != M_WORK && type != M_PICTURE)) return 0;
+    const int to = route_after(type == M_WORK ? plan_text_route(&p->plan) : plan_picture_route(&p->plan, from), from);
+    if (to < 0 || !pipeline_relays(p, from, to)) return 0;
+    *done = true;
+    return pipeline_send(p, to, &e->frame, why);
+}
+
 int pipeline_embedding(const struct pipeline *p, uint32_t id, uint8_t *row, struct err *why)
 {
     const struct tensor *e = &p->model->embedding;
@@ -373,5 +411,6 @@ void pipeline_close(struct pipeline **pp, const struct err *failure)
     free(p->offers);
     free(p->known);
     free(p->past);
+    free(p->apart);
     free(p);
 }

@@ -43,6 +43,8 @@ struct pipeline {
     struct recovery *recovery; /* of recover.c */
     struct joiners *joiners;   /* NULL: nobody may join */
     uint32_t losses;     /* of members that had a part of the plan */
+    struct apart *apart; /* [n_apart], by node; stays where it is */
+    int n_apart;
     struct past_stage *past; /* [n_past], by epoch */
     size_t n_past;
     double lost_seconds; /* in which the pipeline was not whole, after it was */
@@ -83,6 +85,17 @@ uint16_t pipeline_route(const struct pipeline *p, const struct route *route);
 
 /* To a worker of the plan; see roster_send. */
 int pipeline_send(struct pipeline *p, int worker, struct frame **f, struct err *why);
+
+/* Whether what one worker of the plan has for another is passed on here: neither can call the other, or it was tried in vain. */
+bool pipeline_relays(const struct pipeline *p, int from, int to);
+/* It was tried in vain: so it is in plans from now on. *known: it was noted already. */
+int pipeline_note_apart(struct pipeline *p, const struct member *a, const struct member *b, bool *known, struct err *why);
+
+/* The address at which one member can call another; empty: none. */
+const char *pipeline_address(const struct member *of, const struct member *caller);
+
+/* Passes a frame on that came from this worker for the next one of its route. False: it is not such a frame. */
+int pipeline_pass_on(struct pipeline *p, struct event *e, bool *done, struct err *why);
 
 /* One row of the embedding table, as it lies in the file: this process holds no part of the model. */
 int pipeline_embedding(const struct pipeline *p, uint32_t id, uint8_t *row, struct err *why);

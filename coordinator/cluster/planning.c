@@ -77,6 +77,10 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
         o->shares_machine = !o->memory && shares_machine(p->crew, p->workers, i);
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
         if (!p->wish.threads) o->threads = (int)m->hello.threads;
+        o->number = m->node;
+        o->reach = m->reach;
+        o->apart = p->apart;
+        o->n_apart = p->n_apart;
     }
     take_speeds(p, out);
 }

@@ -404,6 +404,21 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
 }
 
+/* ---- who cannot reach each other ---- */
+
+/* A measurement is not mended in its middle. */
+static int take_apart(struct pipeline *p, const struct event *e, struct err *why)
+{
+    struct recovery *r = p->recovery;
+    const struct member *a = e->who, *b = e->other;
+    bool known;
+    if (p->whole && !p->wish.patience_seconds) return roster_lose(p->roster, e->other, &e->why), 0;
+    TRY(pipeline_note_apart(p, a, b, &known, why));
+    if (known || a->worker < 0 || b->worker < 0) return 0;
+    snprintf(r->news, sizeof r->news, "%s; what they have for each other passes through here", e->why.text);
+    return begin_anew(p, why);
+}
+
 /* ---- who is to end ---- */
 
 static int take_leave(struct pipeline *p, const struct event *e, struct err *why)
@@ -579,6 +594,7 @@ static int take_event(struct pipeline *p, struct event *e, struct err *why)
     case EVENT_INTERRUPTED: *why = e->why; return why->code;
     case EVENT_LOST:
     case EVENT_FAULT: TRY(take_loss(p, e, why)); break;
+    case EVENT_APART: TRY(take_apart(p, e, why)); break;
     case EVENT_LEAVES: TRY(take_leave(p, e, why)); break;
     case EVENT_JOINED: TRY(take_joined(p, e->who, why)); break;
     case EVENT_FRAME:

@@ -13,6 +13,7 @@
 #include "base/interrupt.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "transport/links/address.h"
 #include "worker/worker.h"
 
 #include <stdio.h>
@@ -86,6 +87,7 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     m->worker = -1;
     r->member[r->n++] = m;
     strcpy(m->address, address);
+    if (*address && address_is_near(address)) m->reach = REACH_NEAR;
     int node = m->node;
     if (*address) TRY(port_invite(r->port, address, &node, why));
     if (node != m->node) return fail(why, E_INTERNAL, "worker %d is node %d of the port", m->node, node);
@@ -438,7 +440,6 @@ static void take_leave(struct member *m, struct event *out)
     out->kind = EVENT_LEAVES;
 }
 
-/* The link is broken, and both live: who cannot be reached is put aside, as somebody must be. */
 static void take_unreachable(struct roster *r, struct member *m, struct event *out)
 {
     struct unreachable told;
@@ -449,8 +450,10 @@ static void take_unreachable(struct roster *r, struct member *m, struct event *o
     }
     struct member *other = roster_member(r, (int)told.node);
     if (other->standing == LOST) return;
-    fail(&out->why, E_WORKER, "%s cannot reach %s: %s", m->name, other->name, told.text);
-    lose(r, other, out);
+    fail(&out->why, E_WORKER, told.wrong ? "%s cannot go on with %s: %s" : "%s cannot reach %s: %s", m->name, other->name, told.text);
+    if (told.wrong) return lose(r, other, out);
+    out->kind = EVENT_APART;
+    out->other = other;
 }
 
 /* Turns the frame in *out into the event that it is; EVENT_NONE if it is dealt with. */

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/silence.h"
 #include "coordinator/cluster/local_workers.h"
+#include "partition/plan/plan.h"
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
 
@@ -32,7 +33,8 @@ struct member {
     enum standing standing;
     char name[200];          /* "worker 2 (process 123 on host)" */
     char where[170];         /* "process 123 on host" */
-    char address[WIRE_TEXT]; /* where it listens, for the stage before it; empty without ZeroMQ */
+    char address[WIRE_TEXT]; /* where we reach it, and others as far as its reach says; empty without ZeroMQ */
+    enum reach reach;
     struct hello hello;
     uint64_t ready_bytes;    /* resident when it said READY */
     double ready_seconds;    /* it took to load */
@@ -56,6 +58,7 @@ enum event_kind {
     EVENT_JOINED,      /* `who` answered the greeting */
     EVENT_LOST,        /* `who` is gone, or broke the protocol; `why` says how. Once for each member */
     EVENT_FAULT,       /* `who` cannot go on and says `why`; it counts as lost from now on */
+    EVENT_APART,       /* `who` and `other` live, and their connection does not come about, or broke; `why` names both and says how that is known */
     EVENT_LEAVES,      /* `who` was told to end, and goes on until roster_let_go; `why` says so */
     EVENT_REPORT,      /* the counters of `who` came: who->report */
     EVENT_WOKEN,       /* roster_wake was called */
@@ -64,7 +67,7 @@ enum event_kind {
 
 struct event {
     enum event_kind kind;
-    struct member *who;
+    struct member *who, *other;
     struct frame *frame; /* the receiver's; event_free frees it unless it was taken and set to NULL */
     struct err why;      /* code and sentence of EVENT_LOST, EVENT_FAULT, EVENT_LEAVES and EVENT_INTERRUPTED */
 };

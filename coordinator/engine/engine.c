@@ -568,7 +568,9 @@ static int take_event(struct engine *e, struct event *event, struct err *why)
     if (event->kind == EVENT_FRAME) overdue_heard(e, event->frame);
     if (event->kind != EVENT_FRAME || !e->pipe->whole) return recover_event(e->pipe, event, why);
     struct err mine = {0};
-    const int code = answer_take(e, event->who, event->frame, &mine);
+    bool passed_on;
+    TRY(pipeline_pass_on(e->pipe, event, &passed_on, why));
+    const int code = passed_on ? 0 : answer_take(e, event->who, event->frame, &mine);
     return code ? roster_judge(e->pipe->roster, event->who, code, &mine, why) : 0;
 }
 

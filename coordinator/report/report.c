@@ -244,6 +244,7 @@ static void print_stages(FILE *to, const struct pipeline *p, const struct figure
     }
     fprintf(to, " coordinator: peak %.1f MiB%s\n", (double)peak_resident_bytes() / 1048576,
             pipeline_is_one_process(p) ? " (one process: the stages' memory is in it, and each stage shows the whole)" : "");
+    plan_print_relayed(to, &p->plan, p->offers);
     print_past(to, p);
     if (plan_stages(&p->plan)) fprintf(to, " keys and values of %s\n", show_capacity(held, &p->plan.capacity));
     if (numeric_number(p->plan.capacity.mode)) fprintf(to, " %s\n", numeric_show(numbers, p->plan.capacity.mode));
@@ -361,6 +362,12 @@ static void json_rates(FILE *to, const struct figures *f)
             f->wire_per_token, f->totals.home_bytes);
 }
 
+static bool is_relayed(const struct pipeline *p, int worker)
+{
+    const int next = route_after(plan_text_route(&p->plan), worker);
+    return next >= 0 && pipeline_relays(p, worker, next);
+}
+
 static void json_stage(FILE *to, const struct pipeline *p, int i, const struct figures *f)
 {
     const struct member *n = p->crew[i];
@@ -374,8 +381,9 @@ static void json_stage(FILE *to, const struct pipeline *p, int i, const struct f
     fprintf(to, ", \"threads\": %u,\n     \"busy\": %.4f, \"starved\": %.4f, \"blocked\": %.4f, \"sending\": %.4f, \"replay\": %.4f,\n",
             n->hello.threads, s.busy, s.starved, s.blocked, s.sending, s.replay);
     fprintf(to, "     \"planned_bytes\": %" PRIu64 ", \"measured_bytes\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
-                ", \"micro_batches\": %" PRIu64 ", \"pictures\": %" PRIu64 "}",
-            pipeline_planned(p, i), n->report.peak_resident, n->report.bytes_out, n->report.batches, n->report.pictures);
+                ", \"relayed\": %s, \"micro_batches\": %" PRIu64 ", \"pictures\": %" PRIu64 "}",
+            pipeline_planned(p, i), n->report.peak_resident, n->report.bytes_out, is_relayed(p, i) ? "true" : "false", n->report.batches,
+            n->report.pictures);
 }
 
 static void json_expected(FILE *to, const struct pipeline *p, const struct figures *f)

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "partition/plan/beside.h"
 #include "partition/plan/plan_in_order.h"
+#include "partition/plan/rates.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -191,6 +192,8 @@ static uint64_t hash_of_question(const struct making *m)
         const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine};
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) h = hash_fold(h, numbers[k]);
         if (o->measured) h = fold_speed(h, o->measured);
+        for (int k = 0; k < i; k++)
+            if (offers_apart(o, &m->offers[k])) h = hash_fold(h, (uint64_t)(i * m->workers + k));
     }
     return h;
 }

@@ -25,12 +25,28 @@
 
 #include <stdio.h>
 
+/* Who can connect to a worker beside the coordinator. */
+enum reach {
+    REACH_ANY,
+    REACH_NEAR, /* workers of its own machine */
+    REACH_NONE, /* it sits behind something, and calls */
+};
+
+/* Two workers, by number, of which neither can connect to the other. */
+struct apart {
+    int number[2];
+};
+
 struct worker_offer {
     char name[128];  /* for tables and sentences */
     uint64_t memory; /* bytes it may use; 0: no limit said */
     double speed;    /* of one thread, relative to others; 1 (or 0) unless said */
     int threads;     /* 0: not known, planned as 1 */
     bool shares_machine; /* with another worker, and nobody said how its memory is divided */
+    int number; /* by which it is among these: */
+    const struct apart *apart; /* [n_apart]; NULL: none are known */
+    int n_apart;
+    enum reach reach;
     const struct speed *measured; /* how fast it is with this model; NULL: by `speed` and `threads` alone */
 };
 
@@ -147,3 +163,5 @@ double plan_picture_rate(const struct plan *p);
 
 /* The table `gemmapipe plan` prints: bytes and time of each worker, the coordinator's own needs, the sums. */
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers);
+/* Of it, which hops are two, because they go by the coordinator: a line each, or nothing. */
+void plan_print_relayed(FILE *to, const struct plan *plan, const struct worker_offer *offers);

@@ -162,10 +162,22 @@ static void print_pictures(FILE *to, const struct plan *p, const struct worker_o
     fprintf(to, "      why %s: %s\n", p->copies ? "copies" : "split", p->why);
 }
 
+void plan_print_relayed(FILE *to, const struct plan *plan, const struct worker_offer *offers)
+{
+    for (int i = 0; i < plan->n_routes; i++) {
+        const struct route *r = &plan->route[i];
+        for (int k = 0; k + 1 < r->n; k++)
+            if (offers_apart(&offers[r->worker[k]], &offers[r->worker[k + 1]]))
+                fprintf(to, " %s from stage %d to stage %d are relayed by the coordinator\n", r->chain == CHAIN_TEXT ? "rows" : "pictures",
+                        r->worker[k] + 1, r->worker[k + 1] + 1);
+    }
+}
+
 void plan_print(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
 {
     if (shape->config.layers) print_text(to, plan, shape, offers);
     if (shape->encoder) print_pictures(to, plan, offers);
+    plan_print_relayed(to, plan, offers);
     char numbers[NUMERIC_TEXT];
     if (numeric_number(plan->capacity.mode)) fprintf(to, "numbers: %s\n", numeric_show(numbers, plan->capacity.mode));
     fprintf(to, "plan %016llx, made from %016llx\n", (unsigned long long)plan->hash, (unsigned long long)plan->made_from);

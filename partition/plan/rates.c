@@ -18,13 +18,33 @@ static double slower(double a, double b)
     return a > 0 && (b <= 0 || a < b) ? a : b;
 }
 
+bool apart_noted(const struct apart *apart, int n, int a, int b)
+{
+    for (int i = 0; i < n; i++) {
+        const int *pair = apart[i].number;
+        if ((pair[0] == a && pair[1] == b) || (pair[0] == b && pair[1] == a)) return true;
+    }
+    return false;
+}
+
+static bool calls_none(const struct worker_offer *a, const struct worker_offer *b)
+{
+    return a->reach == REACH_NONE && b->reach != REACH_ANY;
+}
+
+bool offers_apart(const struct worker_offer *a, const struct worker_offer *b)
+{
+    return calls_none(a, b) || calls_none(b, a) || apart_noted(a->apart, a->n_apart, a->number, b->number);
+}
+
 struct hop plan_hop(const struct worker_offer *offers, int from, int to)
 {
     const struct speed *a = from < 0 ? NULL : offers[from].measured, *b = to < 0 ? NULL : offers[to].measured;
     if ((from >= 0 && !a) || (to >= 0 && !b)) return (struct hop){0};
     if (!a) return b ? b->to : (struct hop){0};
     if (!b) return a->from;
-    return (struct hop){(a->from.delay + b->to.delay) / 2, slower(a->from.bytes_per_second, b->to.bytes_per_second)};
+    const double halves = offers_apart(&offers[from], &offers[to]) ? 2 : 1; /* each of both ways is half one that goes to the coordinator */
+    return (struct hop){halves * (a->from.delay + b->to.delay) / 2, slower(a->from.bytes_per_second, b->to.bytes_per_second)};
 }
 
 struct ring { /* one question */

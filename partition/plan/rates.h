@@ -46,4 +46,8 @@ double plan_line_seconds(const struct plan *p, const struct model_shape *shape, 
 double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt);
 
 /* The way from one worker of the plan to another, or from or to the coordinator (-1). No time where it was not measured. */
+/* Whether rows of one for the other have to pass through the coordinator. */
+bool offers_apart(const struct worker_offer *a, const struct worker_offer *b);
+bool apart_noted(const struct apart *apart, int n, int a, int b);
+
 struct hop plan_hop(const struct worker_offer *offers, int from, int to);

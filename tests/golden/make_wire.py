@@ -29,7 +29,7 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED UNREACHABLE - - LEAVE".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED UNREACHABLE - - LEAVE HERE".split())}
 
 
 ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
@@ -72,8 +72,8 @@ config = struct.pack("<10I5f", 26, 1152, 6912, 4, 1, 256, 512, 6, 32768, 262144,
 encoder = struct.pack("<8If", 896, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6)
 
 
-def chain(part, front, route, epoch, after, fingerprint, address, path, types, hashes=(), before=0, keys=bytes(64)):
-    return (struct.pack("<4IBxHHHIQQQ", *part, front, route, after, before, epoch, 0x2122232425262728 if route else 0, *fingerprint) + keys + text(address) + text(path)
+def chain(part, front, route, epoch, after, fingerprint, address, path, types, hashes=(), before=0, keys=bytes(64), relayed=0, back=""):
+    return (struct.pack("<4IBBHHHIQQQ", *part, front, relayed, route, after, before, epoch, 0x2122232425262728 if route else 0, *fingerprint) + keys + text(address) + text(back) + text(path)
             + struct.pack("<I", len(types)) + bytes(types) + struct.pack("<I%dQ" % len(hashes), len(hashes), *hashes))
 
 
@@ -82,7 +82,7 @@ def assign(has_text):
     if has_text:
         body += config + struct.pack("<5I", 4096, 8, 512, 4, 400)
         body += chain((7, 19, 3, 9), 0, 1, 6, 3, (0x1234567890ABCDEF, 0xFEDCBA0987654321), "tcp://10.0.0.7:7001", "/models/gemma-3-1b.gguf",
-                      [0, 2, 2, 1, 14, 2, 0], [0x4142434445464748 + i for i in range(7)], 9, bytes(range(64)))
+                      [0, 2, 2, 1, 14, 2, 0], [0x4142434445464748 + i for i in range(7)], 9, bytes(range(64)), 1, "tcp://[fe80::9]:7009")
     body += encoder + struct.pack("<IB3x", 2, 1)
     return body + chain((9, 27, 0, 1), 0, 2, 5, 0, (0x0011223344556677, 0x8899AABBCCDDEEFF), "", "/models/mmproj.gguf", [1, 0, 0, 8, 0])
 
@@ -129,9 +129,10 @@ FRAMES = [
           + struct.pack("<IIfIf", 2, 60000, 3, 70000, 1.25)),
     frame("PROBE", probe()),
     frame("PROBED", struct.pack("<I4dI", 2, 0.25, 0.5, 0, 0, 3) + b"xyz"),
-    frame("UNREACHABLE", struct.pack("<I", 3) + text("it broke")),
+    frame("UNREACHABLE", struct.pack("<IB", 3, 1) + text("it broke")),
     work(0, 120, told=(1002, 70000)),
     frame("LEAVE"),
+    frame("HERE"),
 ]
 
 if len(sys.argv) > 1:

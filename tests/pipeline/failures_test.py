@@ -215,51 +215,6 @@ def remote_worker_killed():
         need(s == 7 and "worker 2" in e, "worker %d ended with %d: %s" % (i + 1, s, e))
 
 
-class Cable:
-    """Passes what comes on to a port of this machine, a connection after another, until something happens to the one of this number: it
-    is cut, and no other is let in; it swallows all; a bit of it is turned round."""
-
-    def __init__(self, to):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.to, self.ends, self.swallows, self.damages = to, [], None, None
-        threading.Thread(target=self.take, daemon=True).start()
-
-    def take(self):
-        while True:
-            try:
-                near = self.listener.accept()[0]
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self.to))
-            self.ends.append((near, far))
-            for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self.pass_on, args=(a, b, near), daemon=True).start()
-
-    def pass_on(self, a, b, near):
-        try:
-            while data := a.recv(65536):
-                if near is self.swallows:
-                    continue
-                if near is self.damages and len(data) > 100:
-                    data = data[:90] + bytes([data[90] ^ 4]) + data[91:]
-                    self.damages = None
-                b.sendall(data)
-        except OSError:
-            pass
-
-    def cut(self, number):
-        self.listener.close()
-        for end in self.ends[number]:
-            end.shutdown(socket.SHUT_RDWR)
-
-    def swallow(self, number):
-        self.swallows = self.ends[number][0]
-
-    def damage(self, number):
-        self.damages = self.ends[number][0]
-
-
 def link_between_workers(fault, *words):
     """All processes live, and the coordinator reaches each of them. The connection from worker 1 was made last."""
     with Workers(2) as w:

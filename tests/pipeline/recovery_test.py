@@ -21,6 +21,7 @@ from relay import *
 MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 SCORED = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", "300", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
 
+SHORT = [w if w != "300" else "40" for w in SCORED]
 
 _quiet = {}
 
@@ -225,6 +226,39 @@ def served():
     need(status == 0 and "going on after" in err, "status %d: %s" % (status, err))
 
 
+def doors(w, *closed):
+    """The coordinator's connections are let in, which come first; a worker of these numbers is out of reach of the others. Cables in use must stay."""
+    cables = [Cable(int(a.rsplit(":", 1)[1]), 2) for a in w.addresses]
+    return cables, ["--connect", ",".join(c.address if i in closed else a for i, (c, a) in enumerate(zip(cables, w.addresses)))]
+
+
+def called_back():
+    """The second one cannot be called by the first, and calls it instead."""
+    with Workers(3) as w:
+        cables, ways = doors(w, 1, 2)
+        err = same(SHORT, start(GEMMAPIPE, *SHORT, *ways, "--split", "2,2,3"))
+        need("passes through here" in err and "worker 2" in err and "worker 3" in err and "worker 1" not in err, err)
+
+
+def relayed():
+    """Neither can be called, rows of pictures too."""
+    ask = [w if w != "20" else "3" for w in of_pictures()]
+    with Workers(2) as w:
+        cables, ways = doors(w, 0, 1)
+        err = same(ask, start(GEMMAPIPE, *ask, *ways, "--vision-split", "layers", "--report"))
+        need("passes through here" in err and "rows from stage 1 to stage 2 are relayed" in err and "pictures from" in err, err)
+
+
+def link_breaks():
+    """In the middle, and nobody is let in any more: what goes that way goes by us."""
+    with Workers(2) as w:
+        cable = Cable(int(w.addresses[1].rsplit(":", 1)[1]))
+        p, first = begun(SHORT, "--connect", "%s,%s" % (w.addresses[0], cable.address))
+        cable.cut(-1)
+        err = same(SHORT, p, first)
+        need("passes through here" in err and "was lost" not in err, err)
+
+
 def join(n, at):
     addresses = ["tcp://127.0.0.1:%d" % p for p in free_ports(n)]
     return [start(WORKER, "--listen", a, "--join", at, "--quiet") for a in addresses]
@@ -320,5 +354,8 @@ claim("pictures_under_way_are_seen_again", pictures)
 claim("a_divided_head_is_brought_together_again", divided_heads)
 claim("streams_of_a_server_go_on_and_new_ones_wait", served)
 claim("workers_join_that_nobody_named", joiners)
+claim("a_neighbour_that_cannot_be_called_calls", called_back)
+claim("rows_of_two_that_cannot_reach_each_other_are_passed_on", relayed)
+claim("so_they_are_where_a_link_breaks", link_breaks)
 claim("after_kills_at_random_moments_nothing_is_lost_and_no_word_is_another", at_random)
 finish()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -142,6 +143,54 @@ class Workers:
                 p.send_signal(signal.SIGTERM)
         for p in self.processes:
             wait(p, 10, "a worker told to stop")
+
+
+class Cable:
+    """Passes what comes on to a port of this machine, a connection after another, until something happens to the one of this number: it
+    is cut, and no other is let in; it swallows all; a bit of it is turned round. After `most` connections it refuses all others."""
+
+    def __init__(self, to, most=None):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.to, self.most, self.ends, self.swallows, self.damages = to, most, [], None, None
+        threading.Thread(target=self.take, daemon=True).start()
+
+    def take(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.to))
+            self.ends.append((near, far))
+            if len(self.ends) == self.most:
+                self.listener.shutdown(socket.SHUT_RDWR)
+                self.listener.close()
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.pass_on, args=(a, b, near), daemon=True).start()
+
+    def pass_on(self, a, b, near):
+        try:
+            while data := a.recv(65536):
+                if near is self.swallows:
+                    continue
+                if near is self.damages and len(data) > 100:
+                    data = data[:90] + bytes([data[90] ^ 4]) + data[91:]
+                    self.damages = None
+                b.sendall(data)
+        except OSError:
+            pass
+
+    def cut(self, number):
+        self.listener.close()
+        for end in self.ends[number]:
+            end.shutdown(socket.SHUT_RDWR)
+
+    def swallow(self, number):
+        self.swallows = self.ends[number][0]
+
+    def damage(self, number):
+        self.damages = self.ends[number][0]
 
 
 def mpirun(ranks):

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 32
+#define SAMPLES 33
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -40,7 +40,7 @@ static inline struct frame *sample_assign(bool text)
                    .norm_epsilon = 1e-6f},
         .vision_as = 1,
         .pictures_in_flight = 2,
-        .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .route = 1, .epoch = 6, .plan = 0x2122232425262728, .next = 3, .next_address = "tcp://10.0.0.7:7001",
+        .of = {[CHAIN_TEXT] = {.part = {7, 19, 3, 9, false}, .route = 1, .epoch = 6, .plan = 0x2122232425262728, .next = 3, .next_address = "tcp://10.0.0.7:7001", .previous_address = "tcp://[fe80::9]:7009", .relayed = true,
                                .path = "/models/gemma-3-1b.gguf", .fingerprint = {0x1234567890abcdef, 0xfedcba0987654321},
                                .n_types = 7, .types = types, .hashes = hashes, .previous = 9},
                [CHAIN_VISION] = {.part = {9, 27, 0, 1, false}, .route = 2, .epoch = 5, .plan = 0x2122232425262728, .next = 0, .path = "/models/mmproj.gguf",
@@ -264,9 +264,10 @@ static inline struct frame *sample_message(int i)
     case 25: return sample_alternatives();
     case 27: return sample_probe();
     case 28: return sample_probed();
-    case 29: unreachable_write(&f, &(struct unreachable){3, "it broke"}, 0); break;
+    case 29: unreachable_write(&f, &(struct unreachable){3, true, "it broke"}, 0); break;
     case 30: return sample_told();
     case 31: empty_write(&f, M_LEAVE, 0); break;
+    case 32: empty_write(&f, M_HERE, 0); break;
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;

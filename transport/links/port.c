@@ -234,13 +234,18 @@ void port_key(const struct port *p, const char *address, uint8_t out[32])
     if (!p->options.keys || !keys_pinned(p->options.keys, address, out)) memset(out, 0, 32);
 }
 
-int port_neighbours(struct port *p, const char *next, const uint8_t next_key[32], int previous, const uint8_t previous_key[32], struct err *why)
+int port_neighbour(struct port *p, int node, const char *address, const uint8_t key[32], struct err *why)
 {
-    const bool called = !key_is_none(next_key), calls = !key_is_none(previous_key);
-    if ((called || calls) && !p->options.keys)
+    if (key_is_none(key)) return 0;
+    if (!p->options.keys)
         return fail(why, E_USAGE, "the links of this run are encrypted, and this worker has no keys: start it with --keys, or say --insecure there and here");
-    if (called) TRY(keys_pin(p->options.keys, next, next_key, why));
-    return calls ? keys_admit(p->options.keys, previous, previous_key, why) : 0;
+    if (*address) TRY(keys_pin(p->options.keys, address, key, why));
+    return keys_admit(p->options.keys, node, key, why);
+}
+
+bool port_met(const struct port *p, int node)
+{
+    return !p->kind->met || p->kind->met(p, node);
 }
 
 /* A peer that was lost keeps its number until it is parted from: whoever still speaks of it must not mean another. */

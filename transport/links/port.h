@@ -93,6 +93,7 @@ struct kind {
     void (*wake)(struct port *p);       /* from any thread; port->woken is set already */
     bool (*sent)(const struct port *p); /* nothing handed over is still on its way out; NULL: always so */
     int (*reach)(struct port *p, int node, const char *address, struct err *why); /* NULL: nothing to do */
+    bool (*met)(const struct port *p, int node);                                  /* NULL: all are */
     void (*part)(struct port *p, int node);                                       /* NULL: nothing to do */
     const char *(*silence)(const struct port *p, int node);                       /* port_silence; NULL: never known */
     int (*again)(struct port *p, struct err *why);                                /* NULL: cannot */

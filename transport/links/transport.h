@@ -90,15 +90,19 @@ int port_epoch(struct port *p, int node, uint32_t epoch, struct err *why);
 int port_route(struct port *p, uint16_t route, uint64_t plan, uint32_t epoch, struct err *why);
 
 /* zmq: how to reach `node` for sending (a worker learns its next stage from the plan). Others: nothing to do. With another
- * address than before, or after a loss, the connection is made anew. */
+ * address than before, or after a loss, the connection is made anew. One that the node made itself is as good. If it calls while we try to, its
+ * connection is the one. */
 int port_reach(struct port *p, int node, const char *address, struct err *why);
+
+/* Whether anything has come from this node on the connection that is there. Where no connections are made: true. */
+bool port_met(const struct port *p, int node);
 
 /* The key that whoever is called at this address has to prove: keys_pin said so. Zeros: none, the link is plain. */
 void port_key(const struct port *p, const char *address, uint8_t out[32]);
 
-/* Worker: by these keys its neighbours are known, as the coordinator told them. Zeros: their links are plain. Before port_reach. E_USAGE if
- * this process has no keys and is to use some. */
-int port_neighbours(struct port *p, const char *next, const uint8_t next_key[32], int previous, const uint8_t previous_key[32], struct err *why);
+/* Worker: by this key a neighbour is known, as the coordinator told: it may call, and is called at this address with it; empty: it calls.
+ * Zeros: the link is plain. Before port_reach. E_USAGE if this process has no keys and is to use some. */
+int port_neighbour(struct port *p, int node, const char *address, const uint8_t key[32], struct err *why);
 
 /* Coordinator over zmq: one more worker, at any time, under the lowest number that is free; returns at once, whether it
  * answers shows in port_recv. It may be started before or after. A name is looked up, and whichever of its addresses accepts a

@@ -5,8 +5,8 @@
  *   DEALER ──────────────────────────────┼────────────────────► ROUTER (bound)
  *                                   DEALER ───────────────────►    │
  *
- * Whoever needs a peer connects a DEALER to that peer's one bound ROUTER; frames go both ways on the connection. Worker
- * to worker only the sender connects. PUSH and PULL were not used: they cannot say who sent, and have no way back.
+ * Whoever needs a peer connects a DEALER to that peer's one bound ROUTER; frames go both ways on the connection. Of two workers
+ * the sender connects, or, where it cannot, the other one. PUSH and PULL were not used: they cannot say who sent, and have no way back.
  *
  * Names:    the ROUTER gives every connection a random name of its own. The first good frame on it says which node that
  *           is; from then on frames of another node on it are refused, and another connection cannot be that node.
@@ -15,7 +15,7 @@
  * Loss:     libzmq reconnects in silence, and what was under way is gone. A monitor tells of the broken connection, and
  *           the peer is lost at once: a killed worker is noticed in milliseconds, a host that vanished after the heartbeat.
  *           Before a peer was heard for the first time nothing is lost but its greeting, which is sent again; a worker's
- *           next stage that is not heard at all is lost after a while.
+ *           neighbour that is not heard at all is lost after a while.
  * Secrecy:  a port with keys is called by those alone whose keys are on its list, and calls an address only with that one's key
  *           (keys.h, zap.h). Who has which key decides which node it may say it is. Unix sockets stay plain.
  * Costs:    each look asks every connection of ours, so a coordinator of 1,000 workers takes about a millisecond a look. */
@@ -47,8 +47,8 @@
 #define REFUSED_NS 100000000ull /* between two calls of a peer that refuses us */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
-/* What connects us with one node: our connection to it, its connection to us, or both where rows of one route go this way
- * and of another that way. Frames go out on ours if there is one. CREDIT goes back where the frames came from. */
+/* What connects us with one node: our connection to it, its connection to us, or both where both called at the same time.
+ * Frames go out on ours if there is one. CREDIT goes back where the frames came from. */
 struct contact {
     void *dealer, *monitor; /* ours; NULL: there is none */
     struct knock *knock;    /* the dealer is not connected yet; NULL: it is */
@@ -475,6 +475,25 @@ static void first_heard(struct contact *c)
     c->greeting = NULL;
 }
 
+/* It has called us, and nobody answered our call so far: that may be somebody else's address where we are. What we said there is said again. */
+static void hang_up(struct zmq_port *z, int node)
+{
+    struct contact *c = z->contacts[node];
+    if (!c->dealer) return;
+    watch_dealer(z, node);
+    if (c->shaken) return;
+    struct frame *said = c->greeting;
+    c->greeting = NULL;
+    zmq_socket_close(&c->dealer, &c->monitor, 0);
+    if (c->knock) knock_end(c->knock);
+    free(c->knock);
+    c->knock = NULL;
+    c->gone = c->greet_again = false;
+    c->call_again_ns = 0;
+    c->address[0] = 0;
+    if (said) hand_over(z, node, said);
+}
+
 static bool still_connected(const struct zmq_port *z, const struct arrival *a)
 {
     return a->fd < 0 || a->fd >= FDS || z->fd[a->fd] != FD_CLOSED;
@@ -520,6 +539,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     c->identity_bytes = a->identity_bytes;
     c->fd = a->fd;
     strangers_known(&z->strangers, a->fd);
+    hang_up(z, h->from);
     first_heard(c);
     return h->from;
 }
@@ -679,9 +699,16 @@ static int zmq_reach(struct port *p, int node, const char *address, struct err *
     struct zmq_port *z = zmq_of(p);
     const struct contact *c = contact_of(z, node);
     if (c && c->dealer && !c->gone && !strcmp(c->address, address)) return 0;
+    if (c && c->identity_bytes && !c->gone) return 0;
     if (c && (c->dealer || c->gone)) contact_end(z, node, 0);
     port_returned(p, node);
     return connect_to(z, node, address, why);
+}
+
+static bool zmq_met(const struct port *p, int node)
+{
+    const struct contact *c = contact_of(zmq_of(p), node);
+    return c && c->heard && !c->gone;
 }
 
 static const char *zmq_silence(const struct port *p, int node)
@@ -735,7 +762,8 @@ static void zmq_close_port(struct port *p)
 }
 
 static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_address = true, .reachable = zmq_reachable,
-                                     .push = zmq_push, .pull = zmq_pull, .wait = zmq_wait, .wake = zmq_wake, .reach = zmq_reach, .part = zmq_part,
+                                     .push = zmq_push, .pull = zmq_pull, .wait = zmq_wait, .wake = zmq_wake, .reach = zmq_reach, .met = zmq_met,
+                                     .part = zmq_part,
                                      .silence = zmq_silence,
                                      .again = zmq_again, .close = zmq_close_port};
 

@@ -86,6 +86,7 @@ static void walk_unreachable(struct cursor *c, void *message)
 {
     struct unreachable *m = message;
     walk_u32(c, &m->node);
+    walk_bool(c, &m->wrong);
     walk_text(c, m->text, sizeof m->text, "a reason");
 }
 

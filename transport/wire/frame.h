@@ -43,6 +43,7 @@ enum message {
     M_PROBED,    /* back: so fast                                        */
     M_UNREACHABLE, /* worker -> coordinator: the link with this other worker broke, and the run goes on */
     M_LEAVE = 31,  /* worker -> coordinator: I was told to end; I go on until I am let go */
+    M_HERE,        /* worker -> its neighbour on a route, first of all: this connection is ours */
     M_COUNT
 };
 

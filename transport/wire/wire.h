@@ -295,6 +295,7 @@ struct diary_part {
 
 struct unreachable {
     uint32_t node;
+    bool wrong;     /* it can be reached, and broke the protocol */
     char text[200]; /* how it is known */
 };
 

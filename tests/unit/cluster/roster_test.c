@@ -229,22 +229,27 @@ TEST(silence_longer_than_the_lease_is_a_loss_unless_we_did_not_listen_ourselves)
     end(&s);
 }
 
-/* Which of the two that live is at fault nobody can know: who could not be reached is put aside. */
-TEST(a_broken_link_between_two_who_live_is_a_loss_that_names_both)
+/* Which of the two is at fault nobody can know, and neither is lost. */
+TEST(a_broken_link_between_two_who_live_is_an_event_that_names_both)
 {
     struct stage_of_test s;
     struct event e;
     struct frame *f = NULL;
     NEED(begin(&s, why));
     NEED(join_all(&s, why));
-    NEED(unreachable_write(&f, &(struct unreachable){2, "their connection broke"}, why));
+    NEED(unreachable_write(&f, &(struct unreachable){2, false, "their connection broke"}, why));
     NEED(say(&s, 1, f, why));
-    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 2 && e.why.code == E_WORKER);
+    CHECK(next(&s, &e) == EVENT_APART && e.who->node == 1 && e.other->node == 2 && e.other->standing == GREETED);
     CHECK(strstr(e.why.text, "worker 1 (process 41 on attic) cannot reach worker 2 (process 42 on attic)"), "%s", e.why.text);
-    NEED(unreachable_write(&f, &(struct unreachable){2, "once more"}, why));
+    roster_lose(s.roster, roster_member(s.roster, 2), &(struct err){.code = E_WORKER});
+    CHECK(next(&s, &e) == EVENT_LOST);
+    NEED(unreachable_write(&f, &(struct unreachable){2, false, "once more"}, why));
     NEED(say(&s, 3, f, why));
     CHECK(next(&s, &e) == EVENT_NONE, "it is lost already");
-    NEED(unreachable_write(&f, &(struct unreachable){9, "who is that"}, why));
+    NEED(unreachable_write(&f, &(struct unreachable){1, true, "it broke the protocol"}, why));
+    NEED(say(&s, 3, f, why));
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 1 && strstr(e.why.text, "broke the protocol"), "%s", e.why.text);
+    NEED(unreachable_write(&f, &(struct unreachable){9, false, "who is that"}, why));
     NEED(say(&s, 3, f, why));
     CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 3 && e.why.code == E_WIRE, "%s", e.why.text);
     end(&s);

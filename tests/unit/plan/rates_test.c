@@ -75,3 +75,18 @@ TEST(pieces_of_the_best_length_bring_the_first_token_soonest)
     CHECK(alone > 0 && alone < whole, "%g s, in one piece %g", alone, whole);
     CHECK(plan_first_token(&p, &m, o, 512) > alone);
 }
+
+TEST(a_hop_by_the_coordinator_is_two)
+{
+    const struct speed v[3] = {even(1, 1e-3, 1e9), even(1, 2e-3, 1e9), even(1, 3e-3, 1e9)};
+    const struct apart pair = {{7, 9}};
+    struct worker_offer o[3] = {{.measured = &v[0], .number = 9}, {.measured = &v[1], .number = 8}, {.measured = &v[2], .number = 7}};
+    const double direct = plan_hop(o, 0, 2).delay;
+    CHECK(fabs(plan_hop(o, 0, 1).delay - 1.5e-3) < 1e-12 && fabs(direct - 2e-3) < 1e-12);
+    for (int i = 0; i < 3; i++) o[i].apart = &pair, o[i].n_apart = 1;
+    CHECK(fabs(plan_hop(o, 0, 2).delay - 2 * direct) < 1e-12 && fabs(plan_hop(o, 0, 1).delay - 1.5e-3) < 1e-12);
+    o[0].reach = REACH_NONE; /* it calls whoever can be called */
+    CHECK(!offers_apart(&o[0], &o[1]));
+    o[1].reach = REACH_NEAR;
+    CHECK(offers_apart(&o[0], &o[1]) && offers_apart(&o[1], &o[0]));
+}
