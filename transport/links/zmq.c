@@ -306,24 +306,10 @@ static void watch_router(struct zmq_port *z)
     }
 }
 
-/* What a handshake that failed means; `value` is libzmq's. NULL: nothing that we know. */
-static const char *refusal(const struct zmq_port *z, uint16_t event, uint32_t value)
-{
-    const bool keys = z->port.options.keys != NULL;
-    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-        return "it does not serve the key of this machine (there: gemmapipe keys trust NAME KEY; here gemmapipe keys show prints the key)";
-    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL && value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
-        return keys ? "its links are plain and ours are encrypted: start it with --keys, or say --insecure here and there"
-                    : "its links are encrypted and ours are plain: its key has to be known here (gemmapipe keys trust), and --keys said";
-    if (keys && (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL))
-        return "it ends the connection during the handshake: its key is another than the one known here, its links are plain, or it is no worker";
-    return NULL;
-}
-
 /* libzmq tries no more after a refusal, but a key may be trusted while we wait. */
 static void heed_refusal(struct zmq_port *z, struct contact *c, uint16_t event, uint32_t value)
 {
-    const char *refused = refusal(z, event, value);
+    const char *refused = zmq_refusal(event, value, z->port.options.keys != NULL);
     if (!refused) return;
     if (!c->refused && z->port.self > 0) log_warn("%s: %s", c->address, refused);
     /* Whether the other's greeting is read before its hanging up is chance; once it was, that says more. */
@@ -763,8 +749,7 @@ static void zmq_close_port(struct port *p)
 
 static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_address = true, .reachable = zmq_reachable,
                                      .push = zmq_push, .pull = zmq_pull, .wait = zmq_wait, .wake = zmq_wake, .reach = zmq_reach, .met = zmq_met,
-                                     .part = zmq_part,
-                                     .silence = zmq_silence,
+                                     .part = zmq_part, .silence = zmq_silence,
                                      .again = zmq_again, .close = zmq_close_port};
 
 static int port_prepare(struct zmq_port *z, int self, int nodes, const struct link_options *options, struct err *why)

@@ -184,3 +184,15 @@ int zmq_bind_address(void *router, const char *address, struct err *why)
     }
     return bound ? 0 : cannot_listen(address, reason, why);
 }
+
+const char *zmq_refusal(uint16_t event, uint32_t value, bool keys)
+{
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        return "it does not serve the key of this machine (there: gemmapipe keys trust NAME KEY; here gemmapipe keys show prints the key)";
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL && value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+        return keys ? "its links are plain and ours are encrypted: start it with --keys, or say --insecure here and there"
+                    : "its links are encrypted and ours are plain: its key has to be known here (gemmapipe keys trust), and --keys said";
+    if (keys && (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL))
+        return "it ends the connection during the handshake: its key is another than the one known here, its links are plain, or it is no worker";
+    return NULL;
+}

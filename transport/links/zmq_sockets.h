@@ -27,3 +27,6 @@ bool zmq_next_event(void *monitor, uint16_t *event, uint32_t *value);
 int zmq_bind_address(void *router, const char *address, struct err *why);
 void zmq_disconnect_endpoint(void *dealer, const struct endpoint *e);
 int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why);
+
+/* What it means that a handshake failed, with or without keys here. NULL: it did not, or nobody knows why. */
+const char *zmq_refusal(uint16_t event, uint32_t value, bool keys);
