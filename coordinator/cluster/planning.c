@@ -30,15 +30,21 @@ static bool are_here(const struct pipeline *p)
 }
 
 /* together: bytes that all workers may use in sum, because they are on one machine; 0: they are not. */
-static int make_plan(struct plan *out, const struct pipeline *p, const struct worker_offer *offers, int workers, const struct capacity *wanted,
-                     uint64_t together, struct err *why)
+static struct plan_wish wish_of(const struct pipeline *p, const struct capacity *wanted, uint64_t together)
 {
-    const struct model_shape shape = model_shape(p->model, p->encoder);
     struct plan_wish wish = p->wish.plan;
     wish.capacity = *wanted;
     wish.capacity.mode = p->wish.numbers;
     wish.together = together;
     wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
+    return wish;
+}
+
+static int make_plan(struct plan *out, const struct pipeline *p, const struct worker_offer *offers, int workers, const struct capacity *wanted,
+                     uint64_t together, struct err *why)
+{
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    struct plan_wish wish = wish_of(p, wanted, together);
     if (p->epoch && workers != p->workers_named) make_free(&wish, workers);
     return plan_make(out, &shape, offers, workers, &wish, why);
 }
@@ -208,14 +214,33 @@ static int foresee_elsewhere(struct pipeline *p, const struct capacity *wanted, 
     return 0;
 }
 
-int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
+static int foresee(struct pipeline *p, bool here, struct err *why)
 {
     const int n = p->workers = p->workers_wanted = wish_workers(&p->wish);
     p->places = wish_places(&p->wish);
-    *out = (struct foresight){.here = !p->wish.n_addresses};
+    free(p->offers);
     p->offers = calloc((size_t)p->places, sizeof *p->offers);
     if (!p->offers) return fail(why, E_MEMORY, "no memory to plan for %d workers", n);
-    TRY(foresee_offers(p, out->here, why));
+    return foresee_offers(p, here, why);
+}
+
+int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why)
+{
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    const bool here = !p->wish.n_addresses;
+    const int most = wanted->sequences < PIPELINES_MOST ? (int)wanted->sequences : PIPELINES_MOST;
+    TRY(foresee(p, here, why));
+    if (here) limit_to_this_machine(p, memory_allowed());
+    const struct plan_wish wish = wish_of(p, wanted, here ? memory_allowed() : 0);
+    *blind = false;
+    for (int i = 0; i < p->workers; i++) *blind |= !p->offers[i].memory;
+    return replicas_make(out, &shape, p->offers, p->workers, &wish, p->wish.replicas > 0 ? p->wish.replicas : 0, most, why);
+}
+
+int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why)
+{
+    *out = (struct foresight){.here = !p->wish.n_addresses};
+    TRY(foresee(p, out->here, why));
     if (!out->here) {
         TRY(make_plan(&p->plan, p, p->offers, p->workers, wanted, 0, why));
         say_plan(&p->plan);
@@ -223,7 +248,7 @@ int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct 
         return order_offers(p->offers, &p->plan, why);
     }
     limit_to_this_machine(p, memory_allowed());
-    const int code = make_plan(&p->plan, p, p->offers, p->workers, wanted, memory_allowed(), &out->lack);
+    const int code = make_plan(&p->plan, p, p->offers, p->workers, wanted, share_of_memory(p), &out->lack);
     if (code == E_MEMORY) return foresee_elsewhere(p, wanted, out, why);
     if (code) *why = out->lack;
     else say_plan(&p->plan);

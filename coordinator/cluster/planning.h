@@ -8,6 +8,7 @@
 #pragma once
 
 #include "coordinator/cluster/pipeline.h"
+#include "partition/plan/replicas.h"
 
 /* Makes p->plan anew from the answers of p->crew; after a failure there is the same as before. Fewer workers than were wanted are planned
  * for freely, whatever was said by hand. */
@@ -22,6 +23,10 @@ struct foresight {
     bool too_small; /* it has too little memory for that: it was planned as if each had a machine of its own */
     struct err lack; /* then: what it lacks */
 };
+
+/* Which workers are to make which of p->wish.replicas, of a pipeline that was opened without workers; free with replicas_free. By nominal
+ * speeds, and with no limit of memory, where nothing is known: *blind then. */
+int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why);
 
 /* Makes p->plan, p->workers and p->offers of a pipeline that was opened without workers. */
 int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why);

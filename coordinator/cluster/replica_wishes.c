@@ -107,13 +107,3 @@ const struct cluster_wish *replica_wish(const struct replica_wishes *r, int repl
 {
     return &r->wish[replica];
 }
-
-struct capacity replica_capacity(const struct capacity *all, int replicas)
-{
-    struct capacity c = *all;
-    const uint32_t n = (uint32_t)replicas;
-    c.sequences = (all->sequences + n - 1) / n;
-    c.blocks = (all->blocks + n - 1) / n;
-    if (c.blocks && c.blocks < capacity_blocks_least(all)) c.blocks = capacity_blocks_least(all);
-    return c;
-}

@@ -14,6 +14,3 @@ int replica_wishes_open(struct replica_wishes **out, const struct cluster_wish *
 void replica_wishes_close(struct replica_wishes **w); /* sets *w to NULL; NULL is fine */
 
 const struct cluster_wish *replica_wish(const struct replica_wishes *w, int replica);
-
-/* The part of what all hold at once that falls to each of so many. */
-struct capacity replica_capacity(const struct capacity *all, int replicas);

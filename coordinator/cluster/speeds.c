@@ -28,7 +28,7 @@ static struct speed_place place_of(const struct pipeline *p, int worker, char ro
 
 uint32_t crowd_of(const struct pipeline *p, int worker)
 {
-    uint32_t n = 0;
+    uint32_t n = p->local ? (uint32_t)p->wish.beside : 0;
     for (int i = 0; i < p->workers; i++) n += !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host);
     return n;
 }
@@ -59,7 +59,7 @@ bool speeds_known(struct pipeline *p)
 
 static bool true_unasked(const struct pipeline *p, int i)
 {
-    return p->wish.n_addresses || speed_true_here(speed_of(p, i), (uint32_t)p->workers);
+    return p->wish.n_addresses || speed_true_here(speed_of(p, i), (uint32_t)(p->workers + p->wish.beside));
 }
 
 bool speeds_foreseen(struct pipeline *p)

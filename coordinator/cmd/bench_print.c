@@ -81,20 +81,14 @@ static void print_stages(FILE *to, const struct bench *b, const struct fleet *fl
                 : "");
 }
 
-static void say_replicas(char out[48], const struct fleet *fleet)
-{
-    const int n = fleet_size(fleet);
-    snprintf(out, 48, n > 1 ? " in %d replicas" : "", n);
-}
-
 void bench_print(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *limits)
 {
     const struct pipeline *p = fleet_pipe(fleet, 0);
     const struct capacity *c = &p->plan.capacity;
-    char replicas[48];
+    char replicas[48] = "";
     int workers = 0, worker;
     while (fleet_stage(fleet, workers, &worker)) workers++;
-    say_replicas(replicas, fleet);
+    if (fleet_size(fleet) > 1) snprintf(replicas, sizeof replicas, " in %d replicas", fleet_size(fleet));
     fprintf(to, "%s: %d %s%s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->wish.model,
             workers, way_of(p), replicas, c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
     fprintf(to, "ready %.2f s after the start\n", b->ready_seconds);

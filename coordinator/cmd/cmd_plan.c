@@ -8,6 +8,7 @@
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/prompts.h"
 #include "coordinator/cmd/wish.h"
+#include "coordinator/cluster/replica_wishes.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/cluster/speeds.h"
 #include "partition/plan/plan_json.h"
@@ -153,16 +154,6 @@ static void print(struct sketch *k)
     plain_page_close(&page);
 }
 
-/* As a run would find them; they are dismissed again. */
-static int measure(const struct sketch *k, struct err *why)
-{
-    struct pipeline *p = NULL;
-    int code = pipeline_open(&p, &k->wish, NULL, why);
-    if (!code) code = pipeline_measure(p, why);
-    pipeline_close(&p, code ? why : NULL);
-    return code;
-}
-
 /* What the rates follow from. */
 static void assume_speeds(struct sketch *k)
 {
@@ -184,12 +175,76 @@ static void assume_speeds(struct sketch *k)
     }
 }
 
+/* ---- replicas ---- */
+
+/* One of them, as a pipeline of its own. */
+static int plan_replica(struct sketch *k, const struct cluster_wish *wish, const struct capacity *each, struct err *why)
+{
+    struct pipeline *all = k->session.pipe;
+    int code = pipeline_open_files(&k->session.pipe, wish, why);
+    k->files.n_assumed = 0;
+    if (!code) code = planning_foresees(k->session.pipe, each, &k->foresight, why);
+    if (!code) print(k);
+    pipeline_close(&k->session.pipe, NULL);
+    k->session.pipe = all;
+    return code;
+}
+
+static int plan_replicas(struct sketch *k, const struct capacity *wanted, const struct replicas *r, struct err *why)
+{
+    struct replica_wishes *wishes;
+    const struct capacity each = replica_capacity(wanted, r->n);
+    const bool json = k->options.json;
+    TRY(replica_wishes_open(&wishes, &k->wish, r->of, r->n, why));
+    int code = 0;
+    if (json) printf("{\"replicas\": [\n");
+    for (int i = 0; i < r->n && !code; i++) {
+        if (json) printf(i ? ",\n" : "");
+        else printf("%sreplica %d of %d, of %u sequence%s:\n\n", i ? "\n" : "", i + 1, r->n, each.sequences, plural(each.sequences));
+        code = plan_replica(k, replica_wish(wishes, i), &each, why);
+    }
+    replica_wishes_close(&wishes);
+    if (code) return code;
+    if (json) printf("], \"tokens_s\": %.6g, \"one_pipeline_tokens_s\": %.6g}\n", r->value, r->one);
+    else if (r->one > 0) printf("\nall replicas: %.1f tokens/s; one pipeline of all workers: %.1f\n", r->value, r->one);
+    else printf("\nall replicas: %.1f tokens/s\n", r->value);
+    return 0;
+}
+
+/* Of one pipeline: whether several would be faster, where that is known. */
+static void advise_replicas(struct sketch *k, const struct replicas *r)
+{
+    if (r->n > 1 && r->one > 0)
+        assume(k, "one pipeline; %d replicas of it (--replicas %d) would answer %.2f times as much", r->n, r->n, r->value / r->one);
+}
+
+/* Planned as several pipelines, or as one: *done if that is printed. */
+static int plan_several(struct sketch *k, const struct capacity *wanted, bool *done, struct err *why)
+{
+    struct replicas r;
+    struct err no;
+    bool blind;
+    *done = false;
+    if (k->wish.replicas > 0) TRY(replicas_check(&k->wish, k->wish.replicas, why));
+    else if (replicas_check(&k->wish, 1, &no)) return 0;
+    const int code = planning_replicas(k->session.pipe, wanted, &r, &blind, k->wish.replicas > 0 ? why : &no);
+    if (code) return k->wish.replicas > 0 ? code : 0; /* the plan of one says what is wrong */
+    *done = k->wish.replicas && r.n > 1;
+    const int printed = *done ? plan_replicas(k, wanted, &r, why) : 0;
+    if (!*done && !blind && !k->wish.plan.cuts) advise_replicas(k, &r);
+    replicas_free(&r);
+    return printed;
+}
+
 static int plan(struct sketch *k, const struct options *o, struct err *why)
 {
     struct capacity wanted;
+    bool done;
     TRY(open_sketch(k, o, why));
-    if (o->probe) TRY(measure(k, why));
+    if (o->probe) TRY(session_measure(&k->wish, why));
     TRY(make_capacity(k, &wanted, why));
+    TRY(plan_several(k, &wanted, &done, why));
+    if (done) return 0;
     TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
     char memory[24];
     if (k->session.pipe->encoder) assume(k, "at most %s of the coordinator while it reads a picture", show_bytes(memory, o->picture_memory));

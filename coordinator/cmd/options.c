@@ -14,7 +14,7 @@
 
 #define PIPELINE (CMD_SERVE | CMD_BATCH | CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_EMBED | CMD_PERPLEXITY | CMD_EVAL)
 #define WORKERS (PIPELINE | CMD_BENCH)
-#define REPLICAS (CMD_BATCH | CMD_SERVE | CMD_EVAL | CMD_BENCH)
+#define REPLICAS (CMD_BATCH | CMD_SERVE | CMD_EVAL | CMD_BENCH | CMD_PLAN)
 #define ANSWER (CMD_RUN | CMD_CHAT | CMD_BATCH | CMD_SERVE)
 #define SEES (ANSWER | CMD_EVAL | CMD_LOGITS | CMD_EMBED | CMD_BENCH)
 #define MACHINES (CMD_UP | CMD_STATUS | CMD_LOGS | CMD_DOWN)
@@ -160,8 +160,9 @@ static int take_replicas(void *into, const struct argument *a, const char *text,
     struct options *o = into;
     const char *at = text;
     uint64_t n;
+    if (!strcmp(text, "auto")) return o->replicas = REPLICAS_AUTO, 0;
     if (!read_digits(&at, &n) || *at || !n || n > PIPELINES_MOST)
-        return fail(why, E_USAGE, "--%s wants a number from 1 to %d, not \"%.40s\"", a->name, PIPELINES_MOST, text);
+        return fail(why, E_USAGE, "--%s wants auto or a number from 1 to %d, not \"%.40s\"", a->name, PIPELINES_MOST, text);
     o->replicas = n == 1 ? 0 : (int)n;
     return 0;
 }
@@ -185,8 +186,9 @@ static const struct argument table[] = {
     {"split", "A,B,C", WORKERS, TEXT(split),
      "layers of each worker by hand; the last also gets the head. A+8,B+8: sixteenths of the head too"},
     {"whole-head", NULL, WORKERS, FLAG(whole_head), "never divide the output head among workers"},
-    {"replicas", "N", REPLICAS, OWN(replicas, take_replicas),
-     "share the workers out to N pipelines that each hold the whole model, and give each request to one of them (default: one)"},
+    {"replicas", "auto|N", REPLICAS, OWN(replicas, take_replicas),
+     "share the workers out to N pipelines that each hold the whole model, and give each request to one of them; auto: as many as are\n"
+     "                           fastest by the plan, and fit (default: one)"},
     {"connect", "A,B,C", WORKERS, TEXT(connect), "use the gemmapipe-workers that listen there, in this order unless another, or fewer of them, is faster; NAME@ADDRESS: by the\n"
      "                           key of that name (default: the name is the address's host, or host:port)"},
     {"cluster", "FILE", WORKERS, TEXT(cluster), "addresses and sizes of the workers from a file (deploy/cluster.example.json)"},

@@ -1,6 +1,8 @@
 /* coordinator/cmd/session.c — see session.h. */
 #include "coordinator/cmd/session.h"
 
+#include "base/log.h"
+#include "coordinator/cluster/planning.h"
 #include "coordinator/simulate/predicted.h"
 
 #include <unistd.h>
@@ -23,9 +25,11 @@ int session_open_files(struct session *s, const struct options *o, const struct 
 /* Which workers make which replica follows from what is asked of them, so they are looked for at the launch. */
 static int open_pipeline(struct session *s, const struct cluster_wish *wish, struct port *mpi, struct err *why)
 {
+    struct err no;
     s->wish = wish;
     if (mpi || !wish->replicas) return pipeline_open(&s->pipe, wish, mpi, why);
     if (wish->replicas > 0) TRY(replicas_check(wish, wish->replicas, why));
+    else if (replicas_check(wish, 1, &no)) return pipeline_open(&s->pipe, wish, NULL, why); /* what cannot be shared out is one pipeline */
     TRY(pipeline_open_files(&s->files, wish, why));
     s->pipe = s->files;
     return 0;
@@ -45,16 +49,43 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     return o->report || o->report_json ? run_report_open(&s->report, o->report_json, why) : 0;
 }
 
+int session_measure(const struct cluster_wish *wish, struct err *why)
+{
+    struct pipeline *p = NULL;
+    int code = pipeline_open(&p, wish, NULL, why);
+    if (!code) code = pipeline_measure(p, why);
+    pipeline_close(&p, code ? why : NULL);
+    return code;
+}
+
+/* How many are best depends on how fast the workers are, and on their memory: who is not known is measured first. */
+static int choose_replicas(struct session *s, const struct capacity *c, struct replicas *out, struct err *why)
+{
+    const bool may = s->wish->replicas == REPLICAS_AUTO;
+    bool blind;
+    TRY(planning_replicas(s->files, c, out, &blind, why));
+    if (may && blind && s->wish->probe) {
+        replicas_free(out);
+        TRY(session_measure(s->wish, why));
+        TRY(planning_replicas(s->files, c, out, &blind, why));
+    }
+    if (may && blind) {
+        replicas_free(out);
+        return fail(why, E_USAGE, "how many replicas are best cannot be known where workers were never measured and nobody says how much memory they have");
+    }
+    if (may) log_info("%d replica%s of the pipeline: %.1f tokens/s by the plan, one of all workers %.1f", out->n, out->n == 1 ? "" : "s", out->value, out->one);
+    return 0;
+}
+
 static int open_replicas(struct session *s, const struct capacity *c, struct err *why)
 {
-    int of[WORKERS_MOST], n = s->wish->replicas;
-    const int places = wish_places(s->wish);
-    for (int i = 0; i < places; i++) of[i] = (int)((int64_t)i * n / places);
-    TRY(replica_wishes_open(&s->wishes, s->wish, of, n, why));
-    for (int i = 0; i < n; i++) TRY(pipeline_open(&s->replica[s->replicas++], replica_wish(s->wishes, i), NULL, why));
-    s->pipe = s->replica[0];
-    (void)c;
-    return 0;
+    struct replicas r;
+    TRY(choose_replicas(s, c, &r, why));
+    int code = replica_wishes_open(&s->wishes, s->wish, r.of, r.n, why);
+    for (int i = 0; i < r.n && !code; i++) code = pipeline_open(&s->replica[s->replicas++], replica_wish(s->wishes, i), NULL, why);
+    replicas_free(&r);
+    if (s->replicas) s->pipe = s->replica[0];
+    return code;
 }
 
 /* All of the capacity in one pipeline, or a share of it in each. */

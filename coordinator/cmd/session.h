@@ -41,6 +41,9 @@ int session_open(struct session *s, const struct options *o, const struct cluste
 int session_open_files(struct session *s, const struct options *o, const struct cluster_wish *wish, struct err *why);
 int session_launch(struct session *s, const struct capacity *c, struct err *why);
 
+/* Starts or calls these workers only to measure them; they are dismissed again, and what they reach is kept. */
+int session_measure(const struct cluster_wish *wish, struct err *why);
+
 /* One turn of the engine; meanwhile the reader of stdout gets what it takes. E_FILE if it takes nothing any more. */
 int session_turn(struct session *s, int timeout_ms, struct err *why);
 

@@ -58,7 +58,7 @@ char *pipeline_json(const struct fleet *f, const struct tally *t, const struct p
     struct err ignored;
     uint32_t epochs = 0;
     bool whole = true;
-    for (int k = 0; k < replicas; k++) epochs += fleet_pipe(f, k)->epoch, whole &= fleet_pipe(f, k)->whole;
+    for (int k = 0; k < replicas; k++) epochs += fleet_pipe(f, k)->epoch, whole &= fleet_pipe(f, k)->whole || fleet_lost(f, k);
     FILE *to = open_memstream(&text, n);
     if (!to) return NULL;
     fputs("{\"model\":", to);

@@ -24,12 +24,16 @@ struct choosing {
     double given, value; /* tokens a second in the order given, and of the best; 0: there is no plan */
 };
 
-/* What is wanted most of it, in tokens a second. */
-static double value_of(const struct plan *p, const struct choosing *c, const struct worker_offer *offers)
+double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish)
 {
     struct rates r;
-    plan_rates(&r, NULL, p, c->shape, offers);
-    return c->wish->aim == AIM_LATENCY ? r.alone : plan_for_prompts(c->wish, &p->capacity) ? r.prompts : r.answers;
+    plan_rates(&r, NULL, p, shape, offers);
+    return wish->aim == AIM_LATENCY ? r.alone : plan_for_prompts(wish, &p->capacity) ? r.prompts : r.answers;
+}
+
+static double value_of(const struct plan *p, const struct choosing *c, const struct worker_offer *offers)
+{
+    return plan_value(p, c->shape, offers, c->wish);
 }
 
 static bool is_given(const struct choosing *c, const struct order *o)

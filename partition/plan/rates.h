@@ -37,6 +37,9 @@ struct rates {
 void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
                 const struct worker_offer *offers);
 
+/* What is wanted most of it, in tokens a second; `offers` are in the order of its workers. */
+double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish);
+
 /* Of a micro-batch of so many rows, `wanted` of which want a token: all its messages one after the other, and how long they keep the lines
  * of one worker busy. 0 where not all are measured. */
 double plan_travel(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, double rows, double wanted);

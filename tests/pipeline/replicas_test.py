@@ -39,7 +39,7 @@ def result(out):
 def same_bytes():
     good(*batch("one", "--workers", 2))
     for out, ways in (("two", ("--workers", 4, "--replicas", 2)), ("three", ("--workers", 3, "--replicas", 3, "--sequences", 5)),
-                      ("cut", ("--split", "3,4", "--replicas", 2))):
+                      ("cut", ("--split", "3,4", "--replicas", 2)), ("auto", ("--workers", 2, "--replicas", "auto"))):
         good(*batch(out, *ways))
         need(result(out) == result("one"), "%s: other bytes than of one pipeline" % out)
 
@@ -117,9 +117,21 @@ def measured():
     need(out["replicas"] == 2 and len(out["stages"]) == 2 and all(len(t["stages"]) == 2 for t in out["tests"]), out)
 
 
+def planned():
+    """What plan shows is what a batch makes; where one pipeline cannot use so many workers it takes replicas."""
+    words = ("--replicas", 2, "--sequences", 6, "--ctx", 256)
+    plan = json.loads(good(GEMMAPIPE, "plan", "--model", TINY, "--workers", 3, "--json", *words))
+    _, _, err = run(*batch("planned", "--workers", 3, "--report", *words))
+    need(len(plan["replicas"]) == 2 and all(" plan %s," % p["plan"] in err for p in plan["replicas"]), (plan, err))
+    status, _, err = run(GEMMAPIPE, "plan", "--model", TINY, "--workers", 12, "--sequences", 6)
+    need(status == 2, err)
+    plan = json.loads(good(GEMMAPIPE, "plan", "--model", TINY, "--workers", 12, "--sequences", 6, "--json", "--replicas", "auto"))
+    need(len(plan["replicas"]) > 1 and plan["one_pipeline_tokens_s"] == 0, plan)
+
+
 def refused():
     for ways, said in ((("--here", 2, "--replicas", 2), "one pipeline"), (("--workers", 1, "--replicas", 2), "1 worker"),
-                       (("--workers", 4, "--replicas", 2, "--spare", 1), "to spare"), (("--workers", 2, "--replicas", "many"), "a number from")):
+                       (("--workers", 4, "--replicas", 2, "--spare", 1), "to spare"), (("--workers", 2, "--replicas", "many"), "auto or a number")):
         status, _, err = run(*batch("no", *ways))
         need(status == 2 and said in err, "%s: %d %s" % (ways, status, err))
 
@@ -131,5 +143,6 @@ claim("a_replica_that_lost_a_worker_is_mended_while_others_go_on", mended)
 claim("a_replica_that_is_lost_for_good_loses_nothing", lost_for_good)
 claim("a_server_with_replicas_answers_as_one_pipeline_does", served)
 claim("bench_measures_all_replicas", measured)
+claim("replicas_are_planned_as_they_are_made", planned)
 claim("what_cannot_be_shared_out_is_refused", refused)
 finish()
