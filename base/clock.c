@@ -27,9 +27,15 @@ static uint64_t system_now(void *user)
     return clock_ns();
 }
 
+static uint64_t system_boot(void *user)
+{
+    (void)user;
+    return clock_boot_ns();
+}
+
 const struct clock *clock_system(void)
 {
-    static const struct clock system = {.now = system_now};
+    static const struct clock system = {.now = system_now, .boot = system_boot};
     return &system;
 }
 

@@ -11,10 +11,16 @@ void sleep_ns(uint64_t ns); /* may return early when a signal comes */
 struct clock {
     uint64_t (*now)(void *user);
     void *user;
+    uint64_t (*boot)(void *user); /* goes on while the machine sleeps; NULL: it never does */
 };
-const struct clock *clock_system(void); /* clock_ns */
+const struct clock *clock_system(void); /* clock_ns, clock_boot_ns */
 
 static inline uint64_t clock_now(const struct clock *c)
 {
     return c->now(c->user);
+}
+
+static inline uint64_t clock_boot_now(const struct clock *c)
+{
+    return c->boot ? c->boot(c->user) : c->now(c->user);
 }

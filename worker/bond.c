@@ -1,48 +1,46 @@
 /* worker/bond.c — see bond.h. */
 #include "worker/bond.h"
 
-#include "base/clock.h"
-
-void bond_begin(struct bond *b, struct port *port)
+void bond_begin(struct bond *b, struct port *port, const struct clock *clock)
 {
-    *b = (struct bond){.port = port, .leased_ns = clock_boot_ns()};
-    silence_broken(&b->silence, clock_ns());
-    silence_broken(&b->idleness, clock_ns());
+    *b = (struct bond){.port = port, .clock = clock, .leased_ns = clock_boot_now(clock)};
+    silence_broken(&b->silence, clock_now(clock));
+    silence_broken(&b->idleness, clock_now(clock));
 }
 
 void bond_heard(struct bond *b, const struct frame *f)
 {
-    silence_broken(&b->silence, clock_ns());
-    if (f->head.type != M_PING) silence_broken(&b->idleness, clock_ns());
+    silence_broken(&b->silence, clock_now(b->clock));
+    if (f->head.type != M_PING) silence_broken(&b->idleness, clock_now(b->clock));
 }
 
 static int check_silence(struct bond *b, struct err *why)
 {
     const bool outlives = port_outlives_peers(b->port);
     const uint64_t most = outlives ? COORDINATOR_SILENT_NS : RANK_SILENT_NS;
-    if (silence_ns(&b->silence, clock_ns()) <= most) return 0;
+    if (silence_ns(&b->silence, clock_now(b->clock)) <= most) return 0;
     if (!outlives) port_shun(b->port, 0); /* an orderly end would wait for it too */
     return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", (unsigned long long)(most / 1000000000ull));
 }
 
 int bond_check(struct bond *b, bool more_is_due, struct err *why)
 {
-    if (!more_is_due || b->waits) silence_broken(&b->idleness, clock_ns());
+    if (!more_is_due || b->waits) silence_broken(&b->idleness, clock_now(b->clock));
     TRY(check_silence(b, why));
-    if (silence_ns(&b->idleness, clock_ns()) > IDLE_NS)
+    if (silence_ns(&b->idleness, clock_now(b->clock)) > IDLE_NS)
         return fail(why, E_WORKER, "the coordinator gave nothing to do for %llu s; the run is over", IDLE_NS / 1000000000ull);
     return 0;
 }
 
 bool bond_holds(const struct bond *b)
 {
-    return clock_boot_ns() - b->leased_ns < LEASE_NS;
+    return clock_boot_now(b->clock) - b->leased_ns < LEASE_NS;
 }
 
 /* A stamp is one of ours: never from the future. */
 static void renew(struct bond *b, uint64_t stamp_ns)
 {
-    if (stamp_ns > b->leased_ns && stamp_ns <= clock_boot_ns()) b->leased_ns = stamp_ns;
+    if (stamp_ns > b->leased_ns && stamp_ns <= clock_boot_now(b->clock)) b->leased_ns = stamp_ns;
 }
 
 int bond_pong(struct bond *b, struct frame *ping, struct ping state, struct err *why)
@@ -53,7 +51,7 @@ int bond_pong(struct bond *b, struct frame *ping, struct ping state, struct err 
     renew(b, asked.stamp_ns);
     b->waits = asked.queue > 0;
     state.at_ns = asked.at_ns;
-    state.stamp_ns = clock_boot_ns();
+    state.stamp_ns = clock_boot_now(b->clock);
     TRY(ping_write(&f, M_PONG, &state, why));
     const int code = port_send(b->port, 0, &f, why);
     if (code) frame_free(f);

@@ -11,6 +11,7 @@
  * the one a worker takes. What was sent just before is dropped by its epoch, by whoever gets it. */
 #pragma once
 
+#include "base/clock.h"
 #include "base/silence.h"
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
@@ -24,12 +25,13 @@
 
 struct bond {
     struct port *port;
+    const struct clock *clock; /* the worker's own */
     struct silence silence, idleness; /* nothing came; nothing but PINGs */
     uint64_t leased_ns;  /* by the boot clock: when the PONG was said that the coordinator heard last */
     bool waits; /* the coordinator says that it waits for the answers of others: to be idle is no wonder */
 };
 
-void bond_begin(struct bond *b, struct port *port);
+void bond_begin(struct bond *b, struct port *port, const struct clock *clock); /* both must live as long */
 
 /* A frame of the coordinator came. */
 void bond_heard(struct bond *b, const struct frame *f);

@@ -54,7 +54,7 @@ int run_join(struct run *r, struct err *why)
     const int code = greet_read(&r->greet, f, why);
     frame_free(f);
     if (code) return code;
-    bond_begin(&r->bond, r->port);
+    bond_begin(&r->bond, r->port, clock_system());
     if (r->greet.numeric != worker_numeric())
         return fail(why, E_USAGE,
                     "the coordinator computes by version %u of the numbers, this worker by version %u, and results would differ: "

@@ -131,7 +131,7 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
     struct run *r = calloc(1, sizeof *r);
     if (!r) return fail(why, E_MEMORY, "no memory to begin with");
     *r = (struct run){.worker = w, .port = port, .neighbours.lock = PTHREAD_MUTEX_INITIALIZER};
-    bond_begin(&r->bond, port);
+    bond_begin(&r->bond, port, clock_system());
     struct err mine = {0};
     int code;
     do {

@@ -247,6 +247,94 @@ TEST(a_process_comes_back_under_the_number_of_one_that_was_lost)
     world_close(&w);
 }
 
+TEST(who_calls_a_process_that_is_gone_is_heard_when_it_is_there_again_and_what_was_on_its_way_is_lost)
+{
+    struct world w;
+    struct frame *f = NULL;
+    int node;
+    NEED(world_open(&w, 2, 5, why));
+    NEED(greet_all(&w, why));
+    NEED(send_empty(w.home, 1, M_PING, why)); /* on its way when it ends */
+    sim_end(w.sim, w.number[1]);
+    NEED(await_and_free(w.home, M_LOST, 1, why));
+    NEED(port_invite(w.home, w.address[1], &node, why));
+    CHECK(node == 3);
+    NEED(greet_write(&f, &(struct greet){3, 4, 1, RUN, {0}}, why));
+    NEED(port_send(w.home, 3, &f, why));
+    NEED(port_recv(w.home, &f, 5000, why));
+    CHECK(!f, "nobody is there");
+    w.workers = 0; /* it has no neighbour */
+    NEED(sim_restart(w.sim, w.number[1], why));
+    NEED(await_and_free(w.home, M_PIECE_ACK, 3, why));
+    CHECK(!strstr(w.story, "node 1 hears PING"), "%s", w.story);
+    world_close(&w);
+}
+
+static uint64_t cut_until_ns;
+
+static uint64_t cut(void *user, int from, int to)
+{
+    const struct world *w = user;
+    const uint64_t now = clock_now(sim_clock(w->sim));
+    return from + to == 2 && now < cut_until_ns ? cut_until_ns - now : 0;
+}
+
+TEST(a_process_that_is_stopped_and_a_link_that_is_cut_hold_back_what_comes_and_lose_nothing)
+{
+    struct world w = {.sim = NULL};
+    struct frame *f = NULL;
+    const struct sim_links links = {.seed = 3, .delay_ns = MS, .cut_ns = cut, .user = &w};
+    cut_until_ns = 0;
+    NEED(sim_open(&w.sim, &links, why));
+    NEED(sim_port(w.sim, &w.home, why));
+    for (w.workers = 1; w.workers <= 2; w.workers++) {
+        int node;
+        NEED(sim_process(w.sim, worker_hears, &w, w.address[w.workers], &w.number[w.workers], why));
+        NEED(port_invite(w.home, w.address[w.workers], &node, why));
+    }
+    w.workers = 2;
+    NEED(greet_all(&w, why));
+    const uint64_t now = clock_now(sim_clock(w.sim));
+    sim_stop(w.sim, w.number[1], now + 3000 * MS);
+    cut_until_ns = now + 4000 * MS;
+    for (int i = 0; i < 3; i++)
+        for (int k = 1; k <= 2; k++) NEED(send_empty(w.home, k, M_PING, why));
+    NEED(port_recv(w.home, &f, 2990, why));
+    CHECK(!f);
+    for (int i = 0; i < 6; i++) NEED(await_and_free(w.home, M_PONG, i < 3 ? 1 : 2, why));
+    sim_break(w.sim, w.number[1], w.number[2]);
+    NEED(port_recv(w.home, &f, 100, why));
+    CHECK(!f && strstr(w.story, "node 1 hears LOST of 2"), "%s", w.story);
+    sim_pass(w.sim, now + 9000 * MS);
+    CHECK(clock_now(sim_clock(w.sim)) == now + 9000 * MS);
+    world_close(&w);
+}
+
+TEST(a_process_serves_one_coordinator_and_tells_another_that_it_is_busy)
+{
+    struct world w;
+    struct port *other;
+    struct frame *f = NULL;
+    struct fault fault;
+    int node, number;
+    NEED(world_open(&w, 2, 5, why));
+    NEED(greet_all(&w, why));
+    NEED(sim_driven(w.sim, &other, &number, why));
+    port_run(other, RUN + 1, 1);
+    NEED(port_invite(other, w.address[2], &node, why));
+    NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1, {0}}, why));
+    NEED(port_send(other, 1, &f, why));
+    NEED(await(other, &f, M_FAULT, 1, why));
+    NEED(fault_read(&fault, f, why));
+    frame_free(f);
+    CHECK(fault.code == E_LINK && strstr(fault.text, "busy"), "%s", fault.text);
+    sim_end(w.sim, number);
+    port_close(&other);
+    NEED(send_empty(w.home, 2, M_PING, why));
+    NEED(await_and_free(w.home, M_PONG, 2, why));
+    world_close(&w);
+}
+
 /* ---- waking ---- */
 
 static void wake(void *port)

@@ -14,10 +14,16 @@
 #define BEGIN_NS 1000000000ull /* not 0, which elsewhere means "never" */
 #define NOBODY (-1)
 
+/* Who is at one end of a connection: a process that is started again is another one. */
+struct end {
+    int process; /* NOBODY: there is no connection */
+    uint32_t life;
+};
+
 struct happening {
     uint64_t at_ns, order;
     enum { ARRIVES, LEAVES, CLOSES, CALLS } what;
-    int from, to;        /* processes; LEAVES: `to` is a node */
+    struct end from, to; /* LEAVES: `to` is a node */
     struct frame *frame; /* ARRIVES, LEAVES */
     void (*call)(void *user);
     void *user;
@@ -27,7 +33,7 @@ struct sim_port {
     struct port port; /* first, so that a port of this kind is a struct sim_port */
     struct sim *sim;
     int number;       /* of its process */
-    int *process;     /* [room]: who is behind a node's number; NOBODY: no connection */
+    struct end *end;  /* [room]: who is behind a node's number */
     int room;
     struct queue inbox;
 };
@@ -37,6 +43,8 @@ struct process {
     sim_on_frame *on_frame; /* NULL: the driven one */
     void *user;
     bool ended, hangs;
+    uint32_t life;            /* how often it ended: of one that is not there, the life to come */
+    uint64_t stands_until_ns; /* it is stopped: what happens to it happens then */
     struct err why;
     uint64_t busy_until_ns;
     uint64_t *last_ns; /* [n_last]: when the last frame to each process arrives */
@@ -65,7 +73,8 @@ static bool sooner(const struct happening *a, const struct happening *b)
     return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
 }
 
-static int heap_put(struct sim *s, struct happening h, struct err *why)
+/* In its own order, which it may have got earlier. */
+static int heap_put_again(struct sim *s, struct happening h, struct err *why)
 {
     if (s->n == s->heap_room) {
         size_t room = s->heap_room ? 2 * s->heap_room : 64;
@@ -74,11 +83,16 @@ static int heap_put(struct sim *s, struct happening h, struct err *why)
         s->heap = more;
         s->heap_room = room;
     }
-    h.order = s->order++;
     size_t at = s->n++;
     for (size_t up; at && (up = (at - 1) / 2, sooner(&h, &s->heap[up])); at = up) s->heap[at] = s->heap[up];
     s->heap[at] = h;
     return 0;
+}
+
+static int heap_put(struct sim *s, struct happening h, struct err *why)
+{
+    h.order = s->order++;
+    return heap_put_again(s, h, why);
 }
 
 static struct happening heap_take(struct sim *s)
@@ -123,6 +137,7 @@ static int arrival_ns(struct sim *s, int from, int to, struct frame *f, uint64_t
         p->n_last = s->n_processes;
     }
     *at = s->now_ns + (s->links.travel_ns && f ? s->links.travel_ns(s->links.user, from, to, f) : usual_ns(s, f));
+    if (s->links.cut_ns) *at += s->links.cut_ns(s->links.user, from, to);
     if (*at < p->last_ns[to]) *at = p->last_ns[to];
     p->last_ns[to] = *at;
     return 0;
@@ -130,41 +145,66 @@ static int arrival_ns(struct sim *s, int from, int to, struct frame *f, uint64_t
 
 /* ---- who is connected with whom ---- */
 
-static int connect_node(struct sim_port *p, int node, int process, struct err *why)
+static bool sim_reachable(const struct port *port, int to)
+{
+    const struct sim_port *p = sim_of(port);
+    return to >= 0 && to < p->room && p->end[to].process != NOBODY;
+}
+
+static int sim_push(struct port *port, struct err *why);
+
+static struct end end_of(const struct sim *s, int process)
+{
+    return (struct end){process, s->process[process]->life};
+}
+
+static bool same_end(struct end a, struct end b)
+{
+    return a.process == b.process && a.life == b.life;
+}
+
+/* It is there, and is not another than it was when the connection was made. */
+static bool is_there(const struct sim *s, struct end e)
+{
+    return e.process != NOBODY && !s->process[e.process]->ended && s->process[e.process]->life == e.life;
+}
+
+static int connect_node(struct sim_port *p, int node, struct end end, struct err *why)
 {
     if (node >= p->room) {
-        int *more = realloc(p->process, ((size_t)node + 1) * sizeof *more);
+        struct end *more = realloc(p->end, ((size_t)node + 1) * sizeof *more);
         if (!more) return fail(why, E_MEMORY, "no memory for connections with %d nodes", node + 1);
-        for (int k = p->room; k <= node; k++) more[k] = NOBODY;
-        p->process = more;
+        for (int k = p->room; k <= node; k++) more[k].process = NOBODY;
+        p->end = more;
         p->room = node + 1;
     }
-    p->process[node] = process;
+    p->end[node] = end;
     return 0;
 }
 
-static bool is_connected(const struct sim_port *p, int process)
+static bool is_connected(const struct sim_port *p, struct end end)
 {
     for (int k = 0; k < p->room; k++)
-        if (p->process[k] == process) return true;
+        if (same_end(p->end[k], end)) return true;
     return false;
 }
 
 /* `about` closes its connection with `to`, which hears of it after all that was sent to it. */
-static void close_connection(struct sim *s, int about, int to)
+static void close_connection(struct sim *s, struct end about, struct end to)
 {
     struct happening h = {.what = CLOSES, .from = about, .to = to};
-    if (arrival_ns(s, about, to, NULL, &h.at_ns, NULL)) return;
+    if (arrival_ns(s, about.process, to.process, NULL, &h.at_ns, NULL)) return;
     (void)heap_put(s, h, NULL);
 }
 
 static void close_connections(struct sim *s, int number)
 {
     const struct sim_port *mine = s->process[number]->port;
+    const struct end me = end_of(s, number);
     for (int k = 0; k < s->n_processes; k++) {
         const struct process *other = s->process[k];
         if (k == number || other->ended || !other->port) continue;
-        if (is_connected(other->port, number) || (mine && is_connected(mine, k))) close_connection(s, number, k);
+        if (is_connected(other->port, me) || (mine && is_connected(mine, end_of(s, k)))) close_connection(s, me, end_of(s, k));
     }
 }
 
@@ -174,6 +214,35 @@ void sim_end(struct sim *s, int number)
     if (p->ended) return;
     p->ended = true;
     close_connections(s, number);
+    p->life++;
+}
+
+int sim_restart(struct sim *s, int number, struct err *why)
+{
+    struct process *p = s->process[number];
+    if (!p->ended || !p->port) return fail(why, E_INTERNAL, "process %d was not ended, and cannot be started again", number);
+    for (int k = 0; k < p->port->room; k++) p->port->end[k].process = NOBODY;
+    queue_clear(&p->port->inbox);
+    port_forget(&p->port->port);
+    p->ended = p->hangs = false;
+    p->busy_until_ns = p->stands_until_ns = 0;
+    p->why.code = 0;
+    for (int k = 0; k < s->n_processes; k++) /* who calls it since it was gone is heard now */
+        if (s->process[k]->port && !s->process[k]->ended) TRY(sim_push(&s->process[k]->port->port, why));
+    return 0;
+}
+
+void sim_stop(struct sim *s, int number, uint64_t until_ns)
+{
+    s->process[number]->stands_until_ns = until_ns;
+}
+
+void sim_break(struct sim *s, int one, int other)
+{
+    const struct end a = end_of(s, one), b = end_of(s, other);
+    if (!is_there(s, a) || !is_there(s, b)) return;
+    close_connection(s, a, b);
+    close_connection(s, b, a);
 }
 
 void sim_hang(struct sim *s, int number)
@@ -210,44 +279,75 @@ static void process_runs(struct sim *s, int number)
     sim_end(s, number);
 }
 
-/* As over real links: who was not greeted yet hears nothing but a greeting. */
+/* As over real links: who was not greeted yet hears nothing but a greeting, and of a node that has no connection so far only what is of this
+ * run is taken. */
 static bool is_taken(const struct process *p, const struct frame_head *h)
 {
-    if (p->ended || p->hangs || !p->port || h->from >= p->port->port.room) return false;
-    return p->port->port.self >= 0 || (h->from == 0 && h->type == M_GREET);
+    if (p->hangs || h->from >= p->port->port.room) return false;
+    if (p->port->port.self < 0) return h->from == 0 && h->type == M_GREET;
+    return sim_reachable(&p->port->port, h->from) || port_fits(&p->port->port, h->from, h) != OTHER_RUN;
+}
+
+/* It serves another coordinator. */
+static void say_busy(struct sim *s, const struct happening *h)
+{
+    struct happening back = {.what = ARRIVES, .from = h->to, .to = h->from};
+    if (h->frame->head.type != M_GREET || fault_write(&back.frame, &(struct fault){.code = E_LINK, .text = "busy"}, NULL)) return;
+    back.frame->head.run = h->frame->head.run;
+    back.frame->head.epoch = h->frame->head.epoch;
+    back.frame->head.from = h->frame->head.to;
+    frame_seal(back.frame);
+    if (arrival_ns(s, h->to.process, h->from.process, back.frame, &back.at_ns, NULL) || heap_put(s, back, NULL)) frame_free(back.frame);
 }
 
 static void arrives(struct sim *s, struct happening *h)
 {
-    struct process *p = s->process[h->to];
-    if (!is_taken(p, &h->frame->head) || connect_node(p->port, h->frame->head.from, h->from, NULL)) return frame_free(h->frame);
+    struct process *p = s->process[h->to.process];
+    const int node = h->frame->head.from;
+    if (!is_there(s, h->to) || !p->port || !is_taken(p, &h->frame->head)) return frame_free(h->frame);
+    const bool known = sim_reachable(&p->port->port, node);
+    if (known && !same_end(p->port->end[node], h->from)) {
+        if (node == 0) say_busy(s, h);
+        return frame_free(h->frame);
+    }
+    if (!known && connect_node(p->port, node, h->from, NULL)) return frame_free(h->frame);
     queue_put(&p->port->inbox, h->frame);
-    if (p->on_frame) process_runs(s, h->to);
+    if (p->on_frame) process_runs(s, h->to.process);
 }
 
 static void leaves(struct sim *s, struct happening *h)
 {
-    struct process *p = s->process[h->from];
+    struct process *p = s->process[h->from.process];
     struct err ignored;
-    if (!p->ended && !p->hangs && p->port) (void)port_send(&p->port->port, h->to, &h->frame, &ignored);
+    if (is_there(s, h->from) && !p->hangs && p->port) (void)port_send(&p->port->port, h->to.process, &h->frame, &ignored);
     frame_free(h->frame);
 }
 
 static void closes(struct sim *s, const struct happening *h)
 {
-    struct process *p = s->process[h->to];
-    if (p->ended || p->hangs || !p->port) return;
+    struct process *p = s->process[h->to.process];
+    if (!is_there(s, h->to) || p->hangs || !p->port) return;
     for (int k = 0; k < p->port->room; k++) {
-        if (p->port->process[k] != h->from) continue;
-        p->port->process[k] = NOBODY;
+        if (!same_end(p->port->end[k], h->from)) continue;
+        p->port->end[k].process = NOBODY;
         port_lost(&p->port->port, k);
     }
-    if (p->on_frame) process_runs(s, h->to);
+    if (p->on_frame) process_runs(s, h->to.process);
+}
+
+/* A process that is stopped does nothing, and nothing is done to it: all of it waits. */
+static bool waits(struct sim *s, struct happening *h)
+{
+    const struct process *p = h->what == CALLS ? NULL : s->process[h->what == LEAVES ? h->from.process : h->to.process];
+    if (!p || p->ended || !p->on_frame || p->stands_until_ns <= h->at_ns) return false;
+    h->at_ns = p->stands_until_ns;
+    return !heap_put_again(s, *h, NULL);
 }
 
 static void happen(struct sim *s)
 {
     struct happening h = heap_take(s);
+    if (waits(s, &h)) return;
     if (h.at_ns > s->now_ns) s->now_ns = h.at_ns;
     switch (h.what) {
     case ARRIVES: arrives(s, &h); break;
@@ -255,6 +355,12 @@ static void happen(struct sim *s)
     case CLOSES: closes(s, &h); break;
     case CALLS: h.call(h.user); break;
     }
+}
+
+void sim_pass(struct sim *s, uint64_t until_ns)
+{
+    while (s->n && s->heap[0].at_ns <= until_ns) happen(s);
+    if (until_ns > s->now_ns) s->now_ns = until_ns;
 }
 
 int sim_at(struct sim *s, uint64_t at_ns, void (*what)(void *user), void *user, struct err *why)
@@ -268,7 +374,7 @@ int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute
     struct process *me = p->sim->process[p->number];
     const uint64_t now = p->sim->now_ns, begin = me->busy_until_ns > now ? me->busy_until_ns : now;
     me->busy_until_ns = begin + compute_ns;
-    const struct happening h = {.at_ns = me->busy_until_ns, .what = LEAVES, .from = p->number, .to = to, .frame = *f};
+    const struct happening h = {.at_ns = me->busy_until_ns, .what = LEAVES, .from = end_of(p->sim, p->number), .to = {to, 0}, .frame = *f};
     int code = heap_put(p->sim, h, why);
     if (code) frame_free(*f);
     *f = NULL;
@@ -277,21 +383,22 @@ int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute
 
 /* ---- the kind ---- */
 
-static bool sim_reachable(const struct port *port, int to)
+/* To a process that is not there yet: it is called until it is. */
+static bool must_wait(const struct sim *s, struct end to)
 {
-    const struct sim_port *p = sim_of(port);
-    return to >= 0 && to < p->room && p->process[to] != NOBODY;
+    return s->process[to.process]->ended && s->process[to.process]->life == to.life;
 }
 
 static int sim_push(struct port *port, struct err *why)
 {
     struct sim_port *p = sim_of(port);
+    if (p->sim->process[p->number]->ended) return 0;
     for (int k = 0; k < p->room; k++) {
         struct peer *peer = peer_of(port, k);
-        while (peer && peer->out.n && p->process[k] != NOBODY) {
+        while (peer && peer->out.n && p->end[k].process != NOBODY && !must_wait(p->sim, p->end[k])) {
             struct frame *f = peer->out.first;
-            struct happening h = {.what = ARRIVES, .from = p->number, .to = p->process[k], .frame = f};
-            TRY(arrival_ns(p->sim, h.from, h.to, f, &h.at_ns, why));
+            struct happening h = {.what = ARRIVES, .from = end_of(p->sim, p->number), .to = p->end[k], .frame = f};
+            TRY(arrival_ns(p->sim, p->number, h.to.process, f, &h.at_ns, why));
             TRY(heap_put(p->sim, h, why));
             (void)queue_take(&peer->out);
         }
@@ -332,15 +439,15 @@ static int sim_reach(struct port *port, int node, const char *address, struct er
     if (sscanf(address, "sim:%d%n", &number, &used) != 1 || address[used] || number < 1 || number >= p->sim->n_processes)
         return fail(why, E_LINK, "'%s' is no address of this simulation", address);
     port_returned(port, node);
-    return connect_node(p, node, number, why);
+    return connect_node(p, node, end_of(p->sim, number), why);
 }
 
 static void sim_part(struct port *port, int node)
 {
     struct sim_port *p = sim_of(port);
     if (!sim_reachable(port, node)) return;
-    close_connection(p->sim, p->number, p->process[node]);
-    p->process[node] = NOBODY;
+    if (is_there(p->sim, p->end[node])) close_connection(p->sim, end_of(p->sim, p->number), p->end[node]);
+    p->end[node].process = NOBODY;
 }
 
 static int sim_again(struct port *port, struct err *why)
@@ -348,7 +455,7 @@ static int sim_again(struct port *port, struct err *why)
     struct sim_port *p = sim_of(port);
     if (!p->number) return fail(why, E_LINK, "only a worker listens again");
     close_connections(p->sim, p->number);
-    for (int k = 0; k < p->room; k++) p->process[k] = NOBODY;
+    for (int k = 0; k < p->room; k++) p->end[k].process = NOBODY;
     queue_clear(&p->inbox);
     port_forget(port);
     return 0;
@@ -362,7 +469,7 @@ static void sim_close_port(struct port *port)
     sim_end(p->sim, p->number);
     me->port = NULL;
     queue_clear(&p->inbox);
-    free(p->process);
+    free(p->end);
     port_free(port);
 }
 
@@ -414,10 +521,18 @@ int sim_open(struct sim **out, const struct sim_links *links, struct err *why)
     s->links = *links;
     s->random = links->seed;
     s->now_ns = BEGIN_NS;
-    s->clock = (struct clock){sim_now, s};
+    s->clock = (struct clock){.now = sim_now, .user = s};
     int code = process_new(s, NULL, NULL, why);
     if (code) sim_close(out);
     return code;
+}
+
+int sim_driven(struct sim *s, struct port **out, int *number, struct err *why)
+{
+    *number = s->n_processes;
+    TRY(process_new(s, NULL, NULL, why));
+    *out = &s->process[*number]->port->port;
+    return 0;
 }
 
 int sim_port(struct sim *s, struct port **out, struct err *why)

@@ -24,7 +24,7 @@ static uint64_t test_now(void *user)
 
 static int begin(struct stage_of_test *s, struct err *why)
 {
-    *s = (struct stage_of_test){.now = 1000000000ull, .clock = {test_now, s}};
+    *s = (struct stage_of_test){.now = 1000000000ull, .clock = {.now = test_now, .user = s}};
     TRY(port_open_here(s->ports, MEMBERS + 1, why));
     TRY(roster_open(&s->roster, s->ports[0], &s->clock, why));
     for (int i = 0; i < MEMBERS; i++) TRY(roster_add(s->roster, "", why));

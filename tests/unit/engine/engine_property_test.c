@@ -2,15 +2,13 @@
  * whatever order: each ask is finished once, its tokens are those of a quiet run, and in the end nothing is left over.
  *
  * The engine, the scheduler and the roster are the real ones; workers, network and time are drawn (transport/links/sim.h). A worker
- * keeps of each slot how far it got and the hash of what it holds, and refuses rows that do not continue it, as a real stage
- * does; and it keeps a book of its pages, which are drawn to be few (tests/support/page_book.h). The last one's token is a function of that hash, the ask's key and the position: a row computed twice, left out or out
- * of turn shows at once as another token. In half of the worlds with several workers the head is divided: the last one's rows
- * travel to the others, and the token has to be found among what all of them name. In a quarter of the worlds an ask ends
+ * computes hashes (tests/support/hash_stage.h), and its pages are drawn to be few. In half of the worlds with several workers the head is divided: the
+ * last one's rows travel to the others, and the token has to be found among what all of them name. In a quarter of the worlds an ask ends
  * whoever computes its token: it fails alone, and nobody else does. SEEDS=N runs N of them, SEED=S that one alone. */
 #include "coordinator/cluster/recover.h"
 #include "coordinator/engine/live.h"
 #include "tests/support/check.h"
-#include "tests/support/page_book.h"
+#include "tests/support/hash_stage.h"
 #include "transport/links/sim.h"
 
 #include <stdlib.h>
@@ -18,42 +16,13 @@
 #define SEEDS 2000
 #define WORKERS 3
 #define VOCAB 256 /* sixteen parts of a divided head have sixteen words each */
-#define HIDDEN 4
-#define EOS 8
+#define HIDDEN HASH_HIDDEN
 #define ASKS 24
 #define TURNS_MOST 20000
 #define CONTEXT 300 /* positions, at most */
 
 #define PLAN_HASH 77
 #define MS 1000000ull
-
-/* ---- dice ---- */
-
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 33, x *= 0xff51afd7ed558ccdull, x ^= x >> 33, x *= 0xc4ceb9fe1a85ec53ull;
-    return x ^ x >> 33;
-}
-
-static uint32_t dice(uint64_t *state, uint32_t n)
-{
-    *state += 0x9e3779b97f4a7c15ull;
-    return (uint32_t)((mix(*state) >> 32) * n >> 32);
-}
-
-/* Counting, in steps of 8 and past the end of an answer. */
-static uint32_t counted_on(uint32_t id)
-{
-    const uint32_t next = (id / 8 + 1) % 32;
-    return (next * 8 == EOS ? next + 1 : next) * 8;
-}
-
-/* The model: what follows a row whose history is this. One that counts does so mostly, so that it can be guessed. */
-static uint32_t token_after(bool counts, uint64_t history, uint32_t id, uint64_t key, uint32_t position)
-{
-    const uint64_t drawn = mix(history ^ mix(key + 0x1234567ull * position));
-    return counts && drawn >> 32 & 7 ? counted_on(id) : (uint32_t)(drawn % 32 * 8);
-}
 
 /* ---- workers ---- */
 
@@ -65,7 +34,7 @@ struct simulated { /* worker */
     int index, number; /* from 0; of the simulation */
     uint64_t busy_until_ns, computed; /* computed: the last micro-batch, and 1 */
     char address[SIM_ADDRESS];
-    struct book book;
+    struct hash_stage stage;
 };
 
 /* What a worker is computing; after a restart nobody wants it, as a worker that is greeted again drops what it has before it. */
@@ -141,121 +110,58 @@ static int send_computed(struct simulated *w, int to, struct frame **f, uint64_t
     return sim_at(w->world->sim, w->busy_until_ns, computed, c, why);
 }
 
-/* Of a frequency penalty of 1: the sum over all words that were said, whatever happened on the way. */
-static uint64_t sum_of_biases(const struct work *m, const struct segment *g)
+struct saying {
+    struct simulated *worker;
+    uint64_t takes_ns;
+};
+
+static int say(void *user, struct frame **f, struct err *why)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < g->n_biases; i++) {
-        const struct bias b = bias_get(m, g->first_bias + i);
-        sum -= (double)b.amount * (b.id + 1.0);
-    }
-    return (uint64_t)sum;
+    const struct saying *how = user;
+    (*f)->head.route = 1;
+    return send_computed(how->worker, 0, f, how->takes_ns, why);
 }
 
-static int compute_segment(struct simulated *w, const struct segment *g, const struct row *row, struct result *result, struct err *why)
+static int name_candidates(struct simulated *w, uint64_t takes_ns, struct err *why)
 {
-    struct book_rows *s = &w->book.slot[g->slot];
-    if (g->slot >= w->world->slots) return fail(why, E_WIRE, "slot %u", g->slot);
-    if (s->rows != g->position || s->history != g->history)
-        return fail(why, E_WIRE, "worker %d: slot %u holds %u rows, position %u came", w->index, g->slot, s->rows, g->position);
-    struct work *score = &w->world->score;
-    const uint64_t key = g->request + sum_of_biases(&w->world->work, g);
-    for (uint32_t i = 0; i < g->rows; i++) {
-        const uint32_t position = g->position + i;
-        s->history = s->past[(position + 1) % BOOK_PAST] = history_after(s->history, row[i].id);
-        if (i + g->wanted < g->rows) continue;
-        const uint32_t id = token_after(w->world->counts, s->history, row[i].id, key, position);
-        result->tokens[result->n_tokens++] = (struct token){.slot = g->slot, .position = position, .id = id};
-        score->rows[score->n_rows++] = (struct row){.sees = position};
-    }
-    TRY(book_rows(&w->book, g->slot, g->rows, why));
-    if (!g->wanted) return 0;
-    score->segments[score->n_segments] = *g;
-    score->segments[score->n_segments].position = s->rows - g->wanted;
-    score->segments[score->n_segments].rows = g->wanted;
-    score->segments[score->n_segments].flags &= SEG_WANT_HASH;
-    score->segments[score->n_segments++].history = s->history;
-    return 0;
-}
-
-static uint32_t word_of(const struct work *score, uint32_t row)
-{
-    float value;
-    memcpy(&value, score->activations + (size_t)row * HIDDEN * sizeof value, sizeof value);
-    return (uint32_t)value;
-}
-
-/* What this worker's part of the head says of each row: the token if it is one of its words, else a word that is worse. */
-static int name_candidates(struct simulated *w, const struct work *score, uint64_t takes_ns, struct err *why)
-{
-    const struct model_config *c = &w->world->model.config;
-    const struct part p = w->world->holding[w->index].part[CHAIN_TEXT];
-    struct scored *s = &w->world->scored;
-    const struct segment *g = score->segments;
-    for (uint32_t i = 0, of = 0; i < score->n_rows; i++, of++) {
-        struct frame *f = NULL;
-        if (of == g->rows) g++, of = 0;
-        const uint32_t word = word_of(score, i), first = part_first_word(c, p);
-        const bool mine = word >= first && word - first < part_words(c, p);
-        *s = (struct scored){.batch = score->batch, .slot = g->slot, .position = score->rows[i].sees,
-                             .part = p.back, .n_parts = part_head_parts(c, p), .n_candidates = 1};
-        for (uint32_t k = 0; k < s->n_parts; k++) s->parts[k].sum = 1;
-        s->candidates[0] = (struct candidate){mine ? word : first, mine, mine};
-        TRY(scored_write(&f, s, why));
-        f->head.route = 1;
-        TRY(send_computed(w, 0, &f, takes_ns, why));
-    }
-    return 0;
+    return hash_stage_score(&w->stage, &w->world->score, &w->world->scored, say, &(struct saying){w, takes_ns}, why);
 }
 
 /* As the last stage does: its wanted rows go to the coordinator, for the others, and it names its own candidates. */
-static int divide(struct simulated *w, const struct result *result, uint64_t takes_ns, struct err *why)
+static int divide(struct simulated *w, uint64_t takes_ns, struct err *why)
 {
     struct work *score = &w->world->score;
     struct frame *f = NULL;
-    TRY(score_write(&f, score, why));
-    memset(score->activations, 0, (size_t)score->n_rows * HIDDEN * sizeof(float));
-    for (uint32_t i = 0; i < score->n_rows; i++) {
-        const float value = (float)result->tokens[i].id;
-        memcpy(score->activations + (size_t)i * HIDDEN * sizeof value, &value, sizeof value);
-    }
-    f->head.route = 1;
     uint8_t kept[WIRE_SEGMENTS * HIDDEN * sizeof(float)];
+    TRY(hash_stage_divide(&w->world->result, score, &f, why));
     memcpy(kept, score->activations, (size_t)score->n_rows * HIDDEN * sizeof(float));
-    TRY(send_computed(w, 0, &f, takes_ns, why));
+    TRY(say(&(struct saying){w, takes_ns}, &f, why));
     score->activations = kept;
-    return name_candidates(w, score, takes_ns, why);
+    return name_candidates(w, takes_ns, why);
 }
 
 static int compute(struct simulated *w, struct frame **f, struct err *why)
 {
     struct world *world = w->world;
     struct work *m = &world->work;
-    struct result *result = &world->result;
     const uint64_t takes = MS / 10 * (1 + dice(&world->dice, 30));
-    uint32_t at = 0;
     TRY(work_read(m, *f, why));
-    *result = (struct result){.batch = m->batch};
-    world->score = (struct work){.batch = m->batch, .cols = HIDDEN, .dtype = WIRE_F32};
     for (uint32_t i = 0; i < m->n_segments; i++) world->died |= m->segments[i].request == world->poison && m->segments[i].wanted;
     if (world->died) return 0;
-    for (uint32_t i = 0; i < m->n_orders; i++) TRY(book_order(&w->book, &m->orders[i], why));
-    for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows)
-        TRY(compute_segment(w, &m->segments[i], m->rows + at, result, why));
+    TRY(hash_stage_run(&w->stage, m, &world->result, &world->score, why));
     w->computed = m->batch + 1;
     if (world->swallows == w->index + 1) return 0;
     if (w->index + 1 < world->workers) return send_computed(w, w->index + 2, f, takes, why);
-    if (world->divided && world->score.n_rows) return divide(w, result, takes, why);
+    if (world->divided && world->score.n_rows) return divide(w, takes, why);
     struct frame *reply = NULL;
-    TRY(result_write(&reply, result, why));
-    reply->head.route = 1;
-    return send_computed(w, 0, &reply, takes, why);
+    TRY(result_write(&reply, &world->result, why));
+    return say(&(struct saying){w, takes}, &reply, why);
 }
 
 static int score_for_others(struct simulated *w, struct frame *f, struct err *why)
 {
     TRY(score_read(&w->world->score, f, why));
-    return name_candidates(w, &w->world->score, MS / 10 * (1 + dice(&w->world->dice, 10)), why);
+    return name_candidates(w, MS / 10 * (1 + dice(&w->world->dice, 10)), why);
 }
 
 static int answer_ping(const struct simulated *w, struct port *port, struct frame *f, struct err *why)
@@ -285,7 +191,7 @@ static int worker_hears(void *user, struct port *port, struct frame **f, struct 
 static void describe_model(struct world *w)
 {
     for (int i = 0; i < VOCAB * HIDDEN; i++) w->embedding[i] = (float)i;
-    w->model.config = (struct model_config){.layers = WORKERS, .hidden = HIDDEN, .vocab = VOCAB, .window = dice(&w->dice, 3) ? 1 + dice(&w->dice, 150) : 0,
+    w->model.config = (struct model_config){.layers = (uint32_t)w->workers, .hidden = HIDDEN, .vocab = VOCAB, .window = dice(&w->dice, 3) ? 1 + dice(&w->dice, 150) : 0,
                                             .pattern = 1 + dice(&w->dice, 3)};
     w->model.embedding = (struct tensor){.type = T_F32, .rows = VOCAB, .cols = HIDDEN, .data = (const uint8_t *)w->embedding};
 }
@@ -346,11 +252,14 @@ static int world_open(struct world *w, uint64_t seed, struct err *why)
     TRY(sim_port(w->sim, &home, why));
     TRY(roster_open(&w->pipe.roster, home, sim_clock(w->sim), why));
     TRY(hire(w, why));
-    const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = EOS, .lookup = w->counts, .no_prefix_reuse = seed % 8 == 0};
+    const struct engine_setup setup = {.pipe = &w->pipe, .end_of_turn = -1, .eos = HASH_EOS, .lookup = w->counts, .no_prefix_reuse = seed % 8 == 0};
     TRY(engine_open(&w->engine, &setup, why));
     struct pages_stage stage[STAGES_MOST];
     const struct pages_limits limits = engine_pool(&w->pipe, stage);
-    for (int i = 0; i < w->workers; i++) book_open(&w->worker[i].book, &stage[i], &limits);
+    for (int i = 0; i < w->workers; i++) {
+        w->worker[i].stage = (struct hash_stage){.config = &w->model.config, .part = w->holding[i].part[CHAIN_TEXT], .counts = w->counts};
+        book_open(&w->worker[i].stage.book, &stage[i], &limits);
+    }
     return 0;
 }
 
@@ -374,7 +283,7 @@ static int restart(struct world *w, struct err *why)
     TRY(port_route(roster_port(w->pipe.roster), 1, PLAN_HASH, w->epoch, why));
     for (int i = 0; i < w->workers; i++) {
         TRY(port_route(w->worker[i].port, 1, PLAN_HASH, w->epoch, why));
-        book_forget_all(&w->worker[i].book);
+        book_forget_all(&w->worker[i].stage.book);
     }
     w->pipe.epoch = w->epoch;
     w->pipe.losses += w->died;
@@ -444,7 +353,7 @@ static void draw_prompt(struct world *w, struct asked *a, const struct asked *ea
         rows = dice(&w->dice, 3) ? 1 + dice(&w->dice, 12) : 1;
     }
     for (uint32_t i = 0; i < rows; i++, a->n++)
-        a->ids[a->n] = w->counts && a->n && dice(&w->dice, 20) ? counted_on(a->ids[a->n - 1]) : dice(&w->dice, rows > 1 ? VOCAB : 2);
+        a->ids[a->n] = w->counts && a->n && dice(&w->dice, 20) ? hash_counted_on(a->ids[a->n - 1]) : dice(&w->dice, rows > 1 ? VOCAB : 2);
     a->most = 1 + dice(&w->dice, w->counts ? 50 : 12);
 }
 
@@ -470,8 +379,8 @@ static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
     uint32_t n = 0, position = 0, last = a->ids[a->n - 1];
     for (; position < a->n; position++) history = history_after(history, a->ids[position]);
     for (*ended = false; n < a->most && a->n + n <= a->world->pipe.plan.capacity.context; position++) {
-        const uint32_t id = token_after(a->world->counts, history, last, a->key + said, position - 1);
-        if (id == EOS) {
+        const uint32_t id = hash_token(&a->world->model.config, a->world->counts, history, last, a->key + said, position - 1);
+        if (id == HASH_EOS) {
             *ended = true;
             break;
         }

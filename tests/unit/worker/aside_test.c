@@ -26,7 +26,7 @@ static int open_pair(struct pair *p, struct err *why)
     p->run.worker = &p->worker;
     p->run.port = p->ports[1];
     p->run.greet = (struct greet){.node = 1, .nodes = 2};
-    bond_begin(&p->run.bond, p->ports[1]);
+    bond_begin(&p->run.bond, p->ports[1], clock_system());
     return 0;
 }
 
@@ -142,7 +142,7 @@ TEST(a_coordinator_that_only_pings_is_left_unless_it_waits_for_others)
     struct bond b;
     struct err no = {0};
     NEED(open_pair(p, why));
-    bond_begin(&b, p->ports[1]);
+    bond_begin(&b, p->ports[1], clock_system());
     b.idleness.silent_ns = IDLE_NS + 1;
     CHECK(!bond_check(&b, false, &no), "nothing is due");
     b.idleness.silent_ns = IDLE_NS + 1;
