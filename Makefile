@@ -130,7 +130,16 @@ $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 
 $(B)/tests/%: $(B)/tests/%.o $(B)/libcheck.a $(LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(filter-out %.exports,$^) $(EXPORTS) $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(LINKED) $(LDLIBS) -o $@
+	$(Q)$(CC) $(filter $(PLANTED),$^) $(filter-out %.exports $(PLANTED),$^) $(EXPORTS) $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(LINKED) $(LDLIBS) -o $@
+
+# The same sources once more, with the mistakes that simulated worlds must find.
+PLANTED := $(patsubst %.c,$(B)/planted/%.o,$(shell grep -ls '"base/planted.h"' $(foreach r,$(ROOMS),$(r)/*.c $(r)/*/*.c)))
+$(B)/planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -DWITH_PLANTED -c $< -o $@
+$(B)/tests/worlds/planted_test.o: ALL_CFLAGS += -DWITH_PLANTED
+$(B)/tests/worlds/planted_test: $(PLANTED)
 
 units: $(UNIT) $(AIDS)
 benches: $(BENCH)

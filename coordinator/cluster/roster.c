@@ -201,6 +201,7 @@ static void lose(struct roster *r, struct member *m, struct event *out)
     if (m->closed_ns) r->awaited--;
     m->closed_ns = 0;
     m->standing = LOST;
+    m->lost_by = out->why.code;
     out->kind = EVENT_LOST;
     out->who = m;
 }
@@ -209,7 +210,7 @@ void roster_let_go(struct roster *r, struct member *m)
 {
     struct frame *f = NULL;
     struct err ignored;
-    struct event nobody_is_told;
+    struct event nobody_is_told = {0};
     if (!empty_write(&f, M_STOP, &ignored)) (void)roster_send(r, m, &f, &ignored);
     lose(r, m, &nobody_is_told);
     port_shun(r->port, m->node);
@@ -465,7 +466,7 @@ static void look_at(struct roster *r, struct event *out)
     if (m && m->standing != LOST && type != M_LOST) heard(m, type, clock_now(r->clock));
     out->who = m;
     if (!m || m->standing == LOST) out->kind = EVENT_NONE;
-    else if (type == M_LOST) m->standing == INVITED ? (void)0 : connection_closed(r, m);
+    else if (type == M_LOST) connection_closed(r, m);
     else if (type == M_FAULT) take_fault(r, m, out);
     else if (type == M_HELLO) take_hello(r, m, out);
     else if (type == M_REPORT) take_report(r, m, out);

@@ -42,6 +42,7 @@ struct member {
     uint64_t reports, asked; /* how many it sent; how many it was asked for */
     uint32_t unheeded;       /* answers to PROBE that nobody waits for any more: they are dropped when they come */
     struct silence silence;  /* since it last sent anything */
+    int lost_by;             /* LOST: the code of what happened to it */
     bool suspect;            /* that takes long; it is lost soon, or heard again */
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
     uint64_t still_most_ns;  /* the longest of these that ended by itself */

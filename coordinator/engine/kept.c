@@ -4,6 +4,8 @@
  * continued from an earlier row, so a slot is of use where it ends and nowhere else. */
 #include "coordinator/engine/live.h"
 
+#include "base/planted.h"
+
 #include <stdlib.h>
 
 /* ---- rows that are held somewhere ---- */
@@ -86,7 +88,7 @@ static void forget(struct kept *k)
 
 void kept_give_up(struct engine *e, struct kept *k)
 {
-    schedule_leave(e->scheduler, k->number);
+    if (!PLANTED(SLOT_NOT_GIVEN_BACK) || !e->losses) schedule_leave(e->scheduler, k->number);
     forget(k);
 }
 

@@ -9,6 +9,7 @@
 #include "coordinator/engine/live.h"
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "coordinator/cluster/recover.h"
 
 #define PACE_ROWS 16 /* a micro-batch of so many says how fast prompts are read */
@@ -94,6 +95,7 @@ static void all_wait(struct engine *e)
         live_begin_again(e, a);
         a->scheduled = false;
         a->placed = !e->setup.told_when;
+        if (PLANTED(TOKEN_TOLD_AGAIN) && a->made && e->losses) a->made--, a->ids.n--;
         if (a->state == RUNNING || a->state == WAITING || (a->state == LEAVING && a->ending == FINISH_NOT)) live_to(e, a, WAITING);
     }
 }

@@ -1,6 +1,7 @@
 /* coordinator/engine/rows_out.c — from the scheduler's moves to a WORK frame: segments, row ids, embedding rows and pictures' rows. */
 #include "coordinator/engine/live.h"
 
+#include "base/planted.h"
 #include "coordinator/engine/embed.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ uint32_t row_id_at(const struct engine *e, const struct live *a, uint32_t positi
 static struct row row_of(const struct engine *e, const struct live *a, uint32_t position)
 {
     const struct picture_span *p = a->spans.n ? span_at(a, position) : NULL;
-    return (struct row){.id = row_id_at(e, a, position), .sees = p ? (uint32_t)(p->first + p->n - 1) : position};
+    const bool late = PLANTED(REPLAY_ONE_ID_TOO_LATE) && e->losses && position + 1 < a->ids.n;
+    return (struct row){.id = row_id_at(e, a, position + late), .sees = p ? (uint32_t)(p->first + p->n - 1) : position};
 }
 
 uint32_t judged_at(const struct live *a, uint32_t position)

@@ -35,8 +35,8 @@ static uint64_t sum_of_biases(const struct work *m, const struct segment *g)
     return (uint64_t)sum;
 }
 
-static int run_segment(struct hash_stage *s, const struct work *m, const struct segment *g, uint32_t first, struct result *result, struct work *score,
-                       struct err *why)
+static int run_segment(struct hash_stage *s, const struct work *m, const struct segment *g, uint32_t first, struct result *result,
+                       struct work *score, struct err *why)
 {
     if (g->slot >= s->book.slots) return fail(why, E_WIRE, "slot %u", g->slot);
     struct book_rows *r = &s->book.slot[g->slot];
@@ -52,7 +52,8 @@ static int run_segment(struct hash_stage *s, const struct work *m, const struct 
         x = through_layers(s->part.first, s->part.end, x, r->history);
         memcpy(row, &x, sizeof x);
         if (i + g->wanted < g->rows) continue;
-        result->tokens[result->n_tokens++] = (struct token){.slot = g->slot, .position = position, .id = token_of(s->counts, x, id, key, position)};
+        result->tokens[result->n_tokens++] =
+            (struct token){.slot = g->slot, .position = position, .id = token_of(s->counts, x, id, key, position)};
         score->rows[score->n_rows++] = (struct row){.sees = position};
     }
     TRY(book_rows(&s->book, g->slot, g->rows, why));
@@ -96,7 +97,8 @@ static uint32_t word_of(const struct work *score, uint32_t row)
     return (uint32_t)value;
 }
 
-int hash_stage_score(const struct hash_stage *stage, const struct work *score, struct scored *s, hash_stage_say *say, void *user, struct err *why)
+int hash_stage_score(const struct hash_stage *stage, const struct work *score, struct scored *s, hash_stage_say *say, void *user,
+                     struct err *why)
 {
     const struct model_config *c = stage->config;
     const struct segment *g = score->segments;

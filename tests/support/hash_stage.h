@@ -1,8 +1,8 @@
 /* tests/support/hash_stage.h — a stage of a model that is a hash: it keeps of each slot how far it got and the hash of what it holds, and
  * refuses rows that do not continue it, as a real stage does; and it keeps a book of its pages (page_book.h).
  *
- * What a row becomes in a layer is a function of the ids up to it and of that layer, so a row that is computed twice, left out or out of turn, or a
- * layer that is passed by, shows at once as another token. What a quiet run says can be had without any stage: hash_token. */
+ * What a row becomes in a layer is a function of the ids up to it and of that layer, so a row that is computed twice, left out or out of
+ * turn, or a layer that is passed by, shows at once as another token. What a quiet run says can be had without any stage: hash_token. */
 #pragma once
 
 #include "tests/support/page_book.h"
@@ -47,4 +47,5 @@ int hash_stage_divide(const struct result *result, struct work *score, struct fr
 
 /* What this stage's part of the head says of each row: the token if it is one of its words, else a word that is worse. */
 typedef int hash_stage_say(void *user, struct frame **f, struct err *why);
-int hash_stage_score(const struct hash_stage *s, const struct work *score, struct scored *room, hash_stage_say *say, void *user, struct err *why);
+int hash_stage_score(const struct hash_stage *s, const struct work *score, struct scored *room, hash_stage_say *say, void *user,
+                     struct err *why);

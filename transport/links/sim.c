@@ -14,10 +14,17 @@
 #define BEGIN_NS 1000000000ull /* not 0, which elsewhere means "never" */
 #define NOBODY (-1)
 
-/* Who is at one end of a connection: a process that is started again is another one. */
+/* Who is at the other end of a connection: a process that is started again is another one, and so is a second connection. */
 struct end {
     int process; /* NOBODY: there is no connection */
     uint32_t life;
+    uint64_t connection; /* its number, from 1 */
+};
+
+struct way { /* a connection, as one of its ends knows it */
+    struct end to;
+    bool ours, heard;    /* made by us; it is known that the other end got something */
+    struct frame *first; /* a copy of what went out first, until then: if the connection ends before, it goes out again */
 };
 
 struct happening {
@@ -33,7 +40,7 @@ struct sim_port {
     struct port port; /* first, so that a port of this kind is a struct sim_port */
     struct sim *sim;
     int number;       /* of its process */
-    struct end *end;  /* [room]: who is behind a node's number */
+    struct way *way;  /* [room]: who is behind a node's number */
     int room;
     struct queue inbox;
 };
@@ -54,9 +61,11 @@ struct process {
 struct sim {
     struct sim_links links;
     struct clock clock;
-    uint64_t now_ns, order, random;
+    uint64_t now_ns, order, random, connections;
     struct happening *heap; /* [n], room heap_room */
     size_t n, heap_room;
+    uint64_t *broken; /* [n_broken] connections: what is sent by them is lost */
+    size_t n_broken;
     struct process **process; /* [n_processes]; 0 is the driven one. They stay where they are */
     int n_processes;
 };
@@ -148,19 +157,14 @@ static int arrival_ns(struct sim *s, int from, int to, struct frame *f, uint64_t
 static bool sim_reachable(const struct port *port, int to)
 {
     const struct sim_port *p = sim_of(port);
-    return to >= 0 && to < p->room && p->end[to].process != NOBODY;
+    return to >= 0 && to < p->room && p->way[to].to.process != NOBODY;
 }
 
 static int sim_push(struct port *port, struct err *why);
 
-static struct end end_of(const struct sim *s, int process)
+static struct end end_of(const struct sim *s, int process, uint64_t connection)
 {
-    return (struct end){process, s->process[process]->life};
-}
-
-static bool same_end(struct end a, struct end b)
-{
-    return a.process == b.process && a.life == b.life;
+    return (struct end){process, s->process[process]->life, connection};
 }
 
 /* It is there, and is not another than it was when the connection was made. */
@@ -169,51 +173,89 @@ static bool is_there(const struct sim *s, struct end e)
     return e.process != NOBODY && !s->process[e.process]->ended && s->process[e.process]->life == e.life;
 }
 
-static int connect_node(struct sim_port *p, int node, struct end end, struct err *why)
+static int connect_node(struct sim_port *p, int node, struct way way, struct err *why)
 {
     if (node >= p->room) {
-        struct end *more = realloc(p->end, ((size_t)node + 1) * sizeof *more);
+        struct way *more = realloc(p->way, ((size_t)node + 1) * sizeof *more);
         if (!more) return fail(why, E_MEMORY, "no memory for connections with %d nodes", node + 1);
-        for (int k = p->room; k <= node; k++) more[k].process = NOBODY;
-        p->end = more;
+        for (int k = p->room; k <= node; k++) more[k] = (struct way){.to.process = NOBODY};
+        p->way = more;
         p->room = node + 1;
     }
-    p->end[node] = end;
+    frame_free(p->way[node].first);
+    p->way[node] = way;
     return 0;
 }
 
-static bool is_connected(const struct sim_port *p, struct end end)
+static void disconnect(struct way *way)
 {
-    for (int k = 0; k < p->room; k++)
-        if (same_end(p->end[k], end)) return true;
-    return false;
+    frame_free(way->first);
+    *way = (struct way){.to.process = NOBODY};
 }
 
-/* `about` closes its connection with `to`, which hears of it after all that was sent to it. */
-static void close_connection(struct sim *s, struct end about, struct end to)
+static struct way *way_by(const struct sim_port *p, uint64_t connection)
 {
-    struct happening h = {.what = CLOSES, .from = about, .to = to};
-    if (arrival_ns(s, about.process, to.process, NULL, &h.at_ns, NULL)) return;
+    for (int k = 0; p && k < p->room; k++)
+        if (p->way[k].to.process != NOBODY && p->way[k].to.connection == connection) return &p->way[k];
+    return NULL;
+}
+
+/* `about` closes a connection, whose other end is `to` and hears of it after all that was sent to it. */
+static void close_connection(struct sim *s, int about, struct end to)
+{
+    struct happening h = {.what = CLOSES, .from = end_of(s, about, to.connection), .to = to};
+    if (!is_there(s, to) || arrival_ns(s, about, to.process, NULL, &h.at_ns, NULL)) return;
     (void)heap_put(s, h, NULL);
 }
 
-static void close_connections(struct sim *s, int number)
+/* Those that it knows of. */
+static void close_own(struct sim *s, int number)
 {
-    const struct sim_port *mine = s->process[number]->port;
-    const struct end me = end_of(s, number);
-    for (int k = 0; k < s->n_processes; k++) {
-        const struct process *other = s->process[k];
-        if (k == number || other->ended || !other->port) continue;
-        if (is_connected(other->port, me) || (mine && is_connected(mine, end_of(s, k)))) close_connection(s, me, end_of(s, k));
+    const struct sim_port *p = s->process[number]->port;
+    for (int k = 0; p && k < p->room; k++)
+        if (p->way[k].to.process != NOBODY) close_connection(s, number, p->way[k].to);
+}
+
+static void break_connection(struct sim *s, uint64_t connection)
+{
+    uint64_t *more = realloc(s->broken, (s->n_broken + 1) * sizeof *more);
+    if (!more) return;
+    s->broken = more;
+    more[s->n_broken++] = connection;
+}
+
+static bool is_broken(const struct sim *s, uint64_t connection)
+{
+    for (size_t i = s->n_broken; i-- > 0;)
+        if (s->broken[i] == connection) return true;
+    return false;
+}
+
+/* Those that `one` knows of with `other`: both hear of it. */
+static void close_with(struct sim *s, int one, int other)
+{
+    const struct sim_port *p = s->process[one]->port;
+    for (int k = 0; p && k < p->room; k++) {
+        if (p->way[k].to.process != other) continue;
+        break_connection(s, p->way[k].to.connection);
+        close_connection(s, other, end_of(s, one, p->way[k].to.connection));
+        close_connection(s, one, p->way[k].to);
     }
+}
+
+void sim_break(struct sim *s, int one, int other)
+{
+    if (one == other) return;
+    close_with(s, one, other);
+    close_with(s, other, one);
 }
 
 void sim_end(struct sim *s, int number)
 {
     struct process *p = s->process[number];
     if (p->ended) return;
+    for (int k = 0; k < s->n_processes; k++) sim_break(s, k, number);
     p->ended = true;
-    close_connections(s, number);
     p->life++;
 }
 
@@ -221,7 +263,7 @@ int sim_restart(struct sim *s, int number, struct err *why)
 {
     struct process *p = s->process[number];
     if (!p->ended || !p->port) return fail(why, E_INTERNAL, "process %d was not ended, and cannot be started again", number);
-    for (int k = 0; k < p->port->room; k++) p->port->end[k].process = NOBODY;
+    for (int k = 0; k < p->port->room; k++) disconnect(&p->port->way[k]);
     queue_clear(&p->port->inbox);
     port_forget(&p->port->port);
     p->ended = p->hangs = false;
@@ -235,14 +277,6 @@ int sim_restart(struct sim *s, int number, struct err *why)
 void sim_stop(struct sim *s, int number, uint64_t until_ns)
 {
     s->process[number]->stands_until_ns = until_ns;
-}
-
-void sim_break(struct sim *s, int one, int other)
-{
-    const struct end a = end_of(s, one), b = end_of(s, other);
-    if (!is_there(s, a) || !is_there(s, b)) return;
-    close_connection(s, a, b);
-    close_connection(s, b, a);
 }
 
 void sim_hang(struct sim *s, int number)
@@ -288,11 +322,12 @@ static bool is_taken(const struct process *p, const struct frame_head *h)
     return sim_reachable(&p->port->port, h->from) || port_fits(&p->port->port, h->from, h) != OTHER_RUN;
 }
 
-/* It serves another coordinator. */
+/* It serves another coordinator; the same one is known already. */
 static void say_busy(struct sim *s, const struct happening *h)
 {
     struct happening back = {.what = ARRIVES, .from = h->to, .to = h->from};
-    if (h->frame->head.type != M_GREET || fault_write(&back.frame, &(struct fault){.code = E_LINK, .text = "busy"}, NULL)) return;
+    if (h->frame->head.type != M_GREET || h->frame->head.run == s->process[h->to.process]->port->port.run) return;
+    if (fault_write(&back.frame, &(struct fault){.code = E_LINK, .text = "busy"}, NULL)) return;
     back.frame->head.run = h->frame->head.run;
     back.frame->head.epoch = h->frame->head.epoch;
     back.frame->head.from = h->frame->head.to;
@@ -300,17 +335,30 @@ static void say_busy(struct sim *s, const struct happening *h)
     if (arrival_ns(s, h->to.process, h->from.process, back.frame, &back.at_ns, NULL) || heap_put(s, back, NULL)) frame_free(back.frame);
 }
 
+/* Whoever made this connection may send more by it. */
+static void first_heard(struct sim_port *p, uint64_t connection)
+{
+    struct way *way = way_by(p, connection);
+    if (!way || way->heard) return;
+    way->heard = true;
+    frame_free(way->first);
+    way->first = NULL;
+    (void)sim_push(&p->port, NULL);
+}
+
 static void arrives(struct sim *s, struct happening *h)
 {
     struct process *p = s->process[h->to.process];
-    const int node = h->frame->head.from;
+    const int node = h->frame->head.from; /* whose connection this is from now on */
     if (!is_there(s, h->to) || !p->port || !is_taken(p, &h->frame->head)) return frame_free(h->frame);
     const bool known = sim_reachable(&p->port->port, node);
-    if (known && !same_end(p->port->end[node], h->from)) {
+    if (known && p->port->way[node].to.connection != h->from.connection) {
         if (node == 0) say_busy(s, h);
         return frame_free(h->frame);
     }
-    if (!known && connect_node(p->port, node, h->from, NULL)) return frame_free(h->frame);
+    if (!known && connect_node(p->port, node, (struct way){.to = h->from}, NULL)) return frame_free(h->frame);
+    first_heard(p->port, h->from.connection);
+    first_heard(s->process[h->from.process]->port, h->from.connection);
     queue_put(&p->port->inbox, h->frame);
     if (p->on_frame) process_runs(s, h->to.process);
 }
@@ -323,15 +371,26 @@ static void leaves(struct sim *s, struct happening *h)
     frame_free(h->frame);
 }
 
+/* As nobody was heard, nothing is lost but what was said first. */
+static void call_again(struct sim *s, struct sim_port *p, struct way *way)
+{
+    struct queue *out = &peer_made(&p->port, (int)(way - p->way))->out;
+    way->first->next = out->first;
+    out->first = way->first;
+    if (!out->last) out->last = way->first;
+    out->n++;
+    *way = (struct way){.to = end_of(s, way->to.process, ++s->connections), .ours = true};
+    (void)sim_push(&p->port, NULL);
+}
+
 static void closes(struct sim *s, const struct happening *h)
 {
     struct process *p = s->process[h->to.process];
-    if (!is_there(s, h->to) || p->hangs || !p->port) return;
-    for (int k = 0; k < p->port->room; k++) {
-        if (!same_end(p->port->end[k], h->from)) continue;
-        p->port->end[k].process = NOBODY;
-        port_lost(&p->port->port, k);
-    }
+    struct way *way = is_there(s, h->to) && !p->hangs ? way_by(p->port, h->from.connection) : NULL;
+    if (!way) return;
+    if (way->first) return call_again(s, p->port, way);
+    disconnect(way);
+    port_lost(&p->port->port, (int)(way - p->port->way));
     if (p->on_frame) process_runs(s, h->to.process);
 }
 
@@ -374,7 +433,7 @@ int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute
     struct process *me = p->sim->process[p->number];
     const uint64_t now = p->sim->now_ns, begin = me->busy_until_ns > now ? me->busy_until_ns : now;
     me->busy_until_ns = begin + compute_ns;
-    const struct happening h = {.at_ns = me->busy_until_ns, .what = LEAVES, .from = end_of(p->sim, p->number), .to = {to, 0}, .frame = *f};
+    const struct happening h = {.at_ns = me->busy_until_ns, .what = LEAVES, .from = end_of(p->sim, p->number, 0), .to = {to, 0, 0}, .frame = *f};
     int code = heap_put(p->sim, h, why);
     if (code) frame_free(*f);
     *f = NULL;
@@ -383,7 +442,7 @@ int sim_send_later(struct port *port, int to, struct frame **f, uint64_t compute
 
 /* ---- the kind ---- */
 
-/* To a process that is not there yet: it is called until it is. */
+/* A process that is not there yet is called until it is; and until it has heard the first frame, it gets no other. */
 static bool must_wait(const struct sim *s, struct end to)
 {
     return s->process[to.process]->ended && s->process[to.process]->life == to.life;
@@ -395,12 +454,16 @@ static int sim_push(struct port *port, struct err *why)
     if (p->sim->process[p->number]->ended) return 0;
     for (int k = 0; k < p->room; k++) {
         struct peer *peer = peer_of(port, k);
-        while (peer && peer->out.n && p->end[k].process != NOBODY && !must_wait(p->sim, p->end[k])) {
+        while (peer && peer->out.n && p->way[k].to.process != NOBODY && !p->way[k].first && !must_wait(p->sim, p->way[k].to)) {
+            struct way *way = &p->way[k];
             struct frame *f = peer->out.first;
-            struct happening h = {.what = ARRIVES, .from = end_of(p->sim, p->number), .to = p->end[k], .frame = f};
+            struct happening h = {.what = ARRIVES, .from = end_of(p->sim, p->number, way->to.connection), .to = way->to, .frame = f};
+            if (way->ours && !way->heard && !(way->first = frame_copy(f))) return fail(why, E_MEMORY, "no memory for a copy of a frame");
             TRY(arrival_ns(p->sim, p->number, h.to.process, f, &h.at_ns, why));
-            TRY(heap_put(p->sim, h, why));
+            const bool lost = is_broken(p->sim, way->to.connection);
+            if (!lost) TRY(heap_put(p->sim, h, why));
             (void)queue_take(&peer->out);
+            if (lost) frame_free(f);
         }
     }
     return 0;
@@ -439,23 +502,23 @@ static int sim_reach(struct port *port, int node, const char *address, struct er
     if (sscanf(address, "sim:%d%n", &number, &used) != 1 || address[used] || number < 1 || number >= p->sim->n_processes)
         return fail(why, E_LINK, "'%s' is no address of this simulation", address);
     port_returned(port, node);
-    return connect_node(p, node, end_of(p->sim, number), why);
+    return connect_node(p, node, (struct way){.to = end_of(p->sim, number, ++p->sim->connections), .ours = true}, why);
 }
 
 static void sim_part(struct port *port, int node)
 {
     struct sim_port *p = sim_of(port);
     if (!sim_reachable(port, node)) return;
-    if (is_there(p->sim, p->end[node])) close_connection(p->sim, end_of(p->sim, p->number), p->end[node]);
-    p->end[node].process = NOBODY;
+    close_connection(p->sim, p->number, p->way[node].to);
+    disconnect(&p->way[node]);
 }
 
 static int sim_again(struct port *port, struct err *why)
 {
     struct sim_port *p = sim_of(port);
     if (!p->number) return fail(why, E_LINK, "only a worker listens again");
-    close_connections(p->sim, p->number);
-    for (int k = 0; k < p->room; k++) p->end[k].process = NOBODY;
+    close_own(p->sim, p->number);
+    for (int k = 0; k < p->room; k++) disconnect(&p->way[k]);
     queue_clear(&p->inbox);
     port_forget(port);
     return 0;
@@ -469,7 +532,8 @@ static void sim_close_port(struct port *port)
     sim_end(p->sim, p->number);
     me->port = NULL;
     queue_clear(&p->inbox);
-    free(p->end);
+    for (int k = 0; k < p->room; k++) frame_free(p->way[k].first);
+    free(p->way);
     port_free(port);
 }
 
@@ -567,5 +631,6 @@ void sim_close(struct sim **ps)
     }
     free(s->process);
     free(s->heap);
+    free(s->broken);
     free(s);
 }

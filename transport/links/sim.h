@@ -1,15 +1,16 @@
 /* transport/links/sim.h — a port whose network, peers and time are invented, for tests: one thread, the same order for the same
  * seed, hours in milliseconds.
  *
- * A world has processes. One of them is driven, or several in turn: the code under test holds its port (sim_port, node 0) and calls port_recv
- * on it as ever. Whenever it waits there, time goes on to the next thing that happens: a frame arrives, a peer ends, an
+ * A world has processes. One of them is driven, or several in turn: the code under test holds its port (sim_port, node 0) and calls
+ * port_recv on it as ever. Whenever it waits there, time goes on to the next thing that happens: a frame arrives, a peer ends, an
  * appointment is due. All others are functions that are called with each frame they get and may send, at once or after some
  * computing. Whatever port.c does for real links it does here too: numbers, epochs, routes, losses.
  *
  *   driven: port_send ──► after a drawn delay ──► on_frame(…) ──► port_send, sim_send_later ──► after a delay ──► port_recv
  *
- * Frames of one process to another arrive in the order sent. None is lost unless a process ends, hangs, a connection breaks, or a test makes a
- * port faulty (faulty.h). A process that serves one coordinator says to another that it is busy. The loss of a process arrives after all that it sent, once at each that had to do with it.
+ * Frames of one process to another arrive in the order sent. None is lost unless a process ends, hangs, a connection breaks, or a test
+ * makes a port faulty (faulty.h). The loss of a process arrives after all that it sent, once at each that had to do with it; what was sent
+ * first by a connection of which nobody was heard is sent again. A process that serves one coordinator says to another that it is busy.
  *
  * Costs: an entry in a heap for each frame; a million frames take about a second. */
 #pragma once

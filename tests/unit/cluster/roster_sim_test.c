@@ -85,7 +85,8 @@ static void victim_ends(void *user)
     sim_end(w->sim, w->number[w->victim]);
 }
 
-/* Who ends before it has answered the greeting never was there: the launch waits for it, and says so. */
+/* Who ends before it heard the greeting never was there, and is waited for. Who heard it and ends before it has answered is lost: else nobody would
+ * call for another. */
 TEST(a_member_that_ends_at_any_moment_is_one_loss_and_the_others_stay)
 {
     int losses = 0;
@@ -95,7 +96,7 @@ TEST(a_member_that_ends_at_any_moment_is_one_loss_and_the_others_stay)
         NEED(sim_at(w.sim, clock_now(sim_clock(w.sim)) + seed * 7 * MS, victim_ends, &w, why)); /* up to 2.8 s: greetings, pings */
         NEED(listen_for(&w, 30000, why));
         for (int k = 1; k <= MEMBERS; k++)
-            CHECK(k == w.victim ? w.lost[k] == w.joined[k] && w.joined[k] <= 1 : w.joined[k] == 1 && !w.lost[k],
+            CHECK(k == w.victim ? w.joined[k] <= w.lost[k] && w.lost[k] <= 1 : w.joined[k] == 1 && !w.lost[k],
                   "seed %llu, worker %d: joined %d, lost %d", (unsigned long long)seed, k, w.joined[k], w.lost[k]);
         losses += w.lost[w.victim];
         end(&w);

@@ -6,9 +6,9 @@
  * last one's rows travel to the others, and the token has to be found among what all of them name. In a quarter of the worlds an ask ends
  * whoever computes its token: it fails alone, and nobody else does. SEEDS=N runs N of them, SEED=S that one alone. */
 #include "coordinator/cluster/recover.h"
-#include "coordinator/engine/live.h"
 #include "tests/support/check.h"
 #include "tests/support/hash_stage.h"
+#include "tests/support/leftovers.h"
 #include "transport/links/sim.h"
 
 #include <stdlib.h>
@@ -437,23 +437,6 @@ static int one_turn(struct world *w, bool losses, struct err *why)
     return turn(w, 1 + (int)dice(&w->dice, 4), why);
 }
 
-static bool nothing_is_left(const struct world *w)
-{
-    const struct engine *e = w->engine;
-    uint32_t kept = 0, beginnings;
-    for (uint32_t i = 0; i < e->slots; i++) {
-        if (e->in_slot[i]) return false;
-        kept += e->kept[i].used;
-    }
-    for (uint32_t i = 0; i < e->slots; i++)
-        if (e->kept[i].used) schedule_leave(e->scheduler, e->kept[i].number);
-    uint64_t gone;
-    uint32_t left = 0;
-    while (schedule_left(e->scheduler, &gone)) left++;
-    return !e->first && !schedule_in_flight(e->scheduler) && !schedule_waiting(e->scheduler) && left == kept &&
-           pages_are_free(e->pages, &beginnings);
-}
-
 struct sums {
     uint64_t guessed, right, reused, poisoned;
 };
@@ -473,7 +456,7 @@ static int live_through(uint64_t seed, struct sums *out, struct err *why)
     const bool lost = code == E_WORKER && losses;
     if (lost) code = 0;
     if (!code && turns >= TURNS_MOST) code = fail(why, E_INTERNAL, "%u asks are never answered", engine_unanswered(w.engine));
-    if (!code && !lost && !nothing_is_left(&w)) code = fail(why, E_INTERNAL, "something is left over");
+    if (!code && !lost && !nothing_is_left(w.engine)) code = fail(why, E_INTERNAL, "something is left over");
     for (uint32_t i = 0; i < w.n_asks && !code; i++) {
         const struct asked *a = &asks[i];
         if (!is_right(a)) code = fail(why, E_INTERNAL, "ask %u: finished %d times as %d with %u tokens", i, a->finished, a->how, a->n_made);

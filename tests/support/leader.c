@@ -1,0 +1,400 @@
+/* tests/support/leader.c — see leader.h.
+ *
+ * What must hold: a line is told finished once in a life, and done once; every token is the golden one, in order, none twice, also those a
+ * journal brings back; epochs rise; when all is answered no slot and no page is held by anybody; a run ends for no other reason than that workers
+ * serve somebody else, or that the disk is full. */
+#include "tests/support/leader.h"
+
+#include "coordinator/cluster/recover.h"
+#include "partition/file/gguf_hashes.h"
+#include "tests/support/leftovers.h"
+#include "tests/support/world.h"
+#include "transport/links/faulty.h"
+#include "transport/links/port.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MS 1000000ull
+#define LOGGED_EACH 4 /* tokens */
+
+static void note(const struct leader *l, const char *what, uint64_t a, uint64_t b)
+{
+    world_note(l->world, "coordinator", l->index + 1, what, a, b);
+}
+
+static uint64_t now_ns(const struct leader *l)
+{
+    return clock_now(sim_clock(l->world->sim));
+}
+
+static uint64_t leader_now(void *user)
+{
+    const struct leader *l = user;
+    return now_ns(l) + l->stepped_ns;
+}
+
+static int broken(struct leader *l, struct err *why)
+{
+    if (!l->world->obedience.broken.code) l->world->obedience.broken = *why;
+    return l->world->obedience.broken.code = why->code = E_INTERNAL;
+}
+
+/* ---- the job ---- */
+
+static void make_golden(struct line *a, const struct world *w)
+{
+    uint64_t history = HISTORY_EMPTY, said = 0;
+    uint32_t position = 0, last = a->id[a->n - 1];
+    for (; position < a->n; position++) history = history_after(history, a->id[position]);
+    a->golden_end = FINISH_LENGTH;
+    for (; a->n_golden < a->most; position++) {
+        if (a->n + a->n_golden > a->leader->wanted.context) {
+            a->golden_end = FINISH_CONTEXT;
+            return;
+        }
+        const uint32_t id = hash_token(&w->model->config, w->obedience.counts, history, last, a->key + said, position - 1);
+        if (id == HASH_EOS) {
+            a->golden_end = FINISH_STOP;
+            return;
+        }
+        a->golden[a->n_golden++] = last = id;
+        said += a->biased ? id + 1 : 0;
+        history = history_after(history, id);
+    }
+}
+
+/* Some begin alike, for more than a block of rows. */
+static void draw_line(struct line *a, struct leader *l, int i)
+{
+    struct world *w = l->world;
+    const uint32_t context = l->wanted.context, common = dice(&w->dice, 3) ? 0 : 64 + dice(&w->dice, 80);
+    *a = (struct line){.leader = l, .key = 1000 + (uint64_t)i, .grumpy = !dice(&w->dice, 8), .biased = !dice(&w->dice, 3)};
+    for (; a->n < common && a->n + 40 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
+    for (uint32_t rows = 1 + dice(&w->dice, 24); rows; rows--, a->n++) a->id[a->n] = dice(&w->dice, 256);
+    a->most = 1 + dice(&w->dice, 24);
+    make_golden(a, w);
+}
+
+void leader_draw(struct leader *l, struct world *w, int index)
+{
+    *l = (struct leader){.world = w, .index = index, .lines = 2 + (int)dice(&w->dice, LEADER_LINES - 1)};
+    l->clock = (struct clock){.now = leader_now, .user = l};
+    l->wanted = (struct capacity){.context = 200 + dice(&w->dice, LEADER_ROWS - 200), .sequences = 1 + dice(&w->dice, 4),
+                                  .rows = 2 + dice(&w->dice, 15), .in_flight = dice(&w->dice, 5)};
+    l->wanted.blocks = dice(&w->dice, 2) ? 0 : capacity_blocks_least(&l->wanted) + dice(&w->dice, 6);
+    l->spare = w->workers > 1 && !dice(&w->dice, 3);
+    l->fewer = dice(&w->dice, 2);
+    l->journals = dice(&w->dice, 2);
+    l->slowly = dice(&w->dice, 2);
+    l->no_reuse = !dice(&w->dice, 6);
+    l->back_ns = index ? now_ns(l) + dice(&w->dice, 4000) * MS : 0;
+    for (int i = 0; i < l->lines; i++) draw_line(&l->line[i], l, i);
+    if (!l->journals) return;
+    char path[280];
+    snprintf(path, sizeof path, "%s/journal-%d", w->folder, index);
+    (void)unlink(path);
+    torn_disk_open(&l->disk, path, &w->dice);
+}
+
+/* ---- listening ---- */
+
+static bool hear(void *user, const struct said *said)
+{
+    struct line *a = user;
+    struct leader *l = a->leader;
+    struct err why;
+    if (a->grumpy && dice(&l->world->dice, 2)) return false;
+    note(l, "hears of line, token", (uint64_t)(a - l->line), said->id);
+    if (a->finished || a->said >= a->n_golden || a->golden[a->said] != said->id) {
+        fail(&why, E_INTERNAL, "line %td: token %u is %u, a quiet run says %u of %u", a - l->line, a->said, said->id,
+             a->said < a->n_golden ? a->golden[a->said] : 0, a->n_golden);
+        broken(l, &why);
+    }
+    a->said++;
+    l->tokens++;
+    return true;
+}
+
+static void hear_end(void *user, const struct ended *ended)
+{
+    struct line *a = user;
+    struct leader *l = a->leader;
+    struct err why;
+    if (l->closing) return;
+    note(l, "hears the end of line, as", (uint64_t)(a - l->line), ended->how);
+    if (a->finished++) fail(&why, E_INTERNAL, "line %td is finished twice", a - l->line), broken(l, &why);
+    if (ended->how == FINISH_FAILED) {
+        a->asked = false; /* with the run, or because it is blamed: leader_step tells */
+        return;
+    }
+    a->done = true;
+    if (a->said == a->n_golden && ended->how == a->golden_end) return;
+    fail(&why, E_INTERNAL, "line %td ends as %d after %u tokens, a quiet run as %d after %u", a - l->line, ended->how, a->said,
+         a->golden_end, a->n_golden);
+    broken(l, &why);
+}
+
+static int ask(struct leader *l, struct line *a, struct err *why)
+{
+    const struct listener listener = {hear, NULL, hear_end, a, NULL};
+    uint32_t all[2 * LEADER_ROWS];
+    memcpy(all, a->id, a->n * sizeof *all);
+    memcpy(all + a->n, a->golden, a->said * sizeof *all);
+    const struct ask ask = {.ids = all, .n = a->n + a->said, .begun = a->said, .most = a->most - a->said, .key = a->key,
+                            .sampling = {.repeat_penalty = 1}, .priority = (int)(a->key % 3), .wish.frequency = a->biased};
+    a->asked = true;
+    a->finished = 0;
+    note(l, "asks line, behind tokens", (uint64_t)(a - l->line), a->said);
+    return engine_ask(l->engine, &ask, &listener, &a->number, why);
+}
+
+/* ---- the journal ---- */
+
+static size_t result_of(const struct line *a, uint32_t n, char out[16 * LEADER_ROWS])
+{
+    size_t at = (size_t)sprintf(out, "[");
+    for (uint32_t i = 0; i < n; i++) at += (size_t)sprintf(out + at, i ? ",%u" : "%u", a->golden[i]);
+    return at + (size_t)sprintf(out + at, "]");
+}
+
+static int go_on_from_journal(struct leader *l, struct err *why)
+{
+    for (int i = 0; i < l->lines; i++) {
+        struct line *a = &l->line[i];
+        const struct ids *had = journal_tokens(l->journal, (size_t)i + 1, 0);
+        char want[16 * LEADER_ROWS], *text;
+        bool ok;
+        size_t n;
+        if (journal_is_done(l->journal, (size_t)i + 1)) {
+            TRY(journal_result(l->journal, (size_t)i + 1, &ok, &text, &n, why));
+            const bool same = n == result_of(a, a->n_golden, want) && !memcmp(text, want, n);
+            free(text);
+            if (!same) return fail(why, E_INTERNAL, "line %d: the journal has another result", i), broken(l, why);
+            a->done = a->kept = true;
+            continue;
+        }
+        if (had && (had->n > a->n_golden || memcmp(had->id, a->golden, had->n * sizeof *a->golden)))
+            return fail(why, E_INTERNAL, "line %d: the journal brings other tokens", i), broken(l, why);
+        a->said = a->logged = had ? (uint32_t)had->n : 0;
+        if (a->said == a->n_golden && a->golden_end == FINISH_LENGTH) a->done = true; /* that was all there is */
+        else if (a->said == a->n_golden && a->n + a->said > l->wanted.context) a->done = true;
+    }
+    return 0;
+}
+
+static int open_journal(struct leader *l, struct err *why)
+{
+    const struct journal_fact fact = {"seed", "1"};
+    const struct journal_setup setup = {.path = l->disk.path, .mode = JOURNAL_RESUME, .no_lock = true, .lines = (size_t)l->lines,
+                                        .facts = &fact, .n_facts = 1};
+    if (!l->journals) return 0;
+    disk_use(&l->disk.table);
+    TRY(journal_open(&l->journal, &setup, why));
+    return go_on_from_journal(l, why);
+}
+
+static int keep(struct leader *l, struct err *why)
+{
+    char text[16 * LEADER_ROWS];
+    if (!l->journal) return 0;
+    disk_use(&l->disk.table);
+    for (int i = 0; i < l->lines; i++) {
+        struct line *a = &l->line[i];
+        const struct journal_tokens where = {(size_t)i + 1, 0, a->logged};
+        if (a->kept || (!a->done && a->said < a->logged + LOGGED_EACH)) continue;
+        if (a->done) TRY(journal_put_done(l->journal, where.line, true, text, result_of(a, a->said, text), why));
+        else TRY(journal_put_tokens(l->journal, &where, a->golden + a->logged, a->said - a->logged, why));
+        a->kept = a->done;
+        a->logged = a->said;
+    }
+    return dice(&l->world->dice, 3) ? journal_sync(l->journal, why) : 0;
+}
+
+/* ---- a life ---- */
+
+static int begin(struct leader *l, struct err *why)
+{
+    static const char *addresses[WORLD_WORKERS];
+    struct world *w = l->world;
+    struct pipeline *p = &l->pipe;
+    struct port *port;
+    *p = (struct pipeline){.model = (struct model *)w->model};
+    p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare};
+    l->lives++;
+    l->epoch = 0;
+    l->closing = false;
+    for (int i = 0; i < l->lines; i++) {
+        struct line *a = &l->line[i];
+        a->asked = a->done = a->kept = false;
+        a->said = a->logged = 0;
+        a->finished = 0;
+    }
+    note(l, "begins life", l->lives, 0);
+    TRY(sim_driven(w->sim, &port, &l->process, why));
+    if (l->process >= WORLD_PROCESSES) return fail(why, E_INTERNAL, "more processes than a world can have");
+    w->machine[l->process] = l->index;
+    TRY(roster_open(&p->roster, port, &l->clock, why));
+    const struct fault_wish twice = {.what = FAULT_DOUBLE, .skip = dice(&w->dice, 60)};
+    if (w->obedience.twice) TRY(port_make_faulty(port, &twice, why));
+    for (int i = 0; i < w->workers; i++) {
+        addresses[i] = w->worker[i].address;
+        TRY(roster_add(p->roster, addresses[i], why));
+    }
+    if (l->fewer) p->wish.addresses = addresses, p->wish.n_addresses = w->workers;
+    p->places = w->workers;
+    p->workers = p->workers_wanted = p->workers_named = w->workers - l->spare;
+    p->crew = calloc((size_t)w->workers + 1, sizeof *p->crew);
+    p->offers = calloc((size_t)w->workers + 1, sizeof *p->offers);
+    l->state = LEADER_LAUNCHING;
+    TRY(open_journal(l, why));
+    return recover_open(p, &l->wanted, why);
+}
+
+/* failure: what the workers are told; `dies`: they are told nothing. */
+static void put_down(struct leader *l, const struct err *failure, bool dies)
+{
+    struct pipeline *p = &l->pipe;
+    l->closing = true;
+    l->losses += p->losses;
+    l->epochs += p->epoch;
+    if (l->engine) l->rows += engine_totals(l->engine).rows;
+    if (l->journal) disk_use(&l->disk.table), journal_close(&l->journal);
+    disk_use(NULL);
+    if (dies) sim_end(l->world->sim, l->process);
+    engine_close(&l->engine);
+    if (p->roster && !dies) roster_dismiss(p->roster, failure);
+    recover_close(p);
+    roster_close(&p->roster);
+    gguf_hashes_close(&p->hashes[CHAIN_TEXT]);
+    plan_free(&p->plan);
+    free(p->crew);
+    free(p->offers);
+    free(p->past);
+    *p = (struct pipeline){0};
+    l->state = LEADER_AWAY;
+    l->back_ns = now_ns(l) + (500 + dice(&l->world->dice, 4000)) * MS;
+}
+
+void leader_killed(struct leader *l)
+{
+    if (l->state == LEADER_AWAY || l->state == LEADER_OVER) return;
+    note(l, "is killed", 0, 0);
+    put_down(l, NULL, true);
+    if (l->journals) torn_disk_crash(&l->disk);
+}
+
+void leader_close(struct leader *l)
+{
+    if (l->state != LEADER_AWAY && l->state != LEADER_OVER) put_down(l, NULL, true);
+}
+
+static int launch(struct leader *l, int ms, struct err *why)
+{
+    struct event e;
+    TRY(roster_next(l->pipe.roster, &e, ms, why));
+    const int code = recover_event(&l->pipe, &e, why);
+    event_free(&e);
+    *recover_news(&l->pipe) = 0;
+    if (code || !l->pipe.whole) return code;
+    const struct engine_setup setup = {.pipe = &l->pipe, .end_of_turn = -1, .eos = HASH_EOS, .lookup = l->world->obedience.counts,
+                                       .no_prefix_reuse = l->no_reuse};
+    note(l, "has workers, pages", (uint64_t)l->pipe.workers, l->pipe.plan.capacity.blocks);
+    l->state = LEADER_AT_WORK;
+    return engine_open(&l->engine, &setup, why);
+}
+
+/* What ended the run may be: that it will be tried again. */
+static int run_failed(struct leader *l, int code, struct err *why)
+{
+    struct world *w = l->world;
+    const bool busy = code == E_LINK && why->about == ABOUT_BUSY && (w->leaders > 1 || l->lives > 1); /* or serve a dead one */
+    const bool no_room = code == E_FILE && l->journals && l->disk.refused;
+    note(l, busy ? "finds workers busy" : no_room ? "finds the disk full" : "ends its run", (uint64_t)code, 0);
+    if (w->tells) printf("                 %s\n", why->text);
+    if (w->obedience.broken.code) return *why = w->obedience.broken, why->code;
+    struct err unheard_of;
+    fail(&unheard_of, E_INTERNAL, "coordinator %d: %.400s", l->index + 1, why->text);
+    if (!busy && !no_room) return *why = unheard_of, broken(l, why);
+    l->busy += busy;
+    put_down(l, why, false);
+    return 0;
+}
+
+static int all_done(struct leader *l, struct err *why)
+{
+    for (int i = 0; i < l->lines; i++)
+        if (!l->line[i].done || (l->journals && !l->line[i].kept)) return 0;
+    if (!nothing_is_left(l->engine)) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), broken(l, why);
+    if (l->journal) {
+        disk_use(&l->disk.table);
+        TRY(journal_end(l->journal, why));
+        if (journal_done(l->journal) != (size_t)l->lines) return fail(why, E_INTERNAL, "the journal lacks lines"), broken(l, why);
+    }
+    note(l, "has done its job", 0, 0);
+    put_down(l, NULL, false);
+    l->state = LEADER_OVER;
+    return 0;
+}
+
+/* A line that failed alone was computed where workers were lost three times: it is asked again. */
+static int blamed(struct leader *l, struct err *why)
+{
+    for (int i = 0; i < l->lines; i++) {
+        struct line *a = &l->line[i];
+        if (a->asked || a->done || !a->finished) continue;
+        if (l->pipe.losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
+        a->finished = 0;
+        l->blamed++;
+    }
+    return 0;
+}
+
+static int work(struct leader *l, int ms, struct err *why)
+{
+    for (int i = 0; i < l->lines; i++)
+        if (!l->line[i].asked && !l->line[i].done && !dice(&l->world->dice, l->slowly ? 40 : 3)) TRY(ask(l, &l->line[i], why));
+    TRY(engine_turn(l->engine, ms, why));
+    TRY(blamed(l, why));
+    TRY(keep(l, why));
+    return all_done(l, why);
+}
+
+/* Here nobody does anything else than what docs/WIRE.md says, so who is found to have is a mistake of whoever found it. */
+static int check_members(struct leader *l, struct err *why)
+{
+    for (int i = 1; i <= roster_size(l->pipe.roster); i++) {
+        const struct member *m = roster_member(l->pipe.roster, i);
+        if (m->standing == LOST && m->lost_by == E_WIRE) return fail(why, E_INTERNAL, "%s broke the protocol", m->name), broken(l, why);
+    }
+    return 0;
+}
+
+static int check_epoch(struct leader *l, struct err *why)
+{
+    TRY(check_members(l, why));
+    if (l->pipe.epoch == l->epoch) return 0;
+    if (l->pipe.epoch < l->epoch) return fail(why, E_INTERNAL, "epoch %u follows %u", l->pipe.epoch, l->epoch), broken(l, why);
+    note(l, "begins epoch", l->pipe.epoch, 0);
+    l->epoch = l->pipe.epoch;
+    return 0;
+}
+
+int leader_step(struct leader *l, int ms, struct err *why)
+{
+    int code = 0;
+    if (l->state == LEADER_AWAY && now_ns(l) >= l->back_ns) code = begin(l, why);
+    else if (l->state == LEADER_LAUNCHING) code = launch(l, ms, why);
+    else if (l->state == LEADER_AT_WORK) code = work(l, ms, why);
+    if (!code && l->state != LEADER_AWAY && l->state != LEADER_OVER) code = check_epoch(l, why);
+    if (!code && l->world->obedience.broken.code) return *why = l->world->obedience.broken, why->code;
+    return code ? run_failed(l, code, why) : 0;
+}
+
+bool leader_gave_up(const struct leader *l, uint64_t run, int node)
+{
+    const struct roster *r = l->pipe.roster;
+    if (!r || l->stepped_ns || l->state == LEADER_AWAY || roster_port(r)->run != run || node < 1 || node > roster_size(r)) return false;
+    const struct member *m = roster_member((struct roster *)r, node);
+    return m->standing == LOST && m->silence.silent_ns > 3000 * MS;
+}

@@ -1,0 +1,62 @@
+/* tests/support/leader.h — a coordinator in a world of world.h, from life to life: it launches, answers the lines of its job with a real
+ * engine, and keeps a real journal of what is done, or none.
+ *
+ *   AWAY ── it is time ──► LAUNCHING ── all ready ──► AT_WORK ── every line is done ──► OVER
+ *     ▲                        │                          │
+ *     └──── killed, busy, or its disk is full ────────────┘ */
+#pragma once
+
+#include "coordinator/batch/journal.h"
+#include "coordinator/engine/engine.h"
+#include "tests/support/torn_disk.h"
+
+#define LEADER_LINES 10
+#define LEADER_ROWS 320 /* of a line: prompt and answer, at most; the context too */
+
+struct world;
+struct leader;
+
+struct line {
+    struct leader *leader;
+    uint32_t id[LEADER_ROWS], n, most; /* the prompt */
+    uint64_t key;
+    bool grumpy, biased;
+    uint32_t golden[LEADER_ROWS], n_golden; /* what a quiet run says */
+    enum finish golden_end;
+    /* In this life: */
+    bool asked, done, kept; /* kept: in the journal */
+    int finished;
+    uint32_t said, logged;
+    uint64_t number;
+};
+
+struct leader {
+    struct world *world;
+    int index, process;
+    struct clock clock;
+    uint64_t stepped_ns, stands_until_ns;
+    enum { LEADER_AWAY, LEADER_LAUNCHING, LEADER_AT_WORK, LEADER_OVER } state;
+    uint64_t back_ns; /* AWAY: until then */
+    bool kill_due, closing;
+    uint64_t stop_due_ns;
+    struct capacity wanted;
+    int spare;
+    bool fewer, journals, no_reuse, slowly; /* slowly: it asks one line after the other */
+    struct pipeline pipe;
+    struct engine *engine;
+    struct journal *journal;
+    struct torn_disk disk;
+    struct line line[LEADER_LINES];
+    int lines;
+    uint32_t epoch;
+    uint64_t losses, epochs, tokens, busy, lives, blamed, rows;
+};
+
+void leader_draw(struct leader *l, struct world *w, int index);
+int leader_step(struct leader *l, int ms, struct err *why); /* an error: something did not hold */
+void leader_killed(struct leader *l);
+void leader_close(struct leader *l);
+
+/* Whether this worker was given up by the leader because it fell silent. Where the leader's clock stepped nobody can tell how long that was, and
+ * epochs alone keep out who was given up. */
+bool leader_gave_up(const struct leader *l, uint64_t run, int node);

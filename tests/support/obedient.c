@@ -1,0 +1,485 @@
+/* tests/support/obedient.c — see obedient.h. */
+#include "tests/support/obedient.h"
+
+#include "base/little_endian.h"
+#include "partition/model/memory.h"
+#include "transport/links/faulty.h"
+#include "transport/links/port.h"
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MS 1000000ull
+#define LOOK_NS (500 * MS)     /* between two looks at the time, as worker/loop.c has it */
+#define HEARSAY_NS (3000 * MS) /* and this too */
+
+/* ---- what will happen ---- */
+
+struct later {
+    struct later *next;
+    struct obedient *worker;
+    uint32_t turn;
+    int (*what)(struct obedient *w, struct later *l, struct err *why);
+    struct frame *frame;
+    int to;
+};
+
+static void later_free(struct later *l)
+{
+    struct later **at = &l->worker->of->later;
+    while (*at != l) at = &(*at)->next;
+    *at = l->next;
+    frame_free(l->frame);
+    free(l);
+}
+
+static uint64_t now_ns(const struct obedient *w)
+{
+    return clock_now(sim_clock(w->of->sim));
+}
+
+static void run_over(struct obedient *w, const struct err *failure);
+
+static void happens(void *user)
+{
+    struct later *l = user;
+    struct obedient *w = l->worker;
+    struct err why = {0};
+    if (w->turn == l->turn && now_ns(w) < w->stands_until_ns && !sim_at(w->of->sim, w->stands_until_ns, happens, l, NULL)) return;
+    if (w->turn == l->turn && l->what(w, l, &why)) run_over(w, &why);
+    later_free(l);
+}
+
+/* Takes the frame in any case. */
+static int in(struct obedient *w, uint64_t ns, int (*what)(struct obedient *w, struct later *l, struct err *why), struct frame *f, int to,
+              struct err *why)
+{
+    struct later *l = malloc(sizeof *l);
+    if (!l) return frame_free(f), fail(why, E_MEMORY, "no memory");
+    *l = (struct later){w->of->later, w, w->turn, what, f, to};
+    w->of->later = l;
+    return sim_at(w->of->sim, now_ns(w) + ns, happens, l, why);
+}
+
+void obedience_end(struct obedience *of)
+{
+    while (of->later) later_free(of->later);
+}
+
+/* ---- what should never be ---- */
+
+static void note(const struct obedient *w, const char *what, uint64_t a, uint64_t b)
+{
+    w->of->note(w->of->user, w, what, a, b);
+}
+
+static int broken(struct obedient *w, struct err *why)
+{
+    if (!w->of->broken.code) w->of->broken = *why;
+    return w->of->broken.code = E_WIRE;
+}
+
+/* ---- sending ---- */
+
+static int send_home(struct obedient *w, struct frame *f, struct err *why)
+{
+    const int code = port_send(w->port, 0, &f, why);
+    if (code) frame_free(f);
+    return code;
+}
+
+static void neighbour_lost(struct obedient *w, int node)
+{
+    if (w->lost) return;
+    w->lost = node;
+    w->lost_ns = now_ns(w);
+}
+
+static void out_forget(struct obedient *w)
+{
+    while (w->n_out) frame_free(w->out[--w->n_out]);
+}
+
+/* What is computed leaves while the lease holds. */
+static int send_out(struct obedient *w, struct err *why)
+{
+    int sent = 0, code = 0;
+    if (!bond_holds(&w->bond)) return 0;
+    for (; sent < w->n_out && !code; sent++) {
+        struct frame *f = w->out[sent];
+        w->of->sends(w->of->user, w);
+        code = port_send(w->port, w->out_to[sent], &f, why);
+        if (code) frame_free(f);
+        if (code == E_LINK && w->out_to[sent]) neighbour_lost(w, w->out_to[sent]), code = 0;
+    }
+    memmove(w->out, w->out + sent, (size_t)(w->n_out - sent) * sizeof *w->out);
+    memmove(w->out_to, w->out_to + sent, (size_t)(w->n_out - sent) * sizeof *w->out_to);
+    w->n_out -= sent;
+    return code;
+}
+
+/* ---- a run ends ---- */
+
+static void run_over(struct obedient *w, const struct err *failure)
+{
+    struct frame *f = NULL;
+    struct fault fault = {.code = failure ? (uint32_t)failure->code : 0};
+    struct err ignored;
+    if (w->state == OBEDIENT_IDLE) return;
+    if (failure) {
+        snprintf(fault.text, sizeof fault.text, "%s", failure->text);
+        if (!fault_write(&f, &fault, &ignored)) (void)send_home(w, f, &ignored);
+        f = NULL;
+    }
+    note(w, failure ? "ends the run by itself" : "is told that the run is over", fault.code, 0);
+    out_forget(w);
+    w->turn++;
+    w->state = OBEDIENT_IDLE;
+    w->n_out = w->lost = 0;
+    w->under_way = 0;
+    (void)port_recv(w->port, &f, 0, &ignored); /* what comes twice may be what ended it */
+    frame_free(f);
+    (void)port_listen_again(w->port, NULL);
+}
+
+static int look(struct obedient *w, struct later *l, struct err *why)
+{
+    struct frame *f = NULL;
+    (void)l;
+    TRY(send_out(w, why));
+    TRY(bond_check(&w->bond, w->state == OBEDIENT_GREETED || (w->state == OBEDIENT_LOADING && (w->missing || w->unproved)), why));
+    if (w->lost && now_ns(w) - w->lost_ns >= HEARSAY_NS && w->state == OBEDIENT_WORKING) {
+        TRY(unreachable_write(&f, &(struct unreachable){.node = (uint32_t)w->lost, .text = "their connection broke"}, why));
+        note(w, "cannot reach", (uint64_t)w->lost, 0);
+        w->lost_ns = UINT64_MAX / 2; /* once */
+        TRY(send_home(w, f, why));
+    }
+    return in(w, LOOK_NS, look, NULL, 0, why);
+}
+
+/* ---- greeting ---- */
+
+static int say_hello(struct obedient *w, struct later *l, struct err *why)
+{
+    struct hello hello = {.build = "obedient", .isa = "hash", .threads = 1, .numeric = worker_numeric(), .memory = w->memory};
+    struct frame *f = NULL;
+    (void)l;
+    snprintf(hello.host, sizeof hello.host, "%s", w->host);
+    TRY(hello_write(&f, &hello, why));
+    return send_home(w, f, why);
+}
+
+static int take_greeting(struct obedient *w, struct frame *f, struct err *why)
+{
+    const bool later = w->state != OBEDIENT_IDLE;
+    if (later && (f->head.run != w->run || f->head.epoch <= w->epoch))
+        return fail(why, E_WIRE, "run %llx, epoch %u greets who is in %llx, epoch %u", (unsigned long long)f->head.run, f->head.epoch,
+                    (unsigned long long)w->run, w->epoch), broken(w, why);
+    TRY(greet_read(&w->greet, f, why));
+    out_forget(w);
+    w->turn++;
+    w->state = OBEDIENT_GREETED;
+    w->run = f->head.run;
+    w->epoch = f->head.epoch;
+    w->lost = 0;
+    w->under_way = 0;
+    w->computed = w->busy_until_ns = 0;
+    bond_begin(&w->bond, w->port, &w->clock);
+    note(w, "is greeted as node, in epoch", w->greet.node, w->epoch);
+    TRY(in(w, LOOK_NS, look, NULL, 0, why));
+    return in(w, later && !dice(w->of->dice, 4) ? dice(w->of->dice, 2500) * MS : dice(w->of->dice, 20) * MS, say_hello, NULL, 0, why);
+}
+
+/* ---- loading ---- */
+
+static bool is_held(const struct obedient *w, const struct tensor *t)
+{
+    for (uint32_t i = 0; i < w->n_held; i++)
+        if (w->held[i] == t->data && w->held_rows[i] == t->rows) return true;
+    return false;
+}
+
+static void hold(struct obedient *w, const struct tensor *t)
+{
+    if (w->n_held == OBEDIENT_WEIGHTS) w->n_held = 0; /* it had no room for them all */
+    w->held[w->n_held] = t->data;
+    w->held_rows[w->n_held++] = t->rows;
+}
+
+static int say_ready(struct obedient *w, struct later *l, struct err *why)
+{
+    struct frame *f = NULL;
+    (void)l;
+    w->state = OBEDIENT_WORKING;
+    note(w, "is ready in epoch", w->epoch, 0);
+    TRY(ready_write(&f, &(struct ready){.resident = 1, .seconds = 1}, why));
+    return send_home(w, f, why);
+}
+
+static int maybe_ready(struct obedient *w, struct err *why)
+{
+    if (w->missing || w->unproved) return 0;
+    return in(w, (dice(w->of->dice, 10) ? 2 + dice(w->of->dice, 300) : dice(w->of->dice, 5000) + 2) * MS, say_ready, NULL, 0, why);
+}
+
+/* Its own pages by its own reckoning: the engine's account must be the same. */
+static void open_book(struct obedient *w)
+{
+    const struct model_config *c = w->stage.config;
+    const struct part p = w->stage.part;
+    struct pages_stage stage = {.pool = kv_pool_pages(c, p, &w->capacity)};
+    const struct pages_limits limits = {.slots = w->capacity.sequences, .window = c->window, .ring = kv_ring(c, &w->capacity)};
+    for (uint32_t layer = p.first; layer < p.end; layer++) {
+        stage.global += layer_is_global(c, layer);
+        stage.local += !layer_is_global(c, layer);
+    }
+    book_open(&w->stage.book, &stage, &limits);
+}
+
+static int accept(struct obedient *w, const struct assignment *a, struct err *why)
+{
+    struct acceptance yes = {.n = w->count};
+    uint8_t have[OBEDIENT_WEIGHTS];
+    struct frame *f = NULL;
+    yes.bytes = text_part_bytes(w->stage.config, w->stage.part, w->tensor, &w->capacity, (int)a->threads);
+    yes.have = have;
+    if (yes.bytes.total > w->memory)
+        return fail(why, E_MEMORY, "a plan wants %llu bytes of who has %llu", (unsigned long long)yes.bytes.total,
+                    (unsigned long long)w->memory), broken(w, why);
+    w->missing = w->unproved = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const uint64_t known = le_of(a->of[CHAIN_TEXT].hashes + 8 * (size_t)i, 8);
+        w->got[i] = 0;
+        have[i] = w->has_file || (known && is_held(w, &w->tensor[i]));
+        w->missing += !have[i];
+        w->unproved += have[i] && !known;
+    }
+    TRY(acceptance_write(&f, &yes, why));
+    TRY(send_home(w, f, why));
+    return maybe_ready(w, why);
+}
+
+static int take_assignment(struct obedient *w, struct frame *f, struct err *why)
+{
+    static struct assignment a; /* large */
+    const struct chain_assignment *of = &a.of[CHAIN_TEXT];
+    TRY(assignment_read(&a, f, why));
+    if (w->state != OBEDIENT_GREETED || of->n_types > OBEDIENT_WEIGHTS || !of->hashes || !a.threads)
+        return fail(why, E_WIRE, "an assignment of %u tensors came in state %d", of->n_types, w->state), broken(w, why);
+    w->state = OBEDIENT_LOADING;
+    w->stage = (struct hash_stage){.config = &w->of->model->config, .part = of->part, .counts = w->of->counts};
+    w->capacity = a.capacity;
+    w->route = of->route;
+    w->next = of->next;
+    w->count = of->n_types;
+    if (part_count(CHAIN_TEXT, of->part) != w->count) return fail(why, E_WIRE, "its part has other tensors"), broken(w, why);
+    text_part_tensors(w->of->model, of->part, w->tensor);
+    open_book(w);
+    note(w, "gets layers", of->part.first, of->part.end);
+    TRY(port_route(w->port, of->route, of->plan, of->epoch, why));
+    if (of->next) TRY(port_reach(w->port, of->next, of->next_address, why));
+    return accept(w, &a, why);
+}
+
+static int send_ack(struct obedient *w, struct later *l, struct err *why)
+{
+    struct frame *f = NULL;
+    (void)l;
+    TRY(empty_write(&f, M_PIECE_ACK, why));
+    return send_home(w, f, why);
+}
+
+static bool is_of_file(const struct tensor *t, const struct piece *p)
+{
+    const uint64_t row = block_row_bytes(t->type, t->cols);
+    if (!p->rows) return p->hash == hash_rows(0, t->rows, t->data, row);
+    return p->n == p->rows * row && p->first_row + p->rows <= t->rows && !memcmp(p->bytes, t->data + p->first_row * row, p->n);
+}
+
+static int take_piece(struct obedient *w, struct frame *f, struct err *why)
+{
+    struct piece p;
+    TRY(piece_read(&p, f, why));
+    if (w->state != OBEDIENT_LOADING || p.tensor >= w->count || !is_of_file(&w->tensor[p.tensor], &p))
+        return fail(why, E_WIRE, "a piece of tensor %u of %u is not what the file has", p.tensor, w->count), broken(w, why);
+    w->steps++;
+    w->got[p.tensor] += p.rows;
+    if (!p.rows) w->unproved--;
+    else if (w->got[p.tensor] == w->tensor[p.tensor].rows) hold(w, &w->tensor[p.tensor]), w->missing--;
+    TRY(in(w, dice(w->of->dice, 4) * MS / 2, send_ack, NULL, 0, why));
+    return maybe_ready(w, why);
+}
+
+/* ---- at work ---- */
+
+static int is_computed(struct obedient *w, struct later *l, struct err *why)
+{
+    w->steps++;
+    w->under_way--;
+    if (w->n_out == OBEDIENT_OUT) return fail(why, E_INTERNAL, "%d frames wait for a lease", OBEDIENT_OUT), broken(w, why);
+    w->out[w->n_out] = l->frame;
+    w->out_to[w->n_out++] = l->to;
+    l->frame = NULL;
+    return send_out(w, why);
+}
+
+/* After what it computes already. */
+static int compute(struct obedient *w, struct frame *f, int to, uint64_t takes_ns, struct err *why)
+{
+    const uint64_t now = now_ns(w);
+    f->head.route = w->route;
+    w->under_way++;
+    w->busy_until_ns = (w->busy_until_ns > now ? w->busy_until_ns : now) + takes_ns;
+    return in(w, w->busy_until_ns - now, is_computed, f, to, why);
+}
+
+static uint64_t takes_ns(struct obedient *w, uint32_t rows)
+{
+    const uint64_t usual = w->slow_ns * rows * (1 + w->stage.part.end - w->stage.part.first);
+    return usual / 2 + usual * dice(w->of->dice, 64) / 64;
+}
+
+static int say(void *user, struct frame **f, struct err *why)
+{
+    struct obedient *w = user;
+    struct frame *mine = *f;
+    *f = NULL;
+    return compute(w, mine, 0, takes_ns(w, 1), why);
+}
+
+static int score(struct obedient *w, struct err *why)
+{
+    return part_has_head(w->stage.part) ? hash_stage_score(&w->stage, &w->of->score, &w->of->scored, say, w, why) : 0;
+}
+
+static int divide(struct obedient *w, uint64_t takes, struct err *why)
+{
+    uint8_t kept[WIRE_SEGMENTS * 64 * sizeof(float)];
+    struct frame *f = NULL;
+    TRY(hash_stage_divide(&w->of->result, &w->of->score, &f, why));
+    memcpy(kept, w->of->score.activations, (size_t)w->of->score.n_rows * w->of->score.cols * sizeof(float));
+    TRY(compute(w, f, 0, takes, why));
+    w->of->score.activations = kept;
+    return score(w, why);
+}
+
+static int take_work(struct obedient *w, struct frame **f, struct err *why)
+{
+    struct work *m = &w->of->work;
+    struct frame *reply = NULL;
+    TRY(work_read(m, *f, why));
+    if (w->state != OBEDIENT_WORKING || (*f)->head.route != w->route)
+        return fail(why, E_WIRE, "micro-batch %llu came in state %d", (unsigned long long)m->batch, w->state), broken(w, why);
+    if (hash_stage_run(&w->stage, m, &w->of->result, &w->of->score, why)) return broken(w, why);
+    w->computed = m->batch + 1;
+    const uint64_t takes = takes_ns(w, m->n_rows);
+    if (w->next) {
+        struct frame *on = *f;
+        *f = NULL;
+        return compute(w, on, w->next, takes, why);
+    }
+    if (!part_has_whole_head(w->stage.part) && w->of->score.n_rows) return divide(w, takes, why);
+    TRY(result_write(&reply, &w->of->result, why));
+    return compute(w, reply, 0, takes, why);
+}
+
+static int take_score(struct obedient *w, struct frame *f, struct err *why)
+{
+    TRY(score_read(&w->of->score, f, why));
+    return score(w, why);
+}
+
+/* ---- signs of life ---- */
+
+static int answer_ping(struct obedient *w, struct frame *f, struct err *why)
+{
+    const bool loads = w->state == OBEDIENT_LOADING && !w->missing && !w->unproved;
+    const struct ping state = {.batch = w->computed, .queue = w->under_way, .busy = loads ? BUSY_LOADING : w->under_way ? BUSY_ROWS : 0,
+                               .steps = w->steps + (w->under_way || loads ? now_ns(w) / (100 * MS) : 0)};
+    TRY(bond_pong(&w->bond, f, state, why));
+    return send_out(w, why);
+}
+
+static int hear(struct obedient *w, struct frame **f, struct err *why)
+{
+    switch ((*f)->head.type) {
+    case M_GREET: return take_greeting(w, *f, why);
+    case M_ASSIGN: return take_assignment(w, *f, why);
+    case M_PIECE: return take_piece(w, *f, why);
+    case M_WORK: return take_work(w, f, why);
+    case M_SCORE: return take_score(w, *f, why);
+    case M_PING: return answer_ping(w, *f, why);
+    default: return fail(why, E_WIRE, "%s came", message_name((*f)->head.type)), broken(w, why);
+    }
+}
+
+static int hears(void *user, struct port *port, struct frame **f, struct err *why)
+{
+    struct obedient *w = user;
+    struct err mine = {0};
+    const unsigned type = (*f)->head.type;
+    const struct fault_wish twice = {.what = FAULT_DOUBLE, .skip = dice(w->of->dice, 60), .times = 9};
+    if (!w->port && w->of->twice) TRY(port_make_faulty(port, &twice, why));
+    w->port = port;
+    if (type == M_LOST && (*f)->head.from) return neighbour_lost(w, (*f)->head.from), 0;
+    if (type == M_LOST || type == M_STOP || type == M_FAULT) return run_over(w, NULL), 0;
+    if (w->state != OBEDIENT_IDLE && (*f)->head.run != w->run) {
+        fail(why, E_WIRE, "%s of another run is obeyed", message_name(type));
+        return broken(w, why);
+    }
+    if (type != M_PING) note(w, message_name(type), (*f)->head.epoch, (*f)->head.sequence);
+    if (w->state != OBEDIENT_IDLE && (*f)->head.from == 0) bond_heard(&w->bond, *f);
+    if (hear(w, f, &mine)) run_over(w, &mine);
+    return 0;
+}
+
+/* ---- from outside ---- */
+
+static uint64_t boot_clock(void *user)
+{
+    const struct obedient *w = user;
+    return now_ns(w) - w->booted_ns + MS;
+}
+
+static uint64_t other_clock(void *user)
+{
+    const struct obedient *w = user;
+    return boot_clock(user) - w->slept_ns;
+}
+
+int obedient_open(struct obedient *w, struct obedience *of, struct err *why)
+{
+    *w = (struct obedient){.of = of};
+    w->clock = (struct clock){.now = other_clock, .user = w, .boot = boot_clock};
+    return sim_process(of->sim, hears, w, w->address, &w->number, why);
+}
+
+void obedient_kill(struct obedient *w)
+{
+    if (!sim_is_alive(w->of->sim, w->number)) return;
+    note(w, "is killed", 0, 0);
+    sim_end(w->of->sim, w->number);
+    out_forget(w);
+    w->turn++;
+    w->state = OBEDIENT_IDLE;
+    w->under_way = w->n_held = 0;
+    w->stands_until_ns = 0;
+}
+
+int obedient_restart(struct obedient *w, struct err *why)
+{
+    if (sim_is_alive(w->of->sim, w->number)) return 0;
+    note(w, "is started again", 0, 0);
+    if (dice(w->of->dice, 2)) w->booted_ns = now_ns(w), w->slept_ns = 0;
+    return sim_restart(w->of->sim, w->number, why);
+}
+
+void obedient_stop(struct obedient *w, uint64_t until_ns, bool sleeps)
+{
+    if (!sim_is_alive(w->of->sim, w->number) || until_ns <= now_ns(w) || w->stands_until_ns > now_ns(w)) return;
+    note(w, sleeps ? "sleeps for ms" : "is stopped for ms", (until_ns - now_ns(w)) / MS, 0);
+    w->stands_until_ns = until_ns;
+    if (sleeps) w->slept_ns += until_ns - now_ns(w);
+    sim_stop(w->of->sim, w->number, until_ns);
+}
