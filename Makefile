@@ -17,10 +17,14 @@ CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CPPFLAGS) $(CFLAGS) $(WARN) -ffp-contract=off -fopenmp -I. -MMD -MP $(if $(NO_AVXVNNI),-DNO_AVXVNNI) $(SANITIZE)
 LDLIBS  := -lxxhash -lm -lpthread -ldl
 # MPI=0, ZMQ=0, SECCOMP=0: without these libraries. With MPI the program still needs none: gemmapipe-mpi.so does, loaded under mpirun.
-MPI     := 1
-ZMQ     := 1
+MPI     ?= 1
+ZMQ     ?= 1
 # Sanitizers start processes of their own, which the filter would refuse.
-SECCOMP := $(if $(SAN),0,1)
+SECCOMP ?= $(if $(SAN),0,1)
+# Programs of another machine: with EMULATOR="qemu-aarch64 -L ROOT" each is a script that starts it on what was linked, so that tests start
+# them, and they each other, as if they were of this one (tests/arm.sh).
+EMULATOR ?=
+KERNEL_O ?= -O3
 VERSION := $(shell sed -n 's/.*GEMMAPIPE_VERSION "\(.*\)"/\1/p' base/version.h)
 ZMQ_LIBS = $(if $(filter 1,$(ZMQ)),$(shell pkg-config --libs libzmq))
 CJSON   = $(shell pkg-config --libs libcjson)
@@ -38,6 +42,9 @@ ifneq ($(V),1)
 Q := @
 say = @printf '  %-6s %s\n' $(1) $(2)
 endif
+
+# What a program would set for itself by starting itself anew, which emulators do not do (base/threads.c), stands in the script.
+emulated = $(if $(EMULATOR),$(Q)mv $@ $@.elf && printf '\043!/bin/sh\nGOMP_SPINCOUNT=500 exec %s %s "$$@"\n' '$(EMULATOR)' '$(abspath $@).elf' >$@ && chmod +x $@)
 
 ROOMS   := base partition transport worker coordinator
 MAINS   := coordinator/main.c worker/main.c partition/tool/main.c
@@ -74,9 +81,9 @@ $(B)/worker/kernels/avxvnni.o: ALL_CFLAGS += -O3 -mavxvnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avxvnni_evex.o: ALL_CFLAGS += -O3 -mavx512f -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/avx512.o: ALL_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/worker/kernels/blas.o:      ALL_CFLAGS += -O3
-$(B)/worker/kernels/neon.o:      ALL_CFLAGS += -O3
-$(B)/worker/kernels/neon_dot.o:  ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod
-$(B)/worker/kernels/neon_i8mm.o: ALL_CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm
+$(B)/worker/kernels/neon.o:      ALL_CFLAGS += $(KERNEL_O)
+$(B)/worker/kernels/neon_dot.o:  ALL_CFLAGS += $(KERNEL_O) -march=armv8.2-a+dotprod
+$(B)/worker/kernels/neon_i8mm.o: ALL_CFLAGS += $(KERNEL_O) -march=armv8.2-a+dotprod+i8mm
 # clang takes minutes for each of these with checks of undefined behaviour in loops that are all taken apart; gcc's sanitizers see them.
 ifneq ($(findstring clang,$(CC)),)
 $(B)/worker/kernels/%.o: ALL_CFLAGS += -fno-sanitize=undefined
@@ -122,6 +129,7 @@ endif
 $(PROGRAMS):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(filter-out %.exports,$^) $(EXPORTS) $(ALL_LDFLAGS) $(LINKED) $(LDLIBS) -o $@
+	$(emulated)
 
 # An archive: a test with a main of its own does not take the one in check.c.
 $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
@@ -131,6 +139,7 @@ $(B)/libcheck.a: $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 $(B)/tests/%: $(B)/tests/%.o $(B)/libcheck.a $(LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(filter $(PLANTED),$^) $(filter-out %.exports $(PLANTED),$^) $(EXPORTS) $(ALL_LDFLAGS) $(if $(filter %_fuzz,$@),-fsanitize=fuzzer) $(LINKED) $(LDLIBS) -o $@
+	$(emulated)
 
 # The same sources once more, with the mistakes that simulated worlds must find.
 PLANTED := $(patsubst %.c,$(B)/planted/%.o,$(shell grep -ls '"base/planted.h"' $(foreach r,$(ROOMS),$(r)/*.c $(r)/*/*.c)))
@@ -141,7 +150,8 @@ $(B)/planted/%.o: %.c
 $(B)/tests/worlds/planted_test.o: ALL_CFLAGS += -DWITH_PLANTED
 $(B)/tests/worlds/planted_test: $(PLANTED)
 
-units: $(UNIT) $(AIDS)
+units: $(UNIT) aids
+aids: $(AIDS)
 benches: $(BENCH)
 fuzzers: $(FUZZERS)
 
@@ -170,6 +180,10 @@ test:
 ## make test-all   the same, and what takes minutes: a job killed fifty times, a job of a million lines
 test-all:
 	@LONG=1 B=$(B) SAN=$(SAN) tests/run $(T)
+
+## make arm        every test on an emulated 64-bit ARM, cross-compiled
+arm:
+	@tests/arm.sh --all $(T)
 
 ## make san        every test under address and undefined; links and the engine under thread
 san:
@@ -223,6 +237,6 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: all units benches fuzzers deps demo test test-all san fuzz bench rooms install uninstall dist clean help
+.PHONY: all units aids benches fuzzers deps demo test test-all arm san fuzz bench rooms install uninstall dist clean help
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

@@ -25,4 +25,8 @@ for deb in "$root"/debs/*.deb; do dpkg-deb -x "$deb" "$root"; done
 for folder in lib bin sbin; do
     [ -L "$root/$folder" ] || { [ ! -d "$root/$folder" ] || cp -a "$root/$folder/." "$root/usr/$folder/"; rm -rf "${root:?}/$folder"; ln -s "usr/$folder" "$root/$folder"; }
 done
+# Links to files of the whole system are links within the folder; a linker finds no others.
+find "$root" -type l -lname '/*' | while read -r link; do
+    ln -sfn "$(realpath -m -s --relative-to="$(dirname "$link")" "$root$(readlink "$link")")" "$link"
+done
 rm -rf "$root/apt"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# tests/arm.sh — the tests on a machine that is no ARM: everything is cross-compiled for a 64-bit ARM and runs under qemu's user mode,
+# links and pipelines included. Which tests: a part of them, by the number of commits, so that each run of all tests has one; says which.
+# timeout: 600
+#
+#   tests/arm.sh [--all] [WORD…]     --all: every part; WORD as for tests/run
+#   SYSROOT   Debian's arm64 libraries (build/sysroot-aarch64; fetched where they are missing)     PART   another part than the commits say
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+parts=5
+all=
+[ "${1:-}" != --all ] || { all=1; shift; }
+[ -z "${SAN:-}" ] || { echo "skip the_tests_hold_on_arm: not under sanitizers"; exit 0; }
+root=${SYSROOT:-$PWD/build/sysroot-aarch64}
+for tool in aarch64-linux-gnu-gcc qemu-aarch64 apt-get; do
+    command -v $tool >/dev/null || { echo "skip the_tests_hold_on_arm: $tool is not installed"; exit 0; }
+done
+[ -e "$root/usr/include/zmq.h" ] || deploy/sysroot.sh aarch64 "$root" >/dev/null ||
+    { echo "skip the_tests_hold_on_arm: Debian's arm64 libraries cannot be fetched"; exit 0; }
+
+# This machine's own programs, for pipelines of both; quick where they are there.
+export NATIVE=${B:-build}
+make -s --no-print-directory -j2 "B=$NATIVE" all
+export CC="${CCACHE:-} aarch64-linux-gnu-gcc --sysroot=$root" EMULATOR="qemu-aarch64 -L $root -cpu max" B=build/arm
+export PKG_CONFIG_LIBDIR=$root/usr/lib/aarch64-linux-gnu/pkgconfig:$root/usr/share/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
+export OMPI_MCA_btl_vader_single_copy_mechanism=none # emulators do not know how to read another process
+unset TALLY
+if [ -n "$all" ]; then exec tests/run "$@"; fi
+
+# How a test is emulated says nothing about what it costs, so the dear ones stand here by name.
+part_of() {
+    case $1 in
+        tests/unit/kernels/* | tests/unit/format/* | tests/pipeline/mixed_test.py) echo 0 ;;
+        tests/unit/engine/*) echo 1 ;;
+        tests/unit/encoder/* | tests/unit/stage/* | tests/unit/worker/* | tests/links/*) echo 2 ;;
+        tests/fuzz/*) echo 3 ;;
+        tests/unit/*) echo 4 ;;
+        *) echo none ;;
+    esac
+}
+part=$((${PART:-$(git rev-list --count HEAD 2>/dev/null || echo 0)} % parts))
+ONLY=
+for t in $(find tests -name '*_test.c' -o -name mixed_test.py | sort); do
+    [ "$(part_of "$t")" != $part ] || ONLY+="${t%.c} "
+done
+echo "part $part of 0 to $((parts - 1)); make arm runs all"
+# Quick to compile; what is installed is compiled with -O3 here, and bits do not depend on that.
+export ONLY CFLAGS=-O1 KERNEL_O=-O1 PLAIN=1
+exec tests/run "$@"
