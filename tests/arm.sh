@@ -28,7 +28,7 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none # emulators do not know how
 unset TALLY
 if [ -n "$all" ]; then exec tests/run "$@"; fi
 
-# How a test is emulated says nothing about what it costs, so the dear ones stand here by name.
+# The dear ones are spread; worlds, and pipelines but for one, are in make arm alone.
 part_of() {
     case $1 in
         tests/unit/kernels/* | tests/unit/format/* | tests/pipeline/mixed_test.py) echo 0 ;;
