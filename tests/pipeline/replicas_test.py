@@ -36,18 +36,24 @@ def result(out):
         return f.read()
 
 
+def one():
+    """Of one pipeline."""
+    if not os.path.exists(path("one")):
+        good(*batch("one", "--workers", 2))
+    return result("one")
+
+
 def same_bytes():
-    good(*batch("one", "--workers", 2))
     for out, ways in (("two", ("--workers", 4, "--replicas", 2)), ("three", ("--workers", 3, "--replicas", 3, "--sequences", 5)),
                       ("cut", ("--split", "3,4", "--replicas", 2)), ("auto", ("--workers", 2, "--replicas", "auto"))):
         good(*batch(out, *ways))
-        need(result(out) == result("one"), "%s: other bytes than of one pipeline" % out)
+        need(result(out) == one(), "%s: other bytes than of one pipeline" % out)
 
 
 def by_address():
     with Workers(3) as w:
         status, _, err = run(*batch("far", *w.connect, "--replicas", 2, "--report-json", path("far.json")))
-    need(status == 0 and result("far") == result("one"), err)
+    need(status == 0 and result("far") == one(), err)
     with open(path("far.json")) as f:
         r = json.load(f)
     need(sorted(len(k["stages"]) for k in r["replicas"]) == [1, 2] and sum(k["output_tokens"] for k in r["replicas"]) == r["total_output_tokens"], r)
@@ -83,31 +89,56 @@ def losing(out, *ways, kill):
 
 def mended():
     status, _, err = losing("mended", "--workers", 4, "--replicas", 2, kill=[1])
-    need(status == 0 and result("mended") == result("one"), err)
+    need(status == 0 and result("mended") == one(), err)
     need("was ended by signal" in err and "is lost:" not in err, err)
 
 
 def lost_for_good():
     """The other goes on alone; with the last one the job can be resumed, by one pipeline too."""
     status, _, err = losing("left", "--workers", 4, "--replicas", 2, "--wait-for-workers", 0, kill=[2])
-    need(status == 0 and result("left") == result("one") and "replica 2 is lost" in err, err)
+    need(status == 0 and result("left") == one() and "replica 2 is lost" in err, err)
     status, _, err = losing("gone", "--workers", 2, "--replicas", 2, "--wait-for-workers", 0, kill=[0, 1])
     need(status == 9 and "--resume" in err, "%d: %s" % (status, err))
     good(*batch("gone", "--workers", 1, "--resume"))
-    need(result("gone") == result("one"), "other bytes after --resume")
+    need(result("gone") == one(), "other bytes after --resume")
+
+
+def is_away():
+    """While others may still come to mend it, nobody waits for them."""
+    with Workers(2) as w:
+        p = start(*batch("away", *w.connect, "--replicas", 2, "--wait-for-workers", 600))
+        under_way(p, "away")
+        w.processes[0].kill()
+        status, _, err = wait(p, 60, "a batch with a replica that is away")
+    need(status == 0 and result("away") == one(), err)
+
+
+def with_keys():
+    key = {}
+    for name in ("alice", "bob", "carol"):
+        key[name] = good(GEMMAPIPE, "keys", "new", "--keys", path(name)).decode().split()[0]
+    for mine, other in (("alice", "bob"), ("alice", "carol"), ("bob", "alice"), ("carol", "alice")):
+        good(GEMMAPIPE, "keys", "trust", other, key[other], "--keys", path(mine))
+    names, ports = ("bob", "carol"), free_ports(2)
+    workers = [start(WORKER, "--listen", "tcp://127.0.0.1:%d" % port, "--keys", path(name)) for name, port in zip(names, ports)]
+    where = ",".join("%s@tcp://127.0.0.1:%d" % pair for pair in zip(names, ports))
+    good(*batch("keys", "--connect", where, "--keys", path("alice"), "--replicas", 2))
+    need(result("keys") == one(), "other bytes by encrypted links")
+    for w in workers:
+        w.kill()
 
 
 def served():
-    with Server("--workers", "2", "--replicas", "2", "--sequences", "2") as one:
-        said = [words(one.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
+    with Server("--workers", "2", "--replicas", "2", "--sequences", "2") as several:
+        said = [words(several.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
         for _ in range(100):
-            status, _, text = one.ask("/pipeline")
+            status, _, text = several.ask("/pipeline")
             if status == 200:
                 break
             time.sleep(0.05)
         need(status == 200 and [s["replica"] for s in json.loads(text)["stages"]] == [1, 2], "%d %s" % (status, text))
-        os.kill(sorted(children_of(one.process.pid))[0], signal.SIGKILL)
-        again = [words(one.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
+        os.kill(sorted(children_of(several.process.pid))[0], signal.SIGKILL)
+        again = [words(several.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
     with Server("--here", "1") as other:
         need(said == again == [words(other.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)], (said, again))
 
@@ -141,6 +172,8 @@ claim("workers_that_listen_elsewhere_are_shared_out", by_address)
 claim("pictures_are_shared", pictures)
 claim("a_replica_that_lost_a_worker_is_mended_while_others_go_on", mended)
 claim("a_replica_that_is_lost_for_good_loses_nothing", lost_for_good)
+claim("a_replica_that_may_still_be_mended_is_not_waited_for", is_away)
+claim("replicas_have_encrypted_links_too", with_keys)
 claim("a_server_with_replicas_answers_as_one_pipeline_does", served)
 claim("bench_measures_all_replicas", measured)
 claim("replicas_are_planned_as_they_are_made", planned)

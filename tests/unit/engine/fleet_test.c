@@ -60,13 +60,21 @@ static void hear_end(void *user, const struct ended *ended)
     l.finished(l.user, ended);
 }
 
-/* Prompts of different lengths, of which some begin alike; half are drawn. */
+/* Of different lengths; some begin alike. */
+static uint32_t prompt_of(uint32_t ids[100], uint32_t i)
+{
+    const uint32_t n = 66 + i;
+    ids[0] = 2;
+    for (uint32_t k = 1; k < n; k++) ids[k] = 300 + (k * 7 + (k < 65 ? i % 2 : i)) % 500;
+    return n;
+}
+
+/* Half of the answers are drawn. */
 static int say(struct room *r, struct asked *a, uint32_t i, int only, struct err *why)
 {
-    uint32_t ids[100] = {2};
-    const uint32_t n = 66 + i;
+    uint32_t ids[100];
+    const uint32_t n = prompt_of(ids, i);
     const struct listener l = {.token = hear, .finished = hear_end, .user = a};
-    for (uint32_t k = 1; k < n; k++) ids[k] = 300 + (k * 7 + (k < 65 ? i % 2 : i)) % 500;
     const struct ask ask = {.ids = ids, .n = n, .key = i, .most = 8 + 2 * i, .run_on = true, .want_hash = true, .only = only,
                             .sampling = {.seed = 9, .temperature = i % 2 ? 1 : 0, .top_k = i % 2 ? 40 : 1, .top_p = 1, .repeat_penalty = 1}};
     return fleet_ask(r->fleet, &ask, &l, &a->number, why);
@@ -143,6 +151,36 @@ TEST(an_ask_for_one_replica_is_computed_there)
     NEED(answer_all(&r, why));
     check_all(a, print);
     for (int i = 0; i < ASKS; i++) CHECK(a[i].answer.ended.replica == i % REPLICAS);
+    free_all(a);
+    room_close(&r);
+}
+
+/* Six conversations, in two turns; in between the replicas have answered them in any order. */
+TEST(a_conversation_goes_on_where_its_rows_are_kept)
+{
+    struct room r;
+    struct asked a[ASKS] = {0};
+    NEED(room_open(&r, REPLICAS, 9, why));
+    for (uint32_t i = 0; i < 6; i++) NEED(say(&r, &a[i], i, 0, why));
+    NEED(answer_all(&r, why));
+    for (uint32_t i = 6; i-- > 0;) {
+        const struct collected *before = &a[i].answer;
+        struct asked *after = &a[6 + i];
+        uint32_t ids[100];
+        const uint32_t n = prompt_of(ids, i);
+        const struct listener l = {.token = hear, .finished = hear_end, .user = after};
+        struct ids all = {0};
+        for (uint32_t k = 0; k < n; k++) NEED(ids_push(&all, ids[k], why));
+        for (size_t k = 0; k < before->ids.n; k++) NEED(ids_push(&all, before->ids.id[k], why));
+        NEED(ids_push(&all, 77, why));
+        const struct ask ask = {.ids = all.id, .n = all.n, .most = 4, .run_on = true, .sampling = {.repeat_penalty = 1}};
+        NEED(fleet_ask(r.fleet, &ask, &l, NULL, why));
+        NEED(answer_all(&r, why));
+        const struct ended *e = &after->answer.ended;
+        CHECK(e->replica == before->ended.replica && e->reused_rows + 2 == e->prompt_rows, "conversation %u: %u of %u rows in replica %d, they were in %d", i,
+              e->reused_rows, e->prompt_rows, e->replica + 1, before->ended.replica + 1);
+        ids_free(&all);
+    }
     free_all(a);
     room_close(&r);
 }
