@@ -4,5 +4,10 @@
 
 #include "base/error.h"
 
-/* `listens`: the address this worker listens at; its port is what is said. Both must stay until the process ends, as does the thread. */
-int announce_begin(const char *to, const char *listens, struct err *why);
+#include <stdbool.h>
+
+/* Who has no address that others could connect to makes the connection itself, and comes to be called by that (transport/links/tunnel.h): `calls`. The number
+ * is the worker's own.
+ *
+ * `listens`: the address this worker listens at; its port is what is said. Both must stay until the process ends, as does the thread. */
+int announce_begin(const char *to, const char *listens, bool calls, struct err *why);

@@ -11,6 +11,7 @@
 #include "transport/links/address.h"
 #include "transport/links/keys.h"
 #include "transport/links/transport.h"
+#include "transport/links/tunnel.h"
 #include "worker/announce.h"
 #include "worker/confine.h"
 #include "worker/worker.h"
@@ -25,6 +26,7 @@ static const char manual[] =
     "gemmapipe-worker — holds some layers of a Gemma 3 model and computes them for a coordinator.\n"
     "\n"
     "  gemmapipe-worker --listen tcp://ADDRESS:PORT [options]\n"
+    "  gemmapipe-worker --join tcp://COORDINATOR:PORT [options]    where nobody can connect to this machine\n"
     "\n"
     "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…` (or chat, logits) calls, takes the layers it is\n"
     "assigned, answers, and waits for the next run. It needs no model file: its part is sent to it, unless it can open\n"
@@ -47,6 +49,7 @@ static const char manual[] =
     "\n";
 
 struct words { /* of the command line */
+    char own[32]; /* where it listens for itself alone; empty: not so */
     const char *listen, *join, *keys, *user;
     struct worker_options worker;
     bool insecure, unconfined, once, quiet, child, help, version;
@@ -66,7 +69,8 @@ static int take_memory(void *into, const struct argument *a, const char *value, 
 static const struct argument table[] = {
     {"listen", "ADDRESS", 0, TEXT(listen), "tcp://127.0.0.1:7001, tcp://*:7001 or ipc:///path/to/socket"},
     {"join", "ADDRESS", 0, TEXT(join),
-     "say to the coordinator that was told --accept ADDRESS that this worker is there; it must be able to connect to --listen"},
+     "say to the coordinator that was told --accept ADDRESS that this worker is there; it connects to --listen, or,\n"
+     "                           where that is not said, this worker makes the connections, as from behind NAT"},
     {"keys", "FOLDER", 0, TEXT(keys),
      "encrypt, also on loopback, with the keys of this folder (default: off loopback, with those of ~/.config/gemmapipe)"},
     {"insecure", NULL, 0, FLAG(insecure), "serve whoever reaches the port, and encrypt nothing"},
@@ -99,6 +103,23 @@ static const struct argument table[] = {
     {"crowded", NULL, 0, FLAG(worker.crowded), NULL},
 };
 
+/* Only this process connects there. */
+static int choose_port(struct words *w, struct err *why)
+{
+    struct tunnel t;
+    TRY(tunnel_open(&t, why));
+    tunnel_close(&t);
+    strcpy(w->own, t.address);
+    w->listen = w->own;
+    return 0;
+}
+
+/* Whether nobody but this machine has to do with it. */
+static bool is_near(const struct words *w)
+{
+    return address_is_near(w->listen) && (!w->own[0] || address_is_near(w->join));
+}
+
 static int read_words(struct words *w, int argc, char **argv, struct err *why)
 {
     const struct arguments of = ARGUMENTS("gemmapipe-worker", table);
@@ -111,6 +132,7 @@ static int read_words(struct words *w, int argc, char **argv, struct err *why)
     if (w->help || w->version) exit(0);
     if (!w->worker.threads) w->worker.threads = w->worker.cores.n;
     if (w->keys && w->insecure) return fail(why, E_USAGE, "--keys and --insecure exclude each other");
+    if (!w->listen && w->join) return choose_port(w, why);
     return w->listen ? 0 : fail(why, E_USAGE, "say where to listen: --listen tcp://127.0.0.1:7001");
 }
 
@@ -128,6 +150,16 @@ static void name_the_log(int node)
     log_open(name, log_level());
 }
 
+static const char *where_word(const struct words *a)
+{
+    return a->own[0] ? "joining at" : "listening on";
+}
+
+static const char *where(const struct words *a)
+{
+    return a->own[0] ? a->join : a->listen;
+}
+
 /* One run after another; one that failed is said, and the next may come. */
 static int serve_runs(struct words *a, struct worker *w, struct port *port, struct err *why)
 {
@@ -138,7 +170,7 @@ static int serve_runs(struct words *a, struct worker *w, struct port *port, stru
         if (interrupt_asked()) return E_INTERRUPTED;
         log_open("worker", log_level());
         if (code) log_warn("%s", why->text);
-        log_info("the run is over; listening on %s", a->listen);
+        log_info("the run is over; %s %s", where_word(a), where(a));
         TRY(port_listen_again(port, why));
     }
 }
@@ -146,7 +178,7 @@ static int serve_runs(struct words *a, struct worker *w, struct port *port, stru
 /* Without them whoever comes is served. */
 static int take_keys(const struct words *a, struct keys **keys, struct err *why)
 {
-    const bool local = address_is_near(a->listen);
+    const bool local = is_near(a);
     if (!a->insecure && (a->keys || !local)) return keys_open(keys, a->keys, why);
     if (!local) log_warn("nothing is encrypted, and whoever reaches %s is served", a->listen);
     return 0;
@@ -156,8 +188,8 @@ static void say_where(const struct words *a, const struct keys *keys)
 {
     char key[KEY_TEXT];
     if (a->child) return;
-    if (keys) log_info("listening on %s; this worker's key is %s", a->listen, key_text(key, keys_public(keys)));
-    else log_info("listening on %s", a->listen);
+    if (keys) log_info("%s %s; this worker's key is %s", where_word(a), where(a), key_text(key, keys_public(keys)));
+    else log_info("%s %s", where_word(a), where(a));
 }
 
 /* A worker that was started here cannot be reached by others; it is kept in all the same, because files of others are read in it. */
@@ -193,11 +225,11 @@ static int serve(struct words *a, struct keys *keys, struct err *why)
     struct port *port = NULL;
     struct worker *w = NULL;
     a->worker.only_network = strncmp(a->listen, "ipc:", 4) != 0;
-    if (!a->worker.models && !address_is_near(a->listen)) a->worker.no_file = true; /* what strangers may name is not opened */
+    if (!a->worker.models && !is_near(a)) a->worker.no_file = true; /* what strangers may name is not opened */
     int code = confine_and_listen(a, keys, &port, why);
     if (!code) say_where(a, keys);
     if (!code) code = worker_open(&w, &a->worker, why);
-    if (!code && a->join) code = announce_begin(a->join, a->listen, why);
+    if (!code && a->join) code = announce_begin(a->join, a->listen, a->own[0], why);
     if (!code) code = serve_runs(a, w, port, why);
     worker_close(&w);
     struct err ignored;

@@ -3,6 +3,7 @@
 #include "coordinator/cluster/joiners.h"
 
 #include "transport/links/address.h"
+#include "transport/links/tunnel.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -12,7 +13,11 @@
 
 #define CALLERS_MOST 16
 #define CALLER_NS 2000000000ull
-#define WORDS 32 /* bytes of what is said */
+#define WORDS 128 /* bytes of what is said */
+#define TUNNELS_MOST 64
+#define TUNNELS_OF_HOST 32 /* machines behind one box look like one */
+#define FORGOTTEN_NS 60000000000ull
+#define TOLD_AGAIN_NS 500000000ull
 
 struct caller {
     int fd; /* -1: none */
@@ -22,9 +27,17 @@ struct caller {
     struct endpoint from;
 };
 
+struct by_tunnel { /* a worker that calls */
+    bool used;
+    uint64_t number, told_ns;
+    struct tunnel tunnel;
+    struct joiner who;
+};
+
 struct joiners {
     int fd;
     struct caller caller[CALLERS_MOST];
+    struct by_tunnel by_tunnel[TUNNELS_MOST];
 };
 
 /* Every card, IPv4 through IPv6. */
@@ -74,6 +87,8 @@ void joiners_close(struct joiners **pj)
     *pj = NULL;
     if (!j) return;
     for (int i = 0; i < CALLERS_MOST; i++) hang_up(&j->caller[i]);
+    for (int i = 0; i < TUNNELS_MOST; i++)
+        if (j->by_tunnel[i].used) tunnel_close(&j->by_tunnel[i].tunnel);
     if (j->fd >= 0) close(j->fd);
     free(j);
 }
@@ -114,14 +129,79 @@ static bool hear(struct caller *c, uint64_t now)
     return end || n == 0 || c->n == WORDS - 1 || now - c->since_ns > CALLER_NS;
 }
 
-bool joiners_next(struct joiners *j, uint64_t now, char address[WIRE_TEXT])
+/* ---- who calls by a tunnel ---- */
+
+static void host_of(const struct caller *c, char out[WIRE_TEXT])
+{
+    char text[WIRE_TEXT];
+    if (!endpoint_text(&c->from, text, sizeof text)) text[0] = 0;
+    snprintf(out, WIRE_TEXT, "%s", text[0] ? text + sizeof "tcp://" - 1 : "");
+    char *port = strrchr(out, ':');
+    if (port) *port = 0;
+}
+
+static bool is_over(const struct by_tunnel *b, uint64_t now)
+{
+    return b->used && b->tunnel.ready < 0 && now - b->told_ns > FORGOTTEN_NS;
+}
+
+/* The one of this number, or one more; who is gone for long makes room, and one host does not take all. */
+static struct by_tunnel *tunnel_of(struct joiners *j, uint64_t number, const char *host, uint64_t now)
+{
+    struct by_tunnel *place = NULL;
+    int of_host = 0;
+    for (int i = 0; i < TUNNELS_MOST; i++) {
+        struct by_tunnel *b = &j->by_tunnel[i];
+        if (b->used && b->number == number) return b;
+        if (is_over(b, now)) tunnel_close(&b->tunnel), b->used = false;
+        of_host += b->used && !strcmp(b->who.host, host);
+        if (!place && !b->used) place = b;
+    }
+    if (!place || of_host >= TUNNELS_OF_HOST || tunnel_open(&place->tunnel, NULL)) return NULL;
+    *place = (struct by_tunnel){.used = true, .number = number, .tunnel = place->tunnel, .told_ns = now - TOLD_AGAIN_NS};
+    return place;
+}
+
+/* True: it is one, and has its connection. */
+static bool calls_by_tunnel(struct joiners *j, struct caller *c, uint64_t now)
+{
+    unsigned long long number;
+    struct joiner who = {.calls = true};
+    int end = 0;
+    if (sscanf(c->said, "gemmapipe-join 1 by %16llx %63[a-zA-Z0-9._-]%n", &number, who.name, &end) != 2 || (size_t)end != strlen(c->said)) return false;
+    host_of(c, who.host);
+    struct by_tunnel *b = tunnel_of(j, number, who.host, now);
+    if (!b) return false;
+    strcpy(who.address, b->tunnel.address);
+    b->who = who;
+    tunnel_ready(&b->tunnel, c->fd);
+    c->fd = -1;
+    return true;
+}
+
+static bool next_by_tunnel(struct joiners *j, uint64_t now, struct joiner *out)
+{
+    for (int i = 0; i < TUNNELS_MOST; i++) {
+        struct by_tunnel *b = &j->by_tunnel[i];
+        if (!b->used) continue;
+        tunnel_look(&b->tunnel);
+        if (b->tunnel.ready < 0 || now - b->told_ns < TOLD_AGAIN_NS) continue;
+        b->told_ns = now;
+        *out = b->who;
+        return true;
+    }
+    return false;
+}
+
+bool joiners_next(struct joiners *j, uint64_t now, struct joiner *out)
 {
     for (int i = 0; i < CALLERS_MOST; i++) {
         struct caller *c = &j->caller[i];
-        if ((c->fd < 0 && !take_call(j, c, now)) || !hear(c, now)) continue;
-        const bool known = call_back(c, address);
+        if ((c->fd < 0 && !take_call(j, c, now)) || !hear(c, now) || calls_by_tunnel(j, c, now)) continue;
+        *out = (struct joiner){0};
+        const bool known = call_back(c, out->address);
         hang_up(c);
         if (known) return true;
     }
-    return false;
+    return next_by_tunnel(j, now, out);
 }

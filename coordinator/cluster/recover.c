@@ -150,8 +150,15 @@ static int unanswered(const struct pipeline *p)
 }
 
 /* A place that was not named. Who cannot be called is not let in, and nobody is troubled. */
-static int call_joiner(struct pipeline *p, const char *address, struct err *why)
+static int know_joiner(struct pipeline *p, const struct joiner *j, struct err *why)
 {
+    if (!j->calls) return pipeline_know(p, j->address, NULL, why);
+    return pipeline_know(p, j->address, j->name, why) && pipeline_know(p, j->address, j->host, why) ? why->code : 0;
+}
+
+static int call_joiner(struct pipeline *p, const struct joiner *j, struct err *why)
+{
+    const char *address = j->address, *name = j->calls ? j->name : address;
     struct recovery *r = p->recovery;
     struct err mine;
     struct place *known = place_at(r, address);
@@ -163,10 +170,11 @@ static int call_joiner(struct pipeline *p, const char *address, struct err *why)
         known = &more[r->places];
         *known = (struct place){0};
     }
-    if (pipeline_know(p, address, NULL, &mine)) return log_warn("%s cannot join: %s", address, mine.text), 0;
-    if (roster_add(p->roster, address, &mine)) return log_debug("%s cannot join: %s", address, mine.text), 0;
+    if (know_joiner(p, j, &mine)) return log_warn("%s cannot join: %s", name, mine.text), 0;
+    if (roster_add(p->roster, address, &mine)) return log_debug("%s cannot join: %s", name, mine.text), 0;
     struct member *m = roster_member(p->roster, roster_size(p->roster));
     m->place = (int)(known - r->place);
+    if (j->calls) m->reach = REACH_NONE;
     known->member = m;
     if (m->place == r->places) r->places++;
     else if (m->place < p->places) r->empty--;
@@ -175,8 +183,8 @@ static int call_joiner(struct pipeline *p, const char *address, struct err *why)
 
 static int call_joiners(struct pipeline *p, struct err *why)
 {
-    char address[WIRE_TEXT];
-    while (p->joiners && joiners_next(p->joiners, now_ns(p), address)) TRY(call_joiner(p, address, why));
+    struct joiner who;
+    while (p->joiners && joiners_next(p->joiners, now_ns(p), &who)) TRY(call_joiner(p, &who, why));
     return 0;
 }
 
@@ -232,10 +240,10 @@ static int choose_crew(const struct pipeline *p, struct member **crew)
     int n = 0, n_taken = 0;
     for (int i = 0; i < p->workers; i++)
         if (p->crew[i] && is_here(p->crew[i])) taken[n_taken++] = p->crew[i];
-    for (int i = 0; i < p->workers_wanted; i++) {
+    for (int i = 0; n < p->workers_wanted && (i < p->workers || i < p->workers_wanted); i++) {
         struct member *m = i < p->workers ? p->crew[i] : NULL;
         if (!m || !is_here(m)) {
-            m = another(p, taken, n_taken, m ? m->place : i);
+            m = n_taken < p->workers_wanted ? another(p, taken, n_taken, m ? m->place : i) : NULL;
             if (!m) continue;
             taken[n_taken++] = m;
         }

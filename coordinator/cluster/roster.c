@@ -385,7 +385,7 @@ static void take_hello(struct roster *r, struct member *m, struct event *out)
         return lose(r, m, out);
     }
     if (computes_otherwise(r, m, &out->why)) return lose(r, m, out);
-    bool far = m->address[0] && !r->local;
+    bool far = m->address[0] && !r->local && m->reach != REACH_NONE;
     snprintf(m->where, sizeof m->where, "process %u on %.63s%s%.80s", m->hello.pid, m->hello.host, far ? ", " : "",
              far ? m->address : "");
     snprintf(m->name, sizeof m->name, "worker %d (%s)", m->node, m->where);

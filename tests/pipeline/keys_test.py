@@ -317,9 +317,22 @@ def strangers_take_no_memory():
         need(grown < 100, "%d MiB more than before" % grown)
 
 
+def who_calls_proves_its_key_too():
+    """A worker that nobody can connect to is let in by the key that is known of its host, and another one is not."""
+    keys("alice", "trust", socket.gethostname(), PUBLIC["bob"])
+    for name, ends in (("carol", 5), ("bob", 0)):
+        at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
+        w = start(WORKER, "--join", at, "--keys", path(name), "--quiet")
+        status, out, err = run(GEMMAPIPE, *ASK, "--accept", at, "--keys", path("alice"), "--wait", "2")
+        need(status == ends, "%s: status %d: %s" % (name, status, err))
+        w.kill()
+    need(fingerprints(out) == fingerprints(good(GEMMAPIPE, *ASK)), "other numbers")
+
+
 claim("strangers_take_no_memory", strangers_take_no_memory)
 claim("keys_change_no_number", same_fingerprint)
 claim("strangers_get_nothing", strangers_get_nothing)
+claim("who_calls_proves_its_key_too", who_calls_proves_its_key_too)
 claim("the_honest_are_told_why", the_honest_are_told_why)
 claim("a_key_may_be_trusted_while_its_owner_waits", a_key_may_be_trusted_while_it_waits)
 claim("files_that_others_may_touch_are_refused", files_that_others_may_touch_are_refused)

@@ -249,6 +249,21 @@ def relayed():
         need("passes through here" in err and "rows from stage 1 to stage 2 are relayed" in err and "pictures from" in err, err)
 
 
+def behind_something():
+    """Nobody can connect to either: they call, and their rows for each other go by us. One is started anew."""
+    at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
+    calling = [WORKER, "--join", at, "--quiet", "--memory", "25M"]
+    workers = [start(*calling) for _ in range(2)]
+    p = start(GEMMAPIPE, *SCORED, "--accept", at, "--report")
+    first = os.read(p.stdout.fileno(), 1)
+    workers[0].kill()
+    workers.append(start(*calling))
+    err = same(SCORED, p, first)
+    need("going on after" in err and "was lost" in err and "rows from stage 1 to stage 2 are relayed" in err, err)
+    for w in workers:
+        w.kill()
+
+
 def link_breaks():
     """In the middle, and nobody is let in any more: what goes that way goes by us."""
     with Workers(2) as w:
@@ -357,5 +372,6 @@ claim("workers_join_that_nobody_named", joiners)
 claim("a_neighbour_that_cannot_be_called_calls", called_back)
 claim("rows_of_two_that_cannot_reach_each_other_are_passed_on", relayed)
 claim("so_they_are_where_a_link_breaks", link_breaks)
+claim("so_are_those_of_workers_that_nobody_can_connect_to", behind_something)
 claim("after_kills_at_random_moments_nothing_is_lost_and_no_word_is_another", at_random)
 finish()

@@ -118,13 +118,19 @@ static int contacts_grow(struct zmq_port *z, int room, struct err *why)
     return 0;
 }
 
+static void dealer_end(struct contact *c, int linger_ms)
+{
+    zmq_socket_close(&c->dealer, &c->monitor, linger_ms);
+    if (c->knock) knock_end(c->knock);
+    free(c->knock);
+    c->knock = NULL;
+}
+
 static void contact_end(struct zmq_port *z, int node, int linger_ms)
 {
     struct contact *c = contact_of(z, node);
     if (!c) return;
-    zmq_socket_close(&c->dealer, &c->monitor, linger_ms);
-    if (c->knock) knock_end(c->knock);
-    free(c->knock);
+    dealer_end(c, linger_ms);
     frame_free(c->greeting);
     free(c);
     z->contacts[node] = NULL;
@@ -199,41 +205,11 @@ static int connect_to(struct zmq_port *z, int node, const char *address, struct 
 
 /* ---- going out ---- */
 
-static void give_back(void *bytes, void *frame)
-{
-    struct frame *f = frame;
-    (void)bytes;
-    if (atomic_load_explicit(&f->handed, memory_order_acquire)) frame_free(f); /* from libzmq's thread */
-}
-
-/* The frame is libzmq's afterwards, whatever comes of it. */
-static int send_bytes(void *socket, struct frame *f)
-{
-    zmq_msg_t m;
-    zmq_msg_init_data(&m, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes, give_back, f);
-    atomic_fetch_add_explicit(&f->handed, 1, memory_order_release); /* the last we do with it */
-    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return 0;
-    int reason = errno;
-    zmq_msg_close(&m);
-    return reason;
-}
-
-/* 0, or why not (errno). The frame is gone in any case. */
-static int send_by_name(struct zmq_port *z, const void *identity, size_t n, struct frame *f)
-{
-    if (zmq_send(z->router, identity, n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        int reason = errno;
-        frame_free(f);
-        return reason;
-    }
-    return send_bytes(z->router, f);
-}
-
 static void hand_over(struct zmq_port *z, int node, struct frame *f)
 {
     struct contact *c = z->contacts[node];
     const bool ours = c->dealer && !(f->head.type == M_CREDIT && c->identity_bytes);
-    int reason = ours ? send_bytes(c->dealer, f) : send_by_name(z, c->identity, c->identity_bytes, f);
+    int reason = ours ? zmq_send_frame(c->dealer, f) : zmq_send_frame_to(z->router, c->identity, c->identity_bytes, f);
     if (!reason) return;
     if (ours && !c->heard && c->greeting) { /* refused so far, as by a neighbour that was not told of us yet: sent again when it lets us in */
         c->greet_again = true;
@@ -420,7 +396,7 @@ static void refuse(struct zmq_port *z, const struct arrival *a, const struct err
     f->head.epoch = h->epoch;
     f->head.from = h->to;
     frame_seal(f);
-    send_by_name(z, a->identity, a->identity_bytes, f);
+    zmq_send_frame_to(z->router, a->identity, a->identity_bytes, f);
 }
 
 /* To a second coordinator: this worker serves one at a time. To the same one, it found the worker under a second address. */
@@ -465,15 +441,11 @@ static void first_heard(struct contact *c)
 static void hang_up(struct zmq_port *z, int node)
 {
     struct contact *c = z->contacts[node];
-    if (!c->dealer) return;
-    watch_dealer(z, node);
-    if (c->shaken) return;
+    if (c->dealer) watch_dealer(z, node);
+    if (!c->dealer || c->shaken) return;
     struct frame *said = c->greeting;
     c->greeting = NULL;
-    zmq_socket_close(&c->dealer, &c->monitor, 0);
-    if (c->knock) knock_end(c->knock);
-    free(c->knock);
-    c->knock = NULL;
+    dealer_end(c, 0);
     c->gone = c->greet_again = false;
     c->call_again_ns = 0;
     c->address[0] = 0;

@@ -196,3 +196,33 @@ const char *zmq_refusal(uint16_t event, uint32_t value, bool keys)
         return "it ends the connection during the handshake: its key is another than the one known here, its links are plain, or it is no worker";
     return NULL;
 }
+
+/* ---- frames ---- */
+
+static void give_back(void *bytes, void *frame)
+{
+    struct frame *f = frame;
+    (void)bytes;
+    if (atomic_load_explicit(&f->handed, memory_order_acquire)) frame_free(f); /* from libzmq's thread */
+}
+
+int zmq_send_frame(void *socket, struct frame *f)
+{
+    zmq_msg_t m;
+    zmq_msg_init_data(&m, f->bytes, FRAME_HEAD_BYTES + f->head.body_bytes, give_back, f);
+    atomic_fetch_add_explicit(&f->handed, 1, memory_order_release); /* the last we do with it */
+    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return 0;
+    int reason = errno;
+    zmq_msg_close(&m);
+    return reason;
+}
+
+int zmq_send_frame_to(void *router, const void *identity, size_t n, struct frame *f)
+{
+    if (zmq_send(router, identity, n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        int reason = errno;
+        frame_free(f);
+        return reason;
+    }
+    return zmq_send_frame(router, f);
+}

@@ -1,8 +1,9 @@
 /* transport/links/zmq_sockets.h — ZeroMQ sockets as this program wants them, for zmq.c only: how they are made, watched,
- * bound and closed. Frames and peers are zmq.c's affair. */
+ * bound and closed, and how a frame goes into one. What frames mean, and peers, are zmq.c's affair. */
 #pragma once
 
 #include "transport/links/address.h"
+#include "transport/wire/frame.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,3 +31,7 @@ int zmq_connect_endpoint(void *dealer, const struct endpoint *e, struct err *why
 
 /* What it means that a handshake failed, with or without keys here. NULL: it did not, or nobody knows why. */
 const char *zmq_refusal(uint16_t event, uint32_t value, bool keys);
+
+/* The frame is libzmq's afterwards, whatever comes of it. 0, or why not (errno). Through a ROUTER to the connection of this name. */
+int zmq_send_frame(void *socket, struct frame *f);
+int zmq_send_frame_to(void *router, const void *identity, size_t n, struct frame *f);
