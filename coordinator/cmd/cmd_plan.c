@@ -211,10 +211,13 @@ static int plan_replicas(struct sketch *k, const struct capacity *wanted, const 
     return 0;
 }
 
-/* Of one pipeline: whether several would be faster, where that is known. */
+/* Of one pipeline: whether several would be faster, where that was measured. */
 static void advise_replicas(struct sketch *k, const struct replicas *r)
 {
-    if (r->n > 1 && r->one > 0)
+    const struct pipeline *p = k->session.pipe;
+    bool measured = true;
+    for (int i = 0; i < p->workers; i++) measured &= p->offers[i].measured != NULL;
+    if (measured && r->n > 1 && r->one > 0)
         assume(k, "one pipeline; %d replicas of it (--replicas %d) would answer %.2f times as much", r->n, r->n, r->value / r->one);
 }
 
@@ -231,7 +234,7 @@ static int plan_several(struct sketch *k, const struct capacity *wanted, bool *d
     if (code) return k->wish.replicas > 0 ? code : 0; /* the plan of one says what is wrong */
     *done = k->wish.replicas && r.n > 1;
     const int printed = *done ? plan_replicas(k, wanted, &r, why) : 0;
-    if (!*done && !blind && !k->wish.plan.cuts) advise_replicas(k, &r);
+    if (!*done && !k->wish.plan.cuts) advise_replicas(k, &r);
     replicas_free(&r);
     return printed;
 }

@@ -225,16 +225,19 @@ static double share_out(struct sharing_out *s, int *of, int n, struct err *why)
     return best;
 }
 
-/* More replicas have smaller groups: where so many do not hold the model more do not either. */
+/* More replicas have smaller groups: where so many do not hold the model more do not either. By measured speeds any gain will do: what
+ * stages wait for each other within a pipeline is foreseen too small (docs/SPEED.md 42). */
 static void choose(struct sharing_out *s, struct replicas *out, int most)
 {
     int of[WORKERS_MOST];
     struct err ignored;
-    double fewer = out->value;
+    double fewer = out->value, gain = 1;
+    for (int w = 0; w < s->workers; w++)
+        if (!s->offers[w].measured) gain = REPLICAS_GAIN;
     for (int n = 2; n <= most; n++) {
         const double value = share_out(s, of, n, &ignored);
         if (value <= 0 && fewer > 0) return;
-        if (value > out->value * REPLICAS_GAIN || (out->value <= 0 && value > 0)) {
+        if (value > out->value * gain || (out->value <= 0 && value > 0)) {
             out->n = n;
             out->value = value;
             memcpy(out->of, of, (size_t)s->workers * sizeof *of);

@@ -13,7 +13,7 @@
 #include "partition/plan/plan.h"
 
 #define REPLICAS_KINDS 256
-#define REPLICAS_GAIN 1.05 /* of another way, or of more replicas than fewer: seconds are not truer than that */
+#define REPLICAS_GAIN 1.05 /* of another way; by nominal speeds of more replicas than fewer too */
 
 struct replicas {
     int n;        /* pipelines */
