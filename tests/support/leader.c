@@ -72,7 +72,7 @@ static void draw_line(struct line *a, struct leader *l, int i)
     *a = (struct line){.leader = l, .key = 1000 + (uint64_t)i, .grumpy = !dice(&w->dice, 8), .biased = !dice(&w->dice, 3)};
     for (; a->n < common && a->n + 40 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
     for (uint32_t rows = 1 + dice(&w->dice, 24); rows; rows--, a->n++) a->id[a->n] = dice(&w->dice, 256);
-    a->most = 1 + dice(&w->dice, 24);
+    a->most = 1 + dice(&w->dice, dice(&w->dice, 3) ? 24 : 60);
     make_golden(a, w);
 }
 

@@ -18,7 +18,7 @@
 #define WORLD_WORKERS 6
 #define WORLD_LEADERS 2
 #define WORLD_MACHINES (WORLD_LEADERS + WORLD_WORKERS)
-#define WORLD_FAULTS 24
+#define WORLD_FAULTS 30
 #define WORLD_PROCESSES 600
 
 enum fault_kind { /* the bits of `only` */
@@ -54,7 +54,7 @@ struct world {
 };
 
 struct world_sums { /* over many */
-    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, refused, blamed, fault[FAULT_KINDS], simulated_s;
+    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, refused, blamed, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
 };
 
 /* All of a seed, in a folder of the caller's; `sums` is added to, *story is a hash of all that happened. */

@@ -501,6 +501,7 @@ static int sim_reach(struct port *port, int node, const char *address, struct er
     int number, used = 0;
     if (sscanf(address, "sim:%d%n", &number, &used) != 1 || address[used] || number < 1 || number >= p->sim->n_processes)
         return fail(why, E_LINK, "'%s' is no address of this simulation", address);
+    if (sim_reachable(port, node) && !peer_lost(port, node) && p->way[node].to.process == number) return 0; /* it holds, as far as is known */
     port_returned(port, node);
     return connect_node(p, node, (struct way){.to = end_of(p->sim, number, ++p->sim->connections), .ours = true}, why);
 }
