@@ -10,6 +10,7 @@
 #include "partition/file/delivery.h"
 #include "partition/file/gguf_hashes.h"
 #include "partition/model/part_text.h"
+#include "partition/plan/rates.h"
 #include "worker/assign.h"
 
 #include <limits.h>
@@ -342,11 +343,48 @@ static void say_ready(const struct pipeline *p)
     }
 }
 
+/* Instruction sets of CPUs that are much slower than their cores let one think. Nominal speeds are those of the others (docs/SPEED.md 43). */
+static const struct slow_isa {
+    const char *name, *what;
+    double speed; /* of a nominal thread */
+} slow_isas[] = {{"ref", "in plain C, without AVX2 and FMA", 1 / 40.}, {"neon", "by NEON without its dot product", 1 / 3.}};
+
+static const struct slow_isa *slow_isa_of(const struct member *m)
+{
+    for (size_t i = 0; i < sizeof slow_isas / sizeof *slow_isas; i++)
+        if (!strcmp(m->hello.isa, slow_isas[i].name)) return &slow_isas[i];
+    return NULL;
+}
+
+/* Whoever waits for a slow CPU should know that nothing is wrong. */
+static void say_slow(const struct pipeline *p)
+{
+    const struct slow_isa *first = NULL;
+    const char *who = NULL;
+    struct rates r;
+    int slow = 0;
+    struct worker_offer *offers = calloc(WORKERS_MOST, sizeof *offers);
+    for (int i = 0; i < p->workers && offers; i++) {
+        const struct slow_isa *isa = slow_isa_of(p->crew[i]);
+        offers[i] = p->offers[i];
+        if (isa) offers[i].speed = (offers[i].speed > 0 ? offers[i].speed : 1) * isa->speed;
+        if (isa && !slow++) first = isa, who = p->crew[i]->name;
+    }
+    if (slow && plan_stages(&p->plan)) {
+        const struct model_shape shape = model_shape(p->model, p->encoder);
+        plan_rates(&r, NULL, &p->plan, &shape, offers);
+        log_info("%s%s computes %s: about %.2g tokens/s are to be expected of one answer, %s", who, slow > 1 ? ", like others," : "", first->what, r.alone,
+                 r.measured ? "as measured" : "by nominal speeds");
+    }
+    free(offers);
+}
+
 int launch_done(const struct launch *l, bool *done, struct err *why)
 {
     *done = l->ready == l->pipe->workers;
     if (!*done) return 0;
     say_ready(l->pipe);
+    if (l->pipe->epoch == 1) say_slow(l->pipe);
     return pipeline_files_unchanged(l->pipe, why);
 }
 

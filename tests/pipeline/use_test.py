@@ -177,6 +177,19 @@ def pasted_templates():
     need(status == 2 and "--raw" in err, err)
 
 
+def slow_cpus():
+    """By the way to choose kernels that tests have: what a CPU without vector instructions would take by itself."""
+    ask = [GEMMAPIPE, "run", "--model", DEMO, "--workers", "2", "--temp", "0", "-n", "2", "hi"]
+    said = lambda isa, *more: run(*ask, *more, env={"GEMMAPIPE_ISA": isa})[2]
+    err = said("ref")
+    need(err.count("tokens/s are to be expected") == 1 and "in plain C" in err and "nominal" in err, err)
+    need("to be expected" not in said("ref", "--quiet"), "--quiet says it")
+    need("to be expected" not in said(""), "a fast CPU is told so")
+    if os.environ.get("EMULATOR"):
+        err = said("neon")
+        need(err.count("tokens/s are to be expected") == 1 and "without its dot product" in err, err)
+
+
 def plans():
     out = good(GEMMAPIPE, "plan", "--model", DEMO, "--workers", "3", "--memory", "1G,1G,2G", "--ctx", "512", "--sequences", "4").decode()
     need("layers" in out and "head" in out and "1.00 GiB" in out, out)
@@ -222,6 +235,7 @@ claim("an_answer_nobody_reads_ends", nobody_reads)
 claim("a_dash_is_standard_output_for_numbers", rows_to_standard_output)
 claim("text_survives_ids_and_never_makes_control_tokens", words_and_back)
 claim("a_pasted_template_is_told_and_counts_if_that_is_asked_for", pasted_templates)
+claim("a_slow_cpu_is_told_once_what_to_expect", slow_cpus)
 claim("a_plan_names_its_bytes", plans)
 claim("every_command_has_a_manual", manuals)
 claim("a_worker_is_confined_while_it_works_unless_it_is_told_otherwise", confined)
