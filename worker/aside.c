@@ -84,15 +84,22 @@ int run_errand(struct run *r, errand *what, void *with, struct err *why)
     return code;
 }
 
-static int send_home(struct run *r, void *frame, struct err *why)
+struct outgoing {
+    int to;
+    struct frame *frame;
+};
+
+static int send_out(struct run *r, void *with, struct err *why)
 {
-    return port_send(r->port, 0, frame, why);
+    struct outgoing *o = with;
+    return port_send(r->port, o->to, &o->frame, why);
 }
 
-int run_send(struct run *r, struct frame *f, struct err *why)
+int run_send(struct run *r, int to, struct frame *f, struct err *why)
 {
-    const int code = run_errand(r, send_home, &f, why);
-    if (code) frame_free(f);
+    struct outgoing o = {to, f};
+    const int code = run_errand(r, send_out, &o, why);
+    if (code) frame_free(o.frame);
     return code;
 }
 
@@ -174,6 +181,7 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
     case M_LOST:
         if ((*f)->head.from == 0 && r->greet.nodes) return fail(why, E_WORKER, "the coordinator is gone; the run is over before it began");
         break;
+    case M_ASSIGN: r->assigned = true; return 0;
     case M_STOP: return DISMISSED;
     case M_GREET:
         frame_free(r->greeting);
@@ -187,7 +195,13 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
     return 0;
 }
 
-/* Before all are ready other workers have nothing to say to this one, and what they say all the same is not its fault. */
+static bool is_of_a_meeting(const struct run *r, const struct frame *f)
+{
+    return !r->assigned && (f->head.type == M_PROBE || f->head.type == M_PROBED);
+}
+
+/* Before all are ready other workers have nothing to say to this one but how long their way takes, and what they say all the same is not
+ * its fault. */
 static int hear_coordinator(struct run *r, struct frame **f, struct err *why)
 {
     pthread_mutex_lock(&r->aside.lock);
@@ -195,7 +209,7 @@ static int hear_coordinator(struct run *r, struct frame **f, struct err *why)
     pthread_mutex_unlock(&r->aside.lock);
     const int code = port_recv(r->port, f, wait_ms, why);
     const bool neighbours = code ? code == E_WIRE && port_culprit(r->port) > 0 : *f && (*f)->head.from > 0;
-    if (!neighbours) return code;
+    if (!neighbours || (!code && is_of_a_meeting(r, *f))) return code;
     if (code) log_debug("%s", why->text);
     if (!code && (*f)->head.type == M_LOST) neighbours_lost(&r->neighbours, (*f)->head.from);
     frame_free(*f);

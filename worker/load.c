@@ -113,7 +113,7 @@ static int take_piece(struct run *r, struct sources *s, struct frame *f, struct 
     TRY(p.rows ? load_rows(r, s, p.tensor, p.first_row, p.rows, p.bytes, why) : take_proof(r, s, &p, why));
     struct frame *ack = NULL;
     TRY(empty_write(&ack, M_PIECE_ACK, why));
-    return run_send(r, ack, why);
+    return run_send(r, 0, ack, why);
 }
 
 /* What came while the weights are loading. */
@@ -257,7 +257,7 @@ static int say_accept(struct run *r, const struct sources *s, struct err *why)
     const struct acceptance yes = {.bytes = b, .n = s->n, .have = s->have};
     struct frame *f = NULL;
     TRY(acceptance_write(&f, &yes, why));
-    return run_send(r, f, why);
+    return run_send(r, 0, f, why);
 }
 
 /* A layer at a time, so that it shows how far it is, and ends when the run does. */

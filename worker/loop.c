@@ -424,6 +424,7 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     struct fault fault;
     const unsigned type = (*f)->head.type;
     const int from = (*f)->head.from;
+    if (from && (type == M_PROBE || type == M_PROBED)) return 0; /* of a meeting that was not over in time */
     if (from && type != M_WORK && type != M_PICTURE && type != M_HERE && type != M_LOST) /* a neighbour hands on what is computed, and has no say */
         return fail(why, E_WIRE, "%s came from worker %d, and is the coordinator's to say", message_name(type), from);
     switch (type) {

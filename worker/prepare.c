@@ -3,6 +3,7 @@
 #include "worker/run.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/threads.h"
 #include "partition/file/delivery.h"
 #include "transport/links/address.h"
@@ -79,7 +80,7 @@ static int open_routes(struct run *r, void *assignment, struct err *why)
 
 /* A name is looked up here, which may take longer than anybody may be silent. One that stands for several addresses is left to the port,
  * which tries them all; the system has its answer by then, where it keeps answers. */
-static void look_up(char address[WIRE_TEXT])
+void run_look_up(char address[WIRE_TEXT])
 {
     struct endpoints all;
     struct err unknown; /* said by who connects */
@@ -108,8 +109,8 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
         r->compared[i] = of->hashes != NULL;
     }
     for (int i = 0; i < CHAINS; i++) {
-        look_up(a.of[i].next_address);
-        look_up(a.of[i].previous_address);
+        run_look_up(a.of[i].next_address);
+        run_look_up(a.of[i].previous_address);
     }
     return run_errand(r, open_routes, &a, why);
 }
@@ -155,18 +156,39 @@ static int take_memory(struct run *r, struct err *why)
     return r->encoder.count ? encoder_open(&r->encoder, &r->worker->kernels, &r->weights[CHAIN_VISION], why) : 0;
 }
 
+/* Of another worker, whose mistakes are not this one's. */
+static int hear_another(struct run *r, struct frame *f, struct err *why)
+{
+    const int code = f->head.type == M_PROBE ? run_probe(r, f, why) : run_met(r, f, why);
+    if (code != E_WIRE) return code;
+    log_debug("node %u: %s", f->head.from, why->text);
+    return 0;
+}
+
+/* *over: it is something else. */
+static int take_question(struct run *r, struct frame *f, bool *over, struct err *why)
+{
+    if (f->head.from) return hear_another(r, f, why);
+    TRY(run_meeting_over(r, why));
+    switch (f->head.type) {
+    case M_PROBE: return run_probe(r, f, why);
+    case M_MEET: return run_meet(r, f, why);
+    default: *over = true; return 0;
+    }
+}
+
 static int prepare(struct run *r, struct err *why)
 {
     struct frame *f = NULL;
+    bool over = false;
     int code = 0;
-    TRY(run_await(r, &f, why));
-    while (!code && f->head.type == M_PROBE) {
-        code = run_probe(r, f, why);
+    while (!code && !over) {
         frame_free(f);
         f = NULL;
-        if (!code) code = run_await(r, &f, why);
+        code = run_await(r, &f, why);
+        if (!code) code = take_question(r, f, &over, why);
     }
-    if (code) return code;
+    if (code) return frame_free(f), code;
     code = take_assignment(r, f, why);
     frame_free(f);
     if (code) return code;

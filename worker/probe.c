@@ -250,6 +250,7 @@ int run_probe(struct run *r, struct frame *f, struct err *why)
     struct probed answer = {0};
     struct frame *reply = NULL;
     int code = m ? probe_read(m, f, why) : fail(why, E_MEMORY, "no memory to measure");
+    if (!code && m->milliseconds && f->head.from) code = fail(why, E_WIRE, "it asks how fast this worker is, and is no coordinator");
     if (!code && m->milliseconds) code = compute(r, m, &answer, why);
     if (!code) {
         answer.n = m->milliseconds ? m->n : 0;
@@ -258,7 +259,7 @@ int run_probe(struct run *r, struct frame *f, struct err *why)
     }
     if (!code && answer.bytes) memset(answer.filler, 0, answer.bytes);
     free(m);
-    if (!code) return run_send(r, reply, why);
-    frame_free(reply);
-    return code;
+    if (code) return frame_free(reply), code;
+    code = run_send(r, f->head.from, reply, why);
+    return f->head.from ? 0 : code; /* whether another worker hears it is no affair of ours */
 }

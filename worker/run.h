@@ -35,6 +35,14 @@ struct aside { /* a thread that does what takes long, and what it shares with th
     struct err why;
 };
 
+struct meeting { /* with another worker, which this one called: meet.c */
+    uint32_t with; /* node; 0: none */
+    uint32_t bytes;
+    int turn;
+    uint64_t asked_ns;
+    double seconds[MEETING_POINTS];
+};
+
 struct worker {
     struct worker_options options;
     uint64_t member; /* says in every run that this is the same worker */
@@ -51,6 +59,8 @@ struct run {
     struct frame *greeting; /* a later one that came in the middle: the run begins anew with it */
     struct bond bond; /* with the coordinator */
     struct aside aside;
+    struct meeting meeting;
+    bool assigned; /* by the port thread: what other workers ask or say of the way comes too late */
     struct ready ready;
     atomic_ullong steps; /* rises with what gets done */
     struct loop *loop;   /* at work; NULL: not */
@@ -89,7 +99,7 @@ int run_aside(struct run *r, int (*what)(struct run *r, struct err *why), struct
 int run_await(struct run *r, struct frame **out, struct err *why);
 int run_look(struct run *r, struct frame **out, struct err *why);
 int run_errand(struct run *r, errand *what, void *with, struct err *why);
-int run_send(struct run *r, struct frame *f, struct err *why); /* to the coordinator; takes the frame in any case */
+int run_send(struct run *r, int to, struct frame *f, struct err *why); /* takes the frame in any case */
 int run_expect(const struct frame *f, unsigned type, struct err *why);
 /* By the port thread: pings are answered, bad news become errors, a greeting is put down; anything else is left in *f. */
 int run_hear(struct run *r, struct frame **f, struct err *why);
@@ -105,6 +115,12 @@ int run_take_text(struct run *r, const struct assignment *a, struct err *why);
 
 /* probe.c: measures what is asked and answers. What cannot be measured for lack of memory or time is no error. Aside. */
 int run_probe(struct run *r, struct frame *f, struct err *why);
+
+/* meet.c: the way to another worker is measured, if the coordinator asks. MEET; PROBED, of another worker; it is over, if it is on. Aside. */
+int run_meet(struct run *r, struct frame *f, struct err *why);
+int run_met(struct run *r, struct frame *f, struct err *why);
+int run_meeting_over(struct run *r, struct err *why);
+void run_look_up(char address[WIRE_TEXT]); /* prepare.c: a name that stands for one address becomes that */
 
 /* load.c: says ACCEPT, gets the weights that are not held already; r->ready is what is to be said then. Aside. */
 int run_load(struct run *r, struct err *why);

@@ -32,10 +32,12 @@
 #define PINGS 4 /* of which the fastest counts */
 #define FEW_BYTES (32u << 10)
 #define ANSWER_NS 60000000000ull /* a slow worker takes longer than it was given for a question, but not so long */
-#define WAYS_SHARE 8 /* of the time: at most this part for the ways to all */
+#define WAYS_SHARE 8 /* of the time: at most this part for the ways to all, and as much for those between them */
+#define PAIRS_OF 4 /* workers at most, of which each meets each; of more only neighbours do */
 #define BUSY 0.2 /* of the time of a question others ran, in the mean of its points, although each was measured again */
 #define SLOW_NS 20000000ull /* a way that takes so long for few bytes is not asked to carry many */
 
+enum phase { PHASE_WAYS, PHASE_PAIRS, PHASE_COMPUTING, PHASE_NEIGHBOURS };
 enum step { STEP_WAY, STEP_LAYERS, STEP_DEEP, STEP_HEAD, STEP_PICTURE, STEP_DONE };
 static const double share_of[STEP_DONE] = {[STEP_LAYERS] = 0.45, [STEP_DEEP] = 0.15, [STEP_HEAD] = 0.25, [STEP_PICTURE] = 0.15}; /* of the time */
 enum turn { TURN_FEW_TO = PINGS, TURN_MANY_TO, TURN_FEW_FROM, TURN_MANY_FROM, TURNS };
@@ -50,8 +52,15 @@ struct probing {
     struct pipeline *pipe;
     uint64_t begun_ns, end_ns;
     bool hurried;      /* at end_ns it is over, whoever has not answered */
-    int worker, turn;  /* whose way is measured, and how often it was asked; workers: they are measured */
+    bool few;          /* workers: each meets each */
+    enum phase phase;
+    uint64_t phase_end_ns; /* but of computing */
+    int asked;         /* who is asked, where it is one after the other */
+    int turn;          /* of its way: how often it was asked */
     uint64_t asked_ns, ping_ns;
+    int a, b;          /* the pair whose way to each other is measured */
+    int caller, callee; /* of them */
+    bool told;         /* the callee was; the caller is asked */
     uint64_t parts_bytes;
     uint32_t layers, parts; /* measured together */
     uint32_t deep;          /* position */
@@ -83,9 +92,42 @@ static int ask_way(struct probing *b, struct err *why)
     static const uint32_t to[TURNS] = {[TURN_FEW_TO] = FEW_BYTES, [TURN_MANY_TO] = PROBE_BYTES},
                           from[TURNS] = {[TURN_FEW_FROM] = FEW_BYTES, [TURN_MANY_FROM] = PROBE_BYTES};
     *b->question = (struct probe){.bytes = to[b->turn], .answer = from[b->turn]};
-    b->of[b->worker].awaited = true;
-    b->of[b->worker].asked_ns = b->asked_ns = now_ns(b);
-    return send(b, b->worker, b->question, why);
+    b->of[b->asked].awaited = true;
+    b->of[b->asked].asked_ns = b->asked_ns = now_ns(b);
+    return send(b, b->asked, b->question, why);
+}
+
+static bool ways_are_long(const struct probing *b, int worker)
+{
+    const struct speed *v = &speed_of(b->pipe, worker)->speed;
+    return v->to.delay + v->from.delay > SLOW_NS / 1e9;
+}
+
+static uint32_t travelling_bytes(const struct probing *b)
+{
+    return ways_are_long(b, b->caller) || ways_are_long(b, b->callee) ? FEW_BYTES : PROBE_BYTES;
+}
+
+/* Who is called is told of it first. */
+static int ask_to_meet(struct probing *b, struct err *why)
+{
+    const struct pipeline *p = b->pipe;
+    const int who = b->told ? b->caller : b->callee;
+    const struct member *other = p->crew[b->told ? b->callee : b->caller];
+    struct meet m = {.node = (uint32_t)other->node, .bytes = travelling_bytes(b), .call = b->told};
+    struct frame *f = NULL;
+    strcpy(m.address, pipeline_address(other, p->crew[who]));
+    port_key(roster_port(p->roster), other->address, m.key);
+    b->asked = who;
+    b->of[who].awaited = true;
+    b->of[who].asked_ns = now_ns(b);
+    TRY(meet_write(&f, &m, why));
+    return roster_send(p->roster, p->crew[who], &f, why);
+}
+
+static bool can_call(const struct pipeline *p, int caller, int callee)
+{
+    return !port_by_address(roster_port(p->roster)) || *pipeline_address(p->crew[callee], p->crew[caller]);
 }
 
 #define HEAD_POINTS 5
@@ -210,7 +252,7 @@ static double rate(uint64_t took, uint64_t ping, uint32_t bytes)
 /* Of the way: what a turn took, and which is the next. */
 static void take_turn(struct probing *b)
 {
-    struct speed *v = &speed_of(b->pipe, b->worker)->speed;
+    struct speed *v = &speed_of(b->pipe, b->asked)->speed;
     const uint64_t took = now_ns(b) - b->asked_ns;
     switch (b->turn++) {
     case TURN_FEW_TO:
@@ -283,38 +325,100 @@ static void take_answer(struct probing *b, int worker, const struct probed *m)
 
 /* ---- from step to step ---- */
 
-/* The ways first, one after the other: what travels to one must not be in the way of what travels to another. */
+static void begin_phase(struct probing *b, enum phase phase)
+{
+    const uint64_t time = (b->end_ns - b->begun_ns) / WAYS_SHARE;
+    b->phase = phase;
+    b->phase_end_ns = phase == PHASE_NEIGHBOURS ? b->end_ns + time : now_ns(b) + time;
+    b->a = -1, b->b = b->pipe->workers; /* before the first pair */
+}
+
+/* What still comes is of no use any more. */
+static void heed_no_more(struct probing *b)
+{
+    for (int i = 0; i < b->pipe->workers; i++) {
+        b->pipe->crew[i]->unheeded += b->of[i].awaited;
+        b->of[i].awaited = false;
+    }
+}
+
 static int compute(struct probing *b, struct err *why)
 {
-    b->worker = b->pipe->workers;
-    for (int i = 0; i < b->pipe->workers; i++)
-        if (!b->of[i].awaited) TRY(ask_next(b, i, why));
+    heed_no_more(b);
+    b->phase = PHASE_COMPUTING;
+    for (int i = 0; i < b->pipe->workers; i++) TRY(ask_next(b, i, why));
     return 0;
 }
 
-static bool ways_took_too_long(const struct probing *b)
+/* Who is in one place has one number, and one way for all of them. */
+static bool is_measured(const struct probing *b, int from, int to)
 {
-    return now_ns(b) - b->begun_ns > (b->end_ns - b->begun_ns) / WAYS_SHARE;
+    return speed_way(&speed_of(b->pipe, from)->speed, &speed_of(b->pipe, to)->speed) != NULL;
 }
 
+/* True if one of the two can call the other, and it is not known already. */
+static bool are_to_meet(struct probing *b)
+{
+    const bool forth = can_call(b->pipe, b->a, b->b);
+    b->caller = forth ? b->a : b->b;
+    b->callee = forth ? b->b : b->a;
+    b->told = false;
+    return !is_measured(b, b->a, b->b) && (forth || can_call(b->pipe, b->b, b->a));
+}
+
+/* Of few workers each with each; else those next to each other in the order of the crew. False: there is none. */
+static bool next_pair(struct probing *b)
+{
+    const int n = b->pipe->workers;
+    do {
+        if (++b->b >= n || (!b->few && b->b > b->a + 1)) b->a++, b->b = b->a + 1;
+        if (b->b >= n) return false;
+    } while (!are_to_meet(b));
+    return true;
+}
+
+static int meet_next(struct probing *b, struct err *why)
+{
+    if (now_ns(b) < b->phase_end_ns && next_pair(b)) return ask_to_meet(b, why);
+    return b->phase == PHASE_PAIRS ? compute(b, why) : 0;
+}
+
+/* First the ways, one after the other: what travels to one must not be in the way of what travels to another. */
 static int next_way(struct probing *b, struct err *why)
 {
-    take_turn(b);
-    if (b->turn == TURNS) b->turn = 0, b->worker++;
-    return b->worker == b->pipe->workers || ways_took_too_long(b) ? compute(b, why) : ask_way(b, why);
+    if (b->turn == TURNS) b->turn = 0, b->asked++;
+    if (b->asked < b->pipe->workers && now_ns(b) < b->phase_end_ns) return ask_way(b, why);
+    if (!b->few) return compute(b, why);
+    begin_phase(b, PHASE_PAIRS);
+    return meet_next(b, why);
+}
+
+static void add_way(struct speed *from, const struct speed *to, double delay, double seconds, uint32_t bytes)
+{
+    if (from->ways == WAYS_MOST) return;
+    from->way[from->ways++] = (struct way){to->self, {delay, seconds > 2 * delay ? bytes / (seconds - 2 * delay) : 0}};
+}
+
+/* Where it came to nothing the way that is assumed stays. */
+static int take_meeting(struct probing *b, const struct probed *m, struct err *why)
+{
+    struct speed *from = &speed_of(b->pipe, b->caller)->speed, *to = &speed_of(b->pipe, b->callee)->speed;
+    if (!b->told) {
+        b->told = true;
+        return ask_to_meet(b, why);
+    }
+    if (m->n == MEETING_POINTS) {
+        add_way(from, to, m->seconds[0] / 2, m->seconds[1], travelling_bytes(b));
+        if (from->self != to->self) add_way(to, from, m->seconds[0] / 2, m->seconds[2], travelling_bytes(b));
+    }
+    return meet_next(b, why);
 }
 
 static bool all_answered(const struct probing *b)
 {
     for (int i = 0; i < b->pipe->workers; i++)
         if (b->of[i].awaited) return false;
-    return b->worker == b->pipe->workers;
-}
-
-/* What still comes is of no use any more. */
-static void heed_no_more(struct probing *b)
-{
-    for (int i = 0; i < b->pipe->workers; i++) b->pipe->crew[i]->unheeded += b->of[i].awaited;
+    return b->phase >= PHASE_COMPUTING;
 }
 
 uint32_t probing_shadow(const struct pipeline *p)
@@ -335,6 +439,7 @@ int probing_begin(struct probing **out, struct pipeline *p, uint32_t millisecond
     const size_t text = part_count(CHAIN_TEXT, (struct part){0, p->model->config.layers, 0, HEAD_PARTS, false}), most = text + V_LAYER_ROLES;
     b->pipe = p;
     b->hurried = hurried;
+    b->few = p->workers <= PAIRS_OF;
     b->types = malloc(most);
     b->tensors = calloc(most, sizeof *b->tensors);
     b->question = calloc(1, sizeof *b->question);
@@ -344,11 +449,32 @@ int probing_begin(struct probing **out, struct pipeline *p, uint32_t millisecond
     if (!b->types || !b->tensors || !b->question || !b->of || !p->known) return fail(why, E_MEMORY, "no memory to measure the workers");
     b->begun_ns = now_ns(b);
     b->end_ns = b->begun_ns + milliseconds * 1000000ull;
+    for (int i = 0; i < p->workers; i++) speed_of(p, i)->speed.self = speed_self(p, i);
+    begin_phase(b, PHASE_WAYS);
     b->parts_bytes = (uint64_t)milliseconds * PARTS_BYTES / MOST_MS;
     if (b->parts_bytes < PARTS_LEAST_BYTES) b->parts_bytes = PARTS_LEAST_BYTES;
     if (b->parts_bytes > PARTS_BYTES) b->parts_bytes = PARTS_BYTES;
     log_info("measuring how fast the worker%s %s, for %.1f s", p->workers == 1 ? "" : "s", p->workers == 1 ? "is" : "are", milliseconds / 1e3);
     return ask_way(b, why);
+}
+
+static int finish(struct probing *b, struct err *why)
+{
+    if (b->phase != PHASE_NEIGHBOURS) return speeds_keep(b->pipe, why);
+    speeds_store(b->pipe);
+    return 0;
+}
+
+static int take(struct probing *b, int worker, const struct probed *m, struct err *why)
+{
+    struct subject *s = &b->of[worker];
+    s->awaited = false;
+    if (b->phase == PHASE_WAYS) return take_turn(b), next_way(b, why);
+    if (b->phase != PHASE_COMPUTING) return take_meeting(b, m, why);
+    if (m->n != points_of(s->step))
+        return fail(why, E_WIRE, "%s measured %u points, it was asked for %u", b->pipe->crew[worker]->name, m->n, points_of(s->step));
+    take_answer(b, worker, m);
+    return ask_next(b, worker, why);
 }
 
 int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *done, struct err *why)
@@ -358,34 +484,38 @@ int probing_frame(struct probing *b, struct member *m, struct frame *f, bool *do
     if (f->head.type != M_PROBED) return fail(why, E_WIRE, "%s came from %s while it was measured", message_name(f->head.type), m->name);
     TRY(probed_read(&answer, f, why));
     if (m->worker < 0 || !b->of[m->worker].awaited) return fail(why, E_WIRE, "%s was not asked", m->name);
-    struct subject *s = &b->of[m->worker];
-    s->awaited = false;
-    if (s->step == STEP_WAY) {
-        if (m->worker == b->worker) TRY(next_way(b, why));
-        else TRY(ask_next(b, m->worker, why)); /* late */
-    } else {
-        const uint32_t points = points_of(s->step);
-        if (answer.n != points) return fail(why, E_WIRE, "%s measured %u points, it was asked for %u", m->name, answer.n, points);
-        take_answer(b, m->worker, &answer);
-        TRY(ask_next(b, m->worker, why));
-    }
+    TRY(take(b, m->worker, &answer, why));
     *done = all_answered(b);
-    return *done ? speeds_keep(b->pipe, why) : 0;
+    return *done ? finish(b, why) : 0;
 }
 
 int probing_wait(struct probing *b, bool *done, struct err *why)
 {
-    const uint64_t now = now_ns(b);
+    const uint64_t now = now_ns(b), end = b->phase == PHASE_NEIGHBOURS ? b->phase_end_ns : b->end_ns;
     *done = false;
-    if (b->worker < b->pipe->workers && ways_took_too_long(b)) TRY(compute(b, why));
-    if (b->hurried && now >= b->end_ns) {
+    if (b->phase < PHASE_COMPUTING && now > b->phase_end_ns) TRY(b->phase == PHASE_WAYS ? next_way(b, why) : compute(b, why));
+    if ((b->hurried || b->phase == PHASE_NEIGHBOURS) && now >= end) {
         *done = true;
         heed_no_more(b);
-        return speeds_keep(b->pipe, why);
+        return finish(b, why);
     }
     for (int i = 0; i < b->pipe->workers; i++)
         if (b->of[i].awaited && now > b->of[i].asked_ns + ANSWER_NS)
             return fail(why, E_WORKER, "%s was asked to measure itself and said nothing for %llu s", b->pipe->crew[i]->name, ANSWER_NS / 1000000000ull);
+    return 0;
+}
+
+bool probing_wants_neighbours(const struct probing *b)
+{
+    return !b->few && b->phase == PHASE_COMPUTING;
+}
+
+int probing_neighbours(struct probing *b, bool *done, struct err *why)
+{
+    memset(b->of, 0, (size_t)b->pipe->workers * sizeof *b->of);
+    begin_phase(b, PHASE_NEIGHBOURS);
+    TRY(meet_next(b, why));
+    *done = all_answered(b);
     return 0;
 }
 

@@ -280,6 +280,8 @@ static uint32_t measuring_ms(struct pipeline *p)
 {
     const struct recovery *r = p->recovery;
     if (r->only_measure) return PROBING_MS;
+    for (int i = 0; i < p->workers; i++)
+        if (pipeline_place(p, i) >= p->places) return 0; /* who joined is known by no name under which anything could be kept */
     if (!r->first || !p->wish.probe || !p->model || speeds_known(p) || p->workers < 2 || p->wish.plan.cuts) return 0;
     return probing_shadow(p);
 }
@@ -311,6 +313,11 @@ static int take_measures(struct pipeline *p, struct event *e, struct err *why)
     if (e->kind == EVENT_FRAME) TRY(probing_frame(r->probing, e->who, e->frame, &done, why));
     if (!done) TRY(probing_wait(r->probing, &done, why));
     if (!done) return 0;
+    if (probing_wants_neighbours(r->probing)) { /* by this plan; with what is found out it is made once more */
+        if (!r->only_measure) TRY(planning_with_answers(p, &r->wanted, why));
+        TRY(probing_neighbours(r->probing, &done, why));
+        if (!done) return 0;
+    }
     probing_close(&r->probing);
     r->measured = true;
     return r->only_measure ? 0 : plan_and_launch(p, why);

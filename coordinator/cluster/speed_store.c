@@ -21,10 +21,15 @@
 #define SECONDS_MOST 1e6
 #define DAY 86400
 
+uint64_t speed_place_number(const struct speed_place *place)
+{
+    return hash64(place->where, strlen(place->where));
+}
+
 static char *place_path(const struct speed_place *place)
 {
     char name[64];
-    const uint64_t where = hash64(place->where, strlen(place->where));
+    const uint64_t where = speed_place_number(place);
     char *folder = cache_folder(), *path;
     if (!folder) return NULL;
     snprintf(name, sizeof name, "%016" PRIx64 "-%d-%016" PRIx64 ".speed", where, place->threads, place->shape);
@@ -78,6 +83,31 @@ static int read_hop(struct json *j, struct hop *h)
     return json_done(j);
 }
 
+static int read_way(struct json *j, struct speed *v)
+{
+    struct way w = {0};
+    double pair[2] = {0};
+    int n = 0;
+    TRY(json_array(j));
+    for (; n < 3 && json_item(j); n++) {
+        if (n == 0) TRY(json_u64(j, &w.to));
+        else TRY(read_number(j, 0, n == 2 ? 1e15 : SECONDS_MOST, &pair[n - 1]));
+    }
+    if (n < 3 || json_item(j) || v->ways == WAYS_MOST) return json_fail(j, "a way to another worker is not three numbers, or one of more than %d", WAYS_MOST);
+    TRY(json_done(j));
+    w.hop = (struct hop){pair[0], pair[1]};
+    v->way[v->ways++] = w;
+    return 0;
+}
+
+static int read_ways(struct json *j, struct speed *v)
+{
+    v->ways = 0;
+    TRY(json_array(j));
+    while (json_item(j)) TRY(read_way(j, v));
+    return json_done(j);
+}
+
 static int read_text(struct json *j, char out[WIRE_TEXT])
 {
     struct json_text s;
@@ -110,6 +140,7 @@ static int read_field(struct json *j, struct json_text key, struct known_speed *
     if (json_is(key, "picture_layer")) return read_number(j, 0, SECONDS_MOST, &v->picture_layer);
     if (json_is(key, "to")) return read_hop(j, &v->to);
     if (json_is(key, "from")) return read_hop(j, &v->from);
+    if (json_is(key, "ways")) return read_ways(j, v);
     return json_skip(j);
 }
 
@@ -155,6 +186,7 @@ bool speed_store_find(struct known_speed *out, const struct speed_place *place, 
         close(fd);
     }
     free(path);
+    if (!code) out->speed.self = speed_place_number(place);
     return !code && now + DAY >= out->at && now < out->at + (out->busy ? BUSY_SECONDS : SPEED_DAYS * DAY);
 }
 
@@ -184,8 +216,11 @@ static void print(FILE *to, const struct known_speed *k)
     print_name(to, "cpu", k->of.cpu);
     print_curve(to, "layer", &v->local);
     print_curve(to, "head_part", &v->head_part);
-    fprintf(to, ",\n \"key\": %.9g, \"piece_key\": %.9g, \"picture_layer\": %.9g, \"to\": [%.9g, %.9g], \"from\": [%.9g, %.9g]}\n", v->key,
+    fprintf(to, ",\n \"key\": %.9g, \"piece_key\": %.9g, \"picture_layer\": %.9g, \"to\": [%.9g, %.9g], \"from\": [%.9g, %.9g],\n \"ways\": [", v->key,
             v->piece_key, v->picture_layer, v->to.delay, v->to.bytes_per_second, v->from.delay, v->from.bytes_per_second);
+    for (uint32_t i = 0; i < v->ways; i++)
+        fprintf(to, "%s[%" PRIu64 ", %.9g, %.9g]", i ? ", " : "", v->way[i].to, v->way[i].hop.delay, v->way[i].hop.bytes_per_second);
+    fputs("]}\n", to);
 }
 
 void speed_store_keep(const struct known_speed *k, const struct speed_place *place)

@@ -19,6 +19,8 @@ struct speed_place {
     uint64_t shape;    /* of the model: model_shape_hash */
 };
 
+uint64_t speed_place_number(const struct speed_place *place); /* of where it is alone */
+
 struct known_speed {
     struct speed speed;
     struct hello of;   /* of the worker: build, host, isa, cpu, share, threads, memory */

@@ -21,7 +21,7 @@ static struct speed_place place_of(const struct pipeline *p, int worker, char ro
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape) + numeric_number(p->wish.numbers)};
     if (p->wish.n_addresses) place.where = p->wish.addresses[pipeline_place(p, worker)];
-    else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", worker + 1, p->workers), place.where = room;
+    else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", pipeline_place(p, worker) + 1, p->places), place.where = room;
     else place.threads = wish_threads(&p->wish, p->workers);
     return place;
 }
@@ -50,6 +50,13 @@ static bool find_all(struct pipeline *p, bool (*is_true)(const struct pipeline *
 static bool true_of_crew(const struct pipeline *p, int i)
 {
     return speed_still_true(speed_of(p, i), &p->crew[i]->hello, crowd_of(p, i));
+}
+
+uint64_t speed_self(const struct pipeline *p, int worker)
+{
+    char room[WIRE_TEXT];
+    const struct speed_place place = place_of(p, worker, room);
+    return speed_place_number(&place);
 }
 
 bool speeds_known(struct pipeline *p)
@@ -117,6 +124,34 @@ static struct curve mean_curve(const struct pipeline *p, int i, bool head)
     return mean;
 }
 
+static int worker_at(const struct pipeline *p, uint64_t self)
+{
+    int i = 0;
+    while (i < p->workers && speed_of(p, i)->speed.self != self) i++;
+    return i;
+}
+
+/* Between those that are alike, on one machine then, all ways are one; and who was called by nobody, being where others are, has theirs. */
+static void take_ways(const struct pipeline *p, int i, struct speed *out)
+{
+    struct hop sum = {0};
+    double n = 0;
+    for (int k = 0; k < p->workers; k++) {
+        const struct speed *v = &speed_of(p, k)->speed;
+        if (!workers_are_alike(p, i, k)) continue;
+        for (uint32_t w = 0; w < v->ways; w++) {
+            const int to = worker_at(p, v->way[w].to);
+            if (to == p->workers || !workers_are_alike(p, i, to)) continue;
+            sum.delay += v->way[w].hop.delay, sum.bytes_per_second += v->way[w].hop.bytes_per_second, n++;
+        }
+        if (!out->ways && v->self == out->self) out->ways = v->ways, memcpy(out->way, v->way, sizeof v->way);
+    }
+    for (uint32_t w = 0; w < out->ways; w++) {
+        const int to = worker_at(p, out->way[w].to);
+        if (to < p->workers && workers_are_alike(p, i, to)) out->way[w].hop = (struct hop){sum.delay / n, sum.bytes_per_second / n};
+    }
+}
+
 /* Workers that are alike differ by noise alone, and a plan should not follow noise. A way for which there was no time is as the others. */
 static int take_means(struct pipeline *p, struct err *why)
 {
@@ -126,6 +161,7 @@ static int take_means(struct pipeline *p, struct err *why)
         mean[i] = speed_of(p, i)->speed;
         mean[i].local = mean[i].global = mean_curve(p, i, false);
         mean[i].head_part = mean_curve(p, i, true);
+        take_ways(p, i, &mean[i]);
         for (int k = 0; k < NUMBERS; k++) {
             double *v = number_of(&mean[i], k);
             *v = mean_number(p, i, k, false);
@@ -157,9 +193,10 @@ static bool take_anothers(struct pipeline *p, int worker)
         const struct speed *other = &speed_of(p, i)->speed;
         struct speed *v = &speed_of(p, worker)->speed;
         if (speed_of(p, i)->derived == DERIVED_ALL) continue;
-        const struct hop to = v->to, from = v->from;
+        const struct speed was = *v;
         *v = *other;
-        v->to = to, v->from = from;
+        v->to = was.to, v->from = was.from, v->self = was.self, v->ways = was.ways;
+        memcpy(v->way, was.way, sizeof v->way);
         scale(v, cores_of(&p->crew[i]->hello) / cores_of(&p->crew[worker]->hello));
         return true;
     }
@@ -186,6 +223,15 @@ static int none_was_measured(struct pipeline *p)
     return 0;
 }
 
+void speeds_store(const struct pipeline *p)
+{
+    for (int i = 0; i < p->workers; i++) {
+        char room[WIRE_TEXT];
+        const struct speed_place place = place_of(p, i, room);
+        if (speed_of(p, i)->at) speed_store_keep(speed_of(p, i), &place);
+    }
+}
+
 int speeds_keep(struct pipeline *p, struct err *why)
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
@@ -193,15 +239,13 @@ int speeds_keep(struct pipeline *p, struct err *why)
     for (int i = 0; i < p->workers; i++) speed_of(p, i)->derived = speed_derive(&speed_of(p, i)->speed, &shape, p->wish.plan.vision_type);
     for (int i = 0; i < p->workers; i++) {
         struct known_speed *k = speed_of(p, i);
-        char room[WIRE_TEXT];
-        const struct speed_place place = place_of(p, i, room);
         if (k->derived == DERIVED_ALL && !take_anothers(p, i)) return none_was_measured(p);
         k->of = p->crew[i]->hello;
         k->crowd = crowd_of(p, i);
         k->at = (uint64_t)time(NULL);
         say(p, i);
-        speed_store_keep(k, &place);
     }
+    speeds_store(p);
     return 0;
 }
 

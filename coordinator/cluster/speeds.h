@@ -13,6 +13,9 @@ bool speeds_foreseen(struct pipeline *p);
  * than twice or less than half is forgotten, so that the next launch measures anew. */
 void speeds_refine(struct pipeline *p, const double *ratio);
 
+/* A number for where a worker of the crew is (struct speed). */
+uint64_t speed_self(const struct pipeline *p, int worker);
+
 /* So many of the crew are on this one's machine, itself included. */
 uint32_t crowd_of(const struct pipeline *p, int worker);
 
@@ -26,6 +29,9 @@ bool crew_is_alike(const struct pipeline *p);
 /* They were measured, as far as there was time: those that are alike get the mean, as a plan should not follow noise; what is missing is
  * derived (partition/plan/derive.h), of a worker of which nothing is known from another one. It is kept. */
 int speeds_keep(struct pipeline *p, struct err *why);
+
+/* Keeps it once more, with what was added. */
+void speeds_store(const struct pipeline *p);
 
 /* What of it was not plainly measured, in a sentence; empty: nothing. */
 #define SPEED_REMARK 200

@@ -180,7 +180,9 @@ static uint64_t fold_speed(uint64_t h, const struct speed *v)
     h = fold_curve(fold_curve(fold_curve(h, &v->local), &v->global), &v->head_part);
     const double more[] = {v->key, v->piece_key, v->picture_layer, v->to.delay, v->to.bytes_per_second, v->from.delay, v->from.bytes_per_second};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) h = hash_fold(h, double_bits(more[i]));
-    return h;
+    for (uint32_t i = 0; i < v->ways; i++)
+        h = hash_fold(hash_fold(hash_fold(h, v->way[i].to), double_bits(v->way[i].hop.delay)), double_bits(v->way[i].hop.bytes_per_second));
+    return v->ways ? hash_fold(h, v->self) : h;
 }
 
 /* Names are left out: they are for people. */

@@ -71,6 +71,18 @@ static void try_order(struct choosing *c, const struct order *o, bool by_hand)
     free(offers);
 }
 
+/* Of the ways to other workers the best one: which of them is taken is what is being sought. */
+static struct hop best_way(const struct speed *v)
+{
+    struct hop best = {.delay = v->to.delay / 2 + v->from.delay / 2, .bytes_per_second = v->to.bytes_per_second};
+    for (uint32_t i = 0; i < v->ways; i++) {
+        const struct hop *h = &v->way[i].hop;
+        if (!i || h->delay < best.delay) best.delay = h->delay;
+        if (!i || h->bytes_per_second > best.bytes_per_second) best.bytes_per_second = h->bytes_per_second;
+    }
+    return best;
+}
+
 /* Seconds that a worker's lines are busy with a micro-batch, and what it adds to a lap. */
 static void fill_lines(const struct choosing *c, double rows, double *line, double *hop)
 {
@@ -79,8 +91,9 @@ static void fill_lines(const struct choosing *c, double rows, double *line, doub
         const struct speed *v = c->offers[i].measured;
         line[i] = hop[i] = 0;
         if (!v) continue;
-        if (v->to.bytes_per_second > 0) line[i] = bytes / v->to.bytes_per_second;
-        hop[i] = v->to.delay / 2 + v->from.delay / 2 + line[i];
+        const struct hop way = best_way(v);
+        if (way.bytes_per_second > 0) line[i] = bytes / way.bytes_per_second;
+        hop[i] = way.delay + line[i];
     }
 }
 

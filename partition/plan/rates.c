@@ -43,7 +43,10 @@ struct hop plan_hop(const struct worker_offer *offers, int from, int to)
     if ((from >= 0 && !a) || (to >= 0 && !b)) return (struct hop){0};
     if (!a) return b ? b->to : (struct hop){0};
     if (!b) return a->from;
-    const double halves = offers_apart(&offers[from], &offers[to]) ? 2 : 1; /* each of both ways is half one that goes to the coordinator */
+    const bool apart = offers_apart(&offers[from], &offers[to]);
+    const struct hop *way = apart ? NULL : speed_way(a, b);
+    if (way) return *way;
+    const double halves = apart ? 2 : 1; /* each of both ways is half one that goes to the coordinator */
     return (struct hop){halves * (a->from.delay + b->to.delay) / 2, slower(a->from.bytes_per_second, b->to.bytes_per_second)};
 }
 
@@ -95,12 +98,15 @@ static double travel(const struct ring *r, double rows, double wanted)
 /* Seconds that a worker's lines are busy with a micro-batch: what comes and what goes use different ways of a line. */
 static double line_seconds(const struct ring *r, int i, double rows)
 {
-    const struct speed *v = r->offers[i].measured;
+    const struct worker_offer *o = r->offers;
+    const struct speed *v = o[i].measured;
     const int next = i + 1 < r->stages ? i + 1 : -1;
-    const double bytes = rows * row_bytes(r), out = next >= 0 || is_divided(r) ? bytes : rows * TOKEN_BYTES;
+    const double bytes = rows * row_bytes(r), out_bytes = next >= 0 || is_divided(r) ? bytes : rows * TOKEN_BYTES;
     if (!r->measured) return 0;
-    const double in_seconds = v->to.bytes_per_second > 0 ? bytes / v->to.bytes_per_second : 0;
-    return larger(in_seconds, v->from.bytes_per_second > 0 ? out / v->from.bytes_per_second : 0);
+    const struct hop *in = i > 0 ? speed_way(o[i - 1].measured, v) : NULL, *out = next >= 0 ? speed_way(v, o[next].measured) : NULL;
+    if (!in) in = &v->to;
+    if (!out) out = &v->from;
+    return larger(in->bytes_per_second > 0 ? bytes / in->bytes_per_second : 0, out->bytes_per_second > 0 ? out_bytes / out->bytes_per_second : 0);
 }
 
 double plan_travel(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, double rows, double wanted)

@@ -6,9 +6,9 @@
  *
  * Once round is the sum over all stages and ways: a message from the coordinator to the first stage, from each to the next, home, and
  * where the head is divided once more to all who have a part of it and back. A group that is alone has its parts of the head computed at the
- * same time; of several each waits for the others there. Of ways only those between the coordinator and each worker
- * were measured. Between two workers a switch is assumed: the delay is the mean of what each has, and bytes go as fast as the slower
- * of the sender's line out and the receiver's line in. Travel counts only where all workers were measured; nominal seconds say how
+ * same time; of several each waits for the others there. Ways between two workers count as they were measured. Of those that were
+ * not a switch is assumed, and each one's own line to it as the coordinator found it: the delay is the mean of what each has, and bytes go as
+ * fast as the slower of the sender's line out and the receiver's line in. Travel counts only where all workers were measured; nominal seconds say how
  * machines compare, and a message is not a part of that. */
 #pragma once
 

@@ -41,6 +41,13 @@ double reading_rows(const struct speed *measured)
     return row > 0 && one > row ? one / row - 1 : 0;
 }
 
+const struct hop *speed_way(const struct speed *from, const struct speed *to)
+{
+    for (uint32_t i = 0; i < from->ways; i++)
+        if (from->way[i].to == to->self) return &from->way[i].hop;
+    return NULL;
+}
+
 double hop_seconds(const struct hop *h, double bytes)
 {
     return h->delay + (h->bytes_per_second > 0 ? bytes / h->bytes_per_second : 0);

@@ -7,6 +7,7 @@
  * planner, the scheduler (piece_quarters) and the simulator take the same curves. Numbers in, numbers out. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
@@ -31,6 +32,13 @@ struct hop {
 double hop_seconds(const struct hop *h, double bytes);
 #define NOMINAL_HOP ((struct hop){.delay = 100e-6}) /* of a usual network, until it is measured */
 
+/* Of the way to one other worker, by what that one is called (speed.self). */
+#define WAYS_MOST 4
+struct way {
+    uint64_t to;
+    struct hop hop;
+};
+
 /* What was measured of one worker and one model. */
 struct speed {
     struct curve local, global; /* a layer of the text, without looking back */
@@ -39,7 +47,13 @@ struct speed {
     struct curve head_part;     /* one of the head's HEAD_PARTS */
     double picture_layer;       /* seconds of a layer of the encoder for one picture */
     struct hop to, from;        /* the way from the coordinator and back; delay 0: not known */
+    uint64_t self;              /* a number for where this worker is: who is in the same place has the same */
+    uint32_t ways;
+    struct way way[WAYS_MOST];  /* to other workers, as far as they were measured */
 };
+
+/* NULL: not measured. */
+const struct hop *speed_way(const struct speed *from, const struct speed *to);
 
 /* What a piece of a prompt costs a stage beside its rows, as reading the weights once more, in quarters of the time of a row.
  * Measured, it is where the curve of a layer would meet 0 rows. `measured` NULL: as was found for stages of so many threads

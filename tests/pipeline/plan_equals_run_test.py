@@ -208,9 +208,11 @@ def measured():
         with open(kept()[0], "r+") as f: f.truncate(100)
         status, _, err = run(GEMMAPIPE, "run", *command, "hello")
         need(status == 0 and "is left aside" in err, err)
+        os.unlink(kept()[0])
         with Workers(2) as w:
             status, _, err = run(GEMMAPIPE, "run", "--model", DEMO, *w.connect, "--temp", 0, "-n", 2, "hello")
             need(status == 0 and "measuring how fast the workers are, for 0.5 s" in err, err)
+            need([len(json.load(open(f))["ways"]) for f in kept()] == [1, 1], "the ways between the two workers are not known")
             out = good(GEMMAPIPE, "plan", "--model", DEMO, *w.connect).decode()
             need("speeds as they were measured 0 minutes ago" in out, out)
             need(compare(["--model", DEMO, *w.connect, "-n", 2, "hello"], 2, "connected"), "no plan")

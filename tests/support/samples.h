@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 33
+#define SAMPLES 34
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -68,6 +68,15 @@ static inline struct frame *sample_probe(void)
     };
     if (probe_write(&f, &m, 0)) return 0;
     memcpy(m.filler, "abc", 3);
+    return f;
+}
+
+static inline struct frame *sample_meet(void)
+{
+    struct frame *f = NULL;
+    struct meet m = {.node = 2, .bytes = 4096, .call = true, .address = "tcp://b:7001"};
+    for (uint8_t i = 0; i < 32; i++) m.key[i] = i;
+    meet_write(&f, &m, NULL);
     return f;
 }
 
@@ -268,6 +277,7 @@ static inline struct frame *sample_message(int i)
     case 30: return sample_told();
     case 31: empty_write(&f, M_LEAVE, 0); break;
     case 32: empty_write(&f, M_HERE, 0); break;
+    case 33: return sample_meet();
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
@@ -287,6 +297,7 @@ union sample {
     struct assignment assignment;
     struct probe probe;
     struct probed probed;
+    struct meet meet;
     struct picture_values picture;
     struct acceptance acceptance;
     struct piece piece;
@@ -312,6 +323,7 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_ASSIGN: return assignment_read(&m->assignment, f, why);
     case M_PROBE: return probe_read(&m->probe, f, why);
     case M_PROBED: return probed_read(&m->probed, f, why);
+    case M_MEET: return meet_read(&m->meet, f, why);
     case M_PICTURE: case M_PICTURE_ROWS: return picture_values_read(&m->picture, f, why);
     case M_ACCEPT: return acceptance_read(&m->acceptance, f, why);
     case M_PIECE: return piece_read(&m->piece, f, why);
@@ -340,6 +352,7 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_ASSIGN: return assignment_write(out, &m->assignment, why);
     case M_PROBE: return probe_write(out, &m->probe, why);
     case M_PROBED: return probed_write(out, &m->probed, why);
+    case M_MEET: return meet_write(out, &m->meet, why);
     case M_PICTURE: case M_PICTURE_ROWS: return picture_values_write(out, type, &m->picture, why);
     case M_ACCEPT: return acceptance_write(out, &m->acceptance, why);
     case M_PIECE: return piece_write(out, &m->piece, why);

@@ -68,6 +68,18 @@ static void walk_probed(struct cursor *c, void *message)
     else walk_room(c, &m->filler, m->bytes);
 }
 
+static void walk_meet(struct cursor *c, void *message)
+{
+    struct meet *m = message;
+    walk_u32(c, &m->node);
+    walk_u32(c, &m->bytes);
+    walk_bool(c, &m->call);
+    walk_zeros(c, 3);
+    for (size_t i = 0; i < sizeof m->key; i++) walk_u8(c, &m->key[i]);
+    walk_text(c, m->address, sizeof m->address, "an address");
+    if (!c->code && m->bytes > PROBE_BYTES) cursor_refuse(c, "%u bytes to travel, at most %u can be asked for", m->bytes, PROBE_BYTES);
+}
+
 static void walk_ready(struct cursor *c, void *message)
 {
     struct ready *m = message;
@@ -99,6 +111,7 @@ WALKED(greet, M_GREET, const)
 WALKED(hello, M_HELLO, const)
 WALKED(piece, M_PIECE, )
 WALKED(probed, M_PROBED, )
+WALKED(meet, M_MEET, const)
 WALKED(ready, M_READY, const)
 WALKED(unreachable, M_UNREACHABLE, const)
 

@@ -112,7 +112,7 @@ static const char *const names[M_COUNT] = {
     [M_PICTURE] = "PICTURE", [M_PICTURE_ROWS] = "PICTURE_ROWS",
     [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
     [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED",
-    [M_UNREACHABLE] = "UNREACHABLE", [M_LEAVE] = "LEAVE", [M_HERE] = "HERE"};
+    [M_UNREACHABLE] = "UNREACHABLE", [M_MEET] = "MEET", [M_LEAVE] = "LEAVE", [M_HERE] = "HERE"};
 
 const char *message_name(unsigned type)
 {

@@ -42,6 +42,7 @@ enum message {
     M_PROBE,     /* coordinator -> worker: how fast are you at this, and the way to you */
     M_PROBED,    /* back: so fast                                        */
     M_UNREACHABLE, /* worker -> coordinator: the link with this other worker broke, and the run goes on */
+    M_MEET,      /* coordinator -> worker: how long does it take from you to this other worker, or: that one is going to call you */
     M_LEAVE = 31,  /* worker -> coordinator: I was told to end; I go on until I am let go */
     M_HERE,        /* worker -> its neighbour on a route, first of all: this connection is ours */
     M_COUNT

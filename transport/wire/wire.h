@@ -67,6 +67,16 @@ struct probed {
     uint8_t *filler;
 };
 
+/* Before there is an assignment. The worker called is told first. What comes back is PROBED: without points if it came to nothing, else of
+ * MEETING_POINTS, the seconds of a call that carries next to nothing, of one with `bytes` there, and of one with them back. */
+#define MEETING_POINTS 3
+struct meet {
+    uint32_t node, bytes;
+    uint8_t key[32];         /* of that worker; zeros: the link is plain */
+    bool call;               /* else it is that worker who calls */
+    char address[WIRE_TEXT]; /* to call; empty where none is needed */
+};
+
 struct ready {
     uint64_t resident; /* bytes of memory in use now */
     double seconds;    /* it took to load */
@@ -318,6 +328,8 @@ int piece_write(struct frame **out, struct piece *m, struct err *why); /* bytes 
 int piece_read(struct piece *m, struct frame *f, struct err *why);
 int probed_write(struct frame **out, struct probed *m, struct err *why); /* filler NULL: room is left, m->filler is set to it */
 int probed_read(struct probed *m, struct frame *f, struct err *why);
+int meet_write(struct frame **out, const struct meet *m, struct err *why);
+int meet_read(struct meet *m, struct frame *f, struct err *why);
 int ready_write(struct frame **out, const struct ready *m, struct err *why);
 int ready_read(struct ready *m, struct frame *f, struct err *why);
 int work_write(struct frame **out, struct work *m, struct err *why);

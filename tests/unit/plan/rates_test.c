@@ -53,6 +53,23 @@ TEST(a_slow_line_holds_all_up)
     CHECK(fabs(r.answers * (4 * 256 + 96) / 1e5 - 1) < 1e-9, "%g tokens/s", r.answers);
 }
 
+/* Both lines are fast, and what lies between them is not. */
+TEST(a_slow_way_between_two_workers_holds_all_up_where_it_was_measured)
+{
+    struct speed v[3] = {even(1, 1e-4, 1e9), even(1, 1e-4, 1e9), even(1, 1e-4, 1e9)};
+    PLAN p = {0};
+    struct rates assumed, measured;
+    ask(&assumed, &p, v, 16);
+    plan_free(&p);
+    for (int i = 0; i < 3; i++) v[i].self = 100u + (unsigned)i;
+    v[0].ways = 1;
+    v[0].way[0] = (struct way){101, {0.05, 1e5}};
+    ask(&measured, &p, v, 16);
+    CHECK(assumed.bound == BOUND_STAGE && measured.bound == BOUND_LINE && measured.slowest < 2, "bound %d, worker %d", measured.bound, measured.slowest + 1);
+    CHECK(fabs(1 / measured.alone - 1 / assumed.alone - (0.05 - 1e-4 + (4 * 256 + 96) * (1e-5 - 1e-9))) < 1e-6, "%g s, assumed %g", 1 / measured.alone,
+          1 / assumed.alone);
+}
+
 TEST(few_sequences_wait_for_their_own_last_token)
 {
     const struct speed v[3] = {even(1, 0.05, 1e9), even(1, 0.05, 1e9), even(1, 0.05, 1e9)};
