@@ -238,6 +238,12 @@ static int serve(struct words *a, struct keys *keys, struct err *why)
     return code;
 }
 
+/* `gemmapipe status` reads this in the log (coordinator/up/remote.sh). */
+static void say_what_it_holds(const char *part)
+{
+    log_info("holds %s", part);
+}
+
 int main(int argc, char **argv)
 {
     standard_streams_begin();
@@ -250,6 +256,7 @@ int main(int argc, char **argv)
         log_open("worker", a.quiet ? LOG_ERROR : LOG_INFO);
         interrupt_catch();
         interrupt_ask_first(SIGTERM);
+        if (!a.child) a.worker.holds = say_what_it_holds;
         if (!a.child) threads_remark(a.worker.threads);
         if (a.child) behave_as_child();
         struct keys *keys = NULL;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mapped.h"
+#include "partition/model/part_text.h"
 #include "worker/loop.h"
 
 #include <stdio.h>
@@ -69,10 +70,21 @@ static int get_ready(struct run *r, struct err *why)
     return run_load(r, why);
 }
 
+static void say_what_it_holds(const struct run *r)
+{
+    char text[64] = "nothing", pictures[64], all[160];
+    if (!r->worker->options.holds) return;
+    if (r->stage) show_part(text, r->part);
+    snprintf(all, sizeof all, "%s", text);
+    if (r->encoder.count) snprintf(all, sizeof all, "%s%sof pictures %s", r->stage ? text : "", r->stage ? "; " : "", show_vision_part(pictures, r->encoder.part));
+    r->worker->options.holds(all);
+}
+
 /* After it WORK may come at any moment, which whoever was aside could not deal with. */
 static int say_ready(struct run *r, struct err *why)
 {
     struct frame *f = NULL;
+    say_what_it_holds(r);
     TRY(ready_write(&f, &r->ready, why));
     const int code = port_send(r->port, 0, &f, why);
     if (code) frame_free(f);

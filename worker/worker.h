@@ -32,6 +32,7 @@ struct worker_options {
     uint64_t cache_size;                  /* its bytes, at most; 0: as many as the disk has */
     const volatile sig_atomic_t *stop;    /* becomes true when the process should end; may be NULL */
     bool (*leaves)(void);                 /* true: it should end, but may finish what it has begun for others first; may be NULL */
+    void (*holds)(const char *part);      /* called with what it has of the models whenever it is ready; may be NULL */
     void (*named)(int node);              /* called with the number that the coordinator gives it; may be NULL */
 };
 

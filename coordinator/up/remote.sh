@@ -90,6 +90,7 @@ status() {
     if alive; then
         say state running
         say pid "$pid"
+        say holds "$(sed -n 's/^worker[^:]*: holds //p' "$dir/log" | tail -n 1)"
         say resident "$(awk '/^VmRSS/ { printf "%.0f\n", $2 * 1024 }' "/proc/$pid/status")"
     elif [ -s "$dir/pid" ]; then say state ended; say why "$(last_words)"
     else say state none

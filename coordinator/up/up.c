@@ -2,6 +2,7 @@
 #include "coordinator/up/up.h"
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/plain_text.h"
 #include "base/read_to_end.h"
@@ -32,7 +33,7 @@ struct target { /* a worker */
     const char *host;
     char machine[CLUSTER_ADDRESS], name[CLUSTER_ADDRESS]; /* of its address; of its folder */
     char words[6][TEXT_MOST];                           /* numbers and the like among its arguments */
-    char state[24], pid[24], why[REMOTE_WHY];
+    char state[24], pid[24], holds[160], why[REMOTE_WHY];
     bool started; /* by this call */
 };
 
@@ -107,6 +108,7 @@ static void take_answer(struct target *t, const struct remote *r)
 {
     remote_said(r, "state", t->state, sizeof t->state);
     remote_said(r, "pid", t->pid, sizeof t->pid);
+    remote_said(r, "holds", t->holds, sizeof t->holds);
     remote_said(r, "why", t->why, sizeof t->why);
     if (*t->state && r->status == 0) return;
     snprintf(t->state, sizeof t->state, "%s", r->status == 255 ? "no login" : "failed");
@@ -286,7 +288,7 @@ static void show_row(FILE *to, const struct up *u, int i, const struct greeting 
     if (g->answered) show_bytes(memory, g->hello.memory);
     fprintf(to, "%-14.14s %-26s %-9s %8s  ", strcmp(c->offers[w].name, c->addresses[w]) ? c->offers[w].name : t->host, c->addresses[w],
             g->answered ? "ready" : is_up(t) ? "silent" : t->state, t->pid);
-    if (g->answered) fprintf(to, "%7u  %10s  %-8s %s\n", g->hello.threads, memory, g->hello.isa, g->hello.build);
+    if (g->answered) fprintf(to, "%7u  %10s  %-8s %-16s %s\n", g->hello.threads, memory, g->hello.isa, g->hello.build, t->holds);
     else fprintf(to, "%s\n", *g->why ? g->why : t->why);
 }
 
@@ -295,9 +297,13 @@ static void show_json(FILE *to, const struct up *u, const struct greeting *g)
     fprintf(to, "[\n");
     for (int i = 0; i < u->n; i++) {
         const struct target *t = &u->of[i];
-        fprintf(to, "  {\"address\": \"%s\", \"name\": \"%s\", \"state\": \"%s\", \"process\": %ld, \"threads\": %u, \"memory\": %llu, \"isa\": \"%s\"}%s\n",
+        fprintf(to, "  {\"address\": \"%s\", \"name\": \"%s\", \"state\": \"%s\", \"process\": %ld, \"threads\": %u, \"memory\": %llu, \"isa\": ",
                 u->cluster.addresses[u->worker[i]], u->cluster.offers[u->worker[i]].name, g[i].answered ? "ready" : is_up(t) ? "silent" : t->state,
-                strtol(t->pid, NULL, 10), g[i].hello.threads, (unsigned long long)g[i].hello.memory, g[i].hello.isa, i + 1 < u->n ? "," : "");
+                strtol(t->pid, NULL, 10), g[i].hello.threads, (unsigned long long)g[i].hello.memory);
+        json_print_text(to, g[i].hello.isa);
+        fprintf(to, ", \"holds\": ");
+        json_print_text(to, t->holds);
+        fprintf(to, "}%s\n", i + 1 < u->n ? "," : "");
     }
     fprintf(to, "]\n");
 }
@@ -310,7 +316,7 @@ static int show(const struct up *u, const struct greeting *g, FILE *to)
     if (u->wish->json) return show_json(to, u, g), missing;
     struct plain_page page;
     FILE *plain = plain_page_open(&page, to);
-    fprintf(plain, "%-14s %-26s %-9s %8s  %7s  %10s  %-8s %s\n", "worker", "address", "state", "process", "threads", "memory", "isa", "version");
+    fprintf(plain, "%-14s %-26s %-9s %8s  %7s  %10s  %-8s %-16s %s\n", "worker", "address", "state", "process", "threads", "memory", "isa", "version", "holds");
     for (int i = 0; i < u->n; i++) show_row(plain, u, i, &g[i]);
     plain_page_close(&page);
     return missing;

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """tests/package/install_test.py — what is installed answers from where it lies; MPI and ZeroMQ may be missing; one version everywhere.
 
-With LONG=1 (`make test-all`) also the tarball: the same bytes from two folders, and an answer where it is unpacked. timeout: 600"""
-import os, re, shutil, sys, tempfile
+With LONG=1 (`make test-all`) also the tarballs: the same bytes from two folders, and answers where they are unpacked, that for ARM by an emulator.
+timeout: 600"""
+import glob, os, re, shutil, sys, tempfile
 from packaging import ASK, B, DEMO, LONG, answers, call, claim, copy_of_the_source, failed
 
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n"]
@@ -82,9 +83,29 @@ def tarball(folder):
     claim("it_says_under_which_licences_it_is", "LGPL" in open(root + "/share/doc/gemmapipe/LICENSES.spdx").read())
 
 
+def tarball_for_arm(folder):
+    missing = [w for w in ("aarch64-linux-gnu-gcc", "qemu-aarch64", "apt-get") if not shutil.which(w)]
+    if missing: return print("skip the_tarball_for_arm_answers: no " + ", ".join(missing))
+    copy, sysroot = copy_of_the_source(folder + "/source"), os.path.abspath("build/sysroot-aarch64")
+    code, said = call(copy + "/deploy/dist.sh", "aarch64", SYSROOT=sysroot)
+    made = glob.glob(copy + "/build/dist/*-linux-aarch64.tar.gz")
+    if code or not made: return claim("make_dist_makes_a_tarball_for_arm", False, said)
+    os.mkdir(folder + "/empty")
+    call("tar", "-xzf", made[0], "-C", folder + "/empty")
+    root, = glob.glob(folder + "/empty/*")
+    shutil.rmtree(copy)
+    # Of Debian's arm64 files only libc, as the machine has it; what is bundled must do for the rest.
+    bare = folder + "/bare"
+    for wanted in ("ld-linux-aarch64.so.1", "aarch64-linux-gnu/libc.so.6", "aarch64-linux-gnu/libm.so.6"):
+        os.makedirs(os.path.dirname(bare + "/lib/" + wanted), exist_ok=True)
+        shutil.copy(sysroot + "/lib/" + wanted, bare + "/lib/" + wanted)
+    demo = root + "/share/gemmapipe/demo/"
+    answers("the_tarball_for_arm_answers", "qemu-aarch64", "-L", bare, root + "/bin/gemmapipe", "run", "--model", demo + "demo-q4_0.gguf", "--here", "3", GOMP_SPINCOUNT="500")
+
+
 with tempfile.TemporaryDirectory(prefix="gemmapipe-install-") as folder:
     versions()
-    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball,) if LONG else ()):
+    for part in (mpi_is_a_part_of_its_own, built_without, installed) + ((tarball, tarball_for_arm) if LONG else ()):
         os.mkdir(folder + "/" + part.__name__)
         part(folder + "/" + part.__name__)
 sys.exit(bool(failed))

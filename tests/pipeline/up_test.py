@@ -99,6 +99,9 @@ def whole_life():
     need([w["state"] for w in got] == ["ready"] * 3 and sorted(w["process"] for w in got) == sorted(before), got)
     answer = good(GEMMAPIPE, "run", "--model", DEMO, "--cluster", file, "--temp", "0", "--quiet", "What is 3 + 4?")
     need(answer == b"3 + 4 = 7.\n", answer)
+    out, _ = up("status", file)
+    holds = [w["holds"] for w in json.loads(up("status", file, "--json")[0])]
+    need(all(h.startswith("layer") for h in holds) and "head" in holds[2] and all(h in out for h in holds), "%r %s" % (holds, out))
     out, _ = up("logs", file, "beta", "--lines", "50")
     need("listening on" in out and out.count("==>") == 1, out)
     up("down", file, "beta")
