@@ -2,6 +2,7 @@
 #include "coordinator/cmd/sweep_table.h"
 
 #include "base/disk.h"
+#include "base/growing.h"
 #include "base/inputs.h"
 
 #include <errno.h>
@@ -78,13 +79,9 @@ static bool read_line(struct sweep_row *r, char *line)
 
 static int keep(struct sweep_table *t, const struct sweep_row *row, struct err *why)
 {
-    if (t->n == t->room) {
-        const size_t room = t->room ? 2 * t->room : 64;
-        struct sweep_row *more = realloc(t->row, room * sizeof *more);
-        if (!more) return fail(why, E_MEMORY, "no memory for %zu points of a sweep", room);
-        t->row = more;
-        t->room = room;
-    }
+    struct sweep_row *rows = array_with_room(t->row, t->n, &t->room, sizeof *rows);
+    if (!rows) return fail(why, E_MEMORY, "no memory for %zu points of a sweep", t->n + 1);
+    t->row = rows;
     t->row[t->n++] = *row;
     return 0;
 }

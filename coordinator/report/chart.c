@@ -1,6 +1,8 @@
 /* coordinator/report/chart.c — see chart.h. */
 #include "coordinator/report/chart.h"
 
+#include "base/growing.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +15,9 @@ int chart_lanes(struct chart *c, int lanes, struct err *why)
 
 int chart_add(struct chart *c, const struct bar *bar, struct err *why)
 {
-    if (c->n == c->room) {
-        const size_t room = c->room ? 2 * c->room : 1024;
-        struct bar *more = realloc(c->bar, room * sizeof *more);
-        if (!more) return fail(why, E_MEMORY, "no memory to draw %zu intervals", room);
-        c->bar = more;
-        c->room = room;
-    }
+    struct bar *bars = array_with_room(c->bar, c->n, &c->room, sizeof *bars);
+    if (!bars) return fail(why, E_MEMORY, "no memory to draw %zu intervals", c->n + 1);
+    c->bar = bars;
     c->bar[c->n++] = *bar;
     return 0;
 }

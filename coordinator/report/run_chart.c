@@ -1,6 +1,7 @@
 /* coordinator/report/run_chart.c — see run_chart.h. */
 #include "coordinator/report/run_chart.h"
 
+#include "coordinator/report/ask_table.h"
 #include "partition/model/part_text.h"
 
 #include <inttypes.h>
@@ -15,16 +16,9 @@ struct sent { /* a micro-batch, or a picture */
     uint64_t ask[BAR_ASKS];
 };
 
-struct prompt { /* an ask under way */
-    uint64_t number;
-    size_t ask; /* among those that are kept */
-    uint32_t rows, reached; /* of its prompt; that entered the pipe at least once */
-};
-
 struct run_chart {
     struct sent *sent[2]; /* rings: of micro-batches, of pictures; number modulo RUN_CHART_BATCHES */
-    struct prompt *prompt; /* [n], numbers ascend */
-    size_t n, room;
+    struct ask_table table;
     struct charted_ask *ask; /* [asks], the first RUN_CHART_ASKS */
     bool pictures;
     uint64_t begun_ns, last_ns, tokens, asks;
@@ -48,7 +42,7 @@ void run_chart_close(struct run_chart **pr)
     *pr = NULL;
     if (!r) return;
     for (int i = 0; i < 2; i++) free(r->sent[i]);
-    free(r->prompt);
+    free(r->table.of);
     free(r->mark);
     free(r->ask);
     free(r);
@@ -56,52 +50,28 @@ void run_chart_close(struct run_chart **pr)
 
 /* ---- as it happens. Nobody is told of missing memory here: what cannot be kept is drawn as if it were a prompt ---- */
 
-static struct prompt *find(struct run_chart *r, uint64_t number)
-{
-    size_t low = 0, high = r->n;
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        if (r->prompt[middle].number < number) low = middle + 1;
-        else high = middle;
-    }
-    return low < r->n && r->prompt[low].number == number ? &r->prompt[low] : NULL;
-}
-
-static void remember(struct run_chart *r, uint64_t number, uint32_t rows)
-{
-    if (r->n == r->room) {
-        const size_t room = r->room ? 2 * r->room : 64;
-        struct prompt *more = realloc(r->prompt, room * sizeof *more);
-        if (!more) return;
-        r->prompt = more;
-        r->room = room;
-    }
-    r->prompt[r->n++] = (struct prompt){.number = number, .ask = r->asks, .rows = rows};
-}
-
 static void came(struct run_chart *r, const struct happened *h)
 {
     if (!r->begun_ns) r->begun_ns = h->at_ns;
     if (r->asks < RUN_CHART_ASKS) r->ask[r->asks] = (struct charted_ask){.came_ns = h->at_ns, .prompt = h->amount};
     r->pictures |= h->n > 0;
-    remember(r, h->number, h->amount);
+    ask_table_add(&r->table, &(struct ask_entry){.number = h->number, .ask = r->asks, .rows = h->amount});
     r->asks++;
 }
 
 static void ended(struct run_chart *r, const struct happened *h)
 {
-    struct prompt *p = find(r, h->number);
+    struct ask_entry *p = ask_table_find(&r->table, h->number);
     r->tokens += h->amount;
     if (!p) return;
     if (p->ask < RUN_CHART_ASKS) r->ask[p->ask].prompt = h->asked_rows - h->reused_rows, r->ask[p->ask].answer = h->amount;
-    memmove(p, p + 1, (size_t)(r->prompt + r->n - (p + 1)) * sizeof *p);
-    r->n--;
+    ask_table_end(&r->table, p);
 }
 
 /* What rows of one ask are. */
 static enum bar_kind kind_of(struct run_chart *r, const struct happened_rows *h)
 {
-    struct prompt *p = find(r, h->number);
+    struct ask_entry *p = ask_table_find(&r->table, h->number);
     if (!p) return BAR_PROMPT;
     const uint32_t end = h->position + h->rows - h->guesses;
     const bool again = h->position < p->reached, answer = h->position >= p->rows;

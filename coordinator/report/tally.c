@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define LEAST_SECONDS 1e-6
 #define WIDER 1.01 /* than the box before */
@@ -37,46 +36,14 @@ double times_below(const struct times *t, double part)
 
 /* ---- rows that are computed again ---- */
 
-static struct reached *find(const struct tally *t, uint64_t number)
-{
-    size_t low = 0, high = t->n_reached;
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        if (t->reached[middle].number < number) low = middle + 1;
-        else high = middle;
-    }
-    return low < t->n_reached && t->reached[low].number == number ? &t->reached[low] : NULL;
-}
-
-/* Without memory its rows count once. */
-static void remember(struct tally *t, uint64_t number)
-{
-    if (t->n_reached == t->room) {
-        const size_t room = t->room ? 2 * t->room : 64;
-        struct reached *more = realloc(t->reached, room * sizeof *more);
-        if (!more) return;
-        t->reached = more;
-        t->room = room;
-    }
-    t->reached[t->n_reached++] = (struct reached){.number = number};
-}
-
-static void forget(struct tally *t, uint64_t number)
-{
-    struct reached *r = find(t, number);
-    if (!r) return;
-    memmove(r, r + 1, (size_t)(t->reached + t->n_reached - (r + 1)) * sizeof *r);
-    t->n_reached--;
-}
-
 static void count_rows(struct tally *t, const struct happened_rows *h)
 {
-    struct reached *r = find(t, h->number);
+    struct ask_entry *r = ask_table_find(&t->table, h->number);
     const uint32_t end = h->position + h->rows;
     t->rows += h->rows;
     if (!r) return;
-    if (h->position < r->rows) t->rows_again += (end < r->rows ? end : r->rows) - h->position;
-    if (end - h->guesses > r->rows) r->rows = end - h->guesses;
+    if (h->position < r->reached) t->rows_again += (end < r->reached ? end : r->reached) - h->position;
+    if (end - h->guesses > r->reached) r->reached = end - h->guesses;
 }
 
 /* ---- watching ---- */
@@ -94,7 +61,8 @@ static void count_end(struct tally *t, const struct happened *h)
     t->made += h->amount;
     times_add(&t->whole, seconds(h->asked_ns, h->at_ns));
     if (h->amount > 1) times_add(&t->between, seconds(h->first_ns, h->at_ns) / (h->amount - 1));
-    forget(t, h->number);
+    struct ask_entry *r = ask_table_find(&t->table, h->number);
+    if (r) ask_table_end(&t->table, r);
 }
 
 void tally_watch(void *user, const struct happened *h)
@@ -103,7 +71,7 @@ void tally_watch(void *user, const struct happened *h)
     switch (h->what) {
     case ASK_CAME:
         t->came++;
-        remember(t, h->number);
+        ask_table_add(&t->table, &(struct ask_entry){.number = h->number}); /* without memory its rows count once */
         break;
     case ASK_SPOKE:
         t->spoke++;
@@ -124,6 +92,6 @@ void tally_watch(void *user, const struct happened *h)
 
 void tally_free(struct tally *t)
 {
-    free(t->reached);
-    t->reached = NULL;
+    free(t->table.of);
+    t->table = (struct ask_table){0};
 }

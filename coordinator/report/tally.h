@@ -2,10 +2,11 @@
  *
  * An ask is one answer: of a request with several choices each is one. Its times are on the coordinator's clock, from asking to
  * telling, so waiting for a slot counts. Memory: the same for ten asks and for ten million, as times go into boxes, each 1 % wider than
- * the one before; means are exact, medians and the like to 1 %. And 16 bytes for each ask under way. */
+ * the one before; means are exact, medians and the like to 1 %. And 24 bytes for each ask under way. */
 #pragma once
 
 #include "coordinator/engine/watch.h"
+#include "coordinator/report/ask_table.h"
 
 #define TIMES_BOXES 2800 /* from a microsecond to two weeks */
 
@@ -18,11 +19,6 @@ void times_add(struct times *t, double seconds);
 double times_mean(const struct times *t);
 double times_below(const struct times *t, double part); /* so long took `part` of them at most; 0 of none */
 
-struct reached { /* an ask under way */
-    uint64_t number;
-    uint32_t rows; /* of it that entered the pipe at least once */
-};
-
 struct tally {
     uint64_t came, spoke, ended;        /* asks */
     uint64_t batches, batches_back;     /* micro-batches that were sent, and that came back */
@@ -31,8 +27,7 @@ struct tally {
     uint64_t rows, rows_again;          /* that were sent; of these, what had been computed before and was lost */
     uint64_t pictures;
     struct times first, between, whole; /* to the first token; from one to the next, in the mean of an answer of two or more; of all */
-    struct reached *reached;            /* [n_reached], numbers ascend */
-    size_t n_reached, room;
+    struct ask_table table;
 };
 
 /* A watcher of the engine; `user` is the tally, {0} to begin with. */

@@ -4,6 +4,7 @@
  * INVENTED_VOCAB words, so that nothing large is copied. What a message would weigh is reckoned from the rows that are in it. */
 #include "coordinator/simulate/invented_pipe.h"
 
+#include "base/dice.h"
 #include "coordinator/cluster/recover.h"
 #include "coordinator/engine/engine.h"
 #include "partition/plan/rates.h"
@@ -49,13 +50,9 @@ struct invention {
     struct scored scored;
 };
 
-/* splitmix64 */
 static uint64_t draw(struct invention *v)
 {
-    uint64_t z = v->dice += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+    return dice_throw(&v->dice);
 }
 
 static double draw_unit(struct invention *v)

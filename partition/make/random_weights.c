@@ -7,6 +7,7 @@
 #include "partition/make/random_weights.h"
 
 #include "base/half.h"
+#include "base/dice.h"
 #include "base/hash.h"
 #include "base/little_endian.h"
 #include "partition/format/blocks.h"
@@ -14,13 +15,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Splitmix64: a counter and a mixer, nothing to warm up. */
 static uint64_t draw(struct noise *n)
 {
-    uint64_t z = n->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return dice_throw(&n->state);
 }
 
 static void fill(struct noise *n, uint8_t *out, size_t bytes)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/checked.h"
+#include "base/dice.h"
 #include "base/half.h"
 #include "partition/format/blocks.h"
 #include "tests/support/check.h"
@@ -14,18 +15,9 @@ static const uint32_t all_types[] = {T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q8_0, T_Q
                                      T_Q5_K, T_Q6_K, T_F16,  T_BF16, T_F32};
 #define ALL_TYPES (sizeof all_types / sizeof *all_types)
 
-/* splitmix64: any seed is a good one. */
-static inline uint64_t random_bits(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static inline float random_float(uint64_t *state) /* -1..1 */
 {
-    return (float)((double)(random_bits(state) >> 11) * 0x1p-52 - 1);
+    return (float)((double)(dice_throw(state) >> 11) * 0x1p-52 - 1);
 }
 
 static inline void *memory(size_t bytes) /* 64-byte aligned; a test that cannot have it ends here */
@@ -51,7 +43,7 @@ static inline void put16(uint8_t *at, uint16_t v)
 static inline void random_block(uint32_t type, uint8_t *block, uint64_t *seed)
 {
     const struct block_info *info = block_info(type);
-    for (uint32_t i = 0; i < info->bytes; i++) block[i] = (uint8_t)random_bits(seed);
+    for (uint32_t i = 0; i < info->bytes; i++) block[i] = (uint8_t)dice_throw(seed);
     uint16_t d = f32_to_f16(random_float(seed) * 0.02f), m = f32_to_f16(random_float(seed) * 0.1f);
     switch (type) {
     case T_F32: {

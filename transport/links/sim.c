@@ -5,6 +5,7 @@
  * frame for the driven port or its time is over. */
 #include "transport/links/sim.h"
 
+#include "base/dice.h"
 #include "transport/links/port.h"
 
 #include <stdio.h>
@@ -118,13 +119,9 @@ static struct happening heap_take(struct sim *s)
     return first;
 }
 
-/* splitmix64 */
 static uint64_t draw(struct sim *s)
 {
-    uint64_t z = s->random += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+    return dice_throw(&s->random);
 }
 
 static uint64_t usual_ns(struct sim *s, const struct frame *f)

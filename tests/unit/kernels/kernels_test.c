@@ -202,7 +202,7 @@ static float *strange_floats(size_t n, float size, uint64_t seed)
     static const float strange[] = {0, -0.0f, 1e-42f, -1e-30f, 1e30f, -1e20f, 88.8f, -104, -90};
     float *x = floats_make(n, size, seed);
     for (size_t i = 0; i < n; i++)
-        if (random_bits(&seed) % 20 == 0) x[i] = strange[random_bits(&seed) % 9];
+        if (dice_throw(&seed) % 20 == 0) x[i] = strange[dice_throw(&seed) % 9];
     return x;
 }
 

@@ -52,7 +52,7 @@ TEST(rows_that_are_computed_again_are_counted_once_more)
     rows_go(&t, 9, 0, 5); /* nobody knows it */
     CHECK(t.rows == 53 && t.rows_again == 21, "%d of %d", (int)t.rows_again, (int)t.rows);
     ask_ends(&t, 3, 4, 0);
-    CHECK(t.ended == 2 && t.made == 5 && t.asked_rows == 40 && t.reused_rows == 16 && t.n_reached == 1, "what ended is forgotten");
+    CHECK(t.ended == 2 && t.made == 5 && t.asked_rows == 40 && t.reused_rows == 16 && t.table.n == 1, "what ended is forgotten");
     CHECK(t.between.n == 1 && fabs(t.between.sum - 1) < 1e-9 && fabs(t.whole.sum - 8) < 1e-9, "one token has no time between two");
     tally_free(&t);
 }
