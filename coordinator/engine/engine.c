@@ -252,10 +252,26 @@ static int copy_lists(const struct engine *e, struct live *l, const struct ask *
     return 0;
 }
 
+void live_needs(struct engine *e, struct live *a, uint32_t rows)
+{
+    const struct picture_span *s = a->spans.span;
+    for (; a->shown < a->spans.n && s[a->shown].first + s[a->shown].n <= rows; a->shown++) pictures_enough(e->pictures, (uint32_t)s[a->shown].picture);
+    for (; a->shown && s[a->shown - 1].first + s[a->shown - 1].n > rows; a->shown--) pictures_want(e->pictures, (uint32_t)s[a->shown - 1].picture);
+}
+
+/* What a slot has kept of it needs no pictures. */
+static void need_pictures(struct engine *e, struct live *a)
+{
+    const struct kept *k = a->spans.n ? kept_find(e, a) : NULL;
+    live_needs(e, a, k ? k->held.rows : 0);
+}
+
 static void come(struct engine *e, struct live *l)
 {
     live_enter(e, l);
     for (size_t i = 0; i < l->spans.n; i++) pictures_hold(e->pictures, (uint32_t)l->spans.span[i].picture);
+    l->shown = (uint32_t)l->spans.n;
+    need_pictures(e, l);
     if (l->ask.deadline_ns && l->ask.deadline_ns < e->deadline_ns) e->deadline_ns = l->ask.deadline_ns;
     e->totals.prompt_rows += l->ids.n;
     if (!e->totals.begun_ns) e->totals.begun_ns = l->asked_ns;
@@ -310,6 +326,7 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
     live_unlink(e, a);
     leave_slot(e, a);
     beginnings_break(e, a);
+    live_needs(e, a, UINT32_MAX);
     for (size_t i = 0; i < a->spans.n; i++) pictures_release(e->pictures, (uint32_t)a->spans.span[i].picture);
     const struct ended ended = {
         .number = a->number, .how = how, .why = how == FINISH_FAILED ? why : NULL, .prompt_rows = (uint32_t)a->ids.n - a->made,
@@ -356,6 +373,7 @@ uint32_t live_rows_most(const struct engine *e, const struct live *a)
 void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t history)
 {
     a->sent = a->reused = rows;
+    live_needs(e, a, rows);
     a->history = history;
     e->totals.prompt_rows -= rows;
 }
@@ -365,6 +383,7 @@ void live_begin_again(struct engine *e, struct live *a)
     beginnings_break(e, a);
     e->totals.prompt_rows += a->reused;
     a->sent = a->reused = 0;
+    live_needs(e, a, 0);
     a->history = HISTORY_EMPTY;
 }
 
@@ -438,9 +457,10 @@ void live_answered(struct engine *e, struct live *a, enum finish how)
 
 /* ---- to the scheduler ---- */
 
-static bool pictures_are_there(const struct engine *e, const struct live *a)
+static bool pictures_are_there(struct engine *e, struct live *a)
 {
-    for (size_t i = 0; i < a->spans.n; i++)
+    need_pictures(e, a);
+    for (size_t i = a->shown; i < a->spans.n; i++)
         if (!pictures_rows(e->pictures, (uint32_t)a->spans.span[i].picture)) return false;
     return true;
 }

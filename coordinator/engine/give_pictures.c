@@ -12,7 +12,7 @@ static int give(struct prompt_pictures *all, size_t number, struct pictures *ps,
     if (picture->given) return 0;
     TRY(prompt_pictures_read(all, number, why));
     for (uint32_t i = 0; i <= picture->crops; i++) {
-        int code = pictures_add(ps, &picture->squares[i], &picture->numbers[i], why);
+        int code = pictures_add(ps, &picture->squares[i], &picture->origins[i], &picture->numbers[i], why);
         if (code) {
             while (i-- > 0) pictures_release(ps, picture->numbers[i]);
             return code;

@@ -36,6 +36,7 @@ struct live {
     struct biases biases;
     struct token last; /* of these */
     struct picture_spans spans;
+    uint32_t shown;      /* of these: their rows are not needed, as things are */
     bool placed;         /* it may be scheduled, in this engine */
     bool scheduled;      /* the scheduler knows it, under its number */
     uint32_t sent;       /* rows that entered the pipe, those reused included */
@@ -172,6 +173,7 @@ int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t 
 
 uint32_t live_rows_most(const struct engine *e, const struct live *a);                      /* that it can have, at its end */
 void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t history);          /* its slot holds these already */
+void live_needs(struct engine *e, struct live *a, uint32_t rows); /* rows of pictures from this one on, and none before it */
 
 /* kept.c: slots that keep what they hold after an answer. */
 bool kept_put(struct engine *e, const struct live *a); /* the ask's; false: there is nothing in it, or no memory */

@@ -1,18 +1,19 @@
 /* coordinator/engine/pictures.c — see pictures.h.
  *
- *             a worker may have one more         its rows come back              nobody holds it, and others are newer
+ *             a worker may have one more         its rows come back              nobody needs it, others are newer, and nobody holds it
  *   WAITING ─────────────────────────► UNDER WAY ──────────────────► THERE ───────────────────────────────────────► gone
- *      ▲  │                               │
- *      │  └── nobody holds it any more ──► gone
- *      └───────────── the workers have forgotten everything (pictures_restart)
+ *     ▲ ▲ │                               │                            │ the same, but it is held
+ *     │ │ └── nobody holds it any more ──► gone                        ▼
+ *     │ └───────── the workers have forgotten everything             ASLEEP ──► nobody holds it any more: gone
+ *     └─────────────────── somebody needs it again ────────────────────┘
  *
- * Which of these a picture is in follows from what it has: pixels and not sent, sent and no rows, rows. Pixels are kept until the
- * rows are there, so that a picture can be sent again. Each goes to the worker that would be done with another one first: the
+ * Which of these a picture is in follows from what it has: pixels and not sent, sent and no rows, rows, nothing but the bytes of its file. Pixels are
+ * kept until the rows are there, so that a picture can be sent again; from bytes they are made when it is sent. Each goes to the worker that would be done with another one first: the
  * first of a split encoder, or one of several that have all of it. No worker has more than plan.pictures before it.
  *
  * What replicas share is the shelf; each takes from it what its own encoder may have now. Rows are the same whoever made them.
  *
- * Costs: 2.4 MB of pixels for a picture under way, 2.6 MB of rows for one that is there (of the 4B model). */
+ * Costs: 2.4 MB of pixels for a picture under way, 2.6 MB of rows for one that is there (of the 4B model), its file for one that is asleep. */
 #include "coordinator/engine/pictures.h"
 
 #include "base/hash.h"
@@ -22,8 +23,9 @@
 struct picture {
     struct hash128 hash;  /* of the pixels */
     struct image pixels;  /* until it is back */
+    struct image_origin origin; /* of these */
     float *rows;          /* when it is back */
-    uint32_t references;
+    uint32_t references, wanted; /* held; by so many of these its rows are needed */
     uint64_t used;        /* the higher the later */
     bool sent;
     int suspected;        /* so often a worker was lost while this was under way */
@@ -67,6 +69,7 @@ int pictures_open(struct pictures **out, struct pipeline *p, const struct watche
 static void forget(struct picture *p)
 {
     image_free(&p->pixels);
+    image_source_release(&p->origin.source);
     free(p->rows);
     *p = (struct picture){0};
 }
@@ -88,7 +91,19 @@ void pictures_close(struct pictures **pps)
 
 static bool is_free(const struct picture *p)
 {
-    return !p->rows && !p->pixels.rgb && !p->sent;
+    return !p->rows && !p->pixels.rgb && !p->sent && !p->references;
+}
+
+static bool waits(const struct picture *p)
+{
+    return !p->rows && !p->sent && (p->pixels.rgb || p->wanted);
+}
+
+static void fall_asleep(struct picture *p)
+{
+    free(p->rows);
+    p->rows = NULL;
+    p->sent = false;
 }
 
 static void forget_oldest(struct shelf *s)
@@ -96,11 +111,13 @@ static void forget_oldest(struct shelf *s)
     uint32_t kept = 0, oldest = UINT32_MAX;
     for (uint32_t i = 0; i < s->n; i++) {
         const struct picture *p = &s->picture[i];
-        if (!p->rows || p->references) continue;
+        if (!p->rows || p->wanted || (p->references && !p->origin.source)) continue;
         kept++;
         if (oldest == UINT32_MAX || p->used < s->picture[oldest].used) oldest = i;
     }
-    if (kept > PICTURES_KEPT) forget(&s->picture[oldest]);
+    if (kept <= PICTURES_KEPT) return;
+    if (s->picture[oldest].references) fall_asleep(&s->picture[oldest]);
+    else forget(&s->picture[oldest]);
 }
 
 /* A place for a new picture; UINT32_MAX if there is no memory for one. */
@@ -119,26 +136,30 @@ static uint32_t place(struct shelf *s)
     return s->n++;
 }
 
-int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, struct err *why)
+static int no_picture(struct image *square, struct image_origin *origin, int code)
+{
+    image_free(square);
+    image_source_release(&origin->source);
+    return code;
+}
+
+int pictures_add(struct pictures *ps, struct image *square, struct image_origin *origin, uint32_t *number, struct err *why)
 {
     const uint32_t side = ps->pipe->encoder->config.image;
     if (square->width != side || square->height != side) {
-        image_free(square);
-        return fail(why, E_INTERNAL, "a picture of the wrong size came to the encoder");
+        return no_picture(square, origin, fail(why, E_INTERNAL, "a picture of the wrong size came to the encoder"));
     }
     struct hash128 h = hash128(square->rgb, (size_t)3 * side * side);
     uint32_t i = 0;
     while (i < ps->shelf->n && (is_free(&ps->shelf->picture[i]) || !hash128_same(ps->shelf->picture[i].hash, h))) i++;
     if (i < ps->shelf->n) {
-        image_free(square);
+        no_picture(square, origin, 0);
     } else {
         i = place(ps->shelf);
-        if (i == UINT32_MAX) {
-            image_free(square);
-            return fail(why, E_MEMORY, "no memory for another picture");
-        }
-        ps->shelf->picture[i] = (struct picture){.hash = h, .pixels = *square, .asked = ps->shelf->turn};
+        if (i == UINT32_MAX) return no_picture(square, origin, fail(why, E_MEMORY, "no memory for another picture"));
+        ps->shelf->picture[i] = (struct picture){.hash = h, .pixels = *square, .origin = *origin, .asked = ps->shelf->turn};
         *square = (struct image){0};
+        *origin = (struct image_origin){0};
         ps->shelf->waiting++;
     }
     ps->shelf->picture[i].references++;
@@ -156,10 +177,30 @@ void pictures_release(struct pictures *ps, uint32_t number)
 {
     struct picture *p = &ps->shelf->picture[number];
     p->references--;
-    if (!p->references && !p->sent) { /* nobody wants it any more, and no worker has seen it */
+    if (!p->references && !p->sent) { /* nobody wants it any more, and no worker has it */
+        ps->shelf->waiting -= waits(p);
         forget(p);
-        ps->shelf->waiting--;
     }
+    forget_oldest(ps->shelf);
+}
+
+void pictures_want(struct pictures *ps, uint32_t number)
+{
+    struct picture *p = &ps->shelf->picture[number];
+    const bool waited = waits(p);
+    p->wanted++;
+    p->used = ++ps->shelf->turn;
+    if (waited || !waits(p)) return;
+    p->asked = ps->shelf->turn;
+    ps->shelf->waiting++;
+}
+
+void pictures_enough(struct pictures *ps, uint32_t number)
+{
+    struct picture *p = &ps->shelf->picture[number];
+    const bool waited = waits(p);
+    p->wanted--;
+    ps->shelf->waiting -= waited && !waits(p);
     forget_oldest(ps->shelf);
 }
 
@@ -184,7 +225,7 @@ static int free_entry(const struct pictures *ps)
 static bool may_go(const struct pictures *ps, const struct picture *p)
 {
     const bool here = !p->by || p->by == ps || p->suspected < SUSPECTED_MOST;
-    return p->pixels.rgb && !p->sent && here && p->suspected <= SUSPECTED_MOST;
+    return waits(p) && here && p->suspected <= SUSPECTED_MOST;
 }
 
 static bool is_under_way(const struct pictures *ps, const struct picture *p)
@@ -216,6 +257,7 @@ static int send_one(struct pictures *ps, uint32_t number, int to, struct err *wh
     const struct vision_config *c = &ps->pipe->encoder->config;
     struct picture_values m = {.picture = number, .rows = vision_patches(c), .cols = vision_pixels(c)};
     struct frame *f = 0;
+    if (!p->pixels.rgb) TRY(image_make_again(&p->pixels, &p->origin, c->image, why));
     TRY(picture_values_write(&f, M_PICTURE, &m, why));
     int code = image_patches((float *)(void *)m.values, &p->pixels, c->patch, why);
     if (code) {
@@ -256,7 +298,7 @@ bool pictures_alone(const struct pictures *ps)
 {
     for (uint32_t i = 0; ps->shelf->waiting + ps->in_flight && i < ps->shelf->n; i++) {
         const struct picture *p = &ps->shelf->picture[i];
-        if (p->suspected == SUSPECTED_MOST && p->pixels.rgb && p->references && (!p->by || p->by == ps)) return true;
+        if (p->suspected == SUSPECTED_MOST && (waits(p) || (p->sent && !p->rows)) && p->references && (!p->by || p->by == ps)) return true;
     }
     return false;
 }

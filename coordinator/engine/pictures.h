@@ -1,7 +1,8 @@
 /* coordinator/engine/pictures.h — pictures on their way through the encoder, and the rows they became.
  *
  * A picture is known by its pixels: the same picture asked about twice, in one conversation or by several prompts, goes
- * through the encoder once. Rows that nobody holds are kept for a while (PICTURES_KEPT), then forgotten.
+ * through the encoder once. Rows that nobody needs are kept for a while (PICTURES_KEPT), then given up; of a picture that is still held they are made again from
+ * its file's bytes when somebody needs them once more.
  * Threads: one, the engine's. */
 #pragma once
 
@@ -20,11 +21,16 @@ struct pictures;
 int pictures_open(struct pictures **out, struct pipeline *p, const struct watchers *watchers, const struct pictures *beside, struct err *why);
 void pictures_close(struct pictures **ps);
 
-/* A picture of the encoder's own size (image_resize). Its pixels are taken over, also on failure. *number holds one
+/* A picture of the encoder's own size (image_resize). Its pixels and what they are of are taken over, also on failure. *number holds one
  * reference: give it back with pictures_release. */
-int pictures_add(struct pictures *ps, struct image *square, uint32_t *number, struct err *why);
+int pictures_add(struct pictures *ps, struct image *square, struct image_origin *origin, uint32_t *number, struct err *why);
 void pictures_hold(struct pictures *ps, uint32_t number); /* one reference more */
 void pictures_release(struct pictures *ps, uint32_t number);
+
+/* Somebody who holds it needs its rows, or does not need them for now: each as often. Of those that nobody needs the PICTURES_KEPT that were
+ * used last keep theirs. */
+void pictures_want(struct pictures *ps, uint32_t number);
+void pictures_enough(struct pictures *ps, uint32_t number);
 
 /* Sends what may enter the encoder now. */
 int pictures_send(struct pictures *ps, struct err *why);

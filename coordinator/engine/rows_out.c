@@ -193,6 +193,7 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     free(row);
     free(embedded);
     if (code) return frame_free(f), code;
+    for (uint32_t i = 0; i < b->n_moves; i++) live_needs(e, e->in_slot[b->moves[i].slot], e->in_slot[b->moves[i].slot]->sent);
     e->totals.batches++;
     e->totals.rows += w->n_rows;
     tell_sent(e, b);

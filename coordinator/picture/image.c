@@ -240,6 +240,26 @@ int image_open(struct image *out, const char *where, const struct image_limits *
     return code;
 }
 
+int image_make_again(struct image *out, const struct image_origin *of, uint32_t side, struct err *why)
+{
+    struct image whole = {0};
+    struct image_limits limits = IMAGE_LIMITS;
+    limits.memory = of->source->memory;
+    TRY(image_decode(&whole, &of->source->bytes, &limits, why));
+    const int code = image_resize(out, &whole, of->box, side, side, why);
+    image_free(&whole);
+    return code;
+}
+
+void image_source_release(struct image_source **source)
+{
+    struct image_source *s = *source;
+    *source = NULL;
+    if (!s || --s->users) return;
+    image_bytes_free(&s->bytes);
+    free(s);
+}
+
 void image_free(struct image *image)
 {
     free(image->rgb);

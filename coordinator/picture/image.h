@@ -77,6 +77,20 @@ int image_resize(struct image *out, const struct image *in, struct image_box box
 #define IMAGE_CROPS_MOST 4
 size_t image_crops(uint32_t width, uint32_t height, struct image_box crops[IMAGE_CROPS_MOST]);
 
+/* The bytes that a square was made of, shared by all squares of one picture, so that it can be made again. */
+struct image_source {
+    uint32_t users;
+    uint64_t memory; /* that reading it may take */
+    struct image_bytes bytes;
+};
+struct image_origin {
+    struct image_source *source; /* NULL: it cannot */
+    struct image_box box;
+};
+
+int  image_make_again(struct image *out, const struct image_origin *of, uint32_t side, struct err *why); /* the same pixels, side × side */
+void image_source_release(struct image_source **source); /* one user less; sets it to NULL; NULL is fine */
+
 /* A square picture as the rows of patches that the encoder's first matrix multiplies:
  *
  *   out[row · (n/patch) + column][channel][y][x] = v / 127.5 − 1          float32 [(n/patch)², 3 · patch · patch]

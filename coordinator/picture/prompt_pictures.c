@@ -8,14 +8,30 @@ static int cut(struct prompt_picture *one, const struct image *picture, const st
 {
     struct image_box crops[IMAGE_CROPS_MOST];
     one->crops = all->pan_and_scan ? (uint32_t)image_crops(picture->width, picture->height, crops) : 0;
-    TRY(image_resize(&one->squares[0], picture, image_whole(picture), all->side, all->side, why));
-    for (uint32_t i = 0; i < one->crops; i++) TRY(image_resize(&one->squares[i + 1], picture, crops[i], all->side, all->side, why));
+    for (uint32_t i = 0; i <= one->crops; i++) {
+        one->origins[i].box = i ? crops[i - 1] : image_whole(picture);
+        TRY(image_resize(&one->squares[i], picture, one->origins[i].box, all->side, all->side, why));
+    }
     return 0;
 }
 
 static void forget_squares(struct prompt_picture *one)
 {
-    for (int i = 0; i <= IMAGE_CROPS_MOST; i++) image_free(&one->squares[i]);
+    for (int i = 0; i <= IMAGE_CROPS_MOST; i++) {
+        image_free(&one->squares[i]);
+        image_source_release(&one->origins[i].source);
+    }
+}
+
+/* Where they are fewer than the pixels: else nothing is gained by making these again. */
+static void keep_bytes(struct prompt_picture *one, struct image_bytes *bytes, uint64_t memory, uint32_t side)
+{
+    struct image_source *s = bytes->n < image_patches_floats(side) ? malloc(sizeof *s) : NULL;
+    if (!s) return;
+    *s = (struct image_source){.users = 1 + one->crops, .memory = memory, .bytes = *bytes};
+    s->bytes.name = "a picture";
+    *bytes = (struct image_bytes){0};
+    for (uint32_t i = 0; i <= one->crops; i++) one->origins[i].source = s;
 }
 
 static int read_picture(struct prompt_picture *one, const char *name, const struct prompt_pictures *all, struct err *why)
@@ -24,9 +40,13 @@ static int read_picture(struct prompt_picture *one, const char *name, const stru
     struct image_limits limits = IMAGE_LIMITS;
     if (all->memory) limits.memory = all->memory;
     forget_squares(one);
-    TRY(image_open(&picture, name, &limits, why));
-    const int code = cut(one, &picture, all, why);
+    struct image_bytes bytes;
+    TRY(image_read(&bytes, name, &limits, why));
+    int code = image_decode(&picture, &bytes, &limits, why);
+    if (!code) code = cut(one, &picture, all, why);
     image_free(&picture);
+    if (!code) keep_bytes(one, &bytes, limits.memory, all->side);
+    image_bytes_free(&bytes);
     if (code) forget_squares(one);
     return code;
 }

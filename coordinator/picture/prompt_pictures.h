@@ -10,6 +10,7 @@
 struct prompt_picture { /* one picture: the whole, then its crops */
     char *name; /* owned; NULL: it was read, and is not read again */
     struct image squares[1 + IMAGE_CROPS_MOST]; /* empty once the engine has them */
+    struct image_origin origins[1 + IMAGE_CROPS_MOST]; /* of these; all have the same source */
     uint32_t numbers[1 + IMAGE_CROPS_MOST]; /* the engine's, if given */
     uint32_t crops;
     bool given;

@@ -1,14 +1,11 @@
 #!/usr/bin/python3
 # turn: 1 (tests/run)
 """Whoever is lost in whatever state: the answer goes on, and not a bit of it is another one.
-
-With LONG=1 (`make test-all`) 200 kills at random moments instead of a few; SEED=N repeats them.
 timeout: 600
 """
 import http.client
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -16,12 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from relay import *
-
-MODEL = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
-SCORED = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", "300", "--ctx", "2048", "--fingerprint", "once upon a time there was"]
-
-SHORT = [w if w != "300" else "40" for w in SCORED]
+from asks import *
 
 _quiet = {}
 
@@ -105,7 +97,7 @@ def told_to_end():
 
 def goes_on_until_another_comes():
     """The other one has too little memory for all."""
-    long = [w if w != "300" else "900" for w in SCORED]
+    long = LONG_ONE
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     with Workers(2) as w:
         p, first = begun(long, *w.connect, "--memory", "25M", "--accept", at)
@@ -138,6 +130,24 @@ def survivors_hold_it():
         need("planned anew for 2 workers, of 3" in err, err)
 
 
+def half_the_memory():
+    """Of pages there are half as many then: the newest wait, and all are answered. What each epoch took is in the report."""
+    name = path("sixteen.txt")
+    with open(name, "w") as f:
+        f.writelines("once upon a time there were %d and they\n" % i for i in range(16))
+    ask = ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "1", "--seed", "3", "-n", "150", "--ctx", "512", "--sequences", "16", "--fingerprint", "--prompts", name]
+    with Workers(2) as w:
+        p = start(GEMMAPIPE, *ask, *w.connect, "--memory", "30M", "--report", "--verbose")
+        said = heard(p, b"holds layers")
+        time.sleep(0.3)
+        w.processes[1].kill()
+        said += same(ask, p)
+        need("going on after" in said and "planned anew for 1 worker" in said, said)
+        together = re.search(r"keys and values of .*?([0-9]+) together", said)
+        need(together and int(together.group(1)) < 1400, said[-2500:])
+        need(re.search(r"epoch 1, MiB measured of MiB planned: worker 1 [0-9.]+ of 2[0-9.]+, worker 2", said), said[-2500:])
+
+
 def comes_back():
     """As by its service; meanwhile the other has too little memory for all."""
     with Workers(2) as w:
@@ -167,21 +177,7 @@ def stopped_one_wakes():
         need("going on after" in same(SCORED, p, first), "no")
 
 
-ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 
-
-def drawn_picture(i):
-    name = path("drawn%d.ppm" % i)
-    with open(name, "wb") as f:
-        f.write(b"P6 8 8 255\n" + bytes((k * (i + 3)) % 256 for k in range(192)))
-    return name
-
-
-def of_pictures():
-    name = path("pictures.txt")
-    with open(name, "w") as f:
-        f.writelines("/image %s What is there?\n" % drawn_picture(i) if i % 3 else "Count to %d.\n" % (20 + i) for i in range(60))
-    return ["run", "--model", DEMO, "--mmproj", ENCODER, "--no-probe", "--temp", "0", "-n", "20", "--fingerprint", "--sequences", "4", "--prompts", name]
 
 
 def pictures():
@@ -189,6 +185,28 @@ def pictures():
     ask = of_pictures()
     for k, way in ((0, "layers"), (1, "copies"), (2, "layers")):
         losing(ask, "--workers", "3", "--vision-split", way, kill=[k])
+
+
+def pictures_made_again():
+    """A conversation of more pictures than rows are kept of; workers that have forgotten it are shown all of them once more."""
+    talk = "".join("/image %s\nWhat is that?\n" % drawn_picture(i) for i in range(22))
+    ask = ["chat", "--model", DEMO, "--mmproj", ENCODER, "--no-probe", "--temp", "0", "-n", "8", "--ctx", "2048"]
+    want = good(GEMMAPIPE, *ask, "--here", "1", stdin=(talk + "And the first?\n").encode())
+    p = start(GEMMAPIPE, *ask, "--workers", "2", stdin=subprocess.PIPE)
+    p.stdin.write(talk.encode())
+    p.stdin.flush()
+    out = b""
+    while out.count(b"\n") < 22:
+        more = os.read(p.stdout.fileno(), 4096)
+        need(more, "it ended after %s" % out)
+        out += more
+    for k in children_of(p.pid):
+        os.kill(k, signal.SIGKILL)
+    p.stdin.write(b"And the first?\n")
+    p.stdin.close()
+    p.stdin = None
+    status, rest, err = wait(p, 60, "a conversation that lost its workers")
+    need(status == 0 and out + rest == want and "was ended by" in err, "%d: %s %s" % (status, rest, err))
 
 
 def divided_heads():
@@ -283,7 +301,7 @@ def joiners():
     """None is named. One makes the pipeline, another takes over when it is lost."""
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     workers = join(1, at)
-    long = [w if w != "300" else "900" for w in SCORED]
+    long = LONG_ONE
     p, first = begun(long, "--accept", at)
     workers += join(1, at)
     heard(p, b"has no part so far")
@@ -291,67 +309,6 @@ def joiners():
     need("going on after" in same(long, p, first), "no")
     for w in workers:
         w.kill()
-
-
-# ---- at random moments ----
-
-LONG = os.environ.get("LONG") == "1"
-KILLS = 200 if LONG else 6
-SEED = int(os.environ.get("SEED", time.time_ns() % 100000 if LONG else 7))
-
-
-def of_batch():
-    name = path("jobs.jsonl")
-    with open(name, "w") as f:
-        for i in range(40):
-            body = {"messages": [{"role": "user", "content": "Count from 1 to %d." % (i % 20 + 3)}], "temperature": 1, "max_tokens": 60, "n": 1 + (i % 5 == 0)}
-            if i % 9 == 4: body["response_format"] = {"type": "json_object"}
-            f.write(json.dumps({"custom_id": "c%d" % i, "method": "POST", "url": "/v1/chat/completions", "body": body}) + "\n")
-    return ["batch", "--model", DEMO, "--no-probe", "--in", name, "--out", "-", "--journal", path("jobs.journal"), "--overwrite"]
-
-
-def questions():
-    return "".join("%sCount from %d to 30.\n" % ("/image %s\n" % drawn_picture(i) if i % 2 else "", i) for i in range(12)).encode()
-
-
-def of_chat():
-    return ["chat", "--model", DEMO, "--mmproj", ENCODER, "--no-probe", "--temp", "0", "-n", "60"]
-
-
-def of_many():
-    name = path("many.txt")
-    with open(name, "w") as f:
-        f.writelines("Count from %d to 40, and then tell me about the sea.\n" % i for i in range(40))
-    return ["run", "--model", DEMO, "--no-probe", "--temp", "1", "--seed", "5", "-n", "60", "--fingerprint", "--lookup", "--prompts", name]
-
-
-def at_random():
-    """Text, many texts with guesses, pictures, a chat with pictures, a batch: on two to four workers."""
-    dice = random.Random(SEED)
-    commands = [(SCORED, None), (of_many(), None), (of_pictures(), None), (of_batch(), None), (of_chat(), questions())]
-    want = [good(GEMMAPIPE, *c, "--here", "1", stdin=i) for c, i in commands]
-    kills = runs = 0
-    while kills < KILLS:
-        which = runs % len(commands)
-        command, typed = commands[which]
-        runs += 1
-        p = start(GEMMAPIPE, *command, "--workers", str(dice.randint(2, 4)), stdin=subprocess.PIPE if typed else subprocess.DEVNULL)
-        if typed:
-            p.stdin.write(typed)
-            p.stdin.close()
-            p.stdin = None
-        killed = 0
-        for _ in range(dice.randint(1, 3)):
-            time.sleep(dice.uniform(0, 0.4))
-            kids = children_of(p.pid)
-            if not kids or p.poll() is not None:
-                break
-            os.kill(dice.choice(kids), signal.SIGKILL)
-            killed += 1
-        status, out, err = wait(p, 100, "a run with losses")
-        need(status == 0 and out == want[which], "seed %d, run %d, %s: status %d, %s" % (SEED, runs, command[0], status, err[-1500:]))
-        kills += killed
-    return "%d kills in %d runs, seed %d" % (kills, runs, SEED)
 
 
 claim("a_killed_worker_process_is_started_again_and_not_a_bit_is_another", local_workers)
@@ -362,10 +319,12 @@ claim("and_goes_on_until_somebody_can_take_over", goes_on_until_another_comes)
 claim("so_does_one_that_was_started_here", local_one_told_to_end)
 claim("so_does_one_that_the_split_had_no_part_for", more_than_the_split)
 claim("who_is_left_takes_over_where_that_fits", survivors_hold_it)
+claim("with_half_the_memory_the_newest_wait_and_all_are_answered", half_the_memory)
 claim("a_worker_that_listens_again_is_found", comes_back)
 claim("where_nobody_comes_the_run_ends_at_last", nobody_comes)
 claim("a_worker_that_was_only_stopped_is_stale_and_invited_again", stopped_one_wakes)
 claim("pictures_under_way_are_seen_again", pictures)
+claim("pictures_whose_rows_were_given_up_are_made_again", pictures_made_again)
 claim("a_divided_head_is_brought_together_again", divided_heads)
 claim("streams_of_a_server_go_on_and_new_ones_wait", served)
 claim("workers_join_that_nobody_named", joiners)
@@ -373,5 +332,4 @@ claim("a_neighbour_that_cannot_be_called_calls", called_back)
 claim("rows_of_two_that_cannot_reach_each_other_are_passed_on", relayed)
 claim("so_they_are_where_a_link_breaks", link_breaks)
 claim("so_are_those_of_workers_that_nobody_can_connect_to", behind_something)
-claim("after_kills_at_random_moments_nothing_is_lost_and_no_word_is_another", at_random)
 finish()

@@ -150,7 +150,7 @@ class Cable:
     is cut, and no other is let in; it swallows all; a bit of it is turned round. After `most` connections it refuses all others."""
 
     def __init__(self, to, most=None):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener, self.open = socket.create_server(("127.0.0.1", 0)), True
         self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
         self.to, self.most, self.ends, self.swallows, self.damages = to, most, [], None, None
         threading.Thread(target=self.take, daemon=True).start()
@@ -161,11 +161,14 @@ class Cable:
                 near = self.listener.accept()[0]
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self.to))
+            try:
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:  # nobody listens there, or not yet again
+                near.close()
+                continue
             self.ends.append((near, far))
             if len(self.ends) == self.most:
-                self.listener.shutdown(socket.SHUT_RDWR)
-                self.listener.close()
+                self.close()
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self.pass_on, args=(a, b, near), daemon=True).start()
 
@@ -182,9 +185,29 @@ class Cable:
             pass
 
     def cut(self, number):
-        self.listener.close()
+        self.close()
         for end in self.ends[number]:
             end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.open = False
+        self.listener.shutdown(socket.SHUT_RDWR)  # who waits for the next one wakes
+        self.listener.close()
+
+    def cut_all(self):
+        self.close()
+        for ends in self.ends:
+            for end in ends:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.ends = []
+
+    def mend(self):
+        self.listener = socket.create_server(("127.0.0.1", int(self.address.rsplit(":", 1)[1])))
+        self.open = True
+        threading.Thread(target=self.take, daemon=True).start()
 
     def swallow(self, number):
         self.swallows = self.ends[number][0]
