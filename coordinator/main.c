@@ -8,6 +8,7 @@
 #include "coordinator/cmd/advice.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/wish.h"
+#include "partition/model/memory.h"
 #include "worker/worker.h"
 
 #include <stdio.h>
@@ -74,7 +75,7 @@ static int run_pipeline(enum command command, struct options *o, struct err *why
     struct wish_lists *lists = NULL;
     struct port *port = NULL;
     int code = mpi_rank() ? 0 : wish_read(&wish, &lists, o, why);
-    if (!code && mpi_launched()) code = port_open_mpi(&port, why);
+    if (!code && mpi_launched()) runtime_with_mpi(true), code = port_open_mpi(&port, why);
     if (!code && port && port_self(port) > 0) {
         code = work_as_rank(&port, o, why);
     } else if (!code) {

@@ -49,6 +49,18 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static bool with_mpi;
+
+void runtime_with_mpi(bool yes)
+{
+    with_mpi = yes;
+}
+
+uint64_t runtime_bytes(void)
+{
+    return RUNTIME_BYTES + (with_mpi ? RUNTIME_MPI : 0);
+}
+
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap)
 {
     return layer_is_global(c, layer) ? (uint32_t)ceil_div(cap->context, KV_PAGE) : kv_ring(c, cap);
@@ -188,7 +200,7 @@ uint64_t text_tensor_bytes(const struct tensor *t)
 struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads)
 {
-    struct part_bytes b = {.runtime = RUNTIME_BYTES + (cap->mode.math == MATH_FLOAT32 ? SGEMM_RUNTIME : 0)};
+    struct part_bytes b = {.runtime = runtime_bytes() + (cap->mode.math == MATH_FLOAT32 ? SGEMM_RUNTIME : 0)};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
     b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c, cap->mode.kv)), kv_tables_bytes(c, s, cap));
@@ -198,7 +210,7 @@ struct part_bytes text_part_bytes(const struct model_config *c, struct part s, c
         plus(plus(plus(x.stream, x.rows_a), plus(x.rows_b, x.acts)), plus(plus(x.ffn, x.gate), plus(plus(x.rope, x.attend), plus(x.tiles, x.logits))));
 
     uint64_t frame = plus(times(times(cap->rows, c->hidden), wire_value_bytes(cap->mode.wire)), FRAME_EXTRA);
-    b.frames = times((uint64_t)cap->in_flight + 2, frame);
+    b.frames = most(times((uint64_t)cap->in_flight + 2, frame), LOADING_BYTES);
     /* Rows to be scored come besides; a sequence waits for one at a time. */
     const uint64_t row = plus(times(c->hidden, wire_value_bytes(cap->mode.wire)), SCORE_EXTRA);
     if (part_has_head(s) && !part_has_whole_head(s)) b.frames = plus(b.frames, times(cap->sequences, row));

@@ -96,6 +96,6 @@ struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s
 
 void vision_bytes_alone(struct part_bytes *b)
 {
-    b->total += RUNTIME_BYTES - b->runtime;
-    b->runtime = RUNTIME_BYTES;
+    b->total += runtime_bytes() - b->runtime;
+    b->runtime = runtime_bytes();
 }

@@ -14,7 +14,7 @@ struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s
                                  const struct tensor *tensors, enum vision_type as, uint32_t in_flight,
                                  int threads);
 
-/* For a worker without text layers: adds RUNTIME_BYTES. */
+/* For a worker without text layers: adds runtime_bytes. */
 void vision_bytes_alone(struct part_bytes *b);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */

@@ -247,7 +247,7 @@ def first_workers():
 
 
 def too_large():
-    status, out, err = run(*SWEEP, "--memory", "26M", "--sweep", "sequences=1", "--sweep", "workers=1", "--sweep", "micro-batch=4096,8", timeout=30)
+    status, out, err = run(*SWEEP, "--memory", "20M", "--sweep", "sequences=1", "--sweep", "workers=1", "--sweep", "micro-batch=4096,8", timeout=30)
     need(status == 8 and swept(points(out)) == [(1, 1)] and "1 of 2 points need more memory" in err, "%d %s" % (status, err))
 
 

@@ -220,7 +220,7 @@ def bad_pictures():
         status, out, err = run(GEMMAPIPE, "run", "--model", DEMO, "-n", "4", *more, "--prompts", path("asked"))
         need(status == 8 and "line 2" in err and word in err and err.count("--ctx") == word.count("--ctx"), "status %d: %s" % (status, err))
     for status, word, more in ((3, "cut.jpg", ["--image", path("cut.jpg")]), (2, "--vision-split", ["--vision-split", "1,1"]),
-                               (4, "beside its part of the picture encoder", ["--vision-split", "copies", "--memory", "26M"])):
+                               (4, "beside its part of the picture encoder", ["--vision-split", "copies", "--memory", "18M"])):
         with Workers(2) as w: # a run that was begun and failed ends its workers
             refused(status, word, GEMMAPIPE, "run", *SEES, *w.connect, *more, "--image", PICTURES[0], "hi")
     refused(2, "leaves no worker", GEMMAPIPE, "run", *SEES, "--workers", "2", "--vision-workers", "2", "--image", PICTURES[0], "hi")

@@ -100,7 +100,7 @@ def goes_on_until_another_comes():
     long = LONG_ONE
     at = "tcp://127.0.0.1:%d" % free_ports(1)[0]
     with Workers(2) as w:
-        p, first = begun(long, *w.connect, "--memory", "25M", "--accept", at)
+        p, first = begun(long, *w.connect, "--memory", "19M", "--accept", at)
         w.processes[0].terminate()
         said = heard(p, b"too few without it")
         need(w.processes[0].poll() is None, "it did not wait")
@@ -151,7 +151,7 @@ def half_the_memory():
 def comes_back():
     """As by its service; meanwhile the other has too little memory for all."""
     with Workers(2) as w:
-        p, first = begun(SCORED, *w.connect, "--memory", "25M")
+        p, first = begun(SCORED, *w.connect, "--memory", "19M")
         w.processes[0].kill()
         w.processes[0].wait()
         time.sleep(0.3)
@@ -170,7 +170,7 @@ def nobody_comes():
 def stopped_one_wakes():
     """It was taken for lost: it hears nothing good, and is invited again."""
     with Workers(2) as w:
-        p, first = begun(SCORED, *w.connect, "--memory", "25M")
+        p, first = begun(SCORED, *w.connect, "--memory", "19M")
         w.processes[0].send_signal(signal.SIGSTOP)
         time.sleep(4)
         w.processes[0].send_signal(signal.SIGCONT)

@@ -14,6 +14,8 @@ static inline uint32_t dice(uint32_t n)
     return (uint32_t)((seed >> 11) % n);
 }
 
+#define PROGRAM_BYTES (RUNTIME_BYTES + LOADING_BYTES) /* of a worker whose part is next to nothing */
+
 #define LAYERS_MOST (STAGES_MOST + 1)
 static struct tensor tensors[LAYERS_MOST * W_LAYER_ROLES + 2];
 

@@ -210,8 +210,21 @@ TEST(the_total_is_the_sum)
     struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, usual);
     struct scratch_bytes s = scratch_bytes(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, &usual, 2);
     CHECK(b.scratch == s.stream + s.rows_a + s.rows_b + s.acts + s.ffn + s.gate + s.rope + s.attend + s.logits);
-    CHECK(b.frames == (4 + 2) * (64 * 2560 * 4 + 65536));
+    CHECK(b.frames == LOADING_BYTES, "few frames take less than what comes before them");
     CHECK(b.total == b.weights + b.kv + b.scratch + b.frames + b.runtime);
+}
+
+TEST(frames_are_those_in_flight_or_pieces_of_weights)
+{
+    struct capacity many = usual;
+    many.in_flight = 16;
+    const struct part_bytes b = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, many);
+    CHECK(b.frames == (16 + 2) * (64 * 2560 * 4 + 65536));
+    CHECK(b.runtime == RUNTIME_BYTES);
+    runtime_with_mpi(true);
+    const struct part_bytes m = bytes_of(&four_b, (struct part){0, 34, 0, HEAD_PARTS, false}, T_Q4_0, T_Q6_K, many);
+    runtime_with_mpi(false);
+    CHECK(m.total - b.total == RUNTIME_MPI && m.runtime - b.runtime == RUNTIME_MPI);
 }
 
 TEST(absurd_capacities_stop_at_the_largest_number)

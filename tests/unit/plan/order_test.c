@@ -34,7 +34,7 @@ static void draw_workers(int n)
         speeds[i].global = speeds[i].local;
         speeds[i].head_part = (struct curve){.n = 2, .rows = {1, 10}, .seconds = {head, 2 * head}};
         speeds[i].to = speeds[i].from = (struct hop){1e-5 * (1 + dice(200)), dice(4) ? 1e8 : 1e6};
-        offers[i] = (struct worker_offer){.measured = &speeds[i], .threads = 1, .memory = dice(2) ? 0 : RUNTIME_BYTES + (1u << 18) + dice(1u << 20)};
+        offers[i] = (struct worker_offer){.measured = &speeds[i], .threads = 1, .memory = dice(2) ? 0 : PROGRAM_BYTES + (1u << 18) + dice(1u << 20)};
         snprintf(offers[i].name, sizeof offers[i].name, "w%d", i + 1);
         lines[i] = dice(3) ? 0 : 1e-3 * dice(20);
         hops[i] = 1e-5 * dice(300);
@@ -297,7 +297,7 @@ TEST(another_order_is_taken_where_nothing_fits_in_the_one_given)
 {
     const struct model_shape m = invent(drawn_config(12, 60000), T_Q4_0, T_Q8_0);
     struct plan_wish wish = {.capacity = {64, 1, 16, 0, 0}, .order = ORDER_FREE, .whole_head = true};
-    const struct worker_offer two[] = {{.name = "large", .memory = 40u << 20}, {.name = "small", .memory = 22u << 20}};
+    const struct worker_offer two[] = {{.name = "large", .memory = 2 * PROGRAM_BYTES}, {.name = "small", .memory = PROGRAM_BYTES + (3u << 19)}};
     struct err why;
     PLAN p = {0};
     CHECK(!plan_make(&p, &m, two, 2, &wish, &why) && p.offer[0] == 1 && p.offer[1] == 0, "%s", why.text);

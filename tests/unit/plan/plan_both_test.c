@@ -138,7 +138,7 @@ TEST(the_text_leaves_room_for_an_encoder_placed_by_hand)
     CHECK(p.of[0].part[CHAIN_VISION].end == 4 && part_is_empty(p.of[1].part[CHAIN_VISION]));
     CHECK(p.of[0].part[CHAIN_TEXT].end < before, "%u of %u layers", p.of[0].part[CHAIN_TEXT].end, before);
     plan_free(&p);
-    o[0].memory = 21u << 20;
+    o[0].memory = PROGRAM_BYTES + (1u << 18);
     CHECK(plan_make(&p, &m, o, 2, &w, &full) == E_MEMORY && strstr(full.text, "worker 1"), "%s", full.text);
     free(w.vision.layers);
 }
@@ -187,7 +187,7 @@ TEST(text_and_pictures_share_a_memory_that_is_just_enough)
         offers_even(o, workers, 0);
         for (int i = 0; i < workers; i++) {
             o[i].threads = 1 + (int)dice(2);
-            o[i].memory = dice(8) ? (21ull << 20) + dice(5u << 20) : 0;
+            o[i].memory = dice(8) ? PROGRAM_BYTES + (1u << 19) + dice(5u << 20) : 0;
         }
         const double best = best_by_hand(&m, o, workers, &w);
         const int code = plan_make(&p, &m, o, workers, &w, &no);
@@ -264,7 +264,7 @@ TEST(text_moves_a_little_where_pictures_gain_much)
         offers_even(o, n, 0);
         for (int i = 0; i < n; i++) {
             o[i].threads = 1 + (int)dice(4);
-            o[i].memory = (1200ull << 20) + dice(3u << 30);
+            o[i].memory = (1189ull << 20) + dice(3u << 30);
         }
         if (plan_make(&p, &m, o, n, &w, &no)) continue;
         check_plan(&p, &m, o);

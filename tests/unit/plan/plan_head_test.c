@@ -97,7 +97,7 @@ TEST(no_division_of_the_head_is_better_than_the_planners)
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
-            o[i].memory = dice(2) ? 0 : (22ull << 20) + dice(c.vocab > 20000 ? 24u << 20 : 3u << 20);
+            o[i].memory = dice(2) ? 0 : PROGRAM_BYTES + (3u << 19) + dice(c.vocab > 20000 ? 24u << 20 : 3u << 20);
         }
         const struct goals none = {INFINITY, INFINITY, INFINITY};
         struct tried t = {none, none, false, false};
@@ -271,7 +271,7 @@ TEST(a_small_vocabulary_fills_few_parts_and_nobody_gets_empty_ones)
     CHECK(solve_cuts(&p, &m, o, (struct cut[]){{3, 3}, {3, 13}}, 2, &usual, &no) == E_USAGE);
     CHECK(strstr(no.text, "worker 2 13 sixteenths") && strstr(no.text, "vocabulary of 33 fills 3 of 16"), "%s", no.text);
     for (int round = 0; round < 50; round++) {
-        for (int i = 0; i < 2; i++) o[i].memory = (22ull << 20) + dice(4u << 20);
+        for (int i = 0; i < 2; i++) o[i].memory = PROGRAM_BYTES + (3u << 19) + dice(4u << 20);
         if (!solve(&p, &m, o, 2, &usual, NULL)) check_all_there(&p, &c);
     }
 }

@@ -45,7 +45,7 @@ TEST(no_split_is_better_than_the_planners)
         for (int i = 0; i < workers; i++) {
             o[i].speed = dice(3) ? 1 : 0.25 + dice(8) / 4.0;
             o[i].threads = 1 + (int)dice(3);
-            o[i].memory = dice(3) ? 0 : (22ull << 20) + dice(8u << 20);
+            o[i].memory = dice(3) ? 0 : PROGRAM_BYTES + (3u << 19) + dice(8u << 20);
         }
         PLAN p = {0};
         uint32_t layers[5];
@@ -194,7 +194,7 @@ TEST(the_pool_is_the_largest_that_fits_and_does_not_slow_the_text)
         struct model_shape m = invent_whole(small(4 + dice(8)), T_Q4_0, T_Q4_0);
         struct worker_offer o[3] = {0};
         struct capacity cap = {512 + dice(512), 4 + dice(8), 32, 4, 0, {0}};
-        for (int i = 0; i < 3; i++) o[i].threads = 1 + (int)dice(4), o[i].memory = (23ull << 20) + dice(6u << 20);
+        for (int i = 0; i < 3; i++) o[i].threads = 1 + (int)dice(4), o[i].memory = PROGRAM_BYTES + (5u << 19) + dice(6u << 20);
         PLAN p = {0}, other = {0};
         if (solve(&p, &m, o, 3, &cap, NULL) || !p.capacity.blocks) continue;
         const uint32_t chosen = p.capacity.blocks, least = capacity_blocks_least(&cap);
