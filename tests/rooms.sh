@@ -36,7 +36,7 @@ coordinator/quality   : coordinator/text
 coordinator/simulate  : coordinator/cluster coordinator/engine coordinator/report partition/model partition/plan transport/links transport/wire worker.h
 coordinator/up        : coordinator/cluster partition/plan transport/links transport/wire
 coordinator/cmd       : coordinator/up coordinator/quality coordinator/simulate coordinator/schema coordinator/serve coordinator/batch coordinator/cluster coordinator/engine coordinator/picture coordinator/report coordinator/text partition/file partition/model partition/plan transport/links transport/wire worker.h
-coordinator           : coordinator/cmd worker.h
+coordinator           : coordinator/cmd partition/model worker.h
 '
 
 arrows_point_down() {
