@@ -10,6 +10,7 @@ usage() {
 deploy/mpi.sh [options] run|chat|logits GEMMAPIPE OPTIONS...
   -n RANKS       one coordinator and RANKS - 1 workers (4)
   -f HOSTFILE    machines and their slots: see deploy/hostfile.example (this machine only)
+  -r AGENT       what logs in to the other machines, with its words (ssh): Open MPI's plm_rsh_agent
   -i INTERFACE   network to use, such as eth0 or 10.0.0.0/24 (whatever Open MPI finds)
 examples: deploy/mpi.sh -n 4 run --model models/demo/demo-q4_0.gguf --temp 0 "What is 12 + 9?"
           deploy/mpi.sh -n 3 -f my-hosts -i 10.0.0.0/24 run --model gemma-3-4b-it-q4_0.gguf "Hello"
@@ -18,11 +19,12 @@ TXT
 }
 
 ranks=4 hostfile='' options=(--bind-to none)
-while getopts n:f:i:h option; do
+while getopts n:f:i:r:h option; do
     case $option in
         n) ranks=$OPTARG ;;
         f) hostfile=$OPTARG ;;
         i) options+=(--mca btl_tcp_if_include "$OPTARG" --mca oob_tcp_if_include "$OPTARG") ;;
+        r) options+=(--mca plm_rsh_agent "$OPTARG") ;;
         h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac

@@ -96,8 +96,8 @@ def tarball_for_arm(folder):
     shutil.rmtree(copy)
     # Of Debian's arm64 files only libc, as the machine has it; what is bundled must do for the rest.
     bare = folder + "/bare"
-    for wanted in ("ld-linux-aarch64.so.1", "aarch64-linux-gnu/libc.so.6", "aarch64-linux-gnu/libm.so.6"):
-        os.makedirs(os.path.dirname(bare + "/lib/" + wanted), exist_ok=True)
+    os.makedirs(bare + "/lib/aarch64-linux-gnu")
+    for wanted in ["ld-linux-aarch64.so.1"] + ["aarch64-linux-gnu/lib%s.so.%s" % w.split() for w in ("c 6", "m 6", "pthread 0", "dl 2", "rt 1", "resolv 2")]:
         shutil.copy(sysroot + "/lib/" + wanted, bare + "/lib/" + wanted)
     demo = root + "/share/gemmapipe/demo/"
     answers("the_tarball_for_arm_answers", "qemu-aarch64", "-L", bare, root + "/bin/gemmapipe", "run", "--model", demo + "demo-q4_0.gguf", "--here", "3", GOMP_SPINCOUNT="500")
