@@ -1,8 +1,6 @@
 /* worker/neighbours.c — see neighbours.h. */
 #include "worker/neighbours.h"
 
-#include "base/clock.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +31,7 @@ static struct neighbour *known(struct neighbours *n, int node)
     for (int i = 0; i < n->n; i++)
         if (n->of[i].node == node) return &n->of[i];
     if (n->n == NEIGHBOURS_MOST) return NULL;
-    n->of[n->n] = (struct neighbour){.node = node, .called = true, .since_ns = clock_ns()};
+    n->of[n->n] = (struct neighbour){.node = node, .called = true, .since_ns = clock_now(n->clock)};
     return &n->of[n->n++];
 }
 
@@ -81,7 +79,7 @@ static int look(struct neighbour *b, struct port *port, bool wrong, uint64_t now
 
 int neighbours_look(struct neighbours *n, struct port *port, struct err *why)
 {
-    const uint64_t now = clock_ns();
+    const uint64_t now = clock_now(n->clock);
     bool wrong[NEIGHBOURS_MOST];
     pthread_mutex_lock(&n->lock);
     const int all = n->n;
@@ -103,8 +101,8 @@ void neighbours_lost(struct neighbours *n, int node)
     for (int i = 0; i < n->n; i++) {
         struct neighbour *b = &n->of[i];
         if (b->node != node || b->lost_ns) continue;
-        if (b->met || b->sent_to) b->lost_ns = clock_ns();
-        else b->called = !b->address[0], b->since_ns = clock_ns(); /* our call came to nothing; it may call, or the next one come through */
+        if (b->met || b->sent_to) b->lost_ns = clock_now(n->clock);
+        else b->called = !b->address[0], b->since_ns = clock_now(n->clock); /* our call came to nothing; it may call, or the next one come through */
     }
 }
 

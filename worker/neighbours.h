@@ -10,6 +10,7 @@
  * Threads: the port's, but for neighbours_wrong. */
 #pragma once
 
+#include "base/clock.h"
 #include "transport/links/transport.h"
 #include "worker/assign.h"
 
@@ -18,6 +19,7 @@
 #define NEIGHBOURS_MOST (4 * CHAINS) /* one before us and one behind us on each route, and as many that call though nobody told them to */
 
 struct neighbours {
+    const struct clock *clock;
     struct neighbour {
         int node;
         bool called;             /* by us, or nobody is to */

@@ -132,7 +132,7 @@ static int end_epoch(struct run *r, int code, struct err *why)
     const int meanwhile = run_aside(r, put_away, &mine);
     (void)put_away(r, NULL); /* where no thread was to be had */
     *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .bond = r->bond,
-                      .neighbours.lock = PTHREAD_MUTEX_INITIALIZER};
+                      .neighbours = {.clock = clock_system(), .lock = PTHREAD_MUTEX_INITIALIZER}};
     if (code != GREETED_AGAIN || !meanwhile) return code;
     *why = mine;
     return meanwhile;
@@ -142,7 +142,7 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
 {
     struct run *r = calloc(1, sizeof *r);
     if (!r) return fail(why, E_MEMORY, "no memory to begin with");
-    *r = (struct run){.worker = w, .port = port, .neighbours.lock = PTHREAD_MUTEX_INITIALIZER};
+    *r = (struct run){.worker = w, .port = port, .neighbours = {.clock = clock_system(), .lock = PTHREAD_MUTEX_INITIALIZER}};
     bond_begin(&r->bond, port, clock_system());
     struct err mine = {0};
     int code;

@@ -328,6 +328,11 @@ TEST(a_process_serves_one_coordinator_and_tells_another_that_it_is_busy)
     NEED(fault_read(&fault, f, why));
     frame_free(f);
     CHECK(fault.code == E_LINK && strstr(fault.text, "busy"), "%s", fault.text);
+    NEED(port_invite(other, w.address[1], &node, why));
+    NEED(greet_write(&f, &(struct greet){2, 3, 1, RUN + 1, {0}}, why));
+    NEED(port_send(other, 2, &f, why));
+    port_run(other, RUN + 1, 2); /* it begins anew before it hears that this one is busy too, which is said once */
+    NEED(await_and_free(other, M_FAULT, 2, why));
     sim_end(w.sim, number);
     port_close(&other);
     NEED(send_empty(w.home, 2, M_PING, why));

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 
 #define MS 1000000ull
-#define LOOK_NS (500 * MS)     /* between two looks at the time, as worker/loop.c has it */
-#define HEARSAY_NS (3000 * MS) /* and this too */
+#define LOOK_NS (500 * MS) /* between two looks at the time, as worker/loop.c has it */
 
 /* ---- what will happen ---- */
 
@@ -89,13 +88,6 @@ static int send_home(struct obedient *w, struct frame *f, struct err *why)
     return code;
 }
 
-static void neighbour_lost(struct obedient *w, int node)
-{
-    if (w->lost) return;
-    w->lost = node;
-    w->lost_ns = now_ns(w);
-}
-
 static void out_forget(struct obedient *w)
 {
     while (w->n_out) frame_free(w->out[--w->n_out]);
@@ -111,7 +103,7 @@ static int send_out(struct obedient *w, struct err *why)
         w->of->sends(w->of->user, w);
         code = port_send(w->port, w->out_to[sent], &f, why);
         if (code) frame_free(f);
-        if (code == E_LINK && w->out_to[sent]) neighbour_lost(w, w->out_to[sent]), code = 0;
+        if (code == E_LINK && w->out_to[sent]) neighbours_lost(&w->neighbours, w->out_to[sent]), code = 0;
     }
     memmove(w->out, w->out + sent, (size_t)(w->n_out - sent) * sizeof *w->out);
     memmove(w->out_to, w->out_to + sent, (size_t)(w->n_out - sent) * sizeof *w->out_to);
@@ -136,7 +128,6 @@ static void run_over(struct obedient *w, const struct err *failure)
     out_forget(w);
     w->turn++;
     w->state = OBEDIENT_IDLE;
-    w->n_out = w->lost = 0;
     w->under_way = 0;
     (void)port_recv(w->port, &f, 0, &ignored); /* what comes twice may be what ended it */
     frame_free(f);
@@ -145,16 +136,10 @@ static void run_over(struct obedient *w, const struct err *failure)
 
 static int look(struct obedient *w, struct later *l, struct err *why)
 {
-    struct frame *f = NULL;
     (void)l;
     TRY(send_out(w, why));
     TRY(bond_check(&w->bond, w->state == OBEDIENT_GREETED || (w->state == OBEDIENT_LOADING && (w->missing || w->unproved)), why));
-    if (w->lost && now_ns(w) - w->lost_ns >= HEARSAY_NS && w->state == OBEDIENT_WORKING) {
-        TRY(unreachable_write(&f, &(struct unreachable){.node = (uint32_t)w->lost, .text = "their connection broke"}, why));
-        note(w, "cannot reach", (uint64_t)w->lost, 0);
-        w->lost_ns = UINT64_MAX / 2; /* once */
-        TRY(send_home(w, f, why));
-    }
+    TRY(neighbours_look(&w->neighbours, w->port, why));
     return in(w, LOOK_NS, look, NULL, 0, why);
 }
 
@@ -182,8 +167,8 @@ static int take_greeting(struct obedient *w, struct frame *f, struct err *why)
     w->state = OBEDIENT_GREETED;
     w->run = f->head.run;
     w->epoch = f->head.epoch;
-    w->lost = 0;
     w->under_way = 0;
+    w->neighbours = (struct neighbours){.clock = &w->clock, .lock = PTHREAD_MUTEX_INITIALIZER};
     w->computed = w->busy_until_ns = 0;
     bond_begin(&w->bond, w->port, &w->clock);
     note(w, "is greeted as node, in epoch", w->greet.node, w->epoch);
@@ -211,6 +196,7 @@ static int say_ready(struct obedient *w, struct later *l, struct err *why)
 {
     struct frame *f = NULL;
     (void)l;
+    if (!neighbours_met(&w->neighbours, w->port)) return in(w, 20 * MS, say_ready, NULL, 0, why);
     w->state = OBEDIENT_WORKING;
     note(w, "is ready in epoch", w->epoch, 0);
     TRY(ready_write(&f, &(struct ready){.resident = 1, .seconds = 1}, why));
@@ -272,13 +258,15 @@ static int take_assignment(struct obedient *w, struct frame *f, struct err *why)
     w->capacity = a.capacity;
     w->route = of->route;
     w->next = of->next;
+    w->relayed = of->relayed;
     w->count = of->n_types;
     if (part_count(CHAIN_TEXT, of->part) != w->count) return fail(why, E_WIRE, "its part has other tensors"), broken(w, why);
     text_part_tensors(w->of->model, of->part, w->tensor);
     open_book(w);
     note(w, "gets layers", of->part.first, of->part.end);
     TRY(port_route(w->port, of->route, of->plan, of->epoch, why));
-    if (of->next) TRY(port_reach(w->port, of->next, of->next_address, why));
+    TRY(neighbours_add(&w->neighbours, w->port, of, why));
+    if (of->relayed) note(w, "is relayed to", of->next, 0);
     return accept(w, &a, why);
 }
 
@@ -377,7 +365,7 @@ static int take_work(struct obedient *w, struct frame **f, struct err *why)
     if (w->next) {
         struct frame *on = *f;
         *f = NULL;
-        return compute(w, on, w->next, takes, why);
+        return compute(w, on, w->relayed ? 0 : w->next, takes, why);
     }
     if (!part_has_whole_head(w->stage.part) && w->of->score.n_rows) return divide(w, takes, why);
     TRY(result_write(&reply, &w->of->result, why));
@@ -422,7 +410,8 @@ static int hears(void *user, struct port *port, struct frame **f, struct err *wh
     const struct fault_wish twice = {.what = FAULT_DOUBLE, .skip = dice(w->of->dice, 60), .times = 9};
     if (!w->port && w->of->twice) TRY(port_make_faulty(port, &twice, why));
     w->port = port;
-    if (type == M_LOST && (*f)->head.from) return neighbour_lost(w, (*f)->head.from), 0;
+    if (type == M_HERE) return 0;
+    if (type == M_LOST && (*f)->head.from) return neighbours_lost(&w->neighbours, (*f)->head.from), 0;
     if (type == M_LOST || type == M_STOP || type == M_FAULT) return run_over(w, NULL), 0;
     if (w->state != OBEDIENT_IDLE && (*f)->head.run != w->run) {
         fail(why, E_WIRE, "%s of another run is obeyed", message_name(type));

@@ -1,5 +1,5 @@
 /* tests/support/obedient.h — a worker that does not exist, in a world of transport/links/sim.h: it speaks the wire as a real one does, state by
- * state, keeps its lease (worker/bond.h, the real one), and computes hashes (hash_stage.h).
+ * state, keeps its lease and its neighbours (worker/bond.h, neighbours.h, the real ones), and computes hashes (hash_stage.h).
  *
  *   IDLE ── GREET ──► GREETED ── ASSIGN, ACCEPT ──► LOADING ── READY ──► WORKING ── STOP, or the coordinator is gone ──► IDLE
  *                        ▲                             │                    │
@@ -16,6 +16,7 @@
 #include "transport/links/sim.h"
 #include "worker/assign.h"
 #include "worker/bond.h"
+#include "worker/neighbours.h"
 
 #define OBEDIENT_WEIGHTS 160 /* tensors of the model, and parts of its head, at most */
 #define OBEDIENT_OUT 64
@@ -66,6 +67,7 @@ struct obedient {
     struct capacity capacity;
     uint16_t route;
     int next;
+    bool relayed;
     struct tensor tensor[OBEDIENT_WEIGHTS]; /* [count] of its part */
     uint32_t count, got[OBEDIENT_WEIGHTS], missing, unproved; /* got: rows that came */
     const void *held[OBEDIENT_WEIGHTS]; /* [n_held] where in the file those begin that it has, from run to run */
@@ -74,8 +76,7 @@ struct obedient {
     uint32_t under_way; /* to be computed, and computed and not sent */
     struct frame *out[OBEDIENT_OUT]; /* [n_out] waits for the lease */
     int out_to[OBEDIENT_OUT], n_out;
-    int lost; /* the neighbour whose connection broke; 0: none */
-    uint64_t lost_ns;
+    struct neighbours neighbours;
 };
 
 /* A process of of->sim, which listens from now on. */

@@ -426,6 +426,14 @@ static int first_queued(const struct port *p)
 
 /* ---- coming in ---- */
 
+/* Who would not have us says so once, in the epoch of the greeting that it heard; we may have greeted it anew since. */
+static bool refuses(const struct port *p, const struct peer *peer, const struct frame_head *h, uint32_t epoch)
+{
+    const struct lane *lane = lane_of(peer, 0);
+    const bool heard = lane && lane->received.run == p->run;
+    return h->type == M_FAULT && p->self == 0 && h->run == p->run && h->epoch < epoch && !heard;
+}
+
 /* Whether run, epoch, route and plan are those of now. */
 static bool is_current(const struct port *p, const struct peer *peer, const struct frame_head *h)
 {
@@ -436,7 +444,7 @@ static bool is_current(const struct port *p, const struct peer *peer, const stru
     /* Only the coordinator's GREET opens a run, or a later epoch of the run that is on. */
     const uint32_t epoch = peer ? peer->epoch : p->epoch;
     const bool opens = h->type == M_GREET && h->from == 0 && (!p->run || (h->run == p->run && h->epoch > epoch));
-    return opens || !p->run || (h->run == p->run && h->epoch == epoch);
+    return opens || refuses(p, peer, h, epoch) || !p->run || (h->run == p->run && h->epoch == epoch);
 }
 
 enum verdict port_fits(const struct port *p, int from, const struct frame_head *h)

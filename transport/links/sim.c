@@ -55,6 +55,7 @@ struct process {
     uint64_t stands_until_ns; /* it is stopped: what happens to it happens then */
     struct err why;
     uint64_t busy_until_ns;
+    uint64_t refused;  /* the last connection whose greeting was: it is told once */
     uint64_t *last_ns; /* [n_last]: when the last frame to each process arrives */
     int n_last;
 };
@@ -155,6 +156,12 @@ static bool sim_reachable(const struct port *port, int to)
 {
     const struct sim_port *p = sim_of(port);
     return to >= 0 && to < p->room && p->way[to].to.process != NOBODY;
+}
+
+/* Who called us has come by it. */
+static bool sim_met(const struct port *port, int node)
+{
+    return sim_reachable(port, node) && (sim_of(port)->way[node].heard || !sim_of(port)->way[node].ours);
 }
 
 static int sim_push(struct port *port, struct err *why);
@@ -310,20 +317,23 @@ static void process_runs(struct sim *s, int number)
     sim_end(s, number);
 }
 
-/* As over real links: who was not greeted yet hears nothing but a greeting, and of a node that has no connection so far only what is of this
- * run is taken. */
-static bool is_taken(const struct process *p, const struct frame_head *h)
+/* As over real links: who was not greeted yet hears nothing but a greeting, and of a node that has no connection so far only
+ * what is of this run, and for whom it is in it. */
+static bool is_taken(const struct process *p, const struct frame_head *h, uint64_t connection)
 {
     if (p->hangs || h->from >= p->port->port.room) return false;
     if (p->port->port.self < 0) return h->from == 0 && h->type == M_GREET;
-    return sim_reachable(&p->port->port, h->from) || port_fits(&p->port->port, h->from, h) != OTHER_RUN;
+    if (sim_met(&p->port->port, h->from) || way_by(p->port, connection)) return true;
+    return (h->to == p->port->port.self || h->type == M_GREET) && port_fits(&p->port->port, h->from, h) != OTHER_RUN;
 }
 
 /* It serves another coordinator; the same one is known already. */
 static void say_busy(struct sim *s, const struct happening *h)
 {
     struct happening back = {.what = ARRIVES, .from = h->to, .to = h->from};
-    if (h->frame->head.type != M_GREET || h->frame->head.run == s->process[h->to.process]->port->port.run) return;
+    struct process *p = s->process[h->to.process];
+    if (h->frame->head.type != M_GREET || h->frame->head.run == p->port->port.run || p->refused == h->from.connection) return;
+    p->refused = h->from.connection;
     if (fault_write(&back.frame, &(struct fault){.code = E_LINK, .text = "busy"}, NULL)) return;
     back.frame->head.run = h->frame->head.run;
     back.frame->head.epoch = h->frame->head.epoch;
@@ -343,17 +353,36 @@ static void first_heard(struct sim_port *p, uint64_t connection)
     (void)sim_push(&p->port, NULL);
 }
 
+/* What went out first and was not heard goes out first again. */
+static void say_first_again(struct sim_port *p, struct way *way)
+{
+    struct peer *peer = way->first ? peer_made(&p->port, (int)(way - p->way)) : NULL;
+    if (!peer) return;
+    struct queue *out = &peer->out;
+    way->first->next = out->first;
+    out->first = way->first;
+    if (!out->last) out->last = way->first;
+    out->n++;
+    way->first = NULL;
+}
+
 static void arrives(struct sim *s, struct happening *h)
 {
     struct process *p = s->process[h->to.process];
     const int node = h->frame->head.from; /* whose connection this is from now on */
-    if (!is_there(s, h->to) || !p->port || !is_taken(p, &h->frame->head)) return frame_free(h->frame);
-    const bool known = sim_reachable(&p->port->port, node);
-    if (known && p->port->way[node].to.connection != h->from.connection) {
+    if (!is_there(s, h->to) || !p->port) return frame_free(h->frame);
+    if (!is_taken(p, &h->frame->head, h->from.connection)) { /* of an epoch that is over, say: but the connection is there */
+        if (!p->hangs && p->port->port.self >= 0) first_heard(s->process[h->from.process]->port, h->from.connection);
+        return frame_free(h->frame);
+    }
+    struct way *way = sim_reachable(&p->port->port, node) ? &p->port->way[node] : NULL;
+    const bool other = way && way->to.connection != h->from.connection;
+    if (other && (node == 0 || sim_met(&p->port->port, node))) {
         if (node == 0) say_busy(s, h);
         return frame_free(h->frame);
     }
-    if (!known && connect_node(p->port, node, (struct way){.to = h->from}, NULL)) return frame_free(h->frame);
+    if (other) say_first_again(p->port, way); /* two call each other: who is heard first is answered by its own connection */
+    if ((!way || other) && connect_node(p->port, node, (struct way){.to = h->from}, NULL)) return frame_free(h->frame);
     first_heard(p->port, h->from.connection);
     first_heard(s->process[h->from.process]->port, h->from.connection);
     queue_put(&p->port->inbox, h->frame);
@@ -371,11 +400,7 @@ static void leaves(struct sim *s, struct happening *h)
 /* As nobody was heard, nothing is lost but what was said first. */
 static void call_again(struct sim *s, struct sim_port *p, struct way *way)
 {
-    struct queue *out = &peer_made(&p->port, (int)(way - p->way))->out;
-    way->first->next = out->first;
-    out->first = way->first;
-    if (!out->last) out->last = way->first;
-    out->n++;
+    say_first_again(p, way);
     *way = (struct way){.to = end_of(s, way->to.process, ++s->connections), .ours = true};
     (void)sim_push(&p->port, NULL);
 }
@@ -535,9 +560,9 @@ static void sim_close_port(struct port *port)
     port_free(port);
 }
 
-static const struct kind simulated = {.name = "sim", .outlives = true, .by_address = true, .reachable = sim_reachable, .push = sim_push,
-                                      .pull = sim_pull, .wake = sim_wake, .reach = sim_reach, .part = sim_part, .again = sim_again,
-                                      .close = sim_close_port};
+static const struct kind simulated = {.name = "sim", .outlives = true, .by_address = true, .reachable = sim_reachable, .met = sim_met,
+                                      .push = sim_push, .pull = sim_pull, .wake = sim_wake, .reach = sim_reach, .part = sim_part,
+                                      .again = sim_again, .close = sim_close_port};
 
 /* ---- a world ---- */
 
@@ -615,7 +640,6 @@ int sim_process(struct sim *s, sim_on_frame *on_frame, void *user, char address[
 void sim_close(struct sim **ps)
 {
     struct sim *s = *ps;
-    *ps = NULL;
     if (!s) return;
     for (int i = 0; i < s->n_processes; i++) {
         struct process *p = s->process[i];
@@ -631,4 +655,5 @@ void sim_close(struct sim **ps)
     free(s->heap);
     free(s->broken);
     free(s);
+    *ps = NULL; /* not before: whoever says how links are may ask for the time */
 }

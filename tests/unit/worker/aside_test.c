@@ -26,6 +26,7 @@ static int open_pair(struct pair *p, struct err *why)
     p->run.worker = &p->worker;
     p->run.port = p->ports[1];
     p->run.greet = (struct greet){.node = 1, .nodes = 2};
+    p->run.neighbours.clock = clock_system();
     bond_begin(&p->run.bond, p->ports[1], clock_system());
     return 0;
 }
