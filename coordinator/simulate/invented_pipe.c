@@ -28,6 +28,8 @@ struct invented_worker {
     int index, number; /* in the plan, from 0; in the simulation */
     char address[SIM_ADDRESS];
     uint64_t busy_until_ns, busy_ns, link_free_ns;
+    uint32_t held_rows[WIRE_SEGMENTS]; /* of each slot */
+    uint64_t pages;      /* the most it held at once */
     struct diary *diary; /* NULL: nobody will look */
 };
 
@@ -162,6 +164,26 @@ static double rows_of(const struct work *m, double *position, uint32_t *wanted)
     return m->n_rows;
 }
 
+/* Keys and values that a worker holds at most: pages of all its layers. The prompts are drawn, so no two begin alike. */
+static void count_pages(struct invented_worker *w, const struct work *m)
+{
+    struct invention *v = w->of;
+    const struct model_config *c = &v->in->shape->config;
+    const struct capacity *cap = &v->in->plan->capacity;
+    const struct part p = part_of(w);
+    uint64_t global = 0, local = 0, layers = 0;
+    for (uint32_t i = 0; i < m->n_orders; i++)
+        if (m->orders[i].kind == ORDER_FORGET || m->orders[i].kind == ORDER_BACK) w->held_rows[m->orders[i].slot] = m->orders[i].rows;
+    for (uint32_t i = 0; i < m->n_segments; i++) w->held_rows[m->segments[i].slot] = m->segments[i].position + m->segments[i].rows;
+    for (uint32_t i = 0; i < cap->sequences; i++) {
+        const uint64_t blocks = (w->held_rows[i] + KV_PAGE - 1) / KV_PAGE, ring = kv_ring(c, cap);
+        global += blocks, local += blocks < ring ? blocks : ring;
+    }
+    for (uint32_t i = p.first; i < p.end; i++) layers += layer_is_global(c, i);
+    const uint64_t pages = layers * global + (p.end - p.first - layers) * local;
+    if (pages > w->pages) w->pages = pages;
+}
+
 static void fill_result(struct result *r, const struct work *m)
 {
     *r = (struct result){.batch = m->batch};
@@ -230,6 +252,7 @@ static int compute(struct invented_worker *w, struct frame **f, struct err *why)
     double position;
     uint32_t wanted;
     TRY(work_read(m, *f, why));
+    count_pages(w, m);
     const double rows = rows_of(m, &position, &wanted);
     const struct part p = part_of(w), layers = {p.first, p.end, 0, 0, false};
     const int next = route_after(plan_text_route(&v->pipe.plan), w->index);
@@ -421,6 +444,7 @@ static void sum_up(struct invented_run *out, const struct invention *v)
     out->batches = t.batches;
     out->rows = t.rows;
     out->bytes = v->bytes;
+    for (int i = 0; i < v->pipe.workers; i++) out->pages[i] = v->worker[i].pages;
     for (int i = 0; i < v->pipe.workers; i++) out->busy[i] = out->seconds > 0 ? (double)v->worker[i].busy_ns / 1e9 / out->seconds : 0;
 }
 

@@ -41,6 +41,7 @@ struct invented_run {
     uint64_t requests, prompt_rows, tokens, batches, rows;
     double bytes;                    /* over all links */
     double busy[WORKERS_MOST];       /* part of the time each worker computed */
+    uint64_t pages[WORKERS_MOST];    /* of keys and values that each held at once, at most; the plan has room for kv_pool_pages */
     struct tally tally;              /* times of requests; the caller's, zero before the first run, and added to */
 };
 

@@ -1,7 +1,8 @@
 /* tests/unit/plan/order_test.c — the search for workers and their order finds what trying everything finds.
  *
  * 1,000 drawn clusters of up to six unlike workers, each with a number of stages: every choice of workers, every order and every cut of layers
- * and parts is tried. Twelve unlike workers: the same for two and three stages, and for twelve stages no order that is drawn is better.
+ * and parts is tried. Seven to twelve: what was found is held against all sets of workers and all cuts at once, in any order (60 clusters, with
+ * LONG=1 1,000), and for two and three stages of twelve against every order itself.
  * Beyond twelve, where layers are counted, the test says how far from a bound that nothing can be below. */
 #include "partition/plan/order.h"
 #include "partition/plan/plan_in_order.h"
@@ -144,6 +145,7 @@ TEST(a_thousand_drawn_clusters_are_planned_as_trying_everything_would)
         found += compare(&w, stages, dice(2));
         close_world(&w);
     }
+    printf("  1,000 clusters of 2 to 6 unlike workers, %d of which have a plan: equal\n", found);
     CHECK(found > 500, "only %d had a plan", found);
 }
 
@@ -172,6 +174,82 @@ TEST(the_least_sum_is_that_of_trying_everything)
         CHECK(!found || fabs(sum / best - 1) < 1e-9, "%.9g, best %.9g", sum, best);
         close_world(&w);
     }
+}
+
+/* ---- of many workers: whether a limit can be kept at all, by all sets of workers and all cuts, in whatever order they stand ---- */
+
+struct sets {
+    const struct world *w;
+    int stages;
+    bool divided;
+    double limit;
+    uint32_t layers, parts;
+    uint8_t *reached; /* [set][layers done][parts done]; each set in some order */
+};
+
+static uint8_t *at(const struct sets *s, uint32_t set, uint32_t layers, uint32_t parts)
+{
+    return &s->reached[((size_t)set * (s->layers + 1) + layers) * (s->parts + 1) + parts];
+}
+
+/* Worker k goes on where the set came to. */
+static void go_on(const struct sets *s, uint32_t set, int k, uint32_t i, uint32_t q)
+{
+    const struct order_job *job = &s->w->job;
+    const bool last = __builtin_popcount(set) + 1 == s->stages;
+    if (job->line[k] * PICOSECONDS > s->limit) return;
+    for (uint32_t end = last ? s->layers : i + 1; end <= s->layers; end++)
+        for (uint32_t p = last ? s->parts : q; p <= (s->divided || last ? s->parts : q); p++) {
+            const struct stretch r = {i, end, q, p};
+            if ((end == i && p == q) || search_time(job->search, (uint32_t)k, r) > s->limit) break;
+            if (search_fits(job->search, (uint32_t)k, r)) *at(s, set | 1u << k, end, p) = 1;
+        }
+}
+
+static bool can_be_kept(const struct world *w, int stages, bool divided, double limit)
+{
+    struct sets s = {w, stages, divided, limit, search_layers(w->job.search), search_parts(w->job.search), NULL};
+    bool found = false;
+    s.reached = calloc((size_t)(1u << w->job.workers) * (s.layers + 1) * (s.parts + 1), 1);
+    *at(&s, 0, 0, 0) = 1;
+    for (uint32_t set = 0; set < 1u << w->job.workers && !found; set++) {
+        if (__builtin_popcount(set) > stages) continue;
+        found = __builtin_popcount(set) == stages && *at(&s, set, s.layers, s.parts);
+        for (uint32_t i = 0; i <= s.layers; i++)
+            for (uint32_t q = 0; q <= s.parts && __builtin_popcount(set) < stages; q++)
+                for (int k = 0; k < w->job.workers && *at(&s, set, i, q); k++)
+                    if (!(set & 1u << k)) go_on(&s, set, k, i, q);
+    }
+    free(s.reached);
+    return found;
+}
+
+/* What was found can be kept, and nothing a millionth better can. */
+static int compare_many(int workers, int stages, bool divided)
+{
+    struct world w;
+    struct order o;
+    open_world(&w, workers, (uint32_t)stages + dice(6), 48);
+    const bool found = order_slowest(&o, &w.job, stages, divided, 1e6);
+    const double slowest = found ? slowest_of(&w.job, &o) : 1e18;
+    CHECK(can_be_kept(&w, stages, divided, slowest * (1 + 1e-9)) == found, "%d of %d workers, found %d", stages, workers, found);
+    CHECK(!found || !can_be_kept(&w, stages, divided, slowest * (1 - 3e-6)), "%d of %d workers, %s: there is better than %.9g", stages, workers,
+          divided ? "divided" : "whole", slowest);
+    close_world(&w);
+    return found;
+}
+
+TEST(up_to_twelve_unlike_workers_are_planned_as_trying_everything_would)
+{
+    const char *is_long = getenv("LONG");
+    const int clusters = is_long && *is_long == '1' ? 1000 : 60;
+    int found = 0;
+    for (int n = 0; n < clusters; n++) {
+        const int workers = 7 + n % 6;
+        found += compare_many(workers, 2 + (int)dice((uint32_t)workers - 1), dice(2));
+    }
+    printf("  %d clusters of 7 to 12 unlike workers, %d of which have a plan: equal\n", clusters, found);
+    CHECK(2 * found > clusters, "only %d of %d had a plan", found, clusters);
 }
 
 TEST(twelve_unlike_workers_are_all_told_apart)
