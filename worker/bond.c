@@ -19,7 +19,7 @@ void bond_heard(struct bond *b, const struct frame *f)
 static int check_silence(struct bond *b, struct err *why)
 {
     const bool outlives = port_outlives_peers(b->port);
-    const uint64_t most = outlives ? COORDINATOR_SILENT_NS : RANK_SILENT_NS;
+    const uint64_t most = !outlives ? RANK_SILENT_NS : b->ready ? COORDINATOR_SILENT_NS : UNREADY_SILENT_NS;
     if (silence_ns(&b->silence, clock_now(b->clock)) <= most) return 0;
     if (!outlives) port_shun(b->port, 0); /* an orderly end would wait for it too */
     return fail(why, E_WORKER, "the coordinator was silent for %llu s; the run is over", (unsigned long long)(most / 1000000000ull));

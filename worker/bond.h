@@ -1,7 +1,7 @@
 /* worker/bond.h — what ties a worker to its coordinator while a run lasts: whether the one hears the other, and may act for it.
  *
- *   coordinator silent for COORDINATOR_SILENT_NS ──► it is gone: the run is over. Where all end with one (MPI) after RANK_SILENT_NS: others
- *                                                     wait for the end of this one, and nothing can be mended anyway
+ *   coordinator silent for COORDINATOR_SILENT_NS, before READY for UNREADY_SILENT_NS ──► it is gone: the run is over. Where all
+ *                                                     end with one (MPI) after RANK_SILENT_NS: nothing can be mended anyway
  *   no PONG of ours known to be heard for LEASE_NS ──► the lease is over: nothing of the run is sent until one is
  *   nothing but PINGs for IDLE_NS where more is due ──► it has forgotten us, or never meant to compute: the run is over
  *
@@ -20,6 +20,7 @@
 
 #define LEASE_NS 3000000000ull
 #define COORDINATOR_SILENT_NS 30000000000ull
+#define UNREADY_SILENT_NS 10000000000ull /* before all is ready: who means to compute says PING all the while */
 #define RANK_SILENT_NS 7000000000ull
 #define IDLE_NS 120000000000ull
 
@@ -28,6 +29,7 @@ struct bond {
     const struct clock *clock; /* the worker's own */
     struct silence silence, idleness; /* nothing came; nothing but PINGs */
     uint64_t leased_ns;  /* by the boot clock: when the PONG was said that the coordinator heard last */
+    bool ready; /* READY was said */
     bool waits; /* the coordinator says that it waits for the answers of others: to be idle is no wonder */
 };
 

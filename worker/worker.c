@@ -88,6 +88,7 @@ static int say_ready(struct run *r, struct err *why)
     TRY(ready_write(&f, &r->ready, why));
     const int code = port_send(r->port, 0, &f, why);
     if (code) frame_free(f);
+    r->bond.ready = !code;
     return code;
 }
 

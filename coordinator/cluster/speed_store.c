@@ -155,6 +155,7 @@ static int parse(struct known_speed *k, struct json *j)
     TRY(json_finish(j));
     if (version != STORE_VERSION) return json_fail(j, "it is of version %u, this program writes %d", version, STORE_VERSION);
     if (!k->speed.local.n || !k->speed.head_part.n) return json_fail(j, "it has no curve of a layer, or none of the head");
+    if (!k->of.threads || !k->crowd) return json_fail(j, "it does not say of how many threads it is, or how many workers shared the machine");
     k->speed.global = k->speed.local;
     return 0;
 }
@@ -195,7 +196,7 @@ bool speed_store_find(struct known_speed *out, const struct speed_place *place, 
 static void print_curve(FILE *to, const char *name, const struct curve *c)
 {
     fprintf(to, ",\n \"%s\": [", name);
-    for (uint32_t i = 0; i < c->n; i++) fprintf(to, "%s[%g, %.9g]", i ? ", " : "", c->rows[i], c->seconds[i]);
+    for (uint32_t i = 0; i < c->n; i++) fprintf(to, "%s[%.17g, %.9g]", i ? ", " : "", c->rows[i], c->seconds[i]);
     fputc(']', to);
 }
 

@@ -155,6 +155,27 @@ static int meet(struct cluster *c, int node, struct err *why)
     return await_and_free(c->ports[0], M_PONG, node, why);
 }
 
+/* It holds nobody up who means to compute. */
+TEST(a_coordinator_that_greets_and_falls_silent_is_left_for_the_next_that_calls)
+{
+    struct cluster c, next = {.nodes = 2};
+    struct frame *f = NULL;
+    NEED(cluster_open(&c, IPC, 2, why));
+    port_run(c.ports[0], RUN, 1);
+    NEED(meet(&c, 1, why));
+    strcpy(next.addresses[1], c.addresses[1]);
+    NEED(open_coordinator(&next, why));
+    port_run(next.ports[0], RUN + 1, 1);
+    NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1, {0}}, why));
+    NEED(port_send(next.ports[0], 1, &f, why));
+    NEED(port_recv(next.ports[0], &f, 300, why)); /* its greeting goes out in here */
+    NEED(await_and_free(c.ports[1], M_LOST, 0, why));
+    NEED(port_listen_again(c.ports[1], why));
+    NEED(await_and_free(c.ports[1], M_GREET, 0, why));
+    port_close(&next.ports[0]);
+    cluster_close(&c);
+}
+
 TEST(a_worker_is_invited_while_the_others_are_at_work)
 {
     EVERY_ZMQ_KIND(kind)

@@ -20,6 +20,13 @@ static inline struct folder folder_new(void)
     return f;
 }
 
+/* For thousands of files, where no disk is meant. */
+static inline struct folder folder_in_memory(void)
+{
+    struct folder f = {.path = "/dev/shm/gemmapipe-test.XXXXXX"};
+    return mkdtemp(f.path) ? f : folder_new();
+}
+
 /* The path of `name` in it, in a buffer that the next call reuses. Folders on the way there are made. */
 static inline const char *folder_path(struct folder *f, const char *name)
 {

@@ -43,8 +43,9 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
-#define LOOK_NS 20000000ull /* between two looks at strangers */
+#define LOOK_NS 20000000ull /* between two looks at strangers, and at who calls while another is served */
 #define REFUSED_NS 100000000ull /* between two calls of a peer that refuses us */
+#define SILENT_NS 1500000000ull /* a coordinator that has yet to say what is to be done says PING twice a second */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
 
 /* What connects us with one node: our connection to it, its connection to us, or both where both called at the same time.
@@ -59,6 +60,7 @@ struct contact {
     uint32_t owed;        /* frames read since the last CREDIT we sent */
     bool credited;        /* it had one */
     bool heard;           /* anything at all came from it */
+    uint64_t heard_ns;    /* when anything did last, and its connection was known */
     bool shaken;          /* it speaks ZeroMQ */
     bool gone;            /* a connection broken; lost once what it had sent is read */
     struct frame *greeting; /* a copy of the first frame, until the peer is heard */
@@ -89,7 +91,8 @@ struct zmq_port {
     int room;
     zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
-    struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet */
+    struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet, or may be near */
+    uint64_t early_ns;
     enum { FD_CLOSED, FD_OPEN, FD_REFUSED } fd[FDS]; /* accepted and not closed, as far as the monitor has told; told why it is not served */
 };
 
@@ -458,13 +461,38 @@ static bool still_connected(const struct zmq_port *z, const struct arrival *a)
 }
 
 /* Our coordinator is gone, and the run it leaves behind not yet over: it was started anew, say, faster than we could take
- * notice, or it took us for lost and greets us as another node. A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
+ * notice, or it took us for lost and greets us as another node. Or it is there, and greeted, and has not said what is to be done: then its next word
+ * decides (weigh_early). A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
 static void keep_early(struct zmq_port *z, struct arrival *a)
 {
     if (z->early.frame && still_connected(z, &z->early)) return refuse_greeting(z, a, false);
     frame_free(z->early.frame);
     z->early = *a;
+    z->early_ns = clock_ns();
     a->frame = NULL;
+}
+
+/* Whether the coordinator said what is to be done: from then on it may be silent for longer. */
+static bool is_assigned(const struct port *p)
+{
+    for (int i = 0; i < p->n_routes; i++)
+        if (p->routes[i].open) return true;
+    return false;
+}
+
+/* Somebody else calls. Who greeted and then fell silent does not keep a worker from others; who says anything does. */
+static void weigh_early(struct zmq_port *z)
+{
+    struct contact *c = contact_of(z, 0);
+    if (!z->early.frame || z->port.self < 0 || !c || c->gone) return;
+    const bool speaks = c->heard_ns > z->early_ns || is_assigned(&z->port);
+    if (!speaks && still_connected(z, &z->early)) {
+        c->gone = clock_ns() - c->heard_ns > SILENT_NS;
+        return;
+    }
+    refuse_greeting(z, &z->early, false);
+    frame_free(z->early.frame);
+    z->early.frame = NULL;
 }
 
 /* The first frame on a connection: the node it is from, if it may be that node; else -1. */
@@ -483,7 +511,9 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     watch_router(z);
     struct contact *c = contact_of(z, h->from);
     if (c && !c->gone && (c->identity_bytes || h->from == 0)) {
-        if (greets && (run != z->greeted_run || h->to != p->self)) refuse_greeting(z, a, run == z->greeted_run);
+        if (!greets || (run == z->greeted_run && h->to == p->self)) return -1;
+        if (run == z->greeted_run || is_assigned(p)) refuse_greeting(z, a, run == z->greeted_run);
+        else keep_early(z, a);
         return -1;
     }
     if (greets && p->self >= 0 && (run != z->greeted_run || h->to != p->self)) return keep_early(z, a), -1;
@@ -496,6 +526,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     memcpy(c->identity, a->identity, a->identity_bytes);
     c->identity_bytes = a->identity_bytes;
     c->fd = a->fd;
+    c->heard_ns = clock_ns();
     strangers_known(&z->strangers, a->fd);
     hang_up(z, h->from);
     first_heard(c);
@@ -521,6 +552,7 @@ static int settle(struct zmq_port *z, int node, struct arrival *a, struct err *w
 {
     struct contact *c = z->contacts[node];
     first_heard(c);
+    c->heard_ns = clock_ns();
     bool credit = a->n == FRAME_HEAD_BYTES + CREDIT_BODY && !frame_open(a->frame, a->n, CREDIT_BODY, "", 0) &&
                   a->frame->head.type == M_CREDIT;
     if (!credit) return c->owed++, 0;
@@ -570,7 +602,7 @@ static int list_items(struct zmq_port *z, uint64_t *at_most)
         items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
-    if (z->strangers.n && clock_ns() + LOOK_NS < until) until = clock_ns() + LOOK_NS;
+    if ((z->strangers.n || z->early.frame) && clock_ns() + LOOK_NS < until) until = clock_ns() + LOOK_NS;
     *at_most = until;
     return n;
 }
@@ -615,6 +647,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     bool any = false;
     *out = 0;
     watch_router(z);
+    weigh_early(z);
     strangers_look(&z->strangers, p->self < 0 ? STRANGER_BYTES : p->max_body + STRANGER_BYTES); /* a neighbour's first may be rows */
     for (int k = 0; k < z->room; k++) {
         if (!z->contacts[k] || !z->contacts[k]->dealer) continue;

@@ -95,7 +95,7 @@ TEST(what_cannot_be_understood_is_left_aside)
         put(&f, bad[i]);
         CHECK(!speed_store_find(&out, &place, known().at), "%s", bad[i]);
     }
-    put(&f, "{\"version\": 1, \"at\": 86400000, \"layer\": [[1, 1]], \"head_part\": [[1, 1]], \"new\": [{}]}");
+    put(&f, "{\"version\": 1, \"at\": 86400000, \"threads\": 1, \"crowd\": 1, \"layer\": [[1, 1]], \"head_part\": [[1, 1]], \"new\": [{}]}");
     CHECK(speed_store_find(&out, &place, known().at) && out.speed.global.n == 1, "what is not known is passed over");
     folder_end(&f);
 }

@@ -164,6 +164,7 @@ TEST(a_coordinator_that_all_end_with_is_waited_for_less_long_and_not_at_the_end)
     struct err no = {0};
     for (int ranks = 0; ranks < 2; ranks++) {
         NEED(open_pair(p, why));
+        b->ready = !ranks;
         struct kind kind = *p->ports[1]->kind;
         kind.outlives = !ranks;
         p->ports[1]->kind = &kind;

@@ -1,0 +1,19 @@
+/* tests/fuzz/drawn.h — programs of changes (replay.h) that are drawn, the same every time, for LLVMFuzzerTestOneInput of the file that includes this. */
+#pragma once
+
+#include "base/clock.h"
+
+#define PROGRAMS_MOST 400
+#define PROGRAMS_NS 1200000000ull /* under a sanitizer, or on a busy machine, there are fewer; make fuzz has the time */
+
+static int feed_drawn_programs(uint64_t seed)
+{
+    uint8_t bytes[1 + 3 * CHANGE_BYTES];
+    const uint64_t begun = clock_ns();
+    int rounds = 0;
+    for (; rounds < PROGRAMS_MOST && clock_ns() - begun < PROGRAMS_NS; rounds++) {
+        for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(seed = hash_fold(seed, i));
+        LLVMFuzzerTestOneInput(bytes, 1 + (1 + rounds % 3u) * CHANGE_BYTES);
+    }
+    return rounds;
+}
