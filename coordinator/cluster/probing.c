@@ -64,6 +64,7 @@ struct probing {
     uint64_t parts_bytes;
     uint32_t layers, parts; /* measured together */
     uint32_t deep;          /* position */
+    double deep_keys;       /* that a row there looks at, in all layers that are measured together */
     double picture_ratio;   /* of a layer for a whole picture to one for the small */
     uint8_t *types;
     struct tensor *tensors;
@@ -134,7 +135,7 @@ static bool can_call(const struct pipeline *p, int caller, int callee)
 static const struct probe_point curve_points[CURVE_POINTS] = {{1, 1, 0},   {2, 2, 0},  {4, 4, 0},  {8, 8, 0},
                                                               {16, 16, 0}, {32, 1, 0}, {64, 1, 0}, {128, 1, 0}};
 
-/* Types of a part's tensors, and how many bytes they are. */
+/* Types of a part's tensors, and how many bytes they are with their keys and values. */
 static uint64_t list_text(struct probing *b, struct assignment *a, struct part part)
 {
     const struct model *model = b->pipe->model;
@@ -143,7 +144,8 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
     for (uint32_t i = 0; i < n; i++) b->types[i] = (uint8_t)b->tensors[i].type;
     a->text = model->config;
     a->of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .n_types = n, .types = b->types};
-    return text_part_bytes(&model->config, part, b->tensors, &a->capacity, 1).weights;
+    const struct part_bytes bytes = text_part_bytes(&model->config, part, b->tensors, &a->capacity, 1);
+    return bytes.weights + bytes.kv;
 }
 
 static void ask_layers(struct probing *b, struct probe *m)
@@ -155,16 +157,19 @@ static void ask_layers(struct probing *b, struct probe *m)
     memcpy(m->at, curve_points, sizeof curve_points);
 }
 
-/* A layer whose rows look back as far as there is something. */
+/* Rows look back as far as there is something: from a global layer on, and so many that their keys are fetched from memory, as in a
+ * stage. Those of one layer stay in the cache. */
 static void ask_deep(struct probing *b, struct probe *m)
 {
     const struct model_config *c = &b->pipe->model->config;
-    uint32_t layer = 0;
+    uint32_t layer = 0, end = c->layers;
     while (layer + 1 < c->layers && !layer_is_global(c, layer)) layer++;
     b->deep = c->context > DEEP_POSITION + DEEP_PIECE ? DEEP_POSITION : c->context > DEEP_PIECE ? c->context - DEEP_PIECE : 0;
     if (!layer_is_global(c, layer) && b->deep > c->window) b->deep = c->window;
     m->parts.capacity = (struct capacity){b->deep + DEEP_PIECE, DEEP_SEQUENCES, DEEP_PIECE, 1, 0, b->pipe->wish.numbers};
-    list_text(b, &m->parts, (struct part){layer, layer + 1, 0, 0, false});
+    while (list_text(b, &m->parts, (struct part){layer, end, 0, 0, false}) > b->parts_bytes && end > layer + 1) end--;
+    b->deep_keys = 0;
+    for (uint32_t i = layer; i < end; i++) b->deep_keys += layer_is_global(c, i) || b->deep < c->window ? b->deep : c->window;
     m->n = DEEP_POINTS;
     m->at[0] = (struct probe_point){DEEP_SEQUENCES, DEEP_SEQUENCES, 0};
     m->at[1] = (struct probe_point){DEEP_SEQUENCES, DEEP_SEQUENCES, b->deep};
@@ -313,8 +318,8 @@ static void take_answer(struct probing *b, int worker, const struct probed *m)
         v->global = v->local;
         break;
     case STEP_DEEP:
-        v->key = slope(m->seconds[0], m->seconds[1], (double)DEEP_SEQUENCES * b->deep);
-        v->piece_key = slope(m->seconds[2], m->seconds[3], (double)DEEP_PIECE * b->deep);
+        v->key = slope(m->seconds[0], m->seconds[1], DEEP_SEQUENCES * b->deep_keys);
+        v->piece_key = slope(m->seconds[2], m->seconds[3], DEEP_PIECE * b->deep_keys);
         break;
     case STEP_HEAD:
         take_curve(&v->head_part, m, b->parts);

@@ -152,13 +152,14 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     const struct ring r = ring_of(p, shape, offers);
     const struct capacity *cap = &p->capacity;
     struct capacity one = *cap;
-    const double rows = decode_rows(cap);
+    const uint32_t groups = decode_groups(cap);
+    const double even = (double)cap->sequences / groups, rows = even < decode_rows(cap) ? even : decode_rows(cap); /* groups differ by a row */
     double stage = 0, line = 0, prompt = 0, sum = 0;
     *out = (struct rates){.measured = r.measured};
     for (int i = 0; i < r.stages; i++) {
         const struct part s = p->of[i].part[CHAIN_TEXT];
         const double piece = prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i);
-        const struct stage_rates t = {.answer = decode_seconds(offers[i].measured, shape, s, cap) / power(&r, i), .prompt = piece,
+        const struct stage_rates t = {.answer = part_seconds(offers[i].measured, shape, s, cap->context / 2, rows, rows) / power(&r, i), .prompt = piece,
                                       .pictures = picture_seconds(&r, i, rows, piece), .send = line_seconds(&r, i, rows)};
         if (stages) stages[i] = t;
         const double busy = t.answer + t.pictures;
@@ -168,7 +169,6 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
         sum += busy;
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
-    const uint32_t groups = decode_groups(cap);
     const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), round);
     out->bound = group == stage ? BOUND_STAGE : group == line ? BOUND_LINE : BOUND_ROUND;
     out->answers = rows / group;

@@ -43,6 +43,15 @@ TEST(many_sequences_turn_as_fast_as_the_slowest_stage)
     CHECK(fabs(r.alone / (1 / (0.004 + 0.008 + 0.004 + 16 * 1e-5 + 4 * 1e-4)) - 1) < 0.01, "%g tokens/s", r.alone);
 }
 
+TEST(groups_that_cannot_be_even_count_in_the_mean)
+{
+    const struct speed v[3] = {even(1, 1e-4, 1e9), even(2, 1e-4, 1e9), even(1, 1e-4, 1e9)};
+    PLAN p = {0};
+    struct rates r;
+    ask(&r, &p, v, 13);
+    CHECK(fabs(r.answers / (3.25 / (4 * 0.002 * 1.225)) - 1) < 1e-9, "%g tokens/s", r.answers); /* 4, 3, 3 and 3 rows */
+}
+
 TEST(a_slow_line_holds_all_up)
 {
     const struct speed v[3] = {even(1, 1e-4, 1e9), even(1, 1e-4, 1e5), even(1, 1e-4, 1e9)};
