@@ -87,20 +87,36 @@ def gemmapipe_page():
     by_command = {c: options_of(run(B + "/gemmapipe", c, "--help")) for c in commands()}
     items = page_items(page, "OPTIONS") if os.path.exists(page) else {}
     for section in re.findall(r"^\.Ss (.*)$", open(page).read(), re.M) if os.path.exists(page) else []: items.update(page_items(page, section))
-    wanted = {o for options in by_command.values() for o in options}
+    owners = {o: [c for c, options in by_command.items() if o in options] for options in by_command.values() for o in options}
+    wanted = {o for o in owners if len(owners[o]) > 1}
     if "--draft" in sys.argv:
-        seen = set(items)
-        for options in by_command.values():
-            for o, (value, says) in options.items():
-                if o not in seen: print(draft_item(o, value, says, of_whom(o, by_command)), end=""); seen.add(o)
-        return
+        for o in owners:
+            value, says = by_command[owners[o][0]][o]
+            if o in wanted and o not in items: print(draft_item(o, value, says, of_whom(o, by_command)), end="")
+        return command_pages(by_command, owners)
     wrong = differ(page, set(items), wanted | {"--version"})
     if wrong: wrong.append("tests/package/pages_test.py --draft writes what is missing")
     for o in sorted(wanted & set(items)):
         if not re.search(r"^Of %s\.$" % re.escape(of_whom(o, by_command)), items[o], re.M): wrong.append("%s: %s is of %s" % (page, o, of_whom(o, by_command)))
-    claim("the_page_of_gemmapipe_has_the_options_of_help_and_no_others", wrong)
+    claim("the_page_of_gemmapipe_has_the_options_that_commands_share_and_no_others", wrong)
     text = open(page).read()
     claim("it_has_every_command", ["%s: no command %s" % (page, c) for c in commands() if not re.search(r"^\.It Cm %s\b" % c, text, re.M)])
+    command_pages(by_command, owners)
+
+
+def command_pages(by_command, owners):
+    """The page of a command describes what it alone has, and names what it shares."""
+    wrong = ["%s is the page of no command" % f for f in os.listdir("docs/man") if re.sub(r"gemmapipe-|\.1$", "", f) not in [*by_command, "gemmapipe", "worker", "partition"]]
+    for command, options in by_command.items():
+        page = "docs/man/gemmapipe-%s.1" % command
+        own = {o for o in options if owners[o] == [command]}
+        items = page_items(page, "OPTIONS") if os.path.exists(page) else {}
+        if "--draft" in sys.argv:
+            print("".join(draft_item(o, *options[o]) for o in sorted(own - set(items))), end="")
+            continue
+        named = {"-" + w for line in re.findall(r"^\.Fl (.*)$", open(page).read() if os.path.exists(page) else "", re.M) for w in line.split() if w not in ",."}
+        wrong += differ(page, set(items), own) + differ(page + ", what is shared", named, set(options) - own)
+    if "--draft" not in sys.argv: claim("the_page_of_each_command_has_the_options_of_its_help", wrong)
 
 
 def other_pages():
