@@ -275,7 +275,7 @@ static int keep_packed(struct run *r, struct sources *s, struct err *why)
 {
     for (int chain = 0; chain < CHAINS; chain++)
         for (uint32_t g = 0; g < r->weights[chain].n_groups; g++) {
-            TRY(group_keep(r->worker->held, &r->weights[chain], g, why));
+            TRY(group_keep(r->worker->held, &r->weights[chain], g, r->threads, why));
             TRY(look_up(r, s, why));
         }
     return 0;

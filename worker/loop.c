@@ -72,6 +72,7 @@ struct loop {
     bool failed;
     struct err failure;
     uint64_t busy_ns, blocked_ns, send_ns, picture_ns, batches, rows, pictures, last_batch;
+    bool check; /* the weights, before anything else is computed */
     bool computing;
     enum diary_what what;
     uint64_t begun_ns, computed_ns; /* when the last computing began, and ended */
@@ -133,7 +134,7 @@ static int hand_over(struct loop *l, struct frame *f, int to, struct err *why)
 {
     const bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
     const enum chain chain = picture ? CHAIN_VISION : CHAIN_TEXT;
-    f->head.route = l->setup->route[chain];
+    if (message_has_route(f->head.type)) f->head.route = l->setup->route[chain];
     if (l->setup->relayed[chain]) to = 0;
     pthread_mutex_lock(&l->lock);
     if (l->out.n >= OUT_FULL) wait_for_room(l);
@@ -228,6 +229,34 @@ static int compute_scores(struct loop *l, struct frame *f, struct err *why)
     return code;
 }
 
+/* Of l->work, just computed; before the rows go on, so that they are home before the answer is. */
+static int send_hashes(struct loop *l, struct err *why)
+{
+    struct row_hashes m;
+    struct frame *f = NULL;
+    if (!stage_hashes(l->setup->stage, &m)) return 0;
+    m.batch = l->work.batch;
+    TRY(row_hashes_write(&f, &m, why));
+    stage_hashes_put(l->setup->stage, &m);
+    return hand_over(l, f, 0, why);
+}
+
+static int check_weights(struct loop *l, bool *damaged, struct err *why)
+{
+    const struct loop_setup *s = l->setup;
+    struct check m = {0};
+    struct frame *f = NULL;
+    for (int chain = 0; chain < CHAINS; chain++) {
+        struct err first;
+        const uint32_t n = part_weights_check(s->held, &s->weights[chain], s->threads, &first);
+        if (n && !m.damaged) snprintf(m.text, sizeof m.text, "%.*s", (int)sizeof m.text - 1, first.text);
+        m.damaged += n;
+    }
+    *damaged = m.damaged > 0;
+    TRY(check_write(&f, &m, why));
+    return hand_over(l, f, 0, why);
+}
+
 static int compute_rows(struct loop *l, struct frame *f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
@@ -239,6 +268,7 @@ static int compute_rows(struct loop *l, struct frame *f, struct err *why)
     l->result.n_tokens = 0;
     if (!code) code = stage_run(s->stage, &l->work, x, answers ? &l->result : 0, send_scores, l, why);
     l->computed_ns = clock_ns();
+    if (!code) code = send_hashes(l, why);
     if (!code && s->next != 0 && l->work.dtype != WIRE_F32) wire_put(l->work.dtype, l->work.activations, x, (size_t)l->work.n_rows * l->work.cols);
     if (!code && s->next != 0) return hand_over(l, f, s->next, why);
     if (!code && !answers) stage_wanted(s->stage, &l->work, &l->score, l->score_at);
@@ -288,7 +318,7 @@ static void account(struct loop *l, enum diary_what what, bool begun)
 
 static bool something_waits(const struct loop *l)
 {
-    return l->scores_in.n || l->rows_in.n || picture_waits(l);
+    return l->check || l->scores_in.n || l->rows_in.n || picture_waits(l);
 }
 
 static enum diary_what what_next(const struct loop *l)
@@ -308,6 +338,29 @@ static int compute(struct loop *l, enum diary_what what, struct frame *f, struct
     return compute_rows(l, f, why);
 }
 
+/* Under the lock. With damaged weights nothing is computed any more: what the coordinator does about it comes as the end of this. */
+static int check_now(struct loop *l, struct err *why)
+{
+    bool damaged = false;
+    l->check = false;
+    pthread_mutex_unlock(&l->lock);
+    const int code = check_weights(l, &damaged, why);
+    pthread_mutex_lock(&l->lock);
+    atomic_fetch_add(l->setup->steps, 1);
+    while (!code && damaged && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
+    return code;
+}
+
+/* Under the lock. */
+static bool has_failed(struct loop *l, int code, const struct err *why)
+{
+    if (!code || l->stopping) return false;
+    l->failed = true;
+    l->failure = *why;
+    l->failure.code = code;
+    return true;
+}
+
 static void *compute_thread(void *user)
 {
     struct loop *l = user;
@@ -316,6 +369,11 @@ static void *compute_thread(void *user)
     while (!l->stopping) {
         while (!something_waits(l) && !l->stopping) pthread_cond_wait(&l->changed, &l->lock);
         if (l->stopping) break;
+        struct err why = {0};
+        if (l->check) {
+            if (has_failed(l, check_now(l, &why), &why)) break;
+            continue;
+        }
         const enum diary_what what = what_next(l);
         const bool begun = what == DIARY_PICTURE && !encoder_busy(l->setup->encoder);
         struct frame *f = what == DIARY_SCORES ? tray_take(&l->scores_in, 0)
@@ -327,7 +385,6 @@ static void *compute_thread(void *user)
         l->begun_ns = clock_ns();
         pthread_mutex_unlock(&l->lock);
 
-        struct err why = {0};
         const int from = f ? f->head.from : 0;
         int code = compute(l, what, f, &why);
         if (neighbour_is_wrong(l, from, code, &why)) code = 0;
@@ -335,12 +392,7 @@ static void *compute_thread(void *user)
         pthread_mutex_lock(&l->lock);
         account(l, what, begun);
         atomic_fetch_add(l->setup->steps, 1);
-        if (code && !l->stopping) {
-            l->failed = true;
-            l->failure = why;
-            l->failure.code = code;
-            break;
-        }
+        if (has_failed(l, code, &why)) break;
     }
     pthread_mutex_unlock(&l->lock);
     port_wake(l->setup->port);
@@ -397,6 +449,15 @@ static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
     return bond_pong(l->setup->bond, ping, p, why);
 }
 
+static int take_check(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->check = true;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    return 0;
+}
+
 static int take_work(struct loop *l, struct frame **f, struct err *why)
 {
     const struct loop_setup *s = l->setup;
@@ -433,6 +494,7 @@ static int handle(struct loop *l, struct frame **f, bool *over, struct err *why)
     case M_PICTURE: return take_work(l, f, why);
     case M_PING: return answer_ping(l, *f, why);
     case M_REPORT_ASK: return send_report(l, why);
+    case M_CHECK: return take_check(l);
     case M_DIARY_ASK: return send_diary(l, *f, why);
     case M_STOP: *over = true; return 0;
     case M_GREET:

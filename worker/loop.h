@@ -27,6 +27,8 @@ struct loop_setup {
     enum wire_dtype wire; /* of the text's rows */
     uint32_t in_flight; /* micro-batches the coordinator may have under way */
     int threads;        /* of stage and encoder */
+    struct held_weights *held;
+    const struct part_weights *weights; /* [CHAINS] of these, what this run has */
     struct bond *bond; /* with the coordinator */
     atomic_ullong *steps; /* rises with every layer computed */
     const struct cores *cores; /* these are bound to; n 0: to none */

@@ -57,7 +57,7 @@ static int work(struct run *r, struct err *why)
         .route = {r->route[CHAIN_TEXT], r->route[CHAIN_VISION]}, .next = r->next, .relayed = {r->relayed[CHAIN_TEXT], r->relayed[CHAIN_VISION]}, .neighbours = &r->neighbours,
         .hidden = r->config.hidden, .rows = r->capacity.rows, .wire = r->capacity.mode.wire,
         .first_word = part_first_word(&r->config, r->part),
-        .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
+        .held = r->worker->held, .weights = r->weights, .in_flight = r->capacity.in_flight, .threads = r->threads, .cores = &r->worker->options.cores, .stop = r->worker->options.stop,
         .leaves = r->worker->options.leaves,
         .greeting = &r->greeting,
     };

@@ -56,6 +56,7 @@ struct options {
     bool exact_embed_scale;
     struct numeric_mode numbers;
     bool kv_chosen; /* else f16, or f32 with float32 math */
+    uint32_t verify; /* every so many answers one is computed again; 0: none */
     bool lookup; /* guess at what follows */
     bool no_prefix_reuse;
     int wait; /* seconds for workers to answer; 0: not asked */

@@ -1,6 +1,7 @@
 /* coordinator/cmd/session.c — see session.h. */
 #include "coordinator/cmd/session.h"
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/simulate/predicted.h"
@@ -100,7 +101,7 @@ static int launch(struct session *s, const struct capacity *c, struct err *why)
 int session_launch(struct session *s, const struct capacity *c, struct err *why)
 {
     struct engine_setup setup = {.end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
-                                 .lookup = s->options->lookup, .no_prefix_reuse = s->options->no_prefix_reuse};
+                                 .lookup = s->options->lookup, .verify = s->options->verify, .no_prefix_reuse = s->options->no_prefix_reuse};
     TRY(launch(s, c, why));
     if (s->tokens) {
         const struct specials special = tokenizer_specials(s->tokens);
@@ -160,8 +161,19 @@ static int show_times(struct session *s, struct err *why)
     return code;
 }
 
+/* What is computed again may not be at home yet; who ended the program does not wait for it. */
+static int finish_verifying(struct session *s, struct err *why)
+{
+    if (!s->options->verify || !s->fleet) return 0;
+    if (!interrupt_seen()) TRY(session_answer(s, why));
+    const struct verify_counts n = fleet_totals(s->fleet).verified;
+    log_info("verified: %u answers were computed again, all weights were looked at %u times, %u times a worker was wrong", n.answers, n.checks, n.wrong);
+    return 0;
+}
+
 int session_finish(struct session *s, struct err *why)
 {
+    TRY(finish_verifying(s, why));
     if (s->report && s->tokens) TRY(run_report_finish(s->report, s->fleet, s->options->report, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
     return show_times(s, why);

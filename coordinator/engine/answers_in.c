@@ -76,7 +76,8 @@ static bool token_came(struct engine *e, struct live *a, const struct token *t, 
     if (!a->first_ns) first_token(e, a);
     if (a->ask.want_hash && !a->ask.want_scores) a->fingerprint = hash_fold(a->fingerprint, t->hash);
     a->made++;
-    e->totals.made++;
+    if (!a->ask.again) e->totals.made++;
+    if (a->trial && !a->ask.again) verify_token(a, t);
     a->last = *t;
     a->in_hand = in_hand;
     if (ids_push(&a->ids, t->id, &why) || biases_say(&a->biases, t->id, &why)) return live_leave(e, a, FINISH_FAILED, &why), false;
@@ -224,6 +225,8 @@ int answer_take(struct engine *e, const struct member *from, struct frame *f, st
     case M_SCORED:
         if (e->head) return take_scored(e, from->worker, f, why);
         break;
+    case M_ROW_HASHES: return verify_hashes(e, from, f, why);
+    case M_CHECK: return verify_checked(e, from, f, why);
     case M_RESULT:
         if (last) return take_result(e, f, why);
         break;

@@ -36,6 +36,7 @@ struct ask {
     uint64_t salt;         /* what asks share they share only with the same salt: who may not know of others asks with one of its own */
     int only;              /* 0: whichever replica can begin first; else the one that is to compute it, from 1 */
     bool run_on;           /* past tokens that end an answer: for measuring */
+    bool again;            /* only to be compared with what was computed before (verify.h): who counts does not hear of it */
     bool want_hash;        /* a fingerprint of all scores it was answered from */
     bool want_scores;      /* to listener.scores: those of every row that is computed, or of those before the judged ids */
 };

@@ -107,6 +107,7 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     int code = !e->pipe->encoder ? 0 : pictures_open(&e->pictures, e->pipe, &e->watchers, setup->beside ? setup->beside->pictures : NULL, why);
     if (!code && e->pipe->model && !e->setup.no_prefix_reuse) code = beginnings_open(&e->beginnings, why);
     if (!code && e->pipe->model) code = engine_open_text(e, why);
+    if (!code) code = verify_join(e, setup->beside ? setup->beside->verify : NULL, why);
     e->epoch = e->pipe->epoch;
     e->whole = e->pipe->whole;
     e->losses = e->pipe->losses;
@@ -120,6 +121,7 @@ void engine_close(struct engine **pe)
     if (!e) return;
     fail(&e->over, E_INTERNAL, "the engine is being closed");
     while (e->first) live_finish(e, e->first, FINISH_CANCELLED, NULL);
+    verify_leave(e);
     kept_forget_all(e);
     engine_close_text(e);
     beginnings_close(&e->beginnings);
@@ -140,13 +142,14 @@ struct engine_totals engine_totals(const struct engine *e)
     struct engine_totals t = e->totals;
     t.epoch = e->pipe->epoch;
     t.losses = e->pipe->losses;
+    t.verified = verify_counts(e->verify);
     t.pages_used = e->pages ? pages_used(e->pages) : 0;
     return t;
 }
 
 uint32_t engine_unanswered(const struct engine *e)
 {
-    return e->n_live;
+    return e->n_live + verify_pending(e);
 }
 
 void engine_watch(struct engine *e, watcher *watch, void *user)
@@ -162,7 +165,7 @@ void engine_tell(const struct engine *e, enum happening what, const struct live 
     const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .key = a->ask.key, .asked_ns = a->asked_ns,
                                .first_ns = a->first_ns, .asked_rows = (uint32_t)a->ids.n - a->made, .reused_rows = a->reused,
                                .amount = amount, .spans = a->spans.span, .n = a->spans.n};
-    tell_watchers(&e->watchers, &h);
+    if (!a->ask.again) tell_watchers(&e->watchers, &h);
 }
 
 void engine_wake(struct engine *e)
@@ -273,7 +276,7 @@ static void come(struct engine *e, struct live *l)
     l->shown = (uint32_t)l->spans.n;
     need_pictures(e, l);
     if (l->ask.deadline_ns && l->ask.deadline_ns < e->deadline_ns) e->deadline_ns = l->ask.deadline_ns;
-    e->totals.prompt_rows += l->ids.n;
+    if (!l->ask.again) e->totals.prompt_rows += l->ids.n;
     if (!e->totals.begun_ns) e->totals.begun_ns = l->asked_ns;
     engine_tell(e, ASK_CAME, l, (uint32_t)l->ids.n);
 }
@@ -308,6 +311,7 @@ int engine_ask(struct engine *e, const struct ask *ask, const struct listener *l
     l->history = HISTORY_EMPTY;
     l->asked_ns = clock_now(e->clock);
     come(e, l);
+    verify_came(e, l);
     beginnings_see(e, l);
     if (number) *number = l->number;
     return 0;
@@ -337,6 +341,7 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
     e->told = true;
     engine_tell(e, ASK_ENDED, a, a->made);
     if (a->listener.finished) a->listener.finished(a->listener.user, &ended);
+    verify_finished(e, a, how == FINISH_STOP || how == FINISH_LENGTH || how == FINISH_CONTEXT);
     live_free(a);
 }
 
@@ -537,6 +542,7 @@ int engine_end(struct engine *e, int code, const struct err *why)
     e->over = *why;
     e->over.code = code;
     while (e->first) live_finish(e, e->first, FINISH_FAILED, why);
+    verify_gone(e);
     return code;
 }
 
@@ -569,6 +575,7 @@ static int feed(struct engine *e, struct err *why)
     if (!e->pipe->whole) return 0;
     TRY(recover_look_around(e->pipe, !e->first, why));
     if (!e->pipe->whole) return 0;
+    TRY(verify_step(e, why));
     if (e->pipe->hands_over) return something_is_under_way(e) ? 0 : recover_hand_over(e->pipe, why);
     if (e->pictures && !engine_suspect(e)) TRY(pictures_send(e->pictures, why));
     if (!e->scheduler) return 0;
@@ -585,7 +592,9 @@ static int feed(struct engine *e, struct err *why)
 
 static int take_event(struct engine *e, struct event *event, struct err *why)
 {
+    const unsigned type = event->kind == EVENT_FRAME ? event->frame->head.type : 0;
     if (event->kind == EVENT_FRAME) overdue_heard(e, event->frame);
+    if (!e->pipe->whole && (type == M_CHECK || type == M_ROW_HASHES)) return 0; /* of what is over */
     if (event->kind != EVENT_FRAME || !e->pipe->whole) return recover_event(e->pipe, event, why);
     struct err mine = {0};
     bool passed_on;

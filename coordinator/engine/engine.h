@@ -20,6 +20,7 @@
 #include "coordinator/cluster/pipeline.h"
 #include "coordinator/engine/ask.h"
 #include "coordinator/engine/pictures.h"
+#include "coordinator/engine/verify.h"
 #include "coordinator/engine/watch.h"
 
 struct engine;
@@ -30,6 +31,7 @@ struct engine_setup {
     bool no_prefix_reuse;      /* rows that asks share are computed for each */
     bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
     bool lookup;               /* guesses at what follows travel with a token: lookup.h */
+    uint32_t verify;           /* every so many asks, one is computed again and compared: verify.h; 0: none */
     bool told_when;            /* an ask begins only when fleet.h says so, which may give it to another engine before */
     struct engine *beside;     /* NULL, or the first of those: numbers of asks and pictures are common to all of them */
     int replica;               /* which of them this one is, from 0 */
@@ -77,6 +79,7 @@ struct engine_totals {
     uint64_t guessed, guessed_right; /* of the rows: guesses at tokens, and how many of them were right */
     uint32_t epoch, losses; /* of the pipeline */
     double pages_used;      /* part of the fullest pool of keys and values; 0 to 1 */
+    struct verify_counts verified; /* of all engines beside each other */
     uint64_t home_bytes; /* of scores that parts of a head sent here, because a token was one of too many words, or all were wanted */
 };
 struct engine_totals engine_totals(const struct engine *e);

@@ -57,6 +57,7 @@ struct live {
     uint32_t judged_seen; /* the same of tokens that are judged */
     uint32_t last_judged; /* the last of them, which is no row */
     uint64_t fingerprint;
+    struct trial *trial; /* its rows are hashed for it; NULL: for none */
     uint64_t asked_ns, first_ns;
     enum finish ending;  /* while LEAVING: why; FINISH_NOT: it gives up its slot and begins again later */
     struct err why;      /* of FINISH_FAILED */
@@ -122,6 +123,7 @@ struct engine {
     struct odds odds;       /* of guesses, over all asks */
     struct row_price price;
     struct overdue overdue;
+    struct verify *verify;  /* NULL: nothing is computed again */
     struct {
         uint64_t batch, sent_ns;
         uint32_t rows; /* 0: there is none */

@@ -109,6 +109,7 @@ int engine_restart(struct engine *e, struct err *why)
     beginnings_restart(e);
     kept_forget_all(e);
     engine_close_text(e);
+    verify_engine(e);
     return engine_open_text(e, why);
 }
 

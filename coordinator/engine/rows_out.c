@@ -47,6 +47,7 @@ static struct segment segment_of(const struct live *a, const struct move *m)
     if (m->position + m->rows <= a->ask.drawn) flags |= SEG_DRAWN;
     else if (a->ask.want_scores) flags |= SEG_WANT_LOGITS;
     if (a->ask.want_hash && m->want_token) flags |= SEG_WANT_HASH;
+    if (a->trial && !(flags & SEG_DRAWN)) flags |= SEG_HASHED;
     const uint32_t wanted = rows_wanted(a, m);
     if (a->ask.judged) flags = wanted ? flags | SEG_TOLD : flags & ~(uint32_t)SEG_WANT_LOGITS;
     return (struct segment){.slot = m->slot, .position = m->position, .rows = m->rows, .flags = flags, .wanted = wanted, .top = wanted ? a->ask.top : 0,
@@ -197,6 +198,7 @@ static int send_batch(struct engine *e, const struct schedule_batch *b, struct e
     e->totals.batches++;
     e->totals.rows += w->n_rows;
     tell_sent(e, b);
+    verify_sent(e, b);
     guesses_sent(e, b);
     pace_sent(e);
     return pipeline_send(e->pipe, route_first(e->route), &f, why);

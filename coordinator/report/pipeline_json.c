@@ -63,7 +63,7 @@ char *pipeline_json(const struct fleet *f, const struct tally *t, const struct p
     if (!to) return NULL;
     fputs("{\"model\":", to);
     json_print_text(to, m->model);
-    fprintf(to, ",\"epoch\":%u,\"whole\":%s,\"lost\":%u", epochs, whole ? "true" : "false", totals.losses);
+    fprintf(to, ",\"epoch\":%u,\"whole\":%s,\"lost\":%u,\"wrong\":%u", epochs, whole ? "true" : "false", totals.losses, totals.verified.wrong);
     fprintf(to, ",\"sees\":%s,\"now_ns\":%" PRIu64 ",\"running\":%u,\"in_flight\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"prompts\":%" PRIu64
             ",\"reused\":%" PRIu64 ",\"generated\":%" PRIu64 ",\"pictures\":%" PRIu64 ",\"stages\":[",
             fleet_pipe(f, 0)->encoder ? "true" : "false", m->now_ns, m->running, t->batches - t->batches_back, t->ended, t->asked_rows, t->reused_rows, totals.made, t->pictures);

@@ -307,6 +307,8 @@ static void print_rates(FILE *to, const struct figures *f)
     else if (wall > 0) fprintf(to, ", %.1f tok/s over all", (double)t->made / wall);
     if (t->pictures) fprintf(to, "\n pictures: %" PRIu64 ", %.3g a second", t->pictures, over((double)t->pictures, wall));
     if (e->guessed) fprintf(to, "\n lookup: %" PRIu64 " guesses, %" PRIu64 " of them right", e->guessed, e->guessed_right);
+    if (e->verified.checks)
+        fprintf(to, "\n verified: %u answers, %u looks at all weights; %u workers were wrong", e->verified.answers, e->verified.checks, e->verified.wrong);
     if (t->rows_again) fprintf(to, "\n computed again: %" PRIu64 " of %" PRIu64 " rows", t->rows_again, t->rows);
     fprintf(to, "\n wire: %.0f bytes for each token of an answer", f->wire_per_token);
     if (e->home_bytes) fprintf(to, "; %.1f MiB of scores went home from the parts of the head", (double)e->home_bytes / 1048576);
@@ -358,6 +360,8 @@ static void json_rates(FILE *to, const struct figures *f)
                 ", \"rows_again\": %" PRIu64 ", \"micro_batches\": %" PRIu64 ",\n",
             t->ended, t->asked_rows, t->reused_rows, t->rows, t->rows_again, f->totals.batches);
     fprintf(to, "  \"lookup_drafted\": %" PRIu64 ", \"lookup_accepted\": %" PRIu64 ",\n", f->totals.guessed, f->totals.guessed_right);
+    fprintf(to, "  \"verified_answers\": %u, \"verified_weights\": %u, \"wrong_workers\": %u,\n", f->totals.verified.answers,
+            f->totals.verified.checks, f->totals.verified.wrong);
     fprintf(to, "  \"wire_bytes\": %" PRIu64 ", \"wire_bytes_per_token\": %.6g, \"score_bytes\": %" PRIu64 ",\n", f->wire_bytes,
             f->wire_per_token, f->totals.home_bytes);
 }

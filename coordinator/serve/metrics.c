@@ -57,6 +57,7 @@ struct metrics {
     struct histogram histogram[HISTOGRAMS];
     uint64_t requests[WAYS], refused, prompt_tokens, reused_tokens, made;
     uint32_t running, waiting, epoch, losses;
+    struct verify_counts verified;
     double pages_used;
 };
 
@@ -142,6 +143,7 @@ void metrics_pipeline(struct metrics *m, const struct engine_totals *now)
     pthread_mutex_lock(&m->lock);
     m->epoch = now->epoch;
     m->losses = now->losses;
+    m->verified = now->verified;
     m->pages_used = now->pages_used;
     pthread_mutex_unlock(&m->lock);
 }
@@ -223,6 +225,9 @@ static void print_ours(const struct metrics_page *p, const struct metrics *m)
     print_number(p, OURS, "kv_used_ratio", "gauge", "Part of the keys' and values' memory that is held, of the stage where it is most.", m->pages_used);
     print_number(p, OURS, "pipeline_epoch", "gauge", "New beginnings of the pipeline, the first one included.", m->epoch);
     print_number(p, OURS, "workers_lost_total", "counter", "Workers that were lost while they had a part of the model.", m->losses);
+    print_number(p, OURS, "answers_verified_total", "counter", "Answers that were computed again and compared.", m->verified.answers);
+    print_number(p, OURS, "weights_verified_total", "counter", "Times that all workers of a pipeline compared their weights with what was loaded.", m->verified.checks);
+    print_number(p, OURS, "workers_wrong_total", "counter", "Workers put aside because they computed wrongly or their weights had changed.", m->verified.wrong);
     for (int i = 0; i < V_TTFT; i++) print_histogram(p, &kinds[i], &m->histogram[i]);
 }
 

@@ -202,15 +202,20 @@ static uint64_t hash_mapped(const uint8_t *at, uint64_t bytes, int threads)
     return sum;
 }
 
-int packed_verify(struct packed_file *f, int threads, struct err *why)
+int packed_check(const struct packed_file *f, int threads, struct err *why)
 {
     const uint8_t *at = f->map;
-    f->verified = f->verified || verified_before(f->path, &f->state, f->label);
-    if (f->verified) return file_unchanged(f->fd, f->path, &f->state, why);
     for (uint32_t i = 0; i < f->n; at += f->of[i++].bytes)
         if (hash_mapped(at, f->of[i].bytes, threads) != f->of[i].packed)
             return fail(why, E_FILE, "%s is damaged: tensor %u of its %u is not what its label says; it is not used", f->path, i + 1, f->n);
-    TRY(file_unchanged(f->fd, f->path, &f->state, why));
+    return file_unchanged(f->fd, f->path, &f->state, why);
+}
+
+int packed_verify(struct packed_file *f, int threads, struct err *why)
+{
+    f->verified = f->verified || verified_before(f->path, &f->state, f->label);
+    if (f->verified) return file_unchanged(f->fd, f->path, &f->state, why);
+    TRY(packed_check(f, threads, why));
     f->verified = true;
     verified_note(f->path, &f->state, f->label);
     return 0;

@@ -60,6 +60,7 @@ enum packed_found {
 
 /* In all cases but the first and PACKED_NONE `why` says what is wrong, and nothing is left to close. */
 enum packed_found packed_open(struct packed_file *out, const char *path, const struct packed_group *want, struct err *why);
+int packed_check(const struct packed_file *f, int threads, struct err *why); /* all bytes, whenever they were hashed before */
 int packed_verify(struct packed_file *f, int threads, struct err *why); /* E_FILE; must be 0 before the bytes are used */
 void packed_close(struct packed_file *f); /* twice is fine */
 

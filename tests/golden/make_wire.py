@@ -29,10 +29,10 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xE3069283
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED UNREACHABLE MEET - LEAVE HERE".split())}
+    "HELLO GREET ASSIGN ACCEPT PIECE PIECE_ACK READY WORK RESULT LOGITS PING PONG REPORT_ASK REPORT STOP FAULT CREDIT LOST - PICTURE PICTURE_ROWS DIARY_ASK DIARY SCORE SCORED PROBE PROBED UNREACHABLE MEET - LEAVE HERE - - - - - ROW_HASHES CHECK".split())}
 
 
-ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS".split()
+ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS ROW_HASHES".split()
 
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
@@ -134,6 +134,8 @@ FRAMES = [
     frame("LEAVE"),
     frame("HERE"),
     frame("MEET", struct.pack("<II?3x", 2, 4096, True) + bytes(range(32)) + text("tcp://b:7001")),
+    frame("ROW_HASHES", struct.pack("<QIII4x", 9, 4, 2, 3) + bytes(range(48))),
+    frame("CHECK", struct.pack("<I", 1) + text("layer 3")),
 ]
 
 if len(sys.argv) > 1:

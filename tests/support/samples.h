@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 34
+#define SAMPLES 36
 #define SAMPLE_SCORED_BEST 26
 #define SAMPLE_BEST_BYTES 20 /* at its end */
 
@@ -221,6 +221,15 @@ static inline struct frame *sample_told(void)
     return f;
 }
 
+static inline struct frame *sample_row_hashes(void)
+{
+    struct row_hashes m = {.batch = 9, .first = 4, .layers = 2, .rows = 3};
+    struct frame *f = 0;
+    if (!row_hashes_write(&f, &m, 0))
+        for (int i = 0; i < 48; i++) m.hashes[i] = (uint8_t)i;
+    return f;
+}
+
 static inline struct frame *sample_alternatives(void)
 {
     static struct result m = {.batch = 12, .n_tokens = 2};
@@ -278,6 +287,8 @@ static inline struct frame *sample_message(int i)
     case 31: empty_write(&f, M_LEAVE, 0); break;
     case 32: empty_write(&f, M_HERE, 0); break;
     case 33: return sample_meet();
+    case 34: return sample_row_hashes();
+    case 35: check_write(&f, &(struct check){1, "layer 3"}, 0); break;
     case SAMPLE_SCORED_BEST: return sample_scored_best();
     }
     return f;
@@ -312,6 +323,8 @@ union sample {
     struct scored scored;
     struct fault fault;
     struct unreachable unreachable;
+    struct row_hashes row_hashes;
+    struct check check;
 };
 
 /* Reads the body by the type the head states. */
@@ -337,6 +350,8 @@ static inline int sample_read_into(union sample *m, struct frame *f, struct err 
     case M_DIARY: return diary_part_read(&m->diary, f, why);
     case M_SCORE: return score_read(&m->work, f, why);
     case M_SCORED: return scored_read(&m->scored, f, why);
+    case M_ROW_HASHES: return row_hashes_read(&m->row_hashes, f, why);
+    case M_CHECK: return check_read(&m->check, f, why);
     case M_UNREACHABLE: return unreachable_read(&m->unreachable, f, why);
     case M_FAULT: return fault_read(&m->fault, f, why);
     default: return f->head.body_bytes ? fail(why, E_WIRE, "a body where none belongs, from worker %u", f->head.from) : 0;
@@ -366,6 +381,8 @@ static inline int sample_write(struct frame **out, unsigned type, union sample *
     case M_DIARY: return diary_part_write(out, &m->diary, why);
     case M_SCORE: return score_write(out, &m->work, why);
     case M_SCORED: return scored_write(out, &m->scored, why);
+    case M_ROW_HASHES: return row_hashes_write(out, &m->row_hashes, why);
+    case M_CHECK: return check_write(out, &m->check, why);
     case M_UNREACHABLE: return unreachable_write(out, &m->unreachable, why);
     case M_FAULT: return fault_write(out, &m->fault, why);
     default: return empty_write(out, type, why);
@@ -387,7 +404,7 @@ static inline int sample_copy(struct frame **out, struct frame *f, struct err *w
     memset(m, 0xa5, sizeof *m);
     int code = sample_read_into(m, f, why);
     bool picture = f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
-    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : picture ? m->picture.values : 0;
+    const uint8_t *rows = f->head.type == M_WORK || f->head.type == M_SCORE ? m->work.activations : f->head.type == M_LOGITS ? m->logits.scores : f->head.type == M_ROW_HASHES ? m->row_hashes.hashes : picture ? m->picture.values : 0;
     if (!code) code = sample_write(out, f->head.type, m, why);
     size_t n = !rows ? 0 : (size_t)(frame_body(f) + f->head.body_bytes - rows);
     if (!code && rows) memcpy(frame_body(*out) + (rows - frame_body(f)), rows, n);

@@ -112,7 +112,8 @@ static const char *const names[M_COUNT] = {
     [M_PICTURE] = "PICTURE", [M_PICTURE_ROWS] = "PICTURE_ROWS",
     [M_DIARY_ASK] = "DIARY_ASK", [M_DIARY] = "DIARY", [M_SCORE] = "SCORE",
     [M_SCORED] = "SCORED", [M_PROBE] = "PROBE", [M_PROBED] = "PROBED",
-    [M_UNREACHABLE] = "UNREACHABLE", [M_MEET] = "MEET", [M_LEAVE] = "LEAVE", [M_HERE] = "HERE"};
+    [M_UNREACHABLE] = "UNREACHABLE", [M_MEET] = "MEET", [M_LEAVE] = "LEAVE", [M_HERE] = "HERE",
+    [M_ROW_HASHES] = "ROW_HASHES", [M_CHECK] = "CHECK"};
 
 const char *message_name(unsigned type)
 {
@@ -127,6 +128,7 @@ bool message_has_route(unsigned type)
     case M_SCORED:
     case M_RESULT:
     case M_LOGITS:
+    case M_ROW_HASHES:
     case M_PICTURE:
     case M_PICTURE_ROWS: return true;
     default: return false;

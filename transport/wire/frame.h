@@ -45,6 +45,8 @@ enum message {
     M_MEET,      /* coordinator -> worker: how long does it take from you to this other worker, or: that one is going to call you */
     M_LEAVE = 31,  /* worker -> coordinator: I was told to end; I go on until I am let go */
     M_HERE,        /* worker -> its neighbour on a route, first of all: this connection is ours */
+    M_ROW_HASHES = 38, /* worker -> coordinator: of rows that are compared with others of their like, after each layer */
+    M_CHECK,       /* coordinator -> worker: are your weights still what they were? And back: yes, or what is not */
     M_COUNT
 };
 

@@ -1,6 +1,7 @@
-/* transport/wire/watch.c — what the coordinator asks to know of a worker: PING, REPORT, DIARY. See wire.h. */
+/* transport/wire/watch.c — what the coordinator asks to know of a worker: PING, REPORT, DIARY, ROW_HASHES, CHECK. See wire.h. */
 #include "transport/wire/wire.h"
 
+#include "base/little_endian.h"
 #include "transport/wire/cursor.h"
 
 static void walk_ping(struct cursor *c, void *message)
@@ -57,6 +58,42 @@ static void walk_diary_part(struct cursor *c, void *message)
     }
 }
 
+static void walk_row_hashes(struct cursor *c, void *message)
+{
+    struct row_hashes *m = message;
+    walk_u64(c, &m->batch);
+    walk_u32(c, &m->first);
+    walk_u32(c, &m->layers);
+    if (!c->code && (m->layers < 1 || m->layers > WIRE_LAYERS)) cursor_refuse(c, "hashes of %u layers, 1 to %d are possible", m->layers, WIRE_LAYERS);
+    walk_count(c, &m->rows, WIRE_ROWS, c->code ? 8 : (uint64_t)m->layers * 8, "rows");
+    walk_zeros(c, 4);
+    walk_room(c, &m->hashes, (uint64_t)m->rows * m->layers * 8);
+}
+
+static void walk_check(struct cursor *c, void *message)
+{
+    struct check *m = message;
+    walk_u32(c, &m->damaged);
+    walk_text(c, m->text, sizeof m->text, "a layer");
+}
+
+static uint8_t *row_hash_at(const struct row_hashes *m, uint32_t row, uint32_t layer)
+{
+    return m->hashes + ((size_t)row * m->layers + layer) * 8;
+}
+
+uint64_t row_hash_get(const struct row_hashes *m, uint32_t row, uint32_t layer)
+{
+    return le_of(row_hash_at(m, row, layer), 8);
+}
+
+void row_hash_put(struct row_hashes *m, uint32_t row, uint32_t layer, uint64_t hash)
+{
+    put_le(row_hash_at(m, row, layer), hash, 8);
+}
+
+WALKED(row_hashes, M_ROW_HASHES, )
+WALKED(check, M_CHECK, const)
 WALKED(report, M_REPORT, const)
 WALKED(diary_ask, M_DIARY_ASK, const)
 WALKED(diary_part, M_DIARY, const)

@@ -89,6 +89,7 @@ enum segment_flags {
     SEG_MASKED = 16,     /* brings a mask for each row that wants a token: the words that it may be */
     SEG_TOLD = 32,       /* brings the token of each row that wants one, to hear how likely it is; of these rows alone scores are sent */
     SEG_DRAWN = 64,      /* its rows are not computed: keys and values are drawn, by position */
+    SEG_HASHED = 128,    /* a hash of each of its rows after each layer goes home (M_ROW_HASHES) */
 };
 
 struct sampling {
@@ -309,6 +310,21 @@ struct unreachable {
     char text[200]; /* how it is known */
 };
 
+#define WIRE_LAYERS 1024 /* of one worker whose rows are hashed, at most */
+
+/* Of the rows of segments that want it, in their order, after each layer of the sender. */
+struct row_hashes {
+    uint64_t batch;
+    uint32_t first, layers; /* the sender's layers of the text: first, first + 1, … */
+    uint32_t rows;
+    uint8_t *hashes; /* u64 [rows, layers] of the row as it goes on to the next layer */
+};
+
+struct check {
+    uint32_t damaged; /* layers, counting what stands beside them; the coordinator asks with 0 and no text */
+    char text[200];   /* which is the first */
+};
+
 struct fault {
     uint32_t code; /* base/error.h */
     char text[600];
@@ -351,6 +367,12 @@ int diary_ask_write(struct frame **out, const struct diary_ask *m, struct err *w
 int diary_ask_read(struct diary_ask *m, struct frame *f, struct err *why);
 int diary_part_write(struct frame **out, const struct diary_part *m, struct err *why);
 int diary_part_read(struct diary_part *m, struct frame *f, struct err *why);
+int row_hashes_write(struct frame **out, struct row_hashes *m, struct err *why); /* leaves room and sets m->hashes to it */
+int row_hashes_read(struct row_hashes *m, struct frame *f, struct err *why);
+uint64_t row_hash_get(const struct row_hashes *m, uint32_t row, uint32_t layer);
+void row_hash_put(struct row_hashes *m, uint32_t row, uint32_t layer, uint64_t hash);
+int check_write(struct frame **out, const struct check *m, struct err *why);
+int check_read(struct check *m, struct frame *f, struct err *why);
 int unreachable_write(struct frame **out, const struct unreachable *m, struct err *why);
 int unreachable_read(struct unreachable *m, struct frame *f, struct err *why);
 int fault_write(struct frame **out, const struct fault *m, struct err *why);

@@ -23,7 +23,7 @@ static void walk_sampling(struct cursor *c, struct sampling *m)
 #define SEGMENT_BYTES 72
 #define ROW_BYTES 8
 #define ORDER_BYTES 24
-#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED | SEG_TOLD | SEG_DRAWN)
+#define SEGMENT_FLAGS (SEG_START | SEG_WANT_LOGITS | SEG_WANT_HASH | SEG_MASKED | SEG_TOLD | SEG_DRAWN | SEG_HASHED)
 #define TOKEN_BYTES 32
 #define BIAS_MOST 1e9f
 

@@ -37,6 +37,8 @@ struct stage {
     const atomic_bool *stop;
     atomic_ullong *steps;
     _Atomic uint32_t last; /* layer of the part after which the region ends: the first thread says so a layer ahead */
+    uint64_t *hashes;   /* [capacity.rows, layers] of rows that want it */
+    uint32_t n_hashed;  /* of these, in this micro-batch */
     uint32_t odd; /* how many layers rows that are no numbers had behind them, when they were first seen; UINT32_MAX: none */
 };
 
@@ -103,7 +105,8 @@ static int stage_build(struct stage *s, const struct stage_plan_in *in, struct e
     TRY(kv_open(&s->kv, &s->config, s->part, &s->capacity, s->regions[KV].at, why));
     TRY(sequences_open(&s->sequences, &s->capacity, &s->kv, why));
     s->places = calloc(s->capacity.rows, sizeof *s->places);
-    if (!s->places) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
+    s->hashes = calloc((size_t)s->capacity.rows * s->kv.layers + 1, sizeof *s->hashes);
+    if (!s->places || !s->hashes) return fail(why, E_MEMORY, "no memory for a table of %u rows", s->capacity.rows);
     void *for_head = bench_open(s, &cut, in->threads);
     if (part_has_head(s->part))
         TRY(head_open(&s->head, &s->config, s->part, part_weight(&s->weights, n - 2), part_weight(&s->weights, n - 1), s->capacity.rows,
@@ -153,6 +156,7 @@ void stage_close(struct stage **stage)
     head_close(&s->head);
     barrier_close(&s->barrier);
     free(s->places);
+    free(s->hashes);
     sequences_close(&s->sequences);
     kv_close(&s->kv);
     if (s->own) part_weights_close(&s->weights);
@@ -187,12 +191,16 @@ int stage_loaded(const struct stage *s, struct err *why)
     return part_weights_loaded(&s->weights, why);
 }
 
-static void places_set(struct row_place *p, const struct work *w)
+/* Returns how many of the rows are to be hashed. */
+static uint32_t places_set(struct row_place *p, const struct work *w)
 {
     const struct row *row = w->rows;
+    uint32_t hashed = 0;
     for (uint32_t i = 0; i < w->n_segments; i++)
         for (uint32_t r = 0; r < w->segments[i].rows; r++, row++, p++)
-            *p = (struct row_place){w->segments[i].slot, w->segments[i].position + r, row->sees, w->segments[i].flags & SEG_DRAWN};
+            *p = (struct row_place){w->segments[i].slot, w->segments[i].position + r, row->sees, w->segments[i].flags & SEG_DRAWN,
+                                    w->segments[i].flags & SEG_HASHED ? ++hashed : 0};
+    return hashed;
 }
 
 static bool all_drawn(const struct work *w)
@@ -238,6 +246,16 @@ static void round_rows(const struct stage *s, float *x)
     for (uint32_t r = 0; r < s->bench.n; r++) wire_round(s->capacity.mode.wire, x + r * hidden, hidden);
 }
 
+/* As the next layer will see them. */
+static void hash_rows_after(const struct stage *s, const float *x, uint32_t layer)
+{
+    const size_t hidden = s->config.hidden;
+    if (!s->n_hashed) return;
+#pragma omp for schedule(static) nowait
+    for (uint32_t r = 0; r < s->bench.n; r++)
+        if (s->places[r].hashed) s->hashes[(size_t)(s->places[r].hashed - 1) * s->kv.layers + layer] = hash64(x + r * hidden, hidden * sizeof *x);
+}
+
 /* The stage's part of the forward pass, run by every thread of the region. Within a layer a norm on the way back spreads what is no
  * number over all of a row: so of most layers one column is looked at. */
 static void stage_pass(struct stage *s, float *x, const struct head_call *call)
@@ -250,6 +268,7 @@ static void stage_pass(struct stage *s, float *x, const struct head_call *call)
     for (uint32_t i = 0; i < s->kv.layers && i <= s->last; i++) {
         text_layer(b, group_weights(&s->weights, i), i, s->part.first + i, x);
         round_rows(s, x);
+        hash_rows_after(s, x, i);
         look_at_rows(s, x, i + 1 < s->kv.layers ? 1 : s->config.hidden, i + 1);
 #pragma omp master
         layer_done(s, i);
@@ -279,7 +298,7 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     TRY(sequences_check(&s->sequences, w, why));
     if (answers) TRY(head_ask(&s->head, &call));
     sequences_advance(&s->sequences, w);
-    places_set(s->places, w);
+    s->n_hashed = places_set(s->places, w);
     workbench_set_rows(&s->bench, w->n_rows);
     s->bench.all_drawn = all_drawn(w);
     if (result) result->batch = w->batch, result->n_tokens = 0;
@@ -290,6 +309,18 @@ int stage_run(struct stage *s, const struct work *w, float *x, struct result *re
     if (s->odd != UINT32_MAX)
         return fail(why, E_WORKER, "the rows after layer %u are not finite numbers: damaged weights?", s->part.first + s->odd - 1);
     return answers ? s->head.code : 0;
+}
+
+bool stage_hashes(const struct stage *s, struct row_hashes *out)
+{
+    *out = (struct row_hashes){.first = s->part.first, .layers = s->kv.layers, .rows = s->n_hashed};
+    return s->n_hashed && s->kv.layers;
+}
+
+void stage_hashes_put(const struct stage *s, struct row_hashes *out)
+{
+    for (uint32_t r = 0; r < out->rows; r++)
+        for (uint32_t i = 0; i < out->layers; i++) row_hash_put(out, r, i, s->hashes[(size_t)r * out->layers + i]);
 }
 
 void stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at)

@@ -63,6 +63,10 @@ typedef int (*scored_sink)(void *user, const struct scored *row, struct err *why
 int stage_run(struct stage *s, const struct work *w, float *x, struct result *result, logits_sink sink, void *user,
               struct err *why);
 
+/* Of a micro-batch that has just run: false if no rows were to be hashed; else all but the hashes, which `put` fills in. */
+bool stage_hashes(const struct stage *s, struct row_hashes *out);
+void stage_hashes_put(const struct stage *s, struct row_hashes *out);
+
 /* Of a micro-batch that has just run: the rows that want a token or their scores, as an M_SCORE says it, all but the activations.
  * They are rows at[i] of x; at: [n_rows]. */
 void stage_wanted(const struct stage *s, const struct work *w, struct work *out, uint32_t *at);

@@ -14,6 +14,7 @@
 struct row_place {
     uint32_t slot, position, sees;
     bool drawn; /* it is not computed: its keys and values are drawn */
+    uint32_t hashed; /* it is number `hashed`, from 1, of the rows whose hashes are wanted; 0: it is none of them */
 };
 
 /* The workbench of one micro-batch. `wide` and `narrow` take turns: what one step writes, the next one reads. */

@@ -18,6 +18,8 @@ struct held_group {
     struct hash128 model;      /* fingerprint of the model that it was last asked for */
     struct weight *weight; /* [n] */
     uint32_t n;
+    uint64_t sum; /* hash of the memory once it was whole; 0: it was not yet */
+    bool damaged; /* it is not what it was, and nobody gets it any more */
     bool asked; /* by the run that is being assigned */
 };
 
@@ -81,7 +83,7 @@ static uint32_t count_groups(const struct wanted_part *w)
 
 static bool is_group(const struct held_group *g, const struct wanted_part *w, const struct tensor *t, uint32_t n)
 {
-    if (g->chain != w->chain || g->as != w->as) return false;
+    if (g->damaged || g->chain != w->chain || g->as != w->as) return false;
     if (g->layer != layer_of(t) || g->n != n) return false;
     for (uint32_t i = 0; i < n; i++) {
         const struct tensor *have = &g->weight[i].is;
@@ -300,9 +302,42 @@ int group_verify(struct held_weights *h, const struct part_weights *p, uint32_t 
     return 0;
 }
 
-int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, struct err *why)
+/* Runs of pages, so that threads share it; which order they are added in is of no matter. */
+static uint64_t hash_memory(const uint8_t *at, uint64_t bytes, int threads)
+{
+    const uint64_t pages = bytes / 64;
+    uint64_t sum = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1) reduction(+ : sum)
+    for (uint64_t p = 0; p < pages; p += 1024) sum += hash_rows((uint32_t)p, (uint32_t)(pages - p < 1024 ? pages - p : 1024), at + p * 64, 64);
+    return sum ? sum : 1;
+}
+
+static int group_check(const struct held_weights *h, struct held_group *g, int threads, struct err *why)
+{
+    struct err mine;
+    if (g->packed.map && !packed_check(&g->packed, threads, &mine)) return 0;
+    if (!g->packed.map && hash_memory(g->memory.at, bytes_of_group(g), threads) == g->sum) return 0;
+    g->damaged = true;
+    if (g->packed.map) store_forget(h->store, &g->packed);
+    if (g->layer < BEHIND_THE_LAYERS) return fail(why, E_WORKER, "%slayer %u", g->chain == CHAIN_VISION ? "vision " : "", g->layer);
+    return fail(why, E_WORKER, "what stands %s the %slayers", g->layer == BEFORE_THE_LAYERS ? "before" : "behind", g->chain == CHAIN_VISION ? "vision " : "");
+}
+
+uint32_t part_weights_check(struct held_weights *h, const struct part_weights *p, int threads, struct err *first)
+{
+    uint32_t damaged = 0;
+    for (uint32_t g = 0; g < p->n_groups; g++) {
+        struct err mine;
+        if (!group_check(h, p->group[g], threads, &mine)) continue;
+        if (!damaged++) *first = mine;
+    }
+    return damaged;
+}
+
+int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why)
 {
     struct held_group *g = p->group[group];
+    if (!g->sum && !g->packed.map) g->sum = hash_memory(g->memory.at, bytes_of_group(g), threads);
     if (!h->store || !h->store->cache || g->packed.map) return 0;
     struct tensor *t = calloc(g->n, sizeof *t);
     if (!t) return fail(why, E_MEMORY, "no memory to list %u tensors", g->n);

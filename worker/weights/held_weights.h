@@ -54,7 +54,11 @@ const char *part_weight_path(const struct part_weights *p, uint32_t index);
  * machine started; one of the cache that is damaged becomes one in memory that has no rows yet, E_FILE if a shard's is. */
 int group_verify(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why);
 /* A group in memory that is whole goes into the cache, if there is one, and is mapped from then on. */
-int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, struct err *why);
+int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why);
+
+/* How many groups are not any more what they were when they had become whole; *first then names one ("layer 5"). These are forgotten:
+ * the next run that wants them gets them anew, from the cache's file only if another writes it. */
+uint32_t part_weights_check(struct held_weights *h, const struct part_weights *p, int threads, struct err *first);
 
 uint64_t part_weights_bytes(const struct part_weights *p);
 

@@ -85,10 +85,20 @@ int store_find(const struct packed_store *s, const struct packed_group *g, struc
     return 0;
 }
 
-int store_reject(const struct packed_store *s, struct packed_file *f, struct err *why)
+static bool is_of_cache(const struct packed_store *s, const struct packed_file *f)
 {
     const size_t n = s->cache ? strlen(s->cache) : 0;
-    if (!n || strncmp(f->path, s->cache, n) || !is_cache_name(strrchr(f->path, '/') + 1)) return why->code;
+    return n && !strncmp(f->path, s->cache, n) && is_cache_name(strrchr(f->path, '/') + 1);
+}
+
+void store_forget(const struct packed_store *s, const struct packed_file *f)
+{
+    if (is_of_cache(s, f)) remove_with_note(f->path);
+}
+
+int store_reject(const struct packed_store *s, struct packed_file *f, struct err *why)
+{
+    if (!is_of_cache(s, f)) return why->code;
     log_warn("%s, and made anew", why->text);
     remove_with_note(f->path);
     packed_close(f);

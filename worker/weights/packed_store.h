@@ -23,5 +23,8 @@ int store_find(const struct packed_store *s, const struct packed_group *g, struc
 /* What was found in the cache proved to be damaged: says so and removes it. E_FILE if it is the shard's. */
 int store_reject(const struct packed_store *s, struct packed_file *f, struct err *why);
 
+/* Nobody finds it any more, if it is the cache's; who has it mapped keeps it. */
+void store_forget(const struct packed_store *s, const struct packed_file *f);
+
 /* Writes a group of the cache, from `bytes`, and finds it. Without a cache, room or luck out->map is NULL; why not is said once. */
 void store_keep(struct packed_store *s, const struct packed_group *g, const uint8_t *bytes, struct packed_file *out);

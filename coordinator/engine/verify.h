@@ -1,0 +1,53 @@
+/* coordinator/engine/verify.h — does every machine compute what it should? Answers are computed once more, and compared.
+ *
+ *   every Nth ask ──► its rows are hashed after every layer, by the workers ──► finished, told, and put down as a trial
+ *   a trial ──► all its ids are read again as a prompt, with the same hashes ──► all workers hash their weights ──► compared
+ *
+ * By another replica if there is one, else by those who computed it: then only passing faults show, and damaged weights. The first layer
+ * after which a row differs names its worker, because all rows before were equal. Of two replicas that differ each does it once more:
+ * who differs from itself is wrong; of three or more a third decides. Who is found wrong is lost, as if it had died, and what the
+ * pipeline does about a loss follows.
+ *
+ * Weights are looked at when an epoch begins, with every trial, and when somebody asks: each worker compares what it holds with a hash
+ * from when it was loaded. What is damaged is never computed with again, and is loaded anew.
+ *
+ * Asks with pictures are left out. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+struct live;
+struct member;
+struct frame;
+struct schedule_batch;
+struct token;
+struct verify; /* one for all engines beside each other */
+struct trial;
+
+struct verify_counts {
+    uint32_t answers; /* computed again */
+    uint32_t checks;  /* of a pipeline's weights, all of them */
+    uint32_t wrong;   /* workers that computed wrongly, or whose weights were damaged */
+};
+
+struct verify_counts verify_counts(const struct verify *v);
+
+int verify_join(struct engine *e, struct verify *beside, struct err *why); /* beside: of another engine beside it; NULL: it is the first */
+void verify_leave(struct engine *e);
+void verify_engine(struct engine *e);                      /* its workers begin anew */
+void verify_gone(struct engine *e);                        /* it is over, and computes nothing any more */
+uint32_t verify_pending(const struct engine *e);           /* what it still has to hear of, beside asks */
+int verify_step(struct engine *e, struct err *why);        /* checks of weights go out, trials that know enough end */
+
+void verify_came(struct engine *e, struct live *a);        /* it may be the Nth */
+void verify_sent(struct engine *e, const struct schedule_batch *b);
+void verify_token(const struct live *a, const struct token *t);
+void verify_finished(struct engine *e, struct live *a, bool answered);
+
+/* What workers say. An error (E_WIRE, E_WORKER) is about `from`. */
+int verify_hashes(struct engine *e, const struct member *from, struct frame *f, struct err *why);
+int verify_checked(struct engine *e, const struct member *from, struct frame *f, struct err *why);

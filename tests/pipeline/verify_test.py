@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""Workers that compute wrongly, because a test has changed something in their memory, are named by --verify and put aside."""
+import json
+import http.client
+import struct
+import subprocess
+import threading
+
+from relay import *
+from served import Server, chat
+
+SUMS = path("sums.txt")
+with open(SUMS, "w") as f:
+    f.writelines("What is %d + %d?\n" % (i, i + 3) for i in range(1, 9))
+
+
+def sums(*options):
+    return run(GEMMAPIPE, "run", "--model", DEMO, "--temp", 0, "--fingerprint", "--prompts", SUMS, *options)
+
+
+RIGHT = sums("--here", 1)[1]
+
+
+# ---- the memory of a worker ----
+
+def own_memory(pid):
+    """(address, bytes) of what the process may write to."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for line in maps:
+            begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+            if line.split()[1] == "rw-p":
+                mem.seek(begin)
+                yield begin, mem.read(end - begin)
+
+
+def places(pid, pattern):
+    found = []
+    for begin, held in own_memory(pid):
+        at = held.find(pattern)
+        while at >= 0:
+            found.append(begin + at)
+            at = held.find(pattern, at + 1)
+    return found
+
+
+def place_of_weights(pid):
+    """Of a norm: those lie in memory as in the file."""
+    with open(DEMO, "rb") as f:
+        model = f.read()
+    rows = {model[i:i + 64] for i in range(0, len(model), 32)}
+    for begin, held in own_memory(pid):
+        for i in range(0, len(held), 64):
+            if held[i:i + 64] in rows and len(set(held[i:i + 64])) > 12:
+                return begin + i
+    raise Failed("no norm was found in the worker's memory")
+
+
+def put(pid, where, value):
+    with open("/proc/%d/mem" % pid, "r+b", 0) as mem:
+        for at in where:
+            mem.seek(at)
+            mem.write(value)
+
+
+def may_look_into_others():
+    try:
+        p = subprocess.Popen(["sleep", "5"])
+        open("/proc/%d/mem" % p.pid, "r+b").close()
+        return True
+    except OSError:
+        return False
+    finally:
+        p.kill()
+        p.wait()
+
+
+EPSILON, OTHER_EPSILON = struct.pack("<f", 1e-6), struct.pack("<f", 1e-2)
+
+
+# ---- claims ----
+
+def nothing_found():
+    for options in (["--workers", 3], ["--here", 2, "--lookup"], ["--here", 2, "--wire", "bf16"]):
+        right = sums(*options)[1]
+        status, out, err = sums(*options, "--verify", 1)
+        need(status == 0 and out == right, "%s: another answer: %s" % (options, err))
+        need("verified: 8 answers" in err and " 0 times a worker was wrong" in err, err)
+
+
+def damaged_weights():
+    with Workers(2) as w:
+        need(sums(*w.connect, "--split", "4,4")[1] == RIGHT, "the first run")
+        pid = w.processes[1].pid
+        put(pid, [place_of_weights(pid) + 3], b"\x44")  # a float of some hundreds
+        need(sums(*w.connect, "--split", "4,4")[1] != RIGHT, "the fault changes nothing")
+        status, out, err = sums(*w.connect, "--split", "4,4", "--verify", 4)
+        need(status == 0 and out == RIGHT, "wrong answers: %s" % err)
+        need("worker 2" in err and "is not in its memory as it was loaded" in err and "1 times a worker was wrong" in err, err)
+        need(sums(*w.connect, "--split", "4,4")[1] == RIGHT, "the damage is still there")
+
+
+def told(server, words, seconds=20):
+    """Reads what the server says until it says this."""
+    said = []
+    timer = threading.Timer(seconds, server.process.kill)
+    timer.start()
+    for line in server.process.stderr:
+        said.append(line.decode())
+        if words in said[-1]:
+            timer.cancel()
+            return said[-1]
+    raise Failed("it did not say \"%s\": %s" % (words, "".join(said)))
+
+
+def a_replica_is_wrong():
+    right = None
+    with Workers(3) as w, Server("--replicas", 3, *w.connect, "--verify", 1) as s:
+        right = s.chat("What is 4 + 5?")["choices"][0]["message"]["content"]
+        pid = w.processes[1].pid
+        put(pid, places(pid, EPSILON), OTHER_EPSILON)
+        for _ in range(6):
+            s.chat("What is 4 + 5?", max_tokens=8)
+        line = told(s, "otherwise than when it was computed again")
+        need("worker" in line and w.addresses[1] in line, line)
+        for _ in range(4):
+            need(s.chat("What is 4 + 5?")["choices"][0]["message"]["content"] == right, "another answer afterwards")
+        metrics = s.ask("/metrics")[2].decode()
+        need('gemmapipe_workers_wrong_total{model_name="demo-q4_0"} 1' in metrics, metrics[-600:])
+
+
+def a_fault_that_passes():
+    with Workers(1) as w, Server(*w.connect, "--verify", 1) as s:
+        right = s.chat("What is 4 + 5?")
+        pid = w.processes[0].pid
+        where = places(pid, EPSILON)
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+        c.request("POST", "/v1/chat/completions", json.dumps(chat("Tell me more.", stream=True, ignore_eos=True, max_tokens=400)))
+        r = c.getresponse()
+        for _ in range(20):
+            r.readline()
+        put(pid, where, OTHER_EPSILON)
+        r.read()
+        need("computed layer 0 of row" in told(s, "otherwise than when it was computed again"), "another row")
+        need(s.chat("What is 4 + 5?")["choices"] == right["choices"], "another answer afterwards")
+
+
+claim("answers_are_compared_and_stay_as_they_are", nothing_found)
+if may_look_into_others():
+    claim("a_worker_whose_weights_changed_in_memory_is_named_and_loads_them_anew", damaged_weights)
+    claim("of_three_replicas_the_one_that_computes_otherwise_is_put_aside", a_replica_is_wrong)
+    claim("alone_a_fault_that_comes_in_the_middle_is_found", a_fault_that_passes)
+else:
+    print("skip faults_are_found: this user may not look into other processes")
+finish()
