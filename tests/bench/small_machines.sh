@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/bench/small_machines.sh — a model over hosts that could not hold it, each with a hard limit of memory and a slow link, and its weights
 # sent. Shows what a real cluster of such machines would do with memory; how fast it would be only if this machine has a core for each host.
-# Root; the hosts are tests/support/hosts.sh's. What was found: docs/CLUSTERS.md.
+# Root; the hosts are tests/support/hosts.sh's. What was found: docs/SPEED.md.
 #
 #   tests/bench/small_machines.sh N SIZE MODEL.gguf [--mmproj ENCODER.gguf --image PICTURE] [options of run]      N workers of SIZE (900M) each
 #   RATE=1gbit of each link     COORDINATOR=64M for the coordinator     TOKENS=8 of the answer     B=build
