@@ -12,6 +12,7 @@
 
 #define MS 1000000ull
 #define LOOK_NS (500 * MS) /* between two looks at the time, as worker/loop.c has it */
+#define LEAVING_NS (20000 * MS)
 
 /* ---- what will happen ---- */
 
@@ -132,6 +133,7 @@ static void run_over(struct obedient *w, const struct err *failure)
     (void)port_recv(w->port, &f, 0, &ignored); /* what comes twice may be what ended it */
     frame_free(f);
     (void)port_listen_again(w->port, NULL);
+    if (w->leaving_ns) obedient_kill(w);
 }
 
 static int look(struct obedient *w, struct later *l, struct err *why)
@@ -140,6 +142,7 @@ static int look(struct obedient *w, struct later *l, struct err *why)
     TRY(send_out(w, why));
     TRY(bond_check(&w->bond, w->state == OBEDIENT_GREETED || (w->state == OBEDIENT_LOADING && (w->missing || w->unproved)), why));
     TRY(neighbours_look(&w->neighbours, w->port, why));
+    if (w->leaving_ns && now_ns(w) - w->leaving_ns > LEAVING_NS) return fail(why, E_INTERRUPTED, "nobody took over");
     return in(w, LOOK_NS, look, NULL, 0, why);
 }
 
@@ -453,7 +456,20 @@ void obedient_kill(struct obedient *w)
     w->turn++;
     w->state = OBEDIENT_IDLE;
     w->under_way = w->n_held = 0;
-    w->stands_until_ns = 0;
+    w->stands_until_ns = w->leaving_ns = 0;
+}
+
+void obedient_leave(struct obedient *w)
+{
+    struct frame *f = NULL;
+    struct err why;
+    if (!sim_is_alive(w->of->sim, w->number) || w->stands_until_ns > now_ns(w) || w->leaving_ns) return;
+    note(w, "is told to end", 0, 0);
+    w->leaving_ns = now_ns(w);
+    if (w->state == OBEDIENT_WORKING && !empty_write(&f, M_LEAVE, &why) && !send_home(w, f, &why)) return;
+    fail(&why, E_INTERRUPTED, "stopped by a signal");
+    if (w->state == OBEDIENT_IDLE) obedient_kill(w);
+    else run_over(w, &why);
 }
 
 int obedient_restart(struct obedient *w, struct err *why)

@@ -77,11 +77,13 @@ struct obedient {
     struct frame *out[OBEDIENT_OUT]; /* [n_out] waits for the lease */
     int out_to[OBEDIENT_OUT], n_out;
     struct neighbours neighbours;
+    uint64_t leaving_ns; /* it was told to end, then; 0: it was not */
 };
 
 /* A process of of->sim, which listens from now on. */
 int obedient_open(struct obedient *w, struct obedience *of, struct err *why);
 void obedient_kill(struct obedient *w);
+void obedient_leave(struct obedient *w); /* SIGTERM: where it works it goes on until it is let go, or 20 s */
 int obedient_restart(struct obedient *w, struct err *why); /* it has kept nothing */
 /* SIGSTOP and SIGCONT; or the machine sleeps, and of its clocks only one goes on. */
 void obedient_stop(struct obedient *w, uint64_t until_ns, bool sleeps);

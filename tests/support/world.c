@@ -81,6 +81,10 @@ static void fault_comes(void *user)
         obedient_kill(o);
         (void)sim_at(w->sim, now + f->lasts_ns, again, f, NULL);
         break;
+    case FAULT_TOLD_TO_END:
+        obedient_leave(o);
+        (void)sim_at(w->sim, now + f->lasts_ns, again, f, NULL);
+        break;
     case FAULT_STOP: obedient_stop(o, now + f->lasts_ns, false); break;
     case FAULT_SLEEP: obedient_stop(o, now + f->lasts_ns, true); break;
     case FAULT_PARTITION: between(w, w->cut_until_ns, f); break;
@@ -98,9 +102,7 @@ static void fault_comes(void *user)
 static void calm(void *user)
 {
     struct world *w = user;
-    struct err ignored;
     world_note(w, "world", 0, "is calm", 0, 0);
-    for (int i = 0; i < w->workers; i++) (void)obedient_restart(&w->worker[i], &ignored);
     for (int i = 0; i < w->leaders; i++) w->leader[i].disk.full = false;
 }
 
@@ -202,6 +204,7 @@ static int live(struct world *w, struct err *why)
         for (int i = 0; i < w->workers; i++) {
             const struct err *end = sim_why(w->sim, w->worker[i].number);
             if (end->code) return fail(why, E_INTERNAL, "worker %d ended: %.400s", i + 1, end->text);
+            if (now >= w->calm_ns) TRY(obedient_restart(&w->worker[i], why)); /* who was told to end may do so late */
         }
         if (all_over(w)) return 0;
         if (now > w->calm_ns + ENDS_WITHIN_NS)

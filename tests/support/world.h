@@ -4,7 +4,7 @@
  *   seed ──► which faults there are, and when ──► they happen, until it is calm ──► the jobs must end
  *
  * Real are engine, scheduler, roster, remedy, recovery, launch, planner and journal; workers speak the wire and compute hashes (obedient.h),
- * because a real one is three threads whose order nobody can replay. Faults: workers killed and started again, stopped, put to sleep; links cut
+ * because a real one is three threads whose order nobody can replay. Faults: workers killed, told to end and started again, stopped, put to sleep; links cut
  * both ways or one way, slow, broken; frames that come twice; coordinators killed or stopped, whose clock steps; a disk that is full, or loses
  * what was not synced.
  *
@@ -23,7 +23,7 @@
 
 enum fault_kind { /* the bits of `only` */
     FAULT_KILL, FAULT_STOP, FAULT_SLEEP, FAULT_PARTITION, FAULT_SLOW, FAULT_BREAK, FAULT_TWICE, FAULT_LEADER_KILL, FAULT_LEADER_STOP,
-    FAULT_CLOCK, FAULT_DISK, FAULT_KINDS
+    FAULT_CLOCK, FAULT_TOLD_TO_END, FAULT_DISK, FAULT_KINDS
 };
 
 struct world_fault {

@@ -431,7 +431,7 @@ static bool refuses(const struct port *p, const struct peer *peer, const struct 
 {
     const struct lane *lane = lane_of(peer, 0);
     const bool heard = lane && lane->received.run == p->run;
-    return h->type == M_FAULT && p->self == 0 && h->run == p->run && h->epoch < epoch && !heard;
+    return h->type == M_FAULT && p->self == 0 && h->run == p->run && h->epoch < epoch && h->sequence == 0 && !heard;
 }
 
 /* Whether run, epoch, route and plan are those of now. */
