@@ -78,7 +78,10 @@ void overdue_look(struct engine *e)
     const uint64_t now = clock_now(e->clock);
     for (int c = 0; c < CHAINS; c++) {
         struct silence *still = &e->overdue.still[c];
-        if (!due[c] || !e->pipe->whole || anyone_busy(e, c)) silence_broken(still, now);
+        if (!due[c] || !e->pipe->whole || anyone_busy(e, c)) { /* nor is there a route that could be asked, until the pipeline is whole */
+            silence_broken(still, now);
+            continue;
+        }
         const uint64_t waited = silence_ns(still, now);
         if (waited <= limit_ns(e, c)) continue;
         silence_broken(still, now);

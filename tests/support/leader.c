@@ -217,9 +217,10 @@ static int begin(struct leader *l, struct err *why)
 {
     static const char *addresses[WORLD_WORKERS];
     struct world *w = l->world;
-    struct pipeline *p = &l->pipe;
+    struct pipeline *p = l->pipe = calloc(1, sizeof *p);
     struct port *port;
-    *p = (struct pipeline){.model = (struct model *)w->model};
+    if (!p) return fail(why, E_MEMORY, "no memory for a pipeline");
+    p->model = (struct model *)w->model;
     p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare};
     l->lives++;
     l->epoch = 0;
@@ -254,7 +255,7 @@ static int begin(struct leader *l, struct err *why)
 /* failure: what the workers are told; `dies`: they are told nothing. */
 static void put_down(struct leader *l, const struct err *failure, bool dies)
 {
-    struct pipeline *p = &l->pipe;
+    struct pipeline *p = l->pipe;
     l->closing = true;
     l->losses += p->losses;
     l->epochs += p->epoch;
@@ -263,15 +264,10 @@ static void put_down(struct leader *l, const struct err *failure, bool dies)
     disk_use(NULL);
     if (dies) sim_end(l->world->sim, l->process);
     engine_close(&l->engine);
-    if (p->roster && !dies) roster_dismiss(p->roster, failure);
-    recover_close(p);
-    roster_close(&p->roster);
-    gguf_hashes_close(&p->hashes[CHAIN_TEXT]);
-    plan_free(&p->plan);
-    free(p->crew);
-    free(p->offers);
-    free(p->past);
-    *p = (struct pipeline){0};
+    if (dies) roster_close(&p->roster);
+    gguf_hashes_close(&p->hashes[CHAIN_TEXT]); /* nothing is kept for other worlds */
+    p->model = NULL;
+    pipeline_close(&l->pipe, failure);
     l->state = LEADER_AWAY;
     l->back_ns = now_ns(l) + (500 + dice(&l->world->dice, 4000)) * MS;
 }
@@ -292,15 +288,15 @@ void leader_close(struct leader *l)
 static int launch(struct leader *l, int ms, struct err *why)
 {
     struct event e;
-    TRY(roster_next(l->pipe.roster, &e, ms, why));
-    const int code = recover_event(&l->pipe, &e, why);
+    TRY(roster_next(l->pipe->roster, &e, ms, why));
+    const int code = recover_event(l->pipe, &e, why);
     if (l->world->tells && e.why.text[0] && e.kind != EVENT_NONE) printf("                 %s\n", e.why.text);
     event_free(&e);
-    *recover_news(&l->pipe) = 0;
-    if (code || !l->pipe.whole) return code;
-    const struct engine_setup setup = {.pipe = &l->pipe, .end_of_turn = -1, .eos = HASH_EOS, .lookup = l->world->obedience.counts,
+    *recover_news(l->pipe) = 0;
+    if (code || !l->pipe->whole) return code;
+    const struct engine_setup setup = {.pipe = l->pipe, .end_of_turn = -1, .eos = HASH_EOS, .lookup = l->world->obedience.counts,
                                        .no_prefix_reuse = l->no_reuse};
-    note(l, "has workers, pages", (uint64_t)l->pipe.workers, l->pipe.plan.capacity.blocks);
+    note(l, "has workers, pages", (uint64_t)l->pipe->workers, l->pipe->plan.capacity.blocks);
     l->state = LEADER_AT_WORK;
     return engine_open(&l->engine, &setup, why);
 }
@@ -344,7 +340,7 @@ static int blamed(struct leader *l, struct err *why)
     for (int i = 0; i < l->lines; i++) {
         struct line *a = &l->line[i];
         if (a->asked || a->done || !a->finished) continue;
-        if (l->pipe.losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
+        if (l->pipe->losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
         a->finished = 0;
         l->blamed++;
     }
@@ -364,8 +360,8 @@ static int work(struct leader *l, int ms, struct err *why)
 /* Here nobody does anything else than what docs/WIRE.md says, so who is found to have is a mistake of whoever found it. */
 static int check_members(struct leader *l, struct err *why)
 {
-    for (int i = 1; i <= roster_size(l->pipe.roster); i++) {
-        const struct member *m = roster_member(l->pipe.roster, i);
+    for (int i = 1; i <= roster_size(l->pipe->roster); i++) {
+        const struct member *m = roster_member(l->pipe->roster, i);
         if (m->standing == LOST && m->lost_by == E_WIRE) return fail(why, E_INTERNAL, "%s broke the protocol", m->name), broken(l, why);
     }
     return 0;
@@ -374,10 +370,10 @@ static int check_members(struct leader *l, struct err *why)
 static int check_epoch(struct leader *l, struct err *why)
 {
     TRY(check_members(l, why));
-    if (l->pipe.epoch == l->epoch) return 0;
-    if (l->pipe.epoch < l->epoch) return fail(why, E_INTERNAL, "epoch %u follows %u", l->pipe.epoch, l->epoch), broken(l, why);
-    note(l, "begins epoch", l->pipe.epoch, 0);
-    l->epoch = l->pipe.epoch;
+    if (l->pipe->epoch == l->epoch) return 0;
+    if (l->pipe->epoch < l->epoch) return fail(why, E_INTERNAL, "epoch %u follows %u", l->pipe->epoch, l->epoch), broken(l, why);
+    note(l, "begins epoch", l->pipe->epoch, 0);
+    l->epoch = l->pipe->epoch;
     return 0;
 }
 
@@ -394,8 +390,8 @@ int leader_step(struct leader *l, int ms, struct err *why)
 
 bool leader_gave_up(const struct leader *l, uint64_t run, int node)
 {
-    const struct roster *r = l->pipe.roster;
-    if (!r || l->stepped_ns || l->state == LEADER_AWAY || roster_port(r)->run != run || node < 1 || node > roster_size(r)) return false;
+    const struct roster *r = l->pipe ? l->pipe->roster : NULL;
+    if (!r || l->stepped_ns || roster_port(r)->run != run || node < 1 || node > roster_size(r)) return false;
     const struct member *m = roster_member((struct roster *)r, node);
     return m->standing == LOST && m->silence.silent_ns > 3000 * MS;
 }

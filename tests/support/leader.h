@@ -42,7 +42,7 @@ struct leader {
     struct capacity wanted;
     int spare;
     bool fewer, journals, no_reuse, slowly; /* slowly: it asks one line after the other */
-    struct pipeline pipe;
+    struct pipeline *pipe;
     struct engine *engine;
     struct journal *journal;
     struct torn_disk disk;
