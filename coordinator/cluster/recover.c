@@ -20,6 +20,7 @@
 #define REFUSED_MOST 5
 #define LOOK_NS 50000000ull
 #define LET_IN_NS 30000000000ull
+#define BORN_NS 15000000000ull /* for a process started here to answer, on however busy a machine: one that was stopped before it did would be waited for in vain */
 #define UNANSWERED_MOST 16 /* who said that they are there and did not answer: strangers, or out of reach */
 
 struct place { /* of a worker that was wished for */
@@ -416,6 +417,7 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
     if (broke || never_answered(e->who)) at->call_ns = now_ns(p) + (REFUSED_NS << (at->refused < REFUSED_MOST ? at->refused++ : REFUSED_MOST));
     TRY(call_for_others(p, why));
     if (s.working || !p->whole) tell_loss(p, e->who);
+    else log_debug("%s", e->why.text);
     return remedy == REMEDY_BEGIN_ANEW ? begin_anew(p, why) : 0;
 }
 
@@ -499,6 +501,19 @@ static int let_in(struct pipeline *p, bool idle, uint64_t now, struct err *why)
     return begin_anew(p, why);
 }
 
+static void look_who_never_came(struct pipeline *p, uint64_t now)
+{
+    for (int i = 1; p->local && port_by_address(roster_port(p->roster)) && i <= roster_size(p->roster); i++) {
+        struct member *m = roster_member(p->roster, i);
+        struct err why;
+        if (m->standing != INVITED || now - m->added_ns < BORN_NS || m->place >= p->places) continue;
+        fail(&why, E_WORKER, "worker %d (process %d of this machine) has not answered for %llu s since it was started", m->node,
+             (int)local_workers_pid(p->local, m->place + 1), BORN_NS / 1000000000ull);
+        roster_lose(p->roster, m, &why);
+        return;
+    }
+}
+
 int recover_look_around(struct pipeline *p, bool idle, struct err *why)
 {
     struct recovery *r = p->recovery;
@@ -508,6 +523,7 @@ int recover_look_around(struct pipeline *p, bool idle, struct err *why)
     TRY(call_for_others(p, why));
     TRY(call_joiners(p, why));
     look_who_leaves(p, now);
+    look_who_never_came(p, now);
     return p->hands_over ? 0 : let_in(p, idle, now, why);
 }
 

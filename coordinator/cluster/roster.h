@@ -50,6 +50,7 @@ struct member {
     bool counted;            /* among those that are wanted, though nobody named it */
     bool hailed;             /* it was greeted, and has not answered yet */
     bool leaves;             /* it was told to end, and computes on until it is let go */
+    uint64_t added_ns;
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };
 

@@ -19,7 +19,7 @@ LONG = os.environ.get("LONG") == "1"
 EVENTS = int(os.environ.get("EVENTS", 200 if LONG else 6))
 SEED = int(os.environ.get("SEED", time.time_ns() % 100000 if LONG else 7))
 FOR_EVER = 1000.0
-STORY = ["run", "--model", DEMO, "--no-probe", "--raw", "--temp", "0", "-n", "300", "--ctx", "2048", "The sea is wide, and the river is long. " * 90]
+STORY = [*scored(400)[:-2], "once upon a time there was a king and " * 45]
 
 
 class Here:
@@ -61,13 +61,13 @@ class There:
         if what == "cut":
             self.cables[i].cut_all()
             later(seconds, self.cables[i].mend)
-            return "cut", seconds
+            return "cut", seconds, self.workers[i].pid
         if what == "stop":
             return stop(self.workers[i].pid, seconds)
         self.workers[i].kill()
         self.workers[i].wait()
         later(seconds, lambda: self.workers.__setitem__(i, self.begin(i)))
-        return "kill", seconds
+        return "kill", seconds, self.workers[i].pid
 
     def end(self):
         for w in self.workers:
@@ -92,7 +92,7 @@ def nothing_later():
 
 def kill(pid):
     os.kill(pid, signal.SIGKILL)
-    return "kill", 0
+    return "kill", 0, pid
 
 
 def stop(pid, seconds):
@@ -104,7 +104,7 @@ def stop(pid, seconds):
     os.kill(pid, signal.SIGSTOP)
     if seconds < FOR_EVER:
         later(seconds, go_on)
-    return "stop", seconds
+    return "stop", seconds, pid
 
 
 class Heard:
@@ -143,18 +143,12 @@ class Heard:
         return "".join(line for _, line in self.lines)
 
 
-def is_loss(line):
-    return any(w in line for w in ("was ended by", "was lost", "cannot go on", "cannot reach", "is gone"))
-
-
 def detections(events, lines):
-    """Of each event that must be noticed, how long that took. A line is that of the oldest event before it that has none."""
-    out, open_events = [], []
-    for at, what in sorted(events + [(t, None) for t, line in lines if is_loss(line)], key=lambda e: e[0]):
-        if what:
-            open_events.append((at, what))
-        elif open_events:
-            out.append((at - open_events[0][0], open_events.pop(0)[1]))
+    """Of each event that was noticed, how long that took: the first line after it that speaks of the loss of that process."""
+    out = []
+    for at, (_, _, pid) in events:
+        losses = [t for t, line in lines if t > at and re.search(r"process %d (on|of) .*(was ended by|was lost|cannot go on)" % pid, line)]
+        out += [losses[0] - at] if losses else []
     return out
 
 
@@ -181,7 +175,7 @@ def at_random():
         command, typed = commands[which]
         runs += 1
         cluster = dice.choice([Here, There])(dice.randint(2, 4), dice)
-        p = start(GEMMAPIPE, *command, *cluster.options, stdin=subprocess.PIPE if typed else subprocess.DEVNULL)
+        p = start(GEMMAPIPE, *command, *cluster.options, "--verbose", stdin=subprocess.PIPE if typed else subprocess.DEVNULL)
         heard, events = Heard(p, typed), []
         for _ in range(dice.randint(1, 3)):
             time.sleep(dice.uniform(0, 0.5))
@@ -195,7 +189,7 @@ def at_random():
         cluster.end()
         if not wrong and heard.out != want[which]:
             wrong = "other words"
-        for _, (what, _) in events:
+        for _, (what, _, _) in events:
             done[what] = done.get(what, 0) + 1
         noticed += detections([e for e in events if e[1][0] != "stop" or e[1][1] > 3], heard.lines)
         replayed += replays(heard)
@@ -205,10 +199,11 @@ def at_random():
     need(not bad, "seed %d: %d of %d runs: %s" % (SEED, len(bad), runs, "; ".join(bad)))
     note = "%s in %d runs, seed %d; nothing lost, no other word" % (", ".join("%d %s" % (n, w) for w, n in sorted(done.items())), runs, SEED)
     if noticed:
-        t = sorted(s for s, _ in noticed)
+        t = sorted(noticed)
         note += "; noticed %d after %.2f s in the median, %.2f at most" % (len(t), t[len(t) // 2], t[-1])
     if replayed:
         off = sorted(real / announced for announced, real in replayed)
+        print("# announced and real seconds: %s" % ", ".join("%.2f %.2f" % r for r in replayed))
         note += "; %d replays took %.2f of the announced time in the median, %.2f to %.2f" % (len(off), off[len(off) // 2], off[0], off[-1])
     return note
 
