@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { PASSES = 4, TRIALS_MOST = 64 };
+#define HASHES_MOST ((size_t)64 << 20) /* bytes of hashes; more only for one trial */
 
 /* One time that the rows of a trial were computed. */
 struct pass {
@@ -19,6 +20,7 @@ struct pass {
 struct trial {
     struct trial *next;
     struct ids ids;
+    struct picture_spans spans; /* held */
     uint32_t judged; /* of the ids, the last */
     uint32_t rows, layers;
     struct pass pass[PASSES];
@@ -72,6 +74,7 @@ static void trial_free(struct trial *t)
 {
     for (int i = 0; i < PASSES; i++) free(t->pass[i].hash), free(t->pass[i].chance);
     ids_free(&t->ids);
+    picture_spans_free(&t->spans);
     free(t);
 }
 
@@ -85,9 +88,12 @@ static void trial_end(struct verify *v, struct trial *t)
     for (struct sent *s = v->sent; s; s = s->next)
         for (uint32_t i = 0; i < s->n; i++)
             if (s->of[i].trial == t) s->of[i].trial = NULL;
-    for (int r = 0; r < v->replicas; r++)
-        for (struct live *a = v->of[r].engine ? v->of[r].engine->first : NULL; a; a = a->after)
+    for (int r = 0; r < v->replicas; r++) {
+        struct engine *e = v->of[r].engine;
+        for (struct live *a = e ? e->first : NULL; a; a = a->after)
             if (a->trial == t) a->trial = NULL;
+        for (; e && t->spans.n; t->spans.n--) pictures_release(e->pictures, (uint32_t)t->spans.span[t->spans.n - 1].picture);
+    }
     trial_free(t);
 }
 
@@ -112,20 +118,43 @@ static bool pass_begin(struct trial *t, int replica)
     return t->running = true;
 }
 
+static size_t hash_bytes(const struct trial *t)
+{
+    return (size_t)t->rows * (t->layers * sizeof *t->pass->hash + sizeof *t->pass->chance);
+}
+
+static bool room_for(const struct verify *v, const struct trial *one_more)
+{
+    size_t bytes = 2 * hash_bytes(one_more);
+    for (const struct trial *t = v->trials; t; t = t->next) bytes += 2 * hash_bytes(t);
+    return !v->trials || (v->n_trials < TRIALS_MOST && bytes <= HASHES_MOST);
+}
+
+static bool hold_pictures(struct engine *e, struct trial *t, const struct live *a)
+{
+    struct err why;
+    for (size_t i = 0; i < a->spans.n; i++) {
+        if (picture_spans_add(&t->spans, a->spans.span[i], &why)) return false;
+        pictures_hold(e->pictures, (uint32_t)a->spans.span[i].picture);
+    }
+    return true;
+}
+
 void verify_came(struct engine *e, struct live *a)
 {
     struct verify *v = e->verify;
     const struct ask *ask = &a->ask;
-    if (!v || a->ask.judged || ask->want_scores || ask->drawn || ask->n_spans) return;
-    if (++v->came % v->every || v->n_trials == TRIALS_MOST) return;
+    if (!v || a->ask.judged || ask->want_scores || ask->drawn) return;
+    if (++v->came % v->every) return;
     struct trial *t = calloc(1, sizeof *t);
     if (!t) return;
     t->rows = live_rows_most(e, a);
     t->layers = e->pipe->model->config.layers;
+    if (!room_for(v, t)) return trial_free(t);
     t->next = v->trials;
     v->trials = t;
     v->n_trials++;
-    if (pass_begin(t, e->setup.replica)) a->trial = t;
+    if (hold_pictures(e, t, a) && pass_begin(t, e->setup.replica)) a->trial = t;
     else trial_end(v, t);
 }
 
@@ -228,7 +257,7 @@ static void compute_again(struct engine *e, struct trial *t)
     const int replica = who_is_next(v, t);
     struct engine *by = v->of[replica].engine;
     struct err why;
-    const struct ask again = {.ids = t->ids.id, .n = t->ids.n, .judged = t->judged,
+    const struct ask again = {.ids = t->ids.id, .n = t->ids.n, .spans = t->spans.span, .n_spans = t->spans.n, .judged = t->judged,
                               .salt = (uint64_t)(uintptr_t)t ^ *e->numbers << 40, .only = by->setup.told_when ? replica + 1 : 0, .again = true};
     const struct listener hears = {.token = heard_again, .user = by};
     const int code = pass_begin(t, replica) ? engine_ask(by, &again, &hears, NULL, &why) : fail(&why, E_MEMORY, "no memory for an answer's hashes");

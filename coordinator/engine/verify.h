@@ -11,7 +11,7 @@
  * Weights are looked at when an epoch begins, with every trial, and when somebody asks: each worker compares what it holds with a hash
  * from when it was loaded. What is damaged is never computed with again, and is loaded anew.
  *
- * Asks with pictures are left out. */
+ * Pictures are not computed again, only the rows that were made of them. Where hashes would take too much memory an answer is left out. */
 #pragma once
 
 #include "base/error.h"

@@ -85,6 +85,10 @@ def nothing_found():
         status, out, err = sums(*options, "--verify", 1)
         need(status == 0 and out == right, "%s: another answer: %s" % (options, err))
         need("verified: 8 answers" in err and " 0 times a worker was wrong" in err, err)
+    seen = ["run", "--model", DEMO, "--mmproj", os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf"), "--here", 2, "--temp", 0,
+            "--image", os.path.join(ROOT, "models/demo/picture.png"), "Describe the picture."]
+    status, out, err = run(GEMMAPIPE, *seen, "--verify", 1)
+    need(status == 0 and out == good(GEMMAPIPE, *seen) and "verified: 1 answer was" in err, "a picture: %s" % err)
 
 
 def damaged_weights():
