@@ -231,6 +231,12 @@ static int launch_on(struct pipeline *p, const struct capacity *wanted, int time
     return recover_open(p, wanted, why);
 }
 
+static int of_replica(int i, struct err *why)
+{
+    const struct err one = *why;
+    return fail_about(why, one.about, one.code, "of replica %d: %s", i + 1, one.text);
+}
+
 /* Those that are whole are listened to as well: a coordinator that falls silent counts as lost. */
 int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why)
 {
@@ -242,7 +248,8 @@ int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wa
         const bool together = n > 1 && ports_wait(port, n, LISTEN_MS);
         left = 0;
         for (int i = 0; i < n; i++) {
-            TRY(launch_on(p[i], wanted, together ? 0 : n > 1 ? 1 : 250, &tries[i], why));
+            const int code = launch_on(p[i], wanted, together ? 0 : n > 1 ? 1 : 250, &tries[i], why);
+            if (code) return n > 1 && code != E_INTERRUPTED ? of_replica(i, why) : code;
             left += !is_launched(p[i], wanted);
         }
     }

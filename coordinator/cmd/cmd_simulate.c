@@ -45,7 +45,7 @@ static int count_workers(struct simulating *s, struct err *why)
     if (n > WORKERS_MOST)
         return fail(why, E_FILE, "%s: %llu workers with all copies, at most %d are possible", s->o->simulate, (unsigned long long)n, WORKERS_MOST);
     s->workers = (int)n;
-    s->replicas = c->replicas ? (int)c->replicas : 1;
+    s->replicas = s->o->replicas > 0 ? s->o->replicas : c->replicas ? (int)c->replicas : 1;
     if (s->replicas > s->workers)
         return fail(why, E_FILE, "%s: %d replicas of %d workers, wanted a worker for each at least", s->o->simulate, s->replicas, s->workers);
     return c->by_hand ? fail(why, E_FILE, "%s: \"layers\" by hand cannot be simulated", s->o->simulate) : 0;

@@ -262,8 +262,7 @@ void live_needs(struct engine *e, struct live *a, uint32_t rows)
     for (; a->shown && s[a->shown - 1].first + s[a->shown - 1].n > rows; a->shown--) pictures_want(e->pictures, (uint32_t)s[a->shown - 1].picture);
 }
 
-/* What a slot has kept of it needs no pictures. */
-static void need_pictures(struct engine *e, struct live *a)
+void live_needs_pictures(struct engine *e, struct live *a)
 {
     const struct kept *k = a->spans.n ? kept_find(e, a) : NULL;
     live_needs(e, a, k ? k->held.rows : 0);
@@ -274,7 +273,7 @@ static void come(struct engine *e, struct live *l)
     live_enter(e, l);
     for (size_t i = 0; i < l->spans.n; i++) pictures_hold(e->pictures, (uint32_t)l->spans.span[i].picture);
     l->shown = (uint32_t)l->spans.n;
-    need_pictures(e, l);
+    live_needs_pictures(e, l);
     if (l->ask.deadline_ns && l->ask.deadline_ns < e->deadline_ns) e->deadline_ns = l->ask.deadline_ns;
     if (!l->ask.again) e->totals.prompt_rows += l->ids.n;
     if (!e->totals.begun_ns) e->totals.begun_ns = l->asked_ns;
@@ -464,7 +463,7 @@ void live_answered(struct engine *e, struct live *a, enum finish how)
 
 static bool pictures_are_there(struct engine *e, struct live *a)
 {
-    need_pictures(e, a);
+    live_needs_pictures(e, a);
     for (size_t i = a->shown; i < a->spans.n; i++)
         if (!pictures_rows(e->pictures, (uint32_t)a->spans.span[i].picture)) return false;
     return true;

@@ -49,6 +49,7 @@ void engine_hand(struct engine *from, struct live *a, struct engine *to)
     live_unlink(from, a);
     live_enter(to, a);
     live_to(to, a, state == FULL || (state == LEAVING && a->ending != FINISH_NOT) ? state : WAITING);
+    live_needs_pictures(to, a);
     a->scheduled = a->placed = false;
     a->in_hand = 0;
     a->sharing.awaits = NO_BEGINNING;

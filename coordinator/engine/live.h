@@ -176,6 +176,7 @@ int spans_from(const struct live *a, uint32_t from, struct span **out, uint32_t 
 uint32_t live_rows_most(const struct engine *e, const struct live *a);                      /* that it can have, at its end */
 void live_reuses(struct engine *e, struct live *a, uint32_t rows, uint64_t history);          /* its slot holds these already */
 void live_needs(struct engine *e, struct live *a, uint32_t rows); /* rows of pictures from this one on, and none before it */
+void live_needs_pictures(struct engine *e, struct live *a);       /* it waits here: all but what a slot has kept of it */
 
 /* kept.c: slots that keep what they hold after an answer. */
 bool kept_put(struct engine *e, const struct live *a); /* the ask's; false: there is nothing in it, or no memory */
