@@ -104,7 +104,7 @@ struct engine {
     bool whole, suspects;        /* suspects: there may be some */
     struct {
         uint64_t from_ns;        /* since then the rows that come home next were computed */
-        double rows_per_second;  /* of larger micro-batches, or as long as there was none of others; 0: not known */
+        double rows, seconds;    /* that came home, and that took, the older the less; of larger micro-batches, or as long as there was none of others */
         bool large;
     } pace;
     struct live **in_slot;       /* [slots]; NULL: nobody, or kept */

@@ -13,6 +13,7 @@
 #include "coordinator/cluster/recover.h"
 
 #define PACE_ROWS 16 /* a micro-batch of so many says how fast prompts are read */
+#define PACE_KEEPS 0.9 /* a prompt of some pieces, the first of which has to pass all stages, counts as a whole */
 
 /* ---- how fast ---- */
 
@@ -28,8 +29,9 @@ static void see_pace(struct engine *e, uint32_t rows)
     const bool large = rows >= PACE_ROWS;
     e->pace.from_ns = now;
     if (seconds <= 0 || (e->pace.large && !large)) return;
-    const bool anew = e->pace.rows_per_second <= 0 || (large && !e->pace.large);
-    e->pace.rows_per_second = anew ? rows / seconds : 0.75 * e->pace.rows_per_second + 0.25 * rows / seconds;
+    const double older = large && !e->pace.large ? 0 : PACE_KEEPS;
+    e->pace.rows = older * e->pace.rows + rows;
+    e->pace.seconds = older * e->pace.seconds + seconds;
     e->pace.large = large;
 }
 
@@ -131,7 +133,7 @@ static void say_loss(const struct engine *e)
     uint32_t asks;
     const uint64_t rows = rows_lost(e, &asks);
     if (!*news) return;
-    const double seconds = e->pace.rows_per_second > 0 ? (double)rows / e->pace.rows_per_second : 0;
+    const double seconds = e->pace.rows > 0 ? (double)rows * e->pace.seconds / e->pace.rows : 0;
     if (seconds > 0) snprintf(lasts, sizeof lasts, seconds < 0.1 ? ", in less than 0.1 s" : ", in about %.1f s", seconds);
     if (rows) log_warn("%s; %u answer%s %llu rows to compute again%s", news, asks, asks == 1 ? " has" : "s have", (unsigned long long)rows, lasts);
     else log_warn("%s", news);
