@@ -290,7 +290,7 @@ static int launch(struct leader *l, int ms, struct err *why)
     struct event e;
     TRY(roster_next(l->pipe->roster, &e, ms, why));
     const int code = recover_event(l->pipe, &e, why);
-    if (l->world->tells && e.why.text[0] && e.kind != EVENT_NONE) printf("                 %s\n", e.why.text);
+    if (l->world->tells && e.why.text[0] && e.kind != EVENT_NONE) printf("                 coordinator %d: %s\n", l->index + 1, e.why.text);
     event_free(&e);
     *recover_news(l->pipe) = 0;
     if (code || !l->pipe->whole) return code;

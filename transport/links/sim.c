@@ -334,7 +334,9 @@ static void say_busy(struct sim *s, const struct happening *h)
 {
     struct happening back = {.what = ARRIVES, .from = h->to, .to = h->from};
     struct process *p = s->process[h->to.process];
-    if (h->frame->head.type != M_GREET || h->frame->head.run == p->port->port.run || p->refused == h->from.connection) return;
+    if (h->frame->head.type != M_GREET || h->frame->head.run == p->port->port.run || p->refused == h->from.connection ||
+        is_broken(s, h->from.connection))
+        return;
     p->refused = h->from.connection;
     if (fault_write(&back.frame, &(struct fault){.code = E_LINK, .text = "busy"}, NULL)) return;
     back.frame->head.run = h->frame->head.run;
@@ -379,7 +381,7 @@ static void arrives(struct sim *s, struct happening *h)
     }
     struct way *way = sim_reachable(&p->port->port, node) ? &p->port->way[node] : NULL;
     const bool other = way && way->to.connection != h->from.connection;
-    if (other && (node == 0 || sim_met(&p->port->port, node))) {
+    if (other && (node == 0 || sim_met(&p->port->port, node) || is_broken(s, h->from.connection))) {
         if (node == 0) say_busy(s, h);
         return frame_free(h->frame);
     }
