@@ -4,7 +4,7 @@
 #include "base/clock.h"
 
 #define PROGRAMS_MOST 400
-#define PROGRAMS_NS 1200000000ull /* under a sanitizer, or on a busy machine, there are fewer; make fuzz has the time */
+#define PROGRAMS_NS 800000000ull /* under a sanitizer, or on a busy machine, there are fewer; make fuzz has the time */
 
 static int feed_drawn_programs(uint64_t seed)
 {

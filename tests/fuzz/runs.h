@@ -61,7 +61,7 @@ static inline int ask_of_picture(struct engine *e, struct pipeline *p, const str
     uint32_t ids[1024] = {2}, number;
     if (!square.rgb || tokens > 1000) return fail(why, E_INTERNAL, "no such picture");
     memset(square.rgb, 120, (size_t)side * side * 3);
-    TRY(pictures_add(engine_pictures(e), &square, &number, why));
+    TRY(pictures_add(engine_pictures(e), &square, &(struct image_origin){0}, &number, why));
     for (uint32_t i = 0; i < tokens; i++) ids[1 + i] = 8;
     ids[1 + tokens] = 50;
     const struct picture_span span = {.first = 1, .n = tokens, .picture = number};

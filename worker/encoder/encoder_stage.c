@@ -64,10 +64,9 @@ uint64_t encoder_largest(const struct encoder_stage *s)
     return picture_values_bytes(in > out ? in : out);
 }
 
-int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *why)
+static int begin(struct encoder_stage *s, struct frame *picture, struct err *why)
 {
     struct picture_values m;
-    s->in = picture;
     TRY(picture_values_read(&m, picture, why));
     const struct vision_config *c = &s->config;
     uint32_t cols = s->part.front ? vision_pixels(c) : c->width;
@@ -80,7 +79,15 @@ int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *wh
     s->picture = m.picture;
     s->from = (const float *)(void *)m.values;
     s->to = (float *)(void *)reply.values;
+    s->in = picture;
     return 0;
+}
+
+int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *why)
+{
+    const int code = begin(s, picture, why);
+    if (code) frame_free(picture); /* and nothing was begun */
+    return code;
 }
 
 int encoder_step(struct encoder_stage *s, struct frame **out, struct err *why)

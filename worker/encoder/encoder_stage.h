@@ -28,8 +28,8 @@ int encoder_assign(struct encoder_stage *s, const struct assignment *a, uint16_t
 int encoder_open(struct encoder_stage *s, const struct kernels *k, const struct part_weights *weights, struct err *why);
 void encoder_close(struct encoder_stage *s); /* {0} is fine */
 
-/* One picture: encoder_begin takes an M_PICTURE (owns it from now on), encoder_step computes a layer of it. After the last one *out
- * is the frame for the next stage, or M_PICTURE_ROWS for the coordinator; before, NULL. */
+/* One picture: encoder_begin takes an M_PICTURE (owns it from now on; on failure nothing was begun), encoder_step computes a layer of it.
+ * After the last one *out is the frame for the next stage, or M_PICTURE_ROWS for the coordinator; before, NULL. */
 int encoder_begin(struct encoder_stage *s, struct frame *picture, struct err *why);
 int encoder_step(struct encoder_stage *s, struct frame **out, struct err *why);
 static inline bool encoder_busy(const struct encoder_stage *s)
