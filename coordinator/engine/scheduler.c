@@ -34,6 +34,7 @@
 #include "coordinator/engine/scheduler.h"
 
 #include "base/limits.h"
+#include "partition/plan/speed.h"
 #include "transport/wire/wire.h"
 
 #include <stdlib.h>
@@ -41,7 +42,6 @@
 
 #define PIECE_QUARTERS 16 /* unless more is known */
 #define PIECE_TILE 16 /* rows that matmul takes at a time: pieces of 18 gained nothing over 32 (docs/SPEED.md 19) */
-#define GROUP_ENOUGH 16
 #define PIECE_AMONG_ANSWERS 64
 #define STEADY_TENTHS 8
 #define DECODES_PER_PREFILL 4
@@ -522,11 +522,9 @@ static void batch_take(struct scheduler *s, struct schedule_batch *b, uint32_t s
     pass_spans(q);
 }
 
-/* The groups that n sequences form. */
 static uint32_t groups(const struct scheduler_limits *l, uint32_t n)
 {
-    const bool few = l->stages && n < GROUP_ENOUGH * (uint64_t)l->in_flight;
-    return few ? least(l->stages, l->in_flight) : l->in_flight;
+    return groups_of(n, l->stages, l->in_flight);
 }
 
 /* This micro-batch's part of n sequences: n / G, and of the remainder one for every so many micro-batches, in turn. */
@@ -597,7 +595,7 @@ static void pack_guesses(struct scheduler *s, struct schedule_batch *b)
     }
 }
 
-static uint32_t piece_quarters(const struct scheduler_limits *l)
+static uint32_t quarters_of(const struct scheduler_limits *l)
 {
     return l->piece_quarters ? l->piece_quarters : PIECE_QUARTERS;
 }
@@ -605,7 +603,7 @@ static uint32_t piece_quarters(const struct scheduler_limits *l)
 /* In whole tiles, and at least eight times what it costs: no more than a ninth of the time goes into reading weights again. */
 static uint32_t piece_least(const struct scheduler_limits *l)
 {
-    return (2 * piece_quarters(l) + PIECE_TILE - 1) / PIECE_TILE * PIECE_TILE;
+    return (2 * quarters_of(l) + PIECE_TILE - 1) / PIECE_TILE * PIECE_TILE;
 }
 
 /* Rows of the next piece: about `want`, at most `room`, never ending within a span. 0 if a span needs more room. */
@@ -628,7 +626,7 @@ static uint64_t best_piece(const struct scheduler_limits *l, uint64_t rows)
 {
     const uint64_t stages = l->stages ? l->stages : l->in_flight > 1 ? l->in_flight - 1 : 1;
     if (stages == 1) return (rows + l->in_flight - 1) / l->in_flight;
-    const uint64_t squared = rows * piece_quarters(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
+    const uint64_t squared = rows * quarters_of(l) / (4 * (stages - 1)), half = PIECE_TILE / 2;
     uint64_t piece = piece_least(l); /* to the nearest whole tiles */
     while (piece < l->rows && (piece + half) * (piece + half) < squared) piece += PIECE_TILE;
     return piece < l->rows ? piece : l->rows;

@@ -101,7 +101,7 @@ static void fill_lines(const struct choosing *c, double rows, double *line, doub
 static void try_stages(struct choosing *c, int stages, double *line, double *hop)
 {
     struct capacity cap = plan_capacity(c->wish, stages);
-    if (c->wish->aim == AIM_LATENCY && cap.in_flight < cap.sequences) cap.in_flight = cap.sequences; /* a row at a time */
+    if (c->wish->aim == AIM_LATENCY && cap.in_flight <= cap.sequences) cap.in_flight = cap.sequences + 1; /* a row at a time */
     const bool prompts = plan_for_prompts(c->wish, &cap);
     const double rows = prompts ? cap.rows : decode_rows(&cap);
     struct order_job job = {.offers = c->offers, .workers = c->workers, .line = line, .hop = hop};

@@ -7,6 +7,7 @@
 #define TOKEN_BYTES 48
 #define SCORED_BYTES 400 /* sums of the parts and a few candidates */
 #define PIECE_LEAST 16
+#define ALL_BUT 0.97 /* of the time between groups: what takes so much of it holds them up */
 
 static double larger(double a, double b)
 {
@@ -170,7 +171,7 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
     const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), round);
-    out->bound = group == stage ? BOUND_STAGE : group == line ? BOUND_LINE : BOUND_ROUND;
+    out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : BOUND_ROUND;
     out->answers = rows / group;
     out->busy = sum / group / r.stages;
     out->prompts = cap->rows / prompt;

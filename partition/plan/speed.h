@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NOMINAL_BYTES_PER_SECOND 15e9 /* weights or keys and values, read by one thread */
@@ -63,6 +64,15 @@ uint32_t piece_quarters(const struct speed *measured, int threads);
 /* The same of micro-batches of few rows, as answers have: what reading the weights costs a stage beside its rows, in rows. NULL: as was
  * found for matrices of 4 bits (stage_bench, 1 to 8 rows). */
 double reading_rows(const struct speed *measured);
+
+/* Groups that sequences form while all answer, in a pipe with places for `in_flight` of them: coordinator/engine/scheduler.c says why.
+ * `stages` 0: as many as places. */
+#define GROUP_ENOUGH 16
+static inline uint32_t groups_of(uint32_t sequences, uint32_t stages, uint32_t in_flight)
+{
+    const bool few = sequences < GROUP_ENOUGH * (uint64_t)in_flight;
+    return few && stages && stages < in_flight ? stages : in_flight;
+}
 
 /* One item on one nominal thread. */
 struct item_work {

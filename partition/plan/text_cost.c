@@ -45,17 +45,23 @@ struct item_work head_work(const struct model_shape *shape, struct part s)
     return w;
 }
 
+/* There is a place more in the pipe than it has stages, unless somebody wished otherwise. */
+static uint32_t groups(const struct capacity *cap)
+{
+    return groups_of(cap->sequences, cap->in_flight - 1, cap->in_flight);
+}
+
 uint32_t decode_rows(const struct capacity *cap)
 {
     if (!cap->in_flight || !cap->sequences) return 1;
-    uint32_t rows = (cap->sequences - 1) / cap->in_flight + 1;
+    uint32_t rows = (cap->sequences - 1) / groups(cap) + 1;
     return cap->rows && rows > cap->rows ? cap->rows : rows;
 }
 
 uint32_t decode_groups(const struct capacity *cap)
 {
-    const uint32_t groups = (cap->sequences - 1) / decode_rows(cap) + 1;
-    return groups < cap->in_flight ? groups : cap->in_flight;
+    const uint32_t full = (cap->sequences - 1) / decode_rows(cap) + 1;
+    return full < groups(cap) ? full : groups(cap);
 }
 
 static double layer_seconds(const struct speed *v, const struct model_shape *shape, uint32_t layer, uint32_t position, double rows, bool piece)

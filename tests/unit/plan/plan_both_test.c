@@ -264,7 +264,7 @@ TEST(text_moves_a_little_where_pictures_gain_much)
         offers_even(o, n, 0);
         for (int i = 0; i < n; i++) {
             o[i].threads = 1 + (int)dice(4);
-            o[i].memory = (1189ull << 20) + dice(3u << 30);
+            o[i].memory = (1189ull << 20) + dice(2u << 30);
         }
         if (plan_make(&p, &m, o, n, &w, &no)) continue;
         check_plan(&p, &m, o);

@@ -39,7 +39,7 @@ TEST(many_sequences_turn_as_fast_as_the_slowest_stage)
     struct rates r;
     ask(&r, &p, v, 16);
     CHECK(r.measured && r.bound == BOUND_STAGE && r.slowest == 1, "bound %d, worker %d", r.bound, r.slowest + 1);
-    CHECK(fabs(r.answers / (4 / (4 * 0.002 * 1.3)) - 1) < 1e-9, "%g tokens/s", r.answers); /* 4 rows of 4 groups */
+    CHECK(fabs(r.answers / (16. / 3 / (4 * 0.002 * (1 + 13. / 30))) - 1) < 1e-9, "%g tokens/s", r.answers); /* 6, 5 and 5 rows */
     CHECK(fabs(r.alone / (1 / (0.004 + 0.008 + 0.004 + 16 * 1e-5 + 4 * 1e-4)) - 1) < 0.01, "%g tokens/s", r.alone);
 }
 
@@ -49,7 +49,10 @@ TEST(groups_that_cannot_be_even_count_in_the_mean)
     PLAN p = {0};
     struct rates r;
     ask(&r, &p, v, 13);
-    CHECK(fabs(r.answers / (3.25 / (4 * 0.002 * 1.225)) - 1) < 1e-9, "%g tokens/s", r.answers); /* 4, 3, 3 and 3 rows */
+    CHECK(fabs(r.answers / (13. / 3 / (4 * 0.002 * (1 + 10. / 30))) - 1) < 1e-9, "%g tokens/s", r.answers); /* 5, 4 and 4 rows, a group a stage */
+    plan_free(&p);
+    ask(&r, &p, v, 65);
+    CHECK(fabs(r.answers / (65. / 4 / (4 * 0.002 * (1 + 61. / 40))) - 1) < 1e-9, "%g tokens/s", r.answers); /* and one more of many */
 }
 
 TEST(a_slow_line_holds_all_up)
