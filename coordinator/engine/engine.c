@@ -142,6 +142,7 @@ struct engine_totals engine_totals(const struct engine *e)
     struct engine_totals t = e->totals;
     t.epoch = e->pipe->epoch;
     t.losses = e->pipe->losses;
+    t.ready = e->pipe->whole;
     t.verified = verify_counts(e->verify);
     t.pages_used = e->pages ? pages_used(e->pages) : 0;
     return t;

@@ -106,6 +106,7 @@ uint32_t fleet_unanswered(const struct fleet *f)
 struct engine_totals fleet_totals(const struct fleet *f)
 {
     struct engine_totals all = engine_totals(f->of[0].engine);
+    all.ready = 0;
     for (int i = 1; i < f->n; i++) {
         const struct engine_totals t = engine_totals(f->of[i].engine);
         if (t.begun_ns && (!all.begun_ns || t.begun_ns < all.begun_ns)) all.begun_ns = t.begun_ns;
@@ -122,6 +123,7 @@ struct engine_totals fleet_totals(const struct fleet *f)
         all.losses += t.losses;
         all.home_bytes += t.home_bytes;
     }
+    for (int i = 0; i < f->n; i++) all.ready += f->of[i].pipe->whole && !f->of[i].lost;
     return all;
 }
 

@@ -56,7 +56,7 @@ struct metrics {
     pthread_mutex_t lock;
     struct histogram histogram[HISTOGRAMS];
     uint64_t requests[WAYS], refused, prompt_tokens, reused_tokens, made;
-    uint32_t running, waiting, epoch, losses;
+    uint32_t running, waiting, epoch, losses, ready;
     struct verify_counts verified;
     double pages_used;
 };
@@ -143,6 +143,7 @@ void metrics_pipeline(struct metrics *m, const struct engine_totals *now)
     pthread_mutex_lock(&m->lock);
     m->epoch = now->epoch;
     m->losses = now->losses;
+    m->ready = now->ready;
     m->verified = now->verified;
     m->pages_used = now->pages_used;
     pthread_mutex_unlock(&m->lock);
@@ -224,6 +225,7 @@ static void print_ours(const struct metrics_page *p, const struct metrics *m)
     print_number(p, OURS, "generation_tokens_total", "counter", "Tokens made.", (double)m->made);
     print_number(p, OURS, "kv_used_ratio", "gauge", "Part of the keys' and values' memory that is held, of the stage where it is most.", m->pages_used);
     print_number(p, OURS, "pipeline_epoch", "gauge", "New beginnings of the pipeline, the first one included.", m->epoch);
+    print_number(p, OURS, "replicas_ready", "gauge", "Pipelines that hold the model and lack no worker.", m->ready);
     print_number(p, OURS, "workers_lost_total", "counter", "Workers that were lost while they had a part of the model.", m->losses);
     print_number(p, OURS, "answers_verified_total", "counter", "Answers that were computed again and compared.", m->verified.answers);
     print_number(p, OURS, "weights_verified_total", "counter", "Times that all workers of a pipeline compared their weights with what was loaded.", m->verified.checks);

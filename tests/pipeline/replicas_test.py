@@ -137,6 +137,7 @@ def served():
                 break
             time.sleep(0.05)
         need(status == 200 and [s["replica"] for s in json.loads(text)["stages"]] == [1, 2], "%d %s" % (status, text))
+        need(b"gemmapipe_replicas_ready{" in several.ask("/metrics")[2] and b"} 2\n" in several.ask("/metrics")[2].split(b"gemmapipe_replicas_ready{")[1], "two replicas are ready")
         os.kill(sorted(children_of(several.process.pid))[0], signal.SIGKILL)
         again = [words(several.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
     with Server("--here", "1") as other:
