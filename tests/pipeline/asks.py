@@ -11,6 +11,12 @@ def scored(tokens):
     return ["run", "--model", MODEL, "--no-probe", "--raw", "--temp", "0", "-n", str(tokens), "--ctx", "2048", "--fingerprint", "once upon a time there was"]
 
 
+def memory_alone(without, *options):
+    """What one worker would need for all of MODEL, less so much of its keys and values, and less half a MiB."""
+    alone = json.loads(good(GEMMAPIPE, "plan", "--model", MODEL, "--no-probe", "--workers", "1", "--json", *options))["stages"][0]
+    return str(int(alone["total"] - without * alone["kv"]) - (1 << 19))
+
+
 SCORED, SHORT, LONG_ONE = scored(300), scored(40), scored(900)
 
 

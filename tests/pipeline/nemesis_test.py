@@ -181,7 +181,10 @@ def at_random():
             time.sleep(dice.uniform(0, 0.5))
             if p.poll() is not None:
                 break
-            event = cluster.disturb(p)
+            try:
+                event = cluster.disturb(p)
+            except ProcessLookupError:  # it ended a moment ago
+                continue
             if event:
                 events.append((time.time(), event))
         wrong = heard.end(120)
