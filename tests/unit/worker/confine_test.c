@@ -21,7 +21,7 @@ static bool files, calls;
 /* In a process of its own. 0 if all was as it should be, else the line where it was not. */
 static int in_another(int (*what)(void), bool with_cache)
 {
-    int status;
+    int status = 0;
     const pid_t child = fork();
     if (!child) {
         struct err why;
@@ -152,7 +152,7 @@ static int threads(void)
 
 TEST(threads_that_were_there_are_held_too_and_new_ones_run)
 {
-    int status;
+    int status = 0;
     const pid_t child = fork();
     snprintf(other, sizeof other, "/dev/null");
     if (!child) _exit(threads());
@@ -178,7 +178,7 @@ static int becomes_nobody(void)
 
 TEST(root_becomes_another_user_and_keeps_nothing)
 {
-    int status;
+    int status = 0;
     if (getuid()) {
         test_skip("only root can become another");
         return;
