@@ -5,7 +5,8 @@
  *               ◄─ PROBED: so long ───── worker 1 ◄─ PROBED…
  *
  * Nothing here waits: what comes next is dealt with as it comes. Whatever fails, and whatever the coordinator says before it is over, ends the
- * meeting and no more; each MEET is answered once. The connection is closed at the end; a plan that needs it makes it anew. */
+ * meeting and no more; each MEET is answered once. The connection stays: what the two send each other is
+ * counted on, and a plan that needs it finds it there. */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -15,20 +16,12 @@
 
 enum { TURN_THERE = 4, TURN_BACK, TURNS }; /* four times with next to nothing, of which the fastest counts, then once with many bytes each way */
 
-static int part(struct run *r, void *with, struct err *why)
-{
-    (void)with, (void)why;
-    port_part(r->port, (int)r->meeting.with);
-    return 0;
-}
-
 /* points 0: it did not come about, or there is nothing to say. */
 static int tell(struct run *r, uint32_t points, struct err *why)
 {
     struct probed m = {.n = points};
     struct frame *f = NULL;
     memcpy(m.seconds, r->meeting.seconds, sizeof r->meeting.seconds);
-    if (r->meeting.with) TRY(run_errand(r, part, NULL, why));
     r->meeting = (struct meeting){0};
     TRY(probed_write(&f, &m, why));
     return run_send(r, 0, f, why);

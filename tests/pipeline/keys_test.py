@@ -74,6 +74,16 @@ def same_fingerprint():
             need(secret not in f.read() + g.read(), "the secret key is where all can read it")
 
 
+def meeting():
+    """Workers that are measured call each other with the keys that the coordinator tells them."""
+    with Listening("--keys", path("bob")) as b, Listening("--keys", path("carol")) as c:
+        names = "bob@%s,carol@%s" % (b.address, c.address)
+        good(GEMMAPIPE, "plan", "--model", DEMO, "--connect", names, "--keys", path("alice"), "--probe")
+    kept = [os.path.join(folder, f) for folder, _, files in os.walk(os.environ["XDG_CACHE_HOME"]) for f in files if f.endswith(".speed")]
+    need(len(kept) == 2 and all('"ways": [[' in open(f).read() for f in kept), "the way from one worker to the other was not measured: %r" % kept)
+
+
+
 # ---- strangers ----
 
 zmq = ctypes.CDLL("libzmq.so.5")
@@ -329,6 +339,7 @@ def who_calls_proves_its_key_too():
     need(fingerprints(out) == fingerprints(good(GEMMAPIPE, *ASK)), "other numbers")
 
 
+claim("workers_with_keys_measure_the_way_between_them", meeting)
 claim("strangers_take_no_memory", strangers_take_no_memory)
 claim("keys_change_no_number", same_fingerprint)
 claim("strangers_get_nothing", strangers_get_nothing)
