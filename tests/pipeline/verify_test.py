@@ -50,7 +50,7 @@ def places_of_a_norm(pid):
     rows = {model[i:i + 64] for i in range(0, len(model), 32)}
     for begin, held in own_memory(pid):
         for i in range(0, len(held), 64):
-            if held[i:i + 64] in rows and len(set(held[i:i + 64])) > 12:
+            if held[i:i + 64] in rows and all(0.01 < abs(x) < 100 for x in struct.unpack("<16f", held[i:i + 64])):
                 return places(pid, held[i:i + 64])
     raise Failed("no norm was found in the worker's memory")
 
