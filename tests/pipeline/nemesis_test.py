@@ -152,14 +152,14 @@ def detections(events, lines):
     return out
 
 
-def replays(heard):
-    """Announced seconds, and those from the moment that all are ready to the next word."""
+def replays(heard, events):
+    """Announced seconds, and those from the moment that all are ready to the next word, if nothing else happened meanwhile."""
     out = []
     for k, (_, line) in enumerate(heard.lines):
         announced = re.search(r"rows to compute again, in about ([0-9.]+) s", line)
         ready = next((t for t, l in heard.lines[k:] if "going on after" in l), None)
         word = next((t for t in heard.words if ready and t > ready), None)
-        if announced and word:
+        if announced and word and not any(ready < at < word for at, _ in events):
             out.append((float(announced.group(1)), word - ready))
     return out
 
@@ -195,7 +195,7 @@ def at_random():
         for _, (what, _, _) in events:
             done[what] = done.get(what, 0) + 1
         noticed += detections([e for e in events if e[1][0] != "stop" or e[1][1] > 3], heard.lines)
-        replayed += replays(heard)
+        replayed += replays(heard, events)
         if wrong:
             bad.append("run %d, %s %s with %s: %s: %s" % (runs, command[0], " ".join(cluster.options), events, wrong, heard.said()[-1500:]))
             print("# " + bad[-1], flush=True)
