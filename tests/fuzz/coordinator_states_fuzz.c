@@ -1,6 +1,7 @@
 /* tests/fuzz/coordinator_states_fuzz.c — a coordinator in every state, told what its workers said in a real run, changed on its way.
  *
- * The input is a program: which run, then six bytes for each change (replay.h). Whatever is told, the run ends, with one sentence if it failed, and
+ * The input is a program: which run, then six bytes for each change (replay.h). Whatever is told, the run ends, with one sentence if it
+ * failed, and
  * all who asked are told; and the run as it was still says the very same words. */
 #include "tests/fuzz/runs.h"
 

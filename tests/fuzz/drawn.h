@@ -1,4 +1,5 @@
-/* tests/fuzz/drawn.h — programs of changes (replay.h) that are drawn, the same every time, for LLVMFuzzerTestOneInput of the file that includes this. */
+/* tests/fuzz/drawn.h — programs of changes (replay.h) that are drawn, the same every time, for LLVMFuzzerTestOneInput of the file that
+ * includes this. */
 #pragma once
 
 #include "base/clock.h"

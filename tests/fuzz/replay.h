@@ -6,7 +6,8 @@
  * A frame is told when the node has sent as many frames as it had in the real run: that is what the peers waited for. Where changes have
  * made it send fewer, the next one is told all the same after a while: nothing here waits for ever. When all is told, all are lost.
  *
- * Heads are made anew (run, epoch, number, sums), so a record can be told again in a later epoch, and without the pieces that are not wanted; what is
+ * Heads are made anew (run, epoch, number, sums), so a record can be told again in a later epoch, and without the pieces that are not
+ * wanted; what is
  * changed is changed after that, and summed again, or nothing would get past the port. */
 #pragma once
 
@@ -181,7 +182,7 @@ struct replay {
     uint32_t n_numbers, again;
     uint8_t have[TENSORS_MOST]; /* by its ACCEPT */
     uint32_t n_have;
-    volatile sig_atomic_t *stop; /* set some looks after all was told: for a worker that nobody has greeted yet, and who waits for ever; NULL: none */
+    volatile sig_atomic_t *stop; /* set some looks after all was told: who was not greeted yet waits for ever; NULL: none */
     uint32_t looks;
     bool over, half; /* half: of two frames that are told at this place, the first was */
 };

@@ -1,6 +1,7 @@
 /* tests/fuzz/worker_states_fuzz.c — a worker in every state, told a real run that was changed on its way.
  *
- * The input is a program: which run, which of its workers, then six bytes for each change (replay.h). Whatever is told, the worker ends the run, with one
+ * The input is a program: which run, which of its workers, then six bytes for each change (replay.h). Whatever is told, the worker ends
+ * the run, with one
  * sentence if it failed; and the same worker, with the weights it holds by then, serves the unchanged run with the very same bits. */
 #include "tests/fuzz/runs.h"
 
