@@ -97,7 +97,7 @@ def tarball_for_arm(folder):
     # Of Debian's arm64 files only libc, as the machine has it; what is bundled must do for the rest.
     bare = folder + "/bare"
     os.makedirs(bare + "/lib/aarch64-linux-gnu")
-    for wanted in ["ld-linux-aarch64.so.1"] + ["aarch64-linux-gnu/lib%s.so.%s" % w.split() for w in ("c 6", "m 6", "pthread 0", "dl 2", "rt 1", "resolv 2")]:
+    for wanted in ["ld-linux-aarch64.so.1"] + ["aarch64-linux-gnu/lib%s.so.%s" % tuple(w.split()) for w in ("c 6", "m 6", "pthread 0", "dl 2", "rt 1", "resolv 2")]:
         shutil.copy(sysroot + "/lib/" + wanted, bare + "/lib/" + wanted)
     demo = root + "/share/gemmapipe/demo/"
     answers("the_tarball_for_arm_answers", "qemu-aarch64", "-L", bare, root + "/bin/gemmapipe", "run", "--model", demo + "demo-q4_0.gguf", "--here", "3", GOMP_SPINCOUNT="500")
