@@ -506,7 +506,7 @@ static void look_who_never_came(struct pipeline *p, uint64_t now)
     for (int i = 1; p->local && port_by_address(roster_port(p->roster)) && i <= roster_size(p->roster); i++) {
         struct member *m = roster_member(p->roster, i);
         struct err why;
-        if (m->standing != INVITED || now - m->added_ns < BORN_NS || m->place >= p->places) continue;
+        if (m->standing != INVITED || now < m->added_ns + BORN_NS || m->place >= p->places) continue; /* it may have been added just now */
         fail(&why, E_WORKER, "worker %d (process %d of this machine) has not answered for %llu s since it was started", m->node,
              (int)local_workers_pid(p->local, m->place + 1), BORN_NS / 1000000000ull);
         roster_lose(p->roster, m, &why);

@@ -32,6 +32,7 @@ def same(command, p, first=b""):
     status, out, err = wait(p, 60, "a run that lost a worker")
     need(status == 0, "status %d: %s" % (status, err))
     need(first + out == quiet(command), "other words: %s" % err)
+    need("has not answered for 15 s" not in err, "whoever was just started was given up: %s" % err)
     return err
 
 
