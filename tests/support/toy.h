@@ -158,10 +158,11 @@ static int relay_load(struct stage *s, uint32_t index, const struct tensor *t, s
     return 0;
 }
 
+/* Tests run beside each other, and teams that spin while they wait take a core from one another. */
 static struct stage_plan_in relay_stage(const struct toy *toy, struct part part, const struct relay_plan *plan)
 {
     return (struct stage_plan_in){toy->config, part, plan->capacity,
-                                  toy->tensors + (size_t)part.first * W_LAYER_ROLES, plan->threads, false, NULL};
+                                  toy->tensors + (size_t)part.first * W_LAYER_ROLES, plan->threads, .crowded = true};
 }
 
 /* The part's own tensors: where it has parts of the head only, these lie elsewhere. */
