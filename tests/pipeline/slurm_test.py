@@ -72,9 +72,18 @@ def state(job):
     return said.split("JobState=")[1].split()[0] if "JobState=" in said else said
 
 
+def over(job):
+    """A job that is put back into the queue is called FAILED for a moment: only a state that stays counts."""
+    for look in range(5):
+        if state(job) in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED"): return False
+        if state(job) == "COMPLETED": return True
+        time.sleep(0.5)
+    return True
+
+
 def ended(job, seconds=120):
     end = time.time() + seconds
-    while state(job) in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED"):
+    while not over(job):
         need(time.time() < end, "job %s is still %s: %s" % (job, state(job), slurm("scontrol", "show", "job", job)))
         time.sleep(0.3)
     return state(job)
@@ -116,12 +125,16 @@ def requeued():
     need(victim, "the job ended before a rank could be killed: " + state(job))
     os.kill(int(victim), 9)
     slow = time.time() + 150
-    while "Restarts=0" in slurm("scontrol", "show", "job", job) and state(job) not in ("FAILED", "COMPLETED"):
+    while "Restarts=0" in slurm("scontrol", "show", "job", job) and not over(job):
         need(time.time() < slow, "not requeued: " + slurm("scontrol", "show", "job", job) + open(path("batch.out")).read()[-1500:])
         time.sleep(0.3)
+    while b"slurmstepd: [%s." % job.encode() in subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE).stdout:  # of before: while it is there no other can start
+        need(time.time() < slow, "what was requeued does not end")
+        time.sleep(0.3)
+    time.sleep(1)
     slurm("scontrol", "update", "job=" + job, "StartTime=now")  # Slurm holds what is requeued back for two minutes
     how = ended(job, 180)
-    need(how == "COMPLETED", how + open(path("batch.out")).read()[-1500:])
+    need(how == "COMPLETED", how + slurm("scontrol", "show", "job", job) + open(path("batch.out")).read()[-1500:])
     need(open(path("results.jsonl")).read() == open(path("quiet.jsonl")).read(), "the results differ from a quiet run's")
     need("Restarts=0" not in slurm("scontrol", "show", "job", job), "it was never requeued")
 
