@@ -536,7 +536,7 @@ int roster_next(struct roster *r, struct event *out, int timeout_ms, struct err 
     TRY(next_event(r, out, timeout_ms, why));
     /* Who is lost is not waited for at the end. */
     if (out->kind == EVENT_LOST && !port_outlives_peers(r->port)) port_shun(r->port, out->who->node);
-    if (out->kind == EVENT_LOST || out->kind == EVENT_FAULT) interrupted(out);
+    if (out->kind == EVENT_LOST || out->kind == EVENT_FAULT || out->kind == EVENT_APART || out->kind == EVENT_LEAVES) interrupted(out);
     return 0;
 }
 
