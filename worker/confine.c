@@ -124,7 +124,7 @@ int confine_user(const struct confinement *c, struct err *why)
 {
     if (!c->user) return 0;
     const struct passwd *user = getpwnam(c->user);
-    if (!user) return fail(why, E_USAGE, "there is no user %s here", c->user);
+    if (!user) return fail(why, E_USAGE, "there is no user '%s' here", c->user);
     if (!user->pw_uid) return fail(why, E_USAGE, "a worker becomes a user without rights, and %s is root", c->user);
     if (initgroups(c->user, user->pw_gid) || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) ||
         setresuid(user->pw_uid, user->pw_uid, user->pw_uid))

@@ -89,6 +89,18 @@ static int greet_all(struct world *w, struct err *why)
     return 0;
 }
 
+static int world_greeted(struct world *w, int workers, uint64_t seed, struct err *why)
+{
+    TRY(world_open(w, workers, seed, why));
+    return greet_all(w, why);
+}
+
+static int lose_first(struct world *w, struct err *why)
+{
+    sim_end(w->sim, w->number[1]);
+    return await_and_free(w->home, M_LOST, 1, why);
+}
+
 /* Greets, pings all, sends frames round the ring, and listens until nothing more comes. */
 static int a_little_life(struct world *w, struct err *why)
 {
@@ -119,8 +131,7 @@ TEST(time_passes_only_while_somebody_waits_and_no_longer_than_asked)
 {
     struct world w;
     struct frame *f = NULL;
-    NEED(world_open(&w, 2, 1, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 2, 1, why));
     const struct clock *c = sim_clock(w.sim);
     uint64_t then = clock_now(c), real = clock_ns();
     NEED(port_recv(w.home, &f, 3600 * 1000, why)); /* an hour */
@@ -138,8 +149,7 @@ TEST(time_passes_only_while_somebody_waits_and_no_longer_than_asked)
 TEST(computing_takes_its_time_one_after_the_other_and_frames_keep_their_order)
 {
     struct world w;
-    NEED(world_open(&w, 3, 3, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 3, 3, why));
     w.compute_ns = 50 * MS;
     const uint64_t then = clock_now(sim_clock(w.sim));
     for (uint32_t i = 0; i < 5; i++) {
@@ -203,8 +213,7 @@ TEST(a_process_that_ends_is_lost_once_after_all_that_it_sent)
 TEST(a_process_that_fails_ends_with_its_sentence)
 {
     struct world w;
-    NEED(world_open(&w, 2, 5, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 2, 5, why));
     NEED(send_empty(w.home, 1, M_STOP, why));
     NEED(await_and_free(w.home, M_LOST, 1, why));
     CHECK(sim_why(w.sim, w.number[1])->code == E_INTERRUPTED && !strcmp(sim_why(w.sim, w.number[1])->text, "told to stop"));
@@ -216,8 +225,7 @@ TEST(a_process_that_hangs_is_silent_and_not_lost)
 {
     struct world w;
     struct frame *f = NULL;
-    NEED(world_open(&w, 2, 5, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 2, 5, why));
     sim_hang(w.sim, w.number[1]);
     NEED(send_empty(w.home, 1, M_PING, why));
     NEED(port_recv(w.home, &f, 60000, why));
@@ -230,10 +238,8 @@ TEST(a_process_comes_back_under_the_number_of_one_that_was_lost)
     struct world w;
     struct frame *f = NULL;
     int node;
-    NEED(world_open(&w, 2, 5, why));
-    NEED(greet_all(&w, why));
-    sim_end(w.sim, w.number[1]);
-    NEED(await_and_free(w.home, M_LOST, 1, why));
+    NEED(world_greeted(&w, 2, 5, why));
+    NEED(lose_first(&w, why));
     NEED(sim_process(w.sim, worker_hears, &w, w.address[1], &w.number[1], why));
     port_part(w.home, 1);
     NEED(port_invite(w.home, w.address[1], &node, why));
@@ -252,11 +258,9 @@ TEST(who_calls_a_process_that_is_gone_is_heard_when_it_is_there_again_and_what_w
     struct world w;
     struct frame *f = NULL;
     int node;
-    NEED(world_open(&w, 2, 5, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 2, 5, why));
     NEED(send_empty(w.home, 1, M_PING, why)); /* on its way when it ends */
-    sim_end(w.sim, w.number[1]);
-    NEED(await_and_free(w.home, M_LOST, 1, why));
+    NEED(lose_first(&w, why));
     NEED(port_invite(w.home, w.address[1], &node, why));
     CHECK(node == 3);
     NEED(greet_write(&f, &(struct greet){3, 4, 1, RUN, {0}}, why));
@@ -317,8 +321,7 @@ TEST(a_process_serves_one_coordinator_and_tells_another_that_it_is_busy)
     struct frame *f = NULL;
     struct fault fault;
     int node, number;
-    NEED(world_open(&w, 2, 5, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 2, 5, why));
     NEED(sim_driven(w.sim, &other, &number, why));
     port_run(other, RUN + 1, 1);
     NEED(port_invite(other, w.address[2], &node, why));
@@ -351,8 +354,7 @@ TEST(a_wake_from_inside_ends_the_wait_at_its_moment)
 {
     struct world w;
     struct frame *f = NULL;
-    NEED(world_open(&w, 1, 5, why));
-    NEED(greet_all(&w, why));
+    NEED(world_greeted(&w, 1, 5, why));
     const uint64_t then = clock_now(sim_clock(w.sim));
     NEED(sim_at(w.sim, then + 70 * MS, wake, w.home, why));
     NEED(port_recv(w.home, &f, 1000, why));

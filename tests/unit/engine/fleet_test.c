@@ -80,6 +80,12 @@ static int say(struct room *r, struct asked *a, uint32_t i, int only, struct err
     return fleet_ask(r->fleet, &ask, &l, &a->number, why);
 }
 
+static int say_all(struct room *r, struct asked *a, uint32_t n, struct err *why)
+{
+    for (uint32_t i = 0; i < n; i++) TRY(say(r, &a[i], i, 0, why));
+    return 0;
+}
+
 static int answer_all(struct room *r, struct err *why)
 {
     while (fleet_unanswered(r->fleet)) TRY(fleet_turn(r->fleet, 100, why));
@@ -96,7 +102,7 @@ static int ask_one_pipeline(uint64_t print[ASKS], struct err *why)
     struct room r;
     struct asked a[ASKS] = {0};
     int code = room_open(&r, 1, 4, why);
-    for (uint32_t i = 0; i < ASKS && !code; i++) code = say(&r, &a[i], i, 0, why);
+    if (!code) code = say_all(&r, a, ASKS, why);
     if (!code) code = answer_all(&r, why);
     for (int i = 0; i < ASKS; i++) print[i] = a[i].answer.ended.fingerprint;
     free_all(a);
@@ -120,7 +126,7 @@ static int use_all(const uint64_t *print, uint32_t sequences, struct err *why)
     struct asked a[ASKS] = {0};
     int by[REPLICAS] = {0};
     int code = room_open(&r, REPLICAS, sequences, why);
-    for (uint32_t i = 0; i < ASKS && !code; i++) code = say(&r, &a[i], i, 0, why);
+    if (!code) code = say_all(&r, a, ASKS, why);
     if (!code) code = answer_all(&r, why);
     if (!code) check_all(a, print);
     for (int i = 0; i < ASKS; i++) by[a[i].answer.ended.replica]++;
@@ -161,7 +167,7 @@ TEST(a_conversation_goes_on_where_its_rows_are_kept)
     struct room r;
     struct asked a[ASKS] = {0};
     NEED(room_open(&r, REPLICAS, 9, why));
-    for (uint32_t i = 0; i < 6; i++) NEED(say(&r, &a[i], i, 0, why));
+    NEED(say_all(&r, a, 6, why));
     NEED(answer_all(&r, why));
     for (uint32_t i = 6; i-- > 0;) {
         const struct collected *before = &a[i].answer;
@@ -201,7 +207,7 @@ TEST(what_a_lost_replica_computed_goes_on_in_the_others)
     struct err no;
     NEED(ask_one_pipeline(print, why));
     NEED(room_open(&r, REPLICAS, 4, why));
-    for (uint32_t i = 0; i < ASKS; i++) NEED(say(&r, &a[i], i, 0, why));
+    NEED(say_all(&r, a, ASKS, why));
     while (!a[0].told || !a[5].told) NEED(fleet_turn(r.fleet, 100, why));
     a[5].full = true;
     for (int k = 0; k < 5; k++) NEED(fleet_turn(r.fleet, 10, why));
