@@ -209,15 +209,47 @@ static int take_record(struct journal *j, const struct record *r, uint64_t at, b
     return 0;
 }
 
+static int is_another(const struct journal *j, const char *fact, const char *was, const char *is, struct err *why)
+{
+    return fail(why, E_FILE, "%s is of another job: its %s is %s, this job's is %s", j->path, fact, was, is);
+}
+
+static bool is_fact(const struct journal_setup *s, struct json_text name)
+{
+    for (size_t i = 0; i < s->n_facts; i++)
+        if (json_is(name, s->facts[i].name)) return true;
+    return json_is(name, "journal") || json_is(name, "crc32c");
+}
+
+/* A fact that the job of the journal had, and this one has not; empty: there is none. */
+static void find_more(const struct journal_setup *s, const char *text, size_t n, char name[40])
+{
+    struct json json;
+    struct json_text key;
+    struct err ignored;
+    name[0] = 0;
+    json_begin(&json, text, n, "a journal", &ignored);
+    if (!json_object(&json))
+        while (!name[0] && json_key(&json, &key)) {
+            if (!is_fact(s, key)) snprintf(name, 40, "%.*s", (int)key.n, key.text);
+            if (json_skip(&json)) break;
+        }
+    json_end(&json);
+}
+
+/* Some facts are noted only where they are not as ever, so either side may lack one. Whoever only looks brings none. */
 static int check_facts(const struct journal *j, const struct journal_setup *s, const char *text, size_t n, struct err *why)
 {
+    char was[120] = "nothing", more[40];
     for (size_t i = 0; i < s->n_facts; i++) {
-        char was[120] = "nothing";
-        record_fact(text, n, s->facts[i].name, was);
-        if (strcmp(was, s->facts[i].value))
-            return fail(why, E_FILE, "%s is of another job: its %s is %s, this job's is %s", j->path, s->facts[i].name, was, s->facts[i].value);
+        if (!record_fact(text, n, s->facts[i].name, was)) snprintf(was, sizeof was, "nothing");
+        if (strcmp(was, s->facts[i].value)) return is_another(j, s->facts[i].name, was, s->facts[i].value, why);
     }
-    return 0;
+    if (!s->n_facts) return 0;
+    find_more(s, text, n, more);
+    if (!more[0]) return 0;
+    record_fact(text, n, more, was);
+    return is_another(j, more, was, "nothing", why);
 }
 
 /* A file that begins otherwise is somebody's, and nothing of it is cut. A first record that was torn begins so too. */
