@@ -181,7 +181,7 @@ test:
 test-all:
 	@LONG=1 B=$(B) SAN=$(SAN) tests/run $(T)
 
-## make arm        every test on an emulated 64-bit ARM, cross-compiled
+## make arm        the tests on an emulated 64-bit ARM, cross-compiled, but for those about this machine itself
 arm:
 	@tests/arm.sh --all $(T)
 

@@ -479,7 +479,7 @@ int batch_turn(struct batch *b, int timeout_ms, struct err *why)
 {
     TRY(batch_feed(b, b->setup.window, why));
     if (interrupt_seen()) return fail(why, E_INTERRUPTED, "%s", interrupt_reason());
-    if (fleet_unanswered(b->setup.fleet)) TRY(fleet_turn(b->setup.fleet, timeout_ms, why));
+    if (fleet_is_busy(b->setup.fleet)) TRY(fleet_turn(b->setup.fleet, timeout_ms, why));
     return batch_settle(b, why);
 }
 

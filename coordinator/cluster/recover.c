@@ -94,7 +94,7 @@ char *recover_news(struct pipeline *p)
 
 static bool never_answered(const struct member *m)
 {
-    return !m->hello.build[0];
+    return !m->counted;
 }
 
 /* ---- others in the place of who is lost ---- */
@@ -402,11 +402,12 @@ static int take_loss(struct pipeline *p, const struct event *e, struct err *why)
 {
     struct recovery *r = p->recovery;
     struct place *at = &r->place[e->who->place];
-    const bool broke = e->why.code == E_WIRE, stranger = never_answered(e->who) && (broke || (e->why.code == E_USAGE && !r->first));
+    const bool broke = e->why.code == E_WIRE, first = r->first && e->who->place < p->places; /* who was named, before anything was lost */
+    const bool stranger = never_answered(e->who) && (broke || (e->why.code == E_USAGE && !first));
     const struct situation s = {
         .lost = stranger ? E_LINK : e->why.code,
         .working = e->who->worker >= 0 && (p->whole || r->launch || r->probing), .outlived = port_by_address(roster_port(p->roster)),
-        .patience_ns = r->only_measure ? 0 : (uint64_t)p->wish.patience_seconds * 1000000000ull, .first = r->first,
+        .patience_ns = r->only_measure ? 0 : (uint64_t)p->wish.patience_seconds * 1000000000ull, .first = first,
     };
     const enum remedy remedy = remedy_of(&s);
     if (remedy == REMEDY_GIVE_UP) return *why = e->why, why->code;
@@ -503,10 +504,11 @@ static int let_in(struct pipeline *p, bool idle, uint64_t now, struct err *why)
 
 static void look_who_never_came(struct pipeline *p, uint64_t now)
 {
-    for (int i = 1; p->local && port_by_address(roster_port(p->roster)) && i <= roster_size(p->roster); i++) {
+    if (!p->local || !port_by_address(roster_port(p->roster))) return;
+    for (int i = 1; i <= roster_size(p->roster); i++) {
         struct member *m = roster_member(p->roster, i);
         struct err why;
-        if (m->standing != INVITED || now < m->added_ns + BORN_NS || m->place >= p->places) continue; /* it may have been added just now */
+        if (m->standing != INVITED || m->place >= p->places || silence_ns(&m->silence, now) < BORN_NS) continue;
         fail(&why, E_WORKER, "worker %d (process %d of this machine) has not answered for %llu s since it was started", m->node,
              (int)local_workers_pid(p->local, m->place + 1), BORN_NS / 1000000000ull);
         roster_lose(p->roster, m, &why);

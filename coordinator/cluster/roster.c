@@ -85,7 +85,7 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     m->node = r->n + 1;
     m->place = r->n;
     m->worker = -1;
-    m->added_ns = clock_now(r->clock);
+    silence_broken(&m->silence, clock_now(r->clock));
     r->member[r->n++] = m;
     strcpy(m->address, address);
     if (*address && address_is_near(address)) m->reach = REACH_NEAR;

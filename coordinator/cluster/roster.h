@@ -41,7 +41,7 @@ struct member {
     struct report report;    /* the last it sent */
     uint64_t reports, asked; /* how many it sent; how many it was asked for */
     uint32_t unheeded;       /* answers to PROBE that nobody waits for any more: they are dropped when they come */
-    struct silence silence;  /* since it last sent anything */
+    struct silence silence;  /* since it last sent anything, or was added */
     int lost_by;             /* LOST: the code of what happened to it */
     bool suspect;            /* that takes long; it is lost soon, or heard again */
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
@@ -50,7 +50,6 @@ struct member {
     bool counted;            /* among those that are wanted, though nobody named it */
     bool hailed;             /* it was greeted, and has not answered yet */
     bool leaves;             /* it was told to end, and computes on until it is let go */
-    uint64_t added_ns;
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */
 };
 

@@ -88,7 +88,7 @@ static int ask_one_of_many(struct job *j, size_t i, struct err *why)
  * them takes as long as the workers should hear nothing of us. Returns whether more could be asked. What cannot be fails alone. */
 static bool ask_more(struct job *j)
 {
-    const uint32_t most = j->session.pipe->plan.capacity.sequences + ASKED_AHEAD;
+    const uint32_t most = (uint32_t)fleet_size(j->session.fleet) * j->session.pipe->plan.capacity.sequences + ASKED_AHEAD;
     while (j->asked < j->prompts.n && fleet_unanswered(j->session.fleet) < most) {
         const size_t i = j->asked++;
         if (ask_one_of_many(j, i, &j->answer[i].why)) j->answer[i].ended.how = FINISH_FAILED;

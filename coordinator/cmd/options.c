@@ -222,11 +222,11 @@ static const struct argument table[] = {
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"
      "                           GEMMAPIPE_NO_PROBE is set)"},
     {"math", "int8|float32", PIPELINE | CMD_BENCH, OWN(numbers, take_math),
-     "int8: activations in 8 bits (default); float32: nothing is rounded, every product by OpenBLAS, slower: to measure what rounding costs"},
+     "int8: activations in 8 bits (default); float32: nothing is rounded, every product with weights by OpenBLAS, slower: to measure what rounding costs"},
     {"wire", "f32|bf16", PIPELINE | CMD_BENCH, OWN(numbers, take_wire),
      "rows between layers: f32 (default); bf16: rounded after every layer, whoever has it, and half as many bytes from worker to worker"},
     {"kv", "f16|q8_0|f32", PIPELINE | CMD_BENCH, OWN(numbers, take_kv),
-     "keys and values: f16 (default; with --math float32 f32); q8_0: half the memory, faster where the context is long, a little less exact"},
+     "keys and values: f16 (default; with --math float32 f32); q8_0: half the memory, a little less exact and a little slower, but for very long contexts"},
     {"wait", "SECONDS", WORKERS | CMD_UP | CMD_STATUS, WHOLE(wait, 1, 86400), "how long to wait for workers to answer (default 60)"},
     {"wait-for-workers", "SECONDS", PIPELINE, WHOLE(patience, 0, 86400 * 7),
      "when workers are lost and who is left cannot hold the model: how long others may take to come (default 300; 0: any loss ends the run)"},

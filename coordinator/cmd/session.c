@@ -125,7 +125,7 @@ int session_turn(struct session *s, int timeout_ms, struct err *why)
 
 int session_answer(struct session *s, struct err *why)
 {
-    while (fleet_unanswered(s->fleet)) TRY(session_turn(s, TURN_MS, why));
+    while (fleet_is_busy(s->fleet)) TRY(session_turn(s, TURN_MS, why));
     return 0;
 }
 

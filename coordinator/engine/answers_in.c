@@ -61,7 +61,8 @@ bool answer_offer_again(struct engine *e, struct live *a)
 
 static void first_token(struct engine *e, struct live *a)
 {
-    a->first_ns = e->totals.last_first_ns = clock_now(e->clock);
+    a->first_ns = clock_now(e->clock);
+    if (!a->ask.again) e->totals.last_first_ns = a->first_ns;
     engine_tell(e, ASK_SPOKE, a, 1);
 }
 

@@ -142,7 +142,6 @@ struct engine_totals engine_totals(const struct engine *e)
     struct engine_totals t = e->totals;
     t.epoch = e->pipe->epoch;
     t.losses = e->pipe->losses;
-    t.ready = e->pipe->whole;
     t.verified = verify_counts(e->verify);
     t.pages_used = e->pages ? pages_used(e->pages) : 0;
     return t;
@@ -150,7 +149,12 @@ struct engine_totals engine_totals(const struct engine *e)
 
 uint32_t engine_unanswered(const struct engine *e)
 {
-    return e->n_live + verify_pending(e);
+    return e->n_live;
+}
+
+bool engine_is_busy(const struct engine *e)
+{
+    return e->n_live || verify_pending(e);
 }
 
 void engine_watch(struct engine *e, watcher *watch, void *user)
@@ -337,7 +341,7 @@ void live_finish(struct engine *e, struct live *a, enum finish how, const struct
         .reused_rows = a->reused, .made = a->made, .replica = e->setup.replica, .last_id = a->made ? a->ids.id[a->ids.n - 1] : 0, .fingerprint = a->fingerprint,
         .asked_ns = a->asked_ns, .first_ns = a->first_ns, .done_ns = clock_now(e->clock),
     };
-    e->totals.ended_ns = ended.done_ns;
+    if (!a->ask.again) e->totals.ended_ns = ended.done_ns;
     e->told = true;
     engine_tell(e, ASK_ENDED, a, a->made);
     if (a->listener.finished) a->listener.finished(a->listener.user, &ended);
@@ -390,13 +394,13 @@ void live_begin_again(struct engine *e, struct live *a)
     a->sent = a->reused = 0;
     live_needs(e, a, 0);
     a->history = HISTORY_EMPTY;
+    a->scheduled = false;
+    a->placed = !e->setup.told_when;
 }
 
 /* It has no slot any more. Who gave it up to somebody more urgent waits for another. */
 static void has_left(struct engine *e, struct live *a)
 {
-    a->scheduled = false;
-    a->placed = !e->setup.told_when;
     leave_slot(e, a);
     live_begin_again(e, a);
     if (a->state == LEAVING && a->ending == FINISH_NOT) live_to(e, a, WAITING);

@@ -71,6 +71,7 @@ void engine_wake(struct engine *e);
 int engine_restart(struct engine *e, struct err *why);
 
 uint32_t engine_unanswered(const struct engine *e); /* asks that are not finished */
+bool engine_is_busy(const struct engine *e);        /* there are some, or what was answered is still being verified */
 
 struct engine_totals {
     uint64_t prompt_rows, made;

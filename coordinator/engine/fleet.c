@@ -103,6 +103,13 @@ uint32_t fleet_unanswered(const struct fleet *f)
     return n;
 }
 
+bool fleet_is_busy(const struct fleet *f)
+{
+    bool busy = false;
+    for (int i = 0; i < f->n; i++) busy |= engine_is_busy(f->of[i].engine);
+    return busy;
+}
+
 struct engine_totals fleet_totals(const struct fleet *f)
 {
     struct engine_totals all = engine_totals(f->of[0].engine);
@@ -161,9 +168,11 @@ bool fleet_lost(const struct fleet *f, int replica)
 
 static const struct rates *rates_of(struct replica *r)
 {
-    const struct model_shape shape = model_shape(r->pipe->model, r->pipe->encoder);
-    if (r->epoch != r->pipe->epoch) plan_rates(&r->rates, NULL, &r->pipe->plan, &shape, r->pipe->offers);
-    r->epoch = r->pipe->epoch;
+    if (r->epoch != r->pipe->epoch) {
+        const struct model_shape shape = model_shape(r->pipe->model, r->pipe->encoder);
+        plan_rates(&r->rates, NULL, &r->pipe->plan, &shape, r->pipe->offers);
+        r->epoch = r->pipe->epoch;
+    }
     return &r->rates;
 }
 

@@ -30,6 +30,7 @@ void fleet_enough(struct fleet *f, uint64_t number);
 int fleet_turn(struct fleet *f, int timeout_ms, struct err *why);
 void fleet_wake(struct fleet *f);
 uint32_t fleet_unanswered(const struct fleet *f);
+bool fleet_is_busy(const struct fleet *f);
 struct engine_totals fleet_totals(const struct fleet *f); /* of all together; epoch: of the one that has begun anew most often */
 
 int fleet_size(const struct fleet *f);

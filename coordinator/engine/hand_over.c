@@ -21,7 +21,7 @@ static uint32_t count_placed(const struct engine *e, int *least_urgent)
 bool engine_has_room(const struct engine *e, const struct live *a)
 {
     int least_urgent = a->ask.priority;
-    if (!e->pipe->whole || !e->whole || !e->scheduler) return false;
+    if (!e->pipe->whole || e->pipe->hands_over || !e->whole || !e->scheduler) return false;
     return count_placed(e, &least_urgent) < e->slots || least_urgent < a->ask.priority;
 }
 
@@ -50,7 +50,6 @@ void engine_hand(struct engine *from, struct live *a, struct engine *to)
     live_enter(to, a);
     live_to(to, a, state == FULL || (state == LEAVING && a->ending != FINISH_NOT) ? state : WAITING);
     live_needs_pictures(to, a);
-    a->scheduled = a->placed = false;
     a->in_hand = 0;
     a->sharing.awaits = NO_BEGINNING;
     a->sharing.in_vain = false;

@@ -95,8 +95,6 @@ static void all_wait(struct engine *e)
 {
     for (struct live *a = e->first; a; a = a->after) {
         live_begin_again(e, a);
-        a->scheduled = false;
-        a->placed = !e->setup.told_when;
         if (PLANTED(TOKEN_TOLD_AGAIN) && a->made && e->losses) a->made--, a->ids.n--;
         if (a->state == RUNNING || a->state == WAITING || (a->state == LEAVING && a->ending == FINISH_NOT)) live_to(e, a, WAITING);
     }

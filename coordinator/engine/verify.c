@@ -56,11 +56,10 @@ struct verify {
 
 int verify_join(struct engine *e, struct verify *beside, struct err *why)
 {
-    e->verify = beside;
     if (!e->setup.verify || !e->pipe->model) return 0;
     if (e->pipe->plan.capacity.rows > WIRE_SEGMENTS)
         return fail(why, E_USAGE, "answers can be compared where a micro-batch has %d rows at most, and it has %u", WIRE_SEGMENTS, e->pipe->plan.capacity.rows);
-    if (!beside) e->verify = calloc(1, sizeof *beside);
+    e->verify = beside ? beside : calloc(1, sizeof *beside);
     if (!e->verify) return fail(why, E_MEMORY, "no memory to compare answers");
     e->verify->every = e->setup.verify;
     e->verify->users++;
@@ -236,11 +235,9 @@ static int who_is_next(const struct verify *v, const struct trial *t)
     for (int r = 0; r < v->replicas; r++)
         if (v->of[r].engine) left[n++] = r;
     const int first = t->pass[0].replica;
-    if (n < 2) return first;
-    if (n == 2) return t->n % 2 ? left[left[0] == first] : first;
-    int r = (first + t->n) % v->replicas;
-    while (!v->of[r].engine || r == first) r = (r + 1) % v->replicas;
-    return r;
+    int k = 0;
+    while (left[k] != first) k++; /* it is there: else the trial was forgotten */
+    return left[(k + t->n) % n];
 }
 
 static bool heard_again(void *user, const struct said *said)
