@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "coordinator/engine/live.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #define LOOK_MS 50 /* between two looks at what brings no frame: processes that ended, silence, deadlines */
@@ -185,7 +186,7 @@ static bool may_have(const struct fleet *f, const struct replica *r, const struc
     return (!alone || alone == a) && engine_has_room(r->engine, a);
 }
 
-static void place(struct fleet *f, struct engine *at, struct live *a)
+static bool place(struct fleet *f, struct engine *at, struct live *a)
 {
     struct engine *best = NULL;
     double soonest = 0;
@@ -194,16 +195,21 @@ static void place(struct fleet *f, struct engine *at, struct live *a)
         const double begins = engine_begins_in(f->of[i].engine, a, rates_of(&f->of[i]));
         if (!best || begins < soonest) best = f->of[i].engine, soonest = begins;
     }
-    if (!best) return;
+    if (!best) return false;
     if (best != at) engine_hand(at, a, best);
     a->placed = true;
+    return true;
 }
 
+/* Where nobody had room for one, nobody has for those behind who are no more urgent: however many wait, they are not looked at. */
 static void place_from(struct fleet *f, struct engine *e)
 {
+    int refused = INT_MIN;
     for (struct live *a = e->in[WAITING].first, *next; a; a = next) {
+        const bool anywhere = !a->ask.only && a->suspected < SUSPECTED_MOST;
         next = a->next;
-        if (!a->placed) place(f, e, a);
+        if (a->placed || (anywhere && a->ask.priority <= refused)) continue;
+        if (!place(f, e, a) && anywhere) refused = a->ask.priority > refused ? a->ask.priority : refused;
     }
 }
 

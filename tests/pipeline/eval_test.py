@@ -17,7 +17,7 @@ import corpus
 
 MMPROJ = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 EVAL = [GEMMAPIPE, "eval", "--model", DEMO, "--ctx", "256"]
-WAYS = (["--workers", "1"], ["--workers", "3"], ["--here", "2", "--split", "4+8,4+8", "--micro-batch", "19"])
+WAYS = (["--workers", "1"], ["--workers", "3"], ["--workers", "3", "--replicas", "2"], ["--here", "2", "--split", "4+8,4+8", "--micro-batch", "19"])
 TURN = "<start_of_turn>user\n%s<end_of_turn>\n<start_of_turn>model\n"
 
 

@@ -87,7 +87,7 @@ def smuggled():
         for where in ("/v1/chat/completions/../../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/v1/files/..%2f..%2fx", "/\0x", "/v1/models%00"):
             text = send(s, b"GET " + where.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 5)
             need(b"root:" not in text and not text.startswith(b"HTTP/1.1 5") and b'"object":"list"' not in text, "%s: %r" % (where, text[:300]))
-        need(len(body) and s.ask("/v1/chat/completions", body)[0] == 200, "the server still answers")
+        need(s.ask("/v1/chat/completions", body)[0] == 200, "the server still answers")
 
 
 def media():

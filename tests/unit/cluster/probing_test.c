@@ -222,7 +222,7 @@ TEST(of_many_workers_those_next_to_each_other_in_the_plan_meet)
     end(&c);
 }
 
-TEST(who_cannot_reach_another_is_waited_for_no_longer_than_there_is_time)
+TEST(who_cannot_reach_another_holds_up_no_measurement)
 {
     struct cluster c;
     struct probing *b = NULL;

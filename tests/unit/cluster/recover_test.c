@@ -99,7 +99,7 @@ static int answer(struct crew *c, const struct fault_wish *harm, uint64_t *finge
     return code;
 }
 
-/* A count that cannot be, where there is one; else a byte too many or too few. */
+/* Eight bytes more than such a frame has. */
 static int spoil(void *user, struct frame **f, struct err *why)
 {
     const unsigned type = (*f)->head.type;
@@ -113,7 +113,7 @@ static int spoil(void *user, struct frame **f, struct err *why)
     return 0;
 }
 
-TEST(who_breaks_the_protocol_in_any_state_is_put_aside_and_the_words_are_the_same)
+TEST(who_breaks_the_protocol_with_any_of_five_frames_is_put_aside_and_the_words_are_the_same)
 {
     static const unsigned types[] = {M_ACCEPT, M_READY, M_RESULT, M_PONG, M_REPORT};
     static struct crew c;
