@@ -337,16 +337,6 @@ static void report_gone(struct zmq_port *z)
 
 /* ---- coming in ---- */
 
-static struct frame *frame_of(struct zmq_port *z, zmq_msg_t *m)
-{
-    size_t n = zmq_msg_size(m);
-    /* Of one that is too large or too small only the head is looked at: enough for the sentence. */
-    bool whole = n >= FRAME_HEAD_BYTES && n - FRAME_HEAD_BYTES <= z->port.max_body;
-    struct frame *f = frame_new(0, whole ? n - FRAME_HEAD_BYTES : 0);
-    if (f) memcpy(f->bytes, zmq_msg_data(m), whole || n < FRAME_HEAD_BYTES ? n : FRAME_HEAD_BYTES);
-    return f;
-}
-
 /* One message of a socket. False if there is none. */
 static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
 {
@@ -364,7 +354,7 @@ static bool receive(struct zmq_port *z, void *socket, struct arrival *a)
         more = zmq_msg_more(&m);
         if (++parts == 1 && !more) {
             a->n = zmq_msg_size(&m);
-            a->frame = frame_of(z, &m);
+            a->frame = zmq_frame_of(zmq_msg_data(&m), a->n, z->port.max_body);
             const char *user = socket == z->router && z->zap ? zmq_msg_gets(&m, "User-Id") : NULL;
             if (user) key_read(a->key, user);
             if (socket == z->router) a->fd = zmq_msg_get(&m, ZMQ_SRCFD);

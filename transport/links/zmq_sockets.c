@@ -226,3 +226,11 @@ int zmq_send_frame_to(void *router, const void *identity, size_t n, struct frame
     }
     return zmq_send_frame(router, f);
 }
+
+struct frame *zmq_frame_of(const void *message, size_t n, uint64_t most)
+{
+    const bool whole = n >= FRAME_HEAD_BYTES && n - FRAME_HEAD_BYTES <= most;
+    struct frame *f = frame_new(0, whole ? n - FRAME_HEAD_BYTES : 0);
+    if (f) memcpy(f->bytes, message, whole || n < FRAME_HEAD_BYTES ? n : FRAME_HEAD_BYTES);
+    return f;
+}

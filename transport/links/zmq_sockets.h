@@ -1,5 +1,5 @@
 /* transport/links/zmq_sockets.h — ZeroMQ sockets as this program wants them, for zmq.c only: how they are made, watched,
- * bound and closed, and how a frame goes into one. What frames mean, and peers, are zmq.c's affair. */
+ * bound and closed, and how a frame goes into one and comes out. What frames mean, and peers, are zmq.c's affair. */
 #pragma once
 
 #include "transport/links/address.h"
@@ -35,3 +35,6 @@ const char *zmq_refusal(uint16_t event, uint32_t value, bool keys);
 /* The frame is libzmq's afterwards, whatever comes of it. 0, or why not (errno). Through a ROUTER to the connection of this name. */
 int zmq_send_frame(void *socket, struct frame *f);
 int zmq_send_frame_to(void *router, const void *identity, size_t n, struct frame *f);
+
+/* The caller's; NULL without memory. Of one whose body is larger than `most`, or too small, only the head is there: enough for a sentence. */
+struct frame *zmq_frame_of(const void *message, size_t n, uint64_t most);
