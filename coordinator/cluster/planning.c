@@ -224,6 +224,14 @@ static int foresee(struct pipeline *p, bool here, struct err *why)
     return foresee_offers(p, here, why);
 }
 
+int planning_measured(struct pipeline *p, bool *all, struct err *why)
+{
+    TRY(foresee(p, !p->wish.n_addresses, why));
+    *all = true;
+    for (int i = 0; i < p->workers; i++) *all &= p->offers[i].measured != NULL;
+    return 0;
+}
+
 int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why)
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);

@@ -24,6 +24,8 @@ struct foresight {
     struct err lack; /* then: what it lacks */
 };
 
+int planning_measured(struct pipeline *p, bool *all, struct err *why); /* whether all of the workers were, as far as is known */
+
 /* Which workers are to make which of p->wish.replicas, of a pipeline that was opened without workers; free with replicas_free. By nominal
  * speeds, and with no limit of memory, where nothing is known: *blind then. */
 int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why);

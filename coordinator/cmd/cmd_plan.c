@@ -211,14 +211,20 @@ static int plan_replicas(struct sketch *k, const struct capacity *wanted, const 
     return 0;
 }
 
-/* Of one pipeline: whether several would be faster, where that was measured. */
+/* Of one pipeline: whether several would be faster. */
 static void advise_replicas(struct sketch *k, const struct replicas *r)
 {
-    const struct pipeline *p = k->session.pipe;
-    bool measured = true;
-    for (int i = 0; i < p->workers; i++) measured &= p->offers[i].measured != NULL;
-    if (measured && r->n > 1 && r->one > 0)
+    if (r->n == 1 && k->wish.replicas) assume(k, "one pipeline: no number of replicas is faster by the plan");
+    if (r->n > 1 && r->one > 0)
         assume(k, "one pipeline; %d replicas of it (--replicas %d) would answer %.2f times as much", r->n, r->n, r->value / r->one);
+}
+
+/* By nominal speeds nothing is advised, and trying all ways to share out many workers takes a second. */
+static bool may_advise(struct sketch *k)
+{
+    struct err no;
+    bool measured;
+    return !k->wish.plan.cuts && !replicas_check(&k->wish, 1, &no) && !planning_measured(k->session.pipe, &measured, &no) && measured;
 }
 
 /* Planned as several pipelines, or as one: *done if that is printed. */
@@ -229,12 +235,12 @@ static int plan_several(struct sketch *k, const struct capacity *wanted, bool *d
     bool blind;
     *done = false;
     if (k->wish.replicas > 0) TRY(replicas_check(&k->wish, k->wish.replicas, why));
-    else if (replicas_check(&k->wish, 1, &no)) return 0;
+    else if (k->wish.replicas == REPLICAS_AUTO ? replicas_check(&k->wish, 1, &no) != 0 : !may_advise(k)) return 0;
     const int code = planning_replicas(k->session.pipe, wanted, &r, &blind, k->wish.replicas > 0 ? why : &no);
     if (code) return k->wish.replicas > 0 ? code : 0; /* the plan of one says what is wrong */
     *done = k->wish.replicas && r.n > 1;
     const int printed = *done ? plan_replicas(k, wanted, &r, why) : 0;
-    if (!*done && !k->wish.plan.cuts) advise_replicas(k, &r);
+    if (!*done) advise_replicas(k, &r);
     replicas_free(&r);
     return printed;
 }
