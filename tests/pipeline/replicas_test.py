@@ -159,6 +159,8 @@ def planned():
     need(status == 2, err)
     plan = json.loads(good(GEMMAPIPE, "plan", "--model", TINY, "--workers", 12, "--sequences", 6, "--json", "--replicas", "auto"))
     need(len(plan["replicas"]) > 1 and plan["one_pipeline_tokens_s"] == 0, plan)
+    one = good(GEMMAPIPE, "plan", "--model", TINY, "--workers", 2, "--replicas", "auto")
+    need(b"no number of replicas is faster" in one, one)
 
 
 def refused():
