@@ -53,7 +53,7 @@ double processor_time_waited(const struct processor_time *from, const struct pro
     const uint64_t ran = to->ran_ns > from->ran_ns ? to->ran_ns - from->ran_ns : 0;
     const uint64_t waited = to->waited_ns > from->waited_ns ? to->waited_ns - from->waited_ns : 0;
     const double own = share(from->waited_ns, to->waited_ns, ran + waited);
-    const uint64_t ticks = to->ticks - from->ticks;
+    const uint64_t ticks = to->ticks > from->ticks ? to->ticks - from->ticks : 0; /* time spent waiting for disks may run backwards */
     const double stolen = ticks >= TICKS_LEAST ? share(from->stolen, to->stolen, ticks) : 0;
     return own > stolen ? own : stolen < 1 ? stolen : 1;
 }

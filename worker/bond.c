@@ -55,7 +55,5 @@ int bond_pong(struct bond *b, struct frame *ping, struct ping state, struct err 
     state.at_ns = asked.at_ns;
     state.stamp_ns = clock_boot_now(b->clock);
     TRY(ping_write(&f, M_PONG, &state, why));
-    const int code = port_send(b->port, 0, &f, why);
-    if (code) frame_free(f);
-    return code;
+    return port_send_off(b->port, 0, f, why);
 }

@@ -42,9 +42,7 @@ static int say_hello(struct run *r, struct err *why)
     processor_name(hello.cpu, sizeof hello.cpu);
     if (r->greet.mode.math == MATH_FLOAT32) snprintf(hello.blas, sizeof hello.blas, "%s", blas_name());
     TRY(hello_write(&f, &hello, why));
-    int code = port_send(r->port, 0, &f, why);
-    if (code) frame_free(f);
-    return code;
+    return port_send_off(r->port, 0, f, why);
 }
 
 int run_join(struct run *r, struct err *why)

@@ -413,7 +413,7 @@ static int send_report(struct loop *l, struct err *why)
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
     TRY(report_write(&f, &r, why));
-    return port_send(l->setup->port, 0, &f, why);
+    return port_send_off(l->setup->port, 0, f, why);
 }
 
 /* Intervals from number `from` on: as many as fit a frame, or none if there are no more. */
@@ -433,7 +433,7 @@ static int send_diary(struct loop *l, struct frame *asked, struct err *why)
     struct frame *f = 0;
     p->now_ns = clock_ns();
     TRY(diary_part_write(&f, p, why));
-    return port_send(l->setup->port, 0, &f, why);
+    return port_send_off(l->setup->port, 0, f, why);
 }
 
 static int answer_ping(struct loop *l, struct frame *ping, struct err *why)
@@ -539,8 +539,7 @@ static int send_out(struct loop *l, struct err *why)
         else if (start) count_sending(l, start, clock_ns(), engaged);
         pthread_mutex_unlock(&l->lock);
         if (!f) return 0;
-        int code = port_send(l->setup->port, to, &f, why);
-        if (code) frame_free(f);
+        const int code = port_send_off(l->setup->port, to, f, why);
         if (code == E_LINK && to != 0) neighbours_lost(l->setup->neighbours, to);
         else if (code) return code;
     }
@@ -559,9 +558,7 @@ static int check_end(struct loop *l, uint64_t now, struct err *why)
     if (l->leaving_ns) return 0;
     l->leaving_ns = now;
     TRY(empty_write(&f, M_LEAVE, why));
-    const int code = port_send(s->port, 0, &f, why);
-    if (code) frame_free(f);
-    return code;
+    return port_send_off(s->port, 0, f, why);
 }
 
 static int run_port(struct loop *l, struct err *why)

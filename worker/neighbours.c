@@ -10,8 +10,7 @@
 
 static int send_frame(struct port *port, int to, struct frame *f, struct err *why)
 {
-    const int code = port_send(port, to, &f, why);
-    if (code) frame_free(f);
+    const int code = port_send_off(port, to, f, why);
     return code == E_LINK && to ? 0 : code; /* it is gone: that is told */
 }
 
@@ -98,12 +97,14 @@ bool neighbours_met(const struct neighbours *n, const struct port *port)
 
 void neighbours_lost(struct neighbours *n, int node)
 {
+    pthread_mutex_lock(&n->lock);
     for (int i = 0; i < n->n; i++) {
         struct neighbour *b = &n->of[i];
         if (b->node != node || b->lost_ns) continue;
         if (b->met || b->sent_to) b->lost_ns = clock_now(n->clock);
         else b->called = !b->address[0], b->since_ns = clock_now(n->clock); /* our call came to nothing; it may call, or the next one come through */
     }
+    pthread_mutex_unlock(&n->lock);
 }
 
 void neighbours_wrong(struct neighbours *n, int node, const char *what)

@@ -101,7 +101,7 @@ static int take_assignment(struct run *r, struct frame *f, struct err *why)
     if (!own) threads_remark(r->threads);
     if (!part_is_empty(a.of[CHAIN_TEXT].part)) TRY(run_take_text(r, &a, why));
     if (!part_is_empty(a.of[CHAIN_VISION].part)) TRY(encoder_assign(&r->encoder, &a, r->greet.nodes, r->threads, why));
-    if (!r->count) vision_bytes_alone(&r->encoder.bytes);
+    if (!r->count) vision_bytes_alone(&r->encoder.bytes, (enum vision_type)a.vision_as);
     for (int i = 0; i < CHAINS; i++) {
         const struct chain_assignment *of = &a.of[i];
         memcpy(r->path[i], of->path, sizeof r->path[i]);

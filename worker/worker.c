@@ -86,8 +86,7 @@ static int say_ready(struct run *r, struct err *why)
     struct frame *f = NULL;
     say_what_it_holds(r);
     TRY(ready_write(&f, &r->ready, why));
-    const int code = port_send(r->port, 0, &f, why);
-    if (code) frame_free(f);
+    const int code = port_send_off(r->port, 0, f, why);
     r->bond.ready = !code;
     return code;
 }
@@ -121,7 +120,7 @@ static void tell_coordinator(struct run *r, const struct err *why)
     struct err ignored = {0};
     snprintf(fault.text, sizeof fault.text, "%s", why->text);
     if (fault_write(&f, &fault, &ignored)) return;
-    if (port_send(r->port, 0, &f, &ignored)) frame_free(f);
+    (void)port_send_off(r->port, 0, f, &ignored);
     port_flush(r->port, 1000, &ignored);
 }
 

@@ -21,8 +21,8 @@ static struct figures figures_of(const struct bench *b, const struct bench_test 
     struct figures f = {0};
     struct bench_work w = bench_work(t, b->reps, fleet);
     double wall = (double)t->wall_ns / 1e9, busy = 0, tokens = (double)b->reps * t->sequences * t->n;
-    int stages = 0, worker;
-    for (; fleet_stage(fleet, stages, &worker); stages++) busy += (double)t->stage[stages].busy_ns / 1e9;
+    const int stages = fleet_stages(fleet);
+    for (int i = 0; i < stages; i++) busy += (double)t->stage[i].busy_ns / 1e9;
     if (l) f.arithmetic = 100 * (w.int8_macs / l->int8_macs + w.f32_macs / l->f32_macs) / wall;
     if (l) f.reading = 100 * w.bytes / l->read_bytes / wall;
     f.bubble = 100 - 100 * busy / (wall * stages);
@@ -86,8 +86,7 @@ void bench_print(FILE *to, const struct bench *b, const struct fleet *fleet, con
     const struct pipeline *p = fleet_pipe(fleet, 0);
     const struct capacity *c = &p->plan.capacity;
     char replicas[48] = "";
-    int workers = 0, worker;
-    while (fleet_stage(fleet, workers, &worker)) workers++;
+    const int workers = fleet_stages(fleet);
     if (fleet_size(fleet) > 1) snprintf(replicas, sizeof replicas, " in %d replicas", fleet_size(fleet));
     fprintf(to, "%s: %d %s%s, micro-batches of at most %u rows, %u in flight, %u repetition%s\n", p->wish.model,
             workers, way_of(p), replicas, c->rows, c->in_flight, b->reps, b->reps == 1 ? "" : "s");
@@ -169,8 +168,8 @@ static void json_stage(FILE *to, const struct pipeline *p, int i)
 void bench_print_json(FILE *to, const struct bench *b, const struct fleet *fleet, const struct worker_limits *l)
 {
     const struct pipeline *p = fleet_pipe(fleet, 0);
-    int workers = 0, worker;
-    while (fleet_stage(fleet, workers, &worker)) workers++;
+    const int workers = fleet_stages(fleet);
+    int worker;
     const struct capacity *c = &p->plan.capacity;
     char hex[33];
     fprintf(to, "{\"engine\": \"gemmapipe %s\", \"model\": ", GEMMAPIPE_VERSION);

@@ -150,6 +150,13 @@ struct pipeline *fleet_pipe(const struct fleet *f, int replica)
     return f->of[replica].pipe;
 }
 
+int fleet_stages(const struct fleet *f)
+{
+    int n = 0;
+    for (int i = 0; i < f->n; i++) n += f->of[i].pipe->workers;
+    return n;
+}
+
 struct pipeline *fleet_stage(const struct fleet *f, int stage, int *worker)
 {
     for (int i = 0; i < f->n; i++) {

@@ -160,5 +160,5 @@ void difference_say(char out[400], const struct compared *stages, int n, double 
     else
         snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is "
                  "planned as %llu MiB", at + 1,
-                 100 * off(stages[at].memory), (unsigned long long)runtime_bytes() >> 20);
+                 100 * off(stages[at].memory), (unsigned long long)runtime_bytes(false) >> 20);
 }

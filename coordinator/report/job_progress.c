@@ -29,13 +29,6 @@ double rows_left(const struct job_counts *n, const struct tally *t, const struct
 
 /* ---- how busy the stages are ---- */
 
-static int count_stages(const struct job_progress *p)
-{
-    int n = 0, worker;
-    while (fleet_stage(p->fleet, n, &worker)) n++;
-    return n;
-}
-
 static bool all_answered(const struct job_progress *p)
 {
     for (int k = 0; k < fleet_size(p->fleet); k++) {
@@ -74,7 +67,7 @@ static void print_bars(FILE *to, const struct job_progress *p)
 {
     static const char *const block[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     const bool blocks = shows_blocks();
-    const int n = count_stages(p);
+    const int n = fleet_stages(p->fleet);
     double sum = 0;
     fprintf(to, ", stages ");
     for (int i = 0; i < n; i++) {
@@ -88,7 +81,7 @@ static void print_bars(FILE *to, const struct job_progress *p)
 
 static void print_percents(FILE *to, const struct job_progress *p)
 {
-    const int n = count_stages(p);
+    const int n = fleet_stages(p->fleet);
     double least = p->busy[0], most = p->busy[0];
     for (int i = 1; i < n; i++) {
         if (p->busy[i] < least) least = p->busy[i];

@@ -47,8 +47,10 @@ make_keys() {
     (
         umask 077
         mkdir -p "$folder" || exit 1
-        if [ ! -e "$folder/id.key" ]; then
-            { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' && echo; } >"$folder/id.key.$$" && mv "$folder/id.key.$$" "$folder/id.key"
+        if [ ! -e "$folder/id.key" ]; then # two workers may begin at once: the first link stays
+            { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' && echo; } >"$folder/id.key.$$" && ln "$folder/id.key.$$" "$folder/id.key" 2>/dev/null
+            rm -f "$folder/id.key.$$"
+            [ -s "$folder/id.key" ] || exit 1
         fi
         grep -qs "^$1 " "$folder/trusted" || echo "$1 coordinator" >>"$folder/trusted"
     )

@@ -56,9 +56,9 @@ void runtime_with_mpi(bool yes)
     with_mpi = yes;
 }
 
-uint64_t runtime_bytes(void)
+uint64_t runtime_bytes(bool float32)
 {
-    return RUNTIME_BYTES + (with_mpi ? RUNTIME_MPI : 0);
+    return RUNTIME_BYTES + (with_mpi ? RUNTIME_MPI : 0) + (float32 ? SGEMM_RUNTIME : 0);
 }
 
 uint32_t kv_pages(const struct model_config *c, uint32_t layer, const struct capacity *cap)
@@ -200,7 +200,7 @@ uint64_t text_tensor_bytes(const struct tensor *t)
 struct part_bytes text_part_bytes(const struct model_config *c, struct part s, const struct tensor *tensors,
                                const struct capacity *cap, int threads)
 {
-    struct part_bytes b = {.runtime = runtime_bytes() + (cap->mode.math == MATH_FLOAT32 ? SGEMM_RUNTIME : 0)};
+    struct part_bytes b = {.runtime = runtime_bytes(cap->mode.math == MATH_FLOAT32)};
     for (size_t i = 0; i < part_count(CHAIN_TEXT, s); i++) b.weights = plus(b.weights, text_tensor_bytes(&tensors[i]));
 
     b.kv = plus(times(kv_pool_pages(c, s, cap), kv_page_bytes(c, cap->mode.kv)), kv_tables_bytes(c, s, cap));

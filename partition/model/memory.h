@@ -13,7 +13,7 @@
  * `--report` prints the measured peak beside the plan. */
 #define RUNTIME_BYTES (10ull << 20)
 #define RUNTIME_MPI (15ull << 20)
-uint64_t runtime_bytes(void);
+uint64_t runtime_bytes(bool float32); /* float32: with the library for it */
 void runtime_with_mpi(bool yes); /* said at the beginning of a program that speaks MPI */
 
 /* Pieces of weights under way and being packed. They are gone before the first micro-batch comes, so a worker needs room for them or for

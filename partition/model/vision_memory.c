@@ -94,8 +94,9 @@ struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s
     return b;
 }
 
-void vision_bytes_alone(struct part_bytes *b)
+void vision_bytes_alone(struct part_bytes *b, enum vision_type as)
 {
-    b->total += runtime_bytes() - b->runtime;
-    b->runtime = runtime_bytes();
+    const uint64_t runtime = runtime_bytes(as == VISION_FLOAT32);
+    b->total += runtime - b->runtime;
+    b->runtime = runtime;
 }

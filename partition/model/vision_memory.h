@@ -15,7 +15,7 @@ struct part_bytes vision_part_bytes(const struct vision_config *c, struct part s
                                  int threads);
 
 /* For a worker without text layers: adds runtime_bytes. */
-void vision_bytes_alone(struct part_bytes *b);
+void vision_bytes_alone(struct part_bytes *b, enum vision_type as);
 
 /* Bytes of one tensor in a worker's memory, a multiple of 64. */
 uint64_t vision_tensor_bytes(const struct tensor *t, enum vision_type as);

@@ -48,9 +48,9 @@ double plan_line_seconds(const struct plan *p, const struct model_shape *shape, 
 /* Seconds from asking to the first token of a prompt of so many tokens that has the pipe to itself, in pieces of the best length. */
 double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt);
 
-/* The way from one worker of the plan to another, or from or to the coordinator (-1). No time where it was not measured. */
 /* Whether rows of one for the other have to pass through the coordinator. */
 bool offers_apart(const struct worker_offer *a, const struct worker_offer *b);
 bool apart_noted(const struct apart *apart, int n, int a, int b);
 
+/* The way from one worker of the plan to another, or from or to the coordinator (-1). No time where it was not measured. */
 struct hop plan_hop(const struct worker_offer *offers, int from, int to);

@@ -63,6 +63,7 @@ static double value_of(const struct sharing_out *s, const int *worker, int count
 static bool alike(const struct worker_offer *a, const struct worker_offer *b)
 {
     const bool same_speed = a->measured == b->measured || (a->measured && b->measured && !memcmp(a->measured, b->measured, sizeof *a->measured));
+    if (a->reach != b->reach || a->n_apart || b->n_apart) return a == b; /* who is alike can also be reached alike */
     return a->memory == b->memory && a->speed == b->speed && a->threads == b->threads && a->shares_machine == b->shares_machine && same_speed;
 }
 

@@ -100,7 +100,7 @@ static void fill(struct vision_split *v, const struct room *r, bool copies)
         if (part_is_empty(s->part)) continue;
         vision_part_tensors(job->model, s->part, r->tensors);
         s->bytes = vision_part_bytes(&job->model->config, s->part, r->tensors, job->as, v->pictures, threads);
-        if (!job->text[i].bytes[CHAIN_TEXT].total) vision_bytes_alone(&s->bytes);
+        if (!job->text[i].bytes[CHAIN_TEXT].total) vision_bytes_alone(&s->bytes, job->as);
         s->expected = vision_seconds(&job->model->config, s->part, r->tensors, job->as) / power_of(r, i);
     }
 }

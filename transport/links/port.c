@@ -417,6 +417,13 @@ int port_send(struct port *p, int to, struct frame **frame, struct err *why)
     return 0;
 }
 
+int port_send_off(struct port *p, int to, struct frame *f, struct err *why)
+{
+    const int code = port_send(p, to, &f, why);
+    if (code) frame_free(f);
+    return code;
+}
+
 static int first_queued(const struct port *p)
 {
     for (int k = 0; k < p->nodes; k++)

@@ -45,6 +45,7 @@ bool port_by_address(const struct port *p);
 /* Sends to node `to`, on the route that stands in the head (0: none). All else of the head is filled in here. E_LINK if the
  * peer is known to be gone, or the route is not open; E_WIRE if the body is larger than port_limits allows. */
 int port_send(struct port *p, int to, struct frame **frame, struct err *why);
+int port_send_off(struct port *p, int to, struct frame *f, struct err *why); /* takes it in any case */
 
 /* Waits up to timeout_ms (-1: for ever; 0: looks) for a frame from anyone. Returns 0 with *out set; or 0 with *out NULL
  * when the time is over or port_wake was called; or an error. A frame is handed out only if its head and body passed

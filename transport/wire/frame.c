@@ -176,7 +176,7 @@ static void read_head(struct frame_head *h, const uint8_t *b)
 /* What the head says of itself, once its CRC says that it is what was sent. */
 static int check_head(const struct frame_head *h, const uint8_t *b, const char *from, struct err *why)
 {
-    /* 19 was a message of version 1; PROBE and PROBED are for a later program. */
+    /* 19 was a message of version 1. */
     const bool known = h->type < M_COUNT && names[h->type] && h->type != M_LOST;
     if (!known) return fail(why, E_WIRE, "%s sent a frame of unknown type %u", from, h->type);
     if (le_of(b + AT_ZERO_1, 2) || le_of(b + AT_ZERO_2, 8))

@@ -334,10 +334,8 @@ uint32_t part_weights_check(struct held_weights *h, const struct part_weights *p
     return damaged;
 }
 
-int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why)
+static int put_into_cache(struct held_weights *h, struct held_group *g, struct err *why)
 {
-    struct held_group *g = p->group[group];
-    if (!g->sum && !g->packed.map) g->sum = hash_memory(g->memory.at, bytes_of_group(g), threads);
     if (!h->store || !h->store->cache || g->packed.map) return 0;
     struct tensor *t = calloc(g->n, sizeof *t);
     if (!t) return fail(why, E_MEMORY, "no memory to list %u tensors", g->n);
@@ -346,6 +344,15 @@ int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t gr
     store_keep(h->store, &all, g->memory.at, &g->packed);
     if (g->packed.map) place_mapped(g);
     free(t);
+    return 0;
+}
+
+/* What is mapped is compared with the hash that its file has. */
+int group_keep(struct held_weights *h, const struct part_weights *p, uint32_t group, int threads, struct err *why)
+{
+    struct held_group *g = p->group[group];
+    TRY(put_into_cache(h, g, why));
+    if (!g->sum && !g->packed.map) g->sum = hash_memory(g->memory.at, bytes_of_group(g), threads);
     return 0;
 }
 
