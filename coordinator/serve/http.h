@@ -26,7 +26,8 @@ struct http_setup {
     uint16_t port;       /* 0: any that is free, see http_port */
     size_t body_most;    /* bytes; a longer request is answered 413 */
     size_t bodies_most;  /* bytes of all requests that came or are coming, until they are ended; beyond them one is answered 503 */
-    uint32_t connections, connections_each; /* in all, and of one address; more are closed at once */
+    uint32_t connections;      /* in all; more wait until one of them ends */
+    uint32_t connections_each; /* of one address; more are closed at once */
     uint32_t seconds;    /* for a request to come in; more as its body grows, 64 KiB a second at least */
     /* On the library's thread; may not wait. The exchange is the user's until exchange_end. */
     void (*arrived)(void *user, struct exchange *x);

@@ -261,7 +261,7 @@ static void allow_origin(const struct server *s, struct exchange *x)
     if (!s->setup.cors || !origin || (strcmp(s->setup.cors, "*") && strcmp(s->setup.cors, origin))) return;
     exchange_header(x, "Access-Control-Allow-Origin", s->setup.cors);
     exchange_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type");
-    exchange_header(x, "Access-Control-Allow-Methods", "GET, POST");
+    exchange_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE");
     exchange_header(x, "Vary", "Origin");
 }
 
@@ -312,13 +312,13 @@ static void on_arrived(void *user, struct exchange *x)
 {
     struct server *s = user;
     const struct place *p = find_place(exchange_path(x));
-    const bool head = !strcmp(exchange_method(x), "HEAD");
+    const bool head = !strcmp(exchange_method(x), "HEAD"), file = is_file_path(exchange_path(x));
     size_t owner;
     allow_origin(s, x);
-    if (!strcmp(exchange_method(x), "OPTIONS") && p && s->setup.cors) {
+    if (!strcmp(exchange_method(x), "OPTIONS") && (p || file) && s->setup.cors) { /* a browser asks whether it may, and says no key */
         exchange_answer(x, 204, NULL, NULL, 0);
         exchange_end(x);
-    } else if (is_file_path(exchange_path(x))) {
+    } else if (file) {
         if (may_ask(s, x, &owner)) answer_files(s, x, owner);
         else refuse(x, 401, "invalid_api_key", KEY_WANTED);
     } else if (!p) {

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """A server: what clients of OpenAI's interface ask is answered, by the words of a lone run; whoever leaves, stalls or lies costs the others nothing."""
 import base64
+import http.client
 import json
 import os
 import re
 import signal
 import socket
 import threading
+import time
 
 from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, good, need, path, start
 from served import Server, chat, events, streamed, until, words
@@ -303,6 +305,67 @@ def keys():
     need(status.returncode == 2 and b"--api-key-file" in err, err)
 
 
+def origins():
+    """A page of another origin is told that it may ask where --cors names it, before it asks and with the answer; of all others nothing is said."""
+    told = lambda headers: {k: v for k, v in headers.items() if k.startswith("Access-Control")}
+    home, other = "https://example.org", "https://example.org.evil.net"
+    with open(path("keys"), "w") as f: f.write("sesame\n")
+    key = {"Authorization": "Bearer sesame"}
+    for cors, origin, may in ((None, home, None), (home, home, home), (home, other, None), (home, "null", None), (home, None, None), ("*", other, "*")):
+        with Server("--api-key-file", path("keys"), "--store", path("of-origins"), *(["--cors", cors] if cors else [])) as s:
+            page = {"Origin": origin} if origin else {}
+            for where in ("/v1/chat/completions", "/v1/files", "/health"):
+                status, headers, _ = s.ask(where, method="OPTIONS", **page, **{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"})
+                need((status == 204) == (cors is not None), "%s, %s: a preflight of %s is answered %d" % (cors, origin, where, status))
+                need(told(headers).get("Access-Control-Allow-Origin") == may and (may or not told(headers)), "%s, %s, %s: %s" % (cors, origin, where, headers))
+                need(not may or {"GET", "POST", "DELETE"} <= set(headers["Access-Control-Allow-Methods"].split(", ")) and "Authorization" in headers["Access-Control-Allow-Headers"], headers)
+                need("Access-Control-Allow-Credentials" not in headers, headers)
+            for where, more, want in (("/v1/models", key, 200), ("/v1/files", key, 200), ("/v1/models", {}, 401), ("/v1/none", key, 404)):
+                status, headers, _ = s.ask(where, **page, **more)
+                need(status == want and told(headers).get("Access-Control-Allow-Origin") == may, "%s, %s, %s: %d %s" % (cors, origin, where, status, headers))
+            need(may in (None, "*") or headers["Vary"] == "Origin", "a cache may give it to others: %s" % headers)
+
+
+def fair():
+    """One key floods; who asks with another waits for what is under way and not for the queue. What that took is said, in tokens too."""
+    with open(path("keys"), "w") as f: f.write("flood\npatient\n")
+    sequences, clients, prompt, most, asks = 4, 40, 14, 40, 12
+    under_way = sequences + (sequences + 1) // 2  # coordinator/cmd/cmd_serve.c: so many begin before it is decided who is next
+    made, ended, over = [0] * clients, [0] * clients, []
+    with Server("--workers", 2, "--sequences", sequences, "--queue", 2 * clients, "--api-key-file", path("keys")) as s:
+        def stream(key, body):
+            c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+            c.request("POST", "/v1/chat/completions", json.dumps(dict(body, stream=True)), {"Authorization": "Bearer " + key})
+            r = c.getresponse()
+            need(r.status == 200, "refused")
+            while some := r.read1(65536): yield some
+            c.close()
+
+        def flood(i):
+            while not over:
+                for some in stream("flood", chat("Tell me a long story.", ignore_eos=True, max_tokens=most)): made[i] += some.count(b"data: ")
+                ended[i] += 1
+
+        def ask():
+            began, tokens, answers, text = time.monotonic(), sum(made), sum(ended), b""
+            for some in stream("patient", chat("What is 3 + 4?")):
+                if not text: took = time.monotonic() - began, sum(made) - tokens, sum(ended) - answers
+                text += some
+            need(streamed(text)[0] == "3 + 4 = 7.", text)
+            return took
+
+        threads = [threading.Thread(target=flood, args=(i,)) for i in range(clients)]
+        for t in threads: t.start()
+        waiting = lambda: int(re.search(rb"gemmapipe_requests_waiting\{[^}]*\} (\d+)", s.ask("/metrics", Authorization="Bearer patient")[2]).group(1))
+        until(lambda: waiting() > clients // 2, 60)
+        seconds, tokens, answers = map(sorted, zip(*[ask() for _ in range(asks)]))
+        over.append(True)
+        for t in threads: t.join()
+    need(answers[asks // 2] < clients // 2, "it waited for the queue: %s of others were ended meanwhile" % answers)
+    return "first word after %.0f ms in the median, %.0f ms at most; tokens of the flood meanwhile: %d, %d; those of requests under way may be %d" % (
+        1000 * seconds[asks // 2], 1000 * seconds[-1], tokens[asks // 2], tokens[-1], under_way * (prompt + most))
+
+
 def endless(s):
     """A long stream of many choices, whose reader has little room."""
     c = socket.socket()
@@ -412,6 +475,8 @@ claim("what_cannot_be_asked_is_refused_with_the_reason", refusals)
 claim("answers_fit_the_schema_they_are_held_to", schemas)
 claim("a_function_is_called_where_it_must_be", tools)
 claim("only_who_has_a_key_is_answered", keys)
+claim("a_flood_of_one_key_holds_up_no_other", fair)
+claim("pages_of_other_origins_may_ask_where_they_are_named", origins)
 claim("whoever_hangs_up_is_cancelled", hung_up)
 claim("whoever_stops_reading_is_given_up", stalled)
 claim("a_full_queue_says_when_to_come_back", full)
