@@ -12,6 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+bool is_this_host(const char *name)
+{
+    char mine[256] = {0};
+    return !gethostname(mine, sizeof mine - 1) && !strcmp(mine, name);
+}
+
 int cores_allowed(void)
 {
     cpu_set_t set;

@@ -14,6 +14,8 @@ unsigned share_allowed(void);
 /* What the system calls the processor, at most size - 1 bytes; "unknown" where it does not say. */
 void processor_name(char *out, size_t size);
 
+bool is_this_host(const char *name); /* the one the system has for this machine */
+
 int cores_allowed(void); /* by the affinity mask and the CPU quotas of control groups (cgroup.h); at least 1 */
 
 /* Call first in main. A thread that waits at an OpenMP barrier spins for milliseconds by default; where stages share

@@ -159,6 +159,7 @@ static int read_delay(struct cluster_reading *r, const cJSON *v)
     double *delay = &r->c->links[r->worker].hop.delay;
     TRY(read_real(r, v, 0, 60000, delay));
     *delay /= 1e3;
+    r->c->links[r->worker].said = true;
     return 0;
 }
 
@@ -167,6 +168,7 @@ static int read_mbit(struct cluster_reading *r, const cJSON *v)
     double *rate = &r->c->links[r->worker].hop.bytes_per_second;
     TRY(read_real(r, v, 0.001, 1e7, rate));
     *rate *= 1e6 / 8;
+    r->c->links[r->worker].said = true;
     return 0;
 }
 

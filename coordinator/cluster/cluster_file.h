@@ -35,6 +35,7 @@
 
 struct cluster_link { /* of one worker, in a simulation */
     struct hop hop;
+    bool said; /* of the hop; else it is the usual one */
     double loss, jitter;
     uint32_t copies; /* 0: not said */
 };

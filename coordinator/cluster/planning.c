@@ -72,6 +72,14 @@ static void take_speeds(const struct pipeline *p, struct worker_offer *offers)
     for (int i = 0; i < p->workers; i++) offers[i].measured = &p->known[pipeline_place(p, i)].speed;
 }
 
+/* Workers on this machine compute at the same time only as far as it has cores. What replicas beside them use is not theirs. */
+static void share_cores(const struct pipeline *p, struct worker_offer *o, unsigned share)
+{
+    const double own = share ? share / 1000.0 : o->threads;
+    o->uses = own < o->threads ? own : o->threads;
+    o->cores = cores_allowed() * (double)p->workers / (p->workers + p->wish.beside);
+}
+
 /* said: of each place. */
 static void offers_of(const struct pipeline *p, const struct worker_offer *said, struct worker_offer *out)
 {
@@ -83,6 +91,7 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
         o->shares_machine = !o->memory && shares_machine(p->crew, p->workers, i);
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
         if (!p->wish.threads) o->threads = (int)m->hello.threads;
+        if (p->workers > 1 && is_this_host(m->hello.host)) share_cores(p, o, m->hello.share);
         o->number = m->node;
         o->reach = m->reach;
         o->apart = p->apart;
@@ -179,6 +188,7 @@ static void foresee_speeds(struct pipeline *p, bool here)
         struct worker_offer *o = &p->offers[i];
         if (!p->wish.threads) o->threads = (int)p->known[i].of.threads;
         if (!o->memory || o->memory > p->known[i].of.memory) o->memory = p->known[i].of.memory;
+        if (p->known[i].crowd > 1 && is_this_host(p->known[i].of.host)) share_cores(p, o, p->known[i].of.share);
         o->shares_machine = p->known[i].crowd > 1 && !(p->wish.n_memory || (p->wish.said && p->wish.said[i].memory));
     }
 }
@@ -191,6 +201,7 @@ static int foresee_offers(struct pipeline *p, bool here, struct err *why)
         struct worker_offer *o = &p->offers[i];
         if (here || !o->threads) o->threads = threads;
         o->shares_machine = here && !o->memory && p->workers > 1;
+        if (here && p->workers > 1) share_cores(p, o, 0);
         if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
     }
     foresee_speeds(p, here);

@@ -9,17 +9,13 @@
 #include "base/plain_text.h"
 #include "base/threads.h"
 
-#include <string.h>
-#include <unistd.h>
 
 static bool all_are_here(const struct fleet *f)
 {
-    char host[WIRE_TEXT] = {0};
     const struct pipeline *p;
     int worker;
-    if (gethostname(host, sizeof host - 1)) return false;
     for (int i = 0; (p = fleet_stage(f, i, &worker)); i++)
-        if (strcmp(host, p->crew[worker]->hello.host)) return false;
+        if (!is_this_host(p->crew[worker]->hello.host)) return false;
     return true;
 }
 

@@ -1,10 +1,13 @@
 /* coordinator/cmd/cmd_simulate.c — `gemmapipe plan --simulate`: what a cluster that does not exist would do with a load.
  *
  * The cluster file says who there would be; each replica is planned as a run would be, and then lives through its share of the load
- * (coordinator/simulate/invented_pipe.h). Requests are dealt to the replicas in turn. */
+ * (coordinator/simulate/invented_pipe.h). Requests are dealt to the replicas in turn. Workers that exist and were measured (`plan --probe`) are
+ * as fast as they were then, and so are the ways between them of which the file says nothing. */
 #include "coordinator/cmd/capacity.h"
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/session.h"
+#include "coordinator/cmd/wish.h"
+#include "coordinator/cluster/planning.h"
 #include "coordinator/simulate/invented_pipe.h"
 #include "partition/model/part_text.h"
 
@@ -14,6 +17,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct simulating {
     const struct options *o;
@@ -22,6 +26,8 @@ struct simulating {
     int workers, replicas;
     struct worker_offer *offers; /* [workers], copies counted */
     struct cluster_link *links;  /* [workers] */
+    const char **addresses;      /* [workers] */
+    bool measured;               /* all of them */
     struct capacity wanted;
     struct plan plan;            /* of the replica that is simulated */
     struct invented_run run;     /* the same; its tally is of all */
@@ -58,13 +64,24 @@ static int read_invented_cluster(struct simulating *s, struct err *why)
     TRY(count_workers(s, why));
     s->offers = calloc((size_t)s->workers, sizeof *s->offers);
     s->links = calloc((size_t)s->workers, sizeof *s->links);
-    if (!s->offers || !s->links) return fail(why, E_MEMORY, "no memory for %d workers", s->workers);
+    s->addresses = calloc((size_t)s->workers, sizeof *s->addresses);
+    if (!s->offers || !s->links || !s->addresses) return fail(why, E_MEMORY, "no memory for %d workers", s->workers);
     for (int i = 0, n = 0; i < c->workers; i++)
         for (uint32_t k = 0, copies = c->links[i].copies ? c->links[i].copies : 1; k < copies; k++, n++) {
             s->offers[n] = c->offers[i];
             s->links[n] = c->links[i];
+            s->addresses[n] = c->addresses[i];
             if (copies > 1) snprintf(s->offers[n].name, sizeof s->offers[n].name, "%.110s %u", c->offers[i].name, k + 1);
         }
+    return 0;
+}
+
+/* Of all of them, or of none. */
+static int take_speeds(struct simulating *s, struct err *why)
+{
+    struct pipeline *p = s->session.pipe;
+    TRY(planning_measured(p, &s->measured, why));
+    memcpy(s->offers, p->offers, (size_t)s->workers * sizeof *s->offers);
     return 0;
 }
 
@@ -113,6 +130,23 @@ static void print_stages(const struct simulating *s, FILE *to)
                 show_bytes(memory, s->plan.of[i].total), 100 * s->run.busy[i], 100 * (1 - s->run.busy[i]));
 }
 
+/* A run of measured workers takes those that are worth it, in the order that is fastest. */
+static int put_in_order(struct simulating *s, int first, struct err *why)
+{
+    const int n = s->plan.workers;
+    struct worker_offer *offers = calloc((size_t)n, sizeof *offers);
+    struct cluster_link *links = calloc((size_t)n, sizeof *links);
+    const int code = offers && links ? 0 : fail(why, E_MEMORY, "no memory to plan for %d workers", n);
+    for (int i = 0; i < n && !code; i++) offers[i] = s->offers[first + s->plan.offer[i]], links[i] = s->links[first + s->plan.offer[i]];
+    if (!code) {
+        memcpy(s->offers + first, offers, (size_t)n * sizeof *offers);
+        memcpy(s->links + first, links, (size_t)n * sizeof *links);
+    }
+    free(offers);
+    free(links);
+    return code;
+}
+
 static int simulate_replica(struct simulating *s, int replica, FILE *to, struct err *why)
 {
     const struct model_shape shape = model_shape(s->session.pipe->model, NULL);
@@ -120,14 +154,15 @@ static int simulate_replica(struct simulating *s, int replica, FILE *to, struct 
     const struct options *o = s->o;
     const uint64_t begin = (uint64_t)o->requests * (uint64_t)replica / (uint64_t)s->replicas;
     const uint64_t stop = (uint64_t)o->requests * (uint64_t)(replica + 1) / (uint64_t)s->replicas;
-    const struct plan_wish wish = {.capacity = s->wanted, .whole_head = o->whole_head};
+    const struct plan_wish wish = {.capacity = s->wanted, .whole_head = o->whole_head, .order = s->measured ? ORDER_FEWER : ORDER_GIVEN};
     TRY(plan_make(&s->plan, &shape, s->offers + first, end - first, &wish, why));
-    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links ? s->links + first : NULL, .title = "simulated"};
+    int code = put_in_order(s, first, why);
+    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first, .title = "simulated"};
     const struct invented_load load = {
         .requests = (uint32_t)(stop - begin), .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
         .prompt = {o->prompt_tokens.at[0], o->prompt_tokens.at[o->prompt_tokens.n - 1]},
         .answer = {o->answer_tokens.at[0], o->answer_tokens.at[o->answer_tokens.n - 1]}};
-    int code = load.requests ? invented_run(&s->run, &pipe, &load, !replica && s->drawing ? &s->chart : NULL, why) : 0;
+    if (!code && load.requests) code = invented_run(&s->run, &pipe, &load, !replica && s->drawing ? &s->chart : NULL, why);
     if (!code && load.requests) add_up(s);
     if (!code && !replica && to) print_stages(s, to);
     plan_free(&s->plan);
@@ -173,9 +208,10 @@ static void print_as_json(const struct simulating *s)
 {
     const struct tally *t = &s->run.tally;
     printf("{\n  \"simulated\": true, \"workers\": %d, \"replicas\": %d, \"sequences\": %u, \"completed\": %llu,\n"
+           "  \"measured\": %s, \"stages\": %d, \"prompt_rows\": %llu, \"rows\": %llu, \"micro_batches\": %llu, \"wire_bytes\": %.0f,\n"
            "  \"duration\": %.6f, \"output_throughput\": %.3f, \"prompt_throughput\": %.3f, \"total_output_tokens\": %llu,\n",
-           s->workers, s->replicas, s->wanted.sequences, (unsigned long long)s->requests, s->seconds, (double)s->tokens / s->seconds,
-           (double)s->prompt_rows / s->seconds, (unsigned long long)s->tokens);
+           s->workers, s->replicas, s->wanted.sequences, (unsigned long long)s->requests, s->measured ? "true" : "false", s->stages_most, (unsigned long long)s->prompt_rows,
+           (unsigned long long)s->rows, (unsigned long long)s->batches, s->bytes, s->seconds, (double)s->tokens / s->seconds, (double)s->prompt_rows / s->seconds, (unsigned long long)s->tokens);
     print_json_times("ttft", &t->first);
     print_json_times("tpot", &t->between);
     print_json_times("e2el", &t->whole);
@@ -190,6 +226,8 @@ static void print_heading(const struct simulating *s, FILE *to)
             s->replicas == 1 ? "" : "s", s->wanted.sequences, o->requests);
     if (o->arrivals > 0) fprintf(to, ", %g a second\n", (double)o->arrivals);
     else fprintf(to, ", all at once\n");
+    fprintf(to, "  %s\n", s->measured ? "by the speeds of these workers and the ways between them, as they were measured" :
+            "by nominal speeds: these workers were not measured (gemmapipe plan --probe --cluster)");
 }
 
 static int simulate_all(struct simulating *s, struct err *why)
@@ -220,9 +258,11 @@ static int draw(struct simulating *s, struct err *why)
 
 static int simulate(struct simulating *s, struct err *why)
 {
-    const struct cluster_wish wish = {.model = s->o->model};
-    TRY(session_open_files(&s->session, s->o, &wish, why));
     TRY(read_invented_cluster(s, why));
+    const struct cluster_wish wish = {.model = s->o->model, .numbers = s->o->numbers, .addresses = s->addresses, .n_addresses = s->workers, .said = s->offers,
+                                      .threads = s->o->threads, .probe = wish_by_measure(s->o)};
+    TRY(session_open_files(&s->session, s->o, &wish, why));
+    TRY(take_speeds(s, why));
     TRY(prepare(s, why));
     if (s->o->timeline) TRY(whole_file_open(&s->drawing, s->o->timeline, why));
     TRY(simulate_all(s, why));
@@ -241,6 +281,7 @@ int command_simulate(const struct options *o, struct err *why)
     tally_free(&s->run.tally);
     free(s->offers);
     free(s->links);
+    free(s->addresses);
     free(s);
     return code;
 }

@@ -95,6 +95,12 @@ static int read_lists(struct cluster_wish *w, struct wish_lists *l, const struct
     return o->connect ? read_addresses(w, l, o->connect, why) : 0;
 }
 
+bool wish_by_measure(const struct options *o)
+{
+    const char *never = getenv("GEMMAPIPE_NO_PROBE");
+    return !o->no_probe && !(never && *never);
+}
+
 int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct options *o, struct err *why)
 {
     struct wish_lists *l = *lists = calloc(1, sizeof *l);
@@ -111,8 +117,7 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     };
     TRY(read_lists(w, l, o, why));
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
-    const char *never = getenv("GEMMAPIPE_NO_PROBE");
-    w->probe = !o->no_probe && !(never && *never);
+    w->probe = wish_by_measure(o);
     w->processes = o->workers;
     if (w->replicas > 0 && w->plan.cuts && !w->n_addresses && !w->processes) w->processes = w->plan.n_cuts * w->replicas;
     return 0;

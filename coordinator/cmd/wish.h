@@ -11,6 +11,7 @@ struct wish_lists; /* what the wish points to */
 
 /* Free `lists` after the pipeline is closed, also on failure; NULL is fine. */
 int wish_read(struct cluster_wish *out, struct wish_lists **lists, const struct options *o, struct err *why);
+bool wish_by_measure(const struct options *o); /* whether what was measured is asked for */
 void wish_free(struct wish_lists **lists);
 
 /* Fills in what the cluster file says where the options say nothing: context, sequences and positions. */

@@ -1,7 +1,10 @@
 /* coordinator/simulate/invented_pipe.c — see invented_pipe.h.
  *
  * The engine sees a model of its own: as many layers, windows and pages as the real one, but rows of INVENTED_HIDDEN values and
- * INVENTED_VOCAB words, so that nothing large is copied. What a message would weigh is reckoned from the rows that are in it. */
+ * INVENTED_VOCAB words, so that nothing large is copied. What a message would weigh is reckoned from the rows that are in it.
+ *
+ * Workers of one machine that would use more cores together than it has wait for each other: whoever comes first has them until it has done.
+ * A system shares them more finely, to the same sum. */
 #include "coordinator/simulate/invented_pipe.h"
 
 #include "base/dice.h"
@@ -44,6 +47,8 @@ struct invention {
     struct engine *engine;
     uint64_t dice;
     uint64_t home_free_ns; /* the coordinator's link */
+    int cores;             /* of the machine that workers share; 0: all have enough */
+    uint64_t core_free_ns[CORES_MOST];
     double bytes;
     uint32_t asked, ended;
     uint32_t *ids; /* of a prompt that is being asked */
@@ -80,9 +85,10 @@ static struct cluster_link way_between(const struct invention *v, int from, int 
     if (!links) return (struct cluster_link){.hop = plan_hop(v->in->offers, from - 1, to - 1)};
     const struct cluster_link *a = &links[from ? from - 1 : 0], *b = &links[to ? to - 1 : 0];
     const double slow = a->hop.bytes_per_second, other = b->hop.bytes_per_second;
-    return (struct cluster_link){.hop = {.delay = fmax(a->hop.delay, b->hop.delay),
-                                         .bytes_per_second = slow > 0 && other > 0 ? fmin(slow, other) : fmax(slow, other)},
-                                 .loss = fmax(a->loss, b->loss)};
+    struct cluster_link way = {.hop = {fmax(a->hop.delay, b->hop.delay), slow > 0 && other > 0 ? fmin(slow, other) : fmax(slow, other)},
+                               .loss = fmax(a->loss, b->loss)};
+    if (!a->said && !b->said && v->in->offers->measured) way.hop = plan_hop(v->in->offers, from - 1, to - 1);
+    return way;
 }
 
 /* As if its rows were as wide as the model's. */
@@ -126,19 +132,47 @@ static int join_run(struct invented_worker *w, struct port *port, struct err *wh
     return sim_send_later(port, 0, &f, 0, why);
 }
 
+/* The core that is free last before then, so that no other is left idle; or else the first that will be. */
+static int choose_core(const struct invention *v, uint64_t at_ns)
+{
+    int best = 0;
+    for (int i = 1; i < v->cores; i++) {
+        const uint64_t free = v->core_free_ns[i], known = v->core_free_ns[best];
+        if (known > at_ns ? free < known : free <= at_ns && free > known) best = i;
+    }
+    return best;
+}
+
+/* When it can begin, from then on, with something that takes so long. */
+static uint64_t take_cores(struct invention *v, const struct worker_offer *o, uint64_t at_ns, uint64_t ns)
+{
+    int taken[CORES_MOST], n = (int)ceil(o->uses - 0.01);
+    uint64_t begin = at_ns;
+    if (!v->cores || !(o->cores > 0)) return at_ns;
+    if (n > v->cores) n = v->cores;
+    for (int i = 0; i < n; i++) {
+        taken[i] = choose_core(v, at_ns);
+        uint64_t *free_ns = &v->core_free_ns[taken[i]];
+        if (*free_ns > begin) begin = *free_ns;
+        *free_ns = UINT64_MAX;
+    }
+    for (int i = 0; i < n; i++) v->core_free_ns[taken[i]] = begin + ns;
+    return begin;
+}
+
 /* Takes the frame; `seconds` on a nominal thread, or of this very worker if it was measured. */
 static int send_after(struct invented_worker *w, int to, struct frame **f, double seconds, struct diary_span span, struct err *why)
 {
     struct invention *v = w->of;
     const struct worker_offer *offer = &v->in->offers[w->index];
     const double takes = seconds / offer_power(offer) * draw_around_one(v, v->in->links ? v->in->links[w->index].jitter : 0);
-    const uint64_t now = clock_now(sim_clock(v->sim)), ns = (uint64_t)(takes * 1e9);
-    span.begin_ns = w->busy_until_ns > now ? w->busy_until_ns : now;
+    const uint64_t now = clock_now(sim_clock(v->sim)), ns = (uint64_t)(takes * 1e9), idle = w->busy_until_ns > now ? w->busy_until_ns : now;
+    span.begin_ns = take_cores(v, offer, idle, ns);
     span.end_ns = w->busy_until_ns = span.begin_ns + ns;
     w->busy_ns += ns;
     if (w->diary && ns) diary_add(w->diary, span);
     (*f)->head.route = 1;
-    return sim_send_later(w->port, to, f, ns, why);
+    return sim_send_later(w->port, to, f, span.end_ns - idle, why);
 }
 
 static struct part part_of(const struct invented_worker *w)
@@ -308,6 +342,10 @@ static void describe(struct invention *v)
     p->plan = *v->in->plan;
     p->workers = p->plan.workers;
     p->offers = (struct worker_offer *)v->in->offers;
+    double uses = 0, cores = 0;
+    for (int i = 0; i < p->workers; i++)
+        if (p->offers[i].cores > 0) uses += p->offers[i].uses, cores = p->offers[i].cores;
+    if (uses > cores) v->cores = (int)fmin(fmax(cores, 1), CORES_MOST);
 }
 
 static int hire(struct invention *v, bool diaries, struct err *why)

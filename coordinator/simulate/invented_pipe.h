@@ -5,7 +5,8 @@
  *    ▲         │                                        │
  *    └─────────┴── tally, run_chart (watchers) ◄────────┘ what each did: its diary
  *
- * What is left out: pictures, the time the coordinator itself takes, and memory that is slower for several workers of one machine.
+ * What is left out: pictures, the time the coordinator itself takes, and memory that is slower for several workers of one machine. Cores are not:
+ * of workers that are on one and would use more of them together than there are, some wait.
  * A stage computes as long as the plan expects of that many rows at those positions, drawn around that with the worker's jitter. A link
  * is busy while a message leaves, then it is on its way for the link's delay; a message that is lost comes LOSS_SECONDS later.
  * Seeded: the same numbers in, the same numbers out. */
@@ -32,7 +33,7 @@ struct invented_pipe {
     const struct model_shape *shape;
     const struct plan *plan;
     const struct worker_offer *offers;  /* [plan->workers] */
-    const struct cluster_link *links;   /* [plan->workers]; NULL: the ways that were measured (plan_hop), and no jitter */
+    const struct cluster_link *links;   /* [plan->workers], as was said; ways of which nothing was are as measured (plan_hop). NULL: all, and no jitter */
     const char *title;                  /* of the chart: "simulated" */
 };
 

@@ -43,6 +43,7 @@ struct worker_offer {
     double speed;    /* of one thread, relative to others; 1 (or 0) unless said */
     int threads;     /* 0: not known, planned as 1 */
     bool shares_machine; /* with another worker, and nobody said how its memory is divided */
+    double uses, cores;  /* of the coordinator's machine, if it is there with others: cores that it uses at once, and those of all; else 0 */
     int number; /* by which it is among these: */
     const struct apart *apart; /* [n_apart]; NULL: none are known */
     int n_apart;

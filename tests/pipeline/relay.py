@@ -216,6 +216,56 @@ class Cable:
         self.damages = self.ends[number][0]
 
 
+class Line:
+    """Before a worker: bytes come out so much later and no faster. One connection after the other, both ways."""
+
+    def __init__(self, to, delay, bytes_per_second):
+        self.to, self.delay, self.rate = to, delay, bytes_per_second
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = "tcp://127.0.0.1:%d" % self.listening.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            here, _ = self.listening.accept()
+            try:
+                there = socket.create_connection(self.to)
+            except OSError:  # nobody listens there yet
+                here.close()
+                continue
+            for a, b in ((here, there), (there, here)):
+                b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.way(a, b)
+
+    def way(self, source, sink):
+        queue, more = [], threading.Condition()
+
+        def take():
+            free = 0.0
+            while True:
+                try: data = source.recv(8192)
+                except OSError: data = b""
+                free = max(free, time.monotonic()) + len(data) / self.rate
+                with more:
+                    queue.append((free + self.delay, data))
+                    more.notify()
+                if not data: return
+                time.sleep(max(0, free - time.monotonic()))
+
+        def give():
+            while True:
+                with more:
+                    while not queue: more.wait()
+                    at, data = queue.pop(0)
+                time.sleep(max(0, at - time.monotonic()))
+                try: sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
+                except OSError: return
+                if not data: return
+
+        threading.Thread(target=take, daemon=True).start()
+        threading.Thread(target=give, daemon=True).start()
+
+
 def mpirun(ranks):
     """Leaks are not looked for: Open MPI has some, in modules it has unloaded by the end, which no suppression can name. What
     we leak ourselves shows over the other links."""

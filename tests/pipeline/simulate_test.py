@@ -1,5 +1,9 @@
 #!/usr/bin/python3
-"""Clusters that do not exist: `gemmapipe plan --simulate` says what they would do, in text, as JSON and as a picture."""
+"""Clusters that do not exist: `gemmapipe plan --simulate` says what they would do, in text, as JSON and as a picture. And clusters that do:
+what is simulated of them is printed beside what they do, which are measured rates and so never judged here.
+
+With MODEL=FILE.gguf this is the measurement of docs/SPEED.md: that model, and a longer load.
+"""
 import json
 import os
 import sys
@@ -56,7 +60,68 @@ def refused():
     need(status == 3 and "copies" in err, "a run with copies: %d %s" % (status, err))
 
 
+LONG = "MODEL" in os.environ
+
+
+def model():
+    """Large enough that computing counts beside messages."""
+    return os.environ["MODEL"] if LONG else synth("wide.gguf", "--size", "tiny", "--layers", 8, "--hidden", 512, "--ffn", 2048, "--heads", 4, "--kv-heads", 1, "--vocab", 4000)
+
+
+def did(words, addresses, requests, answer):
+    """What these workers do with so many requests, all there at once."""
+    with open(path("load.jsonl"), "w") as f:
+        f.write((json.dumps({"prompt": "one two three four five " * 6, "max_tokens": answer, "ignore_eos": True}) + "\n") * requests)
+    good(GEMMAPIPE, "batch", *words, "--connect", ",".join(addresses), "--in", path("load.jsonl"), "--out", path("answers"), "--overwrite", "--no-prefix-reuse", "--quiet",
+         "--report-json", path("did.json"))
+    with open(path("did.json")) as f: return json.load(f)
+
+
+def foreseen_and_done(addresses, sequences):
+    """Whoever connects to several measures them, for half a second; then it is foreseen, then done."""
+    requests, answer = (24, 24) if LONG else (10, 6)
+    words = ["--model", model(), "--ctx", 256, "--sequences", sequences]
+    if LONG or len(addresses) == 1: good(GEMMAPIPE, "plan", *words, "--connect", ",".join(addresses), "--probe")
+    prompt = did(words, addresses, 1, 1)["prompt_rows"]
+    return json.loads(good(GEMMAPIPE, "plan", *words, "--simulate", cluster("these", workers=[{"address": a} for a in addresses]), "--json", "--requests", requests,
+                           "--prompt-tokens", prompt, "--answer-tokens", answer)), did(words, addresses, requests, answer)
+
+
+def stages(done):
+    return ["%d-%d" % (s["first"], s["end"] - 1) for s in done["stages"] if "first" in s]
+
+
+def conserved(said, done, hidden):
+    """Whatever it took, rows are rows. Each goes once to every stage; heads and signs of life are less than that again."""
+    for name in ("completed", "total_output_tokens", "prompt_rows", "rows"):
+        need(said[name] == done[name] > 0, "%s: simulated %r, real %r" % (name, said[name], done[name]))
+    for r, n in ((said, said["stages"]), (done, len(stages(done)))):
+        least = r["rows"] * hidden * 4 * n
+        need(least <= r["wire_bytes"] < 2 * least, "%d bytes of rows, on the wire %d" % (least, r["wire_bytes"]))
+        need(min(r["output_throughput"], r["mean_ttft_ms"], r["mean_tpot_ms"], r["micro_batches"]) > 0, r)
+
+
+def beside_reality():
+    """Processes of one thread each on this machine, at last behind lines of a set bandwidth and delay."""
+    hidden = json.loads(good(PARTITION, "inspect", model(), "--json"))["text"]["hidden"]
+    os.environ["GEMMAPIPE_NO_PROBE"] = ""
+    print("  %-40s %9s %9s %6s   %s" % ("tokens of answers a second", "simulated", "real", "off", "ms from token to token; layers"))
+    try:
+        for n, sequences, line in [(1, 4, None), (2, 4, None), (3, 6, None), (4, 8, None)] + [(2, 4, (0.002, 100e6 / 8))] * LONG + [(2, 4, (0.01, 20e6 / 8))]:
+            with Workers(n, "--threads", 1) as w:
+                addresses = [Line(("127.0.0.1", int(a.rsplit(":", 1)[1])), *line).address for a in w.addresses] if line else w.addresses
+                said, done = foreseen_and_done(addresses, sequences)
+            name = "%d process%s, %d sequences" % (n, "es" * (n > 1), sequences) + (", %g Mbit/s, %g ms" % (line[1] * 8e-6, 1e3 * line[0]) if line else "")
+            rates = said["output_throughput"], done["output_throughput"]
+            print("  %-40s %9.1f %9.1f %+4.0f %%   %5.1f %5.1f   %s%s" % (name, *rates, 100 * (rates[0] / rates[1] - 1), said["mean_tpot_ms"], done["mean_tpot_ms"],
+                  " ".join(stages(done)), "" if said["measured"] else "   (not measured, for lack of time: nominal speeds)"), flush=True)
+            conserved(said, done, hidden)
+    finally:
+        os.environ["GEMMAPIPE_NO_PROBE"] = "1"
+
+
 claim("the_example_of_a_simulated_cluster_is_lived_through", the_example)
 claim("replicas_links_and_losses_show_in_the_rates", more_is_more)
 claim("what_cannot_be_simulated_is_refused_in_a_sentence", refused)
+claim("what_is_simulated_of_real_workers_is_printed_beside_what_they_do", beside_reality)
 finish()

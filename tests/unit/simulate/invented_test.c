@@ -144,6 +144,25 @@ TEST(one_stage_alone_takes_as_long_as_the_plan_says)
     CHECK(fabs(r.seconds - want) < 1e-3 * want, "%g s, planned %g", r.seconds, want);
 }
 
+/* All stages together are busy no more than the cores there are; with enough of them nothing changes. */
+TEST(workers_of_one_machine_share_its_cores)
+{
+    for (int i = 0; i < 40; i++) {
+        static struct drawn d;
+        static struct invented_run own, few, many;
+        draw_cluster(&d, 2 + (int)dice(6));
+        const int cores = 1 + (int)dice((uint32_t)d.workers);
+        double busy = 0;
+        for (int k = 0; k < d.workers; k++) d.offers[k].threads = 1, d.links[k].jitter = 0;
+        if (live_through(&own, &d)) continue;
+        for (int k = 0; k < d.workers; k++) d.offers[k].uses = 1, d.offers[k].cores = cores;
+        CHECK(live_through(&few, &d) == 0 && few.requests == own.requests, "%d workers on %d cores", d.workers, cores);
+        for (int k = 0; k < d.workers; k++) busy += few.busy[k], d.offers[k].cores = d.workers;
+        CHECK(busy <= cores + 1e-6, "%d workers: %g of %d cores were busy", d.workers, busy, cores);
+        CHECK(live_through(&many, &d) == 0 && many.seconds == own.seconds, "%g s with a core each, %g s", own.seconds, many.seconds);
+    }
+}
+
 TEST(a_pipe_of_eighty_stages_is_lived_through)
 {
     static struct drawn d;
