@@ -169,7 +169,7 @@ static int serve(struct serving *v, bool under_mpi, struct err *why)
     interrupt_ask_first(under_mpi ? SIGUSR1 : SIGTERM);
     for (;;) {
         const int code = server_turn(v->server, until ? 100 : TURN_LONG_MS, why);
-        if (code == E_INTERRUPTED && under_mpi) return fail(why, E_WORKER, "mpirun ends its ranks: one of them was lost, or it was told to end");
+        if (under_mpi && (code == E_INTERRUPTED || interrupt_seen())) return fail(why, E_WORKER, "mpirun ends its ranks: one of them was lost, or it was told to end");
         if (code) return code;
         const bool told = interrupt_asked() || interrupt_seen();
         if (!told && !until) continue;

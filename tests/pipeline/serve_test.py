@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, claim, finish, good, need, path, start
+from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, mpirun, need, path, start
 from served import Server, chat, events, streamed, until, words
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
@@ -376,6 +376,14 @@ def endless(s):
     return c
 
 
+def everything(c):
+    """Until it is closed."""
+    text = b""
+    c.settimeout(60)
+    while more := c.recv(65536): text += more
+    return text
+
+
 def running(s):
     """Requests that are not over, waiting ones too."""
     page = s.ask("/metrics")[2]
@@ -436,15 +444,24 @@ def lost():
         c.recv(300)
         children = [int(p) for p in open("/proc/%d/task/%d/children" % (s.process.pid, s.process.pid)).read().split()]
         os.kill(children[-1], signal.SIGKILL)
-        text = b""
-        c.settimeout(20)
-        while True:
-            more = c.recv(65536)
-            if not more: break
-            text += more
+        text = everything(c)
         need(b'"code":"worker_lost"' in text and b"[DONE]" not in text, text[-400:])
         _, err = s.process.communicate(timeout=20)
         need(s.process.returncode == 7, "status %d: %s" % (s.process.returncode, err))
+
+
+def ended_by_mpirun():
+    """SIGTERM is what mpirun says to ranks when it ends them: rank 0 ends its streams with an error, says why, and has status 7."""
+    with Server(under=mpirun(3)) as s:
+        need(words(s.chat("What is 3 + 4?")) == "3 + 4 = 7.", "rank 0 does not serve")
+        c = endless(s)
+        c.recv(300)
+        first, = [p for p in children_of(s.process.pid) if b"OMPI_COMM_WORLD_RANK=0" in open("/proc/%d/environ" % p, "rb").read().split(b"\0")]
+        os.kill(first, signal.SIGTERM)
+        text = everything(c)
+        need(b'"error":' in text and b"[DONE]" not in text, text[-400:])
+        _, err = s.process.communicate(timeout=60)
+        need(s.process.returncode == 7 and b"mpirun ends its ranks" in err, "%d %s" % (s.process.returncode, err))
 
 
 def noise():
@@ -482,5 +499,6 @@ claim("whoever_stops_reading_is_given_up", stalled)
 claim("a_full_queue_says_when_to_come_back", full)
 claim("told_to_end_it_answers_what_is_under_way", drained)
 claim("a_lost_worker_ends_streams_with_an_error", lost)
+claim("ended_by_mpirun_it_says_so_to_those_who_read", ended_by_mpirun)
 claim("noise_costs_the_others_nothing", noise)
 finish()
