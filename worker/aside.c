@@ -149,6 +149,7 @@ static int put_in(struct run *r, struct frame **f, struct err *why)
     if (room) a->in[(a->first + a->n++) % ASIDE_IN] = *f;
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
+    if (!room && (*f)->head.from) return 0; /* another worker's, which nobody answers for */
     if (!room) return fail(why, E_WIRE, "more than %d frames came before one was answered", ASIDE_IN);
     *f = NULL;
     return 0;
@@ -197,21 +198,26 @@ int run_hear(struct run *r, struct frame **f, struct err *why)
 
 static bool is_of_a_meeting(const struct run *r, const struct frame *f)
 {
-    return !r->assigned && (f->head.type == M_PROBE || f->head.type == M_PROBED);
+    return !r->assigned && (f->head.type == M_PROBE || f->head.type == M_PROBED || f->head.type == M_LOST);
 }
 
 /* Before all are ready other workers have nothing to say to this one but how long their way takes, and what they say all the same is not
- * its fault. */
-static int hear_coordinator(struct run *r, struct frame **f, struct err *why)
+ * its fault: whoever breaks the protocol is lost. */
+static int hear_one(struct run *r, struct frame **f, struct err *why)
 {
     pthread_mutex_lock(&r->aside.lock);
     const int wait_ms = r->aside.done ? 2 : 500; /* done: only a neighbour is awaited */
     pthread_mutex_unlock(&r->aside.lock);
-    const int code = port_recv(r->port, f, wait_ms, why);
-    const bool neighbours = code ? code == E_WIRE && port_culprit(r->port) > 0 : *f && (*f)->head.from > 0;
-    if (!neighbours || (!code && is_of_a_meeting(r, *f))) return code;
-    if (code) log_debug("%s", why->text);
-    if (!code && (*f)->head.type == M_LOST) neighbours_lost(&r->neighbours, (*f)->head.from);
+    const int code = port_recv(r->port, f, wait_ms, why), culprit = port_culprit(r->port);
+    if (code && (code != E_WIRE || culprit <= 0)) return code;
+    if (code) {
+        log_debug("%s", why->text);
+        *f = frame_new(M_LOST, 0);
+        if (*f) (*f)->head.from = (uint16_t)culprit;
+    }
+    if (!*f || !(*f)->head.from) return 0;
+    if ((*f)->head.type == M_LOST) neighbours_lost(&r->neighbours, (*f)->head.from);
+    if (is_of_a_meeting(r, *f)) return 0;
     frame_free(*f);
     *f = NULL;
     return 0;
@@ -221,13 +227,13 @@ static int keep_the_port(struct run *r, struct err *why)
 {
     struct frame *f = NULL;
     if (worker_is_to_end(&r->worker->options)) return fail(why, E_INTERRUPTED, "stopped by a signal");
-    TRY(hear_coordinator(r, &f, why));
+    TRY(hear_one(r, &f, why));
     pthread_mutex_lock(&r->aside.lock);
     const bool idle = r->aside.idle;
     pthread_mutex_unlock(&r->aside.lock);
     int code = bond_check(&r->bond, idle, why);
     if (!code) code = neighbours_look(&r->neighbours, r->port, why);
-    if (!code && f) code = run_hear(r, &f, why);
+    if (!code && f && !f->head.from) code = run_hear(r, &f, why);
     if (!code && f) code = put_in(r, &f, why);
     frame_free(f);
     return code;

@@ -156,13 +156,14 @@ static int take_memory(struct run *r, struct err *why)
     return r->encoder.count ? encoder_open(&r->encoder, &r->worker->kernels, &r->weights[CHAIN_VISION], why) : 0;
 }
 
-/* Of another worker, whose mistakes are not this one's. */
+/* Of another worker, whose mistakes are not this one's; but nobody who makes them is waited for. */
 static int hear_another(struct run *r, struct frame *f, struct err *why)
 {
-    const int code = f->head.type == M_PROBE ? run_probe(r, f, why) : run_met(r, f, why);
-    if (code != E_WIRE) return code;
-    log_debug("node %u: %s", f->head.from, why->text);
-    return 0;
+    const bool gone = f->head.type == M_LOST;
+    const int code = f->head.type == M_PROBE ? run_probe(r, f, why) : gone ? 0 : run_met(r, f, why);
+    if (code && code != E_WIRE) return code;
+    if (code) log_debug("node %u: %s", f->head.from, why->text);
+    return (code || gone) && f->head.from == r->meeting.with ? run_meeting_over(r, why) : 0;
 }
 
 /* *over: it is something else. */

@@ -2,7 +2,9 @@
  * ipc:// and over tcp://. MPI plays the same roles in mpi_links.c. */
 #include "tests/support/check.h"
 #include "tests/links/cluster.h"
+#include "transport/links/strangers.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -367,6 +369,65 @@ TEST(a_flood_without_credit_does_no_harm)
     CHECK(port_counters(c.ports[1]).dropped >= 16, "%llu dropped", (unsigned long long)port_counters(c.ports[1]).dropped);
     frame_free(f);
     cluster_close(&c);
+}
+
+static bool hung_up(int s)
+{
+    char c;
+    return recv(s, &c, 1, 0) == 0;
+}
+
+/* So many connections that are accepted: ours, and what strangers.h is told of. */
+static void accepted(int n, int ours[], int theirs[])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    const int door = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(door, (struct sockaddr *)&a, sizeof a) || listen(door, n) || getsockname(door, (struct sockaddr *)&a, &size)) abort();
+    for (int i = 0; i < n; i++) {
+        ours[i] = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(ours[i], (struct sockaddr *)&a, sizeof a)) abort();
+        theirs[i] = accept(door, NULL, NULL);
+    }
+    close(door);
+}
+
+/* Whether the kernel says that one of them sent something. */
+static bool stirred(const struct strangers *s, uint64_t now, int wait_ms)
+{
+    struct pollfd p = {.events = POLLIN};
+    strangers_wait(s, now, NEVER, &p.fd);
+    return p.fd < 0 || poll(&p, 1, wait_ms) == 1;
+}
+
+/* The clock is the test's. */
+TEST(strangers_are_looked_at_when_they_send_and_ended_when_they_are_silent_or_send_too_much)
+{
+    enum { SILENT, SPEAKS, GREEDY, OF_A_RUN, ALL };
+    static const char much[30000];
+    const uint64_t most = 20000;
+    struct strangers s = {0};
+    int ours[ALL], theirs[ALL];
+    uint64_t now = 1000000000;
+    accepted(ALL, ours, theirs);
+    NEED(strangers_begin(&s, why));
+    for (int i = 0; i < ALL; i++) strangers_came(&s, theirs[i], now);
+    strangers_look(&s, most, now);
+    now += STRANGERS_LOOK_NS;
+    CHECK(s.n == ALL && !stirred(&s, now, 0), "who is silent is looked at");
+    CHECK(send(ours[SPEAKS], much, 100, 0) == 100 && send(ours[OF_A_RUN], much, 15000, 0) == 15000 && stirred(&s, now, 20000));
+    strangers_spoke(&s, theirs[SPEAKS]);
+    CHECK(send(ours[GREEDY], much, sizeof much, 0) == sizeof much);
+    while (s.n == ALL && stirred(&s, now, 20000)) strangers_look(&s, most, now += STRANGERS_LOOK_NS);
+    CHECK(s.n == ALL - 1 && hung_up(ours[GREEDY]), "%d are left", s.n);
+    strangers_look(&s, most / 2, now += STRANGERS_LOOK_NS);
+    CHECK(s.n == ALL - 2 && hung_up(ours[OF_A_RUN]), "%d are left after the run", s.n);
+    strangers_look(&s, most, 1000000000 + STRANGER_SILENT_NS);
+    CHECK(s.n == 2);
+    strangers_look(&s, most, 1000000001 + STRANGER_SILENT_NS);
+    CHECK(s.n == 1 && s.at[0].fd == theirs[SPEAKS] && hung_up(ours[SILENT]), "%d are left after a minute", s.n);
+    strangers_end(&s);
+    for (int i = 0; i < ALL; i++) close(ours[i]), close(theirs[i]);
 }
 
 /* ---- peers that leave, addresses that do not work ---- */

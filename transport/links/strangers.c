@@ -6,6 +6,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+int strangers_begin(struct strangers *s, struct err *why)
+{
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    return s->epoll < 0 ? fail_errno(why, E_INTERNAL, "cannot watch who connects") : 0;
+}
+
+void strangers_end(struct strangers *s)
+{
+    if (s->epoll >= 0) close(s->epoll);
+    s->epoll = -1;
+}
 
 static bool peer_of_fd(int fd, struct sockaddr_storage *from)
 {
@@ -23,6 +37,7 @@ static bool still(const struct stranger *one)
 
 static void take_out(struct strangers *s, int i)
 {
+    epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->at[i].fd, NULL); /* closed already, perhaps */
     memmove(&s->at[i], &s->at[i + 1], (size_t)(--s->n - i) * sizeof *s->at);
 }
 
@@ -52,13 +67,21 @@ static int greediest(const struct strangers *s)
     return found;
 }
 
-void strangers_came(struct strangers *s, int fd)
+void strangers_came(struct strangers *s, int fd, uint64_t now)
 {
-    struct stranger one = {.fd = fd};
+    struct stranger one = {.fd = fd, .came_ns = now};
+    struct epoll_event sends = {.events = EPOLLIN | EPOLLET, .data.fd = fd}; /* each time anew: libzmq reads it, not we */
     strangers_known(s, fd);
     if (!peer_of_fd(fd, &one.from)) return;
     if (s->n == STRANGERS_MOST) end(s, greediest(s));
+    epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &sends);
     s->at[s->n++] = one;
+}
+
+void strangers_spoke(struct strangers *s, int fd)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].fd == fd) s->at[i].came_ns = 0;
 }
 
 void strangers_known(struct strangers *s, int fd)
@@ -75,8 +98,31 @@ static uint64_t received(int fd)
     return info.tcpi_bytes_received;
 }
 
-void strangers_look(struct strangers *s, uint64_t most)
+static bool is_too_silent(const struct stranger *one, uint64_t now)
 {
-    for (int i = s->n - 1; i >= 0; i--)
-        if (received(s->at[i].fd) > most) end(s, i);
+    return one->came_ns && now > one->came_ns && now - one->came_ns > STRANGER_SILENT_NS;
+}
+
+void strangers_look(struct strangers *s, uint64_t most, uint64_t now)
+{
+    struct epoll_event sent[STRANGERS_MOST];
+    if (!s->n || now < s->again_ns) return;
+    const bool all = most < s->most; /* the run is over, say */
+    const int n = epoll_wait(s->epoll, sent, STRANGERS_MOST, 0);
+    s->most = most;
+    s->again_ns = n > 0 ? now + STRANGERS_LOOK_NS : 0;
+    for (int i = s->n - 1; i >= 0; i--) {
+        bool asked = all;
+        for (int k = 0; k < n && !asked; k++) asked = sent[k].data.fd == s->at[i].fd;
+        if (is_too_silent(&s->at[i], now) || (asked && received(s->at[i].fd) > most)) end(s, i);
+    }
+}
+
+uint64_t strangers_wait(const struct strangers *s, uint64_t now, uint64_t until, int *fd)
+{
+    *fd = s->n && now >= s->again_ns ? s->epoll : -1;
+    if (s->n && *fd < 0 && s->again_ns < until) until = s->again_ns;
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].came_ns && s->at[i].came_ns + STRANGER_SILENT_NS < until) until = s->at[i].came_ns + STRANGER_SILENT_NS + 1;
+    return until;
 }

@@ -43,7 +43,7 @@
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
 #define FDS 1024
-#define LOOK_NS 20000000ull /* between two looks at strangers, and at who calls while another is served */
+#define LOOK_NS 20000000ull /* between two looks at who calls while another is served */
 #define REFUSED_NS 100000000ull /* between two calls of a peer that refuses us */
 #define SILENT_NS 1500000000ull /* a coordinator that has yet to say what is to be done says PING twice a second */
 #define UNHEARD_NS 8000000000ull /* a worker's next stage, which was there before the work began, answers sooner */
@@ -89,7 +89,6 @@ struct zmq_port {
     int wake_fd, turn, dialled; /* dialled: connections made by us, ended ones too */
     struct contact **contacts; /* [room], by node; NULL: no connection */
     int room;
-    zmq_pollitem_t *items;     /* [2 * room + 3], to wait for */
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
     struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet, or may be near */
     uint64_t early_ns;
@@ -113,9 +112,7 @@ static int contacts_grow(struct zmq_port *z, int room, struct err *why)
     if (room <= z->room) return 0;
     struct contact **more = realloc(z->contacts, (size_t)room * sizeof *more);
     if (more) z->contacts = more;
-    zmq_pollitem_t *items = realloc(z->items, (2 * (size_t)room + 3) * sizeof *items);
-    if (items) z->items = items;
-    if (!more || !items) return fail(why, E_MEMORY, "no memory for connections with %d nodes", room);
+    if (!more) return fail(why, E_MEMORY, "no memory for connections with %d nodes", room);
     memset(more + z->room, 0, (size_t)(room - z->room) * sizeof *more);
     z->room = room;
     return 0;
@@ -276,7 +273,7 @@ static void watch_router(struct zmq_port *z)
     if (!z->router) return;
     while (zmq_next_event(z->router_monitor, &event, &fd)) {
         if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd[fd] = FD_OPEN;
-        if (event == ZMQ_EVENT_ACCEPTED) strangers_came(&z->strangers, (int)fd);
+        if (event == ZMQ_EVENT_ACCEPTED) strangers_came(&z->strangers, (int)fd, clock_ns());
         if (event == ZMQ_EVENT_DISCONNECTED) strangers_known(&z->strangers, (int)fd);
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
         if (fd < FDS) z->fd[fd] = FD_CLOSED;
@@ -492,6 +489,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     const struct frame_head *h = &a->frame->head;
     struct err why = {0};
     if (frame_open(a->frame, a->n, p->max_body, "a stranger", &why)) return refuse_version(z, a, &why), -1;
+    strangers_spoke(&z->strangers, a->fd);
     if (h->from >= p->room || h->from == p->self || h->type == M_CREDIT) return -1;
     if (z->zap && !keys_may_be(p->options.keys, a->key, h->from)) return -1; /* who is let in is not let in as anybody */
     uint64_t run = 0;
@@ -573,10 +571,9 @@ static bool next_arrival(struct zmq_port *z, struct arrival *a, int *node)
     return false;
 }
 
-/* What there is to wait for, into z->items; and until when. */
-static int list_items(struct zmq_port *z, uint64_t *at_most)
+/* What there is to wait for; and until when. */
+static int list_items(const struct zmq_port *z, zmq_pollitem_t *items, uint64_t *at_most)
 {
-    zmq_pollitem_t *items = z->items;
     uint64_t until = *at_most;
     int n = 0;
     items[n++] = (zmq_pollitem_t){.fd = z->wake_fd, .events = ZMQ_POLLIN};
@@ -592,7 +589,11 @@ static int list_items(struct zmq_port *z, uint64_t *at_most)
         items[n++] = (zmq_pollitem_t){.socket = c->dealer, .events = ZMQ_POLLIN};
         items[n++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
     }
-    if ((z->strangers.n || z->early.frame) && clock_ns() + LOOK_NS < until) until = clock_ns() + LOOK_NS;
+    const uint64_t now = clock_ns();
+    items[n] = (zmq_pollitem_t){.events = ZMQ_POLLIN};
+    until = strangers_wait(&z->strangers, now, until, &items[n].fd);
+    if (items[n].fd >= 0) n++;
+    if (z->early.frame && now + LOOK_NS < until) until = now + LOOK_NS;
     *at_most = until;
     return n;
 }
@@ -603,31 +604,26 @@ static void sleep_until(zmq_pollitem_t *items, int n, uint64_t until)
     zmq_poll(items, n, until == NEVER ? -1 : until <= now ? 0 : (long)((until - now + 999999) / 1000000));
 }
 
-/* Sleeps until there is something to look at. */
-static void wait_for_news(struct zmq_port *z, uint64_t until)
-{
-    const int n = list_items(z, &until);
-    sleep_until(z->items, n, until);
-    uint64_t wakes;
-    if ((z->items[0].revents & ZMQ_POLLIN) && read(z->wake_fd, &wakes, sizeof wakes) < 0) return;
-}
-
 /* Without memory for the list it sleeps not at all. */
 static void zmq_wait(struct port *const *ports, int n, uint64_t until)
 {
-    zmq_pollitem_t *all = NULL;
+    size_t most = 0;
     int count = 0;
-    for (int i = 0; i < n; i++) {
-        struct zmq_port *z = zmq_of(ports[i]);
-        const int more = list_items(z, &until);
-        zmq_pollitem_t *grown = realloc(all, (size_t)(count + more) * sizeof *grown);
-        if (!grown) return free(all);
-        all = grown;
-        memcpy(all + count, z->items, (size_t)more * sizeof *all);
-        count += more;
-    }
+    for (int i = 0; i < n; i++) most += 2 * (size_t)zmq_of(ports[i])->room + 4;
+    zmq_pollitem_t *all = calloc(most, sizeof *all);
+    if (!all) return;
+    for (int i = 0; i < n; i++) count += list_items(zmq_of(ports[i]), all + count, &until);
     sleep_until(all, count, until);
     free(all);
+}
+
+/* Sleeps until there is something to look at. */
+static void wait_for_news(struct zmq_port *z, uint64_t until)
+{
+    struct port *own = &z->port;
+    uint64_t wakes;
+    zmq_wait(&own, 1, until);
+    if (read(z->wake_fd, &wakes, sizeof wakes) < 0) return; /* nobody woke us */
 }
 
 static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, uint64_t until, struct err *why)
@@ -638,7 +634,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     *out = 0;
     watch_router(z);
     weigh_early(z);
-    strangers_look(&z->strangers, p->self < 0 ? STRANGER_BYTES : p->max_body + STRANGER_BYTES); /* a neighbour's first may be rows */
+    strangers_look(&z->strangers, p->self < 0 ? STRANGER_BYTES : p->max_body + STRANGER_BYTES, clock_ns()); /* a neighbour's first may be rows */
     for (int k = 0; k < z->room; k++) {
         if (!z->contacts[k] || !z->contacts[k]->dealer) continue;
         TRY(go_on_knocking(z->contacts[k], &any, why));
@@ -735,10 +731,10 @@ static void zmq_close_port(struct port *p)
     zmq_socket_close(&z->router, &z->router_monitor, heard ? GOODBYE_MS : 0);
     if (z->context) while (zmq_ctx_term(z->context) && errno == EINTR) continue;
     zap_end(&z->zap);
+    strangers_end(&z->strangers);
     if (z->wake_fd >= 0) close(z->wake_fd);
     frame_free(z->early.frame);
     free(z->contacts);
-    free(z->items);
     port_free(p);
 }
 
@@ -749,6 +745,7 @@ static const struct kind over_zmq = {.name = "zmq", .outlives = true, .by_addres
 
 static int port_prepare(struct zmq_port *z, int self, int nodes, const struct link_options *options, struct err *why)
 {
+    z->strangers.epoll = -1;
     z->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     TRY(port_init(&z->port, &over_zmq, options, self, nodes, why));
     if (z->wake_fd < 0) return fail_errno(why, E_INTERNAL, "cannot make an eventfd");
@@ -779,7 +776,8 @@ int port_open_listen(struct port **out, const char *address, const struct link_o
     struct zmq_port *z;
     TRY(address_check(address, why));
     TRY(port_new(&z, -1, 0, options, why));
-    int code = zmq_socket_open(z->context, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
+    int code = strangers_begin(&z->strangers, why);
+    if (!code) code = zmq_socket_open(z->context, ZMQ_ROUTER, address, &z->router, &z->router_monitor, why);
     if (!code && z->port.options.keys && strncmp(address, "ipc://", 6)) code = let_in_by_key(z, z->port.options.keys, why);
     if (!code) code = zmq_bind_address(z->router, address, why);
     if (code) return zmq_close_port(&z->port), code;

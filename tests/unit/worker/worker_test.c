@@ -518,6 +518,43 @@ static int ask(struct bench_of_one *b, struct part part, struct probe *m, struct
     return code;
 }
 
+/* It hangs up, or answers with what is no answer; the coordinator says nothing meanwhile. */
+TEST(a_meeting_whose_other_end_fails_is_over_at_once)
+{
+    for (int hangs_up = 0; hangs_up < 2; hangs_up++) {
+        const struct meet m = {.node = 2, .call = true, .bytes = 100};
+        struct bench_of_one b;
+        struct probed told = {.n = 9};
+        struct frame *f = NULL;
+        NEED(open_bench(&b, why));
+        b.neighbours = 1;
+        NEED(begin_run(&b, why));
+        NEED(greet(&b, 1, why));
+        NEED(meet_write(&f, &m, why));
+        NEED(port_send(b.port, 1, &f, why));
+        port_run(b.neighbour[0], b.run, 1);
+        do {
+            frame_free(f);
+            NEED(port_recv(b.neighbour[0], &f, 20000, why));
+        } while (f && f->head.type != M_PROBE);
+        CHECK(f, "it was not called");
+        frame_free(f);
+        f = frame_new(M_PROBED, 3);
+        memset(frame_body(f), 0, 3);
+        if (hangs_up) port_close(&b.neighbour[0]), frame_free(f);
+        else NEED(port_send(b.neighbour[0], 1, &f, why));
+        do {
+            NEED(next_frame(&b, &f, why));
+        } while (f->head.type == M_LOST); /* the coordinator is told of it too */
+        NEED(probed_read(&told, f, why));
+        CHECK(told.n == 0, "%u points", told.n);
+        frame_free(f);
+        NEED(stop(&b, why));
+        CHECK(end_run(&b) == 0, "%s", b.why.text);
+        close_bench(&b);
+    }
+}
+
 TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
 {
     const struct part parts[] = {{0, 3, 0, 0, false}, {0, 0, 3, 5, false}, {0, 0, 0, 16, false}};
