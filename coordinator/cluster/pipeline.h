@@ -38,7 +38,9 @@ struct pipeline {
     struct known_speed *known; /* [places]: how fast they were when they were measured; NULL: nobody looked */
     struct plan plan; /* once launched */
     uint32_t epoch;   /* since the last new beginning; 0: not launched yet */
-    bool hands_over;  /* somebody is to end: nothing new is sent, and when all that is under way is home, recover_hand_over */
+    bool hands_over;  /* somebody is to end, or layers are to move: nothing new is sent, and when all that is under way is home, recover_hand_over */
+    int way;          /* in which the layers lie: planning.h; 0: as is best */
+    double slower;    /* so many times as long as in that one its slowest stage takes */
     bool whole;       /* all workers of the plan are ready, in this epoch. Only then anything may be sent to them on a route */
     struct recovery *recovery; /* of recover.c */
     struct joiners *joiners;   /* NULL: nobody may join */

@@ -36,7 +36,7 @@ static struct plan_wish wish_of(const struct pipeline *p, const struct capacity 
     wish.capacity = *wanted;
     wish.capacity.mode = p->wish.numbers;
     wish.together = together;
-    wish.order = are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
+    wish.order = p->way || are_here(p) ? ORDER_GIVEN : ORDER_FEWER;
     return wish;
 }
 
@@ -110,12 +110,10 @@ static int order_offers(struct worker_offer *offers, const struct plan *plan, st
     return 0;
 }
 
-/* The plan says who plays which of its workers, and who has no part. */
-static void cast(struct pipeline *p, const struct plan *plan)
+/* The plan says who of those it was made for plays which of its workers, and who has no part. */
+static void cast(struct pipeline *p, const struct plan *plan, struct member *const *all)
 {
-    struct member *all[WORKERS_MOST];
-    memcpy(all, p->crew, (size_t)p->workers * sizeof *all);
-    for (int i = 0; i < p->workers; i++) all[i]->worker = -1;
+    for (int i = 0; i < p->workers; i++) p->crew[i]->worker = -1;
     for (int i = 0; i < plan->workers; i++) {
         p->crew[i] = all[plan->offer[i]];
         p->crew[i]->worker = i;
@@ -163,13 +161,113 @@ bool planning_is_possible(const struct pipeline *p, struct member *const *crew, 
     return true;
 }
 
-int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
+/* ---- in other ways ---- */
+
+static int turned_by(const struct plan *plan, int way)
 {
+    const int n = plan_stages(plan);
+    return way < n ? way : way - n + 1;
+}
+
+void planning_crew_back(struct pipeline *p)
+{
+    const int n = plan_stages(&p->plan), by = turned_by(&p->plan, p->way);
+    struct member *now[STAGES_MOST];
+    if (!p->way) return;
+    memcpy(now, p->crew, (size_t)n * sizeof *now);
+    for (int i = 0; i < n; i++) p->crew[(i + by) % n] = now[i];
+    p->way = 0;
+}
+
+/* The same cuts, or any, for the crew of way 0 in another order. */
+static int turn(struct pipeline *with, const struct plan *best, struct cut cut[STAGES_MOST], struct err *why)
+{
+    struct plan_wish *wish = &with->wish.plan;
+    const int n = plan_stages(best), by = turned_by(best, with->way);
+    struct member *before[WORKERS_MOST];
+    if (with->way > 2 * (n - 1)) return fail(why, E_USAGE, "the layers of %d workers lie in %d ways", n, 2 * n - 1);
+    memcpy(before, with->crew, (size_t)with->workers * sizeof *before);
+    for (int i = 0; i < best->workers; i++) with->crew[i] = before[best->offer[i < n ? (i + by) % n : i]];
+    for (int i = 0; i < n; i++) {
+        const struct part part = best->of[i].part[CHAIN_TEXT];
+        cut[i] = (struct cut){part.end - part.first, part.back_end - part.back};
+    }
+    if (best->workers != with->workers_named) make_free(wish, best->workers);
+    wish->cuts = with->way < n ? cut : NULL;
+    wish->n_cuts = with->way < n ? n : 0;
+    with->workers = with->workers_named = best->workers;
+    return 0;
+}
+
+/* p->crew is that of way 0, `crew` becomes that of the plan. */
+static int plan_in_way(const struct pipeline *p, int way, const struct capacity *wanted, struct member **crew, struct plan *plan,
+                       struct worker_offer **offers, double *slower, struct err *why)
+{
+    struct pipeline with = *p;
+    struct cut cut[STAGES_MOST];
+    struct plan best;
+    memcpy(crew, p->crew, (size_t)p->workers * sizeof *crew);
+    *slower = 1;
+    with.way = 0;
+    TRY(plan_with_crew(&with, wanted, plan, offers, why));
+    if (!way) return 0;
+    best = *plan;
+    free(*offers);
+    with.crew = crew;
+    with.way = way;
+    int code = turn(&with, &best, cut, why);
+    if (!code) code = plan_with_crew(&with, wanted, plan, offers, why);
+    if (!code) *slower = plan_slowest(plan, CHAIN_TEXT) / plan_slowest(&best, CHAIN_TEXT);
+    plan_free(&best);
+    return code;
+}
+
+int planning_ways(const struct pipeline *p)
+{
+    const int n = p->model ? plan_stages(&p->plan) : 1;
+    return n > 1 ? 2 * n - 1 : 1;
+}
+
+static const struct member *who_has(const struct plan *plan, struct member *const *crew, uint32_t layer, bool head)
+{
+    const struct member *found = NULL;
+    for (int i = 0; i < plan->workers; i++) {
+        const struct part part = plan->of[i].part[CHAIN_TEXT];
+        if (head ? !part_has_back(part) : layer < part.first || layer >= part.end) continue;
+        if (found) return NULL;
+        found = crew[plan->offer[i]];
+    }
+    return found;
+}
+
+bool planning_way(const struct pipeline *p, const struct capacity *wanted, int way, const struct member **by)
+{
+    const uint32_t layers = p->model->config.layers;
+    struct pipeline with = *p;
+    struct member *now[WORKERS_MOST], *crew[WORKERS_MOST];
     struct worker_offer *offers;
     struct plan plan;
-    TRY(plan_with_crew(p, wanted, &plan, &offers, why));
+    struct err why;
+    double slower;
+    memcpy(now, p->crew, (size_t)p->workers * sizeof *now);
+    with.crew = now;
+    planning_crew_back(&with);
+    if (plan_in_way(&with, way, wanted, crew, &plan, &offers, &slower, &why)) return false;
+    for (uint32_t i = 0; i <= layers; i++) by[i] = who_has(&plan, crew, i, i == layers);
+    plan_free(&plan);
+    free(offers);
+    return true;
+}
+
+int planning_with_answers(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    struct member *crew[WORKERS_MOST];
+    struct worker_offer *offers;
+    struct plan plan;
+    if (p->way && plan_in_way(p, p->way, wanted, crew, &plan, &offers, &p->slower, why)) p->way = 0;
+    if (!p->way) TRY(plan_in_way(p, 0, wanted, crew, &plan, &offers, &p->slower, why));
     say_plan(&plan);
-    cast(p, &plan);
+    cast(p, &plan, crew);
     plan_free(&p->plan);
     free(p->offers);
     p->plan = plan;

@@ -36,7 +36,8 @@ struct recovery {
     uint64_t joined_ns;  /* when somebody did last */
     uint64_t planned_ns, looked_ns; /* looked: around */
     uint64_t left_ns;    /* when it was looked last whether others can do without who is to end; 0: not yet */
-    bool leaving, handed; /* somebody is to end; this epoch began because of that, and those who were here can do it */
+    int way;             /* in which the layers are to lie, once all that is under way is home */
+    bool leaving, handed; /* somebody is to end; this epoch began because of that, or to move layers, and those who were here can do it */
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
@@ -271,6 +272,7 @@ static void set_crew(struct pipeline *p, struct member *const *crew, int n)
 
 static int plan_and_launch(struct pipeline *p, struct err *why)
 {
+    p->way = p->recovery->way;
     TRY(planning_with_answers(p, &p->recovery->wanted, why));
     say_crew(p);
     return launch_begin(&p->recovery->launch, p, why);
@@ -380,10 +382,12 @@ static int begin_anew(struct pipeline *p, struct err *why)
 {
     struct recovery *r = p->recovery;
     r->handed = p->hands_over;
+    r->way = 0;
     TRY(let_go_of_leavers(p, why));
     launch_end(&r->launch);
     probing_close(&r->probing);
-    if (p->whole) r->lost_ns = now_ns(p), remember_stages(p);
+    if (p->whole) r->lost_ns = now_ns(p), remember_stages(p), r->first = false;
+    planning_crew_back(p);
     p->whole = false;
     p->epoch++;
     r->too_few = r->waits = false;
@@ -445,6 +449,7 @@ static int take_leave(struct pipeline *p, const struct event *e, struct err *why
     if (p->whole && e->who->worker >= 0 && p->wish.patience_seconds) {
         r->leaving = true;
         r->left_ns = 0;
+        p->hands_over = false; /* as things were before */
         return 0;
     }
     roster_let_go(p->roster, e->who);
@@ -475,9 +480,31 @@ static void look_who_leaves(struct pipeline *p, uint64_t now)
 
 int recover_hand_over(struct pipeline *p, struct err *why)
 {
+    struct recovery *r = p->recovery;
+    const bool leaving = r->leaving;
+    const int way = r->way;
     TRY(begin_anew(p, why));
-    snprintf(p->recovery->news, sizeof p->recovery->news, "%s and hands over", p->recovery->loss.text);
+    if (leaving) snprintf(r->news, sizeof r->news, "%s and hands over", r->loss.text);
+    else r->way = way;
     return 0;
+}
+
+/* ---- layers elsewhere ---- */
+
+int recover_ways(const struct pipeline *p)
+{
+    return p->whole && !p->recovery->leaving && p->wish.patience_seconds && port_by_address(roster_port(p->roster)) ? planning_ways(p) : 1;
+}
+
+bool recover_way(const struct pipeline *p, int way, const struct member **by)
+{
+    return planning_way(p, &p->recovery->wanted, way, by);
+}
+
+void recover_move(struct pipeline *p, int way)
+{
+    p->recovery->way = way;
+    p->hands_over = true;
 }
 
 static int take_joined(struct pipeline *p, struct member *m, struct err *why)

@@ -8,7 +8,7 @@
  *     └── too little memory in those who are here: waits for others
  *
  * Who says that it is to end computes on until a plan without it is possible; then all that is under way comes home, it is let go, and the others
- * begin anew.
+ * begin anew. In the same way layers are moved to other workers, where somebody wants to see whether they compute the same.
  *
  * The first launch is the same as going on after a loss, only that nothing has to be computed again. Nothing here waits: whoever listens
  * to the roster passes on what comes. With each way back to HEARING the pipeline's epoch rises; whoever computes with it looks at epoch
@@ -32,6 +32,12 @@ int recover_look_around(struct pipeline *p, bool idle, struct err *why);
 
 /* Nothing is under way any more, and p->hands_over: who is to end is let go, and the others begin anew. */
 int recover_hand_over(struct pipeline *p, struct err *why);
+
+/* The layers can lie in so many ways (planning.h): 1 where nobody could begin anew. Who would compute each of them, then the head, in one of these;
+ * false: it is not possible. recover_move: they shall, and p->hands_over. */
+int  recover_ways(const struct pipeline *p);
+bool recover_way(const struct pipeline *p, int way, const struct member **by);
+void recover_move(struct pipeline *p, int way);
 
 bool recover_measured(const struct pipeline *p);
 

@@ -203,8 +203,8 @@ static const struct argument table[] = {
     {"lookup", NULL, ANSWER | CMD_BENCH, FLAG(lookup),
      "guess that an answer goes on as it, or the prompt, did before: the same words, sooner where text repeats itself"},
     {"verify", "N", CMD_RUN | CMD_BATCH | CMD_SERVE, WHOLE(verify, 1, 1000000000),
-     "compute every Nth answer once more, by another replica if there is one, and compare all rows layer by layer; who computes wrongly is\n"
-     "                           named and put aside. Workers look at their weights too, at the start and each time (docs/SECURITY.md)"},
+     "compute every Nth answer once more, by another replica if there is one, else with the layers moved to other workers, and compare all rows\n"
+     "                           layer by layer; who computes wrongly is named and put aside. Workers look at their weights too, at the start and each time (docs/SECURITY.md)"},
     {"cache", "FOLDER", WORKERS, TEXT(cache),
      "workers started here keep their layers in it, packed as they compute from them; a later run maps them and starts at once"},
     {"cache-size", "SIZE", WORKERS, OWN(cache_size, take_size),

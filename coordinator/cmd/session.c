@@ -110,8 +110,7 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
         s->words = (struct shaped_words){.tokens = s->tokens, .words = s->pipe->model->embedding.rows, .ends = {special.end_of_turn, special.eos}};
     }
     TRY(fleet_open(&s->fleet, s->replica, s->replicas, &setup, why));
-    if (setup.verify && s->replicas == 1)
-        log_info("there is one copy of the model, so answers are computed again by who computed them: only faults that pass show, and damaged weights");
+    if (s->replicas == 1) verify_say_how(fleet_engine(s->fleet, 0));
     if (s->trace) fleet_watch(s->fleet, trace_watch, s->trace);
     if (s->chart) fleet_watch(s->fleet, run_chart_watch, s->chart);
     return s->report && s->tokens ? run_report_begin(s->report, s->fleet, why) : 0;
@@ -168,6 +167,7 @@ static int finish_verifying(struct session *s, struct err *why)
 {
     if (!s->options->verify || !s->fleet) return 0;
     if (!interrupt_seen()) TRY(session_answer(s, why));
+    if (s->report && s->tokens) return 0; /* which says it */
     const struct verify_counts n = fleet_totals(s->fleet).verified;
     log_info("verified: %u answer%s computed again, all weights were looked at %u times, %u times a worker was wrong", n.answers,
              n.answers == 1 ? " was" : "s were", n.checks, n.wrong);

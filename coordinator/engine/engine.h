@@ -32,6 +32,7 @@ struct engine_setup {
     bool exact_embed_scale;    /* embedding rows scaled as llama.cpp does, instead of as the model was trained */
     bool lookup;               /* guesses at what follows travel with a token: lookup.h */
     uint32_t verify;           /* every so many asks, one is computed again and compared: verify.h; 0: none */
+    uint32_t verify_idle_ms;   /* so long nothing is to be done before layers move for that; 0: nobody comes any more */
     bool told_when;            /* an ask begins only when fleet.h says so, which may give it to another engine before */
     struct engine *beside;     /* NULL, or the first of those: numbers of asks and pictures are common to all of them */
     int replica;               /* which of them this one is, from 0 */

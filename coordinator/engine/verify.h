@@ -3,10 +3,15 @@
  *   every Nth ask ──► its rows are hashed after every layer, by the workers ──► finished, told, and put down as a trial
  *   a trial ──► all its ids are read again as a prompt, with the same hashes ──► all workers hash their weights ──► compared
  *
- * By another replica if there is one, else by those who computed it: then only passing faults show, and damaged weights. The first layer
- * after which a row differs names its worker, because all rows before were equal. Of two replicas that differ each does it once more:
- * who differs from itself is wrong; of three or more a third decides. Who is found wrong is lost, as if it had died, and what the
- * pipeline does about a loss follows.
+ * By another replica if there is one; else by the same workers, once the layers have moved, each to another (cluster/planning.h); else, where
+ * memory has no room for that or nobody can begin anew, by who computed it: then only passing faults show, and damaged weights. The first layer
+ * after which a row differs is where somebody is wrong, because all that went into it was equal; who it is verdict.h says, after more
+ * passes if it must. Who is found wrong is lost, as if it had died, and what the pipeline does about a loss follows.
+ *
+ * Layers move by a new beginning, in which everybody is ready at once who still has what it gets, and must load it else. So what is to be computed again waits
+ * until nothing else is to be done, or too much waits: then all answers under way are computed again from their ids, once for some dozens of
+ * trials. Nobody holds more than its plan, and the old places are taken again only if the new ones are slower. A second stage in each worker for
+ * layers of others would interrupt nobody, and would take their memory from keys and values at all times.
  *
  * Weights are looked at when an epoch begins, with every trial, and when somebody asks: each worker compares what it holds with a hash
  * from when it was loaded. What is damaged is never computed with again, and is loaded anew.
@@ -36,6 +41,7 @@ struct verify_counts {
 
 struct verify_counts verify_counts(const struct verify *v);
 
+void verify_say_how(const struct engine *e); /* of one that is alone: in what way answers are computed again */
 int verify_join(struct engine *e, struct verify *beside, struct err *why); /* beside: of another engine beside it; NULL: it is the first */
 void verify_leave(struct engine *e);
 void verify_engine(struct engine *e);                      /* its workers begin anew */

@@ -62,6 +62,25 @@ def put(pid, where, value):
             mem.write(value)
 
 
+def compute_wrongly(pid):
+    """From now on in every layer, as a broken processor: a number of the program's own is another one for this process alone."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "r+b", 0) as mem:
+        found = 0
+        for line in maps:
+            if not line.rstrip().endswith(os.path.basename(WORKER)) or line.split()[1][1] == "w":
+                continue
+            begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+            mem.seek(begin)
+            held = mem.read(end - begin)
+            at = held.find(GELU)
+            while at >= 0:
+                mem.seek(begin + at)
+                mem.write(OTHER_GELU)
+                found += 1
+                at = held.find(GELU, at + 1)
+        need(found, "the worker's program has no such number")
+
+
 def may_look_into_others():
     try:
         p = subprocess.Popen(["sleep", "5"])
@@ -74,6 +93,7 @@ def may_look_into_others():
         p.wait()
 
 
+GELU, OTHER_GELU = struct.pack("<f", float.fromhex("-0x1.2444f2p-4")), struct.pack("<f", -0.05)
 EPSILON, OTHER_EPSILON = struct.pack("<f", 1e-6), struct.pack("<f", 1e-2)
 
 
@@ -89,6 +109,60 @@ def nothing_found():
             "--image", os.path.join(ROOT, "models/demo/picture.png"), "Describe the picture."]
     status, out, err = run(GEMMAPIPE, *seen, "--verify", 1)
     need(status == 0 and out == good(GEMMAPIPE, *seen) and "verified: 1 answer was" in err, "a picture: %s" % err)
+
+
+def layers_move():
+    """What the layers' other places cost shows in nothing that is said."""
+    with Workers(3) as w:
+        status, out, err = sums(*w.connect, "--verify", 2)
+        need(status == 0 and out == RIGHT and "layers move to other workers" in err, err)
+        need("verified: 4 answers" in err and " 0 times a worker was wrong" in err, err)
+    err = run(GEMMAPIPE, "run", "--model", DEMO, "--workers", 2, "--ctx", 512, "--memory", "17200K,16600K", "--split", "6,2", "--verify", 1, "Hello")[2]
+    need("some stay where they are" in err and "verified: 1 answer was" in err, err)
+    need("cannot move to other workers" in sums("--here", 2, "--verify", 8)[2], "threads of one process are no others")
+
+
+def always_wrong():
+    with Workers(3) as w:
+        need(sums(*w.connect)[1] == RIGHT, "the first run")
+        compute_wrongly(w.processes[1].pid)
+        status, out, err = sums(*w.connect, "--verify", 4)
+        found = [line for line in err.splitlines() if "otherwise than when it was computed again" in line]
+        need(status == 0 and out != RIGHT and found and all(w.addresses[1] in line for line in found), err)
+        need(" 0 times a worker was wrong" not in err, err)
+    with Workers(2) as w:
+        need(sums(*w.connect)[1] == RIGHT, "the first run of two")
+        compute_wrongly(w.processes[1].pid)
+        status, _, err = sums(*w.connect, "--verify", 4)
+        found = [line for line in err.splitlines() if "one of them computes wrongly" in line]
+        need(status == 0 and len(found) == 1 and all(a in found[0] for a in w.addresses), err)
+        need(" 0 times a worker was wrong" in err, err)
+
+
+def two_replicas():
+    def numbers(server):
+        metrics = server.ask("/metrics")[2].decode()
+        return [int(line.split()[-1]) for name in ("answers_verified", "weights_verified", "workers_wrong")
+                for line in metrics.splitlines() if line.startswith("gemmapipe_%s_total{" % name)]
+    with Workers(2) as w, Server("--replicas", 2, *w.connect, "--verify", 1, "--no-prefix-reuse") as s:
+        for _ in range(3):
+            s.chat("What is 4 + 5?")
+        while numbers(s)[0] < 3:
+            s.chat("What is 4 + 5?")
+        need(numbers(s)[1] >= 4 and numbers(s)[2] == 0, numbers(s))
+        compute_wrongly(w.processes[1].pid)
+        s.chat("What is 5 + 5?")
+        line = told(s, "one of them computes wrongly")
+        need(all(a in line for a in w.addresses), line)
+        need(numbers(s)[2] == 0, numbers(s))
+
+
+def said_once():
+    jobs, done = path("jobs.jsonl"), path("done.jsonl")
+    with open(jobs, "w") as f:
+        f.writelines(json.dumps({"prompt": "What is %d + 3?" % i}) + "\n" for i in range(1, 9))
+    status, _, err = run(GEMMAPIPE, "batch", "--model", DEMO, "--workers", 2, "--in", jobs, "--out", done, "--verify", 4)
+    need(status == 0 and err.count("verified:") == 1 and "verified: 2 answers" in err, err)
 
 
 def damaged_weights():
@@ -149,7 +223,11 @@ def a_fault_that_passes():
 
 
 claim("answers_are_compared_and_stay_as_they_are", nothing_found)
+claim("what_was_found_is_said_once", said_once)
+claim("layers_move_and_answers_stay_as_they_are", layers_move)
 if may_look_into_others():
+    claim("who_always_computes_wrongly_is_named_where_a_third_can_tell_and_both_are_where_none_can", always_wrong)
+    claim("of_two_replicas_that_differ_both_are_named_and_counted", two_replicas)
     claim("a_worker_whose_weights_changed_in_memory_is_named_and_loads_them_anew", damaged_weights)
     claim("of_three_replicas_the_one_that_computes_otherwise_is_put_aside", a_replica_is_wrong)
     claim("alone_a_fault_that_comes_in_the_middle_is_found", a_fault_that_passes)
