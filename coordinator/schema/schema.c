@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ static void leave(struct maker *m, size_t had)
 /* ---- literals ---- */
 
 /* What a value is in JSON, without blanks: strings as we would write them, so that there is one way to say each. */
-static int print_value(struct maker *m, struct json *j, FILE *to)
+static int print_value(struct maker *m, const char *keyword, struct json *j, FILE *to)
 {
     struct json_text s;
     bool truth;
@@ -196,17 +197,17 @@ static int print_value(struct maker *m, struct json *j, FILE *to)
         READ(json_skip(j));
         fputs("null", to);
         return 0;
-    default: return refuse(m, "enum", "has a value that is neither text, number, true, false nor null");
+    default: return refuse(m, keyword, "has a value that is neither text, number, true, false nor null");
     }
 }
 
-static int read_literal(struct maker *m, struct json *j, uint32_t into)
+static int read_literal(struct maker *m, const char *keyword, struct json *j, uint32_t into)
 {
     char *text = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&text, &n);
     if (!to) return no_memory(m->why);
-    int code = print_value(m, j, to);
+    int code = print_value(m, keyword, j, to);
     if (fclose(to)) code = code ? code : no_memory(m->why);
     if (!code) return add_literal(m, into, text, n);
     free(text);
@@ -220,19 +221,68 @@ static int by_bytes(const void *a, const void *b)
     return order ? order : x->n < y->n ? -1 : x->n > y->n;
 }
 
+enum type { T_OBJECT, T_ARRAY, T_STRING, T_BOOLEAN, T_NULL, T_NUMBER, T_INTEGER, TYPES };
+
+/* One type or a list of them, a bit for each. */
+static int read_type_set(struct maker *m, struct json *j, unsigned *set)
+{
+    static const char *const types[TYPES] = {"object", "array", "string", "boolean", "null", "number", "integer"};
+    const bool list = json_peek(j) != JSON_STRING;
+    struct json_text name;
+    *set = 0;
+    if (list) READ(json_array(j));
+    while (list ? json_item(j) : !*set) {
+        unsigned k = 0;
+        READ(json_string(j, &name));
+        while (k < TYPES && !json_is(name, types[k])) k++;
+        if (k == TYPES) return refuse(m, "type", "is not a type of JSON");
+        if (*set >> k & 1) return refuse(m, "type", "names a type twice");
+        *set |= 1u << k;
+    }
+    if (list) READ(json_done(j));
+    return *set ? 0 : refuse(m, "type", "allows nothing");
+}
+
+static bool literal_is_of(const struct shape_literal *l, unsigned set)
+{
+    switch (l->text[0]) {
+    case '"': return set >> T_STRING & 1;
+    case 't':
+    case 'f': return set >> T_BOOLEAN & 1;
+    case 'n': return set >> T_NULL & 1;
+    default: return set >> T_NUMBER & 1 || (set >> T_INTEGER & 1 && !fmod(strtod(l->text, NULL), 1));
+    }
+}
+
+static int keep_literals_of_type(struct maker *m, struct places *p, uint32_t into)
+{
+    struct shape *s = &m->s->shape[into];
+    unsigned set;
+    uint32_t kept = 0;
+    if (!p->has[K_TYPE]) return 0;
+    TRY(read_type_set(m, &p->at[K_TYPE], &set));
+    for (uint32_t i = 0; i < s->n_literals; i++) {
+        if (literal_is_of(&s->literal[i], set)) s->literal[kept++] = s->literal[i];
+        else free(s->literal[i].text);
+    }
+    s->n_literals = kept;
+    return 0;
+}
+
 static int read_literals(struct maker *m, struct places *p, uint32_t into)
 {
     struct json *j = p->has[K_CONST] ? &p->at[K_CONST] : &p->at[K_ENUM];
     m->s->shape[into].kind = SHAPE_LITERALS;
     if (p->has[K_CONST]) {
-        TRY(read_literal(m, j, into));
+        TRY(read_literal(m, "const", j, into));
     } else {
         READ(json_array(j));
-        while (json_item(j)) TRY(read_literal(m, j, into));
+        while (json_item(j)) TRY(read_literal(m, "enum", j, into));
         READ(json_done(j));
     }
+    TRY(keep_literals_of_type(m, p, into));
     struct shape *s = &m->s->shape[into];
-    if (!s->n_literals) return refuse(m, "enum", "allows nothing");
+    if (!s->n_literals) return refuse(m, p->has[K_CONST] ? "const" : "enum", "allows nothing");
     qsort(s->literal, s->n_literals, sizeof *s->literal, by_bytes);
     uint32_t kept = 1;
     for (uint32_t i = 1; i < s->n_literals; i++) {
@@ -405,47 +455,35 @@ static int words_shape(struct maker *m, uint32_t into, const char *const *words)
     return 0;
 }
 
-static int read_typed(struct maker *m, struct places *p, struct json_text type, uint32_t into)
+static int read_typed(struct maker *m, struct places *p, enum type type, uint32_t into)
 {
     static const char *const truths[] = {"false", "true", NULL}, *const null[] = {"null", NULL};
-    if (json_is(type, "object")) return read_object(m, p, into);
-    if (json_is(type, "array")) return read_array(m, p, into);
-    if (json_is(type, "string")) return read_text(m, p, into);
-    if (json_is(type, "boolean")) return words_shape(m, into, truths);
-    if (json_is(type, "null")) return words_shape(m, into, null);
-    if (!json_is(type, "number") && !json_is(type, "integer")) return refuse(m, "type", "is not a type of JSON");
-    m->s->shape[into].kind = json_is(type, "number") ? SHAPE_NUMBER : SHAPE_INTEGER;
-    return 0;
+    switch (type) {
+    case T_OBJECT: return read_object(m, p, into);
+    case T_ARRAY: return read_array(m, p, into);
+    case T_STRING: return read_text(m, p, into);
+    case T_BOOLEAN: return words_shape(m, into, truths);
+    case T_NULL: return words_shape(m, into, null);
+    default: m->s->shape[into].kind = type == T_NUMBER ? SHAPE_NUMBER : SHAPE_INTEGER; return 0;
+    }
 }
 
 static int read_types(struct maker *m, struct places *p, uint32_t into)
 {
-    static const char *const types[] = {"object", "array", "string", "boolean", "null", "number", "integer"};
-    struct json *j = &p->at[K_TYPE];
-    struct json_text type;
-    unsigned seen = 0;
-    if (json_peek(j) == JSON_STRING) {
-        READ(json_string(j, &type));
-        return read_typed(m, p, type, into);
-    }
+    unsigned set;
+    TRY(read_type_set(m, &p->at[K_TYPE], &set));
+    if (!(set & (set - 1))) return read_typed(m, p, (enum type)__builtin_ctz(set), into);
     m->s->shape[into].kind = SHAPE_ONE_OF;
-    READ(json_array(j));
-    while (json_item(j)) {
+    for (; set; set &= set - 1) {
         struct places more = places_again(p);
         uint32_t inner;
-        int code = json_string(j, &type) ? broken(m, j) : new_shape(m, SHAPE_ANY, &inner);
-        for (unsigned k = 0; k < sizeof types / sizeof *types && !code; k++) {
-            if (!json_is(type, types[k])) continue;
-            if (seen >> k & 1) code = refuse(m, "type", "names a type twice"); /* all that it holds would be read again */
-            seen |= 1u << k;
-        }
-        if (!code) code = read_typed(m, &more, type, inner);
+        int code = new_shape(m, SHAPE_ANY, &inner);
+        if (!code) code = read_typed(m, &more, (enum type)__builtin_ctz(set), inner);
         if (!code) code = add_inner(m, into, inner);
         places_end(&more);
         if (code) return code;
     }
-    if (json_done(j)) return broken(m, j);
-    return m->s->shape[into].n_inner ? 0 : refuse(m, "type", "allows nothing");
+    return 0;
 }
 
 /* Goes from the root to what a reference names: two steps at most. */
@@ -518,19 +556,31 @@ static int find_places(struct maker *m, struct json *j, struct places *p)
 static int read_untyped(struct maker *m, struct places *p, uint32_t into)
 {
     if (p->has[K_PROPERTIES] || p->has[K_REQUIRED] || p->has[K_ADDITIONAL]) return read_object(m, p, into);
-    if (p->has[K_ITEMS] || p->has[K_PREFIX]) return read_array(m, p, into);
+    if (p->has[K_ITEMS] || p->has[K_PREFIX] || p->has[K_MIN_ITEMS] || p->has[K_MAX_ITEMS]) return read_array(m, p, into);
     if (p->has[K_MIN_LENGTH] || p->has[K_MAX_LENGTH]) return read_text(m, p, into);
     m->s->shape[into].kind = SHAPE_ANY;
     return 0;
 }
 
+/* These decide alone what is said: what stood beside them would not be held to, and an answer that fits half a schema helps nobody. */
+static int check_beside(struct maker *m, const struct places *p, enum keyword alone)
+{
+    for (int k = 0; k < KEYWORDS; k++) {
+        const bool type_of_literals = k == K_TYPE && (alone == K_ENUM || alone == K_CONST);
+        if (p->has[k] && k != (int)alone && !type_of_literals) return refuse(m, keywords[alone], "stands beside a keyword that it is not understood with");
+    }
+    return 0;
+}
+
 static int read_keywords(struct maker *m, struct places *p, uint32_t into)
 {
+    static const enum keyword alone[] = {K_REF, K_ENUM, K_CONST, K_ANY_OF, K_ONE_OF};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (p->has[alone[i]]) TRY(check_beside(m, p, alone[i]));
     if (p->has[K_REF]) return read_ref(m, &p->at[K_REF], into);
     if (p->has[K_ENUM] || p->has[K_CONST]) return read_literals(m, p, into);
     if (p->has[K_ANY_OF] || p->has[K_ONE_OF]) {
         const enum keyword k = p->has[K_ANY_OF] ? K_ANY_OF : K_ONE_OF;
-        if (p->has[K_PROPERTIES] || p->has[K_ITEMS]) return refuse(m, keywords[k], "stands beside properties or items");
         m->s->shape[into].kind = SHAPE_ONE_OF;
         TRY(read_list(m, &p->at[k], keywords[k], into));
         return m->s->shape[into].n_inner ? 0 : refuse(m, keywords[k], "allows nothing");

@@ -1,19 +1,20 @@
 #!/usr/bin/python3
 """Clients that people use, against our server: the official openai package, the AI SDK and LangChain, as npm has them, and a browser.
 
-They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims; serve_page.mjs those about the page, which
-are passed over where there is no Chromium."""
+They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims; in serve_schemas.mjs answers are judged by ajv;
+serve_page.mjs holds claims about the page, which are passed over where there is no Chromium."""
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 CACHE = os.path.join(ROOT, ".cache/serve-clients")
-PACKAGES = ["openai@6.49.0", "ai@5.0.277", "@ai-sdk/openai-compatible@1.0.61", "@langchain/openai@1.5.8", "puppeteer-core@24.43.1"]
+PACKAGES = ["openai@6.49.0", "ai@5.0.277", "@ai-sdk/openai-compatible@1.0.61", "@langchain/openai@1.5.8", "ajv@8.20.0", "puppeteer-core@24.43.1"]
 DEMO = os.path.join(ROOT, "models/demo")
 
 
@@ -23,7 +24,8 @@ def skip(why):
 
 
 def fetch():
-    if os.path.exists(os.path.join(CACHE, "complete")):
+    complete = os.path.join(CACHE, "complete")
+    if os.path.exists(complete) and open(complete).read() == " ".join(PACKAGES):
         return
     shutil.rmtree(CACHE, ignore_errors=True)
     os.makedirs(CACHE)
@@ -31,15 +33,16 @@ def fetch():
     npm = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"] + PACKAGES, cwd=CACHE,
                          capture_output=True, text=True, timeout=250)
     if npm.returncode: skip("npm could not fetch them: " + npm.stderr[-200:].replace("\n", " "))
-    open(os.path.join(CACHE, "complete"), "w").close()
+    with open(complete, "w") as f: f.write(" ".join(PACKAGES))
 
 
 if not shutil.which("node") or not shutil.which("npm"): skip("node and npm are not installed")
 if int(subprocess.run(["node", "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) < 20: skip("they want node 20")
 fetch()
-for name in ("serve_clients.mjs", "serve_page.mjs", "serve_load.mjs"): shutil.copy(os.path.join(ROOT, "tests/peer", name), CACHE)
+for name in ("serve_clients.mjs", "serve_schemas.mjs", "serve_page.mjs", "serve_load.mjs"): shutil.copy(os.path.join(ROOT, "tests/peer", name), CACHE)
+store = tempfile.mkdtemp(prefix="gemmapipe-test-")
 server = subprocess.Popen([os.path.join(BUILD, "gemmapipe"), "serve", "--model", os.path.join(DEMO, "demo-q4_0.gguf"), "--mmproj",
-                           os.path.join(DEMO, "demo-mmproj-f16.gguf"), "--workers", "3", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+                           os.path.join(DEMO, "demo-mmproj-f16.gguf"), "--workers", "3", "--listen", "127.0.0.1:0", "--store", store], stderr=subprocess.PIPE, text=True)
 try:
     port, line = None, " "
     while line and "serving" not in line:
@@ -48,6 +51,7 @@ try:
         port = found.group(1) if found else port
     where = ["http://127.0.0.1:" + str(port), os.path.join(DEMO, "picture.png")]
     status = subprocess.run(["node", "serve_clients.mjs"] + where, cwd=CACHE, timeout=200).returncode
+    status |= subprocess.run(["node", "serve_schemas.mjs", where[0]], cwd=CACHE, timeout=200).returncode
     load = subprocess.run(["node", "serve_load.mjs", "--url", where[0] + "/v1", "--requests", "12", "--clients", "4", "--rate", "30", "--prefix", "0.5", "--picture", where[1],
                            "--pictures", "0.3"], cwd=CACHE, timeout=200, stdout=subprocess.PIPE)
     said = json.loads(load.stdout) if load.returncode == 0 else {}
@@ -61,3 +65,4 @@ try:
 finally:
     server.terminate()
     server.wait(20)
+    shutil.rmtree(store)

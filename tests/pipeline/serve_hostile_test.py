@@ -13,7 +13,7 @@ import threading
 import time
 
 from relay import DEMO, claim, children_of, finish, mpirun, need, path
-from served import Server, chat, streamed, until, words
+from served import Server, chat, state, streamed, until, words
 
 LONG = os.environ.get("LONG") == "1"
 SUM = "What is 3 + 4?", "3 + 4 = 7."
@@ -37,13 +37,6 @@ def send(s, data, wait=20):
         pass
     c.close()
     return text
-
-
-def state(s):
-    """(descriptors, threads, KiB of memory) of the server."""
-    folder = "/proc/%d/" % s.process.pid
-    memory = int(re.search(r"VmRSS:\s+(\d+)", open(folder + "status").read()).group(1))
-    return len(os.listdir(folder + "fd")), len(os.listdir(folder + "task")), memory
 
 
 def bodies():

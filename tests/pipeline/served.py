@@ -1,6 +1,7 @@
 """gemmapipe serve for one `with` block, and what its answers hold; for the tests of the server."""
 import http.client
 import json
+import os
 import re
 import signal
 import time
@@ -84,3 +85,10 @@ def until(what, seconds=20):
     while not what():
         need(time.time() < deadline, "it did not come to that")
         time.sleep(0.02)
+
+
+def state(s):
+    """(descriptors, threads, KiB of memory) of the server."""
+    folder = "/proc/%d/" % s.process.pid
+    memory = int(re.search(r"VmRSS:\s+(\d+)", open(folder + "status").read()).group(1))
+    return len(os.listdir(folder + "fd")), len(os.listdir(folder + "task")), memory

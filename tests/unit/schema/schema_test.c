@@ -69,6 +69,11 @@ static const struct trial trials[] = {
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[1,12]}}}", "{\"a\":12 }", -1},
     {"{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}]}", "[4]", -1},
     {"{\"type\":[\"integer\",\"null\"]}", "null", -1},
+    {"{\"type\":\"string\",\"enum\":[1,\"a\",null]}", "\"a\"", -1},
+    {"{\"type\":\"string\",\"enum\":[1,\"a\",null]}", "1", 0},
+    {"{\"type\":[\"integer\",\"null\"],\"enum\":[1.5,\"a\",20,null]}", "20", -1},
+    {"{\"type\":[\"integer\",\"null\"],\"enum\":[1.5,\"a\",20,null]}", "1.5", 0},
+    {"{\"minItems\":1}", "[]", 1},
     {"{\"const\":\"x\\u0041\"}", "\"xA\"", -1},
     {"{\"$ref\":\"#/$defs/n\",\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"next\":{\"anyOf\":[{\"$ref\":\"#/$defs/n\"},{\"type\":\"null\"}]}},"
      "\"required\":[\"next\"],\"additionalProperties\":false}}}", "{\"next\":{\"next\":{\"next\":null}}}", -1},
@@ -114,6 +119,15 @@ TEST(what_is_not_understood_is_refused_with_its_place)
     refused("{\"type\":\"thing\"}", "not a type", "/type");
     refused("{\"anyOf\":[{\"type\":\"null\"},{\"allOf\":[]}]}", "not supported", "/anyOf/1/allOf");
     refused("{\"enum\":[]}", "allows nothing", "/enum");
+    refused("{\"enum\":[1],\"type\":\"string\"}", "allows nothing", "/enum");
+    refused("{\"const\":1,\"type\":\"string\"}", "allows nothing", "/const");
+    refused("{\"const\":{\"a\":1}}", "neither text", "/const");
+    refused("{\"enum\":[1,2],\"const\":2}", "not understood with", "/enum");
+    refused("{\"enum\":[\"abc\"],\"type\":\"string\",\"maxLength\":2}", "not understood with", "/enum");
+    refused("{\"$ref\":\"#/$defs/x\",\"$defs\":{\"x\":{}},\"type\":\"string\"}", "not understood with", "/$ref");
+    refused("{\"type\":\"object\",\"anyOf\":[{\"type\":\"null\"}]}", "not understood with", "/anyOf");
+    refused("{\"oneOf\":[{}],\"anyOf\":[{\"type\":\"null\"}]}", "not understood with", "/anyOf");
+    refused("{\"oneOf\":[{}],\"required\":[\"a\"]}", "not understood with", "/oneOf");
     refused("{\"$ref\":\"#/$defs/x\"}", "leads to nothing", "/$ref");
     refused("{\"$ref\":\"http://x\"}", "leads elsewhere", "/$ref");
     refused("{\"$ref\":\"#/$defs/x\",\"$defs\":{\"x\":{\"$ref\":\"#/$defs/x\"}}}", "by itself alone", "");
