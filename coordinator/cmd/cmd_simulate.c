@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHART_STAGES (2 * STAGES_MOST) /* of all replicas that are drawn */
+
 struct simulating {
     const struct options *o;
     struct session session; /* of the model file alone */
@@ -31,7 +33,8 @@ struct simulating {
     struct capacity wanted;
     struct plan plan;            /* of the replica that is simulated */
     struct invented_run run;     /* the same; its tally is of all */
-    struct chart chart;          /* of the first */
+    struct chart chart;          /* of the first `drawn` */
+    int drawn;
     struct whole_file *drawing;
     double took; /* seconds of computing */
 
@@ -147,6 +150,14 @@ static int put_in_order(struct simulating *s, int first, struct err *why)
     return code;
 }
 
+/* A picture of a thousand stages shows nothing. */
+static struct chart *chart_for(struct simulating *s, int replica)
+{
+    if (!s->drawing || s->drawn < replica || (s->drawn && s->chart.lanes + s->plan.workers > CHART_STAGES)) return NULL;
+    s->drawn++;
+    return &s->chart;
+}
+
 static int simulate_replica(struct simulating *s, int replica, FILE *to, struct err *why)
 {
     const struct model_shape shape = model_shape(s->session.pipe->model, NULL);
@@ -157,12 +168,12 @@ static int simulate_replica(struct simulating *s, int replica, FILE *to, struct 
     const struct plan_wish wish = {.capacity = s->wanted, .whole_head = o->whole_head, .order = s->measured ? ORDER_FEWER : ORDER_GIVEN};
     TRY(plan_make(&s->plan, &shape, s->offers + first, end - first, &wish, why));
     int code = put_in_order(s, first, why);
-    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first, .title = "simulated"};
+    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first, .replica = replica, .replicas = s->replicas};
     const struct invented_load load = {
-        .requests = (uint32_t)(stop - begin), .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
+        .requests = (uint32_t)(stop - begin), .first = begin, .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
         .prompt = {o->prompt_tokens.at[0], o->prompt_tokens.at[o->prompt_tokens.n - 1]},
         .answer = {o->answer_tokens.at[0], o->answer_tokens.at[o->answer_tokens.n - 1]}};
-    if (!code && load.requests) code = invented_run(&s->run, &pipe, &load, !replica && s->drawing ? &s->chart : NULL, why);
+    if (!code && load.requests) code = invented_run(&s->run, &pipe, &load, chart_for(s, replica), why);
     if (!code && load.requests) add_up(s);
     if (!code && !replica && to) print_stages(s, to);
     plan_free(&s->plan);
@@ -251,7 +262,10 @@ static int simulate_all(struct simulating *s, struct err *why)
 static int draw(struct simulating *s, struct err *why)
 {
     const struct chart *const all[] = {&s->chart};
+    const struct chart_sums sums = {.replicas = s->drawn, .of = s->replicas, .asks = s->requests, .tokens = s->tokens, .seconds = s->seconds};
     if (!s->drawing) return 0;
+    TRY(chart_finish(&s->chart, why));
+    chart_entitle(&s->chart, "simulated", &sums);
     charts_print(whole_file_stream(s->drawing), all, 1);
     return whole_file_close(&s->drawing, 0, why);
 }

@@ -572,7 +572,6 @@ static int check(const struct options *o, enum command command, struct err *why)
     if (o->probe && o->no_probe) return fail(why, E_USAGE, "--probe and --no-probe exclude each other");
     int ways = (o->workers > 0) + (o->here > 0) + (o->connect != 0) + (o->cluster != 0);
     if (o->keys && o->insecure) return fail(why, E_USAGE, "--keys and --insecure exclude each other");
-    if (o->replicas && (o->trace || o->timeline)) return fail(why, E_USAGE, "--trace and --timeline show one pipeline, and --replicas makes several");
     if (ways > 1) return fail(why, E_USAGE, "--workers, --here, --connect and --cluster exclude each other");
     if (command == CMD_LOGITS && (!o->ids == !o->prompt || !o->out))
         return fail(why, E_USAGE, "logits wants --ids 2,105,… or a prompt, and --out FILE");

@@ -136,29 +136,52 @@ int session_deliver(struct session *s, struct err *why)
 }
 
 /* What happened, below what was expected where that can be said. */
-static int draw(struct session *s, const struct timeline *line, struct err *why)
+static int draw(struct session *s, struct chart *measured, bool forgotten, struct err *why)
 {
-    struct chart measured = {0}, predicted = {0};
+    struct chart predicted = {0};
+    struct chart_sums sums = run_chart_sums(s->chart);
     bool both = false;
-    if (!s->chart) return 0;
-    int code = run_chart_fill(&measured, s->chart, s->pipe, line, "measured", why);
-    if (!code) code = predicted_chart(&predicted, &both, s->pipe, s->chart, why);
-    const struct chart *const all[] = {both ? &predicted : &measured, &measured};
+    int left = 0;
+    for (int k = 0; k < s->replicas; k++) left += !fleet_lost(s->fleet, k);
+    sums.replicas = left, sums.of = s->replicas, sums.forgotten = forgotten;
+    int code = chart_finish(measured, why);
+    if (!code) chart_entitle(measured, "measured", &sums);
+    if (!code && left == s->replicas) code = predicted_chart(&predicted, &both, s->replica, s->replicas, s->chart, why);
+    const struct chart *const all[] = {both ? &predicted : measured, measured};
     if (!code) charts_print(whole_file_stream(s->drawing), all, both ? 2 : 1);
-    chart_free(&measured);
     chart_free(&predicted);
     return whole_file_close(&s->drawing, code, why);
 }
 
 /* Diaries are fetched once, whoever wants them. */
+static int show_times_of(struct session *s, int replica, struct chart *all, bool *forgotten, struct err *why)
+{
+    struct pipeline *p = s->replica[replica];
+    struct timeline line;
+    struct chart own = {0};
+    int code = 0;
+    TRY(timeline_fetch(&line, p, why));
+    *forgotten |= line.forgotten > 0;
+    if (s->trace) trace_add(s->trace, p, &line, replica, s->replicas);
+    if (s->chart) code = run_chart_fill(&own, s->chart, p, &line, replica, why);
+    if (s->chart && !code) code = chart_join(all, &own, replica, s->replicas, why);
+    chart_free(&own);
+    timeline_free(&line);
+    return code;
+}
+
+/* A replica that is lost has nobody to ask. */
 static int show_times(struct session *s, struct err *why)
 {
-    struct timeline line;
+    struct chart measured = {0};
+    bool forgotten = false;
+    int code = 0;
     if (!s->trace && !s->chart) return 0;
-    TRY(timeline_fetch(&line, s->pipe, why));
-    int code = trace_finish(&s->trace, s->pipe, &line, why);
-    if (!code) code = draw(s, &line, why);
-    timeline_free(&line);
+    for (int k = 0; k < s->replicas && !code; k++)
+        if (!fleet_lost(s->fleet, k)) code = show_times_of(s, k, &measured, &forgotten, why);
+    if (!code) code = trace_finish(&s->trace, why);
+    if (!code && s->chart) code = draw(s, &measured, forgotten, why);
+    chart_free(&measured);
     return code;
 }
 

@@ -103,6 +103,7 @@ int engine_open(struct engine **out, const struct engine_setup *setup, struct er
     e->pipe = setup->pipe;
     e->clock = roster_clock(e->pipe->roster);
     e->deadline_ns = UINT64_MAX;
+    e->watchers.replica = setup->replica;
     e->numbers = setup->beside ? setup->beside->numbers : &e->next_number;
     int code = !e->pipe->encoder ? 0 : pictures_open(&e->pictures, e->pipe, &e->watchers, setup->beside ? setup->beside->pictures : NULL, why);
     if (!code && e->pipe->model && !e->setup.no_prefix_reuse) code = beginnings_open(&e->beginnings, why);

@@ -24,6 +24,7 @@ struct happened_rows { /* of one ask in a micro-batch */
 
 struct happened {
     enum happening what;
+    int replica; /* of whose engine it is told, from 0; numbers of micro-batches are its own */
     uint64_t at_ns, number, key;
     uint64_t asked_ns, first_ns; /* of ASK_…: when it came; when its first token did, 0: not yet */
     uint32_t asked_rows, reused_rows; /* of ASK_…: of its prompt; of these, what a slot held already */
@@ -41,10 +42,12 @@ typedef void watcher(void *user, const struct happened *what);
 struct watchers {
     watcher *watch[WATCHERS_MOST];
     void *user[WATCHERS_MOST];
-    int n;
+    int n, replica;
 };
 
 static inline void tell_watchers(const struct watchers *w, const struct happened *what)
 {
-    for (int i = 0; i < w->n; i++) w->watch[i](w->user[i], what);
+    struct happened here = *what;
+    here.replica = w->replica;
+    for (int i = 0; i < w->n; i++) w->watch[i](w->user[i], &here);
 }

@@ -3,6 +3,7 @@
 
 #include "base/growing.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,34 @@ int chart_mark(struct chart *c, uint64_t at_ns, struct err *why)
     return 0;
 }
 
+static int join_bars(struct chart *all, const struct chart *one, int base, int replica, struct err *why)
+{
+    for (size_t i = 0; i < one->n; i++) {
+        struct bar b = one->bar[i];
+        b.lane += base;
+        b.replica = replica;
+        TRY(chart_add(all, &b, why));
+    }
+    for (size_t i = 0; i < one->marks; i++) TRY(chart_mark(all, one->mark[i], why));
+    return 0;
+}
+
+int chart_join(struct chart *all, struct chart *one, int replica, int replicas, struct err *why)
+{
+    const int base = all->lanes;
+    struct lane *more = realloc(all->lane, ((size_t)(base + one->lanes) + 1) * sizeof *more);
+    int code = more ? 0 : fail(why, E_MEMORY, "no memory to draw %d stages", base + one->lanes);
+    if (more) all->lane = more;
+    for (int i = 0; i < one->lanes && !code; i++) {
+        struct lane *l = &all->lane[all->lanes++];
+        *l = one->lane[i];
+        if (replicas > 1) snprintf(l->label, sizeof l->label, "replica %d, %.60s", replica + 1, one->lane[i].label);
+    }
+    if (!code) code = join_bars(all, one, base, replica, why);
+    chart_free(one);
+    return code;
+}
+
 /* ---- gaps ---- */
 
 static int compare(uint64_t a, uint64_t b)
@@ -44,12 +73,13 @@ static int by_lane(const void *x, const void *y)
     return a->lane != b->lane ? a->lane - b->lane : compare(a->begin_ns, b->begin_ns);
 }
 
-/* Pictures and micro-batches have numbers of their own. */
+/* Pictures and micro-batches have numbers of their own, and so have replicas. */
 static int by_number(const void *x, const void *y)
 {
     const struct bar *a = *(struct bar *const *)x, *b = *(struct bar *const *)y;
     const int picture = (a->kind == BAR_PICTURE) - (b->kind == BAR_PICTURE);
     if (picture) return picture;
+    if (a->replica != b->replica) return a->replica - b->replica;
     return a->number != b->number ? compare(a->number, b->number) : compare(a->begin_ns, b->begin_ns);
 }
 
@@ -64,7 +94,7 @@ static int find_arrivals(const struct chart *c, uint64_t *left_ns, struct err *w
     const struct bar *before = NULL;
     for (size_t i = 0; i < c->n; i++) {
         const struct bar *b = way[i];
-        if (before && (before->number != b->number || (before->kind == BAR_PICTURE) != (b->kind == BAR_PICTURE))) before = NULL;
+        if (before && (before->number != b->number || before->replica != b->replica || (before->kind == BAR_PICTURE) != (b->kind == BAR_PICTURE))) before = NULL;
         left_ns[b - c->bar] = before ? before->end_ns : b->sent_ns;
         if (b->kind != BAR_SCORES) before = b;
     }
@@ -134,6 +164,17 @@ int chart_finish(struct chart *c, struct err *why)
         for (int w = 0; w < WAITS; w++) c->lane[i].wait[w] /= all;
     }
     return code;
+}
+
+void chart_entitle(struct chart *c, const char *what, const struct chart_sums *s)
+{
+    char copies[64] = "";
+    if (s->replicas < s->of) snprintf(copies, sizeof copies, " in %d of %d replicas", s->replicas, s->of);
+    else if (s->of > 1) snprintf(copies, sizeof copies, " in %d replicas", s->of);
+    snprintf(c->title, sizeof c->title, "%s: %d %s%s, %.3f s, bubble %.0f %%", what, c->lanes, c->lanes == 1 ? "stage" : "stages", copies,
+             (double)(c->end_ns - c->begin_ns) / 1e9, 100 * chart_bubble(c));
+    snprintf(c->detail, sizeof c->detail, "%" PRIu64 " asks, %" PRIu64 " tokens of answers, %.1f a second%s", s->asks, s->tokens,
+             s->seconds > 0 ? (double)s->tokens / s->seconds : 0, s->forgotten ? "; what was earlier the stages have forgotten" : "");
 }
 
 double chart_bubble(const struct chart *c)

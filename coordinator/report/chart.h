@@ -23,6 +23,7 @@ enum bar_kind { BAR_PROMPT, BAR_ANSWER, BAR_BOTH, BAR_REPLAY, BAR_SCORES, BAR_PI
 
 struct bar {
     int lane; /* a stage, from 0 */
+    int replica; /* whose number it has */
     enum bar_kind kind;
     uint64_t begin_ns, end_ns;
     uint64_t number;  /* of the micro-batch, or of the picture */
@@ -63,7 +64,18 @@ int chart_lanes(struct chart *c, int lanes, struct err *why); /* all that is kno
 int chart_add(struct chart *c, const struct bar *bar, struct err *why);
 int chart_mark(struct chart *c, uint64_t at_ns, struct err *why);
 
+/* Adds the stages of one replica, as many as `replicas` there are, that were drawn by themselves: `one` is not finished, and free afterwards. */
+int chart_join(struct chart *all, struct chart *one, int replica, int replicas, struct err *why);
+
 /* No bar comes any more: sorts them by stage and time, finds the gaps and the sums. */
 int chart_finish(struct chart *c, struct err *why);
+/* Its title and what stands below, once it is finished. */
+struct chart_sums {
+    int replicas, of; /* so many are shown, of so many */
+    uint64_t asks, tokens;
+    double seconds;
+    bool forgotten; /* what was earlier */
+};
+void chart_entitle(struct chart *c, const char *what, const struct chart_sums *s);
 double chart_bubble(const struct chart *c); /* part of all stages' time in which they did nothing */
 void chart_free(struct chart *c);

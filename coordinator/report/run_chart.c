@@ -17,7 +17,7 @@ struct sent { /* a micro-batch, or a picture */
 };
 
 struct run_chart {
-    struct sent *sent[2]; /* rings: of micro-batches, of pictures; number modulo RUN_CHART_BATCHES */
+    struct sent *sent[PIPELINES_MOST][2]; /* of each replica, once it sends: rings of micro-batches and of pictures, number modulo RUN_CHART_BATCHES */
     struct ask_table table;
     struct charted_ask *ask; /* [asks], the first RUN_CHART_ASKS */
     bool pictures;
@@ -29,9 +29,8 @@ struct run_chart {
 int run_chart_open(struct run_chart **out, struct err *why)
 {
     struct run_chart *r = *out = calloc(1, sizeof *r);
-    for (int i = 0; r && i < 2; i++) r->sent[i] = calloc(RUN_CHART_BATCHES, sizeof *r->sent[i]);
     if (r) r->ask = calloc(RUN_CHART_ASKS, sizeof *r->ask);
-    if (r && r->sent[0] && r->sent[1] && r->ask) return 0;
+    if (r && r->ask) return 0;
     run_chart_close(out);
     return fail(why, E_MEMORY, "no memory to draw a run");
 }
@@ -41,7 +40,7 @@ void run_chart_close(struct run_chart **pr)
     struct run_chart *r = *pr;
     *pr = NULL;
     if (!r) return;
-    for (int i = 0; i < 2; i++) free(r->sent[i]);
+    for (int i = 0; i < PIPELINES_MOST; i++) free(r->sent[i][0]), free(r->sent[i][1]);
     free(r->table.of);
     free(r->mark);
     free(r->ask);
@@ -53,7 +52,7 @@ void run_chart_close(struct run_chart **pr)
 static void came(struct run_chart *r, const struct happened *h)
 {
     if (!r->begun_ns) r->begun_ns = h->at_ns;
-    if (r->asks < RUN_CHART_ASKS) r->ask[r->asks] = (struct charted_ask){.came_ns = h->at_ns, .prompt = h->amount};
+    if (r->asks < RUN_CHART_ASKS) r->ask[r->asks] = (struct charted_ask){.came_ns = h->at_ns, .number = h->number, .prompt = h->amount};
     r->pictures |= h->n > 0;
     ask_table_add(&r->table, &(struct ask_entry){.number = h->number, .ask = r->asks, .rows = h->amount});
     r->asks++;
@@ -69,31 +68,39 @@ static void ended(struct run_chart *r, const struct happened *h)
 }
 
 /* What rows of one ask are. */
-static enum bar_kind kind_of(struct run_chart *r, const struct happened_rows *h)
+static enum bar_kind kind_of(struct run_chart *r, const struct happened_rows *h, int replica)
 {
     struct ask_entry *p = ask_table_find(&r->table, h->number);
     if (!p) return BAR_PROMPT;
+    if (p->ask < RUN_CHART_ASKS) r->ask[p->ask].replica = replica;
     const uint32_t end = h->position + h->rows - h->guesses;
     const bool again = h->position < p->reached, answer = h->position >= p->rows;
     if (end > p->reached) p->reached = end;
     return again ? BAR_REPLAY : answer ? BAR_ANSWER : BAR_PROMPT;
 }
 
-static struct sent *place(struct run_chart *r, bool picture, uint64_t number)
+static struct sent *place(const struct run_chart *r, int replica, bool picture, uint64_t number)
 {
-    return &r->sent[picture][number % RUN_CHART_BATCHES];
+    return r->sent[replica][picture] ? &r->sent[replica][picture][number % RUN_CHART_BATCHES] : NULL;
+}
+
+static void sends(struct run_chart *r, const struct happened *h, const struct sent *what)
+{
+    struct sent **ring = &r->sent[h->replica][what->picture];
+    if (!*ring) *ring = calloc(RUN_CHART_BATCHES, sizeof **ring);
+    if (*ring) *place(r, h->replica, what->picture, h->number) = *what;
 }
 
 static void batch_sent(struct run_chart *r, const struct happened *h)
 {
-    struct sent *s = place(r, false, h->number);
-    *s = (struct sent){.used = true, .number = h->number, .at_ns = h->at_ns, .asks = (uint32_t)h->n};
+    struct sent s = {.used = true, .number = h->number, .at_ns = h->at_ns, .asks = (uint32_t)h->n};
     bool any[BAR_KINDS] = {false};
     for (size_t i = 0; i < h->n; i++) {
-        any[kind_of(r, &h->rows[i])] = true;
-        if (i < BAR_ASKS) s->ask[i] = h->rows[i].key;
+        any[kind_of(r, &h->rows[i], h->replica)] = true;
+        if (i < BAR_ASKS) s.ask[i] = h->rows[i].number;
     }
-    s->kind = any[BAR_REPLAY] ? BAR_REPLAY : any[BAR_PROMPT] && any[BAR_ANSWER] ? BAR_BOTH : any[BAR_ANSWER] ? BAR_ANSWER : BAR_PROMPT;
+    s.kind = any[BAR_REPLAY] ? BAR_REPLAY : any[BAR_PROMPT] && any[BAR_ANSWER] ? BAR_BOTH : any[BAR_ANSWER] ? BAR_ANSWER : BAR_PROMPT;
+    sends(r, h, &s);
 }
 
 static void epoch_began(struct run_chart *r, uint64_t at_ns)
@@ -113,8 +120,7 @@ void run_chart_watch(void *user, const struct happened *h)
     case ASK_ENDED: ended(r, h); break;
     case BATCH_SENT: batch_sent(r, h); break;
     case PICTURE_SENT:
-        *place(r, true, h->number) = (struct sent){.used = true, .picture = true, .kind = BAR_PICTURE, .number = h->number, .at_ns = h->at_ns,
-                                                   .asks = 1, .ask = {h->number}};
+        sends(r, h, &(struct sent){.used = true, .picture = true, .kind = BAR_PICTURE, .number = h->number, .at_ns = h->at_ns, .asks = 1, .ask = {h->number}});
         break;
     case EPOCH_BEGAN: epoch_began(r, h->at_ns); break;
     case ASK_GOES:
@@ -139,34 +145,31 @@ static void describe(struct chart *c, const struct pipeline *p)
     }
 }
 
-static int add_moment(struct chart *c, const struct run_chart *r, const struct moment *m, struct err *why)
+static int add_moment(struct chart *c, const struct run_chart *r, const struct moment *m, int replica, struct err *why)
 {
     const struct diary_span *d = &m->span;
     const bool picture = d->what == DIARY_PICTURE;
-    const struct sent *s = &r->sent[picture][d->number % RUN_CHART_BATCHES];
-    if (d->begin_ns < r->begun_ns || !s->used || s->number != d->number) return 0; /* of an earlier run, or too long ago */
+    const struct sent *s = place(r, replica, picture, d->number);
+    if (d->begin_ns < r->begun_ns || !s || !s->used || s->number != d->number) return 0; /* of an earlier run, or too long ago */
     struct bar b = {.lane = m->worker, .kind = d->what == DIARY_SCORES ? BAR_SCORES : s->kind, .begin_ns = d->begin_ns, .end_ns = d->end_ns,
                     .number = d->number, .sent_ns = s->at_ns, .rows = d->amount, .asks = s->asks};
     memcpy(b.ask, s->ask, sizeof b.ask);
     return chart_add(c, &b, why);
 }
 
-int run_chart_fill(struct chart *c, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, const char *what,
-                   struct err *why)
+int run_chart_fill(struct chart *c, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, int replica, struct err *why)
 {
     *c = (struct chart){0};
     TRY(chart_lanes(c, p->workers, why));
     describe(c, p);
-    for (size_t i = 0; i < line->n; i++) TRY(add_moment(c, r, &line->moment[i], why));
-    for (size_t i = 0; i < r->marks; i++) TRY(chart_mark(c, r->mark[i], why));
-    TRY(chart_finish(c, why));
-    const double seconds = (double)(c->end_ns - c->begin_ns) / 1e9;
-    snprintf(c->title, sizeof c->title, "%s: %d %s, %.3f s, bubble %.0f %%", what, c->lanes, c->lanes == 1 ? "stage" : "stages", seconds,
-             100 * chart_bubble(c));
-    snprintf(c->detail, sizeof c->detail, "%" PRIu64 " asks, %" PRIu64 " tokens of answers, %.1f a second%s", r->asks, r->tokens,
-             r->last_ns > r->begun_ns ? (double)r->tokens * 1e9 / (double)(r->last_ns - r->begun_ns) : 0,
-             line->forgotten ? "; what was earlier the stages have forgotten" : "");
+    for (size_t i = 0; i < line->n; i++) TRY(add_moment(c, r, &line->moment[i], replica, why));
+    for (size_t i = 0; i < r->marks && !replica; i++) TRY(chart_mark(c, r->mark[i], why));
     return 0;
+}
+
+struct chart_sums run_chart_sums(const struct run_chart *r)
+{
+    return (struct chart_sums){.asks = r->asks, .tokens = r->tokens, .seconds = r->last_ns > r->begun_ns ? (double)(r->last_ns - r->begun_ns) / 1e9 : 0};
 }
 
 const struct charted_ask *run_chart_asks(const struct run_chart *r, size_t *n)

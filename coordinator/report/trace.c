@@ -12,12 +12,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define REPLICA_IDS 1000000000000u /* numbers of one are below: a double of a viewer tells them apart */
+#define REPLICA_PIDS (WORKERS_MOST + 1)
+
 struct trace {
     struct whole_file *file;
     FILE *to; /* its stream */
     const char *path;
     uint64_t zero_ns;
-    uint32_t asks, batches; /* under way */
+    uint32_t asks, batches; /* under way; of each replica: */
+    uint32_t batches_of[PIPELINES_MOST];
 };
 
 int trace_open(struct trace **out, const char *path, struct err *why)
@@ -55,13 +59,29 @@ static double microseconds(const struct trace *t, uint64_t ns)
 
 /* ---- as it happens ---- */
 
+static uint64_t id_of(int replica, uint64_t number)
+{
+    return (uint64_t)replica * REPLICA_IDS + number;
+}
+
 /* Leaves the event open for its arguments; close it with "}}". */
-static FILE *event(struct trace *t, const struct happened *h, const char *phase, const char *kind, uint64_t id)
+static FILE *event(struct trace *t, const struct happened *h, const char *phase, const char *kind, int replica, uint64_t number)
 {
     fprintf(t->to, ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"id\": %" PRIu64
                         ", \"pid\": 0, \"tid\": 0, \"ts\": %.3f, \"args\": {",
-            phase, kind, kind, id, id, microseconds(t, h->at_ns));
+            phase, kind, kind, number, id_of(replica, number), microseconds(t, h->at_ns));
     return t->to;
+}
+
+/* Of a request, which may go from replica to replica. Keys of its draws are not its own: a batch begins them anew in every line. */
+static FILE *event_of_request(struct trace *t, const struct happened *h, const char *phase)
+{
+    return event(t, h, phase, "request", 0, h->number);
+}
+
+static FILE *event_of_replica(struct trace *t, const struct happened *h, const char *phase, const char *kind)
+{
+    return event(t, h, phase, kind, h->replica, h->number);
 }
 
 static void count(struct trace *t, const struct happened *h, const char *what, uint32_t n)
@@ -71,7 +91,7 @@ static void count(struct trace *t, const struct happened *h, const char *what, u
 
 static void ask_came(struct trace *t, const struct happened *h)
 {
-    FILE *to = event(t, h, "b", "request", h->key);
+    FILE *to = event_of_request(t, h, "b");
     fprintf(to, "\"rows\": %u, \"pictures\": [", h->amount);
     for (size_t i = 0; i < h->n; i++) fprintf(to, "%s%zu", i ? ", " : "", h->spans[i].picture);
     fprintf(to, "]}}");
@@ -79,12 +99,25 @@ static void ask_came(struct trace *t, const struct happened *h)
 
 static void batch_sent(struct trace *t, const struct happened *h)
 {
-    FILE *to = event(t, h, "b", "batch", h->number);
+    FILE *to = event_of_replica(t, h, "b", "batch");
     fprintf(to, "\"rows\": %u, \"of\": [", h->amount);
     for (size_t i = 0; i < h->n; i++)
-        fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", h->rows[i].key, h->rows[i].position,
+        fprintf(to, "%s{\"request\": %" PRIu64 ", \"position\": %u, \"rows\": %u}", i ? ", " : "", h->rows[i].number, h->rows[i].position,
                 h->rows[i].rows);
     fprintf(to, "]}}");
+}
+
+static int process_of(int replica, int worker)
+{
+    return replica * REPLICA_PIDS + worker + 1;
+}
+
+static void count_batches(struct trace *t, const struct happened *h, uint32_t n)
+{
+    uint32_t *own = &t->batches_of[h->replica];
+    t->batches += n - *own;
+    *own = n;
+    count(t, h, "micro-batches", t->batches);
 }
 
 static void write_counters(struct trace *t, const struct happened *h)
@@ -92,9 +125,9 @@ static void write_counters(struct trace *t, const struct happened *h)
     switch (h->what) {
     case ASK_CAME: count(t, h, "requests", ++t->asks); break;
     case ASK_ENDED: count(t, h, "requests", --t->asks); break;
-    case BATCH_SENT: count(t, h, "micro-batches", ++t->batches); break;
-    case BATCH_BACK: count(t, h, "micro-batches", --t->batches); break;
-    case EPOCH_BEGAN: count(t, h, "micro-batches", t->batches = 0); break;
+    case BATCH_SENT: count_batches(t, h, t->batches_of[h->replica] + 1); break;
+    case BATCH_BACK: count_batches(t, h, t->batches_of[h->replica] - 1); break;
+    case EPOCH_BEGAN: count_batches(t, h, 0); break;
     default: break;
     }
 }
@@ -110,27 +143,34 @@ void trace_watch(void *user, const struct happened *h)
     write_counters(t, h);
     switch (h->what) {
     case ASK_CAME: ask_came(t, h); break;
-    case ASK_GOES: fprintf(event(t, h, "n", "request", h->key), "\"what\": \"pictures are there\"}}"); break;
-    case ASK_SPOKE: fprintf(event(t, h, "n", "request", h->key), "\"what\": \"first token\"}}"); break;
-    case ASK_ENDED: fprintf(event(t, h, "e", "request", h->key), "\"tokens\": %u}}", h->amount); break;
+    case ASK_GOES: fprintf(event_of_request(t, h, "n"), "\"what\": \"pictures are there\"}}"); break;
+    case ASK_SPOKE: fprintf(event_of_request(t, h, "n"), "\"what\": \"first token\"}}"); break;
+    case ASK_ENDED: fprintf(event_of_request(t, h, "e"), "\"tokens\": %u}}", h->amount); break;
     case BATCH_SENT: batch_sent(t, h); break;
-    case BATCH_BACK: fprintf(event(t, h, "e", "batch", h->number), "}}"); break;
-    case PICTURE_SENT: fprintf(event(t, h, "b", "picture", h->number), "\"to\": %u}}", h->amount + 1); break;
-    case PICTURE_BACK: fprintf(event(t, h, "e", "picture", h->number), "}}"); break;
+    case BATCH_BACK: fprintf(event_of_replica(t, h, "e", "batch"), "}}"); break;
+    case PICTURE_SENT: fprintf(event_of_replica(t, h, "b", "picture"), "\"to\": %d}}", process_of(h->replica, (int)h->amount)); break;
+    case PICTURE_BACK: fprintf(event_of_replica(t, h, "e", "picture"), "}}"); break;
     case EPOCH_BEGAN: new_beginning(t, h); break;
     }
 }
 
 /* ---- at the end ---- */
 
-static void write_worker(struct trace *t, const struct pipeline *p, int worker)
+struct told { /* by the workers of one replica */
+    const struct pipeline *pipe;
+    int replica, replicas;
+};
+
+static void write_worker(struct trace *t, const struct told *of, int worker)
 {
-    fprintf(t->to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", worker + 1);
-    json_print_text(t->to, p->crew[worker]->name);
+    char name[256] = "";
+    if (of->replicas > 1) snprintf(name, sizeof name, "replica %d, %.200s", of->replica + 1, of->pipe->crew[worker]->name);
+    fprintf(t->to, ",\n{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": %d, \"args\": {\"name\": ", process_of(of->replica, worker));
+    json_print_text(t->to, *name ? name : of->pipe->crew[worker]->name);
     fprintf(t->to, "}}");
 }
 
-static void write_moment(struct trace *t, const struct moment *m)
+static void write_moment(struct trace *t, const struct told *of, const struct moment *m)
 {
     const struct diary_span *s = &m->span;
     const bool picture = s->what == DIARY_PICTURE;
@@ -138,32 +178,38 @@ static void write_moment(struct trace *t, const struct moment *m)
     fprintf(t->to,
             ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s %" PRIu64 "\", \"pid\": %d, \"tid\": 0, \"ts\": %.3f, \"dur\": %.3f, "
             "\"args\": {\"%s\": %" PRIu64 ", \"%s\": %u}}",
-            kind, name, s->number, m->worker + 1, microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind, s->number,
-            picture ? "layers" : "rows", s->amount);
+            kind, name, s->number, process_of(of->replica, m->worker), microseconds(t, s->begin_ns), (double)(s->end_ns - s->begin_ns) / 1e3, kind,
+            s->number, picture ? "layers" : "rows", s->amount);
 }
 
 /* An arrow from stage to stage, for each micro-batch. */
-static void write_arrow(struct trace *t, const struct pipeline *p, const struct moment *m)
+static void write_arrow(struct trace *t, const struct told *of, const struct moment *m)
 {
     const struct diary_span *s = &m->span;
-    if (s->what != DIARY_ROWS || plan_text_route(&p->plan)->n < 2) return;
+    const struct route *route = plan_text_route(&of->pipe->plan);
+    if (s->what != DIARY_ROWS || route->n < 2) return;
     fprintf(t->to, ",\n{\"ph\": \"%s\", \"cat\": \"way\", \"name\": \"way\", \"id\": %" PRIu64 ", \"pid\": %d, \"tid\": 0, \"ts\": %.3f}",
-            m->worker == route_first(plan_text_route(&p->plan)) ? "s" : "t", s->number, m->worker + 1, microseconds(t, s->begin_ns));
+            m->worker == route_first(route) ? "s" : "t", id_of(of->replica, s->number), process_of(of->replica, m->worker), microseconds(t, s->begin_ns));
 }
 
-int trace_finish(struct trace **pt, const struct pipeline *p, const struct timeline *line, struct err *why)
+void trace_add(struct trace *t, const struct pipeline *p, const struct timeline *line, int replica, int replicas)
 {
-    struct trace *t = *pt;
-    if (!t) return 0;
-    for (int i = 0; i < p->workers; i++) write_worker(t, p, i);
+    const struct told of = {p, replica, replicas};
+    for (int i = 0; i < p->workers; i++) write_worker(t, &of, i);
     for (size_t i = 0; i < line->n; i++) {
-        write_moment(t, &line->moment[i]);
-        write_arrow(t, p, &line->moment[i]);
+        write_moment(t, &of, &line->moment[i]);
+        write_arrow(t, &of, &line->moment[i]);
     }
-    fprintf(t->to, "\n]}\n");
     if (line->forgotten)
         log_warn("%" PRIu64 " intervals of the beginning are not in %s: a worker remembers its last %d", line->forgotten, t->path,
                  DIARY_SPANS);
+}
+
+int trace_finish(struct trace **pt, struct err *why)
+{
+    struct trace *t = *pt;
+    if (!t) return 0;
+    fprintf(t->to, "\n]}\n");
     int code = whole_file_close(&t->file, 0, why);
     free(t);
     *pt = NULL;

@@ -2,7 +2,7 @@
  *
  * Process 0 is the coordinator: asks (called "request" in the file) from when they come until they end, pictures and
  * micro-batches from when they leave until they are back, written as they happen. Process k is worker k: what it computed
- * from when to when, fetched at the end. Times are microseconds since the run began. */
+ * from when to when, fetched at the end; of a second replica worker k is process 1001 + k, and so on. Times are microseconds since the run began. */
 #pragma once
 
 #include "coordinator/cluster/timeline.h"
@@ -17,5 +17,8 @@ void trace_abandon(struct trace **t); /* a run that failed leaves none */
 /* A watcher of the engine; `user` is the trace. */
 void trace_watch(void *user, const struct happened *what);
 
-/* Adds what the workers did and closes the file. NULL is fine: nobody asked for one. */
-int trace_finish(struct trace **t, const struct pipeline *p, const struct timeline *line, struct err *why);
+/* Adds what the workers of one replica did. */
+void trace_add(struct trace *t, const struct pipeline *p, const struct timeline *line, int replica, int replicas);
+
+/* Closes the file. NULL is fine: nobody asked for one. */
+int trace_finish(struct trace **t, struct err *why);

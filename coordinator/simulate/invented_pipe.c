@@ -45,7 +45,7 @@ struct invention {
     float embedding[INVENTED_VOCAB * INVENTED_HIDDEN];
     struct invented_worker *worker; /* [pipe.workers] */
     struct engine *engine;
-    uint64_t dice;
+    uint64_t dice, begun_ns;
     uint64_t home_free_ns; /* the coordinator's link */
     int cores;             /* of the machine that workers share; 0: all have enough */
     uint64_t core_free_ns[CORES_MOST];
@@ -423,7 +423,7 @@ static struct invented_ask draw_ask(struct invention *v, double at)
 {
     const struct invented_load *l = v->load;
     if (l->asks) return l->asks[v->asked];
-    struct invented_ask a = {.at = at};
+    struct invented_ask a = {.at = at, .number = l->first + v->asked};
     a.prompt = draw_between(v, l->prompt);
     a.answer = draw_between(v, l->answer);
     return a;
@@ -442,7 +442,8 @@ static int ask_one(struct invention *v, struct invented_ask a, struct err *why)
 static int live(struct invention *v, struct err *why)
 {
     const struct invented_load *l = v->load;
-    const uint64_t begin_ns = clock_now(sim_clock(v->sim));
+    const uint64_t begin_ns = v->begun_ns = clock_now(sim_clock(v->sim));
+    if (!l->requests) return 0;
     struct invented_ask next = draw_ask(v, 0);
     v->ids = malloc(v->pipe.plan.capacity.context * sizeof *v->ids);
     if (!v->ids) return fail(why, E_MEMORY, "no memory for prompts of %u tokens", v->pipe.plan.capacity.context);
@@ -486,11 +487,20 @@ static void sum_up(struct invented_run *out, const struct invention *v)
     for (int i = 0; i < v->pipe.workers; i++) out->busy[i] = out->seconds > 0 ? (double)v->worker[i].busy_ns / 1e9 / out->seconds : 0;
 }
 
+/* Its times are from the first request on: of several replicas each has a clock of its own. */
 static int draw_chart(const struct invention *v, const struct run_chart *recorded, struct chart *chart, struct err *why)
 {
     struct timeline line = {0};
+    struct chart own = {0};
     int code = collect_diaries(v, &line, why);
-    if (!code) code = run_chart_fill(chart, recorded, &v->pipe, &line, v->in->title, why);
+    if (!code) code = run_chart_fill(&own, recorded, &v->pipe, &line, 0, why);
+    for (size_t i = 0; i < own.n; i++) {
+        struct bar *b = &own.bar[i];
+        b->begin_ns -= v->begun_ns, b->end_ns -= v->begun_ns, b->sent_ns -= v->begun_ns;
+        for (uint32_t k = 0; k < b->asks && k < BAR_ASKS; k++) b->ask[k] = v->load->asks ? v->load->asks[b->ask[k]].number : v->load->first + b->ask[k];
+    }
+    if (!code) code = chart_join(chart, &own, v->in->replica, v->in->replicas, why);
+    chart_free(&own);
     timeline_free(&line);
     return code;
 }

@@ -18,11 +18,13 @@
 
 struct invented_ask {
     double at; /* seconds after the first */
+    uint64_t number; /* by which it is known in the chart */
     uint32_t prompt, answer; /* tokens */
 };
 
 struct invented_load {
     uint32_t requests;
+    uint64_t first; /* number of those that are drawn */
     const struct invented_ask *asks; /* [requests], in order; NULL: they are drawn, as follows */
     double arrivals;  /* of them a second, at random moments; 0: all are there at the start */
     uint32_t prompt[2], answer[2]; /* tokens: least, most, drawn evenly */
@@ -34,7 +36,7 @@ struct invented_pipe {
     const struct plan *plan;
     const struct worker_offer *offers;  /* [plan->workers] */
     const struct cluster_link *links;   /* [plan->workers], as was said; ways of which nothing was are as measured (plan_hop). NULL: all, and no jitter */
-    const char *title;                  /* of the chart: "simulated" */
+    int replica, replicas;              /* in the chart */
 };
 
 struct invented_run {
@@ -46,6 +48,6 @@ struct invented_run {
     struct tally tally;              /* times of requests; the caller's, zero before the first run, and added to */
 };
 
-/* Adds to out->tally, and sets all else. `chart`: what happened is drawn into it, freed with chart_free also after a failure; NULL:
- * nobody looks. */
+/* Adds to out->tally, and sets all else. `chart`: what happened is added to it, from the first request on, for
+ * whoever finishes it; NULL: nobody looks. */
 int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct err *why);

@@ -6,4 +6,4 @@
 
 /* *drawn false: nothing can be said, because speeds were not measured, pictures were asked about, or workers were lost. *out is freed with
  * chart_free in any case. */
-int predicted_chart(struct chart *out, bool *drawn, const struct pipeline *p, const struct run_chart *measured, struct err *why);
+int predicted_chart(struct chart *out, bool *drawn, struct pipeline *const *pipe, int replicas, const struct run_chart *measured, struct err *why);

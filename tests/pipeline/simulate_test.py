@@ -33,6 +33,8 @@ def the_example():
     out = good(GEMMAPIPE, "plan", "--model", DEMO, "--simulate", EXAMPLE, "--timeline", path("s.svg")).decode()
     need("16 workers in 4 replicas" in out and out.count(" %\n") > 2 and "board 1" in out, out)
     xml.etree.ElementTree.parse(path("s.svg"))
+    with open(path("s.svg")) as f: picture = f.read()
+    need("simulated: 16 stages in 4 replicas" in picture and picture.count("busy ") == 16 and "replica 4, 4 desk 4" in picture, picture[:3000])
     r = simulated(EXAMPLE, "--requests", "100", "--prompt-tokens", "20,60", "--answer-tokens", "5,9", "--arrivals", "200")
     need(r["completed"] == 100 and 500 <= r["total_output_tokens"] <= 900 and r["replicas"] == 4, r)
     need(0 < r["median_ttft_ms"] <= r["p99_ttft_ms"] <= r["p99_e2el_ms"] and 0 <= r["bubble"] < 1, r)

@@ -211,6 +211,26 @@ def drawn():
     need(status == 2 and "--timeline wants the name of a file" in err, err)
 
 
+def of_replicas():
+    """One picture and one trace: each micro-batch is at the workers of one replica, under a number that no other has; each ask has its own colour."""
+    with open(path("lines.jsonl"), "w") as f:
+        f.writelines(json.dumps({"prompt": "once upon a time %d" % i, "max_tokens": 9, "ignore_eos": True}) + "\n" for i in range(12))
+    good(GEMMAPIPE, "batch", "--model", DEMO, "--quiet", "--in", path("lines.jsonl"), "--out", path("lines.out"), "--workers", 2, "--replicas", 2, "--sequences", 4,
+         "--trace", path("two.json"), "--timeline", path("two.svg"))
+    with open(path("two.json")) as f: events = json.load(f)["traceEvents"]
+    begun = [(e["cat"], e["id"]) for e in events if e["ph"] == "b"]
+    need(sorted(begun) == sorted((e["cat"], e["id"]) for e in events if e["ph"] == "e") and len(set(begun)) == len(begun), "what began is not what ended, once each")
+    need([n for kind, n in begun if kind == "request"] == list(range(12)), "requests: %r" % begun)
+    names = {e["pid"]: e["args"]["name"] for e in events if e["ph"] == "M"}
+    spans = [(e["pid"], e["args"]["batch"]) for e in events if e["ph"] == "X"]
+    need(set(names) == {0, 1, 1002} and {p for p, _ in spans} == {1, 1002} and names[1002].startswith("replica 2, "), "processes %r" % names)
+    need(sorted(n + 10 ** 12 * (p > 1000) for p, n in spans) == sorted(n for kind, n in begun if kind == "batch"), "micro-batches that were sent are not those computed")
+    with open(path("two.svg")) as f: picture = f.read()
+    xml.etree.ElementTree.fromstring(picture)
+    need("measured: 2 stages in 2 replicas" in picture and "replica 1, 1 " in picture and "replica 2, 1 " in picture and "12 asks, 108 tokens" in picture, picture[:3000])
+    need(sum('class="h%d"' % hue in picture for hue in range(12)) > 1, "asks of two replicas have one colour")
+
+
 RUN = [GEMMAPIPE, "run", *SEES, "--sequences", "8"]
 claim("pictures_overlap_with_text_of_earlier_ones_local", overlapping, "local.json", 3, *RUN, "--workers", "3")
 claim("pictures_overlap_with_text_of_earlier_ones_mpi", overlapping, "mpi.json", 2, *mpirun(3), *RUN)
@@ -223,5 +243,6 @@ claim("a_picture_shares_its_micro_batch_and_is_never_cut", shared_batches)
 claim("a_worker_lost_while_pictures_are_seen_is_named", lost_while_seeing)
 claim("the_report_tells_of_pictures", reported)
 claim("a_picture_of_the_run_shows_what_every_stage_did", drawn)
+claim("replicas_share_a_picture_and_a_trace", of_replicas)
 claim("a_run_that_fails_leaves_no_trace", no_trace_of_a_failure)
 finish()

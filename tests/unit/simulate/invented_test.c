@@ -43,7 +43,7 @@ static int live_through(struct invented_run *out, const struct drawn *d)
     PLAN p = {0};
     *out = (struct invented_run){0};
     int code = plan_make(&p, &d->shape, d->offers, d->workers, &d->wish, &e);
-    const struct invented_pipe pipe = {&d->shape, &p, d->offers, d->links, "simulated"};
+    const struct invented_pipe pipe = {&d->shape, &p, d->offers, d->links, 0, 1};
     if (!code) code = invented_run(out, &pipe, &d->load, NULL, &e);
     if (code && code != E_USAGE) CHECK(false, "%s", e.text);
     tally_free(&out->tally);
@@ -147,7 +147,7 @@ TEST(one_stage_alone_takes_as_long_as_the_plan_says)
 /* All stages together are busy no more than the cores there are; with enough of them nothing changes. */
 TEST(workers_of_one_machine_share_its_cores)
 {
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 12; i++) {
         static struct drawn d;
         static struct invented_run own, few, many;
         draw_cluster(&d, 2 + (int)dice(6));
