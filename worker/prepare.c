@@ -131,10 +131,13 @@ static int set_limits(struct run *r, void *none, struct err *why)
     return 0;
 }
 
+/* Where somebody said how much memory this worker may take, what is left of it is for layers that may come back. */
 static int check_memory(const struct run *r, struct err *why)
 {
-    uint64_t need = r->encoder.bytes.total, limit = r->worker->options.memory ? r->worker->options.memory : memory_allowed();
+    const uint64_t said = r->worker->options.memory;
+    uint64_t need = r->encoder.bytes.total, limit = said ? said : memory_allowed();
     if (r->count) need += text_part_bytes(&r->config, r->part, r->tensors, &r->capacity, r->threads).total;
+    held_spare(r->worker->held, said > need ? said - need : 0);
     if (need <= limit) return 0;
     return fail(why, E_MEMORY, "this stage needs %llu MiB, %llu MiB more than the %llu MiB this worker may take",
                 (unsigned long long)(need >> 20), (unsigned long long)((need - limit) >> 20), (unsigned long long)(limit >> 20));

@@ -8,7 +8,7 @@
  * after which a row differs is where somebody is wrong, because all that went into it was equal; who it is verdict.h says, after more
  * passes if it must. Who is found wrong is lost, as if it had died, and what the pipeline does about a loss follows.
  *
- * Layers move by a new beginning, in which everybody is ready at once who still has what it gets, and must load it else. So what is to be computed again waits
+ * Layers move by a new beginning, in which everybody is ready at once who still has what it gets (worker/weights/held_weights.h), and must load it else. So what is to be computed again waits
  * until nothing else is to be done, or too much waits: then all answers under way are computed again from their ids, once for some dozens of
  * trials. Nobody holds more than its plan, and the old places are taken again only if the new ones are slower. A second stage in each worker for
  * layers of others would interrupt nobody, and would take their memory from keys and values at all times.

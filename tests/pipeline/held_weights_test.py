@@ -48,6 +48,14 @@ def another_plan():
         need(one == two, "another answer")
 
 
+def to_and_fro():
+    """Where a worker was told how much memory it may take, layers that moved away stay as long as they fit."""
+    for memory in (["--memory", "100M"], []):
+        with Workers(2, "--no-file", *memory) as w:
+            had = [ask(w, "--split", cut)[1] for cut in ("6,2", "2,6", "6,2")][2]
+            need(all(a == b for a, b in had) == bool(memory), "with %s they have %r" % (memory, had))
+
+
 def of_another_model():
     """A file of the same name and sizes with other weights."""
     models = [path("one.gguf"), path("two.gguf")]
@@ -149,6 +157,7 @@ claim("a_second_run_of_the_same_plan_is_sent_nothing", again)
 claim("neither_is_one_with_copies_of_the_encoder", again, "--vision-split", "copies")
 claim("nor_one_with_the_encoder_kept_as_q8_0", again, "--vision-type", "q8_0")
 claim("another_plan_is_sent_what_is_missing", another_plan)
+claim("layers_that_moved_away_stay_as_far_as_memory_was_given", to_and_fro)
 claim("weights_of_another_model_are_loaded", of_another_model)
 claim("a_file_changed_in_the_middle_of_a_tensor_is_loaded_anew", changed_in_the_middle)
 claim("a_shard_that_differs_in_the_middle_is_refused_by_the_name_of_the_tensor", copies_that_differ)

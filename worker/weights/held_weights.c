@@ -27,6 +27,7 @@ struct held_weights {
     struct held_group **group; /* [n] */
     uint32_t n, room;
     struct packed_store *store; /* NULL: none */
+    uint64_t spare; /* bytes of groups that nobody asks for, at most */
 };
 
 int held_open(struct held_weights **out, struct err *why)
@@ -38,6 +39,11 @@ int held_open(struct held_weights **out, struct err *why)
 void held_use(struct held_weights *h, struct packed_store *store)
 {
     h->store = store;
+}
+
+void held_spare(struct held_weights *h, uint64_t bytes)
+{
+    h->spare = bytes;
 }
 
 static void group_free(struct held_group *g)
@@ -116,11 +122,28 @@ static void mark_asked(struct held_weights *h, const struct wanted_part *wanted,
     }
 }
 
+static uint64_t bytes_of_group(const struct held_group *g)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < g->n; i++) bytes += weight_bytes(&g->weight[i].is, g->as);
+    return bytes;
+}
+
+/* There is room for the one, and it is of use. */
+static bool may_stay(const struct held_group *g, uint64_t *spare)
+{
+    const uint64_t bytes = bytes_of_group(g);
+    if (!g->sum || g->damaged || bytes > *spare) return false;
+    *spare -= bytes;
+    return true;
+}
+
 static void give_back_the_rest(struct held_weights *h)
 {
     uint32_t kept = 0;
+    uint64_t spare = h->spare;
     for (uint32_t i = 0; i < h->n; i++) {
-        if (h->group[i]->asked) h->group[kept++] = h->group[i];
+        if (h->group[i]->asked || may_stay(h->group[i], &spare)) h->group[kept++] = h->group[i];
         else group_free(h->group[i]);
     }
     h->n = kept;
@@ -150,13 +173,6 @@ static int add_group(struct held_weights *h, const struct wanted_part *w, const 
     for (uint32_t i = 0; i < n; i++) g->weight[i].is = t[i];
     h->group[h->n++] = *out = g;
     return 0;
-}
-
-static uint64_t bytes_of_group(const struct held_group *g)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < g->n; i++) bytes += weight_bytes(&g->weight[i].is, g->as);
-    return bytes;
 }
 
 /* What their rows are stays as it was. */

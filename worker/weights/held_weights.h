@@ -2,7 +2,8 @@
  *
  * A run asks for parts of a model. Layers that are held already, known by the hash of each tensor, the layer and how its
  * tensors are kept, stay where they are: nothing is read or sent for them. Layers that nobody asks for any more are given
- * back before memory is taken for new ones, so no more is held than the plan says. Between two runs everything stays.
+ * back before memory is taken for new ones, so no more is held than the plan says; but for what held_spare allows, so that layers that move
+ * to and fro (`--verify`) are there at once. Between two runs everything stays.
  *
  * A group is what is kept or given back together: one layer, what stands before the layers, or what stands behind them. It
  * has a region of memory of its own, or is a file that is mapped (packed_store.h). Mapped weights are whole, count as many bytes, and
@@ -35,6 +36,9 @@ int held_open(struct held_weights **out, struct err *why);
 void held_close(struct held_weights **h); /* gives all memory back */
 /* From now on layers that are not held are looked for there, and mapped if they are found. It must outlive `h`. */
 void held_use(struct held_weights *h, struct packed_store *store);
+
+/* From the next held_take on so many bytes of what nobody asks for may stay. */
+void held_spare(struct held_weights *h, uint64_t bytes);
 
 /* out[i] becomes the weights of wanted[i]: of those held what is whole stays, the rest has no rows yet. Memory is written to by
  * `threads` threads. E_MEMORY if it cannot be had; then nothing of `out` is to be closed. */
