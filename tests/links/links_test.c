@@ -265,6 +265,7 @@ TEST(strangers_do_no_harm)
     struct frame *f = 0;
     NEED(open_and_greet(&c, TCP, 3, why));
     NEED(send_empty(c.ports[1], 2, M_PONG, why));
+    NEED(port_flush(c.ports[1], PATIENCE_MS, why));
     NEED(await_and_free(c.ports[2], M_PONG, 1, why));
     strcpy(stranger.addresses[1], c.addresses[2]);
     for (int i = 0; i < 3; i++) {

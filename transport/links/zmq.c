@@ -60,10 +60,11 @@ struct contact {
     uint32_t owed;        /* frames read since the last CREDIT we sent */
     bool credited;        /* it had one */
     bool heard;           /* anything at all came from it */
+    bool answered;        /* on our connection, so that it has read our first frame there */
     uint64_t heard_ns;    /* when anything did last, and its connection was known */
     bool shaken;          /* it speaks ZeroMQ */
     bool gone;            /* a connection broken; lost once what it had sent is read */
-    struct frame *greeting; /* a copy of the first frame, until the peer is heard */
+    struct frame *greeting; /* a copy of the first frame, until it is answered */
     uint64_t unheard_ns;  /* when that went out; before, when we began to connect */
     bool greet_again;     /* the connection broke before that */
     struct endpoint at;   /* that it is connected to */
@@ -211,7 +212,7 @@ static void hand_over(struct zmq_port *z, int node, struct frame *f)
     const bool ours = c->dealer && !(f->head.type == M_CREDIT && c->identity_bytes);
     int reason = ours ? zmq_send_frame(c->dealer, f) : zmq_send_frame_to(z->router, c->identity, c->identity_bytes, f);
     if (!reason) return;
-    if (ours && !c->heard && c->greeting) { /* refused so far, as by a neighbour that was not told of us yet: sent again when it lets us in */
+    if (ours && c->greeting) { /* refused so far, as by a neighbour that was not told of us yet: sent again when it lets us in */
         c->greet_again = true;
         return;
     }
@@ -240,6 +241,13 @@ static bool zmq_reachable(const struct port *p, int to)
     return contact_of(zmq_of(p), to) != NULL;
 }
 
+/* Two workers may call each other. What is given to a connection that has not shaken hands may still arrive after we ended it because the
+ * other one called us (hang_up); our first frame there would give it our name, and its end would be our loss. */
+static bool may_speak(const struct zmq_port *z, const struct contact *c)
+{
+    return !c->knock && !c->call_again_ns && (!c->dealer || c->shaken || z->port.self == 0);
+}
+
 static int zmq_push(struct port *p, struct err *why)
 {
     struct zmq_port *z = zmq_of(p);
@@ -250,10 +258,10 @@ static int zmq_push(struct port *p, struct err *why)
         if (!c || c->gone || (peer && peer->lost)) continue;
         /* Half a window at a time, but the first at once: it says "I hear you". */
         if (c->owed >= PORT_WINDOW / 2 || (c->owed && !c->credited)) send_credit(z, k);
-        while (peer && peer->out.n && c->credit && !c->knock && !c->call_again_ns && !c->gone) {
+        while (peer && peer->out.n && c->credit && may_speak(z, c) && !c->gone) {
             struct frame *f = queue_take(&peer->out);
             c->credit--;
-            if (c->dealer && !c->heard && !c->greeting) {
+            if (c->dealer && !c->answered && !c->greeting) {
                 c->greeting = frame_copy(f);
                 c->unheard_ns = clock_ns();
             }
@@ -302,24 +310,26 @@ static void call_again(struct contact *c)
     if (zmq_connect_endpoint(c->dealer, &c->at, NULL)) c->gone = true;
 }
 
-/* Our connection to node k. */
-static void watch_dealer(struct zmq_port *z, int k)
+/* Our connection to node k. *open: it can be spoken on from now on. */
+static void watch_dealer(struct zmq_port *z, int k, bool *open)
 {
     struct contact *c = z->contacts[k];
+    const bool was = may_speak(z, c);
     uint16_t event;
     uint32_t value;
     while (zmq_next_event(c->monitor, &event, &value)) {
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) c->shaken = true, c->refused = NULL;
         heed_refusal(z, c, event, value);
-        if (event == ZMQ_EVENT_DISCONNECTED) *(c->heard ? &c->gone : &c->greet_again) = true;
+        if (event == ZMQ_EVENT_DISCONNECTED) *(c->answered ? &c->gone : &c->greet_again) = true;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED || !c->greet_again || !c->greeting) continue;
         struct frame *again = frame_copy(c->greeting);
         c->greet_again = false;
         if (again) hand_over(z, k, again);
     }
     call_again(c);
+    *open |= !was && may_speak(z, c);
     /* How long workers may take to answer at first is for the coordinator to say. */
-    if ((c->greeting || c->knock) && z->port.self > 0 && clock_ns() - c->unheard_ns > UNHEARD_NS) c->gone = true;
+    if ((c->greeting || !may_speak(z, c)) && z->port.self > 0 && clock_ns() - c->unheard_ns > UNHEARD_NS) c->gone = true;
 }
 
 /* Peers whose connection broke and of whom nothing is left to read. */
@@ -418,28 +428,26 @@ static bool greeting_run(struct frame *f, uint64_t *run)
     return true;
 }
 
-static void first_heard(struct contact *c)
+/* Of two connections, only an answer on ours says that the other knows whose it is and takes a whole window there. */
+static void first_heard(struct contact *c, bool on_ours)
 {
-    if (c->heard) return;
+    if (!c->heard && !c->dealer) c->credit = PORT_WINDOW;
     c->heard = true;
-    c->credit = c->dealer ? c->credit + PORT_WINDOW - 1 : PORT_WINDOW;
+    if (!on_ours || c->answered) return;
+    c->answered = true;
+    c->credit += PORT_WINDOW - 1;
     frame_free(c->greeting);
     c->greeting = NULL;
 }
 
-/* It has called us, and nobody answered our call so far: that may be somebody else's address where we are. What we said there is said again. */
-static void hang_up(struct zmq_port *z, int node)
+/* It has called us, and nobody answered our call so far: that may be somebody else's address where we are. Nothing was said there yet. */
+static void hang_up(struct contact *c)
 {
-    struct contact *c = z->contacts[node];
-    if (c->dealer) watch_dealer(z, node);
     if (!c->dealer || c->shaken) return;
-    struct frame *said = c->greeting;
-    c->greeting = NULL;
     dealer_end(c, 0);
     c->gone = c->greet_again = false;
     c->call_again_ns = 0;
     c->address[0] = 0;
-    if (said) hand_over(z, node, said);
 }
 
 static bool still_connected(const struct zmq_port *z, const struct arrival *a)
@@ -516,8 +524,8 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     c->fd = a->fd;
     c->heard_ns = clock_ns();
     strangers_known(&z->strangers, a->fd);
-    hang_up(z, h->from);
-    first_heard(c);
+    hang_up(c);
+    first_heard(c, false);
     return h->from;
 }
 
@@ -539,7 +547,7 @@ static int take_credit(struct zmq_port *z, int node, struct frame *f, struct err
 static int settle(struct zmq_port *z, int node, struct arrival *a, struct err *why)
 {
     struct contact *c = z->contacts[node];
-    first_heard(c);
+    first_heard(c, a->identity_bytes == 0);
     c->heard_ns = clock_ns();
     bool credit = a->n == FRAME_HEAD_BYTES + CREDIT_BODY && !frame_open(a->frame, a->n, CREDIT_BODY, "", 0) &&
                   a->frame->head.type == M_CREDIT;
@@ -638,7 +646,7 @@ static int zmq_pull(struct port *p, struct frame **out, size_t *n, int *from, ui
     for (int k = 0; k < z->room; k++) {
         if (!z->contacts[k] || !z->contacts[k]->dealer) continue;
         TRY(go_on_knocking(z->contacts[k], &any, why));
-        watch_dealer(z, k);
+        watch_dealer(z, k, &any);
     }
     for (int i = 0; i < STRANGERS && next_arrival(z, &a, from); i++) {
         any = true;
