@@ -35,7 +35,7 @@ struct room {
 
 static int room_open(struct room *r, const struct case_of *c, uint32_t context, struct err *why)
 {
-    struct cluster_wish w = {.model = DEMO, .threads_here = c->stages, .threads = 1};
+    struct cluster_wish w = {.model = DEMO, .threads_here = c->stages, .threads = 1, .wait_seconds = 20};
     const struct capacity capacity = {.context = context, .sequences = c->sequences, .rows = c->rows, .in_flight = c->in_flight};
     *r = (struct room){0};
     if (c->split) {
