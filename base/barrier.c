@@ -8,6 +8,8 @@
 
 #define TURNS 1000        /* of spinning: some ten microseconds */
 #define OFFERS_NS 1000000 /* of offering the core, before sleep */
+#define TAKEN_NS 500000   /* that an offer took: somebody else had the core */
+#define NAPS 50           /* waits that are slept through after that */
 
 static void pause_a_little(void)
 {
@@ -24,6 +26,7 @@ void barrier_open(struct barrier *b, bool crowded)
     atomic_init(&b->arrived, 0);
     atomic_init(&b->round, 0);
     atomic_init(&b->sleepers, 0);
+    atomic_init(&b->naps, 0);
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->next, NULL);
 }
@@ -63,14 +66,19 @@ void barrier_wait(struct barrier *b, uint32_t threads)
         end_round(b, round);
         return;
     }
-    if (threads > b->cores) return sleep_through(b, round);
+    const uint32_t naps = atomic_load_explicit(&b->naps, memory_order_relaxed);
+    if (naps) atomic_store_explicit(&b->naps, naps - 1, memory_order_relaxed);
+    if (naps || threads > b->cores) return sleep_through(b, round);
     for (int turn = 0; turn < TURNS; turn++) {
         if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
         pause_a_little();
     }
-    for (uint64_t start = clock_ns(); clock_ns() - start < OFFERS_NS;) {
+    const uint64_t start = clock_ns();
+    for (uint64_t now = start, before = start; now - start < OFFERS_NS; before = now) {
         if (atomic_load_explicit(&b->round, memory_order_acquire) != round) return;
         sched_yield();
+        now = clock_ns();
+        if (now - before > TAKEN_NS) atomic_store_explicit(&b->naps, NAPS, memory_order_relaxed);
     }
     sleep_through(b, round);
 }

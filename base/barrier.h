@@ -6,7 +6,8 @@
  * (docs/SPEED.md 15).
  *
  * A team of more threads than cores, or one that shares them with such others, sleeps at once: whoever is awaited is then most likely one that has no core yet, and all who
- * look for it to arrive keep it from getting one. */
+ * look for it to arrive keep it from getting one. So does, fifty times, who offered its core and did not get it back at once: where much else runs a
+ * core that was offered comes back after everybody else's turn, a thread that sleeps when it is woken (docs/SPEED.md 46). */
 #pragma once
 
 #include <pthread.h>
@@ -15,7 +16,7 @@
 #include <stdint.h>
 
 struct barrier {
-    _Atomic uint32_t arrived, round, sleepers;
+    _Atomic uint32_t arrived, round, sleepers, naps; /* naps: waits that are still to be slept through */
     uint32_t cores; /* that the team has, as far as is known */
     pthread_mutex_t lock;
     pthread_cond_t next;

@@ -61,3 +61,33 @@ TEST(threads_that_have_no_core_of_their_own_sleep_while_they_wait)
     barrier_close(&b);
     CHECK(slept > rounds * threads / 2, "%d threads slept %ld times in %d rounds", threads, slept, rounds);
 }
+
+static void *keep_busy(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) continue;
+    return NULL;
+}
+
+/* One of two is late again and again, and others want the cores. */
+TEST(a_thread_whose_core_was_taken_when_it_offered_it_sleeps_the_next_times)
+{
+    enum { BUSY = 4 * 64 };
+    const int rounds = 150, busy = 4 * cores_allowed() < BUSY ? 4 * cores_allowed() : BUSY;
+    struct barrier b;
+    pthread_t others[BUSY];
+    atomic_bool stop = false;
+    if (cores_allowed() < 2) return test_skip("on one core threads always sleep");
+    barrier_open(&b, false);
+    for (int i = 0; i < busy; i++) CHECK(pthread_create(&others[i], NULL, keep_busy, &stop) == 0);
+    const long before = sleeps();
+#pragma omp parallel num_threads(2)
+    for (int round = 0; round < rounds; round++) {
+        if (omp_get_thread_num() == 1) sleep_ns(200000);
+        barrier_wait(&b, 2);
+    }
+    const long after = sleeps();
+    atomic_store(&stop, true);
+    for (int i = 0; i < busy; i++) pthread_join(others[i], NULL);
+    barrier_close(&b);
+    CHECK(after - before > rounds * 3 / 2, "%ld sleeps in %d rounds, of which each has one anyway", after - before, rounds);
+}

@@ -46,16 +46,17 @@ TEST(other_numbers_give_the_same_bits_everywhere_too)
                                                  {.math = MATH_FLOAT32, .kv = KV_F32}};
     static const char *const isas[] = {"ref", NULL};
     struct toy *toy = toy_small();
+    const uint64_t usual = fingerprint(toy, &plain, 64);
     for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
         struct relay_plan plan = plain;
         if (modes[m].math == MATH_FLOAT32 && blas_open(NULL)) continue;
         plan.capacity.mode = modes[m];
         const uint64_t whole = fingerprint(toy, &plan, 64);
-        CHECK(whole != fingerprint(toy, &plain, 64), "numbers %zu change nothing", m);
+        CHECK(whole != usual, "numbers %zu change nothing", m);
         for (int i = 0; i < 8; i++) {
+            const uint32_t step = 1 + 16 * (uint32_t)((i + i / 4) % 4);
             plan.isa = isas[i % 2], plan.cuts = i & 2 ? "2,5,7,7" : "7", plan.threads = 1 + i / 4;
-            for (uint32_t step = 1; step <= 49; step += 16)
-                CHECK(fingerprint(toy, &plan, step) == whole, "numbers %zu, cut at %s, %d threads, %u rows at a time", m, plan.cuts, plan.threads, step);
+            CHECK(fingerprint(toy, &plan, step) == whole, "numbers %zu, cut at %s, %d threads, %u rows at a time", m, plan.cuts, plan.threads, step);
         }
     }
     toy_free(toy);
@@ -143,8 +144,8 @@ TEST(every_instruction_set_gives_the_same_scores)
         for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
             plan.isa = isas[i];
             if (kernels_named(&k, isas[i], NULL)) continue;
-            CHECK(fingerprint(toy, &plan, 64) == ref, "%s, types %zu", isas[i], t);
-            CHECK(fingerprint(toy, &plan, 5) == ref, "%s, types %zu, 5 rows at a time", isas[i], t);
+            const uint32_t step = (t + i) % 2 ? 64 : 5;
+            CHECK(fingerprint(toy, &plan, step) == ref, "%s, types %zu, %u rows at a time", isas[i], t, step);
             tried++;
         }
         toy_free(toy);
@@ -334,6 +335,7 @@ TEST(what_does_not_continue_a_slot_is_refused_and_changes_nothing)
 
 TEST(memory_is_what_the_plan_says)
 {
+    if (getenv("EMULATOR")) return test_skip("emulators leave out what fills memory at once (MADV_POPULATE_WRITE) and say that it was done");
     struct toy *toy = toy_small();
     struct relay *r;
     struct relay_plan plan = {"3,7,7", {3000, 3, 100, 4, 0, {0}}, 2, NULL, NULL};
