@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "coordinator/cluster/speeds.h"
+#include "partition/plan/rates.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -91,7 +92,7 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
         o->shares_machine = !o->memory && shares_machine(p->crew, p->workers, i);
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
         if (!p->wish.threads) o->threads = (int)m->hello.threads;
-        if (p->workers > 1 && is_this_host(m->hello.host)) share_cores(p, o, m->hello.share);
+        if (shares_machine(p->crew, p->workers, i) && is_this_host(m->hello.host)) share_cores(p, o, m->hello.share);
         o->number = m->node;
         o->reach = m->reach;
         o->apart = p->apart;
@@ -299,7 +300,7 @@ static int foresee_offers(struct pipeline *p, bool here, struct err *why)
         struct worker_offer *o = &p->offers[i];
         if (here || !o->threads) o->threads = threads;
         o->shares_machine = here && !o->memory && p->workers > 1;
-        if (here && p->workers > 1) share_cores(p, o, 0);
+        if (here && p->workers > 1) share_cores(p, o, share_allowed());
         if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
     }
     foresee_speeds(p, here);
@@ -370,4 +371,17 @@ int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct 
     if (code) *why = out->lack;
     else say_plan(&p->plan);
     return code;
+}
+
+int planning_value(struct pipeline *p, const struct capacity *wanted, double *value, struct err *why)
+{
+    const struct model_shape shape = model_shape(p->model, p->encoder);
+    struct foresight f;
+    *value = 0;
+    TRY(planning_foresees(p, wanted, &f, why));
+    for (int i = 0; i < p->workers; i++)
+        if (!p->offers[i].measured) return 0;
+    const struct plan_wish wish = wish_of(p, wanted, 0);
+    if (!f.too_small) *value = plan_value(&p->plan, &shape, p->offers, &wish);
+    return 0;
 }

@@ -39,5 +39,8 @@ int planning_measured(struct pipeline *p, bool *all, struct err *why); /* whethe
  * speeds, and with no limit of memory, where nothing is known: *blind then. */
 int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why);
 
+/* What a pipeline that was opened without workers will give, in tokens a second of what the wish is for; 0: not all were measured, or it does not fit. */
+int planning_value(struct pipeline *p, const struct capacity *wanted, double *value, struct err *why);
+
 /* Makes p->plan, p->workers and p->offers of a pipeline that was opened without workers. */
 int planning_foresees(struct pipeline *p, const struct capacity *wanted, struct foresight *out, struct err *why);

@@ -8,6 +8,7 @@
 #include "coordinator/cmd/commands.h"
 #include "coordinator/cmd/prompts.h"
 #include "coordinator/cmd/wish.h"
+#include "coordinator/cluster/other_ways.h"
 #include "coordinator/cluster/replica_wishes.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/cluster/speeds.h"
@@ -245,15 +246,34 @@ static int plan_several(struct sketch *k, const struct capacity *wanted, bool *d
     return printed;
 }
 
+/* Of workers here: whether one process would be faster. */
+static void advise_one_process(struct sketch *k, const struct capacity *wanted)
+{
+    struct other_ways o;
+    char said[OTHER_WAYS_TEXT];
+    other_ways_find(&o, &k->wish, wanted);
+    other_ways_say(said, &o);
+    if (*said) assume(k, "%s", said);
+}
+
+/* Workers here beside the one process that they might be. */
+static int measure_first(const struct sketch *k, struct err *why)
+{
+    struct cluster_wish one;
+    TRY(session_measure(&k->wish, why));
+    return one_process_wish(&one, &k->wish) && !one.beside ? session_measure(&one, why) : 0;
+}
+
 static int plan(struct sketch *k, const struct options *o, struct err *why)
 {
     struct capacity wanted;
     bool done;
     TRY(open_sketch(k, o, why));
-    if (o->probe) TRY(session_measure(&k->wish, why));
+    if (o->probe) TRY(measure_first(k, why));
     TRY(make_capacity(k, &wanted, why));
     TRY(plan_several(k, &wanted, &done, why));
     if (done) return 0;
+    advise_one_process(k, &wanted);
     TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
     char memory[24];
     if (k->session.pipe->encoder) assume(k, "at most %s of the coordinator while it reads a picture", show_bytes(memory, o->picture_memory));

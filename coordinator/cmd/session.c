@@ -3,6 +3,7 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "coordinator/cluster/other_ways.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/simulate/predicted.h"
 
@@ -102,6 +103,7 @@ int session_launch(struct session *s, const struct capacity *c, struct err *why)
 {
     struct engine_setup setup = {.end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
                                  .lookup = s->options->lookup, .verify = s->options->verify, .no_prefix_reuse = s->options->no_prefix_reuse};
+    s->wanted = *c;
     TRY(launch(s, c, why));
     if (s->tokens) {
         const struct specials special = tokenizer_specials(s->tokens);
@@ -197,10 +199,18 @@ static int finish_verifying(struct session *s, struct err *why)
     return 0;
 }
 
+static int finish_report(struct session *s, struct err *why)
+{
+    struct other_ways o;
+    other_ways_find(&o, s->wish, &s->wanted);
+    run_report_other_ways(s->report, &o);
+    return run_report_finish(s->report, s->fleet, s->options->report, why);
+}
+
 int session_finish(struct session *s, struct err *why)
 {
     TRY(finish_verifying(s, why));
-    if (s->report && s->tokens) TRY(run_report_finish(s->report, s->fleet, s->options->report, why));
+    if (s->report && s->tokens) TRY(finish_report(s, why));
     else if (s->report) TRY(report_pictures(s->pipe, why));
     return show_times(s, why);
 }

@@ -25,6 +25,7 @@ struct session {
     struct pipeline *files; /* of replicas: what was read before it was known how many there are */
     struct replica_wishes *wishes;
     const struct cluster_wish *wish;
+    struct capacity wanted; /* of all replicas, once launched */
     struct tokenizer *tokens; /* NULL without a text model */
     struct shaped_words words;  /* the same, for answers that are held to a schema */
     struct stdout_ring *out;  /* where results go: writing to stdout itself would wait for its reader */

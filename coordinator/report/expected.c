@@ -80,6 +80,7 @@ double expected_wall(const struct expected *x)
 {
     const double in_flight = expected_in_flight(x);
     double wall = in_flight > 0 ? x->way / in_flight : 0;
+    wall = fmax(wall, plan_cores_seconds(x->pipe->offers, x->busy, plan_stages(&x->pipe->plan)));
     for (int i = 0; i < plan_stages(&x->pipe->plan); i++) wall = fmax(wall, fmax(x->busy[i], x->lines[i]));
     return wall;
 }

@@ -27,6 +27,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REFINE_SECONDS 2 /* that every stage must have computed */
 
@@ -35,6 +36,7 @@ struct run_report {
     struct expected *expected; /* [replicas] */
     struct report_requests requests;
     bool has_requests;
+    struct other_ways ways;
     struct whole_file *json; /* NULL: not wanted */
     uint64_t *wire_bytes;    /* [replicas]: that had been sent before anything was asked */
 };
@@ -106,6 +108,11 @@ void run_report_requests(struct run_report *r, const struct report_requests *n)
 {
     r->requests = *n;
     r->has_requests = true;
+}
+
+void run_report_other_ways(struct run_report *r, const struct other_ways *o)
+{
+    r->ways = *o;
 }
 
 /* ---- figures ---- */
@@ -421,6 +428,26 @@ static void json_replica(FILE *to, const struct pipeline *p, const struct figure
     fputs("]", to);
 }
 
+/* Replicas only where they are the best of all ways, and were not asked for. */
+static void say_other_ways(const struct run_report *r, char said[OTHER_WAYS_TEXT])
+{
+    const struct other_ways *o = &r->ways;
+    other_ways_say(said, o);
+    const size_t n = strlen(said);
+    if (n && !o->replicas && o->best_replicas > 1 && o->of_replicas > o->one_process && o->of_replicas > o->as_wished)
+        snprintf(said + n, OTHER_WAYS_TEXT - n, "; %d replicas (--replicas of batch, eval and serve) would reach %.1f", o->best_replicas, o->of_replicas);
+}
+
+static void json_other_ways(FILE *to, const struct run_report *r)
+{
+    char said[OTHER_WAYS_TEXT];
+    say_other_ways(r, said);
+    if (!*said) return;
+    fputs("  \"other_ways\": ", to);
+    json_print_text(to, said);
+    fputs(",\n", to);
+}
+
 /* One pipeline has its stages beside the rates; of replicas each has its own. */
 static void write_json(FILE *to, const struct run_report *r, const struct fleet *fleet)
 {
@@ -431,6 +458,7 @@ static void write_json(FILE *to, const struct run_report *r, const struct fleet 
     json_print_text(to, p->wish.model);
     fprintf(to, ", \"link\": \"%s\", \"plan\": \"%016" PRIx64 "\",\n", port_kind(roster_port(p->roster)), p->plan.hash);
     json_rates(to, &all);
+    json_other_ways(to, r);
     if (n > 1) fprintf(to, "  \"bubble\": %.4f, \"replicas\": [\n", all.bubble);
     for (int k = 0; k < n; k++) {
         const struct figures f = figures_of(r, fleet, k, k + 1);
@@ -473,6 +501,7 @@ static void refine(struct pipeline *p, const struct figures *f)
 
 static int print_all(const struct run_report *r, const struct fleet *fleet, struct err *why)
 {
+    char said[OTHER_WAYS_TEXT];
     const int n = fleet_size(fleet);
     for (int k = 0; k < n; k++) {
         const struct figures f = figures_of(r, fleet, k, k + 1);
@@ -483,6 +512,8 @@ static int print_all(const struct run_report *r, const struct fleet *fleet, stru
     const struct figures all = figures_of(r, fleet, 0, n);
     if (n > 1) fprintf(stderr, "\n all replicas, bubble %.1f %%\n", 100 * all.bubble);
     print_rates(stderr, &all);
+    say_other_ways(r, said);
+    if (*said) fprintf(stderr, " %s\n", said);
     return 0;
 }
 

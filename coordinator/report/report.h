@@ -1,6 +1,7 @@
 /* coordinator/report/report.h — the closing table: what was planned beside what happened; and the same as JSON. */
 #pragma once
 
+#include "coordinator/cluster/other_ways.h"
 #include "coordinator/engine/fleet.h"
 #include "coordinator/report/tally.h"
 
@@ -21,6 +22,9 @@ struct report_requests {
     uint64_t prompt_tokens;     /* of those completed: once for each, however many choices it has */
 };
 void run_report_requests(struct run_report *r, const struct report_requests *n);
+
+/* What else there would have been, for a line of the table and of the JSON. */
+void run_report_other_ways(struct run_report *r, const struct other_ways *o);
 
 /* Asks the workers for their counters, prints to stderr if `table`, for each replica one, and writes the file of the JSON if there is one. */
 int run_report_finish(struct run_report *r, const struct fleet *f, bool table, struct err *why);

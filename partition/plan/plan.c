@@ -193,7 +193,7 @@ static uint64_t hash_of_question(const struct making *m)
         const struct worker_offer *o = &m->offers[i];
         const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine};
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) h = hash_fold(h, numbers[k]);
-        if (o->measured) h = fold_speed(h, o->measured);
+        if (o->measured) h = hash_fold(hash_fold(fold_speed(h, o->measured), double_bits(o->uses)), double_bits(o->cores));
         for (int k = 0; k < i; k++)
             if (offers_apart(o, &m->offers[k])) h = hash_fold(h, (uint64_t)(i * m->workers + k));
     }

@@ -14,7 +14,7 @@
 
 static void write_rates(FILE *to, const struct plan *plan, const struct model_shape *shape, const struct worker_offer *offers)
 {
-    static const char *const bounds[] = {[BOUND_STAGE] = "stage", [BOUND_LINE] = "line", [BOUND_ROUND] = "round"};
+    static const char *const bounds[] = {[BOUND_STAGE] = "stage", [BOUND_LINE] = "line", [BOUND_ROUND] = "round", [BOUND_CORES] = "cores"};
     struct stage_rates stages[STAGES_MOST];
     struct rates r;
     plan_rates(&r, stages, plan, shape, offers);

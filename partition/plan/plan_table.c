@@ -56,6 +56,7 @@ static void print_bound(FILE *to, const struct rates *r, const struct worker_off
     switch (r->bound) {
     case BOUND_STAGE: fprintf(to, "held up by: %s, the slowest stage", who); break;
     case BOUND_LINE: fprintf(to, "held up by: the line of %s, which takes longer than any stage computes", who); break;
+    case BOUND_CORES: fprintf(to, "held up by: the cores of this machine, of which its workers would use more than there are"); break;
     case BOUND_ROUND: fprintf(to, "held up by: too few sequences to keep all stages at work, each waits for its own last token"); break;
     }
     fprintf(to, "; stages compute %.0f %% of the time\n", 100 * r->busy);

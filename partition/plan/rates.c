@@ -147,6 +147,19 @@ static double lap(const struct ring *r, const struct capacity *cap)
     return lap_seconds(r->shape, parts, r->offers, r->stages, cap) + travel(r, decode_rows(cap), decode_rows(cap));
 }
 
+/* Of the cores that it shares with others, for something that takes a worker so long: seconds of all of them. */
+static double shared_seconds(const struct worker_offer *o, double seconds)
+{
+    return o->measured && o->cores > 0 ? seconds * o->uses / o->cores : 0;
+}
+
+double plan_cores_seconds(const struct worker_offer *offers, const double *busy, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += shared_seconds(&offers[i], busy[i]);
+    return sum;
+}
+
 void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
                 const struct worker_offer *offers)
 {
@@ -155,7 +168,7 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     struct capacity one = *cap;
     const uint32_t groups = decode_groups(cap);
     const double even = (double)cap->sequences / groups, rows = even < decode_rows(cap) ? even : decode_rows(cap); /* groups differ by a row */
-    double stage = 0, line = 0, prompt = 0, sum = 0;
+    double stage = 0, line = 0, prompt = 0, sum = 0, cores = 0, prompt_cores = 0;
     *out = (struct rates){.measured = r.measured};
     for (int i = 0; i < r.stages; i++) {
         const struct part s = p->of[i].part[CHAIN_TEXT];
@@ -168,13 +181,14 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
         stage = larger(stage, busy), line = larger(line, t.send);
         prompt = larger(prompt, larger(t.prompt, line_seconds(&r, i, cap->rows)));
         sum += busy;
+        cores += shared_seconds(&offers[i], busy), prompt_cores += shared_seconds(&offers[i], piece);
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
-    const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), round);
-    out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : BOUND_ROUND;
+    const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), larger(round, cores));
+    out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : cores > ALL_BUT * group ? BOUND_CORES : BOUND_ROUND;
     out->answers = rows / group;
     out->busy = sum / group / r.stages;
-    out->prompts = cap->rows / prompt;
+    out->prompts = cap->rows / larger(prompt, prompt_cores);
     one.sequences = 1;
     out->alone = 1 / lap(&r, &one);
 }

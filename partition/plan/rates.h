@@ -1,8 +1,9 @@
 /* partition/plan/rates.h — what a plan will give: tokens a second, where the time goes, and what holds it up. Numbers in, numbers out.
  *
- * A ring of stages turns as fast as its slowest part lets it, and not faster than what is under way comes round:
+ * A ring of stages turns as fast as its slowest part lets it, and not faster than what is under way comes round, or than the cores that stages
+ * of one machine share compute it all:
  *
- *   groups a second = the least of   1 / the slowest stage,   1 / the slowest line,   groups under way / once round
+ *   groups a second = the least of   1 / the slowest stage,   1 / the slowest line,   groups under way / once round,   cores / all that they compute
  *
  * Once round is the sum over all stages and ways: a message from the coordinator to the first stage, from each to the next, home, and
  * where the head is divided once more to all who have a part of it and back. A group that is alone has its parts of the head computed at the
@@ -21,7 +22,7 @@ struct stage_rates { /* of one worker of the text */
     double send;   /* seconds that handing on a group of tokens keeps its lines busy */
 };
 
-enum rates_bound { BOUND_STAGE, BOUND_LINE, BOUND_ROUND };
+enum rates_bound { BOUND_STAGE, BOUND_LINE, BOUND_ROUND, BOUND_CORES };
 
 struct rates {
     double answers; /* tokens a second of all sequences together, when all have something to say; with the pictures of the wish */
@@ -39,6 +40,9 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
 
 /* What is wanted most of it, in tokens a second; `offers` are in the order of its workers. */
 double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish);
+
+/* What workers that were busy for so long took of the cores that they share, [n]: seconds of all cores; 0 where nobody shares any. */
+double plan_cores_seconds(const struct worker_offer *offers, const double *busy, int n);
 
 /* Of a micro-batch of so many rows, `wanted` of which want a token: all its messages one after the other, and how long they keep the lines
  * of one worker busy. 0 where not all are measured. */

@@ -46,7 +46,7 @@ static double value_of(const struct sharing_out *s, const int *worker, int count
     const struct plan_wish wish = replica_wish_of(s->wish, n, count, s->workers);
     struct plan p = {0};
     double value = NONE;
-    for (int i = 0; i < count && offers && ordered; i++) offers[i] = s->offers[worker[i]];
+    for (int i = 0; i < count && offers && ordered; i++) offers[i] = s->offers[worker[i]], offers[i].cores *= (double)count / s->workers;
     if (!offers || !ordered) fail(why, E_MEMORY, "no memory to plan for %d workers", count);
     else if (!plan_make(&p, s->shape, offers, count, &wish, why)) {
         for (int i = 0; i < p.workers; i++) ordered[i] = offers[p.offer[i]];

@@ -198,20 +198,23 @@ def measured():
         need(status == 0 and "measuring" not in err and not kept(), err)
         status, out, err = run(GEMMAPIPE, "plan", "--model", DEMO, "--workers", 3, "--threads", 1, "--probe")
         need(status == 0 and "measuring how fast the workers are" in err and "speeds as they were measured 0 minutes ago" in out.decode(), err)
-        need(len(kept()) == 1, "kept: %r" % kept())
+        need("measuring how fast the worker is" in err or len(os.sched_getaffinity(0)) < 2, "one process was not measured beside them: " + err)
         need(compare([*command, "hello"], 3, "known"), "no plan")
         need(good(GEMMAPIPE, "run", *command, "hello") == nominal, "measuring changed the answer or its fingerprint")
         status, _, err = run(GEMMAPIPE, "run", *command, "--report", "--report-json", path("report"), "hello")
         need(status == 0 and "ms a row: expected" in err and "the largest difference: " in err, err)
         with open(path("report")) as f: expected = json.load(f)["expected"]
         need(expected["elapsed_time"] > 0 and len(expected["stages"]) == 3 and expected["difference"], expected)
-        with open(kept()[0], "r+") as f: f.truncate(100)
+        for name in kept():
+            with open(name, "r+") as f: f.truncate(100)
         status, _, err = run(GEMMAPIPE, "run", *command, "hello")
         need(status == 0 and "is left aside" in err, err)
-        os.unlink(kept()[0])
         with Workers(2) as w:
-            status, _, err = run(GEMMAPIPE, "run", "--model", DEMO, *w.connect, "--temp", 0, "-n", 2, "hello")
-            need(status == 0 and "measuring how fast the workers are, for 0.5 s" in err, err)
+            for _ in range(9):  # on a machine that is busy half a second may be over before the ways are measured
+                for name in kept(): os.unlink(name)
+                status, _, err = run(GEMMAPIPE, "run", "--model", DEMO, *w.connect, "--temp", 0, "-n", 2, "hello")
+                need(status == 0 and "measuring how fast the workers are, for 0.5 s" in err, err)
+                if [len(json.load(open(f))["ways"]) for f in kept()] == [1, 1]: break
             need([len(json.load(open(f))["ways"]) for f in kept()] == [1, 1], "the ways between the two workers are not known")
             out = good(GEMMAPIPE, "plan", "--model", DEMO, *w.connect).decode()
             need("speeds as they were measured 0 minutes ago" in out, out)
@@ -220,6 +223,43 @@ def measured():
         os.environ["GEMMAPIPE_NO_PROBE"] = "1"
 
 
+def given_speed(file, milliseconds):
+    """As if it had been measured: so long for a row and layer, as long for each of more."""
+    with open(file) as f: known = json.load(f)
+    known.update(busy=0, derived=0, key=0, piece_key=0, layer=[[n, 1e-3 * milliseconds * n] for n in (1, 128)], head_part=[[n, 1e-4 * milliseconds * n] for n in (1, 16)])
+    known["to"] = known["from"] = [1e-5, 1e9]
+    with open(file, "w") as f: json.dump(known, f)
+
+
+def recommended():
+    """One process where it is faster by the speeds that are known, workers or replicas where these are: in the plan and in the report of a run. Two workers
+    compute half of the layers each, so side by side they are as fast as one process of half their time a layer."""
+    if len(os.sched_getaffinity(0)) < 2: return "one core: a worker has as many threads as one process"
+    os.environ.update(GEMMAPIPE_NO_PROBE="", XDG_CACHE_HOME=path("speeds"))
+    of, ask = ["--model", DEMO, "--workers", 2, "--threads", 1], ["-n", 2, "hi"]
+    try:
+        for _ in range(9):
+            if len(kept()) < 2: good(GEMMAPIPE, "plan", *of, "--probe")
+        files = {int(os.path.basename(f).split("-")[1]): f for f in kept()}
+        need(sorted(files) == [1, 2], "measured: %r" % files)
+        for one, best in ((0.2, "one process of 2 threads (no --workers) is recommended"), (3, "2 workers are recommended")):
+            given_speed(files[1], 1), given_speed(files[2], one)
+            said = "".join(run(GEMMAPIPE, "plan", *of, *ask)[1].decode() + run(GEMMAPIPE, "run", *of, "--report", *ask)[2])
+            need(said.count(best) == 2, "by %g ms a layer of one process: %s" % (one, said))
+            given_speed(files[1], 1), given_speed(files[2], one)  # a run refines what is known
+            jobs = [{"prompt": "hi", "max_tokens": 2}] * 4
+            with open(path("jobs"), "w") as f: f.writelines(json.dumps(j) + "\n" for j in jobs)
+            _, _, said = run(GEMMAPIPE, "batch", *of, "--replicas", 2, "--in", path("jobs"), "--out", path("out"), "--overwrite", "--report")
+            need(best.replace("2 workers", "2 replicas") in said, said)
+        with open(files[2]) as f: busy = dict(json.load(f), busy=1)
+        with open(files[2], "w") as f: json.dump(busy, f)
+        need("recommended" not in good(GEMMAPIPE, "plan", *of, *ask).decode(), "something is recommended by what was measured while others computed")
+        need("recommended" not in good(GEMMAPIPE, "plan", *of, "--memory", "1G", *ask).decode(), "one process is recommended where each worker has memory of its own")
+    finally:
+        os.environ.update(GEMMAPIPE_NO_PROBE="1", XDG_CACHE_HOME=path("cache"))
+
+
+claim("one_process_or_replicas_are_recommended_where_speeds_say_so", recommended)
 claim("measured_speeds_are_kept_and_change_no_bit", measured)
 claim("a_plan_is_what_a_run_with_the_same_words_makes", drawn_plans)
 claim("a_plan_too_large_for_this_machine_says_so", too_large_for_this_machine)

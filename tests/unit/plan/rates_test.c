@@ -43,6 +43,28 @@ TEST(many_sequences_turn_as_fast_as_the_slowest_stage)
     CHECK(fabs(r.alone / (1 / (0.004 + 0.008 + 0.004 + 16 * 1e-5 + 4 * 1e-4)) - 1) < 0.01, "%g tokens/s", r.alone);
 }
 
+/* Three stages of which each would use one: of two cores the sum of all counts, of three the slowest stage as ever; who is alone is as fast. */
+TEST(stages_of_one_machine_compute_no_faster_than_its_cores)
+{
+    const struct model_shape m = invent(twelve, T_Q4_0, T_Q8_0);
+    static const struct cut cuts[] = {{4, 0}, {4, 0}, {4, HEAD_PARTS}};
+    const struct speed v = even(1, 1e-5, 1e9);
+    struct worker_offer o[3] = {{.name = "a", .measured = &v}, {.name = "b", .measured = &v}, {.name = "c", .measured = &v}};
+    struct rates own, few, enough;
+    double busy[3] = {1, 2, 3};
+    PLAN p = {0};
+    NEED(solve_cuts(&p, &m, o, cuts, 3, &(struct capacity){1024, 18, 128, 0, 0, {0}}, why));
+    plan_rates(&own, NULL, &p, &m, o);
+    for (int i = 0; i < 3; i++) o[i].uses = 1, o[i].cores = 3;
+    plan_rates(&enough, NULL, &p, &m, o);
+    for (int i = 0; i < 3; i++) o[i].cores = 2;
+    plan_rates(&few, NULL, &p, &m, o);
+    CHECK(enough.answers == own.answers && enough.prompts == own.prompts, "%g and %g tokens/s", own.answers, enough.answers);
+    CHECK(few.bound == BOUND_CORES && few.alone == own.alone, "bound %d, %g and %g alone", few.bound, own.alone, few.alone);
+    CHECK(few.answers < 0.72 * own.answers && few.answers > 0.6 * own.answers && few.prompts < 0.72 * own.prompts, "%g and %g tokens/s", own.answers, few.answers);
+    CHECK(fabs(plan_cores_seconds(o, busy, 3) - 3) < 1e-9, "%g s", plan_cores_seconds(o, busy, 3));
+}
+
 TEST(groups_that_cannot_be_even_count_in_the_mean)
 {
     const struct speed v[3] = {even(1, 1e-4, 1e9), even(2, 1e-4, 1e9), even(1, 1e-4, 1e9)};
