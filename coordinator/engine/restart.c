@@ -13,7 +13,7 @@
 #include "coordinator/cluster/recover.h"
 
 #define PACE_ROWS 16 /* a micro-batch of so many says how fast prompts are read */
-#define PACE_KEEPS 0.9 /* a prompt of some pieces, the first of which has to pass all stages, counts as a whole */
+#define PACE_KEEPS 1024.0 /* rows: a prompt of some pieces, the first of which has to pass all stages, counts as a whole, and two that come home at once as two */
 
 /* ---- how fast ---- */
 
@@ -29,7 +29,7 @@ static void see_pace(struct engine *e, uint32_t rows)
     const bool large = rows >= PACE_ROWS;
     e->pace.from_ns = now;
     if (seconds <= 0 || (e->pace.large && !large)) return;
-    const double older = large && !e->pace.large ? 0 : PACE_KEEPS;
+    const double older = large && !e->pace.large ? 0 : PACE_KEEPS / (PACE_KEEPS + rows);
     e->pace.rows = older * e->pace.rows + rows;
     e->pace.seconds = older * e->pace.seconds + seconds;
     e->pace.large = large;
