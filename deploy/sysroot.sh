@@ -16,7 +16,7 @@ root=$(realpath "$root")
 apt=(-o "APT::Architecture=$debian" -o "APT::Architectures=$debian" -o "Dir::State=$root/apt" -o "Dir::State::status=$root/dpkg/status"
     -o "Dir::Cache=$root/apt" -o APT::Install-Recommends=false -o Debug::NoLocking=1 -qq)
 apt-get "${apt[@]}" update
-wanted="libc6-dev libzmq3-dev libcjson-dev libedit-dev libstb-dev libxxhash-dev libwebp-dev libmicrohttpd-dev libseccomp-dev libopenmpi-dev libgomp1 libgcc-s1 libstdc++6"
+wanted="libc6-dev libzmq3-dev libcjson-dev libedit-dev libstb-dev libxxhash-dev libwebp-dev libmicrohttpd-dev libseccomp-dev libopenmpi-dev libgomp1 libgcc-s1 libstdc++6 libopenblas0-pthread"
 # shellcheck disable=SC2086 # a list of words
 apt-get "${apt[@]}" install -y --download-only $wanted >/dev/null
 mv "$root"/apt/archives/*.deb "$root/debs"
@@ -29,4 +29,5 @@ done
 find "$root" -type l -lname '/*' | while read -r link; do
     ln -sfn "$(realpath -m -s --relative-to="$(dirname "$link")" "$root$(readlink "$link")")" "$link"
 done
+ln -sfn openblas-pthread/libopenblas.so.0 "$root/usr/lib/$arch-linux-gnu/" # as its package does when it is installed
 rm -rf "$root/apt"

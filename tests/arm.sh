@@ -22,7 +22,7 @@ done
 # This machine's own programs, for pipelines of both; quick where they are there.
 export NATIVE=${B:-build}
 make -s --no-print-directory -j2 "B=$NATIVE" all
-export CC="${CCACHE:-} aarch64-linux-gnu-gcc --sysroot=$root" EMULATOR="qemu-aarch64 -L $root -cpu max" B=build/arm
+export CC="${CCACHE:-} aarch64-linux-gnu-gcc --sysroot=$root" EMULATOR="qemu-aarch64 -L $root -cpu max" B=build/arm SYSROOT=$root
 export PKG_CONFIG_LIBDIR=$root/usr/lib/aarch64-linux-gnu/pkgconfig:$root/usr/share/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
 export OMPI_MCA_btl_vader_single_copy_mechanism=none # emulators do not know how to read another process
 export SECCOMP=0                                  # nor filters of system calls

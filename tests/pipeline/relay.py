@@ -31,6 +31,10 @@ os.environ.setdefault("GEMMAPIPE_NO_PROBE", "1")  # plans that do not depend on 
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 
+# Of the machine that is tested: this one, or the one emulated.
+MACHINE = "aarch64" if os.environ.get("EMULATOR") else os.uname().machine
+OPENBLAS = os.path.exists("%s/usr/lib/%s-linux-gnu/libopenblas.so.0" % (os.environ.get("SYSROOT", "") if os.environ.get("EMULATOR") else "", MACHINE))
+
 
 def path(name):
     return os.path.join(FOLDER, name)

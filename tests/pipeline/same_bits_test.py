@@ -178,7 +178,7 @@ def more_workers_than_ranks_once_could_be():
 
 def another_core_is_refused(model):
     """Of one library the code for another processor has other bits."""
-    with Workers(1) as a, Workers(1, env={"OPENBLAS_CORETYPE": "Sandybridge" if os.uname().machine == "x86_64" else "THUNDERX"}) as b:
+    with Workers(1) as a, Workers(1, env={"OPENBLAS_CORETYPE": "Sandybridge" if MACHINE == "x86_64" else "THUNDERX"}) as b:
         status, out, err = run(GEMMAPIPE, "run", "--model", model, "--connect", ",".join(a.addresses + b.addresses), "--math", "float32", "-n", 2, "x")
         need(status == 2 and "results would differ" in err and not out, "status %d: %s" % (status, err))
         good(GEMMAPIPE, "run", "--model", model, *b.connect, "--math", "float32", "-n", 2, "x")  # alone it may
@@ -188,7 +188,7 @@ model = synth("tiny.gguf", "--size", "tiny", "--seed", 3)
 claim("nothing_about_the_cluster_changes_a_score", same_everywhere, model, ("--temp", "0"))
 claim("keys_and_values_in_8_bits_are_the_same_everywhere", same_in_other_numbers, model, "--kv", "q8_0")
 claim("rows_rounded_to_bf16_are_the_same_everywhere", same_in_other_numbers, model, "--wire", "bf16")
-if os.path.exists("/usr/lib/%s-linux-gnu/libopenblas.so.0" % os.uname().machine):
+if OPENBLAS:
     claim("float32_math_is_the_same_everywhere", same_in_other_numbers, model, "--math", "float32")
     claim("float32_by_another_core_of_the_library_is_refused", another_core_is_refused, model)
 else:

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import ref_gemma3
 from encoders import F16, F32, Q8_0, make
+from relay import OPENBLAS
 
 #         name                    layers width ffn heads image patch pool hidden  matrices   swapped
 SHAPES = [("heads_of_72",              2, 144, 200,  2,  112,  14,   4,   40, F16,  False),
@@ -21,7 +22,6 @@ SHAPES = [("heads_of_72",              2, 144, 200,  2,  112,  14,   4,   40, F1
           ("more_keys_than_a_piece",   2,  80, 128,  5,  288,  16,   2,   24, F16,  False),
           ("wide_pool_and_one_head",   1,  32,  96,  1,   96,   8,   3,   32, F32,  True),
           ("quantised_in_the_file",    2,  96, 160,  3,  112,  14,   4,   64, Q8_0, False)]
-BLAS = os.path.exists("/usr/lib/%s-linux-gnu/libopenblas.so.0" % os.uname().machine)
 failed = 0
 
 
@@ -51,7 +51,7 @@ def compare(directory, name, path, most_as_file):
     pixels = np.clip(pixels + 0.2 * np.random.default_rng(3).standard_normal((n, n, 3)), -1, 1).astype("<f4")
     pixels.tofile(os.path.join(directory, "pixels.f32"))
     want = ref_gemma3.vision(g, pixels)
-    for kind, most in [("file", most_as_file), ("q8_0", 1e-3)] + [("float32", 1e-6)] * BLAS:
+    for kind, most in [("file", most_as_file), ("q8_0", 1e-3)] + [("float32", 1e-6)] * OPENBLAS:
         got, trouble = rows(directory, path, hidden, kind, "1")
         bad = error(got, want) if got is not None else 9
         print("  %s, %s: %.2e" % (name, kind, bad))

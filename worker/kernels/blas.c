@@ -23,10 +23,14 @@ static struct {
 
 /* ---- the library ---- */
 
-/* Code for what our own kernels want too, so that machines of one kind take the same whatever else they have. */
+/* Code for what our own kernels want too, so that machines of one kind take the same whatever else they have: an ARM what every one can. */
 static const char *core_type(void)
 {
+#if defined(__aarch64__)
+    return "ARMV8";
+#else
     return cpu_has_avx512_vnni() ? "SkylakeX" : cpu_has_avx2() ? "Haswell" : NULL;
+#endif
 }
 
 static int load(struct err *why)

@@ -2,6 +2,7 @@
 #include "tests/support/check.h"
 #include "tests/support/kernels_data.h"
 
+#include "base/cpu.h"
 #include "worker/kernels/blas.h"
 
 #define ROWS 37
@@ -25,6 +26,18 @@ TEST(weights_are_widened_as_their_formats_say)
         matrix_free(&m);
     }
     free(row), free(wide);
+}
+
+TEST(code_is_taken_by_what_it_needs_and_not_by_the_processors_name)
+{
+    struct err why = {0};
+    if (getenv("OPENBLAS_CORETYPE")) return test_skip("OPENBLAS_CORETYPE says which");
+    if (blas_open(&why)) return test_skip(why.text);
+#if defined(__aarch64__)
+    CHECK(strstr(blas_name(), " armv8"), "%s", blas_name());
+#else
+    if (cpu_has_avx2()) CHECK(strstr(blas_name(), cpu_has_avx512_vnni() ? " SkylakeX" : " Haswell"), "%s", blas_name());
+#endif
 }
 
 TEST(rows_that_travel_together_and_panels_at_a_time_change_no_bit)
