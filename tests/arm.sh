@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-parts=5
+parts=6
 all=
 [ "${1:-}" != --all ] || { all=1; shift; }
 [ -z "${SAN:-}" ] || { echo "skip the_tests_hold_on_arm: not under sanitizers"; exit 0; }
@@ -32,11 +32,12 @@ if [ -n "$all" ]; then exec tests/run "$@"; fi
 # The dear ones are spread: a part is built and run in two minutes or so on two cores. Worlds, and pipelines but for one, are in make arm alone.
 part_of() {
     case $1 in
-        tests/unit/kernels/* | tests/unit/format/*) echo 0 ;;
+        tests/unit/kernels/* | tests/unit/format/* | tests/fuzz/*) echo 0 ;;
         tests/unit/stage/stage_test.c) echo 1 ;;
         tests/unit/stage/* | tests/unit/encoder/*) echo 2 ;;
-        tests/unit/engine/* | tests/fuzz/*) echo 3 ;;
-        tests/unit/* | tests/links/* | tests/pipeline/mixed_test.py) echo 4 ;;
+        tests/unit/engine/*) echo 3 ;;
+        tests/unit/plan/*) echo 4 ;;
+        tests/unit/* | tests/links/* | tests/pipeline/mixed_test.py) echo 5 ;;
         *) echo none ;;
     esac
 }

@@ -290,7 +290,7 @@ TEST(real_models_find_room_for_each_other)
     const struct plan_wish w = {.capacity = {4096, 4, 256, 0, ALL_BLOCKS}};
     uint64_t least = 0;
     m.encoder = &v;
-    for (int n = 2; n <= 12; n += 5) {
+    for (int n = 2; n <= 10; n += 4) {
         struct err no = {0};
         struct plan p;
         int tight = 0;
