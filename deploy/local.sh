@@ -7,7 +7,8 @@ set -euo pipefail
 
 usage() {
     cat <<TXT
-deploy/local.sh [options] run|chat|logits GEMMAPIPE OPTIONS...
+deploy/local.sh [options] COMMAND OPTIONS...
+COMMAND is one of gemmapipe's that compute: run, chat, batch, serve, eval, perplexity, logits, embed-image, plan, bench
   -w N        workers (3)
   -p PORT     the first worker's port on 127.0.0.1; the others follow (7400)
   -m SIZE     memory a worker may use, such as 512M (no limit)

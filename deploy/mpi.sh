@@ -7,7 +7,8 @@ set -euo pipefail
 
 usage() {
     cat <<TXT
-deploy/mpi.sh [options] run|chat|logits GEMMAPIPE OPTIONS...
+deploy/mpi.sh [options] COMMAND OPTIONS...
+COMMAND is one of gemmapipe's that compute: run, chat, batch, serve, eval, perplexity, logits, embed-image, plan, bench
   -n RANKS       one coordinator and RANKS - 1 workers (4)
   -f HOSTFILE    machines and their slots: see deploy/hostfile.example (this machine only)
   -r AGENT       what logs in to the other machines, with its words (ssh): Open MPI's plm_rsh_agent

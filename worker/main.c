@@ -28,7 +28,7 @@ static const char manual[] =
     "  gemmapipe-worker --listen tcp://ADDRESS:PORT [options]\n"
     "  gemmapipe-worker --join tcp://COORDINATOR:PORT [options]    where nobody can connect to this machine\n"
     "\n"
-    "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…` (or chat, logits) calls, takes the layers it is\n"
+    "It waits until `gemmapipe run --connect tcp://ADDRESS:PORT,…`, or another command that computes, calls, takes the layers it is\n"
     "assigned, answers, and waits for the next run. It needs no model file: its part is sent to it, unless it can open\n"
     "the coordinator's file under the same path itself; where other machines can connect that takes --models FOLDER.\n"
     "\n"

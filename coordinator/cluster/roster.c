@@ -40,6 +40,7 @@ struct roster {
     struct err accusation;
     int awaited; /* members whose connection closed and whose end is not explained yet */
     uint64_t run, pinged_ns, looked_ns;
+    uint64_t silent_ns; /* of who is silent for longest, as of the last look */
     struct numeric_mode mode;
 };
 
@@ -287,10 +288,12 @@ static bool is_here(const struct member *m)
 
 static bool fell_silent(struct roster *r, uint64_t now, struct event *out)
 {
+    r->silent_ns = 0;
     for (int i = 0; i < r->n; i++) {
         struct member *m = r->member[i];
         if (!is_here(m)) continue;
         const uint64_t silent = silence_ns(&m->silence, now);
+        if (silent > r->silent_ns) r->silent_ns = silent;
         if (silent > SUSPECT_NS && !m->suspect) log_debug("%s has not answered for a while", m->name);
         m->suspect = silent > SUSPECT_NS;
         if (silent <= LOST_NS) continue;
@@ -508,6 +511,13 @@ static bool interrupted(struct event *out)
     return true;
 }
 
+/* Until processes and signals are to be looked at, or who is silent is lost. */
+static uint64_t look_ms(const struct roster *r)
+{
+    const uint64_t left = r->silent_ns < LOST_NS ? (LOST_NS - r->silent_ns) / 1000000 + 1 : 0;
+    return r->awaited ? 4 : left < LOOK_MS ? left : LOOK_MS;
+}
+
 static int next_event(struct roster *r, struct event *out, int timeout_ms, struct err *why)
 {
     const uint64_t end = clock_now(r->clock) + (uint64_t)timeout_ms * 1000000;
@@ -522,7 +532,7 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
         if (accused_elsewhere(r, out)) return 0;
         if (child_ended(r, now, out) || reason_stays_away(r, now, out) || fell_silent(r, now, out) || stands_still(r, now, out)) return 0;
         TRY(ping_all(r, now, why));
-        uint64_t left = now < end ? (end - now + 999999) / 1000000 : 0, most = r->awaited ? 4 : LOOK_MS;
+        uint64_t left = now < end ? (end - now + 999999) / 1000000 : 0, most = look_ms(r);
         bool came;
         TRY(hear(r, out, left < most ? (int)left : (int)most, &came, why));
         if (out->kind != EVENT_NONE) return 0;

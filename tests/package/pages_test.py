@@ -3,7 +3,7 @@
 
   tests/package/pages_test.py --draft     writes the options that --help has and the pages lack, ready to be put in
 """
-import os, re, shutil, subprocess, sys, tempfile
+import glob, os, re, shutil, subprocess, sys, tempfile
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 B = os.path.abspath(os.environ.get("B", "build"))
@@ -130,6 +130,21 @@ def other_pages():
     claim("the_page_of_partition_has_the_options_of_help", wrong)
 
 
+def book():
+    """Manual pages are looked things up in; the book is read. So what an option is for stands there too, and scripts say which commands they take."""
+    text = "".join(open(f).read() for f in ["README.md", *glob.glob("docs/*.md"), *glob.glob("deploy/*.md")])
+    by_program = {"gemmapipe " + c: set(options_of(run(B + "/gemmapipe", c, "--help"))) for c in commands()}
+    computing = [words.split()[1] for words, options in by_program.items() if "--connect" in options]
+    by_program["gemmapipe-worker"] = set(options_of(run(B + "/gemmapipe-worker", "--help")))
+    by_program.update({"gemmapipe-partition " + v: options for v, options in partition_options().items() if v != "synth"})  # its shapes are for tests
+    wrong = ["%s of %s" % (o, words) for words, options in by_program.items() for o in sorted(options - {"--help", "--version"})
+             if not re.search(r"(?<![\w-])%s(?![\w-])" % re.escape(o), text)]
+    claim("each_option_is_named_by_a_page_of_the_book", wrong)
+    lists = {f: re.search(r"compute: (.*)", run(f, "-h")) for f in ("deploy/mpi.sh", "deploy/local.sh")}
+    claim("scripts_that_start_workers_name_every_command_that_uses_them",
+          ["%s: %s" % (f, m and m.group(1)) for f, m in lists.items() if not m or set(m.group(1).split(", ")) != set(computing)])
+
+
 def pages_are_clean():
     if not shutil.which("mandoc"): return skip("mandoc_finds_nothing_in_the_pages", "no mandoc on this machine")
     pages = sorted("docs/man/" + f for f in os.listdir("docs/man"))
@@ -195,6 +210,7 @@ def links():
 gemmapipe_page()
 other_pages()
 if "--draft" in sys.argv: sys.exit(0)
+book()
 pages_are_clean()
 completions()
 links()

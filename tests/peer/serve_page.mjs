@@ -46,9 +46,14 @@ await claim("the_page_shows_pictures_and_keeps_the_conversation", async () => {
   await p.click("#send");
   await answers(2);
   need((await last()).includes("triangle"), await last());
+  if (!folder) return;
+  const others = new AbortController(), body = JSON.stringify({ messages: [{ role: "user", content: "Count from 1 to 30." }], n: 6, ignore_eos: true, max_tokens: 4000, stream: true });
+  fetch(base + "/v1/chat/completions", { method: "POST", body, signal: others.signal }).then((r) => r.text()).catch(() => {}); // so that the pipeline is seen at work
+  await p.waitForFunction(() => document.querySelectorAll(".stage").length === 3 && ![...document.querySelectorAll(".stage")].some((s) => /(?<!\d)0 % busy/.test(s.textContent)), { timeout: 20000 });
   await shot("serve-light.png");
   await p.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
   await shot("serve-dark.png");
+  others.abort();
 });
 
 await claim("the_page_stops_an_answer_and_asks_again", async () => {

@@ -104,6 +104,21 @@ TEST(a_member_that_ends_at_any_moment_is_one_loss_and_the_others_stay)
     CHECK(losses > 350, "%d losses", losses);
 }
 
+TEST(it_is_lost_at_that_moment_and_not_when_somebody_looks_again)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct world w;
+        struct event e = {.kind = EVENT_NONE};
+        NEED(begin(&w, seed, why));
+        NEED(listen_for(&w, 5000, why));
+        for (int k = 1; k <= MEMBERS; k++) sim_hang(w.sim, w.number[k]);
+        while (e.kind != EVENT_LOST) NEED(roster_next(w.roster, &e, 10000, why));
+        const uint64_t silent = e.who->silence.silent_ns;
+        CHECK(silent > 3000 * MS && silent <= 3002 * MS, "seed %llu: silent for %llu us", (unsigned long long)seed, (unsigned long long)silent / 1000);
+        end(&w);
+    }
+}
+
 TEST(a_member_that_falls_silent_is_lost_when_its_lease_is_over_and_no_sooner)
 {
     struct world w;
