@@ -135,7 +135,7 @@ TEST(time_passes_only_while_somebody_waits_and_no_longer_than_asked)
     const struct clock *c = sim_clock(w.sim);
     uint64_t then = clock_now(c), real = clock_ns();
     NEED(port_recv(w.home, &f, 3600 * 1000, why)); /* an hour */
-    CHECK(!f && clock_now(c) - then == 3600000 * MS && clock_ns() - real < 1000 * MS);
+    CHECK(!f && clock_now(c) - then == 3600000 * MS && clock_ns() - real < 100000 * MS);
     then = clock_now(c);
     NEED(send_empty(w.home, 1, M_PING, why));
     NEED(port_recv(w.home, &f, 0, why));

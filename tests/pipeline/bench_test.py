@@ -108,8 +108,7 @@ def bad_words():
 
 def interrupted():
     p = start(GEMMAPIPE, *BENCH, "--workers", "2", "--reps", "1000", "--tg", "500")
-    children, end = [], time.time() + 10
-    while len(children) < 2 and time.time() < end: children, _ = children_of(p.pid), time.sleep(0.05)
+    children = children_once_there(p.pid, 2)
     time.sleep(0.7)
     p.send_signal(signal.SIGINT)
     status, out, err = wait(p, 10, "an interrupted bench")

@@ -110,7 +110,11 @@ def first_text(process):
         raise Failed("no text came: %s" % process.stderr.read().decode(errors="replace"))
 
 
+PATIENCE = 4 # times as long as on a machine that does nothing else
+
+
 def wait(process, seconds, what):
+    seconds *= PATIENCE
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -303,8 +307,16 @@ def children_of(pid):
     return found
 
 
+def children_once_there(pid, n):
+    end = time.time() + 20 * PATIENCE
+    while len(found := children_of(pid)) < n:
+        need(time.time() < end, "process %d has %d children and not %d" % (pid, len(found), n))
+        time.sleep(0.02)
+    return found
+
+
 def all_gone(pids, seconds=6):
-    end = time.time() + seconds
+    end = time.time() + PATIENCE * seconds
     while any(alive(p) for p in pids):
         if time.time() > end:
             return False

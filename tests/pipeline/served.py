@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-from relay import DEMO, GEMMAPIPE, need, start
+from relay import DEMO, GEMMAPIPE, PATIENCE, need, start
 
 
 class Server:
@@ -81,7 +81,7 @@ def streamed(text, index=0):
 
 
 def until(what, seconds=20):
-    deadline = time.time() + seconds
+    deadline = time.time() + PATIENCE * seconds
     while not what():
         need(time.time() < deadline, "it did not come to that")
         time.sleep(0.02)

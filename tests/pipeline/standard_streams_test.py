@@ -95,7 +95,7 @@ def slow_readers_get_all():
     p = FullPipe()
     process = p.start(*RUN, "--workers", "2", "--wait-for-workers", "0", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
     time.sleep(0.5)
-    workers = children_of(process.pid)
+    workers = children_once_there(process.pid, 2)
     os.kill(workers[1], signal.SIGKILL)
     need(all_gone(workers), "the other worker was not told")
     got, status = p.rest().decode(), process.wait(timeout=20)

@@ -4,10 +4,10 @@
 #include "tests/support/check.h"
 #include "tests/support/forge.h"
 
-#include "base/clock.h"
 #include "base/mapped.h"
 
 #include <fcntl.h>
+#include <time.h>
 
 /* A sound file: some of every kind of value, two tensors. */
 static struct forge *sound(void)
@@ -611,13 +611,13 @@ TEST(thousands_of_names_are_found_at_once)
     for (int i = 0; i < 10000; i++)
         snprintf(name, sizeof name, "t%d", i), forge_tensor(f, name, T_F32, 1, (uint64_t[]){1}, (uint64_t)i * 32);
     forge_data(f, 32, 32 * 10000);
-    uint64_t start = clock_ns();
+    const clock_t start = clock();
     NEED(open_forged(&g, f, why));
     for (int i = 0; i < 10000; i++) {
         snprintf(name, sizeof name, "t%d", i);
         CHECK(gguf_tensor(g, name) == gguf_tensor_at(g, (size_t)i), "%s", name);
     }
-    CHECK(clock_ns() - start < 500000000, "took %llu ms", (unsigned long long)(clock_ns() - start) / 1000000);
+    CHECK(clock() - start < CLOCKS_PER_SEC / 2, "computed for %g s", (double)(clock() - start) / CLOCKS_PER_SEC);
     gguf_close(&g);
     free(f);
 }
