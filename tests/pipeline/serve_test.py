@@ -464,6 +464,25 @@ def ended_by_mpirun():
         need(s.process.returncode == 7, "%d %s" % (s.process.returncode, err))  # what rank 0 says last mpirun may not have passed on
 
 
+def asleep():
+    """While nobody asks neither it nor its workers compute, over both carriers."""
+    def seconds(p):
+        with open("/proc/%d/stat" % p) as f: fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    said = []
+    for options, under in ((("--workers", 3), []), ((), mpirun(4))):
+        with Server(*options, under=under) as s:
+            s.chat("What is 3 + 4?")
+            time.sleep(0.5)  # what came last is put away
+            all_of_them = [s.process.pid] + children_of(s.process.pid)
+            before = sum(map(seconds, all_of_them))
+            time.sleep(1)
+            said.append(100 * (sum(map(seconds, all_of_them)) - before))
+    need(max(said) < 20, "%.1f and %.1f %% of a core" % tuple(said))  # who does not sleep takes 100
+    return "%.1f and %.1f %% of a core" % tuple(said)
+
+
 def noise():
     """Bytes that are no HTTP, or half of it, cost the others nothing."""
     with Server() as s:
@@ -500,5 +519,6 @@ claim("a_full_queue_says_when_to_come_back", full)
 claim("told_to_end_it_answers_what_is_under_way", drained)
 claim("a_lost_worker_ends_streams_with_an_error", lost)
 claim("ended_by_mpirun_it_says_so_to_those_who_read", ended_by_mpirun)
+claim("while_nobody_asks_all_sleep", asleep)
 claim("noise_costs_the_others_nothing", noise)
 finish()
