@@ -89,32 +89,34 @@ static void scales_of(struct block_scales *s, enum panel_kind kind, const uint8_
     }
 }
 
-/* Four columns of 16 lanes: a word for each lane. `twos`: the words with Q6's upper bits, from bit `from` on. */
-static void widen_words(float *to, size_t ld, enum panel_kind kind, const uint8_t *words, int shift, const uint8_t *twos, int from,
+/* Four columns of 16 lanes: a word for each lane, of whose bytes the lower or upper halves count unless they are whole numbers. `twos`:
+ * the words with Q6's upper bits, from bit `from` on. */
+INLINE void widen_words(float *to, size_t ld, const int offset, const bool halves, const uint8_t *words, int shift, const uint8_t *twos, int from,
                         const float *d, const float *m)
 {
     uint32_t w[LANES], u[LANES] = {0};
-    const bool nibbles = panel_shape(kind).quants < 512;
-    const int offset = kind == P_Q4 ? 8 : kind == P_Q6 ? 32 : 0;
     memcpy(w, words, sizeof w);
     if (twos) memcpy(u, twos, sizeof u);
     for (int i = 0; i < 4; i++)
         for (int lane = 0; lane < LANES; lane++) {
             const int32_t whole = (int8_t)(w[lane] >> 8 * i), half = (int32_t)(w[lane] >> (8 * i + shift) & 15) | (int32_t)(u[lane] >> (8 * i + from) & 3) << 4;
-            to[(size_t)i * ld + (size_t)lane] = d[lane] * (float)((nibbles ? half : whole) - offset) + m[lane];
+            to[(size_t)i * ld + (size_t)lane] = d[lane] * (float)((halves ? half : whole) - offset) + m[lane];
         }
 }
 
 static void widen_block(float *to, size_t ld, enum panel_kind kind, const uint8_t *group, uint32_t j)
 {
     const uint8_t *quants = group + quants_at(kind, j);
-    const bool nibbles = panel_shape(kind).quants < 512;
     struct block_scales s;
     scales_of(&s, kind, group, j);
-    for (int k = 0; k < 8; k++) {
-        const uint8_t *twos = kind == P_Q6 ? quants + (4 + k / 4) * 4 * LANES : NULL;
-        widen_words(to + (size_t)(4 * k) * ld, ld, kind, quants + (nibbles ? k % 4 : k) * 4 * LANES, k < 4 ? 0 : 4, twos, 2 * (k % 4),
-                    k < 4 ? s.d : s.late, s.m);
+    for (int k = 0; k < 8; k++, to += 4 * ld) {
+        const uint8_t *words = quants + k % 4 * 4 * LANES, *twos = quants + (4 + k / 4) * 4 * LANES;
+        const float *d = k < 4 ? s.d : s.late;
+        const int shift = k < 4 ? 0 : 4;
+        if (kind == P_Q6) widen_words(to, ld, 32, true, words, shift, twos, 2 * (k % 4), d, s.m);
+        else if (kind == P_Q4) widen_words(to, ld, 8, true, words, shift, NULL, 0, d, s.m);
+        else if (panel_shape(kind).quants < 512) widen_words(to, ld, 0, true, words, shift, NULL, 0, d, s.m);
+        else widen_words(to, ld, 0, false, quants + k * 4 * LANES, 0, NULL, 0, d, s.m);
     }
 }
 
