@@ -10,6 +10,7 @@
 
 #define WORTH_SAYING 0.05 /* of the time; less is not told from noise */
 #define MUCH_MEMORY 0.10
+#define MANY_TIMES 1.0 /* as long again, for a row: what does that to computing does it to messages too */
 
 void expected_begin(struct expected *x, const struct pipeline *p)
 {
@@ -85,6 +86,14 @@ double expected_wall(const struct expected *x)
     return wall;
 }
 
+bool expected_few_cores(const struct expected *x)
+{
+    double uses = 0, cores = 0;
+    for (int i = 0; i < plan_stages(&x->pipe->plan); i++)
+        if (x->pipe->offers[i].cores > 0) uses += x->pipe->offers[i].uses, cores = x->pipe->offers[i].cores;
+    return uses > cores;
+}
+
 /* ---- the largest difference ---- */
 
 static double off(const double pair[2])
@@ -92,74 +101,96 @@ static double off(const double pair[2])
     return pair[0] > 0 && pair[1] > 0 ? pair[1] / pair[0] - 1 : 0;
 }
 
-/* By how much the time of a stage differs for its computing: of the time that it computed, what was not expected. */
-static double computing(const struct compared *c)
+/* Part of the time that it computed and was not expected to; negative: the other way round. */
+static double computed_more(const struct compared *c)
 {
     return c->row[0] > 0 && c->row[1] > 0 ? c->busy * (1 - c->row[0] / c->row[1]) : 0;
 }
 
-static bool all_slower(const struct compared *stages, int n)
+/* What a sender hands over at once is on its line all the same: only longer than expected is a difference. */
+static double sent_more(const struct compared *c)
+{
+    return fmax(c->sending[1] - c->sending[0], 0);
+}
+
+static double waited_more(const struct compared *c)
+{
+    return c->waiting[1] + c->sending[1] - c->waiting[0] - c->sending[0];
+}
+
+/* Not by noise, and not one of them far more than the others. */
+static bool all_slower(const struct compared *stages, int n, double most)
 {
     for (int i = 0; i < n; i++)
-        if (off(stages[i].row) < WORTH_SAYING) return false;
+        if (off(stages[i].row) < fmax(WORTH_SAYING, most / 4)) return false;
     return n > 1;
 }
 
-static void say_computing(char out[400], const struct compared *stages, int n, int at)
+static void say_computing(char out[400], const struct compared *stages, int n, int at, const struct compared_run *run)
 {
     const double share = 100 * off(stages[at].row);
-    if (all_slower(stages, n))
+    const bool all = all_slower(stages, n, share / 100);
+    if (all && run->few_cores)
+        snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: together they would use more cores than "
+                 "their machine has", at + 1, share);
+    else if (all)
         snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: something else "
                  "ran beside them, or they run slower now; `gemmapipe plan --probe` measures them anew", at + 1, share);
     else if (share > 0)
-        snprintf(out, 400, "stage %d computed %.0f %% longer a row than when it was measured, and others did not: something else "
-                 "probably ran on its machine", at + 1, share);
+        snprintf(out, 400, "stage %d computed %.0f %% longer a row than when it was measured, and others far less: something else "
+                 "probably ran on its machine, or it runs slower now", at + 1, share);
     else
         snprintf(out, 400, "stage %d computed %.0f %% less a row than when it was measured: something else probably ran on its "
                  "machine then", at + 1, -share);
 }
 
-static void say_waiting(char out[400], const struct compared *c, int at, double in_flight, double in_flight_most)
+static void say_waiting(char out[400], const struct compared *c, int n, int at, const struct compared_run *run)
 {
-    const double was = 100 * c->waiting[1], is = 100 * c->waiting[0];
-    if (c->waiting[1] < c->waiting[0])
+    const double was = 100 * (c->waiting[1] + c->sending[1]), is = 100 * (c->waiting[0] + c->sending[0]);
+    if (was < is)
         snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: other stages were faster than when they "
-                 "were measured", at + 1,
-                 was, is);
-    else if (in_flight < 0.8 * in_flight_most)
+                 "were measured", at + 1, was, is);
+    else if (run->in_flight < fmin(n, 0.8 * run->in_flight_most))
         snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: too little was asked to keep all stages "
-                 "at work, %.1f "
-                 "micro-batches were under way in the mean where %.0f could be", at + 1, was, is, in_flight, in_flight_most);
+                 "at work, %.1f micro-batches were under way in the mean where %.0f could be", at + 1, was, is, run->in_flight, run->in_flight_most);
     else
         snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: messages probably took longer on their "
-                 "way than measured",
-                 at + 1, was, is);
+                 "way than measured, or who should have computed or sent was stopped at times", at + 1, was, is);
 }
 
-void difference_say(char out[400], const struct compared *stages, int n, double in_flight, double in_flight_most)
+static void say_sending(char out[400], const struct compared *c, int at)
 {
-    enum { COMPUTING, WAITING, SENDING, MEMORY } what = COMPUTING;
-    double most = WORTH_SAYING;
-    int at = -1;
-    for (int i = 0; i < n; i++) {
-        const struct compared *c = &stages[i];
-        const double by[] = {fabs(computing(c)), fabs(c->waiting[1] - c->waiting[0]), fabs(c->sending[1] - c->sending[0])};
-        for (int k = COMPUTING; k <= SENDING; k++)
-            if (by[k] > most * (k == WAITING ? 1.25 : 1)) /* waiting follows from the others: these are said rather */
-                most = by[k], what = k, at = i;
-    }
-    for (int i = 0; at < 0 && i < n; i++)
-        if (fabs(off(stages[i].memory)) > MUCH_MEMORY) what = MEMORY, at = i;
-    if (at < 0) snprintf(out, 400, "all was as expected, to %.0f %% of the time and %.0f %% of the "
-        "memory", 100 * WORTH_SAYING, 100 * MUCH_MEMORY);
-    else if (what == COMPUTING) say_computing(out, stages, n, at);
-    else if (what == WAITING) say_waiting(out, &stages[at], at, in_flight, in_flight_most);
-    else if (what == SENDING)
-        snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is %s than it "
-                 "was measured", at + 1,
-                 100 * stages[at].sending[1], 100 * stages[at].sending[0], stages[at].sending[1] > stages[at].sending[0] ? "slower" : "faster");
-    else
-        snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is "
-                 "planned as %llu MiB", at + 1,
-                 100 * off(stages[at].memory), (unsigned long long)runtime_bytes(false) >> 20);
+    snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is slower than it was measured", at + 1,
+             100 * c->sending[1], 100 * c->sending[0]);
+}
+
+static int most_of(const struct compared *stages, int n, double (*what)(const struct compared *))
+{
+    int most = 0;
+    for (int i = 1; i < n; i++)
+        if (fabs(what(&stages[i])) > fabs(what(&stages[most]))) most = i;
+    return most;
+}
+
+static bool say_memory(char out[400], const struct compared *stages, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (fabs(off(stages[i].memory)) > MUCH_MEMORY) {
+            snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is planned as %llu MiB", i + 1,
+                     100 * off(stages[i].memory), (unsigned long long)runtime_bytes(false) >> 20);
+            return true;
+        }
+    return false;
+}
+
+void difference_say(char out[400], const struct compared *stages, int n, const struct compared_run *run)
+{
+    const int computing = most_of(stages, n, computed_more), sending = most_of(stages, n, sent_more), waiting = most_of(stages, n, waited_more);
+    const double late = run->wall[1] > 0 ? 1 - run->wall[0] / run->wall[1] : 0, least = fmax(WORTH_SAYING, late / 3);
+    const double more = fabs(computed_more(&stages[computing]));
+    if (more > least || (more > WORTH_SAYING && off(stages[computing].row) > MANY_TIMES)) say_computing(out, stages, n, computing, run);
+    else if (sent_more(&stages[sending]) > least) say_sending(out, &stages[sending], sending);
+    else if (fabs(waited_more(&stages[waiting])) > 1.25 * WORTH_SAYING) say_waiting(out, &stages[waiting], n, waiting, run);
+    else if (!say_memory(out, stages, n))
+        snprintf(out, 400, "all was as expected, to %.0f %% of the time and %.0f %% of the memory", 100 * WORTH_SAYING, 100 * MUCH_MEMORY);
 }

@@ -23,6 +23,7 @@ void expected_watch(void *user, const struct happened *what); /* `user` is the s
 /* False: nothing can be said. */
 bool expected_known(const struct expected *x);
 double expected_wall(const struct expected *x); /* seconds with something under way */
+bool expected_few_cores(const struct expected *x);
 double expected_in_flight(const struct expected *x); /* micro-batches under way, in the mean, as it was */
 
 /* A stage as it was expected and as it was. Parts of the time with something under way. */
@@ -33,5 +34,12 @@ struct compared {
     double busy;       /* measured */
 };
 
-/* Which difference is the largest, and what it probably comes from, in one sentence. */
-void difference_say(char out[400], const struct compared *stages, int n, double in_flight, double in_flight_most);
+struct compared_run {
+    double wall[2]; /* seconds: expected, measured */
+    double in_flight, in_flight_most;
+    bool few_cores; /* stages of one machine would use more cores together than it has */
+};
+
+/* Which difference is the largest, and what it probably comes from, in one sentence. Stages wait for whoever is late, so of a run that took longer
+ * waiting is named last: first who computed longer a row, then whose line was busy longer, if it was that for a third of what the run took longer. */
+void difference_say(char out[400], const struct compared *stages, int n, const struct compared_run *run);

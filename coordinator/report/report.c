@@ -188,6 +188,13 @@ static int compare_all(struct compared out[STAGES_MOST], const struct pipeline *
     return n;
 }
 
+static void say_difference(char said[400], const struct compared *all, int n, const struct pipeline *p, const struct figures *f)
+{
+    const struct compared_run run = {.wall = {expected_wall(f->expected), f->wall}, .in_flight = expected_in_flight(f->expected),
+                                     .in_flight_most = p->plan.capacity.in_flight, .few_cores = expected_few_cores(f->expected)};
+    difference_say(said, all, n, &run);
+}
+
 /* ---- for people ---- */
 
 static void print_expected(FILE *to, const struct pipeline *p, const struct figures *f)
@@ -213,7 +220,7 @@ static void print_expected(FILE *to, const struct pipeline *p, const struct figu
     fprintf(to, " expected: %.2f s for all of this, %.1f tok/s; it was %.2f s, %.1f "
             "tok/s\n", wall, over((double)f->totals.made, wall), f->wall,
             over((double)f->totals.made, f->wall));
-    difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
+    say_difference(said, all, n, p, f);
     fprintf(to, " the largest difference: %s\n", said);
 }
 
@@ -404,7 +411,7 @@ static void json_expected(FILE *to, const struct pipeline *p, const struct figur
     if (!expected_known(f->expected)) return;
     const int n = compare_all(all, p, f);
     const double wall = expected_wall(f->expected);
-    difference_say(said, all, n, expected_in_flight(f->expected), p->plan.capacity.in_flight);
+    say_difference(said, all, n, p, f);
     fprintf(to, "  \"expected\": {\"elapsed_time\": %.6g, \"output_throughput\": %.6g, \"difference\": "
             "", wall, over((double)f->totals.made, wall));
     json_print_text(to, said);
