@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/links/mpi_links.sh — the claims about links with real mpirun: one line per claim. timeout: 200
+# tests/links/mpi_links.sh — the claims about links with real mpirun: one line per claim. timeout: 400
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 program=${B:-build}/tests/links/mpi_links
@@ -9,21 +9,26 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS
 # are its own affair too.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 TSAN_OPTIONS=${TSAN_OPTIONS:-}:detect_deadlocks=0
 bad=0
+patience=60
+[ -z "${EMULATOR:-}" ] || patience=150
 
 verdict() { # name, whether it held (0), what was seen
     if [ "$2" -eq 0 ]; then echo "ok $1"; else echo "  $3"; echo "FAIL $1"; bad=1; fi
 }
 
 ranks() { # how many, arguments: a run that may not hang
-    timeout -k 5 60 mpirun --oversubscribe --bind-to none -n "$1" "$program" "${@:2}"
+    timeout -k 5 $patience mpirun --oversubscribe --bind-to none -n "$1" "$program" "${@:2}"
 }
 
 ranks 4 claims || bad=1
 said=$(ranks 2 claims 2>&1)
 verdict the_claims_hold_for_two_ranks $? "$said"
-ranks 66 many || bad=1
-if [ -z "${SAN:-}" ]; then # a sanitizer's own work is not what is measured
-    ranks 4 idle 3 || bad=1
+if [ -n "${EMULATOR:-}" ]; then
+    echo "skip more_than_sixty_four_ranks_are_greeted: so many emulated processes take minutes for MPI's own beginning"
+    echo "skip a_waiting_rank_leaves_the_core_to_others: an emulator's own work is not what is measured"
+else
+    ranks 66 many || bad=1
+    [ -n "${SAN:-}" ] || ranks 4 idle 3 || bad=1 # a sanitizer's own work neither
 fi
 
 said=$(ranks 1 claims 2>&1)
