@@ -219,10 +219,10 @@ static void print_as_json(const struct simulating *s)
 {
     const struct tally *t = &s->run.tally;
     printf("{\n  \"simulated\": true, \"workers\": %d, \"replicas\": %d, \"sequences\": %u, \"completed\": %llu,\n"
-           "  \"measured\": %s, \"stages\": %d, \"prompt_rows\": %llu, \"rows\": %llu, \"micro_batches\": %llu, \"wire_bytes\": %.0f,\n"
+           "  \"measured\": %s, \"stages\": %d, \"prompt_rows\": %llu, \"rows\": %llu, \"rows_again\": %llu, \"micro_batches\": %llu, \"wire_bytes\": %.0f,\n"
            "  \"duration\": %.6f, \"output_throughput\": %.3f, \"prompt_throughput\": %.3f, \"total_output_tokens\": %llu,\n",
            s->workers, s->replicas, s->wanted.sequences, (unsigned long long)s->requests, s->measured ? "true" : "false", s->stages_most, (unsigned long long)s->prompt_rows,
-           (unsigned long long)s->rows, (unsigned long long)s->batches, s->bytes, s->seconds, (double)s->tokens / s->seconds, (double)s->prompt_rows / s->seconds, (unsigned long long)s->tokens);
+           (unsigned long long)s->rows, (unsigned long long)t->rows_again, (unsigned long long)s->batches, s->bytes, s->seconds, (double)s->tokens / s->seconds, (double)s->prompt_rows / s->seconds, (unsigned long long)s->tokens);
     print_json_times("ttft", &t->first);
     print_json_times("tpot", &t->between);
     print_json_times("e2el", &t->whole);

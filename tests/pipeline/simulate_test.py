@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Clusters that do not exist: `gemmapipe plan --simulate` says what they would do, in text, as JSON and as a picture. And clusters that do:
-what is simulated of them is printed beside what they do, which are measured rates and so never judged here.
+what is simulated of them is printed beside what they do; these are measured rates, and so never judged here.
 
 With MODEL=FILE.gguf this is the measurement of docs/SPEED.md: that model, and a longer load.
 """
@@ -70,23 +70,26 @@ def model():
     return os.environ["MODEL"] if LONG else synth("wide.gguf", "--size", "tiny", "--layers", 8, "--hidden", 512, "--ffn", 2048, "--heads", 4, "--kv-heads", 1, "--vocab", 4000)
 
 
-def did(words, addresses, requests, answer):
+def did(words, these, requests, answer):
     """What these workers do with so many requests, all there at once."""
     with open(path("load.jsonl"), "w") as f:
         f.write((json.dumps({"prompt": "one two three four five " * 6, "max_tokens": answer, "ignore_eos": True}) + "\n") * requests)
-    good(GEMMAPIPE, "batch", *words, "--connect", ",".join(addresses), "--in", path("load.jsonl"), "--out", path("answers"), "--overwrite", "--no-prefix-reuse", "--quiet",
+    good(GEMMAPIPE, "batch", *words, "--cluster", these, "--in", path("load.jsonl"), "--out", path("answers"), "--overwrite", "--no-prefix-reuse", "--quiet",
          "--report-json", path("did.json"))
     with open(path("did.json")) as f: return json.load(f)
 
 
-def foreseen_and_done(addresses, sequences):
-    """Whoever connects to several measures them, for half a second; then it is foreseen, then done."""
-    requests, answer = (24, 24) if LONG else (10, 6)
+def foreseen_and_done(addresses, sequences, thoroughly):
+    """Whoever connects to several measures them, for half a second (too short for slow lines); then it is foreseen, then done."""
+    requests, answer = (16, 24) if LONG else (10, 6)
     words = ["--model", model(), "--ctx", 256, "--sequences", sequences]
-    if LONG or len(addresses) == 1: good(GEMMAPIPE, "plan", *words, "--connect", ",".join(addresses), "--probe")
-    prompt = did(words, addresses, 1, 1)["prompt_rows"]
-    return json.loads(good(GEMMAPIPE, "plan", *words, "--simulate", cluster("these", workers=[{"address": a} for a in addresses]), "--json", "--requests", requests,
-                           "--prompt-tokens", prompt, "--answer-tokens", answer)), did(words, addresses, requests, answer)
+    even = json.loads(good(GEMMAPIPE, "plan", *words, "--no-probe", "--workers", len(addresses), "--json"))["stages"]
+    memory = {"memory": int(1.1 * max(s["total"] for s in even))} if len(addresses) > 2 else {}  # or two would be planned where there are two cores
+    these = cluster("these", workers=[{"address": a, **memory} for a in addresses])
+    if thoroughly: good(GEMMAPIPE, "plan", *words, "--cluster", these, "--probe")
+    prompt = did(words, these, 1, 1)["prompt_rows"]
+    return json.loads(good(GEMMAPIPE, "plan", *words, "--simulate", these, "--json", "--requests", requests, "--prompt-tokens", prompt,
+                           "--answer-tokens", answer)), did(words, these, requests, answer)
 
 
 def stages(done):
@@ -94,12 +97,15 @@ def stages(done):
 
 
 def conserved(said, done, hidden):
-    """Whatever it took, rows are rows. Each goes once to every stage; heads and signs of life are less than that again."""
-    for name in ("completed", "total_output_tokens", "prompt_rows", "rows"):
+    """Whatever it took, rows are rows; those of a worker that a busy machine made too late are computed again. Each goes once to every
+    stage; heads and signs of life are less than that again."""
+    for name in ("completed", "total_output_tokens", "prompt_rows"):
         need(said[name] == done[name] > 0, "%s: simulated %r, real %r" % (name, said[name], done[name]))
+    rows = [r["rows"] - r["rows_again"] for r in (said, done)]
+    need(rows[0] == rows[1] > 0, "rows: simulated %d, real %d" % tuple(rows))
     for r, n in ((said, said["stages"]), (done, len(stages(done)))):
         least = r["rows"] * hidden * 4 * n
-        need(least <= r["wire_bytes"] < 2 * least, "%d bytes of rows, on the wire %d" % (least, r["wire_bytes"]))
+        need(r["rows_again"] or least <= r["wire_bytes"] < 2 * least, "%d bytes of rows, on the wire %d" % (least, r["wire_bytes"]))
         need(min(r["output_throughput"], r["mean_ttft_ms"], r["mean_tpot_ms"], r["micro_batches"]) > 0, r)
 
 
@@ -112,7 +118,7 @@ def beside_reality():
         for n, sequences, line in [(1, 4, None), (2, 4, None), (3, 6, None), (4, 8, None)] + [(2, 4, (0.002, 100e6 / 8))] * LONG + [(2, 4, (0.01, 20e6 / 8))]:
             with Workers(n, "--threads", 1) as w:
                 addresses = [Line(("127.0.0.1", int(a.rsplit(":", 1)[1])), *line).address for a in w.addresses] if line else w.addresses
-                said, done = foreseen_and_done(addresses, sequences)
+                said, done = foreseen_and_done(addresses, sequences, LONG or n == 1 or bool(line))
             name = "%d process%s, %d sequences" % (n, "es" * (n > 1), sequences) + (", %g Mbit/s, %g ms" % (line[1] * 8e-6, 1e3 * line[0]) if line else "")
             rates = said["output_throughput"], done["output_throughput"]
             print("  %-40s %9.1f %9.1f %+4.0f %%   %5.1f %5.1f   %s%s" % (name, *rates, 100 * (rates[0] / rates[1] - 1), said["mean_tpot_ms"], done["mean_tpot_ms"],
