@@ -27,7 +27,10 @@ export PKG_CONFIG_LIBDIR=$root/usr/lib/aarch64-linux-gnu/pkgconfig:$root/usr/sha
 export OMPI_MCA_btl_vader_single_copy_mechanism=none # emulators do not know how to read another process
 export SECCOMP=0                                  # nor filters of system calls
 unset TALLY
-if [ -n "$all" ]; then exec tests/run "$@"; fi
+if [ -n "$all" ]; then
+    export WORLDS=${WORLDS:-400} # of two thousand, for which an emulator takes longer than a test may
+    exec tests/run "$@"
+fi
 
 # The dear ones are spread: a part is built and run in two minutes or so on two cores. Worlds, and pipelines but for one, are in make arm alone.
 part_of() {
