@@ -85,6 +85,7 @@ def finish():
 
 def run(*command, env=None, stdin=None, timeout=120):
     """Runs to the end; returns (status, stdout, stderr)."""
+    if os.environ.get("EMULATOR"): timeout *= PATIENCE
     e = dict(os.environ, **(env or {}))
     p = subprocess.run([str(c) for c in command], env=e, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
