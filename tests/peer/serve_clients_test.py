@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# timeout: 600 (tests/run)
 """Clients that people use, against our server: the official openai package, the AI SDK and LangChain, as npm has them, and a browser.
 
 They are fetched once into .cache/serve-clients (some 60 MB). serve_clients.mjs holds the claims; in serve_schemas.mjs answers are judged by ajv;
