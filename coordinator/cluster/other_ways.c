@@ -12,7 +12,8 @@
 bool one_process_wish(struct cluster_wish *out, const struct cluster_wish *of)
 {
     const int places = wish_places(of), cores = cores_allowed();
-    if (!of->model || of->n_addresses || of->accept || of->spare || of->n_memory || of->plan.cuts || of->plan.vision_workers || places < 2) return false;
+    if (!of->model || of->n_addresses || of->accept || of->spare || of->n_memory || places < 2) return false;
+    if (of->plan.cuts || of->plan.vision_workers) return false;
     *out = *of;
     out->processes = out->threads_here = out->replicas = 0;
     out->threads = !of->threads ? 0 : of->threads * places < cores ? of->threads * places : cores;
@@ -82,11 +83,12 @@ void other_ways_say(char out[OTHER_WAYS_TEXT], const struct other_ways *o)
     snprintf(one, sizeof one, "one process of %d thread%s", o->threads, o->threads == 1 ? "" : "s");
     const double ratio = o->one_process / o->as_wished;
     if (ratio > ALIKE)
-        snprintf(out, OTHER_WAYS_TEXT, "%s (no --workers) is recommended: it would be %.2f times as fast as %s here, %.1f tokens/s where they reach %.1f, by speeds as measured", one,
-                 ratio, mine, o->one_process, o->as_wished);
+        snprintf(out, OTHER_WAYS_TEXT, "%s (no --workers) is recommended: it would be %.2f times as fast as %s here, %.1f tokens/s where they reach %.1f, "
+                 "by speeds as measured", one, ratio, mine, o->one_process, o->as_wished);
     else if (1 / ratio > ALIKE)
-        snprintf(out, OTHER_WAYS_TEXT, "%s are recommended: here they are %.2f times as fast as %s would be, %.1f tokens/s where it reaches %.1f, by speeds as measured", mine, 1 / ratio,
-                 one, o->as_wished, o->one_process);
+        snprintf(out, OTHER_WAYS_TEXT, "%s are recommended: here they are %.2f times as fast as %s would be, %.1f tokens/s where it reaches %.1f, "
+                 "by speeds as measured", mine, 1 / ratio, one, o->as_wished, o->one_process);
     else
-        snprintf(out, OTHER_WAYS_TEXT, "%s and %s are about as fast here, %.1f and %.1f tokens/s by speeds as measured", mine, one, o->as_wished, o->one_process);
+        snprintf(out, OTHER_WAYS_TEXT, "%s and %s are about as fast here, %.1f and %.1f tokens/s by speeds as measured", mine, one, o->as_wished,
+                 o->one_process);
 }

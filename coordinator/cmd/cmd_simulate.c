@@ -168,7 +168,8 @@ static int simulate_replica(struct simulating *s, int replica, FILE *to, struct 
     const struct plan_wish wish = {.capacity = s->wanted, .whole_head = o->whole_head, .order = s->measured ? ORDER_FEWER : ORDER_GIVEN};
     TRY(plan_make(&s->plan, &shape, s->offers + first, end - first, &wish, why));
     int code = put_in_order(s, first, why);
-    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first, .replica = replica, .replicas = s->replicas};
+    const struct invented_pipe pipe = {.shape = &shape, .plan = &s->plan, .offers = s->offers + first, .links = s->links + first,
+                                       .replica = replica, .replicas = s->replicas};
     const struct invented_load load = {
         .requests = (uint32_t)(stop - begin), .first = begin, .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
         .prompt = {o->prompt_tokens.at[0], o->prompt_tokens.at[o->prompt_tokens.n - 1]},
@@ -219,10 +220,13 @@ static void print_as_json(const struct simulating *s)
 {
     const struct tally *t = &s->run.tally;
     printf("{\n  \"simulated\": true, \"workers\": %d, \"replicas\": %d, \"sequences\": %u, \"completed\": %llu,\n"
-           "  \"measured\": %s, \"stages\": %d, \"prompt_rows\": %llu, \"rows\": %llu, \"rows_again\": %llu, \"micro_batches\": %llu, \"wire_bytes\": %.0f,\n"
-           "  \"duration\": %.6f, \"output_throughput\": %.3f, \"prompt_throughput\": %.3f, \"total_output_tokens\": %llu,\n",
-           s->workers, s->replicas, s->wanted.sequences, (unsigned long long)s->requests, s->measured ? "true" : "false", s->stages_most, (unsigned long long)s->prompt_rows,
-           (unsigned long long)s->rows, (unsigned long long)t->rows_again, (unsigned long long)s->batches, s->bytes, s->seconds, (double)s->tokens / s->seconds, (double)s->prompt_rows / s->seconds, (unsigned long long)s->tokens);
+           "  \"measured\": %s, \"stages\": %d, \"prompt_rows\": %llu, \"rows\": %llu, \"rows_again\": %llu,\n",
+           s->workers, s->replicas, s->wanted.sequences, (unsigned long long)s->requests, s->measured ? "true" : "false", s->stages_most,
+           (unsigned long long)s->prompt_rows, (unsigned long long)s->rows, (unsigned long long)t->rows_again);
+    printf("  \"micro_batches\": %llu, \"wire_bytes\": %.0f, \"duration\": %.6f, \"output_throughput\": %.3f, \"prompt_throughput\": %.3f,\n"
+           "  \"total_output_tokens\": %llu,\n",
+           (unsigned long long)s->batches, s->bytes, s->seconds, (double)s->tokens / s->seconds, (double)s->prompt_rows / s->seconds,
+           (unsigned long long)s->tokens);
     print_json_times("ttft", &t->first);
     print_json_times("tpot", &t->between);
     print_json_times("e2el", &t->whole);

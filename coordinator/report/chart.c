@@ -94,7 +94,8 @@ static int find_arrivals(const struct chart *c, uint64_t *left_ns, struct err *w
     const struct bar *before = NULL;
     for (size_t i = 0; i < c->n; i++) {
         const struct bar *b = way[i];
-        if (before && (before->number != b->number || before->replica != b->replica || (before->kind == BAR_PICTURE) != (b->kind == BAR_PICTURE))) before = NULL;
+        const bool same = before && before->number == b->number && before->replica == b->replica;
+        if (!same || (before->kind == BAR_PICTURE) != (b->kind == BAR_PICTURE)) before = NULL;
         left_ns[b - c->bar] = before ? before->end_ns : b->sent_ns;
         if (b->kind != BAR_SCORES) before = b;
     }

@@ -131,8 +131,8 @@ static void say_computing(char out[400], const struct compared *stages, int n, i
     const double share = 100 * off(stages[at].row);
     const bool all = all_slower(stages, n, share / 100);
     if (all && run->few_cores)
-        snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: together they would use more cores than "
-                 "their machine has", at + 1, share);
+        snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: together they "
+                 "would use more cores than their machine has", at + 1, share);
     else if (all)
         snprintf(out, 400, "all stages computed longer than when they were measured, stage %d %.0f %% longer a row: something else "
                  "ran beside them, or they run slower now; `gemmapipe plan --probe` measures them anew", at + 1, share);
@@ -160,8 +160,8 @@ static void say_waiting(char out[400], const struct compared *c, int n, int at, 
 
 static void say_sending(char out[400], const struct compared *c, int at)
 {
-    snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is slower than it was measured", at + 1,
-             100 * c->sending[1], 100 * c->sending[0]);
+    snprintf(out, 400, "stage %d was busy sending for %.0f %% of the time, where %.0f %% was expected: its line is slower than it "
+             "was measured", at + 1, 100 * c->sending[1], 100 * c->sending[0]);
 }
 
 static int most_of(const struct compared *stages, int n, double (*what)(const struct compared *))
@@ -176,8 +176,8 @@ static bool say_memory(char out[400], const struct compared *stages, int n)
 {
     for (int i = 0; i < n; i++)
         if (fabs(off(stages[i].memory)) > MUCH_MEMORY) {
-            snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is planned as %llu MiB", i + 1,
-                     100 * off(stages[i].memory), (unsigned long long)runtime_bytes(false) >> 20);
+            snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is "
+                     "planned as %llu MiB", i + 1, 100 * off(stages[i].memory), (unsigned long long)runtime_bytes(false) >> 20);
             return true;
         }
     return false;
