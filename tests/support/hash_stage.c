@@ -35,6 +35,25 @@ static uint64_t sum_of_biases(const struct work *m, const struct segment *g)
     return (uint64_t)sum;
 }
 
+static int put_hash(struct hash_stage *s, uint32_t layer, uint64_t x, struct err *why)
+{
+    const uint32_t layers = s->part.end - s->part.first, at = s->hashed * layers + layer - s->part.first;
+    if (at >= HASHED_MOST) return fail(why, E_WIRE, "more rows are to be hashed than a world has");
+    s->hash[at] = mix(x);
+    return 0;
+}
+
+int hash_stage_hashes(const struct hash_stage *s, uint64_t batch, struct frame **out, struct err *why)
+{
+    struct row_hashes m = {.batch = batch, .first = s->part.first, .layers = s->part.end - s->part.first, .rows = s->hashed};
+    *out = NULL;
+    if (!m.rows || !m.layers) return 0;
+    TRY(row_hashes_write(out, &m, why));
+    for (uint32_t r = 0; r < m.rows; r++)
+        for (uint32_t i = 0; i < m.layers; i++) row_hash_put(&m, r, i, s->hash[r * m.layers + i]);
+    return 0;
+}
+
 static int run_segment(struct hash_stage *s, const struct work *m, const struct segment *g, uint32_t first, struct result *result,
                        struct work *score, struct err *why)
 {
@@ -49,11 +68,16 @@ static int run_segment(struct hash_stage *s, const struct work *m, const struct 
         uint64_t x = id;
         r->history = r->past[(position + 1) % BOOK_PAST] = history_after(r->history, id);
         if (s->part.first) memcpy(&x, row, sizeof x);
-        x = through_layers(s->part.first, s->part.end, x, r->history);
+        for (uint32_t layer = s->part.first; layer < s->part.end; layer++) {
+            x = through_layers(layer, layer + 1, x, r->history) ^ (s->wrong && layer == s->wrong_layer);
+            if (g->flags & SEG_HASHED) TRY(put_hash(s, layer, x, why));
+        }
+        s->hashed += (g->flags & SEG_HASHED) != 0;
         memcpy(row, &x, sizeof x);
         if (i + g->wanted < g->rows) continue;
+        const uint32_t told = told_at(m, g, position);
         result->tokens[result->n_tokens++] =
-            (struct token){.slot = g->slot, .position = position, .id = token_of(s->counts, x, id, key, position)};
+            (struct token){.slot = g->slot, .position = position, .id = told == WIRE_NO_WORD ? token_of(s->counts, x, id, key, position) : told};
         score->rows[score->n_rows++] = (struct row){.sees = position};
     }
     TRY(book_rows(&s->book, g->slot, g->rows, why));
@@ -62,7 +86,7 @@ static int run_segment(struct hash_stage *s, const struct work *m, const struct 
     *last = *g;
     last->position = r->rows - g->wanted;
     last->rows = g->wanted;
-    last->flags &= SEG_WANT_HASH;
+    last->flags &= SEG_WANT_HASH | SEG_TOLD;
     last->history = r->history;
     return 0;
 }
@@ -71,7 +95,8 @@ int hash_stage_run(struct hash_stage *s, struct work *m, struct result *result, 
 {
     uint32_t at = 0;
     *result = (struct result){.batch = m->batch};
-    *score = (struct work){.batch = m->batch, .cols = m->cols, .dtype = WIRE_F32};
+    *score = (struct work){.batch = m->batch, .cols = m->cols, .dtype = WIRE_F32, .told = m->told};
+    s->hashed = 0;
     for (uint32_t i = 0; i < m->n_orders; i++) TRY(book_order(&s->book, &m->orders[i], why));
     for (uint32_t i = 0; i < m->n_segments; at += m->segments[i++].rows) TRY(run_segment(s, m, &m->segments[i], at, result, score, why));
     return 0;
@@ -107,8 +132,9 @@ int hash_stage_score(const struct hash_stage *stage, const struct work *score, s
         if (of == g->rows) g++, of = 0;
         const uint32_t word = word_of(score, i), first = part_first_word(c, stage->part);
         const bool mine = word >= first && word - first < part_words(c, stage->part);
+        const bool told = g->flags & SEG_TOLD;
         *s = (struct scored){.batch = score->batch, .slot = g->slot, .position = score->rows[i].sees, .part = stage->part.back,
-                             .n_parts = part_head_parts(c, stage->part), .n_candidates = 1};
+                             .n_parts = part_head_parts(c, stage->part), .n_candidates = mine || !told};
         for (uint32_t k = 0; k < s->n_parts; k++) s->parts[k].sum = 1;
         s->candidates[0] = (struct candidate){mine ? word : first, mine, mine};
         TRY(scored_write(&f, s, why));

@@ -9,6 +9,7 @@
 #include "transport/wire/wire.h"
 
 #define HASH_EOS 8 /* ends an answer */
+#define HASHED_MOST 512
 #define HASH_HIDDEN 4 /* values of a row, at least */
 
 static inline uint64_t mix(uint64_t x)
@@ -29,6 +30,10 @@ struct hash_stage {
     const struct model_config *config; /* layers and words */
     struct part part;
     bool counts; /* the answers mostly count, so that they can be guessed */
+    bool wrong;  /* it computes this layer wrongly, always: */
+    uint32_t wrong_layer;
+    uint32_t hashed;           /* rows of the last micro-batch that were asked for: */
+    uint64_t hash[HASHED_MOST]; /* [hashed, layers] */
 };
 
 /* Counting, in steps of 8 and past the end of an answer. */
@@ -41,6 +46,9 @@ uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history,
 /* All of a micro-batch, which was read and whose activations become those of the next stage. Of the last stage the tokens, and the rows that
  * want one as a divided head gets them. E_WIRE: something does not fit what is held. */
 int hash_stage_run(struct hash_stage *s, struct work *m, struct result *result, struct work *score, struct err *why);
+
+/* NULL: no row of the last micro-batch was to be hashed. */
+int hash_stage_hashes(const struct hash_stage *s, uint64_t batch, struct frame **out, struct err *why);
 
 /* A divided head's rows on their way to the others; score->activations lie in the frame then. */
 int hash_stage_divide(const struct result *result, struct work *score, struct frame **out, struct err *why);

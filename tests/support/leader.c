@@ -1,8 +1,8 @@
 /* tests/support/leader.c — see leader.h.
  *
  * What must hold: a line is told finished once in a life, and done once; every token is the golden one, in order, none twice, also those a
- * journal brings back; epochs rise; when all is answered no slot and no page is held by anybody; a run ends for no other reason than that workers
- * serve somebody else, or that the disk is full. */
+ * journal brings back; epochs rise; when all is answered no slot and no page is held by anybody; nobody is found to compute wrongly but who does;
+ * a run, or a replica, ends for no other reason than that workers serve somebody else, or that the disk is full. */
 #include "tests/support/leader.h"
 
 #include "coordinator/cluster/recover.h"
@@ -76,6 +76,11 @@ static void draw_line(struct line *a, struct leader *l, int i)
     make_golden(a, w);
 }
 
+int leader_least_workers(const struct leader *l)
+{
+    return l->world->workers / l->replicas - l->spare;
+}
+
 void leader_draw(struct leader *l, struct world *w, int index)
 {
     *l = (struct leader){.world = w, .index = index, .lines = 2 + (int)dice(&w->dice, LEADER_LINES - 1)};
@@ -83,7 +88,9 @@ void leader_draw(struct leader *l, struct world *w, int index)
     l->wanted = (struct capacity){.context = 200 + dice(&w->dice, LEADER_ROWS - 200), .sequences = 1 + dice(&w->dice, 4),
                                   .rows = 2 + dice(&w->dice, 15), .in_flight = dice(&w->dice, 5)};
     l->wanted.blocks = dice(&w->dice, 2) ? 0 : capacity_blocks_least(&l->wanted) + dice(&w->dice, 6);
-    l->spare = w->workers > 1 && !dice(&w->dice, 3);
+    l->replicas = dice(&w->dice, 3) ? 1 : 1 + (int)dice(&w->dice, (uint32_t)(w->workers < LEADER_REPLICAS ? w->workers : LEADER_REPLICAS));
+    l->verify = dice(&w->dice, 4) ? 0 : 1 + dice(&w->dice, 3);
+    l->spare = w->workers > 1 && l->replicas == 1 && !dice(&w->dice, 3);
     l->fewer = dice(&w->dice, 2);
     l->journals = dice(&w->dice, 2);
     l->slowly = dice(&w->dice, 2);
@@ -105,6 +112,7 @@ static bool hear(void *user, const struct said *said)
     struct leader *l = a->leader;
     struct err why;
     if (a->grumpy && dice(&l->world->dice, 2)) return false;
+    if (l->world->wrong) return true; /* until it is put aside */
     note(l, "hears of line, token", (uint64_t)(a - l->line), said->id);
     if (a->finished || a->said >= a->n_golden || a->golden[a->said] != said->id) {
         fail(&why, E_INTERNAL, "line %td: token %u is %u, a quiet run says %u of %u", a - l->line, a->said, said->id,
@@ -129,7 +137,7 @@ static void hear_end(void *user, const struct ended *ended)
         return;
     }
     a->done = true;
-    if (a->said == a->n_golden && ended->how == a->golden_end) return;
+    if (l->world->wrong || (a->said == a->n_golden && ended->how == a->golden_end)) return;
     fail(&why, E_INTERNAL, "line %td ends as %d after %u tokens, a quiet run as %d after %u", a - l->line, ended->how, a->said,
          a->golden_end, a->n_golden);
     broken(l, &why);
@@ -146,7 +154,7 @@ static int ask(struct leader *l, struct line *a, struct err *why)
     a->asked = true;
     a->finished = 0;
     note(l, "asks line, behind tokens", (uint64_t)(a - l->line), a->said);
-    return engine_ask(l->engine, &ask, &listener, &a->number, why);
+    return fleet_ask(l->fleet, &ask, &listener, &a->number, why);
 }
 
 /* ---- the journal ---- */
@@ -213,17 +221,42 @@ static int keep(struct leader *l, struct err *why)
 
 /* ---- a life ---- */
 
-static int begin(struct leader *l, struct err *why)
+static int first_worker(const struct leader *l, int replica)
+{
+    return l->world->workers * replica / l->replicas;
+}
+
+/* Of the workers its share, from `first` on. */
+static int begin_pipe(struct leader *l, int replica, int first, int n, struct err *why)
 {
     static const char *addresses[WORLD_WORKERS];
     struct world *w = l->world;
-    struct pipeline *p = l->pipe = calloc(1, sizeof *p);
+    struct pipeline *p = l->pipe[replica] = calloc(1, sizeof *p);
     struct port *port;
     if (!p) return fail(why, E_MEMORY, "no memory for a pipeline");
     p->model = (struct model *)w->model;
     p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare};
+    TRY(sim_driven(w->sim, &port, &l->process[replica], why));
+    if (l->process[replica] >= WORLD_PROCESSES) return fail(why, E_INTERNAL, "more processes than a world can have");
+    w->machine[l->process[replica]] = l->index;
+    TRY(roster_open(&p->roster, port, &l->clock, why));
+    const struct fault_wish twice = {.what = FAULT_DOUBLE, .skip = dice(&w->dice, 60)};
+    if (w->obedience.twice) TRY(port_make_faulty(port, &twice, why));
+    for (int i = first; i < first + n; i++) {
+        addresses[i] = w->worker[i].address;
+        TRY(roster_add(p->roster, addresses[i], why));
+    }
+    if (l->fewer) p->wish.addresses = addresses + first, p->wish.n_addresses = n;
+    p->places = n;
+    p->workers = p->workers_wanted = p->workers_named = n - l->spare;
+    p->crew = calloc((size_t)n + 1, sizeof *p->crew);
+    p->offers = calloc((size_t)n + 1, sizeof *p->offers);
+    return recover_open(p, &l->wanted, why);
+}
+
+static int begin(struct leader *l, struct err *why)
+{
     l->lives++;
-    l->epoch = 0;
     l->closing = false;
     for (int i = 0; i < l->lines; i++) {
         struct line *a = &l->line[i];
@@ -232,42 +265,39 @@ static int begin(struct leader *l, struct err *why)
         a->finished = 0;
     }
     note(l, "begins life", l->lives, 0);
-    TRY(sim_driven(w->sim, &port, &l->process, why));
-    if (l->process >= WORLD_PROCESSES) return fail(why, E_INTERNAL, "more processes than a world can have");
-    w->machine[l->process] = l->index;
-    TRY(roster_open(&p->roster, port, &l->clock, why));
-    const struct fault_wish twice = {.what = FAULT_DOUBLE, .skip = dice(&w->dice, 60)};
-    if (w->obedience.twice) TRY(port_make_faulty(port, &twice, why));
-    for (int i = 0; i < w->workers; i++) {
-        addresses[i] = w->worker[i].address;
-        TRY(roster_add(p->roster, addresses[i], why));
-    }
-    if (l->fewer) p->wish.addresses = addresses, p->wish.n_addresses = w->workers;
-    p->places = w->workers;
-    p->workers = p->workers_wanted = p->workers_named = w->workers - l->spare;
-    p->crew = calloc((size_t)w->workers + 1, sizeof *p->crew);
-    p->offers = calloc((size_t)w->workers + 1, sizeof *p->offers);
     l->state = LEADER_LAUNCHING;
-    TRY(open_journal(l, why));
-    return recover_open(p, &l->wanted, why);
+    for (int i = 0; i < l->replicas; i++) {
+        l->epoch[i] = 0;
+        l->way[i] = 0;
+        l->lost[i] = false;
+        TRY(begin_pipe(l, i, first_worker(l, i), first_worker(l, i + 1) - first_worker(l, i), why));
+    }
+    return open_journal(l, why);
 }
 
 /* failure: what the workers are told; `dies`: they are told nothing. */
 static void put_down(struct leader *l, const struct err *failure, bool dies)
 {
-    struct pipeline *p = l->pipe;
     l->closing = true;
-    l->losses += p->losses;
-    l->epochs += p->epoch;
-    if (l->engine) l->rows += engine_totals(l->engine).rows;
+    if (l->fleet) {
+        const struct engine_totals t = fleet_totals(l->fleet);
+        l->rows += t.rows, l->verified += t.verified.answers, l->named += t.verified.wrong;
+    }
     if (l->journal) disk_use(&l->disk.table), journal_close(&l->journal);
     disk_use(NULL);
-    if (dies) sim_end(l->world->sim, l->process);
-    engine_close(&l->engine);
-    if (dies) roster_close(&p->roster);
-    gguf_hashes_close(&p->hashes[CHAIN_TEXT]); /* nothing is kept for other worlds */
-    p->model = NULL;
-    pipeline_close(&l->pipe, failure);
+    for (int i = 0; i < l->replicas && dies; i++)
+        if (l->pipe[i]) sim_end(l->world->sim, l->process[i]);
+    fleet_close(&l->fleet);
+    for (int i = 0; i < l->replicas; i++) {
+        struct pipeline *p = l->pipe[i];
+        if (!p) continue;
+        l->losses += p->losses;
+        l->epochs += p->epoch;
+        if (dies) roster_close(&p->roster);
+        gguf_hashes_close(&p->hashes[CHAIN_TEXT]); /* nothing is kept for other worlds */
+        p->model = NULL;
+        pipeline_close(&l->pipe[i], failure);
+    }
     l->state = LEADER_AWAY;
     l->back_ns = now_ns(l) + (500 + dice(&l->world->dice, 4000)) * MS;
 }
@@ -285,27 +315,41 @@ void leader_close(struct leader *l)
     if (l->state != LEADER_AWAY && l->state != LEADER_OVER) put_down(l, NULL, true);
 }
 
-static int launch(struct leader *l, int ms, struct err *why)
+static int launch_one(struct leader *l, int replica, int ms, struct err *why)
 {
+    struct pipeline *p = l->pipe[replica];
     struct event e;
-    TRY(roster_next(l->pipe->roster, &e, ms, why));
-    const int code = recover_event(l->pipe, &e, why);
+    TRY(roster_next(p->roster, &e, ms, why));
+    const int code = recover_event(p, &e, why);
     if (l->world->tells && e.why.text[0] && e.kind != EVENT_NONE) printf("                 coordinator %d: %s\n", l->index + 1, e.why.text);
     event_free(&e);
-    *recover_news(l->pipe) = 0;
-    if (code || !l->pipe->whole) return code;
-    const struct engine_setup setup = {.pipe = l->pipe, .end_of_turn = -1, .eos = HASH_EOS, .lookup = l->world->obedience.counts,
-                                       .no_prefix_reuse = l->no_reuse};
-    note(l, "has workers, pages", (uint64_t)l->pipe->workers, l->pipe->plan.capacity.blocks);
+    *recover_news(p) = 0;
+    return code;
+}
+
+static int launch(struct leader *l, int ms, struct err *why)
+{
+    bool whole = true;
+    for (int i = 0; i < l->replicas; i++) TRY(launch_one(l, i, l->replicas > 1 ? 1 : ms, why));
+    for (int i = 0; i < l->replicas; i++) whole &= l->pipe[i]->whole;
+    if (!whole) return 0;
+    const struct engine_setup setup = {.end_of_turn = -1, .eos = HASH_EOS, .lookup = l->world->obedience.counts,
+                                       .no_prefix_reuse = l->no_reuse, .verify = l->verify};
+    for (int i = 0; i < l->replicas; i++) note(l, "has workers, pages", (uint64_t)l->pipe[i]->workers, l->pipe[i]->plan.capacity.blocks);
     l->state = LEADER_AT_WORK;
-    return engine_open(&l->engine, &setup, why);
+    return fleet_open(&l->fleet, l->pipe, l->replicas, &setup, why);
+}
+
+static bool finds_busy(const struct leader *l, const struct err *why)
+{
+    return why->code == E_LINK && why->about == ABOUT_BUSY && (l->world->leaders > 1 || l->lives > 1); /* or serve a dead one */
 }
 
 /* What ended the run may be: that it will be tried again. */
 static int run_failed(struct leader *l, int code, struct err *why)
 {
     struct world *w = l->world;
-    const bool busy = code == E_LINK && why->about == ABOUT_BUSY && (w->leaders > 1 || l->lives > 1); /* or serve a dead one */
+    const bool busy = finds_busy(l, why);
     const bool no_room = code == E_FILE && l->journals && l->disk.refused;
     note(l, busy ? "finds workers busy" : no_room ? "finds the disk full" : "ends its run", (uint64_t)code, 0);
     if (w->tells) printf("                 %s\n", why->text);
@@ -322,7 +366,9 @@ static int all_done(struct leader *l, struct err *why)
 {
     for (int i = 0; i < l->lines; i++)
         if (!l->line[i].done || (l->journals && !l->line[i].kept)) return 0;
-    if (!nothing_is_left(l->engine)) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), broken(l, why);
+    if (fleet_is_busy(l->fleet)) return 0;
+    for (int i = 0; i < l->replicas; i++)
+        if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i))) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), broken(l, why);
     if (l->journal) {
         disk_use(&l->disk.table);
         TRY(journal_end(l->journal, why));
@@ -340,9 +386,25 @@ static int blamed(struct leader *l, struct err *why)
     for (int i = 0; i < l->lines; i++) {
         struct line *a = &l->line[i];
         if (a->asked || a->done || !a->finished) continue;
-        if (l->pipe->losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
+        uint32_t losses = 0;
+        for (int k = 0; k < l->replicas; k++) losses += l->pipe[k]->losses + l->lost[k];
+        if (losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
         a->finished = 0;
         l->blamed++;
+    }
+    return 0;
+}
+
+/* The others go on without it. */
+static int lost_for_good(struct leader *l, struct err *why)
+{
+    for (int i = 0; i < l->replicas; i++) {
+        const struct err *over = &fleet_engine(l->fleet, i)->over;
+        if (l->lost[i] || !fleet_lost(l->fleet, i)) continue;
+        if (!finds_busy(l, over)) return fail(why, E_INTERNAL, "replica %d is lost: %.400s", i + 1, over->text), broken(l, why);
+        note(l, "does without replica", (uint64_t)i, 0);
+        l->lost[i] = true;
+        l->alone++;
     }
     return 0;
 }
@@ -351,29 +413,36 @@ static int work(struct leader *l, int ms, struct err *why)
 {
     for (int i = 0; i < l->lines; i++)
         if (!l->line[i].asked && !l->line[i].done && !dice(&l->world->dice, l->slowly ? 40 : 3)) TRY(ask(l, &l->line[i], why));
-    TRY(engine_turn(l->engine, ms, why));
+    TRY(fleet_turn(l->fleet, ms, why));
+    TRY(lost_for_good(l, why));
     TRY(blamed(l, why));
     TRY(keep(l, why));
     return all_done(l, why);
 }
 
 /* Here nobody does anything else than what docs/WIRE.md says, so who is found to have is a mistake of whoever found it. */
-static int check_members(struct leader *l, struct err *why)
+static int check_members(struct leader *l, int replica, struct err *why)
 {
-    for (int i = 1; i <= roster_size(l->pipe->roster); i++) {
-        const struct member *m = roster_member(l->pipe->roster, i);
-        if (m->standing == LOST && m->lost_by == E_WIRE) return fail(why, E_INTERNAL, "%s broke the protocol", m->name), broken(l, why);
+    const struct roster *r = l->pipe[replica]->roster;
+    const struct obedient *worker = &l->world->worker[first_worker(l, replica)];
+    for (int i = 1; i <= roster_size(r); i++) {
+        const struct member *m = roster_member(r, i);
+        if (m->standing != LOST || m->lost_by != E_WIRE || worker[m->place].wrong) continue;
+        return fail(why, E_INTERNAL, "%s broke the protocol", m->name), broken(l, why);
     }
     return 0;
 }
 
 static int check_epoch(struct leader *l, struct err *why)
 {
-    TRY(check_members(l, why));
-    if (l->pipe->epoch == l->epoch) return 0;
-    if (l->pipe->epoch < l->epoch) return fail(why, E_INTERNAL, "epoch %u follows %u", l->pipe->epoch, l->epoch), broken(l, why);
-    note(l, "begins epoch", l->pipe->epoch, 0);
-    l->epoch = l->pipe->epoch;
+    for (int i = 0; i < l->replicas; i++) {
+        const uint32_t before = l->epoch[i], now = l->epoch[i] = l->pipe[i]->epoch;
+        TRY(check_members(l, i, why));
+        if (now < before) return fail(why, E_INTERNAL, "epoch %u follows %u", now, before), broken(l, why);
+        if (now > before) note(l, "begins epoch", now, (uint64_t)i);
+        l->moved += l->pipe[i]->way && l->way[i] != l->pipe[i]->way;
+        l->way[i] = l->pipe[i]->way;
+    }
     return 0;
 }
 
@@ -390,8 +459,11 @@ int leader_step(struct leader *l, int ms, struct err *why)
 
 bool leader_gave_up(const struct leader *l, uint64_t run, int node)
 {
-    const struct roster *r = l->pipe ? l->pipe->roster : NULL;
-    if (!r || l->stepped_ns || roster_port(r)->run != run || node < 1 || node > roster_size(r)) return false;
-    const struct member *m = roster_member((struct roster *)r, node);
-    return m->standing == LOST && m->silence.silent_ns > 3000 * MS;
+    for (int i = 0; i < l->replicas && !l->stepped_ns; i++) {
+        struct roster *r = l->pipe[i] ? l->pipe[i]->roster : NULL;
+        if (!r || roster_port(r)->run != run || node < 1 || node > roster_size(r)) continue;
+        const struct member *m = roster_member(r, node);
+        if (m->standing == LOST && m->silence.silent_ns > 3000 * MS) return true;
+    }
+    return false;
 }

@@ -1,5 +1,5 @@
 /* tests/support/leader.h — a coordinator in a world of world.h, from life to life: it launches, answers the lines of its job with a real
- * engine, and keeps a real journal of what is done, or none.
+ * engine, or a fleet of some, and keeps a real journal of what is done, or none. Some have answers computed again and compared (engine/verify.h).
  *
  *   AWAY ── it is time ──► LAUNCHING ── all ready ──► AT_WORK ── every line is done ──► OVER
  *     ▲                        │                          │
@@ -7,10 +7,11 @@
 #pragma once
 
 #include "coordinator/batch/journal.h"
-#include "coordinator/engine/engine.h"
+#include "coordinator/engine/fleet.h"
 #include "tests/support/torn_disk.h"
 
 #define LEADER_LINES 10
+#define LEADER_REPLICAS 3
 #define LEADER_ROWS 320 /* of a line: prompt and answer, at most; the context too */
 
 struct world;
@@ -32,7 +33,7 @@ struct line {
 
 struct leader {
     struct world *world;
-    int index, process;
+    int index, replicas, process[LEADER_REPLICAS];
     struct clock clock;
     uint64_t stepped_ns, stands_until_ns;
     enum { LEADER_AWAY, LEADER_LAUNCHING, LEADER_AT_WORK, LEADER_OVER } state;
@@ -42,16 +43,19 @@ struct leader {
     struct capacity wanted;
     int spare;
     bool fewer, journals, no_reuse, slowly; /* slowly: it asks one line after the other */
-    struct pipeline *pipe;
-    struct engine *engine;
+    struct pipeline *pipe[LEADER_REPLICAS];
+    struct fleet *fleet;
     struct journal *journal;
     struct torn_disk disk;
     struct line line[LEADER_LINES];
     int lines;
-    uint32_t epoch;
-    uint64_t losses, epochs, tokens, busy, lives, blamed, rows;
+    uint32_t epoch[LEADER_REPLICAS], verify;
+    bool lost[LEADER_REPLICAS];
+    int way[LEADER_REPLICAS]; /* in which their layers lie: cluster/planning.h */
+    uint64_t losses, epochs, tokens, busy, lives, blamed, rows, alone, verified, moved, named; /* alone: replicas lost for good; named: workers found wrong */
 };
 
+int leader_least_workers(const struct leader *l); /* of a pipeline, of which one may be to spare */
 void leader_draw(struct leader *l, struct world *w, int index);
 int leader_step(struct leader *l, int ms, struct err *why); /* an error: something did not hold */
 void leader_killed(struct leader *l);

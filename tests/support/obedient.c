@@ -257,7 +257,10 @@ static int take_assignment(struct obedient *w, struct frame *f, struct err *why)
     if (w->state != OBEDIENT_GREETED || of->n_types > OBEDIENT_WEIGHTS || !of->hashes || !a.threads)
         return fail(why, E_WIRE, "an assignment of %u tensors came in state %d", of->n_types, w->state), broken(w, why);
     w->state = OBEDIENT_LOADING;
-    w->stage = (struct hash_stage){.config = &w->of->model->config, .part = of->part, .counts = w->of->counts};
+    const bool first = w->wrong && !w->stage.wrong && of->part.end > of->part.first;
+    if (first) w->stage.wrong_layer = of->part.first + dice(w->of->dice, of->part.end - of->part.first);
+    w->stage = (struct hash_stage){.config = &w->of->model->config, .part = of->part, .counts = w->of->counts, .wrong = w->stage.wrong || first,
+                                   .wrong_layer = w->stage.wrong_layer};
     w->capacity = a.capacity;
     w->route = of->route;
     w->next = of->next;
@@ -319,7 +322,7 @@ static int is_computed(struct obedient *w, struct later *l, struct err *why)
 static int compute(struct obedient *w, struct frame *f, int to, uint64_t takes_ns, struct err *why)
 {
     const uint64_t now = now_ns(w);
-    f->head.route = w->route;
+    if (message_has_route(f->head.type)) f->head.route = w->route;
     w->under_way++;
     w->busy_until_ns = (w->busy_until_ns > now ? w->busy_until_ns : now) + takes_ns;
     return in(w, w->busy_until_ns - now, is_computed, f, to, why);
@@ -365,6 +368,9 @@ static int take_work(struct obedient *w, struct frame **f, struct err *why)
     if (hash_stage_run(&w->stage, m, &w->of->result, &w->of->score, why)) return broken(w, why);
     w->computed = m->batch + 1;
     const uint64_t takes = takes_ns(w, m->n_rows);
+    TRY(hash_stage_hashes(&w->stage, m->batch, &reply, why));
+    if (reply) TRY(compute(w, reply, 0, 0, why));
+    reply = NULL;
     if (w->next) {
         struct frame *on = *f;
         *f = NULL;
@@ -373,6 +379,15 @@ static int take_work(struct obedient *w, struct frame **f, struct err *why)
     if (!part_has_whole_head(w->stage.part) && w->of->score.n_rows) return divide(w, takes, why);
     TRY(result_write(&reply, &w->of->result, why));
     return compute(w, reply, 0, takes, why);
+}
+
+static int look_at_weights(struct obedient *w, struct frame *f, struct err *why)
+{
+    struct frame *reply = NULL;
+    struct check m;
+    TRY(check_read(&m, f, why));
+    TRY(check_write(&reply, &(struct check){0}, why));
+    return compute(w, reply, 0, w->slow_ns, why);
 }
 
 static int take_score(struct obedient *w, struct frame *f, struct err *why)
@@ -400,6 +415,7 @@ static int hear(struct obedient *w, struct frame **f, struct err *why)
     case M_PIECE: return take_piece(w, *f, why);
     case M_WORK: return take_work(w, f, why);
     case M_SCORE: return take_score(w, *f, why);
+    case M_CHECK: return look_at_weights(w, *f, why);
     case M_PING: return answer_ping(w, *f, why);
     default: return fail(why, E_WIRE, "%s came", message_name((*f)->head.type)), broken(w, why);
     }

@@ -51,6 +51,7 @@ struct obedient {
     char host[16];
     uint64_t memory;
     bool has_file;       /* of the model */
+    bool wrong;          /* it computes a layer of the first that it gets wrongly, from then on */
     uint64_t slow_ns;    /* of a row in a layer, about */
 
     struct port *port;

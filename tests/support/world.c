@@ -89,7 +89,7 @@ static void fault_comes(void *user)
     case FAULT_SLEEP: obedient_stop(o, now + f->lasts_ns, true); break;
     case FAULT_PARTITION: between(w, w->cut_until_ns, f); break;
     case FAULT_SLOW: between(w, w->slow_until_ns, f); break;
-    case FAULT_BREAK: sim_break(w->sim, o->number, f->other < w->workers ? w->worker[f->other].number : l->process); break;
+    case FAULT_BREAK: sim_break(w->sim, o->number, f->other < w->workers ? w->worker[f->other].number : l->process[f->other % l->replicas]); break;
     case FAULT_LEADER_KILL: l->kill_due = true; break;
     case FAULT_LEADER_STOP: l->stands_until_ns = now + f->lasts_ns; break;
     case FAULT_CLOCK: l->stepped_ns += f->lasts_ns; break;
@@ -160,7 +160,7 @@ static int open_workers(struct world *w, struct err *why)
     const bool one_machine = dice(&w->dice, 2);
     int wanted = w->workers;
     for (int i = 0; i < w->leaders; i++)
-        if (w->workers - w->leader[i].spare < wanted) wanted = w->workers - w->leader[i].spare;
+        if (leader_least_workers(&w->leader[i]) < wanted) wanted = leader_least_workers(&w->leader[i]);
     for (int i = 0; i < w->workers; i++) {
         struct obedient *o = &w->worker[i];
         TRY(obedient_open(o, &w->obedience, why));
@@ -183,9 +183,18 @@ static int world_open(struct world *w, struct err *why)
                                       .sends = worker_sends, .user = w};
     w->workers = 1 + (int)dice(&w->dice, WORLD_WORKERS);
     w->leaders = dice(&w->dice, 6) ? 1 : 2;
+    if (w->wrong) w->workers = 3 + (int)dice(&w->dice, WORLD_WORKERS - 2), w->leaders = 1;
     for (int i = 0; i < w->leaders; i++) leader_draw(&w->leader[i], w, i);
     TRY(open_workers(w, why));
-    return draw_faults(w, why);
+    if (!w->wrong) return draw_faults(w, why);
+    struct leader *l = &w->leader[0];
+    l->verify = 1, l->spare = 0, l->journals = l->fewer = false;
+    if (l->replicas < 3) l->replicas = 1; /* two that differ tell nothing */
+    for (int i = 0; i < w->workers; i++) w->worker[i].memory = 1 << 30;
+    w->worker[dice(&w->dice, (uint32_t)w->workers)].wrong = true;
+    w->calm_ns = w->begun_ns + 600000 * MS; /* it comes back, and is found again */
+    if (l->lines > 4) l->lines = 4;
+    return 0;
 }
 
 static bool all_over(const struct world *w)
@@ -233,6 +242,7 @@ static void world_close(struct world *w, struct world_sums *sums)
         struct leader *l = &w->leader[i];
         leader_close(l);
         sums->losses += l->losses, sums->epochs += l->epochs, sums->tokens += l->tokens, sums->busy += l->busy, sums->lives += l->lives;
+        sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named;
         sums->blamed += l->blamed, sums->torn += l->disk.torn, sums->refused += l->disk.refused, sums->replayed += l->rows;
     }
     for (int k = 0; k < FAULT_KINDS; k++) sums->fault[k] += (uint64_t)w->of[k];
@@ -254,20 +264,38 @@ int world_model(struct model **out, const char *folder, struct err *why)
     return model_open(out, path, why);
 }
 
+static int run(struct world *w, uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why)
+{
+    w->seed = seed;
+    w->dice = mix(seed ^ 0x5eed);
+    w->model = model;
+    w->folder = folder;
+    w->tells = tells;
+    int code = world_open(w, why);
+    if (!code) code = live(w, why);
+    if (!code && w->obedience.broken.code) *why = w->obedience.broken, code = why->code;
+    if (w->sim) world_close(w, sums);
+    return code;
+}
+
+static struct world world; /* large */
+
 int world_run(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
               struct err *why)
 {
-    static struct world w; /* large */
-    memset(&w, 0, sizeof w);
-    w.seed = seed;
-    w.dice = mix(seed ^ 0x5eed);
-    w.model = model;
-    w.folder = folder;
-    w.tells = tells;
-    int code = world_open(&w, why);
-    if (!code) code = live(&w, why);
-    if (!code && w.obedience.broken.code) *why = w.obedience.broken, code = why->code;
-    if (w.sim) world_close(&w, sums);
-    *story = w.story;
+    const uint64_t named = sums->named;
+    memset(&world, 0, sizeof world);
+    int code = run(&world, seed, model, folder, tells, sums, why);
+    if (!code && sums->named != named) code = fail(why, E_INTERNAL, "somebody is found to compute wrongly");
+    *story = world.story;
     return code;
+}
+
+int world_with_one_wrong(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why)
+{
+    const uint64_t named = sums->named;
+    memset(&world, 0, sizeof world);
+    world.wrong = true;
+    TRY(run(&world, seed, model, folder, tells, sums, why));
+    return sums->named > named ? 0 : fail(why, E_INTERNAL, "nobody is found to compute wrongly, of %d workers in %d replicas", world.workers, world.leader[0].replicas);
 }

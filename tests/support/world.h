@@ -3,7 +3,7 @@
  *
  *   seed ──► which faults there are, and when ──► they happen, until it is calm ──► the jobs must end
  *
- * Real are engine, scheduler, roster, remedy, recovery, launch, planner and journal; workers speak the wire and compute hashes (obedient.h),
+ * Real are engine, fleet, verify, scheduler, roster, remedy, recovery, launch, planner and journal; workers speak the wire and compute hashes (obedient.h),
  * because a real one is three threads whose order nobody can replay. Faults: workers killed, told to end and started again, stopped, put to sleep; links cut
  * both ways or one way, slow, broken; frames that come twice; coordinators killed or stopped, whose clock steps; a disk that is full, or loses
  * what was not synced.
@@ -49,17 +49,21 @@ struct world {
     int faults, of[FAULT_KINDS];
     int machine[WORLD_PROCESSES]; /* of a process: leaders, then workers */
     uint64_t cut_until_ns[WORLD_MACHINES][WORLD_MACHINES], slow_until_ns[WORLD_MACHINES][WORLD_MACHINES], slow_ns;
+    bool wrong;           /* nothing fails, and one worker of three at least computes a layer wrongly */
     bool tells;           /* all that happens, on stdout */
     uint64_t story;       /* its hash */
 };
 
 struct world_sums { /* over many */
-    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, refused, blamed, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
+    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, refused, blamed, alone, verified, moved, named, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
 };
 
 /* All of a seed, in a folder of the caller's; `sums` is added to, *story is a hash of all that happened. */
 int world_model(struct model **out, const char *folder, struct err *why); /* a file in the folder, which is small */
 int world_run(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
               struct err *why);
+
+/* A world in which nothing fails but that one worker of several always computes one layer wrongly: it is named, and nobody else is. */
+int world_with_one_wrong(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why);
 
 void world_note(struct world *w, const char *who, int number, const char *what, uint64_t a, uint64_t b);
