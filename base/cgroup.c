@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* How many of two numbers stand in the file; "max" is none. */
 static int numbers_in(const char *folder, const char *name, long long out[2])
@@ -29,11 +30,19 @@ static void limit(uint64_t *least, long long to)
     if (to > 0 && (uint64_t)to < *least) *least = (uint64_t)to;
 }
 
-static void limit_time(struct cgroup_limits *out, long long quota, long long period)
+static uint64_t inode_of(const char *folder)
+{
+    struct stat st;
+    return stat(folder, &st) ? 0 : (uint64_t)st.st_ino;
+}
+
+static void limit_time(const char *folder, struct cgroup_limits *out, long long quota, long long period)
 {
     if (quota <= 0 || period <= 0) return;
+    const uint64_t was = out->share;
     limit(&out->cores, quota / period + (quota % period != 0));
     limit(&out->share, quota / period * 1000 + quota % period * 1000 / period);
+    if (out->share < was) out->period = (uint64_t)period, out->group = inode_of(folder);
 }
 
 /* The names of both versions do not overlap, so it need not be known which this is. */
@@ -42,9 +51,9 @@ static void look_in(const char *folder, struct cgroup_limits *out)
     long long n[2], period[2];
     if (numbers_in(folder, "memory.max", n) >= 1) limit(&out->memory, n[0]);
     if (numbers_in(folder, "memory.limit_in_bytes", n) >= 1) limit(&out->memory, n[0]);
-    if (numbers_in(folder, "cpu.max", n) == 2) limit_time(out, n[0], n[1]);
+    if (numbers_in(folder, "cpu.max", n) == 2) limit_time(folder, out, n[0], n[1]);
     if (numbers_in(folder, "cpu.cfs_quota_us", n) >= 1 && numbers_in(folder, "cpu.cfs_period_us", period) >= 1)
-        limit_time(out, n[0], period[0]);
+        limit_time(folder, out, n[0], period[0]);
 }
 
 static void climb(const char *root, const char *mount, const char *group, struct cgroup_limits *out)
@@ -57,7 +66,7 @@ static void climb(const char *root, const char *mount, const char *group, struct
 
 struct cgroup_limits cgroup_limits(const char *root)
 {
-    struct cgroup_limits out = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    struct cgroup_limits out = {UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0};
     char path[PATH_MAX], *line = NULL;
     size_t room = 0;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);

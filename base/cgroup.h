@@ -10,6 +10,8 @@ struct cgroup_limits {
     uint64_t memory; /* bytes; UINT64_MAX: no limit */
     uint64_t cores;  /* whole ones that the time allowed is enough for, rounded up; UINT64_MAX: no limit */
     uint64_t share;  /* the same in thousandths of a core */
+    uint64_t period; /* microseconds for which that share is given at once: used up, all stands still until the next; 0: no limit */
+    uint64_t group;  /* which group that is: whoever has the same on this machine shares its time */
 };
 
 /* Of this process's own groups, of version 1 or 2, and all groups above them: the smallest counts. `root` is where /proc and /sys lie:

@@ -16,6 +16,11 @@ uint64_t clock_ns(void)
     return time_of(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_thread_ns(void)
+{
+    return time_of(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock_boot_ns(void)
 {
     return time_of(CLOCK_BOOTTIME);

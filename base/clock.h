@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 uint64_t clock_ns(void);
+uint64_t clock_thread_ns(void); /* that the calling thread computed */
 uint64_t clock_boot_ns(void); /* goes on while the machine sleeps */
 void sleep_ns(uint64_t ns); /* may return early when a signal comes */
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 bool is_this_host(const char *name)
@@ -26,10 +27,13 @@ int cores_allowed(void)
     return limit < (uint64_t)mine ? (int)limit : mine;
 }
 
-unsigned share_allowed(void)
+struct time_allowed time_allowed(void)
 {
-    const uint64_t share = cgroup_limits("").share;
-    return share < UINT32_MAX ? (unsigned)share : 0;
+    const struct cgroup_limits l = cgroup_limits("");
+    struct timespec tick = {0};
+    if (l.share >= UINT32_MAX || l.period > UINT32_MAX) return (struct time_allowed){0};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    return (struct time_allowed){(uint32_t)l.share, (uint32_t)l.period, (uint32_t)(tick.tv_nsec / 1000), l.group};
 }
 
 /* x86 has a line "model name"; ARM numbers for who made it and which one it is. */

@@ -8,8 +8,14 @@
 /* So many threads will compute at once: says so, and returns true, if they have fewer cores. */
 bool threads_remark(int threads);
 
-/* Thousandths of a core that control groups allow; 0: they set no limit. */
-unsigned share_allowed(void);
+/* What control groups allow of the processors' time; all 0 where they set no limit. */
+struct time_allowed {
+    uint32_t share;  /* thousandths of a core */
+    uint32_t period; /* microseconds: so much of it is given at once (cgroup.h) */
+    uint32_t tick;   /* microseconds: only so often the system looks whether it is used up, and takes back later what was too much */
+    uint64_t group;
+};
+struct time_allowed time_allowed(void);
 
 /* What the system calls the processor, at most size - 1 bytes; "unknown" where it does not say. */
 void processor_name(char *out, size_t size);

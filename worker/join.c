@@ -38,7 +38,8 @@ static int say_hello(struct run *r, struct err *why)
     hello.numeric = worker_numeric();
     hello.threads = (uint32_t)(o->threads ? o->threads : cores_allowed());
     hello.memory = o->memory ? o->memory : memory_allowed();
-    hello.share = share_allowed();
+    const struct time_allowed time = time_allowed();
+    hello.share = time.share, hello.period = time.period, hello.tick = time.tick, hello.group = time.group;
     processor_name(hello.cpu, sizeof hello.cpu);
     if (r->greet.mode.math == MATH_FLOAT32) snprintf(hello.blas, sizeof hello.blas, "%s", blas_name());
     TRY(hello_write(&f, &hello, why));

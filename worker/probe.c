@@ -1,8 +1,9 @@
 /* worker/probe.c — how fast this worker is at a part of a model, before it holds any: real kernels, real threads, real sizes.
  *
  * Weights are drawn, and so are the keys and values of rows that a sequence has already: of zeros a processor multiplies more in a second
- * (docs/SPEED.md 38). Memory is that of the parts asked for, and is given back at the end. What a point takes is the median of its runs, as other programs come and go; but of a worker whose control groups leave it less than
- * its threads could use it is the mean: it is stopped for a part of each period, and that is how fast it is. */
+ * (docs/SPEED.md 38). Memory is that of the parts asked for, and is given back at the end. What a point takes is the median of its runs, as other programs come and go. A worker whose control groups limit it
+ * stands still at times: of that one the seconds are those in which it computed, and what the limit makes of them the planner reckons
+ * (partition/plan/ration.h). */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -21,12 +22,20 @@ struct trial {
     struct result *result;
     uint32_t *at; /* [rows]: which of them are scored */
     float *picture; /* in and out */
+    bool limited;   /* by control groups, */
+    double share;   /* to this part of what its threads could use: 0 to 1 */
 };
 
 static int say_nothing(void *user, const struct scored *row, struct err *why)
 {
     (void)user, (void)row, (void)why;
     return 0;
+}
+
+/* The thread that asks computes as long as any of the others. */
+static uint64_t computed_ns(const struct trial *t)
+{
+    return t->limited ? clock_thread_ns() : clock_ns();
 }
 
 /* ---- the text ---- */
@@ -58,13 +67,13 @@ static int run_text(struct trial *t, const struct probe_point *p, uint64_t *took
     struct stage *s = t->run.stage;
     const bool whole = part_has_whole_head(t->run.part);
     fill_work(t, p);
-    const uint64_t start = clock_ns();
+    const uint64_t start = computed_ns(t);
     TRY(stage_run(s, t->work, stage_rows(s), whole ? t->result : NULL, NULL, NULL, why));
     if (part_has_head(t->run.part) && !whole) {
         stage_wanted(s, t->work, t->score, t->at);
         TRY(stage_score(s, t->score, stage_rows(s), NULL, say_nothing, NULL, why));
     }
-    *took = clock_ns() - start;
+    *took = computed_ns(t) - start;
     return 0;
 }
 
@@ -102,9 +111,9 @@ static int check_points(const struct run *r, const struct probe *m, struct err *
 
 static int run_picture(struct trial *t, uint64_t *took, struct err *why)
 {
-    const uint64_t start = clock_ns();
+    const uint64_t start = computed_ns(t);
     const int code = vision_stage_run(t->run.encoder.stage, t->picture, t->picture, why);
-    *took = clock_ns() - start;
+    *took = computed_ns(t) - start;
     return code;
 }
 
@@ -153,15 +162,16 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool is_stopped_at_times(const struct trial *t)
+static void know_limits(struct trial *t)
 {
-    const unsigned share = share_allowed();
-    return share && share < 1000u * (unsigned)t->run.threads;
+    const struct time_allowed time = time_allowed();
+    const double share = time.share / 1000.0 / t->run.threads;
+    t->limited = time.share != 0;
+    t->share = t->limited && share < 1 ? share : 1;
 }
 
-static double typical(const struct trial *t, uint64_t *took, uint32_t n, uint64_t sum)
+static double typical(uint64_t *took, uint32_t n)
 {
-    if (is_stopped_at_times(t)) return (double)sum / n / 1e9;
     qsort(took, n, sizeof *took, by_time);
     return (double)took[n / 2] / 1e9;
 }
@@ -169,18 +179,19 @@ static double typical(const struct trial *t, uint64_t *took, uint32_t n, uint64_
 /* The first run warms up, and counts only where there is no time for a second. */
 static int measure_runs(struct trial *t, const struct probe_point *p, uint64_t slice, uint64_t left, double *seconds, struct err *why)
 {
-    uint64_t took[RUNS_MOST], sum = 0;
+    uint64_t took[RUNS_MOST];
+    const uint64_t begin = clock_ns();
     uint32_t n = 0;
     TRY(run_once(t, p, &took[0], why));
-    if (2 * took[0] > left) {
+    const uint64_t warm = clock_ns();
+    if (2 * (warm - begin) > left) {
         *seconds = (double)took[0] / 1e9;
         return 0;
     }
     do {
-        TRY(run_once(t, p, &took[n], why));
-        sum += took[n++];
-    } while (sum < slice && n < RUNS_MOST);
-    *seconds = typical(t, took, n, sum);
+        TRY(run_once(t, p, &took[n++], why));
+    } while (clock_ns() - warm < slice && n < RUNS_MOST);
+    *seconds = typical(took, n);
     return 0;
 }
 
@@ -191,7 +202,7 @@ static int measure_once(struct trial *t, const struct probe_point *p, uint64_t s
     const struct processor_time before = processor_time();
     TRY(measure_runs(t, p, slice, left, seconds, why));
     const struct processor_time after = processor_time();
-    *waited = is_stopped_at_times(t) || t->run.threads > cores_allowed() ? 0 : processor_time_waited(&before, &after);
+    *waited = t->share < 1 || t->run.threads > cores_allowed() ? 0 : processor_time_waited(&before, &after);
     return 0;
 }
 
@@ -215,7 +226,7 @@ static int measure(struct trial *t, const struct probe *m, uint64_t end, struct 
     for (uint32_t i = 0; i < m->n; i++) {
         const uint64_t now = clock_ns(), left = end > now ? end - now : 0;
         const double more = i && m->at[i].rows > m->at[i - 1].rows ? (double)m->at[i].rows / m->at[i - 1].rows : 1;
-        if (i && (!left || seconds[i - 1] * more * 1e9 > (double)left)) break;
+        if (i && (!left || seconds[i - 1] / t->share * more * 1e9 > (double)left)) break;
         TRY(measure_point(t, &m->at[i], left / (m->n - i), end, &seconds[i], &out->waited[i], why));
     }
     return 0;
@@ -230,6 +241,7 @@ static int compute(struct run *r, const struct probe *m, struct probed *out, str
     if (!code && has_memory(&t)) {
         struct err lack;
         const int opened = t.run.count ? open_text(&t, &lack) : open_picture(&t, &lack);
+        know_limits(&t);
         if (!opened) code = measure(&t, m, end, out, why);
         else if (opened != E_MEMORY) *why = lack, code = opened;
     }

@@ -1,6 +1,7 @@
 /* coordinator/cluster/planning.c — see planning.h. */
 #include "coordinator/cluster/planning.h"
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -65,6 +66,21 @@ static bool shares_machine(struct member *const *crew, int n, int worker)
     return false;
 }
 
+/* As its machine lets it compute, and who shares that with it. */
+static void take_ration(struct worker_offer *o, const struct hello *h)
+{
+    o->ration = ration_of(h->share, h->period, h->tick, o->threads > 0 ? o->threads : 1);
+    o->ration.group = h->group ? hash64(h->host, strlen(h->host)) ^ h->group : 0;
+}
+
+static void count_sharing(struct worker_offer *offers, int n)
+{
+    for (int i = 0; i < n; i++) {
+        offers[i].ration.sharing = 0;
+        for (int k = 0; k < n; k++) offers[i].ration.sharing += i == k || (offers[i].ration.group && offers[i].ration.group == offers[k].ration.group);
+    }
+}
+
 /* All of them or none: a measured second and a nominal one are not the same. */
 static void take_speeds(const struct pipeline *p, struct worker_offer *offers)
 {
@@ -93,11 +109,13 @@ static void offers_of(const struct pipeline *p, const struct worker_offer *said,
         if (!o->memory || o->memory > m->hello.memory) o->memory = m->hello.memory;
         if (!p->wish.threads) o->threads = (int)m->hello.threads;
         if (shares_machine(p->crew, p->workers, i) && is_this_host(m->hello.host)) share_cores(p, o, m->hello.share);
+        take_ration(o, &m->hello);
         o->number = m->node;
         o->reach = m->reach;
         o->apart = p->apart;
         o->n_apart = p->n_apart;
     }
+    count_sharing(out, p->workers);
     take_speeds(p, out);
 }
 
@@ -283,6 +301,8 @@ static void foresee_speeds(struct pipeline *p, bool here)
 {
     if (!p->wish.probe || !p->model || !speeds_foreseen(p)) return;
     take_speeds(p, p->offers);
+    for (int i = 0; i < p->workers; i++) take_ration(&p->offers[i], &p->known[i].of);
+    count_sharing(p->offers, p->workers);
     for (int i = 0; i < p->workers && !here; i++) {
         struct worker_offer *o = &p->offers[i];
         if (!p->wish.threads) o->threads = (int)p->known[i].of.threads;
@@ -300,7 +320,7 @@ static int foresee_offers(struct pipeline *p, bool here, struct err *why)
         struct worker_offer *o = &p->offers[i];
         if (here || !o->threads) o->threads = threads;
         o->shares_machine = here && !o->memory && p->workers > 1;
-        if (here && p->workers > 1) share_cores(p, o, share_allowed());
+        if (here && p->workers > 1) share_cores(p, o, time_allowed().share);
         if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
     }
     foresee_speeds(p, here);

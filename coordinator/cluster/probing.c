@@ -18,6 +18,7 @@
 #define LEAST_MS 500
 #define MOST_MS 1700            /* and what is under way when that is over: two seconds */
 #define STEP_LEAST_MS 8
+#define PATIENCE_MOST 5
 #define COMPUTED 0.85           /* of the time: the rest is for a last run that takes longer than it was given */
 #define PARTS_BYTES (96u << 20) /* of weights that are measured together: more than most caches hold, as in a stage of many layers */
 #define PARTS_LEAST_BYTES (16u << 20) /* where there is little time */
@@ -437,6 +438,17 @@ uint32_t probing_shadow(const struct pipeline *p)
     return (uint32_t)fmin(fmax(milliseconds, least), MOST_MS);
 }
 
+/* Who may compute for a fifth of the time gets five times as long, where nobody is in a hurry. */
+static double patience(const struct pipeline *p)
+{
+    double most = 1;
+    for (int i = 0; i < p->workers; i++) {
+        const struct hello *h = &p->crew[i]->hello;
+        if (h->share) most = fmax(most, 1000.0 * h->threads / h->share);
+    }
+    return fmin(most, PATIENCE_MOST);
+}
+
 int probing_begin(struct probing **out, struct pipeline *p, uint32_t milliseconds, bool hurried, struct err *why)
 {
     struct probing *b = *out = calloc(1, sizeof *b);
@@ -453,12 +465,13 @@ int probing_begin(struct probing **out, struct pipeline *p, uint32_t millisecond
     p->known = calloc((size_t)p->places, sizeof *p->known);
     if (!b->types || !b->tensors || !b->question || !b->of || !p->known) return fail(why, E_MEMORY, "no memory to measure the workers");
     b->begun_ns = now_ns(b);
-    b->end_ns = b->begun_ns + milliseconds * 1000000ull;
     for (int i = 0; i < p->workers; i++) speed_of(p, i)->speed.self = speed_self(p, i);
     begin_phase(b, PHASE_WAYS);
     b->parts_bytes = (uint64_t)milliseconds * PARTS_BYTES / MOST_MS;
     if (b->parts_bytes < PARTS_LEAST_BYTES) b->parts_bytes = PARTS_LEAST_BYTES;
     if (b->parts_bytes > PARTS_BYTES) b->parts_bytes = PARTS_BYTES;
+    if (!hurried) milliseconds = (uint32_t)(milliseconds * patience(p));
+    b->end_ns = b->begun_ns + milliseconds * 1000000ull;
     log_info("measuring how fast the worker%s %s, for %.1f s", p->workers == 1 ? "" : "s", p->workers == 1 ? "is" : "are", milliseconds / 1e3);
     return ask_way(b, why);
 }

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_MOST (64u << 10) /* bytes of a file */
 #define SECONDS_MOST 1e6
 #define DAY 86400
@@ -127,6 +127,9 @@ static int read_field(struct json *j, struct json_text key, struct known_speed *
     if (json_is(key, "isa")) return read_text(j, k->of.isa);
     if (json_is(key, "cpu")) return read_text(j, k->of.cpu);
     if (json_is(key, "share")) return json_u32(j, 0, UINT32_MAX, &k->of.share);
+    if (json_is(key, "period")) return json_u32(j, 0, PERIOD_MOST_US, &k->of.period);
+    if (json_is(key, "tick")) return json_u32(j, 0, PERIOD_MOST_US, &k->of.tick);
+    if (json_is(key, "group")) return json_u64(j, &k->of.group);
     if (json_is(key, "threads")) return json_u32(j, 1, THREADS_MOST, &k->of.threads);
     if (json_is(key, "memory")) return json_u64(j, &k->of.memory);
     if (json_is(key, "crowd")) return json_u32(j, 1, WORKERS_MOST, &k->crowd);
@@ -209,8 +212,9 @@ static void print_name(FILE *to, const char *name, const char *text)
 static void print(FILE *to, const struct known_speed *k)
 {
     const struct speed *v = &k->speed;
-    fprintf(to, "{\"version\": %d, \"at\": %" PRIu64 ", \"busy\": %u, \"derived\": %u, \"crowd\": %u, \"threads\": %u, \"share\": %u, \"memory\": %" PRIu64,
-            STORE_VERSION, k->at, k->busy, k->derived, k->crowd, k->of.threads, k->of.share, k->of.memory);
+    fprintf(to, "{\"version\": %d, \"at\": %" PRIu64 ", \"busy\": %u, \"derived\": %u, \"crowd\": %u, \"threads\": %u, \"memory\": %" PRIu64, STORE_VERSION,
+            k->at, k->busy, k->derived, k->crowd, k->of.threads, k->of.memory);
+    fprintf(to, ", \"share\": %u, \"period\": %u, \"tick\": %u, \"group\": %" PRIu64, k->of.share, k->of.period, k->of.tick, k->of.group);
     print_name(to, "build", k->of.build);
     print_name(to, "host", k->of.host);
     print_name(to, "isa", k->of.isa);
@@ -253,7 +257,7 @@ bool speed_still_true(const struct known_speed *k, const struct hello *now, uint
 {
     const struct hello *was = &k->of;
     return !strcmp(was->build, now->build) && !strcmp(was->host, now->host) && !strcmp(was->isa, now->isa) && !strcmp(was->cpu, now->cpu) &&
-           was->share == now->share && was->threads == now->threads && was->memory == now->memory && k->crowd == crowd;
+           was->share == now->share && was->period == now->period && was->threads == now->threads && was->memory == now->memory && k->crowd == crowd;
 }
 
 bool speed_true_here(const struct known_speed *k, uint32_t crowd)
@@ -262,7 +266,8 @@ bool speed_true_here(const struct known_speed *k, uint32_t crowd)
     snprintf(mine.build, sizeof mine.build, "gemmapipe %s", GEMMAPIPE_VERSION);
     if (gethostname(mine.host, sizeof mine.host - 1)) snprintf(mine.host, sizeof mine.host, "unknown");
     processor_name(mine.cpu, sizeof mine.cpu);
-    mine.share = share_allowed();
+    const struct time_allowed time = time_allowed();
+    mine.share = time.share, mine.period = time.period;
     mine.memory = memory_allowed();
     return speed_still_true(k, &mine, crowd);
 }

@@ -79,7 +79,7 @@ bool speeds_foreseen(struct pipeline *p)
 bool workers_are_alike(const struct pipeline *p, int i, int k)
 {
     const struct hello *a = &p->crew[i]->hello, *b = &p->crew[k]->hello;
-    return !strcmp(a->host, b->host) && !strcmp(a->isa, b->isa) && a->share == b->share && a->threads == b->threads && a->memory == b->memory;
+    return !strcmp(a->host, b->host) && !strcmp(a->isa, b->isa) && a->share == b->share && a->period == b->period && a->threads == b->threads && a->memory == b->memory;
 }
 
 bool crew_is_alike(const struct pipeline *p)
@@ -180,13 +180,7 @@ static void scale(struct speed *v, double by)
     v->global = v->local;
 }
 
-/* Cores that it may use, as far as it says. */
-static double cores_of(const struct hello *h)
-{
-    return h->share && h->share < 1000 * h->threads ? h->share / 1000.0 : h->threads;
-}
-
-/* Nothing was measured of this worker: as fast as the first one that was, but for its cores. */
+/* Nothing was measured of this worker: as fast as the first one that was, but for its threads. */
 static bool take_anothers(struct pipeline *p, int worker)
 {
     for (int i = 0; i < p->workers; i++) {
@@ -197,7 +191,7 @@ static bool take_anothers(struct pipeline *p, int worker)
         *v = *other;
         v->to = was.to, v->from = was.from, v->self = was.self, v->ways = was.ways;
         memcpy(v->way, was.way, sizeof v->way);
-        scale(v, cores_of(&p->crew[i]->hello) / cores_of(&p->crew[worker]->hello));
+        scale(v, (double)p->crew[i]->hello.threads / p->crew[worker]->hello.threads);
         return true;
     }
     return false;

@@ -41,7 +41,7 @@ static void add_batch(struct expected *x, const struct happened *h)
     for (int i = 0; i < plan_stages(&p->plan); i++) {
         if (!p->offers[i].measured) return;
         const struct part s = p->plan.of[i].part[CHAIN_TEXT];
-        const double t = part_seconds(p->offers[i].measured, &shape, s, (uint32_t)(positions / rows), rows, wanted);
+        const double t = part_seconds(p->offers[i].measured, &shape, s, (uint32_t)(positions / rows), rows, wanted) / offer_power(&p->offers[i]);
         x->busy[i] += t;
         x->lines[i] += plan_line_seconds(&p->plan, &shape, p->offers, i, rows);
         slowest = fmax(slowest, t), sum += t;

@@ -501,7 +501,7 @@ static void refine(struct pipeline *p, const struct figures *f)
     const int n = compare_all(all, p, f);
     for (int i = 0; i < n; i++) {
         if (all[i].busy * f->wall < REFINE_SECONDS || p->crew[i]->report.pictures) return;
-        ratio[i] = over(all[i].row[1], all[i].row[0]);
+        ratio[i] = ration_share(&p->offers[i].ration) < 1 ? 1 : over(all[i].row[1], all[i].row[0]); /* how long it stood still is not told */
     }
     speeds_refine(p, ratio);
 }

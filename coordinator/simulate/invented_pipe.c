@@ -31,6 +31,7 @@ struct invented_worker {
     int index, number; /* in the plan, from 0; in the simulation */
     char address[SIM_ADDRESS];
     uint64_t busy_until_ns, busy_ns, link_free_ns;
+    struct purse purse;
     uint32_t held_rows[WIRE_SEGMENTS]; /* of each slot */
     uint64_t pages;      /* the most it held at once */
     struct diary *diary; /* NULL: nobody will look */
@@ -160,14 +161,24 @@ static uint64_t take_cores(struct invention *v, const struct worker_offer *o, ui
     return begin;
 }
 
+/* How long it takes to compute so long, and to stand still where its ration makes it. */
+static uint64_t until_done(struct invented_worker *w, uint64_t begin_ns, uint64_t ns)
+{
+    const struct ration *r = &w->of->in->offers[w->index].ration;
+    const double begin = (double)begin_ns / 1e9;
+    return ration_share(r) < 1 ? (uint64_t)((ration_end(r, &w->purse, begin, (double)ns / 1e9) - begin) * 1e9) : ns;
+}
+
 /* Takes the frame; `seconds` on a nominal thread, or of this very worker if it was measured. */
 static int send_after(struct invented_worker *w, int to, struct frame **f, double seconds, struct diary_span span, struct err *why)
 {
     struct invention *v = w->of;
     const struct worker_offer *offer = &v->in->offers[w->index];
-    const double takes = seconds / offer_power(offer) * draw_around_one(v, v->in->links ? v->in->links[w->index].jitter : 0);
-    const uint64_t now = clock_now(sim_clock(v->sim)), ns = (uint64_t)(takes * 1e9), idle = w->busy_until_ns > now ? w->busy_until_ns : now;
-    span.begin_ns = take_cores(v, offer, idle, ns);
+    const double full = offer_power(offer) / ration_share(&offer->ration);
+    const double takes = seconds / full * draw_around_one(v, v->in->links ? v->in->links[w->index].jitter : 0);
+    const uint64_t now = clock_now(sim_clock(v->sim)), idle = w->busy_until_ns > now ? w->busy_until_ns : now;
+    span.begin_ns = take_cores(v, offer, idle, (uint64_t)(takes * 1e9));
+    const uint64_t ns = until_done(w, span.begin_ns, (uint64_t)(takes * 1e9));
     span.end_ns = w->busy_until_ns = span.begin_ns + ns;
     w->busy_ns += ns;
     if (w->diary && ns) diary_add(w->diary, span);
@@ -357,6 +368,7 @@ static int hire(struct invention *v, bool diaries, struct err *why)
     for (int i = 0; i < n; i++) {
         struct invented_worker *w = &v->worker[i];
         *w = (struct invented_worker){.of = v, .index = i, .diary = diaries ? calloc(1, sizeof *w->diary) : NULL};
+        w->purse = purse_full(&v->in->offers[i].ration, purse_phase(&v->in->offers[i].ration, i));
         if (diaries && !w->diary) return fail(why, E_MEMORY, "no memory for the diaries of %d invented workers", n);
         TRY(sim_process(v->sim, worker_hears, w, w->address, &w->number, why));
         TRY(roster_add(v->pipe.roster, w->address, why));

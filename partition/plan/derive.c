@@ -5,6 +5,7 @@
 #include "partition/plan/vision_cost.h"
 
 #define FAR 1024 /* positions */
+#define MANY_ROWS 16 /* behind so many a curve goes on straight */
 #define PICTURE_ROWS 128 /* pictures are bound by arithmetic, as so many rows are */
 
 static const struct part one_layer = {0, 1, 0, 0, false}, one_part = {0, 0, 0, 1, false};
@@ -20,6 +21,16 @@ static void derive_curve(struct curve *to, const struct curve *from, const struc
     *to = *from;
     for (uint32_t i = 0; i < to->n; i++)
         to->seconds[i] *= nominal(shape, part, 0, to->rows[i]) / nominal(shape, of, 0, to->rows[i]);
+}
+
+/* A curve that ends among few rows is level still, as reading the weights is, and says nothing of many, which take arithmetic. */
+static bool lengthen(struct curve *c, const struct model_shape *shape, struct part part)
+{
+    if (!c->n || c->n == CURVE_POINTS || c->rows[c->n - 1] >= MANY_ROWS) return false;
+    const double rows = c->rows[c->n - 1], last = c->seconds[c->n - 1];
+    c->seconds[c->n] = last * nominal(shape, part, 0, MANY_ROWS) / nominal(shape, part, 0, rows);
+    c->rows[c->n++] = MANY_ROWS;
+    return true;
 }
 
 static double times_nominal(const struct speed *v, const struct model_shape *shape, double rows)
@@ -49,6 +60,8 @@ uint32_t speed_derive(struct speed *v, const struct model_shape *shape, enum vis
 {
     uint32_t missing = 0;
     if (!v->local.n && !v->head_part.n) return DERIVED_ALL;
+    if (lengthen(&v->local, shape, one_layer)) missing |= DERIVED_LAYERS;
+    if (lengthen(&v->head_part, shape, one_part)) missing |= DERIVED_HEAD;
     if (!v->local.n) missing |= DERIVED_LAYERS, derive_curve(&v->local, &v->head_part, shape, one_layer, one_part);
     if (!v->head_part.n) missing |= DERIVED_HEAD, derive_curve(&v->head_part, &v->local, shape, one_part, one_layer);
     v->global = v->local;

@@ -191,7 +191,8 @@ static uint64_t hash_of_question(const struct making *m)
     uint64_t h = fold_wish(fold_models(0, m->shape), m->wish);
     for (int i = 0; i < m->workers; i++) {
         const struct worker_offer *o = &m->offers[i];
-        const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine};
+        const uint64_t numbers[] = {o->memory, double_bits(o->speed), (uint64_t)o->threads, o->shares_machine, double_bits(ration_share(&o->ration)),
+                                    double_bits(o->ration.period), double_bits(o->ration.tick)};
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) h = hash_fold(h, numbers[k]);
         if (o->measured) h = hash_fold(hash_fold(fold_speed(h, o->measured), double_bits(o->uses)), double_bits(o->cores));
         for (int k = 0; k < i; k++)

@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "partition/model/memory.h"
 #include "partition/model/vision_memory.h"
+#include "partition/plan/ration.h"
 #include "partition/plan/speed.h"
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ struct worker_offer {
     const struct apart *apart; /* [n_apart]; NULL: none are known */
     int n_apart;
     enum reach reach;
-    const struct speed *measured; /* how fast it is with this model; NULL: by `speed` and `threads` alone */
+    const struct speed *measured; /* how fast it is with this model, while it may compute; NULL: by `speed` and `threads` alone */
+    struct ration ration; /* when it may; quota 0: always */
 };
 
 /* The models as the planner sees them: bytes and work, no data. */

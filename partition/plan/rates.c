@@ -1,6 +1,7 @@
 /* partition/plan/rates.c — see rates.h. */
 #include "partition/plan/rates.h"
 
+#include "partition/plan/bursts.h"
 #include "partition/plan/text_cost.h"
 
 #define ROW_BYTES 96 /* of a row on the wire beside its values: segment, id, sampling */
@@ -57,12 +58,13 @@ struct ring { /* one question */
     const struct worker_offer *offers;
     int stages;
     bool measured;
+    bool in_bursts; /* a stage is (ration.h) */
 };
 
 static struct ring ring_of(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers)
 {
-    struct ring r = {p, shape, offers, plan_stages(p), true};
-    for (int i = 0; i < r.stages; i++) r.measured &= offers[i].measured != NULL;
+    struct ring r = {p, shape, offers, plan_stages(p), true, false};
+    for (int i = 0; i < r.stages; i++) r.measured &= offers[i].measured != NULL, r.in_bursts |= ration_share(&offers[i].ration) < 1;
     return r;
 }
 
@@ -82,18 +84,24 @@ static bool is_divided(const struct ring *r)
     return !part_has_whole_head(r->plan->of[r->stages - 1].part[CHAIN_TEXT]);
 }
 
-/* All messages of a micro-batch, one after the other: through the stages, home, and where the head is divided to its parts and back.
- * `wanted` of its rows want a token. */
-static double travel(const struct ring *r, double rows, double wanted)
+/* From the last stage home, and where the head is divided to its parts and back. */
+static double way_home(const struct ring *r, double wanted)
 {
     const int last = r->stages - 1;
-    double sum = way(r, -1, 0, rows * row_bytes(r)), parts = 0;
-    for (int i = 0; i < last; i++) sum += way(r, i, i + 1, rows * row_bytes(r));
-    if (!is_divided(r)) return sum + way(r, last, -1, wanted * TOKEN_BYTES);
+    double parts = 0;
+    if (!is_divided(r)) return way(r, last, -1, wanted * TOKEN_BYTES);
     for (int i = 0; i < last; i++)
         if (part_has_head(r->plan->of[i].part[CHAIN_TEXT]))
             parts = larger(parts, way(r, -1, i, wanted * row_bytes(r)) + way(r, i, -1, wanted * SCORED_BYTES));
-    return sum + way(r, last, -1, wanted * row_bytes(r)) + parts;
+    return way(r, last, -1, wanted * row_bytes(r)) + parts;
+}
+
+/* All messages of a micro-batch, one after the other: through the stages and home. `wanted` of its rows want a token. */
+static double travel(const struct ring *r, double rows, double wanted)
+{
+    double sum = way_home(r, wanted);
+    for (int i = 0; i < r->stages; i++) sum += way(r, i - 1, i, rows * row_bytes(r));
+    return sum;
 }
 
 /* Seconds that a worker's lines are busy with a micro-batch: what comes and what goes use different ways of a line. */
@@ -140,9 +148,40 @@ static double picture_seconds(const struct ring *r, int i, double tokens, double
     return n * (seen + vision_tokens(&r->shape->encoder->config) * prompt / p->capacity.rows);
 }
 
+/* At full speed, and what several stages have together. Of one group only one stage computes at a time, so that one has the whole quota. */
+static void fill_stage(struct burst_stage *s, const struct ring *r, int i, uint32_t position, double rows, double wanted, bool alone)
+{
+    const struct worker_offer *o = r->offers;
+    const struct part p = r->plan->of[i].part[CHAIN_TEXT], words = {0, 0, p.back, p.back_end, false};
+    const double power = offer_power(&o[i]) / ration_share(&o[i].ration);
+    const double all = part_seconds(o[i].measured, r->shape, p, position, rows, wanted) / power;
+    const double head = is_divided(r) && part_has_head(p) ? part_seconds(o[i].measured, r->shape, words, position, rows, wanted) / power : 0;
+    *s = (struct burst_stage){.ration = o[i].ration, .purse = i, .layers = all - head, .head = head, .way = way(r, i - 1, i, rows * row_bytes(r))};
+    for (int k = 0; alone && s->ration.group && k < i && s->purse == i; k++)
+        if (o[k].ration.group == s->ration.group) s->purse = k;
+    if (alone) s->ration.sharing = 1;
+}
+
+static struct burst_ring bursts(const struct ring *r, uint32_t position, double rows, double wanted, bool alone)
+{
+    struct burst_ring b = {.stages = r->stages, .home = way_home(r, wanted)};
+    for (int i = 0; i < r->stages; i++) fill_stage(&b.stage[i], r, i, position, rows, wanted, alone);
+    return b;
+}
+
+/* `with`: what else the stages do for each group; NULL: nothing. */
+static double burst_round(const struct ring *r, const struct capacity *cap, double rows, const struct stage_rates *with)
+{
+    const int groups = (int)decode_groups(cap);
+    struct burst_ring b = bursts(r, cap->context / 2, rows, rows, groups == 1);
+    for (int i = 0; with && i < r->stages; i++) b.stage[i].layers += with[i].pictures * ration_share(&r->offers[i].ration);
+    return burst_turn(&b, groups);
+}
+
 static double lap(const struct ring *r, const struct capacity *cap)
 {
     struct part parts[STAGES_MOST];
+    if (r->in_bursts) return burst_round(r, cap, decode_rows(cap), NULL);
     for (int i = 0; i < r->stages; i++) parts[i] = r->plan->of[i].part[CHAIN_TEXT];
     return lap_seconds(r->shape, parts, r->offers, r->stages, cap) + travel(r, decode_rows(cap), decode_rows(cap));
 }
@@ -168,6 +207,7 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     struct capacity one = *cap;
     const uint32_t groups = decode_groups(cap);
     const double even = (double)cap->sequences / groups, rows = even < decode_rows(cap) ? even : decode_rows(cap); /* groups differ by a row */
+    struct stage_rates of[STAGES_MOST];
     double stage = 0, line = 0, prompt = 0, sum = 0, cores = 0, prompt_cores = 0;
     *out = (struct rates){.measured = r.measured};
     for (int i = 0; i < r.stages; i++) {
@@ -175,6 +215,7 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
         const double piece = prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i);
         const struct stage_rates t = {.answer = part_seconds(offers[i].measured, shape, s, cap->context / 2, rows, rows) / power(&r, i), .prompt = piece,
                                       .pictures = picture_seconds(&r, i, rows, piece), .send = line_seconds(&r, i, rows)};
+        of[i] = t;
         if (stages) stages[i] = t;
         const double busy = t.answer + t.pictures;
         if (larger(busy, t.send) > larger(stage, line)) out->slowest = i;
@@ -184,7 +225,8 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
         cores += shared_seconds(&offers[i], busy), prompt_cores += shared_seconds(&offers[i], piece);
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
-    const double round = groups == 1 ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups, group = larger(larger(stage, line), larger(round, cores));
+    const double round = groups == 1 && !r.in_bursts ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups;
+    const double group = larger(larger(line, cores), r.in_bursts ? burst_round(&r, cap, rows, of) : larger(stage, round));
     out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : cores > ALL_BUT * group ? BOUND_CORES : BOUND_ROUND;
     out->answers = rows / group;
     out->busy = sum / group / r.stages;
@@ -193,11 +235,22 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     out->alone = 1 / lap(&r, &one);
 }
 
+static double slowest_line(const struct ring *r, double rows)
+{
+    double most = 0;
+    for (int i = 0; i < r->stages; i++) most = larger(most, line_seconds(r, i, rows));
+    return most;
+}
+
 /* Pieces follow each other: all of them through the slowest stage, and the first, or the last, once through all. */
 static double streamed(const struct ring *r, uint32_t prompt, uint32_t rows)
 {
     const uint32_t pieces = (prompt - 1) / rows + 1;
     double slowest = 0, sum = 0;
+    if (r->in_bursts) {
+        const struct burst_ring b = bursts(r, prompt / 2, rows, 1, pieces == 1);
+        return larger(burst_stream(&b, (int)pieces), pieces * slowest_line(r, rows));
+    }
     for (int i = 0; i < r->stages; i++) {
         const struct part s = r->plan->of[i].part[CHAIN_TEXT];
         const double t = larger(part_seconds(r->offers[i].measured, r->shape, s, prompt / 2, rows, 1) / power(r, i), line_seconds(r, i, rows));

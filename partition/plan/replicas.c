@@ -64,7 +64,8 @@ static bool alike(const struct worker_offer *a, const struct worker_offer *b)
 {
     const bool same_speed = a->measured == b->measured || (a->measured && b->measured && !memcmp(a->measured, b->measured, sizeof *a->measured));
     if (a->reach != b->reach || a->n_apart || b->n_apart) return a == b; /* who is alike can also be reached alike */
-    return a->memory == b->memory && a->speed == b->speed && a->threads == b->threads && a->shares_machine == b->shares_machine && same_speed;
+    return a->memory == b->memory && a->speed == b->speed && a->threads == b->threads && a->shares_machine == b->shares_machine && same_speed &&
+           ration_share(&a->ration) == ration_share(&b->ration);
 }
 
 static void sort_into_classes(struct sharing_out *s)
@@ -171,7 +172,7 @@ static double try_all_ways(struct sharing_out *s, int *of, int n)
 static double strength(const struct worker_offer *o, bool by_memory)
 {
     if (by_memory) return o->memory ? (double)o->memory : 1e18;
-    if (o->measured && o->measured->local.n) return o->measured->local.rows[0] / o->measured->local.seconds[0];
+    if (o->measured && o->measured->local.n) return o->measured->local.rows[0] / o->measured->local.seconds[0] * ration_share(&o->ration);
     return (o->speed > 0 ? o->speed : 1) * (o->threads > 0 ? o->threads : 1);
 }
 

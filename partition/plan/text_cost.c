@@ -100,12 +100,12 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
 double nominal_power(const struct worker_offer *offer)
 {
     const double speed = offer->speed > 0 ? offer->speed : 1, power = speed * (offer->threads > 0 ? offer->threads : 1);
-    return power > 1e-6 ? power : 1e-6;
+    return (power > 1e-6 ? power : 1e-6) * ration_share(&offer->ration);
 }
 
 double offer_power(const struct worker_offer *offer)
 {
-    return offer->measured ? 1 : nominal_power(offer);
+    return offer->measured ? ration_share(&offer->ration) : nominal_power(offer);
 }
 
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,

@@ -30,7 +30,7 @@ double prefill_seconds(const struct speed *speed, const struct model_shape *shap
 double lap_seconds(const struct model_shape *shape, const struct part *parts, const struct worker_offer *offers, int stages,
                    const struct capacity *cap);
 
-/* How many nominal threads a worker is worth: speed * threads, at least a sliver. 1 for one that was measured: that is of all
- * its threads. */
+/* How many nominal threads a worker is worth in the long run: speed * threads, at least a sliver, in the part of the time in which its
+ * ration lets it compute. For one that was measured that part alone: its seconds are of all its threads. */
 double offer_power(const struct worker_offer *offer);
 double nominal_power(const struct worker_offer *offer); /* the same, measured or not */

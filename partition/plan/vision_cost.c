@@ -28,5 +28,5 @@ double vision_seconds(const struct vision_config *c, struct part s, const struct
 double picture_power(const struct worker_offer *offer, double layer)
 {
     const bool measured = offer->measured && offer->measured->picture_layer > 0;
-    return measured ? layer / offer->measured->picture_layer : nominal_power(offer);
+    return measured ? layer / offer->measured->picture_layer * ration_share(&offer->ration) : nominal_power(offer);
 }

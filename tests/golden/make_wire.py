@@ -37,7 +37,7 @@ ON_A_ROUTE = "WORK RESULT LOGITS SCORE SCORED PICTURE PICTURE_ROWS ROW_HASHES".s
 
 def frame(name, body=b"", run=0, plan=0, epoch=0, sequence=0, sender=0, to=0):
     route = 513 if name in ON_A_ROUTE else 0
-    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 4, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
+    head = struct.pack("<4sHHQQIIHHHHQIQ", b"GPIP", 5, TYPES[name], run, plan, epoch, sequence, sender, to, route, 0, len(body),
                        crc32c(body), 0)
     assert len(head) == 60
     return name, head + struct.pack("<I", crc32c(head)) + body
@@ -95,7 +95,7 @@ def probe():
 
 FRAMES = [
     frame("GREET", struct.pack("<HHIQ3Bx", 2, 4, 3, 0x5A5A5A5A12345678, 1, 2, 1)),
-    frame("HELLO", struct.pack("<IIQQII", 4242, 8, 17 << 30, 0x3132333435363738, 3, 1500) + text("0.1") + text("attic") + text("avx512-vnni") + text("Xeon") + text("OpenBLAS")),
+    frame("HELLO", struct.pack("<IIQQIIIIQ", 4242, 8, 17 << 30, 0x3132333435363738, 3, 1500, 100000, 4000, 0x4142434445464748) + text("0.1") + text("attic") + text("avx512-vnni") + text("Xeon") + text("OpenBLAS")),
     frame("ASSIGN", assign(True)),
     frame("ACCEPT", struct.pack("<6QI", 1, 2, 3, 4, 5, 15, 5) + bytes([1, 1, 0, 0, 1])),
     frame("PIECE", struct.pack("<III4xQQ", 5, 6, 2, PIECE_HASH, len(piece)) + piece),

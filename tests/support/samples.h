@@ -255,7 +255,7 @@ static inline struct frame *sample_message(int i)
     struct frame *f = 0;
     switch (i) {
     case 0: greet_write(&f, &(struct greet){2, 4, 3, 0x5a5a5a5a12345678, {1, 2, 1}}, 0); break;
-    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3, 1500, "Xeon", "OpenBLAS"}, 0); break;
+    case 1: hello_write(&f, &(struct hello){"0.1", "attic", "avx512-vnni", 4242, 8, 17ull << 30, 0x3132333435363738, 3, 1500, 100000, 4000, 0x4142434445464748, "Xeon", "OpenBLAS"}, 0); break;
     case 2: return sample_assign(true);
     case 3: return sample_accept();
     case 4: return sample_piece();

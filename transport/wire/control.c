@@ -24,6 +24,11 @@ static void walk_greet(struct cursor *c, void *message)
     else if (m->node < 1 || m->node >= m->nodes) cursor_refuse(c, "node %u of %u is not a worker's number", m->node, m->nodes);
 }
 
+static bool is_no_period(uint32_t us)
+{
+    return us && (us < PERIOD_LEAST_US || us > PERIOD_MOST_US);
+}
+
 static void walk_hello(struct cursor *c, void *message)
 {
     struct hello *m = message;
@@ -33,11 +38,18 @@ static void walk_hello(struct cursor *c, void *message)
     walk_u64(c, &m->member);
     walk_u32(c, &m->numeric);
     walk_u32(c, &m->share);
+    walk_u32(c, &m->period);
+    walk_u32(c, &m->tick);
+    walk_u64(c, &m->group);
     walk_text(c, m->build, sizeof m->build, "a version");
     walk_text(c, m->host, sizeof m->host, "a host name");
     walk_text(c, m->isa, sizeof m->isa, "an instruction set");
     walk_text(c, m->cpu, sizeof m->cpu, "a processor");
     walk_text(c, m->blas, sizeof m->blas, "a library");
+    if (c->code) return;
+    if (!m->share != !m->period || is_no_period(m->period))
+        cursor_refuse(c, "%u thousandths of a core in periods of %u us; a share has periods of %u to %u us", m->share, m->period, PERIOD_LEAST_US, PERIOD_MOST_US);
+    else if (is_no_period(m->tick)) cursor_refuse(c, "ticks of %u us; %u to %u are possible", m->tick, PERIOD_LEAST_US, PERIOD_MOST_US);
 }
 
 static void walk_piece(struct cursor *c, void *message)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC 0x50495047u /* "GPIP" */
-#define FRAME_VERSION 4
+#define FRAME_VERSION 5
 #define FRAME_HEAD_BYTES 64
 #define FRAME_TYPE_AT 6
 #define FRAME_BODY_MOST (256u << 20) /* whatever port_limits says: more than the largest micro-batch of the largest model */

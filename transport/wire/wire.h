@@ -36,6 +36,8 @@ struct greet {
     struct numeric_mode mode;
 };
 
+#define PERIOD_LEAST_US 500u /* of what Linux knows: a period is 1 ms to 1 s, a tick 1 ms to 10 ms */
+#define PERIOD_MOST_US 1000000u
 struct hello {
     char build[WIRE_TEXT]; /* version of the program */
     char host[WIRE_TEXT];
@@ -45,6 +47,8 @@ struct hello {
     uint64_t member;  /* random, drawn when the worker started: the same in all its runs */
     uint32_t numeric; /* version of its numbers: raised whenever a bit of any result changes */
     uint32_t share;   /* thousandths of a core that its machine leaves it; 0: no limit */
+    uint32_t period, tick; /* microseconds: its share is given at once in each period, and a use of too much is noticed at a tick */
+    uint64_t group;   /* who says the same on one machine shares that share */
     char cpu[WIRE_TEXT]; /* what its machine calls the processor */
     char blas[WIRE_TEXT]; /* the library that multiplies its float32 numbers, and for which processor; empty: none was asked for */
 };

@@ -42,7 +42,15 @@ TEST(the_smallest_of_all_groups_above_counts)
                                    {"job/step/memory.max", "900\n"}, {"job/step/cpu.max", "800000 100000\n"}, {"job/memory.max", "1000\n"},
                                    {"job/cpu.max", "300000 100000\n"}, {"memory.max", "800\n"});
     CHECK_LIMITS(l, 800, 3);
-    CHECK(l.share == 3000, "%llu thousandths of a core", (unsigned long long)l.share);
+    CHECK(l.share == 3000 && l.period == 100000, "%llu thousandths of a core", (unsigned long long)l.share);
+}
+
+TEST(the_period_is_that_of_the_smallest_share_and_its_group_is_known_again)
+{
+    const struct entry files[] = {{"a/b/cpu.max", "40000 50000\n"}, {"a/cpu.max", "1000 5000\n"}, {"cpu.max", "max 100000\n"}};
+    const struct cgroup_limits l = found("0::/a/b\n", files, 3), alone = FOUND("0::/a\n", {"a/cpu.max", "max 100000\n"});
+    CHECK(l.share == 200 && l.period == 5000 && l.group, "%llu thousandths in %llu us", (unsigned long long)l.share, (unsigned long long)l.period);
+    CHECK(alone.share == UINT64_MAX && !alone.period && !alone.group);
 }
 
 TEST(limits_of_version_1_are_found_by_the_names_of_their_hierarchies)

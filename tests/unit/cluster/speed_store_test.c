@@ -11,7 +11,7 @@ static const struct speed_place place = {"tcp://a:7001", 2, 0x1234};
 static struct known_speed known(void)
 {
     struct known_speed k = {.crowd = 2, .at = 1000 * DAY};
-    k.of = (struct hello){.build = "gemmapipe 7", .host = "attic", .isa = "avx2", .cpu = "a \"fast\" one", .share = 800, .threads = 2, .memory = 1ull << 33};
+    k.of = (struct hello){.build = "gemmapipe 7", .host = "attic", .isa = "avx2", .cpu = "a \"fast\" one", .share = 800, .period = 5000, .tick = 4000, .group = UINT64_MAX, .threads = 2, .memory = 1ull << 33};
     k.speed.local = (struct curve){.n = 2, .rows = {1, 8}, .seconds = {0.001, 0.003}};
     k.speed.global = k.speed.local;
     k.speed.head_part = (struct curve){.n = 1, .rows = {1}, .seconds = {1.0 / 3}};
@@ -42,6 +42,7 @@ TEST(what_is_kept_comes_back_for_a_week)
     CHECK(speed_store_find(&out, &place, was.at + DAY));
     CHECK(out.speed.local.n == 2 && out.speed.global.seconds[1] == 0.003 && out.speed.local.rows[1] == 8);
     CHECK(out.speed.head_part.seconds[0] > 0.333333332 && out.speed.head_part.seconds[0] < 0.333333334);
+    CHECK(out.of.share == 800 && out.of.period == 5000 && out.of.tick == 4000 && out.of.group == UINT64_MAX);
     CHECK(out.speed.key == 1e-9 && out.speed.piece_key == 5e-10 && out.speed.picture_layer == 0.25);
     CHECK(out.speed.to.bytes_per_second == 1e8 && out.speed.from.delay == 2e-4 && out.crowd == 2 && out.at == was.at);
     CHECK(speed_still_true(&out, &was.of, 2), "%s", out.of.cpu);
@@ -71,22 +72,22 @@ TEST(what_a_busy_worker_reached_is_kept_for_an_hour)
 TEST(it_is_true_only_of_the_same_worker)
 {
     const struct known_speed k = known();
-    struct hello now[8];
-    for (int i = 0; i < 8; i++) now[i] = k.of;
+    struct hello now[9];
+    for (int i = 0; i < 9; i++) now[i] = k.of;
     now[0].build[0] = 'x', now[1].host[0] = 'x', now[2].isa[0] = 'x', now[3].cpu[0] = 'x';
-    now[4].share = 400, now[5].threads = 1, now[6].memory++;
-    for (int i = 0; i < 7; i++) CHECK(!speed_still_true(&k, &now[i], 2), "change %d was not seen", i);
-    CHECK(speed_still_true(&k, &now[7], 2) && !speed_still_true(&k, &now[7], 1));
+    now[4].share = 400, now[5].threads = 1, now[6].memory++, now[7].period = 100000;
+    for (int i = 0; i < 8; i++) CHECK(!speed_still_true(&k, &now[i], 2), "change %d was not seen", i);
+    CHECK(speed_still_true(&k, &now[8], 2) && !speed_still_true(&k, &now[8], 1));
 }
 
 TEST(what_cannot_be_understood_is_left_aside)
 {
     static const char *const bad[] = {
-        "", "{", "[]", "{\"version\": 2}", "{\"version\": 1}", "{\"version\": 1, \"layer\": [[1, 1]], \"head_part\": []}",
-        "{\"version\": 1, \"layer\": [[1, 1], [1, 2]], \"head_part\": [[1, 1]]}", "{\"version\": 1, \"layer\": [[0, 1]], \"head_part\": [[1, 1]]}",
-        "{\"version\": 1, \"layer\": [[1, -1]], \"head_part\": [[1, 1]]}", "{\"version\": 1, \"layer\": [[1, 1e400]], \"head_part\": [[1, 1]]}",
-        "{\"version\": 1, \"layer\": [[1,1],[2,1],[3,1],[4,1],[5,1],[6,1],[7,1],[8,1],[9,1]], \"head_part\": [[1, 1]]}",
-        "{\"version\": 1, \"layer\": [[1, 1, 1]], \"head_part\": [[1, 1]]}", "{\"version\": 1, \"threads\": 0}", "{\"version\": 1, \"to\": [1, 2, 3]}",
+        "", "{", "[]", "{\"version\": 1}", "{\"version\": 2}", "{\"version\": 2, \"layer\": [[1, 1]], \"head_part\": []}",
+        "{\"version\": 2, \"layer\": [[1, 1], [1, 2]], \"head_part\": [[1, 1]]}", "{\"version\": 2, \"layer\": [[0, 1]], \"head_part\": [[1, 1]]}",
+        "{\"version\": 2, \"layer\": [[1, -1]], \"head_part\": [[1, 1]]}", "{\"version\": 2, \"layer\": [[1, 1e400]], \"head_part\": [[1, 1]]}",
+        "{\"version\": 2, \"layer\": [[1,1],[2,1],[3,1],[4,1],[5,1],[6,1],[7,1],[8,1],[9,1]], \"head_part\": [[1, 1]]}",
+        "{\"version\": 2, \"layer\": [[1, 1, 1]], \"head_part\": [[1, 1]]}", "{\"version\": 2, \"threads\": 0}", "{\"version\": 2, \"to\": [1, 2, 3]}",
     };
     struct folder f = folder_new();
     struct known_speed out;
@@ -95,7 +96,7 @@ TEST(what_cannot_be_understood_is_left_aside)
         put(&f, bad[i]);
         CHECK(!speed_store_find(&out, &place, known().at), "%s", bad[i]);
     }
-    put(&f, "{\"version\": 1, \"at\": 86400000, \"threads\": 1, \"crowd\": 1, \"layer\": [[1, 1]], \"head_part\": [[1, 1]], \"new\": [{}]}");
+    put(&f, "{\"version\": 2, \"at\": 86400000, \"threads\": 1, \"crowd\": 1, \"layer\": [[1, 1]], \"head_part\": [[1, 1]], \"new\": [{}]}");
     CHECK(speed_store_find(&out, &place, known().at) && out.speed.global.n == 1, "what is not known is passed over");
     folder_end(&f);
 }

@@ -36,6 +36,16 @@ TEST(what_is_missing_is_as_slow_as_what_was_measured)
     }
 }
 
+/* Of two rows the seconds are those of reading the weights, of sixteen those of arithmetic. */
+TEST(a_curve_that_ends_among_few_rows_does_not_go_on_level)
+{
+    const struct model_shape m = invent(six, T_Q4_0, T_Q8_0);
+    struct speed v = {.local = {.n = 2, .rows = {1, 2}, .seconds = {0.001, 0.00101}}, .head_part = slow(&m, head), .key = 1e-7};
+    const double wanted = 0.00101 * part_seconds(NULL, &m, layer, 0, 16, 16) / part_seconds(NULL, &m, layer, 0, 2, 2);
+    CHECK(speed_derive(&v, &m, VISION_Q8_0) == DERIVED_LAYERS && v.local.n == 3 && v.head_part.n == 3, "%u points", v.local.n);
+    CHECK(fabs(curve_seconds(&v.global, 16) / wanted - 1) < 0.01, "%g s, wanted %g", curve_seconds(&v.global, 16), wanted);
+}
+
 TEST(what_was_measured_stays_and_of_nothing_nothing_follows)
 {
     const struct model_shape m = invent(six, T_Q4_0, T_Q8_0);

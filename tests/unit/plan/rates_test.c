@@ -1,4 +1,5 @@
 /* tests/unit/plan/rates_test.c — what a plan will give follows from its slowest stage, its slowest line, or once round. */
+#include "partition/plan/bursts.h"
 #include "partition/plan/rates.h"
 #include "partition/plan/text_cost.h"
 #include "tests/support/plan_shapes.h"
@@ -125,6 +126,45 @@ TEST(pieces_of_the_best_length_bring_the_first_token_soonest)
     const double alone = plan_first_token(&p, &m, o, 128), whole = 3 * (4 * 0.001 * (1 + 12.7));
     CHECK(alone > 0 && alone < whole, "%g s, in one piece %g", alone, whole);
     CHECK(plan_first_token(&p, &m, o, 512) > alone);
+}
+
+/* Three stages of which the second may compute for 1 ms of 5. */
+static void ask_in_bursts(struct rates *out, struct plan *p, double slow, uint32_t sequences, const struct ration *ration)
+{
+    const struct speed v[3] = {even(slow, 1e-6, 1e12), even(slow, 1e-6, 1e12), even(slow, 1e-6, 1e12)};
+    const struct model_shape m = invent(twelve, T_Q4_0, T_Q8_0);
+    static const struct cut cuts[] = {{4, 0}, {4, 0}, {4, HEAD_PARTS}};
+    struct worker_offer o[3] = {{.name = "a", .measured = &v[0]}, {.name = "b", .measured = &v[1], .ration = *ration}, {.name = "c", .measured = &v[2]}};
+    NEED(solve_cuts(p, &m, o, cuts, 3, &(struct capacity){1024, sequences, 128, 0, 0, {0}}, why));
+    plan_rates(out, NULL, p, &m, o);
+}
+
+TEST(a_part_of_a_core_slows_what_is_long_and_not_what_is_short)
+{
+    const struct ration fifth = {.quota = 0.001, .period = 0.005, .tick = 0.004};
+    PLAN p = {0};
+    struct rates whole, part;
+    ask_in_bursts(&whole, &p, 0.1, 1, &(struct ration){0}); /* a stage takes 0.4 ms of a lap of 1.2: less than its quota and its share */
+    plan_free(&p);
+    ask_in_bursts(&part, &p, 0.1, 1, &fifth);
+    CHECK(part.alone < whole.alone * 1.01 && part.alone > 0.5 * whole.alone, "%g and %g tokens/s", part.alone, whole.alone);
+    plan_free(&p);
+    ask_in_bursts(&whole, &p, 4, 16, &(struct ration){0});
+    plan_free(&p);
+    ask_in_bursts(&part, &p, 4, 16, &fifth);
+    CHECK(fabs(part.answers / whole.answers - 0.2) < 0.02 && part.slowest == 1, "%g of %g tokens/s", part.answers, whole.answers);
+    CHECK(part.bound == BOUND_STAGE && fabs(part.prompts / whole.prompts - 0.2) < 0.01, "bound %d, %g of %g", part.bound, part.prompts, whole.prompts);
+}
+
+TEST(two_stages_of_one_group_have_one_quota)
+{
+    const struct ration half = {.quota = 0.0025, .period = 0.005, .tick = 0.004, .group = 7, .sharing = 2};
+    struct burst_ring b = {.stages = 2};
+    for (int i = 0; i < 2; i++) b.stage[i] = (struct burst_stage){.ration = half, .purse = i, .layers = 0.01};
+    const double two = burst_turn(&b, 3);
+    for (int i = 0; i < 2; i++) b.stage[i].ration.sharing = 1, b.stage[i].purse = 0;
+    const double one = burst_turn(&b, 1);
+    CHECK(fabs(two / 0.04 - 1) < 0.02 && fabs(one / 0.04 - 1) < 0.02, "%g s and %g s from group to group", two, one);
 }
 
 TEST(a_hop_by_the_coordinator_is_two)

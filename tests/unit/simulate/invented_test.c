@@ -1,5 +1,6 @@
 /* tests/unit/simulate/invented_test.c — invented clusters under the real engine: what must hold of every one. */
 #include "coordinator/simulate/invented_pipe.h"
+#include "partition/plan/rates.h"
 #include "partition/plan/text_cost.h"
 #include "tests/support/plan_shapes.h"
 
@@ -160,6 +161,29 @@ TEST(workers_of_one_machine_share_its_cores)
         for (int k = 0; k < d.workers; k++) busy += few.busy[k], d.offers[k].cores = d.workers;
         CHECK(busy <= cores + 1e-6, "%d workers: %g of %d cores were busy", d.workers, busy, cores);
         CHECK(live_through(&many, &d) == 0 && many.seconds == own.seconds, "%g s with a core each, %g s", own.seconds, many.seconds);
+    }
+}
+
+/* With what it stands still, as it may compute for a part of each period. */
+TEST(a_stage_with_a_part_of_a_core_takes_as_long_as_the_plan_says)
+{
+    for (uint32_t sequences = 1; sequences <= 8; sequences += 7) {
+        static struct drawn d;
+        static struct invented_run r;
+        PLAN p = {0};
+        struct rates want;
+        draw_cluster(&d, 2);
+        for (int i = 0; i < 2; i++) {
+            d.offers[i].threads = 1, d.offers[i].speed = 0.2;
+            d.offers[i].ration = (struct ration){.quota = i ? 0.001 : 0.002, .period = 0.005, .tick = 0.004};
+            d.links[i] = (struct cluster_link){0};
+        }
+        d.load = (struct invented_load){.requests = sequences, .prompt = {1, 1}, .answer = {200, 200}};
+        d.wish.capacity = (struct capacity){.context = 202, .sequences = sequences, .rows = 16};
+        CHECK(live_through(&r, &d) == 0, "it did not run");
+        NEED(plan_make(&p, &d.shape, d.offers, 2, &d.wish, why));
+        plan_rates(&want, NULL, &p, &d.shape, d.offers);
+        CHECK(fabs((double)r.tokens / r.seconds / want.answers - 1) < 0.06, "%u sequences: %g tokens/s, planned %g", sequences, (double)r.tokens / r.seconds, want.answers);
     }
 }
 
