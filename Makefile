@@ -62,11 +62,12 @@ LIBS    := $(foreach r,coordinator worker partition transport base,$(B)/lib$(r).
 PROGRAMS := $(B)/gemmapipe $(if $(filter 1,$(ZMQ)),$(B)/gemmapipe-worker) $(B)/gemmapipe-partition
 PLUGIN  := $(if $(filter 1,$(MPI)),$(B)/gemmapipe-mpi.so)
 test_programs = $(patsubst tests/%.c,$(B)/tests/%,$(1))
-UNIT    := $(call test_programs,$(wildcard tests/*/*_test.c tests/unit/*/*_test.c))
+no_zap  := $(if $(filter 1,$(ZMQ)),,tests/fuzz/zap_%)
+UNIT    := $(call test_programs,$(filter-out $(no_zap),$(wildcard tests/*/*_test.c tests/unit/*/*_test.c)))
 # Programs that test scripts start; they bring their own main.
 AIDS    := $(call test_programs,$(filter-out %_test.c,$(wildcard tests/links/*.c tests/peer/*.c tests/pipeline/*.c)))
 BENCH   := $(call test_programs,$(wildcard tests/bench/*.c))
-FUZZERS := $(call test_programs,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZERS := $(call test_programs,$(filter-out $(no_zap),$(wildcard tests/fuzz/*_fuzz.c)))
 DEMO    := models/demo/demo-q4_0.gguf
 DEMO_SEES := models/demo/demo-mmproj-f16.gguf
 PICTURE := models/demo/picture.png

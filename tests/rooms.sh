@@ -80,7 +80,7 @@ the_table_has_no_circle() {
 doors='
 mpi.h           transport/links/mpi\.c
 dlfcn.h         (transport/links/mpi_plugin|worker/kernels/blas)\.c
-zmq.h           transport/links/(zmq(_sockets)?|zap)\.c
+zmq.h           (transport/links/(zmq(_sockets)?|zap)|tests/fuzz/zap_fuzz)\.c
 xxhash.h        base/hash\.c
 stb_image.h     coordinator/picture/image\.c
 webp/decode.h   coordinator/picture/image_webp\.c

@@ -70,7 +70,7 @@ static bool receive(void *socket, struct request *r, bool *whole)
         const int n = zmq_recv(socket, parts < PARTS ? r->part[parts] : spare, sizeof spare, 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return false;
-        if (parts < PARTS) r->n[parts] = n;
+        if (parts < PARTS) r->n[parts] = n < (int)sizeof spare ? n : (int)sizeof spare; /* what is said is how long it was */
         parts++;
         if (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size)) return false;
     }
