@@ -132,6 +132,10 @@ def survivors_hold_it():
         need("planned anew for 2 workers, of 3" in err, err)
 
 
+def processor_ticks(pid):
+    return sum(int(t) for t in open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[11:13])
+
+
 def half_the_memory():
     """Of pages there are half as many then: the newest wait, and all are answered. What each epoch took is in the report."""
     name = path("sixteen.txt")
@@ -141,7 +145,8 @@ def half_the_memory():
     with Workers(2) as w:
         p = start(GEMMAPIPE, *ask, *w.connect, "--memory", memory_alone(0.85, "--ctx", "512", "--sequences", "16"), "--report", "--verbose")
         said = heard(p, b"holds layers")
-        time.sleep(0.3)
+        before = processor_ticks(w.processes[1].pid)
+        while processor_ticks(w.processes[1].pid) < before + 10: time.sleep(0.005)  # under way, and far from its end
         w.processes[1].kill()
         said += same(ask, p)
         need("going on after" in said and "planned anew for 1 worker" in said, said)
@@ -173,9 +178,10 @@ def stopped_one_wakes():
     with Workers(2) as w:
         p, first = begun(SCORED, *w.connect, "--memory", "19M")
         w.processes[0].send_signal(signal.SIGSTOP)
-        time.sleep(4)
+        said = heard(p, b"has not answered for 3 s")
         w.processes[0].send_signal(signal.SIGCONT)
-        need("going on after" in same(SCORED, p, first), "no")
+        said += same(SCORED, p, first)
+        need("going on after" in said, said)
 
 
 
