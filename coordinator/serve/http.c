@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -202,8 +203,10 @@ static void receive(struct exchange *x, const char *bytes, size_t n)
 
 static enum MHD_Result refuse(struct exchange *x, struct MHD_Connection *c)
 {
-    const bool large = x->refused == MHD_HTTP_CONTENT_TOO_LARGE;
-    char *body = x->http->setup.error_body(x->refused, large ? "the request is longer than this server takes" : "there is no memory for this request");
+    const char *why = x->refused == MHD_HTTP_CONTENT_TOO_LARGE ? "the request is longer than this server takes" :
+                      x->refused == MHD_HTTP_BAD_REQUEST       ? "the request says more than once how long it is" :
+                                                                 "there is no memory for this request";
+    char *body = x->http->setup.error_body(x->refused, why);
     struct MHD_Response *r = MHD_create_response_from_buffer(body ? strlen(body) : 0, body, MHD_RESPMEM_MUST_FREE);
     if (!r) return free(body), MHD_NO;
     MHD_add_response_header(r, "Content-Type", "application/json");
@@ -273,6 +276,22 @@ static uint64_t announced_bytes(struct MHD_Connection *c)
     return text ? strtoull(text, NULL, 10) : 0;
 }
 
+static enum MHD_Result count_lengths(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    int *n = user;
+    (void)kind, (void)value;
+    *n += !strcasecmp(name, "Content-Length") || !strcasecmp(name, "Transfer-Encoding");
+    return MHD_YES;
+}
+
+/* Whoever stands between may have taken the other length, and what one takes for a body is the next request to the other. */
+static bool is_ambiguous(struct MHD_Connection *c)
+{
+    int n = 0;
+    MHD_get_connection_values(c, MHD_HEADER_KIND, count_lengths, &n);
+    return n > 1;
+}
+
 static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *path, const char *method, const char *version,
                                   const char *upload, size_t *upload_n, void **context)
 {
@@ -289,9 +308,9 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
         x->line->asks = true;
         x->line->since_ns = clock_ns();
         pthread_mutex_unlock(&h->lock);
-        if (announced_bytes(c) <= h->setup.body_most) return MHD_YES;
-        x->refused = MHD_HTTP_CONTENT_TOO_LARGE; /* before it is sent */
-        return refuse(x, c);
+        if (is_ambiguous(c)) x->refused = MHD_HTTP_BAD_REQUEST;
+        else if (announced_bytes(c) > h->setup.body_most) x->refused = MHD_HTTP_CONTENT_TOO_LARGE; /* before it is sent */
+        return x->refused ? refuse(x, c) : MHD_YES;
     }
     if (*upload_n) {
         receive(x, upload, *upload_n);
@@ -443,7 +462,7 @@ static int start(struct http *h, struct err *why)
     const struct http_setup *s = &h->setup;
     TRY(address_of(&at, s, why));
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-    h->daemon = MHD_start_daemon(flags, s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, be_quiet, NULL, MHD_OPTION_SOCK_ADDR, &at,
+    h->daemon = MHD_start_daemon(flags, s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, be_quiet, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SOCK_ADDR, &at,
                                  MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)s->connections_each,
                                  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MOST,
                                  MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h, MHD_OPTION_END);

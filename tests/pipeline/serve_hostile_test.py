@@ -75,7 +75,7 @@ def smuggled():
         for trick in tricks:
             text = send(s, b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + trick, 0.5)
             statuses = re.findall(rb"HTTP/1\.1 (\d+)", text)
-            need(statuses.count(b"200") <= 1 and not (statuses and statuses[0] == b"200" and len(statuses) > 1), "%r: %r" % (trick, text[:400]))
+            need(all(status >= b"400" for status in statuses), "%r: %r" % (trick, text[:400]))
         answers(s)
         for where in ("/v1/chat/completions/../../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/v1/files/..%2f..%2fx", "/\0x", "/v1/models%00"):
             text = send(s, b"GET " + where.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 5)
