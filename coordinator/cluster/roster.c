@@ -514,7 +514,7 @@ static bool interrupted(struct event *out)
 /* Until processes and signals are to be looked at, or who is silent is lost. */
 static uint64_t look_ms(const struct roster *r)
 {
-    const uint64_t left = r->silent_ns < LOST_NS ? (LOST_NS - r->silent_ns) / 1000000 + 1 : 0;
+    const uint64_t left = r->silent_ns <= LOST_NS ? (LOST_NS - r->silent_ns) / 1000000 + 1 : 0;
     return r->awaited ? 4 : left < LOOK_MS ? left : LOOK_MS;
 }
 

@@ -21,6 +21,7 @@ static const uint64_t found[] = {
     46, 88, 145,   /* a worker that ended between its greeting and its answer was waited for, and nobody called for another */
     434, 571, 762, /* that a worker is busy was not heard by who had greeted it anew since: it is said once */
     1211,          /* what was mended there took the last words of a worker for its first ones */
+    20785000087,   /* a worker silent for exactly as long as it may be was looked at again and again, at the same moment */
 };
 
 static struct folder folder;
