@@ -169,6 +169,7 @@ static int prepare(struct chat *c, struct err *why)
     struct capacity capacity;
     if (!c->options.context) c->options.context = config->context < CHAT_CONTEXT ? config->context : CHAT_CONTEXT;
     TRY(capacity_for(&capacity, &c->options, config, &(struct load){.prompts = 1, .whole = typed_prompt_picture_rows(s)}, why));
+    s->verify_idle_ms = VERIFY_IDLE_MS;
     TRY(session_launch(s, &capacity, why));
     TRY(conversation_open(&c->conversation, s, why));
     TRY(line_editor_open(&c->editor, chat_commands_complete, why));

@@ -195,6 +195,7 @@ static int work(struct serving *v, const struct options *o, const struct cluster
     TRY(session_open(s, o, wish, mpi, why));
     TRY(open_server(v, why));
     TRY(measure(v, why));
+    s->verify_idle_ms = VERIFY_IDLE_MS;
     TRY(session_launch(s, &v->capacity, why));
     fleet_watch(s->fleet, tally_watch, &v->tally);
     set_up_calls(v);

@@ -102,7 +102,8 @@ static int launch(struct session *s, const struct capacity *c, struct err *why)
 int session_launch(struct session *s, const struct capacity *c, struct err *why)
 {
     struct engine_setup setup = {.end_of_turn = -1, .eos = -1, .exact_embed_scale = s->options->exact_embed_scale,
-                                 .lookup = s->options->lookup, .verify = s->options->verify, .no_prefix_reuse = s->options->no_prefix_reuse};
+                                 .lookup = s->options->lookup, .verify = s->options->verify,
+                                 .verify_idle_ms = s->verify_idle_ms, .no_prefix_reuse = s->options->no_prefix_reuse};
     s->wanted = *c;
     TRY(launch(s, c, why));
     if (s->tokens) {

@@ -17,6 +17,8 @@
 
 #define TURN_MS 100 /* of an engine_turn: who has enough of an answer should not wait longer until that is seen */
 
+#define VERIFY_IDLE_MS 10000 /* somebody who reads an answer may ask again */
+
 struct session {
     const struct options *options;
     struct pipeline *pipe; /* before the launch of replicas: the files alone. Then the first of them: */
@@ -34,6 +36,7 @@ struct session {
     struct run_chart *chart;
     struct whole_file *drawing; /* of it */
     struct run_report *report;
+    uint32_t verify_idle_ms; /* engine_setup has it: of who waits for people, before the launch */
 };
 
 /* Start with {0}; session_close cleans up in any case. `mpi`: rank 0's port or NULL; owned from now on. */
