@@ -83,9 +83,8 @@ double burst_stream(const struct burst_ring *r, int pieces)
         for (int p = 0; p < pieces; p++) {
             at = 0;
             for (int i = 0; i < r->stages; i++) at = step(&n, i, at + r->stage[i].way, r->stage[i].layers);
-            at = score(&n, at);
         }
-        sum += at + r->home;
+        sum += score(&n, at) + r->home;
     }
     return sum / STREAMS;
 }

@@ -11,7 +11,7 @@
 struct burst_stage {
     struct ration ration;
     int purse;           /* the stage of which it uses the quota: itself, or another whose quota is the same */
-    double layers, head; /* seconds at full speed; `head` only where it is divided */
+    double layers, head; /* seconds at full speed; `head` only where it is divided, or in a stream */
     double way;          /* of the rows to it */
 };
 
@@ -24,5 +24,5 @@ struct burst_ring {
 /* Seconds from group to group in the mean, with so many under way. */
 double burst_turn(const struct burst_ring *r, int groups);
 
-/* Seconds from the first to the last of so many pieces of a prompt through all stages, each entering as soon as it can. */
+/* Seconds from the first to the last of so many pieces of a prompt through all stages, each entering as soon as it can; the last is scored. */
 double burst_stream(const struct burst_ring *r, int pieces);

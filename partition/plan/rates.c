@@ -148,24 +148,24 @@ static double picture_seconds(const struct ring *r, int i, double tokens, double
     return n * (seen + vision_tokens(&r->shape->encoder->config) * prompt / p->capacity.rows);
 }
 
-/* At full speed, and what several stages have together. Of one group only one stage computes at a time, so that one has the whole quota. */
-static void fill_stage(struct burst_stage *s, const struct ring *r, int i, uint32_t position, double rows, double wanted, bool alone)
+/* At full speed, and what several stages have together; apart: a whole head is told apart from the layers too. Of one group only one stage computes at a time, so that one has the whole quota. */
+static void fill_stage(struct burst_stage *s, const struct ring *r, int i, uint32_t position, double rows, double wanted, bool alone, bool apart)
 {
     const struct worker_offer *o = r->offers;
     const struct part p = r->plan->of[i].part[CHAIN_TEXT], words = {0, 0, p.back, p.back_end, false};
     const double power = offer_power(&o[i]) / ration_share(&o[i].ration);
     const double all = part_seconds(o[i].measured, r->shape, p, position, rows, wanted) / power;
-    const double head = is_divided(r) && part_has_head(p) ? part_seconds(o[i].measured, r->shape, words, position, rows, wanted) / power : 0;
+    const double head = (apart || is_divided(r)) && part_has_head(p) ? part_seconds(o[i].measured, r->shape, words, position, rows, wanted) / power : 0;
     *s = (struct burst_stage){.ration = o[i].ration, .purse = i, .layers = all - head, .head = head, .way = way(r, i - 1, i, rows * row_bytes(r))};
     for (int k = 0; alone && s->ration.group && k < i && s->purse == i; k++)
         if (o[k].ration.group == s->ration.group) s->purse = k;
     if (alone) s->ration.sharing = 1;
 }
 
-static struct burst_ring bursts(const struct ring *r, uint32_t position, double rows, double wanted, bool alone)
+static struct burst_ring bursts(const struct ring *r, uint32_t position, double rows, double wanted, bool alone, bool apart)
 {
     struct burst_ring b = {.stages = r->stages, .home = way_home(r, wanted)};
-    for (int i = 0; i < r->stages; i++) fill_stage(&b.stage[i], r, i, position, rows, wanted, alone);
+    for (int i = 0; i < r->stages; i++) fill_stage(&b.stage[i], r, i, position, rows, wanted, alone, apart);
     return b;
 }
 
@@ -173,7 +173,7 @@ static struct burst_ring bursts(const struct ring *r, uint32_t position, double 
 static double burst_round(const struct ring *r, const struct capacity *cap, double rows, const struct stage_rates *with)
 {
     const int groups = (int)decode_groups(cap);
-    struct burst_ring b = bursts(r, cap->context / 2, rows, rows, groups == 1);
+    struct burst_ring b = bursts(r, cap->context / 2, rows, rows, groups == 1, false);
     for (int i = 0; with && i < r->stages; i++) b.stage[i].layers += with[i].pictures * ration_share(&r->offers[i].ration);
     return burst_turn(&b, groups);
 }
@@ -242,21 +242,24 @@ static double slowest_line(const struct ring *r, double rows)
     return most;
 }
 
-/* Pieces follow each other: all of them through the slowest stage, and the first, or the last, once through all. */
+/* Pieces follow each other: all of them through the slowest stage, and the first, or the last, once through all. Only the last one's last row
+ * is scored, by all parts of the head at the same time. */
 static double streamed(const struct ring *r, uint32_t prompt, uint32_t rows)
 {
     const uint32_t pieces = (prompt - 1) / rows + 1;
-    double slowest = 0, sum = 0;
+    double slowest = 0, sum = 0, head = 0;
     if (r->in_bursts) {
-        const struct burst_ring b = bursts(r, prompt / 2, rows, 1, pieces == 1);
+        const struct burst_ring b = bursts(r, prompt / 2, rows, 1, pieces == 1, true);
         return larger(burst_stream(&b, (int)pieces), pieces * slowest_line(r, rows));
     }
     for (int i = 0; i < r->stages; i++) {
         const struct part s = r->plan->of[i].part[CHAIN_TEXT];
-        const double t = larger(part_seconds(r->offers[i].measured, r->shape, s, prompt / 2, rows, 1) / power(r, i), line_seconds(r, i, rows));
-        slowest = larger(slowest, t), sum += t;
+        const struct part layers = {s.first, s.end, 0, 0, false};
+        const double t = part_seconds(r->offers[i].measured, r->shape, layers, prompt / 2, rows, 1) / power(r, i);
+        const double all = part_seconds(r->offers[i].measured, r->shape, s, prompt / 2, rows, 1) / power(r, i), piece = larger(t, line_seconds(r, i, rows));
+        head = larger(head, all - t), slowest = larger(slowest, piece), sum += piece;
     }
-    return (pieces - 1) * slowest + sum + travel(r, rows, 1);
+    return (pieces - 1) * slowest + sum + head + travel(r, rows, 1);
 }
 
 double plan_first_token(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, uint32_t prompt)

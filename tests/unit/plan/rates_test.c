@@ -128,6 +128,29 @@ TEST(pieces_of_the_best_length_bring_the_first_token_soonest)
     CHECK(plan_first_token(&p, &m, o, 512) > alone);
 }
 
+TEST(only_the_last_piece_of_a_prompt_is_scored)
+{
+    const struct model_shape m = invent(twelve, T_Q4_0, T_Q8_0);
+    const struct ration cases[] = {{0}, ration_of(200, 5000, 4000, 1)};
+    for (int with = 0; with < 2; with++) {
+        double seconds[2];
+        for (int heavy = 0; heavy < 2; heavy++) {
+            struct speed v[3] = {even(1, 1e-4, 1e9), even(1, 1e-4, 1e9), even(1, 1e-4, 1e9)};
+            struct worker_offer o[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
+            PLAN p = {0};
+            struct rates r;
+            ask(&r, &p, v, 1);
+            for (int i = 0; i < 3; i++) {
+                for (uint32_t k = 0; k < v[i].head_part.n; k++) v[i].head_part.seconds[k] *= heavy ? 1000 : 1;
+                o[i].measured = &v[i], o[i].ration = cases[with];
+            }
+            seconds[heavy] = plan_first_token(&p, &m, o, 512);
+        }
+        const double more = seconds[1] - seconds[0], once = 999 * HEAD_PARTS * 0.001 / 100 / (with ? 0.2 : 1);
+        CHECK(more > 0.9 * once && more < 1.1 * once, "%g s more, one head takes %g s more", more, once);
+    }
+}
+
 /* Three stages of which the second may compute for 1 ms of 5. */
 static void ask_in_bursts(struct rates *out, struct plan *p, double slow, uint32_t sequences, const struct ration *ration)
 {
