@@ -3,7 +3,6 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -67,10 +66,16 @@ static int greediest(const struct strangers *s)
     return found;
 }
 
+static bool is_numbered(int fd)
+{
+    return fd >= 0 && fd < STRANGERS_FDS;
+}
+
 void strangers_came(struct strangers *s, int fd, uint64_t now)
 {
     struct stranger one = {.fd = fd, .came_ns = now};
     struct epoll_event sends = {.events = EPOLLIN | EPOLLET, .data.fd = fd}; /* each time anew: libzmq reads it, not we */
+    if (is_numbered(fd)) s->fd[fd] = FD_OPEN;
     strangers_known(s, fd);
     if (!peer_of_fd(fd, &one.from)) return;
     if (s->n == STRANGERS_MOST) end(s, greediest(s));
@@ -88,6 +93,27 @@ void strangers_known(struct strangers *s, int fd)
 {
     for (int i = s->n - 1; i >= 0; i--)
         if (s->at[i].fd == fd) take_out(s, i);
+}
+
+void strangers_left(struct strangers *s, int fd)
+{
+    if (is_numbered(fd)) s->fd[fd] = FD_CLOSED;
+    strangers_known(s, fd);
+}
+
+bool strangers_connected(const struct strangers *s, int fd)
+{
+    return !is_numbered(fd) || s->fd[fd] != FD_CLOSED;
+}
+
+void strangers_tell(struct strangers *s, int fd)
+{
+    if (is_numbered(fd)) s->fd[fd] = FD_REFUSED;
+}
+
+bool strangers_told(const struct strangers *s, int fd)
+{
+    return is_numbered(fd) && s->fd[fd] == FD_REFUSED;
 }
 
 static uint64_t received(int fd)

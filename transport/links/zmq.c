@@ -42,7 +42,6 @@
 #define CREDIT_BODY 4        /* u32: places given back */
 #define STRANGERS 64         /* frames to drop in one look before the clock is looked at again */
 #define GOODBYE_MS 1000      /* for frames handed over just before the port is closed */
-#define FDS 1024
 #define LOOK_NS 20000000ull /* between two looks at who calls while another is served */
 #define REFUSED_NS 100000000ull /* between two calls of a peer that refuses us */
 #define SILENT_NS 1500000000ull /* a coordinator that has yet to say what is to be done says PING twice a second */
@@ -93,7 +92,6 @@ struct zmq_port {
     uint64_t greeted_run; /* what the coordinator's greeting called the run: tells it from another coordinator */
     struct arrival early; /* the next coordinator's greeting, come while the end of the last run is not dealt with yet, or may be near */
     uint64_t early_ns;
-    enum { FD_CLOSED, FD_OPEN, FD_REFUSED } fd[FDS]; /* accepted and not closed, as far as the monitor has told; told why it is not served */
 };
 
 static struct zmq_port *zmq_of(const struct port *p)
@@ -280,11 +278,9 @@ static void watch_router(struct zmq_port *z)
     uint32_t fd;
     if (!z->router) return;
     while (zmq_next_event(z->router_monitor, &event, &fd)) {
-        if (fd < FDS && event == ZMQ_EVENT_ACCEPTED) z->fd[fd] = FD_OPEN;
         if (event == ZMQ_EVENT_ACCEPTED) strangers_came(&z->strangers, (int)fd, clock_ns());
-        if (event == ZMQ_EVENT_DISCONNECTED) strangers_known(&z->strangers, (int)fd);
         if (event != ZMQ_EVENT_DISCONNECTED) continue;
-        if (fd < FDS) z->fd[fd] = FD_CLOSED;
+        strangers_left(&z->strangers, (int)fd);
         for (int k = 0; k < z->room; k++)
             if (z->contacts[k] && z->contacts[k]->identity_bytes && z->contacts[k]->fd == (int)fd) z->contacts[k]->gone = true;
     }
@@ -387,9 +383,8 @@ static void refuse(struct zmq_port *z, const struct arrival *a, const struct err
     const struct frame_head *h = &a->frame->head;
     struct fault m = {.code = (uint32_t)why->code};
     struct frame *f = 0;
-    const bool numbered = a->fd >= 0 && a->fd < FDS;
-    if (numbered && z->fd[a->fd] == FD_REFUSED) return; /* told once: who reads nothing shall not be told without end */
-    if (numbered) z->fd[a->fd] = FD_REFUSED;
+    if (strangers_told(&z->strangers, a->fd)) return;
+    strangers_tell(&z->strangers, a->fd);
     snprintf(m.text, sizeof m.text, "%s", why->text);
     if (fault_write(&f, &m, 0)) return;
     f->head.run = h->run;
@@ -413,8 +408,7 @@ static void refuse_greeting(struct zmq_port *z, const struct arrival *a, bool sa
 static void refuse_version(struct zmq_port *z, const struct arrival *a, const struct err *why)
 {
     const unsigned version = frame_version(a->frame, a->n);
-    const bool numbered = a->fd >= 0 && a->fd < FDS;
-    if (!version || version == FRAME_VERSION || (numbered && z->fd[a->fd] == FD_REFUSED)) return log_debug("%s", why->text);
+    if (!version || version == FRAME_VERSION || strangers_told(&z->strangers, a->fd)) return log_debug("%s", why->text);
     log_warn("%s", why->text);
     refuse(z, a, why);
 }
@@ -450,17 +444,12 @@ static void hang_up(struct contact *c)
     c->address[0] = 0;
 }
 
-static bool still_connected(const struct zmq_port *z, const struct arrival *a)
-{
-    return a->fd < 0 || a->fd >= FDS || z->fd[a->fd] != FD_CLOSED;
-}
-
 /* Our coordinator is gone, and the run it leaves behind not yet over: it was started anew, say, faster than we could take
  * notice, or it took us for lost and greets us as another node. Or it is there, and greeted, and has not said what is to be done: then its next word
  * decides (weigh_early). A greeting is not sent twice on a connection that holds, so this one waits until we listen again. */
 static void keep_early(struct zmq_port *z, struct arrival *a)
 {
-    if (z->early.frame && still_connected(z, &z->early)) return refuse_greeting(z, a, false);
+    if (z->early.frame && strangers_connected(&z->strangers, z->early.fd)) return refuse_greeting(z, a, false);
     frame_free(z->early.frame);
     z->early = *a;
     z->early_ns = clock_ns();
@@ -481,7 +470,7 @@ static void weigh_early(struct zmq_port *z)
     struct contact *c = contact_of(z, 0);
     if (!z->early.frame || z->port.self < 0 || !c || c->gone) return;
     const bool speaks = c->heard_ns > z->early_ns || is_assigned(&z->port);
-    if (!speaks && still_connected(z, &z->early)) {
+    if (!speaks && strangers_connected(&z->strangers, z->early.fd)) {
         c->gone = clock_ns() - c->heard_ns > SILENT_NS;
         return;
     }
@@ -514,7 +503,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     }
     if (greets && p->self >= 0 && (run != z->greeted_run || h->to != p->self)) return keep_early(z, a), -1;
     if (p->self < 0 ? !greets : h->to != p->self) return -1;
-    if (port_fits(p, h->from, h) != FITS || !still_connected(z, a)) return -1;
+    if (port_fits(p, h->from, h) != FITS || !strangers_connected(&z->strangers, a->fd)) return -1;
     if (c && c->gone) contact_end(z, h->from, 0);
     if (contact_made(z, h->from, &c, &why)) return log_warn("%s", why.text), -1;
     if (greets) z->greeted_run = run;
