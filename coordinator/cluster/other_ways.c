@@ -65,7 +65,8 @@ void other_ways_find(struct other_ways *o, const struct cluster_wish *wish, cons
     o->threads = wish_threads(&one, 1);
     o->of_replicas = value_of_replicas(wish, wanted, REPLICAS_AUTO, &o->best_replicas);
     if (wish->replicas) {
-        o->as_wished = value_of_replicas(wish, wanted, wish->replicas, &o->replicas);
+        o->as_wished = o->of_replicas, o->replicas = o->best_replicas;
+        if (wish->replicas != REPLICAS_AUTO) o->as_wished = value_of_replicas(wish, wanted, wish->replicas, &o->replicas);
         if (o->replicas == 1) o->replicas = 0;
     } else {
         o->as_wished = value_of(wish, wanted);

@@ -466,12 +466,12 @@ int probing_begin(struct probing **out, struct pipeline *p, uint32_t millisecond
     if (!b->types || !b->tensors || !b->question || !b->of || !p->known) return fail(why, E_MEMORY, "no memory to measure the workers");
     b->begun_ns = now_ns(b);
     for (int i = 0; i < p->workers; i++) speed_of(p, i)->speed.self = speed_self(p, i);
-    begin_phase(b, PHASE_WAYS);
     b->parts_bytes = (uint64_t)milliseconds * PARTS_BYTES / MOST_MS;
     if (b->parts_bytes < PARTS_LEAST_BYTES) b->parts_bytes = PARTS_LEAST_BYTES;
     if (b->parts_bytes > PARTS_BYTES) b->parts_bytes = PARTS_BYTES;
     if (!hurried) milliseconds = (uint32_t)(milliseconds * patience(p));
     b->end_ns = b->begun_ns + milliseconds * 1000000ull;
+    begin_phase(b, PHASE_WAYS);
     log_info("measuring how fast the worker%s %s, for %.1f s", p->workers == 1 ? "" : "s", p->workers == 1 ? "is" : "are", milliseconds / 1e3);
     return ask_way(b, why);
 }

@@ -47,7 +47,7 @@ struct member {
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
     uint64_t still_most_ns;  /* the longest of these that ended by itself */
     struct ping pong;        /* the last it sent */
-    bool counted;            /* among those that are wanted, though nobody named it */
+    bool counted;            /* it answered once, and is counted among those that are wanted */
     bool hailed;             /* it was greeted, and has not answered yet */
     bool leaves;             /* it was told to end, and computes on until it is let go */
     uint64_t closed_ns;      /* when its connection closed, while the reason is still awaited; 0: it did not */

@@ -9,7 +9,6 @@
 #include "base/plain_text.h"
 #include "base/threads.h"
 
-
 static bool all_are_here(const struct fleet *f)
 {
     const struct pipeline *p;

@@ -168,7 +168,7 @@ void engine_watch(struct engine *e, watcher *watch, void *user)
 
 void engine_tell(const struct engine *e, enum happening what, const struct live *a, uint32_t amount)
 {
-    const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .key = a->ask.key, .asked_ns = a->asked_ns,
+    const struct happened h = {.what = what, .at_ns = clock_now(e->clock), .number = a->number, .asked_ns = a->asked_ns,
                                .first_ns = a->first_ns, .asked_rows = (uint32_t)a->ids.n - a->made, .reused_rows = a->reused,
                                .amount = amount, .spans = a->spans.span, .n = a->spans.n};
     if (!a->ask.again) tell_watchers(&e->watchers, &h);

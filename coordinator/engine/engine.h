@@ -80,7 +80,7 @@ struct engine_totals {
     uint64_t batches, rows;
     uint64_t guessed, guessed_right; /* of the rows: guesses at tokens, and how many of them were right */
     uint32_t epoch, losses; /* of the pipeline */
-    uint32_t ready;         /* pipelines all workers of which are there */
+    uint32_t ready;         /* of fleet_totals: pipelines all workers of which are there */
     double pages_used;      /* part of the fullest pool of keys and values; 0 to 1 */
     struct verify_counts verified; /* of all engines beside each other */
     uint64_t home_bytes; /* of scores that parts of a head sent here, because a token was one of too many words, or all were wanted */

@@ -114,7 +114,6 @@ bool fleet_is_busy(const struct fleet *f)
 struct engine_totals fleet_totals(const struct fleet *f)
 {
     struct engine_totals all = engine_totals(f->of[0].engine);
-    all.ready = 0;
     for (int i = 1; i < f->n; i++) {
         const struct engine_totals t = engine_totals(f->of[i].engine);
         if (t.begun_ns && (!all.begun_ns || t.begun_ns < all.begun_ns)) all.begun_ns = t.begun_ns;
@@ -216,7 +215,7 @@ static void place_from(struct fleet *f, struct engine *e)
         const bool anywhere = !a->ask.only && a->suspected < SUSPECTED_MOST;
         next = a->next;
         if (a->placed || (anywhere && a->ask.priority <= refused)) continue;
-        if (!place(f, e, a) && anywhere) refused = a->ask.priority > refused ? a->ask.priority : refused;
+        if (!place(f, e, a) && anywhere) refused = a->ask.priority;
     }
 }
 

@@ -36,7 +36,7 @@ struct engine_totals fleet_totals(const struct fleet *f); /* of all together; ep
 int fleet_size(const struct fleet *f);
 struct engine *fleet_engine(const struct fleet *f, int replica); /* from 0: to count what is its own. The fleet turns it */
 struct pipeline *fleet_pipe(const struct fleet *f, int replica);
-/* The workers of all replicas, one after the other, by number from 0: whose it is, and which one there; NULL: there are no more. */
-int fleet_stages(const struct fleet *f);
+int fleet_stages(const struct fleet *f); /* workers of all replicas */
+/* They, one after the other, by number from 0: whose it is, and which one there; NULL: there are no more. */
 struct pipeline *fleet_stage(const struct fleet *f, int stage, int *worker);
 bool fleet_lost(const struct fleet *f, int replica); /* for good */

@@ -175,7 +175,7 @@ static void tell_sent(const struct engine *e, const struct schedule_batch *b)
     if (!e->watchers.n) return;
     for (uint32_t i = 0; i < b->n_moves; i++) {
         const struct live *a = e->in_slot[b->moves[i].slot];
-        rows[i] = (struct happened_rows){a->number, a->ask.key, b->moves[i].position, b->moves[i].rows, b->moves[i].guesses};
+        rows[i] = (struct happened_rows){a->number, b->moves[i].position, b->moves[i].rows, b->moves[i].guesses};
     }
     const struct happened h = {.what = BATCH_SENT, .at_ns = clock_now(e->clock), .number = b->id, .amount = b->rows, .rows = rows,
                                .n = b->n_moves};

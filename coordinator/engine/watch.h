@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 enum happening {
-    ASK_CAME,     /* number, key, amount: rows; spans */
-    ASK_GOES,     /* number, key: its pictures are there, it waits for a slot or has one */
-    ASK_SPOKE,    /* number, key: its first token */
-    ASK_ENDED,    /* number, key, amount: tokens */
+    ASK_CAME,     /* number, amount: rows; spans */
+    ASK_GOES,     /* number: its pictures are there, it waits for a slot or has one */
+    ASK_SPOKE,    /* number: its first token */
+    ASK_ENDED,    /* number, amount: tokens */
     BATCH_SENT,   /* number of the micro-batch, amount: rows; moves */
     BATCH_BACK,   /* number of the micro-batch */
     PICTURE_SENT, /* number of the picture, amount: worker of the plan it goes to */
@@ -18,14 +18,14 @@ enum happening {
 };
 
 struct happened_rows { /* of one ask in a micro-batch */
-    uint64_t number, key;
+    uint64_t number;
     uint32_t position, rows, guesses; /* guesses: the last of the rows, which may not stay */
 };
 
 struct happened {
     enum happening what;
     int replica; /* of whose engine it is told, from 0; numbers of micro-batches are its own */
-    uint64_t at_ns, number, key;
+    uint64_t at_ns, number;
     uint64_t asked_ns, first_ns; /* of ASK_…: when it came; when its first token did, 0: not yet */
     uint32_t asked_rows, reused_rows; /* of ASK_…: of its prompt; of these, what a slot held already */
     uint32_t amount;

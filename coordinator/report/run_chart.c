@@ -4,7 +4,6 @@
 #include "coordinator/report/ask_table.h"
 #include "partition/model/part_text.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
