@@ -24,6 +24,7 @@ struct cluster {
     bool alone[MANY];  /* it cannot reach the others, and does not know it */
     int meetings;
     bool silent[MANY]; /* answers what it is asked of the way, and then nothing */
+    bool deaf[MANY];   /* answers nothing of the way */
 };
 
 static int join(struct cluster *c, int node, struct err *why)
@@ -81,7 +82,7 @@ static int measured(struct cluster *c, int node, struct frame *f, struct err *wh
 {
     struct probe *m = calloc(1, sizeof *m);
     int code = m ? probe_read(m, f, why) : fail(why, E_MEMORY, "no memory");
-    if (!code && !(c->silent[node - 1] && m->milliseconds)) {
+    if (!code && !(m->milliseconds ? c->silent : c->deaf)[node - 1]) {
         struct probed out = {.n = m->n, .bytes = m->answer};
         for (uint32_t i = 0; i < m->n; i++) out.seconds[i] = 1e-3 * node * m->at[i].rows, out.waited[i] = c->waited[node - 1];
         code = reply(c, node, &out, why);
@@ -178,6 +179,21 @@ TEST(who_does_not_answer_in_time_is_taken_for_another_and_its_late_answer_for_no
         CHECK(e.kind == (i ? EVENT_FRAME : EVENT_NONE), "answer %d of one that is awaited no more: event %d", i + 1, e.kind);
         event_free(&e);
     }
+    end(&c);
+}
+
+TEST(who_answers_nothing_of_the_way_keeps_nobody_from_being_measured)
+{
+    struct cluster c;
+    struct probing *b = NULL;
+    NEED(begin(&c, WORKERS, why));
+    c.deaf[0] = true;
+    NEED(measure(&c, &b, 2000, why));
+    for (int i = 1; i < WORKERS; i++) {
+        const struct known_speed *k = &c.p.known[i];
+        CHECK(k->speed.local.n == CURVE_POINTS && k->derived != DERIVED_ALL, "worker %d: %u", i + 1, k->derived);
+    }
+    probing_close(&b);
     end(&c);
 }
 
