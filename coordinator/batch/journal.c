@@ -248,7 +248,7 @@ static int check_facts(const struct journal *j, const struct journal_setup *s, c
     if (!s->n_facts) return 0;
     find_more(s, text, n, more);
     if (!more[0]) return 0;
-    record_fact(text, n, more, was);
+    if (!record_fact(text, n, more, was)) snprintf(was, sizeof was, "something");
     return is_another(j, more, was, "nothing", why);
 }
 

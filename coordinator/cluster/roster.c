@@ -581,7 +581,7 @@ void roster_dismiss(struct roster *r, const struct err *failure)
         if (failure) snprintf(fault.text, sizeof fault.text, "%s", failure->text);
         bool tell = failure && failure->code != E_INTERRUPTED && greeted;
         if (tell ? fault_write(&f, &fault, &ignored) : empty_write(&f, M_STOP, &ignored)) continue;
-        if (port_send(r->port, m->node, &f, &ignored)) frame_free(f);
+        port_send_off(r->port, m->node, f, &ignored);
     }
     port_flush(r->port, 1000, &ignored);
 }

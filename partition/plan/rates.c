@@ -207,16 +207,16 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     struct capacity one = *cap;
     const uint32_t groups = decode_groups(cap);
     const double even = (double)cap->sequences / groups, rows = even < decode_rows(cap) ? even : decode_rows(cap); /* groups differ by a row */
-    struct stage_rates of[STAGES_MOST];
+    struct stage_rates own[STAGES_MOST];
     double stage = 0, line = 0, prompt = 0, sum = 0, cores = 0, prompt_cores = 0;
     *out = (struct rates){.measured = r.measured};
+    if (!stages) stages = own;
     for (int i = 0; i < r.stages; i++) {
         const struct part s = p->of[i].part[CHAIN_TEXT];
         const double piece = prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i);
         const struct stage_rates t = {.answer = part_seconds(offers[i].measured, shape, s, cap->context / 2, rows, rows) / power(&r, i), .prompt = piece,
                                       .pictures = picture_seconds(&r, i, rows, piece), .send = line_seconds(&r, i, rows)};
-        of[i] = t;
-        if (stages) stages[i] = t;
+        stages[i] = t;
         const double busy = t.answer + t.pictures;
         if (larger(busy, t.send) > larger(stage, line)) out->slowest = i;
         stage = larger(stage, busy), line = larger(line, t.send);
@@ -226,7 +226,7 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
     const double round = groups == 1 && !r.in_bursts ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups;
-    const double group = larger(larger(line, cores), r.in_bursts ? burst_round(&r, cap, rows, of) : larger(stage, round));
+    const double group = larger(larger(line, cores), r.in_bursts ? burst_round(&r, cap, rows, stages) : larger(stage, round));
     out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : cores > ALL_BUT * group ? BOUND_CORES : BOUND_ROUND;
     out->answers = rows / group;
     out->busy = sum / group / r.stages;

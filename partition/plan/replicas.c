@@ -65,7 +65,7 @@ static bool alike(const struct worker_offer *a, const struct worker_offer *b)
     const bool same_speed = a->measured == b->measured || (a->measured && b->measured && !memcmp(a->measured, b->measured, sizeof *a->measured));
     if (a->reach != b->reach || a->n_apart || b->n_apart) return a == b; /* who is alike can also be reached alike */
     return a->memory == b->memory && a->speed == b->speed && a->threads == b->threads && a->shares_machine == b->shares_machine && same_speed &&
-           ration_share(&a->ration) == ration_share(&b->ration);
+           ration_share(&a->ration) == ration_share(&b->ration) && a->ration.period == b->ration.period && a->ration.tick == b->ration.tick;
 }
 
 static void sort_into_classes(struct sharing_out *s)

@@ -146,7 +146,9 @@ def half_the_memory():
         p = start(GEMMAPIPE, *ask, *w.connect, "--memory", memory_alone(0.85, "--ctx", "512", "--sequences", "16"), "--report", "--verbose")
         said = heard(p, b"holds layers")
         before = processor_ticks(w.processes[1].pid)
-        while processor_ticks(w.processes[1].pid) < before + 10: time.sleep(0.005)  # under way, and far from its end
+        while processor_ticks(w.processes[1].pid) < before + 10:  # under way, and far from its end
+            need(p.poll() is None and w.processes[1].poll() is None, "it ended before it was under way")
+            time.sleep(0.005)
         w.processes[1].kill()
         said += same(ask, p)
         need("going on after" in said and "planned anew for 1 worker" in said, said)

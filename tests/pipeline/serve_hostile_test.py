@@ -76,6 +76,7 @@ def smuggled():
             text = send(s, b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + trick, 0.5)
             statuses = re.findall(rb"HTTP/1\.1 (\d+)", text)
             need(all(status >= b"400" for status in statuses), "%r: %r" % (trick, text[:400]))
+            need(trick not in tricks[:3] or statuses[:1] == [b"400"], "%r is not refused: %r" % (trick, text[:400]))
         answers(s)
         for where in ("/v1/chat/completions/../../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd", "/v1/files/..%2f..%2fx", "/\0x", "/v1/models%00"):
             text = send(s, b"GET " + where.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 5)

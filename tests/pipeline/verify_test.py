@@ -5,10 +5,9 @@ import http.client
 import struct
 import subprocess
 import threading
-import time
 
 from relay import *
-from served import Server, chat
+from served import Server, chat, until
 
 SUMS = path("sums.txt")
 with open(SUMS, "w") as f:
@@ -24,19 +23,28 @@ RIGHT = sums("--here", 1)[1]
 
 # ---- the memory of a worker ----
 
-def own_memory(pid):
-    """(address, bytes) of what the process may write to; a sanitizer's own tables, which are mostly holes, are larger."""
+def memory_of(pid, wanted):
+    """(address, bytes) of each mapping of which this is so."""
     with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
         for line in maps:
             begin, end = (int(x, 16) for x in line.split()[0].split("-"))
-            if line.split()[1] == "rw-p" and end - begin < 1 << 30:
+            if wanted(line, end - begin):
                 mem.seek(begin)
                 yield begin, mem.read(end - begin)
 
 
-def places(pid, pattern):
+def own_memory(pid):
+    """What the process may write to; a sanitizer's own tables, which are mostly holes, are larger."""
+    return memory_of(pid, lambda line, n: line.split()[1] == "rw-p" and n < 1 << 30)
+
+
+def program(pid):
+    return memory_of(pid, lambda line, n: line.rstrip().endswith(os.path.basename(WORKER)) and line.split()[1][1] != "w")
+
+
+def places(pid, pattern, memory=own_memory):
     found = []
-    for begin, held in own_memory(pid):
+    for begin, held in memory(pid):
         at = held.find(pattern)
         while at >= 0:
             found.append(begin + at)
@@ -65,21 +73,9 @@ def put(pid, where, value):
 
 def compute_wrongly(pid):
     """From now on in every layer, as a broken processor: a number of the program's own is another one for this process alone."""
-    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "r+b", 0) as mem:
-        found = 0
-        for line in maps:
-            if not line.rstrip().endswith(os.path.basename(WORKER)) or line.split()[1][1] == "w":
-                continue
-            begin, end = (int(x, 16) for x in line.split()[0].split("-"))
-            mem.seek(begin)
-            held = mem.read(end - begin)
-            at = held.find(GELU)
-            while at >= 0:
-                mem.seek(begin + at)
-                mem.write(OTHER_GELU)
-                found += 1
-                at = held.find(GELU, at + 1)
-        need(found, "the worker's program has no such number")
+    where = places(pid, GELU, program)
+    need(where, "the worker's program has no such number")
+    put(pid, where, OTHER_GELU)
 
 
 def may_look_into_others():
@@ -148,8 +144,7 @@ def two_replicas():
     with Workers(2) as w, Server("--replicas", 2, *w.connect, "--verify", 1, "--no-prefix-reuse") as s:
         for _ in range(3):
             s.chat("What is 4 + 5?")
-        while numbers(s)[0] < 3:  # one that is being compared when the fault begins would tell whose it is
-            time.sleep(0.02)
+        until(lambda: numbers(s)[0] >= 3)  # one that is being compared when the fault begins would tell whose it is
         need(numbers(s)[1] >= 4 and numbers(s)[2] == 0, numbers(s))
         compute_wrongly(w.processes[1].pid)
         s.chat("What is 5 + 5?")

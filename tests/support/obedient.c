@@ -84,9 +84,7 @@ static int broken(struct obedient *w, struct err *why)
 
 static int send_home(struct obedient *w, struct frame *f, struct err *why)
 {
-    const int code = port_send(w->port, 0, &f, why);
-    if (code) frame_free(f);
-    return code;
+    return port_send_off(w->port, 0, f, why);
 }
 
 static void out_forget(struct obedient *w)
@@ -102,8 +100,7 @@ static int send_out(struct obedient *w, struct err *why)
     for (; sent < w->n_out && !code; sent++) {
         struct frame *f = w->out[sent];
         w->of->sends(w->of->user, w);
-        code = port_send(w->port, w->out_to[sent], &f, why);
-        if (code) frame_free(f);
+        code = port_send_off(w->port, w->out_to[sent], f, why);
         if (code == E_LINK && w->out_to[sent]) neighbours_lost(&w->neighbours, w->out_to[sent]), code = 0;
     }
     memmove(w->out, w->out + sent, (size_t)(w->n_out - sent) * sizeof *w->out);
