@@ -2,7 +2,9 @@
  * minutes over code taken apart like that, so there it means nothing. */
 #pragma once
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#include "base/sanitized.h"
+
+#if SANITIZED
 #define INLINE static inline
 #else
 #define INLINE static inline __attribute__((always_inline))

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/inline.h"
+#include "base/sanitized.h"
 #include "worker/kernels/kernels.h"
 
 #include <stdbool.h>
@@ -75,7 +76,7 @@ static inline void act_sums(struct acts *a, size_t at, const int *sum)
 /* ---- for the vector files ------------------------------------------------------------------------------------- */
 
 /* EACH is for loops whose vectors must end up in registers, and like INLINE means nothing under sanitizers. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #else
 #ifdef __clang__

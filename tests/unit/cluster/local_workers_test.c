@@ -1,4 +1,5 @@
 /* tests/unit/cluster/local_workers_test.c — workers of this machine, where memory runs out while they are started. */
+#include "base/sanitized.h"
 #include "coordinator/cluster/local_workers.h"
 #include "tests/support/check.h"
 
@@ -7,12 +8,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ADDRESSES_CANNOT_BE_LIMITED 1 /* sanitizers take terabytes of them */
-#else
-#define ADDRESSES_CANNOT_BE_LIMITED 0
-#endif
 
 #define TRIES 20
 #define WORKERS 400
@@ -73,7 +68,7 @@ static int failures_with_little_memory(void)
 
 TEST(where_memory_runs_out_nothing_is_left_of_workers)
 {
-    if (ADDRESSES_CANNOT_BE_LIMITED || getenv("EMULATOR")) {
+    if (SANITIZED || getenv("EMULATOR")) {
         test_skip("sanitizers and emulators take all addresses");
         return;
     }

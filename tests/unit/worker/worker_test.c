@@ -543,7 +543,9 @@ TEST(a_meeting_whose_other_end_fails_is_over_at_once)
         memset(frame_body(f), 0, 3);
         if (hangs_up) port_close(&b.neighbour[0]), frame_free(f);
         else NEED(port_send(b.neighbour[0], 1, &f, why));
+        f = NULL;
         do {
+            frame_free(f);
             NEED(next_frame(&b, &f, why));
         } while (f->head.type == M_LOST); /* the coordinator is told of it too */
         NEED(probed_read(&told, f, why));
