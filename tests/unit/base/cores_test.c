@@ -84,6 +84,14 @@ TEST(workers_take_the_next_cores_and_begin_again_at_the_end)
     CHECK(cores_from(&none, 3, 2).n == 0);
 }
 
+/* N is a core that may be used here: of any other the sentence would be that it may not. */
+static void with_a_core(char *out, size_t size, const char *text, unsigned core)
+{
+    size_t n = 0;
+    *out = 0;
+    for (; *text && n < size; text++) n += (size_t)(*text == 'N' ? snprintf(out + n, size - n, "%u", core) : snprintf(out + n, size - n, "%c", *text));
+}
+
 TEST(a_list_of_cores_is_read_as_it_is_written)
 {
     char text[CORES_TEXT], list[CORES_TEXT + 16];
@@ -95,9 +103,11 @@ TEST(a_list_of_cores_is_read_as_it_is_written)
     snprintf(list, sizeof list, "%u-%u", mine.id[0], mine.id[0]);
     NEED(cores_read(&got, list, why));
     CHECK(got.n == 1 && got.id[0] == mine.id[0]);
-    static const char *const wrong[] = {"", ",", "x", "1-", "-1", "3-1", "0,", "0,,1", "0-", " 0", "99999999999999999999", "0-1024", "1.5"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        CHECK(cores_read(&got, wrong[i], &e) == E_USAGE && strstr(e.text, wrong[i]), "\"%s\": %s", wrong[i], e.text);
+    static const char *const wrong[] = {"", ",", "x", "N-", "-N", "3-1", "N,", "N,,N", "N-", " N", "99999999999999999999", "N-1024", "N.5"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        with_a_core(list, sizeof list, wrong[i], mine.id[0]);
+        CHECK(cores_read(&got, list, &e) == E_USAGE && strstr(e.text, list), "\"%s\": %s", list, e.text);
+    }
     snprintf(list, sizeof list, "%u,%u", mine.id[0], mine.id[0]);
     CHECK(cores_read(&got, list, &e) == E_USAGE && strstr(e.text, "twice"), "%s", e.text);
     if (mine.n < CORES_MOST) CHECK(cores_read(&got, "1023", &e) == E_USAGE && strstr(e.text, "1023"), "%s", e.text);
