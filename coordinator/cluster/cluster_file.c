@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/read_to_end.h"
 #include "base/size_text.h"
+#include "transport/wire/wire.h"
 
 #include <cjson/cJSON.h>
 
@@ -20,11 +21,14 @@
 #define SEQUENCES_MOST 65536
 #define WAIT_MOST (7u * 24 * 3600)
 #define SPEED_MOST 1e6
+#define USUAL_PERIOD_US 100000u /* of a control group that says none */
+#define USUAL_TICK_US 4000u     /* of Debian's kernels */
 
 struct cluster_reading {
     struct cluster *c;
     const char *from;
     int worker; /* whose keys these are; -1: the file's own */
+    double share, period_ms; /* of that worker; 0: not said */
     struct err *why;
 };
 
@@ -41,10 +45,11 @@ static const char *place(const struct cluster_reading *r, char out[24])
     return out;
 }
 
-static int refuse(struct cluster_reading *r, const char *key, const char *wanted)
+static int refuse(struct cluster_reading *r, const cJSON *v, const char *wanted)
 {
-    char at[24];
-    return fail(r->why, E_FILE, "%s: \"%s\" of %s must be %s", r->from, key, place(r, at), wanted);
+    char at[24], found[32] = "";
+    if (cJSON_IsNumber(v)) snprintf(found, sizeof found, ", not %.15g", v->valuedouble);
+    return fail(r->why, E_FILE, "%s: \"%s\" of %s must be %s%s", r->from, v->string, place(r, at), wanted, found);
 }
 
 static int read_whole(struct cluster_reading *r, const cJSON *v, uint32_t least, uint32_t most, uint32_t *out)
@@ -53,7 +58,7 @@ static int read_whole(struct cluster_reading *r, const cJSON *v, uint32_t least,
     snprintf(wanted, sizeof wanted, "a whole number from %u to %u", least, most);
     if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most) ||
         v->valuedouble != floor(v->valuedouble))
-        return refuse(r, v->string, wanted);
+        return refuse(r, v, wanted);
     *out = (uint32_t)v->valuedouble;
     return 0;
 }
@@ -63,9 +68,9 @@ static int read_text(struct cluster_reading *r, const cJSON *v, char *out, size_
     char wanted[64];
     snprintf(wanted, sizeof wanted, "1 to %zu plain characters", room - 1);
     size_t n = cJSON_IsString(v) ? strlen(v->valuestring) : 0;
-    if (!n || n >= room) return refuse(r, v->string, wanted);
+    if (!n || n >= room) return refuse(r, v, wanted);
     for (size_t i = 0; i < n; i++)
-        if (v->valuestring[i] < ' ' || v->valuestring[i] > '~') return refuse(r, v->string, wanted);
+        if (v->valuestring[i] < ' ' || v->valuestring[i] > '~') return refuse(r, v, wanted);
     memcpy(out, v->valuestring, n + 1);
     return 0;
 }
@@ -74,7 +79,7 @@ static int read_address(struct cluster_reading *r, const cJSON *v)
 {
     char *address = r->c->addresses[r->worker];
     TRY(read_text(r, v, address, CLUSTER_ADDRESS));
-    if (strncmp(address, "tcp://", 6) || strchr(address, ' ')) return refuse(r, v->string, "like tcp://10.0.0.2:7001");
+    if (strncmp(address, "tcp://", 6) || strchr(address, ' ')) return refuse(r, v, "like tcp://10.0.0.2:7001");
     for (int i = 0; i < r->worker; i++)
         if (!strcmp(r->c->addresses[i], address))
             return fail(r->why, E_FILE, "%s: workers %d and %d have the same address %s", r->from, i + 1, r->worker + 1,
@@ -101,7 +106,7 @@ static int read_memory(struct cluster_reading *r, const cJSON *v)
         *out = (uint64_t)v->valuedouble;
         return 0;
     }
-    return refuse(r, v->string, "a size like \"2G\" or a number of bytes");
+    return refuse(r, v, "a size like \"2G\" or a number of bytes");
 }
 
 static int read_threads(struct cluster_reading *r, const cJSON *v)
@@ -115,7 +120,7 @@ static int read_threads(struct cluster_reading *r, const cJSON *v)
 static int read_speed(struct cluster_reading *r, const cJSON *v)
 {
     if (!cJSON_IsNumber(v) || !(v->valuedouble >= 1 / SPEED_MOST && v->valuedouble <= SPEED_MOST))
-        return refuse(r, v->string, "a number over 0; 1 is usual");
+        return refuse(r, v, "a number over 0; 1 is usual");
     r->c->offers[r->worker].speed = v->valuedouble;
     return 0;
 }
@@ -124,7 +129,7 @@ static int read_real(struct cluster_reading *r, const cJSON *v, double least, do
 {
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
-    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most)) return refuse(r, v->string, wanted);
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= least && v->valuedouble <= most)) return refuse(r, v, wanted);
     *out = v->valuedouble;
     return 0;
 }
@@ -134,14 +139,14 @@ static int read_ssh(struct cluster_reading *r, const cJSON *v)
 {
     char *ssh = r->c->login[r->worker].ssh;
     TRY(read_text(r, v, ssh, CLUSTER_ADDRESS));
-    return *ssh == '-' || strchr(ssh, ' ') ? refuse(r, v->string, "like alice@10.0.0.2") : 0;
+    return *ssh == '-' || strchr(ssh, ' ') ? refuse(r, v, "like alice@10.0.0.2") : 0;
 }
 
 static int read_program(struct cluster_reading *r, const cJSON *v)
 {
     char *program = r->c->login[r->worker].program;
     TRY(read_text(r, v, program, CLUSTER_ADDRESS));
-    return *program == '-' ? refuse(r, v->string, "a path") : 0;
+    return *program == '-' ? refuse(r, v, "a path") : 0;
 }
 
 static int read_cache(struct cluster_reading *r, const cJSON *v)
@@ -180,6 +185,26 @@ static int read_loss(struct cluster_reading *r, const cJSON *v)
 static int read_jitter(struct cluster_reading *r, const cJSON *v)
 {
     return read_real(r, v, 0, 1, &r->c->links[r->worker].jitter);
+}
+
+static int read_share(struct cluster_reading *r, const cJSON *v)
+{
+    return read_real(r, v, 0.001, THREADS_MOST, &r->share);
+}
+
+static int read_period(struct cluster_reading *r, const cJSON *v)
+{
+    return read_real(r, v, PERIOD_LEAST_US / 1e3, PERIOD_MOST_US / 1e3, &r->period_ms);
+}
+
+/* As of one thread: how many share it is known when the worker is planned for. */
+static int settle_share(struct cluster_reading *r)
+{
+    const uint32_t period = r->period_ms > 0 ? (uint32_t)lround(1e3 * r->period_ms) : USUAL_PERIOD_US;
+    if (!(r->share > 0) && r->period_ms > 0)
+        return fail(r->why, E_FILE, "%s: worker %d has \"period_ms\" %g and no \"share\" of a core that it gets in each", r->from, r->worker + 1, r->period_ms);
+    r->c->offers[r->worker].ration = ration_of((uint32_t)lround(1e3 * r->share), period, USUAL_TICK_US, 1);
+    return 0;
 }
 
 static int read_replicas(struct cluster_reading *r, const cJSON *v)
@@ -242,14 +267,16 @@ static int read_worker(struct cluster_reading *r, const cJSON *v)
     static const struct cluster_field fields[] = {{"address", read_address}, {"name", read_name}, {"memory", read_memory}, {"key", read_key},
                                           {"threads", read_threads}, {"speed", read_speed}, {"layers", read_layers},
                                           {"head", read_head}, {"copies", read_copies}, {"delay_ms", read_delay},
-                                          {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}, {"ssh", read_ssh},
-                                          {"program", read_program}, {"cache", read_cache}};
+                                          {"mbit", read_mbit}, {"loss", read_loss}, {"jitter", read_jitter}, {"share", read_share},
+                                          {"period_ms", read_period}, {"ssh", read_ssh}, {"program", read_program}, {"cache", read_cache}};
     struct worker_offer *offer = &r->c->offers[r->worker];
     if (!cJSON_IsObject(v))
         return fail(r->why, E_FILE, "%s: worker %d must be an object in braces", r->from, r->worker + 1);
     offer->speed = 1;
     r->c->links[r->worker].hop = NOMINAL_HOP;
+    r->share = r->period_ms = 0;
     TRY(read_object(r, v, fields, sizeof fields / sizeof *fields));
+    TRY(settle_share(r));
     const char *address = r->c->addresses[r->worker];
     if (!*address) return fail(r->why, E_FILE, "%s: worker %d has no \"address\"", r->from, r->worker + 1);
     if (!*offer->name) snprintf(offer->name, sizeof offer->name, "%.*s", (int)sizeof offer->name - 1, address);
@@ -334,7 +361,7 @@ static int parse(struct cluster *out, const char *text, size_t n, const char *fr
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithLengthOpts(text, n + 1, &end, 1);
     if (!root) return fail(why, E_FILE, "%s is not JSON in line %d", from, end ? line_of(text, end) : 1);
-    struct cluster_reading r = {out, from, -1, why};
+    struct cluster_reading r = {.c = out, .from = from, .worker = -1, .why = why};
     int rc = read_root(&r, root);
     cJSON_Delete(root);
     return rc;

@@ -15,6 +15,10 @@
  * and how fast it sends), "loss" (part of the messages that have to be sent again, which takes LOSS_SECONDS), and "jitter" (how unevenly
  * it computes: deviation over mean), and the file "replicas": so many pipelines, to which the workers are dealt in their order.
  *
+ * "share" is how much of its machine's cores a worker gets, 0.4 for two fifths of one, at once in each period of "period_ms" milliseconds
+ * (100 if none is said), as a control group gives it: partition/plan/ration.h says what that means. Each of the copies has so much for itself.
+ * Who was not asked has as many as are said; of a worker that was the file's word counts too, and not its own.
+ *
  * "key" of a worker is its public key, or the name by which it is trusted here (gemmapipe keys); without it the address's own host.
  *
  * Only "workers" and each "address" must be there. "memory" is a size as on the command line, or a number of bytes;

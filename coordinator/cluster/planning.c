@@ -66,11 +66,13 @@ static bool shares_machine(struct member *const *crew, int n, int worker)
     return false;
 }
 
-/* As its machine lets it compute, and who shares that with it. */
+/* As was said of its machine, for one thread; or else as it says itself that its machine lets it compute, and who shares that with it. `h`
+ * NULL: it was never asked. How many threads it has is known. */
 static void take_ration(struct worker_offer *o, const struct hello *h)
 {
-    o->ration = ration_of(h->share, h->period, h->tick, o->threads > 0 ? o->threads : 1);
-    o->ration.group = h->group ? hash64(h->host, strlen(h->host)) ^ h->group : 0;
+    const int threads = o->threads > 0 ? o->threads : 1;
+    if (o->ration.quota > 0) o->ration.quota /= threads;
+    else if (h) o->ration = ration_of(h->share, h->period, h->tick, threads), o->ration.group = h->group ? hash64(h->host, strlen(h->host)) ^ h->group : 0;
 }
 
 static void count_sharing(struct worker_offer *offers, int n)
@@ -296,13 +298,11 @@ int planning_with_answers(struct pipeline *p, const struct capacity *wanted, str
 
 /* ---- foreseen ---- */
 
-/* As it was when they were measured; where somebody said otherwise that counts. */
-static void foresee_speeds(struct pipeline *p, bool here)
+/* As it was when they were measured; where somebody said otherwise that counts. False: nobody knows. */
+static bool foresee_speeds(struct pipeline *p, bool here)
 {
-    if (!p->wish.probe || !p->model || !speeds_foreseen(p)) return;
+    if (!p->wish.probe || !p->model || !speeds_foreseen(p)) return false;
     take_speeds(p, p->offers);
-    for (int i = 0; i < p->workers; i++) take_ration(&p->offers[i], &p->known[i].of);
-    count_sharing(p->offers, p->workers);
     for (int i = 0; i < p->workers && !here; i++) {
         struct worker_offer *o = &p->offers[i];
         if (!p->wish.threads) o->threads = (int)p->known[i].of.threads;
@@ -310,6 +310,7 @@ static void foresee_speeds(struct pipeline *p, bool here)
         if (p->known[i].crowd > 1 && is_this_host(p->known[i].of.host)) share_cores(p, o, p->known[i].of.share);
         o->shares_machine = p->known[i].crowd > 1 && !(p->wish.n_memory || (p->wish.said && p->wish.said[i].memory));
     }
+    return true;
 }
 
 static int foresee_offers(struct pipeline *p, bool here, struct err *why)
@@ -323,7 +324,9 @@ static int foresee_offers(struct pipeline *p, bool here, struct err *why)
         if (here && p->workers > 1) share_cores(p, o, time_allowed().share);
         if (!o->name[0]) snprintf(o->name, sizeof o->name, "worker %d", i + 1);
     }
-    foresee_speeds(p, here);
+    const bool known = foresee_speeds(p, here);
+    for (int i = 0; i < p->workers; i++) take_ration(&p->offers[i], known ? &p->known[i].of : NULL);
+    count_sharing(p->offers, p->workers);
     return 0;
 }
 

@@ -408,6 +408,12 @@ static const char serve_manual[] =
     "of `gemmapipe batch` is, and may be streamed. It answers as many at once as there are sequences; others wait. There is no TLS: put a\n"
     "proxy before it. Ctrl-C ends it when all is answered, a second one at once.\n";
 
+static const char plan_manual[] =
+    "A cluster file says of each worker its address, and what is known: memory, threads, speed (of one thread; 1 is usual), and\n"
+    "where it has a part of its machine only, share (0.4: two fifths of a core) and period_ms (in which it gets that; 100 unless\n"
+    "said). For --simulate also copies (so many like it), delay_ms, mbit and loss of its link, jitter of its computing; and of all\n"
+    "together replicas.\n";
+
 static const char up_manual[] =
     "Nothing has to be installed on the machines but ssh, with a key that asks for no password: where there is no gemmapipe-worker of this\n"
     "version, and the machine is of the same kind as this one, a copy is put into ~/.cache/gemmapipe/programs (its libraries must be there).\n"
@@ -442,7 +448,7 @@ static const struct command_text commands[] = {
      "The ids of a text on one line, without <bos>.", NULL},
     {CMD_DETOKENIZE, "detokenize", "gemmapipe detokenize --model M.gguf < ids", "The text of ids, byte for byte.", NULL},
     {CMD_PLAN, "plan", "gemmapipe plan --model M.gguf --workers N [--memory 1G,1G,2G] [options of run] [\"prompt\"]",
-     "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing.", NULL},
+     "Shows who would get which layers in a run with these words, and the bytes each worker needs; loads nothing.", plan_manual},
     {CMD_UP, "up", "gemmapipe up cluster.json [WORKER]\ngemmapipe up --scan alice@10.0.0.2,10.0.0.3 > cluster.json",
      "Starts the workers of a cluster file on their machines, over ssh, and shows them when all answer.", up_manual},
     {CMD_STATUS, "status", "gemmapipe status cluster.json [WORKER]", "Shows which of these workers run, and what they offer.", NULL},

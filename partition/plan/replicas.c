@@ -2,6 +2,7 @@
 #include "partition/plan/replicas.h"
 
 #include "partition/plan/rates.h"
+#include "partition/plan/text_cost.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,7 @@ static double strength(const struct worker_offer *o, bool by_memory)
 {
     if (by_memory) return o->memory ? (double)o->memory : 1e18;
     if (o->measured && o->measured->local.n) return o->measured->local.rows[0] / o->measured->local.seconds[0] * ration_share(&o->ration);
-    return (o->speed > 0 ? o->speed : 1) * (o->threads > 0 ? o->threads : 1);
+    return nominal_power(o);
 }
 
 static void deal(const struct sharing_out *s, int *of, int n, bool by_memory)

@@ -49,9 +49,25 @@ def more_is_more():
     need(lossy["output_throughput"] < fast["output_throughput"], "lost messages change nothing")
 
 
+def planned(file, *more):
+    return json.loads(good(GEMMAPIPE, "plan", "--model", DEMO, "--cluster", file, "--no-probe", "--sequences", 1, "--ctx", 320, "--json", *more))["expected"]["alone"]
+
+
+def a_part_of_a_core():
+    """A quarter of the time is a quarter of the speed, however many threads have it together, for the plan and for the simulator; and a part that
+    is more than its threads can use is no limit."""
+    load = ["--requests", 4, "--sequences", 1, "--prompt-tokens", 1, "--answer-tokens", 300]
+    for threads, share in ((1, 0.25), (4, 1)):
+        files = [cluster("share-%g.json" % k, workers=[worker(threads=threads, speed=0.01, **({"share": k, "period_ms": 5} if k else {}))])
+                 for k in (0, share, 9)]
+        for rates in ([simulated(f, *load)["output_throughput"] for f in files], [planned(f) for f in files]):
+            need(0.22 < rates[1] / rates[0] < 0.28 and rates[2] == rates[0], "%d threads: %r" % (threads, rates))
+
+
 def refused():
     for word, said in (("replicas", dict(workers=[worker()], replicas=2)), ("at most", dict(workers=[worker(copies=600), worker(1, copies=600)])),
                        ("loss", dict(workers=[worker(loss=2)])), ("copies", dict(workers=[worker(copies=0)])), ("mbit", dict(workers=[worker(mbit="fast")])),
+                       ("not 5000", dict(workers=[worker(share=5000)])), ("no \"share\"", dict(workers=[worker(period_ms=5)])),
                        ("layers", dict(workers=[worker(layers=8)]))):
         status, _, err = run(GEMMAPIPE, "plan", "--model", DEMO, "--simulate", cluster("bad.json", **said))
         need(status == 3 and word in err and len(err.splitlines()) == 1, "%r: %d %s" % (said, status, err))
@@ -130,6 +146,7 @@ def beside_reality():
 
 claim("the_example_of_a_simulated_cluster_is_lived_through", the_example)
 claim("replicas_links_and_losses_show_in_the_rates", more_is_more)
+claim("a_part_of_a_core_is_planned_and_simulated_as_such", a_part_of_a_core)
 claim("what_cannot_be_simulated_is_refused_in_a_sentence", refused)
 claim("what_is_simulated_of_real_workers_is_printed_beside_what_they_do", beside_reality)
 finish()

@@ -2,6 +2,7 @@
 #include "coordinator/cluster/cluster_file.h"
 #include "tests/support/check.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static struct cluster c;
@@ -38,6 +39,16 @@ TEST(who_says_nothing_of_the_head_gives_it_to_the_last)
     CHECK(c.cuts[0].parts == 9 && c.cuts[1].parts == 7);
 }
 
+TEST(a_worker_may_have_a_part_of_a_core)
+{
+    NEED(parse("{\"workers\":[{\"address\":\"tcp://a:1\",\"share\":0.4,\"period_ms\":5},{\"address\":\"tcp://b:1\",\"share\":2.5},"
+               "{\"address\":\"tcp://c:1\"}]}", why));
+    const struct ration *a = &c.offers[0].ration, *b = &c.offers[1].ration;
+    CHECK(fabs(a->quota - 0.002) < 1e-12 && fabs(a->period - 0.005) < 1e-12 && a->tick > 0, "%g of %g s", a->quota, a->period);
+    CHECK(fabs(b->quota - 0.25) < 1e-12 && fabs(b->period - 0.1) < 1e-12, "%g of %g s", b->quota, b->period);
+    CHECK(ration_share(&c.offers[2].ration) == 1, "who says nothing has all");
+}
+
 TEST(the_example_is_a_cluster_file)
 {
     NEED(cluster_read(&c, "deploy/cluster.example.json", why));
@@ -68,6 +79,11 @@ TEST(what_is_wrong_is_named)
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"threads\":\"4\"}]}", "\"threads\" of worker 1"},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"speed\":0}]}", "\"speed\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"speed\":null}]}", "\"speed\""},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"share\":0}]}", "\"share\" of worker 1 must be a number from 0.001 to 4096, not 0"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"share\":\"half\"}]}", "\"share\" of worker 1 must be a number from 0.001 to 4096"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"share\":0.5,\"period_ms\":0.1}]}", "\"period_ms\" of worker 1 must be a number from 0.5 to 1000, not 0.1"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"share\":1e999}]}", "\"share\" of worker 1"},
+        {"{\"workers\":[{\"address\":\"tcp://a:1\",\"period_ms\":5}]}", "worker 1 has \"period_ms\" 5 and no \"share\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1},{\"address\":\"tcp://b:1\"}]}",
          "1 of 2 workers have \"layers\""},
         {"{\"workers\":[{\"address\":\"tcp://a:1\",\"layers\":1,\"head\":8},{\"address\":\"tcp://b:1\",\"layers\":1}]}",
