@@ -124,6 +124,11 @@ static void tell_coordinator(struct run *r, const struct err *why)
     port_flush(r->port, 1000, &ignored);
 }
 
+static struct run fresh(struct worker *w, struct port *port)
+{
+    return (struct run){.worker = w, .port = port, .neighbours = {.clock = clock_system(), .lock = PTHREAD_MUTEX_INITIALIZER}};
+}
+
 /* What ended the epoch, or what ended the run while it was put away, whose sentence is then *why. */
 static int end_epoch(struct run *r, int code, struct err *why)
 {
@@ -131,8 +136,9 @@ static int end_epoch(struct run *r, int code, struct err *why)
     r->neighbours.n = 0;
     const int meanwhile = run_aside(r, put_away, &mine);
     (void)put_away(r, NULL); /* where no thread was to be had */
-    *r = (struct run){.worker = r->worker, .port = r->port, .greet = r->greet, .greeting = r->greeting, .bond = r->bond,
-                      .neighbours = {.clock = clock_system(), .lock = PTHREAD_MUTEX_INITIALIZER}};
+    struct run next = fresh(r->worker, r->port);
+    next.greet = r->greet, next.greeting = r->greeting, next.bond = r->bond;
+    *r = next;
     if (code != GREETED_AGAIN || !meanwhile) return code;
     *why = mine;
     return meanwhile;
@@ -142,7 +148,7 @@ int worker_serve(struct worker *w, struct port *port, struct err *why)
 {
     struct run *r = calloc(1, sizeof *r);
     if (!r) return fail(why, E_MEMORY, "no memory to begin with");
-    *r = (struct run){.worker = w, .port = port, .neighbours = {.clock = clock_system(), .lock = PTHREAD_MUTEX_INITIALIZER}};
+    *r = fresh(w, port);
     bond_begin(&r->bond, port, clock_system());
     struct err mine = {0};
     int code;

@@ -249,18 +249,6 @@ int planning_ways(const struct pipeline *p)
     return n > 1 ? 2 * n - 1 : 1;
 }
 
-static const struct member *who_has(const struct plan *plan, struct member *const *crew, uint32_t layer, bool head)
-{
-    const struct member *found = NULL;
-    for (int i = 0; i < plan->workers; i++) {
-        const struct part part = plan->of[i].part[CHAIN_TEXT];
-        if (head ? !part_has_back(part) : layer < part.first || layer >= part.end) continue;
-        if (found) return NULL;
-        found = crew[plan->offer[i]];
-    }
-    return found;
-}
-
 bool planning_way(const struct pipeline *p, const struct capacity *wanted, int way, const struct member **by)
 {
     const uint32_t layers = p->model->config.layers;
@@ -274,7 +262,10 @@ bool planning_way(const struct pipeline *p, const struct capacity *wanted, int w
     with.crew = now;
     planning_crew_back(&with);
     if (plan_in_way(&with, way, wanted, crew, &plan, &offers, &slower, &why)) return false;
-    for (uint32_t i = 0; i <= layers; i++) by[i] = who_has(&plan, crew, i, i == layers);
+    for (uint32_t i = 0; i <= layers; i++) {
+        const int w = plan_holder(&plan, i, layers);
+        by[i] = w < 0 ? NULL : crew[plan.offer[w]];
+    }
     plan_free(&plan);
     free(offers);
     return true;
@@ -360,8 +351,7 @@ static int foresee(struct pipeline *p, bool here, struct err *why)
 int planning_measured(struct pipeline *p, bool *all, struct err *why)
 {
     TRY(foresee(p, !p->wish.n_addresses, why));
-    *all = true;
-    for (int i = 0; i < p->workers; i++) *all &= p->offers[i].measured != NULL;
+    *all = plan_measured(p->offers, p->workers);
     return 0;
 }
 
@@ -402,9 +392,7 @@ int planning_value(struct pipeline *p, const struct capacity *wanted, double *va
     struct foresight f;
     *value = 0;
     TRY(planning_foresees(p, wanted, &f, why));
-    for (int i = 0; i < p->workers; i++)
-        if (!p->offers[i].measured) return 0;
     const struct plan_wish wish = wish_of(p, wanted, 0);
-    if (!f.too_small) *value = plan_value(&p->plan, &shape, p->offers, &wish);
+    if (!f.too_small && plan_measured(p->offers, p->workers)) *value = plan_value(&p->plan, &shape, p->offers, &wish);
     return 0;
 }

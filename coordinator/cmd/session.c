@@ -147,7 +147,8 @@ static int draw(struct session *s, struct chart *measured, bool forgotten, struc
     int left = 0;
     for (int k = 0; k < s->replicas; k++) left += !fleet_lost(s->fleet, k);
     sums.replicas = left, sums.of = s->replicas, sums.forgotten = forgotten;
-    int code = chart_finish(measured, why);
+    int code = run_chart_mark(measured, s->chart, why);
+    if (!code) code = chart_finish(measured, why);
     if (!code) chart_entitle(measured, "measured", &sums);
     if (!code && left == s->replicas) code = predicted_chart(&predicted, &both, s->replica, s->replicas, s->chart, why);
     const struct chart *const all[] = {both ? &predicted : measured, measured};

@@ -205,15 +205,8 @@ static const struct member *machine_of(const struct engine *e, const struct memb
 /* NULL: several do. */
 static const struct member *who_computes(const struct engine *e, uint32_t layer)
 {
-    const struct member *found = NULL;
-    const bool head = layer == e->pipe->model->config.layers;
-    for (int w = 0; w < e->pipe->workers; w++) {
-        const struct part part = text_part(e, w);
-        if (head ? !part_has_back(part) : layer < part.first || layer >= part.end) continue;
-        if (found) return NULL;
-        found = e->pipe->crew[w];
-    }
-    return machine_of(e, found);
+    const int w = plan_holder(&e->pipe->plan, layer, e->pipe->model->config.layers);
+    return w < 0 ? NULL : machine_of(e, e->pipe->crew[w]);
 }
 
 /* All of it goes out in this epoch: after a new beginning once more. It may have been handed over, too. */

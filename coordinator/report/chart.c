@@ -40,7 +40,6 @@ static int join_bars(struct chart *all, const struct chart *one, int base, int r
         b.replica = replica;
         TRY(chart_add(all, &b, why));
     }
-    for (size_t i = 0; i < one->marks; i++) TRY(chart_mark(all, one->mark[i], why));
     return 0;
 }
 

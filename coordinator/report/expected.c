@@ -20,9 +20,7 @@ void expected_begin(struct expected *x, const struct pipeline *p)
 bool expected_known(const struct expected *x)
 {
     const struct pipeline *p = x->pipe;
-    bool known = p && p->model && p->epoch <= 1 && x->rows > 0;
-    for (int i = 0; known && i < plan_stages(&p->plan); i++) known = p->offers[i].measured != NULL;
-    return known;
+    return p && p->model && p->epoch <= 1 && x->rows > 0 && plan_measured(p->offers, plan_stages(&p->plan));
 }
 
 /* Rows of answers want a token each, a piece of a prompt none; the one that ends it is not told apart. */
@@ -37,9 +35,8 @@ static void add_batch(struct expected *x, const struct happened *h)
         positions += (double)r->rows * (r->position + r->rows / 2.0);
         if (r->rows == 1 + r->guesses) wanted += r->rows;
     }
-    if (!(rows > 0)) return;
+    if (!(rows > 0) || !plan_measured(p->offers, plan_stages(&p->plan))) return;
     for (int i = 0; i < plan_stages(&p->plan); i++) {
-        if (!p->offers[i].measured) return;
         const struct part s = p->plan.of[i].part[CHAIN_TEXT];
         const double t = part_seconds(p->offers[i].measured, &shape, s, (uint32_t)(positions / rows), rows, wanted) / offer_power(&p->offers[i]);
         x->busy[i] += t;
@@ -88,10 +85,7 @@ double expected_wall(const struct expected *x)
 
 bool expected_few_cores(const struct expected *x)
 {
-    double uses = 0, cores = 0;
-    for (int i = 0; i < plan_stages(&x->pipe->plan); i++)
-        if (x->pipe->offers[i].cores > 0) uses += x->pipe->offers[i].uses, cores = x->pipe->offers[i].cores;
-    return uses > cores;
+    return plan_cores_short(x->pipe->offers, plan_stages(&x->pipe->plan)) > 0;
 }
 
 /* ---- the largest difference ---- */
@@ -177,7 +171,7 @@ static bool say_memory(char out[400], const struct compared *stages, int n)
     for (int i = 0; i < n; i++)
         if (fabs(off(stages[i].memory)) > MUCH_MEMORY) {
             snprintf(out, 400, "stage %d took %+.0f %% of the memory that was planned for it: what a program takes beside its part is "
-                     "planned as %llu MiB", i + 1, 100 * off(stages[i].memory), (unsigned long long)runtime_bytes(false) >> 20);
+                     "planned as %llu MiB", i + 1, 100 * off(stages[i].memory), (unsigned long long)stages[i].beside >> 20);
             return true;
         }
     return false;

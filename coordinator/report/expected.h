@@ -31,6 +31,7 @@ struct compared {
     double row[2];     /* seconds that a row computes: expected, measured */
     double waiting[2], sending[2];
     double memory[2];  /* bytes */
+    uint64_t beside;   /* of those that are planned: what the program takes beside its part */
     double busy;       /* measured */
 };
 

@@ -151,15 +151,14 @@ static struct figures figures_of(const struct run_report *r, const struct fleet 
     const bool one = end == first + 1;
     struct figures f = {.tally = t, .expected = &r->expected[first], .requests = r->requests};
     const struct engine_totals all = fleet_totals(fleet);
+    const int workers = one ? fleet_pipe(fleet, first)->workers : fleet_stages(fleet);
     double busy = 0;
-    int workers = 0;
     if (!r->has_requests) f.requests = (struct report_requests){.completed = t->ended, .prompt_tokens = t->asked_rows};
     f.totals = one ? engine_totals(fleet_engine(fleet, first)) : all;
     f.wall = seconds(all.begun_ns, all.ended_ns);
     for (int k = first; k < end; k++) {
         const struct pipeline *p = fleet_pipe(fleet, k);
         for (int i = 0; i < p->workers; i++) busy += stage_figures(&f, &p->crew[i]->report).busy;
-        workers += p->workers;
         f.wire_bytes += wire_bytes(p) - r->wire_bytes[k];
     }
     f.bubble = f.wall > 0 && busy < workers ? 1 - busy / workers : 0;
@@ -179,7 +178,8 @@ static int compare_all(struct compared out[STAGES_MOST], const struct pipeline *
         const double computed = (double)(r->busy_ns - r->picture_ns) / 1e9;
         out[i] = (struct compared){
             .row = {x->busy[i] / x->rows, over(computed, (double)r->rows)}, .waiting = {1 - over(x->busy[i], wall), s.starved + s.blocked},
-            .sending = {0, s.sending}, .memory = {(double)pipeline_planned(p, i), (double)r->peak_resident}, .busy = s.busy + s.replay,
+            .sending = {0, s.sending}, .memory = {(double)pipeline_planned(p, i), (double)r->peak_resident},
+            .beside = p->plan.of[i].bytes[CHAIN_TEXT].runtime, .busy = s.busy + s.replay,
         };
         const double line = over(x->lines[i], wall);
         out[i].sending[0] = line < out[i].waiting[0] ? line : out[i].waiting[0];

@@ -162,7 +162,12 @@ int run_chart_fill(struct chart *c, const struct run_chart *r, const struct pipe
     TRY(chart_lanes(c, p->workers, why));
     describe(c, p);
     for (size_t i = 0; i < line->n; i++) TRY(add_moment(c, r, &line->moment[i], replica, why));
-    for (size_t i = 0; i < r->marks && !replica; i++) TRY(chart_mark(c, r->mark[i], why));
+    return 0;
+}
+
+int run_chart_mark(struct chart *all, const struct run_chart *r, struct err *why)
+{
+    for (size_t i = 0; i < r->marks; i++) TRY(chart_mark(all, r->mark[i], why));
     return 0;
 }
 

@@ -26,6 +26,8 @@ void run_chart_watch(void *user, const struct happened *what);
 
 /* What happened in one replica, where `line` holds what its workers did; not finished. *out is freed with chart_free, also after a failure. */
 int run_chart_fill(struct chart *out, const struct run_chart *r, const struct pipeline *p, const struct timeline *line, int replica, struct err *why);
+/* Adds when all began again, whatever became of the replica. */
+int run_chart_mark(struct chart *all, const struct run_chart *r, struct err *why);
 struct chart_sums run_chart_sums(const struct run_chart *r); /* of all replicas; how many are shown is the caller's to say */
 
 /* What was asked, in order of its numbers, as far as it ended: [*n], the chart's. NULL: more than can be kept, or with pictures. */

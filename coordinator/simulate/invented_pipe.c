@@ -353,10 +353,8 @@ static void describe(struct invention *v)
     p->plan = *v->in->plan;
     p->workers = p->plan.workers;
     p->offers = (struct worker_offer *)v->in->offers;
-    double uses = 0, cores = 0;
-    for (int i = 0; i < p->workers; i++)
-        if (p->offers[i].cores > 0) uses += p->offers[i].uses, cores = p->offers[i].cores;
-    if (uses > cores) v->cores = (int)fmin(fmax(cores, 1), CORES_MOST);
+    const double cores = plan_cores_short(p->offers, p->workers);
+    if (cores > 0) v->cores = (int)fmin(fmax(cores, 1), CORES_MOST);
 }
 
 static int hire(struct invention *v, bool diaries, struct err *why)

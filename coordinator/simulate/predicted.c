@@ -1,14 +1,13 @@
 /* coordinator/simulate/predicted.c — see predicted.h. */
 #include "coordinator/simulate/predicted.h"
 
+#include "partition/plan/rates.h"
+
 #include <stdlib.h>
 
 static bool can_be_foreseen(const struct pipeline *p)
 {
-    if (!p->model || p->epoch > 1) return false;
-    for (int i = 0; i < p->workers; i++)
-        if (!p->offers[i].measured) return false;
-    return true;
+    return p->model && p->epoch <= 1 && plan_measured(p->offers, p->workers);
 }
 
 /* Those of one replica. Asks that were cancelled before their first token, or whose prompt was all there, are asked all the same: a row, a

@@ -61,6 +61,18 @@ int plan_stages(const struct plan *p)
     return text ? text->n : 0;
 }
 
+int plan_holder(const struct plan *p, uint32_t layer, uint32_t layers)
+{
+    int found = -1;
+    for (int i = 0; i < p->workers; i++) {
+        const struct part part = p->of[i].part[CHAIN_TEXT];
+        if (layer == layers ? !part_has_back(part) : layer < part.first || layer >= part.end) continue;
+        if (found >= 0) return -1;
+        found = i;
+    }
+    return found;
+}
+
 const struct route *plan_picture_route(const struct plan *p, int worker)
 {
     for (int i = 0; i < p->n_routes; i++)

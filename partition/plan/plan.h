@@ -143,6 +143,8 @@ void plan_free(struct plan *p);
 
 int plan_stages(const struct plan *p);                    /* workers of the text: the first so many */
 const struct route *plan_text_route(const struct plan *p); /* NULL: no text */
+/* The worker of this layer of the text, or of what stands behind all `layers` of it; -1: several have that, or none. */
+int plan_holder(const struct plan *p, uint32_t layer, uint32_t layers);
 const struct route *plan_picture_route(const struct plan *p, int worker); /* the one through this worker; NULL: it does not see */
 
 /* The worker that rows go to after this one; -1: none, they go to the coordinator. So it is for `r` NULL too. */

@@ -131,13 +131,6 @@ static void say(const struct choosing *c)
              p->workers, c->workers, c->value, before);
 }
 
-static bool all_measured(const struct choosing *c)
-{
-    for (int i = 0; i < c->workers; i++)
-        if (!c->offers[i].measured) return false;
-    return true;
-}
-
 static void choose(struct choosing *c)
 {
     const int most = c->workers < STAGES_MOST ? c->workers : STAGES_MOST;
@@ -158,7 +151,7 @@ int plan_make(struct plan *out, const struct model_shape *shape, const struct wo
     struct err lack = {0};
     int code = plan_in_order(out, shape, offers, workers, wish, &lack);
     const bool may = wish->order != ORDER_GIVEN && !wish->cuts && !wish->vision_workers && shape->config.layers && workers > 1;
-    if (may && (code ? code == E_MEMORY : all_measured(&c))) {
+    if (may && (code ? code == E_MEMORY : plan_measured(offers, workers))) {
         if (!code) c.given = c.value = value_of(out, &c, offers);
         const uint64_t made_from = out->made_from;
         choose(&c);

@@ -63,8 +63,8 @@ struct ring { /* one question */
 
 static struct ring ring_of(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers)
 {
-    struct ring r = {p, shape, offers, plan_stages(p), true, false};
-    for (int i = 0; i < r.stages; i++) r.measured &= offers[i].measured != NULL, r.in_bursts |= ration_share(&offers[i].ration) < 1;
+    struct ring r = {p, shape, offers, plan_stages(p), plan_measured(offers, plan_stages(p)), false};
+    for (int i = 0; i < r.stages; i++) r.in_bursts |= ration_share(&offers[i].ration) < 1;
     return r;
 }
 
@@ -190,6 +190,21 @@ static double lap(const struct ring *r, const struct capacity *cap)
 static double shared_seconds(const struct worker_offer *o, double seconds)
 {
     return o->measured && o->cores > 0 ? seconds * o->uses / o->cores : 0;
+}
+
+bool plan_measured(const struct worker_offer *offers, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!offers[i].measured) return false;
+    return true;
+}
+
+double plan_cores_short(const struct worker_offer *offers, int n)
+{
+    double uses = 0, cores = 0;
+    for (int i = 0; i < n; i++)
+        if (offers[i].cores > 0) uses += offers[i].uses, cores = offers[i].cores;
+    return uses > cores ? cores : 0;
 }
 
 double plan_cores_seconds(const struct worker_offer *offers, const double *busy, int n)

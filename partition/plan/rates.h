@@ -41,6 +41,10 @@ void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan
 /* What is wanted most of it, in tokens a second; `offers` are in the order of its workers. */
 double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish);
 
+bool plan_measured(const struct worker_offer *offers, int n); /* all of them */
+
+/* The cores that these share, where together they would use more; 0: they have enough. */
+double plan_cores_short(const struct worker_offer *offers, int n);
 /* What workers that were busy for so long took of the cores that they share, [n]: seconds of all cores; 0 where nobody shares any. */
 double plan_cores_seconds(const struct worker_offer *offers, const double *busy, int n);
 

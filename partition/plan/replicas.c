@@ -234,9 +234,7 @@ static void choose(struct sharing_out *s, struct replicas *out, int most)
 {
     int of[WORKERS_MOST];
     struct err ignored;
-    double fewer = out->value, gain = 1;
-    for (int w = 0; w < s->workers; w++)
-        if (!s->offers[w].measured) gain = REPLICAS_GAIN;
+    double fewer = out->value, gain = plan_measured(s->offers, s->workers) ? 1 : REPLICAS_GAIN;
     for (int n = 2; n <= most; n++) {
         const double value = share_out(s, of, n, &ignored);
         if (value <= 0 && fewer > 0) return;

@@ -80,15 +80,6 @@ def sharing(model, memory, context, prompts):
     return "%d positions; planned/measured MiB %s" % (positions, " ".join("%.0f/%.0f" % r for r in rows))
 
 
-def cpu_seconds(pid):
-    total = 0
-    for task in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
 def idle(command, workers_of):
     """Worker processes of a chat that waits for its user."""
     r, w = os.pipe()
@@ -98,9 +89,9 @@ def idle(command, workers_of):
     first_text(p)
     time.sleep(1.0)
     pids = workers_of(p)
-    before = {k: cpu_seconds(k) for k in pids}
+    before = {k: processor_seconds(k) for k in pids}
     time.sleep(4)
-    used = {k: (cpu_seconds(k) - before[k]) / 4 for k in pids}
+    used = {k: (processor_seconds(k) - before[k]) / 4 for k in pids}
     os.close(w)
     wait(p, 20, "a chat whose input ended")
     worst = max(used.values())

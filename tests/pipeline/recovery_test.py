@@ -132,10 +132,6 @@ def survivors_hold_it():
         need("planned anew for 2 workers, of 3" in err, err)
 
 
-def processor_ticks(pid):
-    return sum(int(t) for t in open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[11:13])
-
-
 def half_the_memory():
     """Of pages there are half as many then: the newest wait, and all are answered. What each epoch took is in the report."""
     name = path("sixteen.txt")
@@ -145,8 +141,8 @@ def half_the_memory():
     with Workers(2) as w:
         p = start(GEMMAPIPE, *ask, *w.connect, "--memory", memory_alone(0.85, "--ctx", "512", "--sequences", "16"), "--report", "--verbose")
         said = heard(p, b"holds layers")
-        before = processor_ticks(w.processes[1].pid)
-        while processor_ticks(w.processes[1].pid) < before + 10:  # under way, and far from its end
+        before = processor_seconds(w.processes[1].pid)
+        while processor_seconds(w.processes[1].pid) < before + 0.1:  # under way, and far from its end
             need(p.poll() is None and w.processes[1].poll() is None, "it ended before it was under way")
             time.sleep(0.005)
         w.processes[1].kill()

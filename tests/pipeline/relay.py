@@ -325,6 +325,16 @@ def all_gone(pids, seconds=6):
     return True
 
 
+def processor_seconds(pid):
+    """Of all its threads; 0: it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def alive(pid):
     try:
         with open("/proc/%d/stat" % pid) as f:

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, mpirun, need, path, start
+from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, mpirun, need, path, processor_seconds, start
 from served import Server, chat, events, streamed, until, words
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
@@ -465,19 +465,15 @@ def ended_by_mpirun():
 
 def asleep():
     """While nobody asks neither it nor its workers compute, over both carriers."""
-    def seconds(p):
-        with open("/proc/%d/stat" % p) as f: fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     said = []
     for options, under in ((("--workers", 3), []), ((), mpirun(4))):
         with Server(*options, under=under) as s:
             s.chat("What is 3 + 4?")
             time.sleep(0.5)  # what came last is put away
             all_of_them = [s.process.pid] + children_of(s.process.pid)
-            before = sum(map(seconds, all_of_them))
+            before = sum(map(processor_seconds, all_of_them))
             time.sleep(1)
-            said.append(100 * (sum(map(seconds, all_of_them)) - before))
+            said.append(100 * (sum(map(processor_seconds, all_of_them)) - before))
     need(max(said) < 20, "%.1f and %.1f %% of a core" % tuple(said))  # who does not sleep takes 100
     return "%.1f and %.1f %% of a core" % tuple(said)
 

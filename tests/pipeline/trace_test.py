@@ -155,7 +155,7 @@ def lost_while_seeing():
     for split in ("layers", "copies"):
         p = start(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--quiet", "--wait-for-workers", 0, "--workers", 2, "--threads", 1, "--vision-split", split, *files, "hi")
         end = time.time() + 20
-        while sum(seconds_of(k) > 0.3 for k in children_of(p.pid)) < 2:
+        while sum(processor_seconds(k) > 0.3 for k in children_of(p.pid)) < 2:
             need(time.time() < end and p.poll() is None, "no pictures under way")
             time.sleep(0.02)
         kids = children_of(p.pid)
@@ -164,14 +164,6 @@ def lost_while_seeing():
         status, out, err = wait(p, 10, "a run that lost a worker")
         need(status == 7 and "process %d" % victim in err and len(err.splitlines()) == 1, "status %d: %s" % (status, err))
         need(all_gone(kids), "workers are left")
-
-
-def seconds_of(pid):
-    try:
-        fields = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def reported():

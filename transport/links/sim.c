@@ -6,6 +6,7 @@
 #include "transport/links/sim.h"
 
 #include "base/dice.h"
+#include "base/growing.h"
 #include "transport/links/port.h"
 
 #include <stdio.h>
@@ -67,8 +68,9 @@ struct sim {
     struct happening *heap; /* [n], room heap_room */
     size_t n, heap_room;
     uint64_t *broken; /* [n_broken] connections: what is sent by them is lost */
-    size_t n_broken;
+    size_t n_broken, broken_room;
     struct process **process; /* [n_processes]; 0 is the driven one. They stay where they are */
+    size_t process_room;
     int n_processes;
 };
 
@@ -87,13 +89,9 @@ static bool sooner(const struct happening *a, const struct happening *b)
 /* In its own order, which it may have got earlier. */
 static int heap_put_again(struct sim *s, struct happening h, struct err *why)
 {
-    if (s->n == s->heap_room) {
-        size_t room = s->heap_room ? 2 * s->heap_room : 64;
-        struct happening *more = realloc(s->heap, room * sizeof *more);
-        if (!more) return fail(why, E_MEMORY, "no memory for what happens in a simulation");
-        s->heap = more;
-        s->heap_room = room;
-    }
+    struct happening *heap = array_with_room(s->heap, s->n, &s->heap_room, sizeof *heap);
+    if (!heap) return fail(why, E_MEMORY, "no memory for what happens in a simulation");
+    s->heap = heap;
     size_t at = s->n++;
     for (size_t up; at && (up = (at - 1) / 2, sooner(&h, &s->heap[up])); at = up) s->heap[at] = s->heap[up];
     s->heap[at] = h;
@@ -222,10 +220,10 @@ static void close_own(struct sim *s, int number)
 
 static void break_connection(struct sim *s, uint64_t connection)
 {
-    uint64_t *more = realloc(s->broken, (s->n_broken + 1) * sizeof *more);
-    if (!more) return;
-    s->broken = more;
-    more[s->n_broken++] = connection;
+    uint64_t *broken = array_with_room(s->broken, s->n_broken, &s->broken_room, sizeof *broken);
+    if (!broken) return;
+    s->broken = broken;
+    s->broken[s->n_broken++] = connection;
 }
 
 static bool is_broken(const struct sim *s, uint64_t connection)
@@ -583,7 +581,7 @@ const struct clock *sim_clock(const struct sim *s)
 /* Process `number`, the next; its port knows its node at once only if it is driven. */
 static int process_new(struct sim *s, sim_on_frame *on_frame, void *user, struct err *why)
 {
-    struct process **more = realloc(s->process, ((size_t)s->n_processes + 1) * sizeof *more);
+    struct process **more = array_with_room(s->process, (size_t)s->n_processes, &s->process_room, sizeof *more);
     if (more) s->process = more;
     struct process *p = more ? calloc(1, sizeof *p) : NULL;
     struct sim_port *port = p ? calloc(1, sizeof *port) : NULL;

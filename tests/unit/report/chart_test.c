@@ -1,5 +1,6 @@
 /* tests/unit/report/chart_test.c — what the stages did and waited for, as a chart and as a file. */
 #include "coordinator/report/chart_svg.h"
+#include "coordinator/report/run_chart.h"
 #include "tests/support/check.h"
 
 #include <math.h>
@@ -58,6 +59,21 @@ static void fill_drawn(struct chart *c, unsigned seed, struct err *why)
     }
     if (rand() % 2 && chart_mark(c, 500, why)) return;
     chart_finish(c, why);
+}
+
+TEST(new_beginnings_are_drawn_also_when_the_first_replica_was_lost)
+{
+    struct run_chart *r;
+    struct chart all = {0}, own;
+    struct pipeline second = {.workers = 0};
+    struct err e = {0};
+    CHECK(!run_chart_open(&r, &e), "%s", e.text);
+    run_chart_watch(r, &(struct happened){.what = EPOCH_BEGAN, .replica = 0, .at_ns = 5});
+    run_chart_watch(r, &(struct happened){.what = EPOCH_BEGAN, .replica = 1, .at_ns = 7});
+    CHECK(!run_chart_fill(&own, r, &second, &(struct timeline){0}, 1, &e) && !chart_join(&all, &own, 1, 2, &e), "%s", e.text);
+    CHECK(!run_chart_mark(&all, r, &e) && all.marks == 2, "%zu marks", all.marks);
+    chart_free(&all);
+    run_chart_close(&r);
 }
 
 TEST(work_and_waiting_make_up_all_of_the_time_of_every_stage)

@@ -30,7 +30,7 @@ TEST(the_largest_difference_is_named_with_its_likely_cause)
     usual(c), c[0].waiting[1] = 0.6, says(c, 0.5, 3, "messages probably took longer");
     usual(c), c[1].waiting[0] = 0.6, says(c, 1, 3, "other stages were faster");
     usual(c), c[1].sending[1] = 0.4, says(c, 0.8, 3, "stage 2 was busy sending for 40 % of the time, where 1 % was expected: its line is slower");
-    usual(c), c[1].memory[1] = 2e8, says(c, 1, 3, "stage 2 took +100 % of the memory");
+    usual(c), c[1].memory[1] = 2e8, c[1].beside = 40 << 20, says(c, 1, 3, "stage 2 took +100 % of the memory that was planned for it: what a program takes beside its part is planned as 40 MiB");
 }
 
 /* As three runs had it: another program on the machine, where both stages wait for each other's long rows; a slow line that was measured, whose
