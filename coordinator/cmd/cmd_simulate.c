@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHART_STAGES (2 * STAGES_MOST) /* of all replicas that are drawn */
+#define SHOWN_STAGES (2 * STAGES_MOST) /* of all replicas that are drawn or traced */
 
 struct simulating {
     const struct options *o;
@@ -33,9 +33,10 @@ struct simulating {
     struct capacity wanted;
     struct plan plan;            /* of the replica that is simulated */
     struct invented_run run;     /* the same; its tally is of all */
-    struct chart chart;          /* of the first `drawn` */
-    int drawn;
+    struct chart chart;          /* of the first `shown` */
+    int shown, shown_stages;
     struct whole_file *drawing;
+    struct trace *trace;         /* of the same */
     double took; /* seconds of computing */
 
     /* of all replicas */
@@ -151,11 +152,12 @@ static int put_in_order(struct simulating *s, int first, struct err *why)
 }
 
 /* A picture of a thousand stages shows nothing. */
-static struct chart *chart_for(struct simulating *s, int replica)
+static bool is_shown(struct simulating *s, int replica)
 {
-    if (!s->drawing || s->drawn < replica || (s->drawn && s->chart.lanes + s->plan.workers > CHART_STAGES)) return NULL;
-    s->drawn++;
-    return &s->chart;
+    if (s->shown < replica || replica >= PIPELINES_MOST || (s->shown && s->shown_stages + s->plan.workers > SHOWN_STAGES)) return false;
+    s->shown++;
+    s->shown_stages += s->plan.workers;
+    return true;
 }
 
 static int simulate_replica(struct simulating *s, int replica, FILE *to, struct err *why)
@@ -174,7 +176,10 @@ static int simulate_replica(struct simulating *s, int replica, FILE *to, struct 
         .requests = (uint32_t)(stop - begin), .first = begin, .arrivals = (double)o->arrivals / s->replicas, .seed = o->sampling.seed + (uint64_t)replica,
         .prompt = {o->prompt_tokens.at[0], o->prompt_tokens.at[o->prompt_tokens.n - 1]},
         .answer = {o->answer_tokens.at[0], o->answer_tokens.at[o->answer_tokens.n - 1]}};
-    if (!code && load.requests) code = invented_run(&s->run, &pipe, &load, chart_for(s, replica), why);
+    if (!code && load.requests) {
+        const bool shown = is_shown(s, replica);
+        code = invented_run(&s->run, &pipe, &load, shown && s->drawing ? &s->chart : NULL, shown ? s->trace : NULL, why);
+    }
     if (!code && load.requests) add_up(s);
     if (!code && !replica && to) print_stages(s, to);
     plan_free(&s->plan);
@@ -266,7 +271,7 @@ static int simulate_all(struct simulating *s, struct err *why)
 static int draw(struct simulating *s, struct err *why)
 {
     const struct chart *const all[] = {&s->chart};
-    const struct chart_sums sums = {.replicas = s->drawn, .of = s->replicas, .asks = s->requests, .tokens = s->tokens, .seconds = s->seconds};
+    const struct chart_sums sums = {.replicas = s->shown, .of = s->replicas, .asks = s->requests, .tokens = s->tokens, .seconds = s->seconds};
     if (!s->drawing) return 0;
     TRY(chart_finish(&s->chart, why));
     chart_entitle(&s->chart, "simulated", &sums);
@@ -283,7 +288,9 @@ static int simulate(struct simulating *s, struct err *why)
     TRY(take_speeds(s, why));
     TRY(prepare(s, why));
     if (s->o->timeline) TRY(whole_file_open(&s->drawing, s->o->timeline, why));
+    if (s->o->trace) TRY(trace_open(&s->trace, s->o->trace, INVENTED_BEGIN_NS, s->replicas > 1, why));
     TRY(simulate_all(s, why));
+    TRY(trace_finish(&s->trace, why));
     return draw(s, why);
 }
 
@@ -294,6 +301,7 @@ int command_simulate(const struct options *o, struct err *why)
     s->o = o;
     const int code = simulate(s, why);
     whole_file_close(&s->drawing, code ? code : E_INTERNAL, NULL);
+    trace_abandon(&s->trace);
     session_close(&s->session, NULL);
     chart_free(&s->chart);
     tally_free(&s->run.tally);

@@ -43,7 +43,7 @@ int session_open(struct session *s, const struct options *o, const struct cluste
     TRY(open_pipeline(s, wish, mpi, why));
     TRY(stdout_ring_open(&s->out, STDOUT_FILENO, why));
     TRY(open_tokens(s, why));
-    if (o->trace) TRY(trace_open(&s->trace, o->trace, why));
+    if (o->trace) TRY(trace_open(&s->trace, o->trace, clock_ns(), false, why));
     if (o->timeline) {
         TRY(run_chart_open(&s->chart, why));
         TRY(whole_file_open(&s->drawing, o->timeline, why));

@@ -3,7 +3,6 @@
  * what it leads to, "C" is a counter, "i" a moment. */
 #include "coordinator/report/trace.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/whole_file.h"
 #include "coordinator/cluster/timeline.h"
@@ -20,11 +19,12 @@ struct trace {
     FILE *to; /* its stream */
     const char *path;
     uint64_t zero_ns;
+    bool each_alone; /* replicas */
     uint32_t asks, batches; /* under way; of each replica: */
     uint32_t batches_of[PIPELINES_MOST];
 };
 
-int trace_open(struct trace **out, const char *path, struct err *why)
+int trace_open(struct trace **out, const char *path, uint64_t zero_ns, bool each_alone, struct err *why)
 {
     struct trace *t = calloc(1, sizeof *t);
     *out = NULL;
@@ -36,7 +36,8 @@ int trace_open(struct trace **out, const char *path, struct err *why)
     }
     t->path = path;
     t->to = whole_file_stream(t->file);
-    t->zero_ns = clock_ns();
+    t->zero_ns = zero_ns;
+    t->each_alone = each_alone;
     fprintf(t->to, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
                    "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 0, \"args\": {\"name\": \"coordinator\"}}");
     *out = t;
@@ -86,7 +87,10 @@ static FILE *event_of_replica(struct trace *t, const struct happened *h, const c
 
 static void count(struct trace *t, const struct happened *h, const char *what, uint32_t n)
 {
-    fprintf(t->to, ",\n{\"ph\": \"C\", \"name\": \"%s\", \"pid\": 0, \"ts\": %.3f, \"args\": {\"under way\": %u}}", what, microseconds(t, h->at_ns), n);
+    char whose[32] = "";
+    if (t->each_alone) snprintf(whose, sizeof whose, " of replica %d", h->replica + 1);
+    fprintf(t->to, ",\n{\"ph\": \"C\", \"name\": \"%s%s\", \"pid\": 0, \"ts\": %.3f, \"args\": {\"under way\": %u}}", what, whose,
+            microseconds(t, h->at_ns), n);
 }
 
 static void ask_came(struct trace *t, const struct happened *h)
@@ -117,7 +121,7 @@ static void count_batches(struct trace *t, const struct happened *h, uint32_t n)
     uint32_t *own = &t->batches_of[h->replica];
     t->batches += n - *own;
     *own = n;
-    count(t, h, "micro-batches", t->batches);
+    count(t, h, "micro-batches", t->each_alone ? n : t->batches);
 }
 
 static void write_counters(struct trace *t, const struct happened *h)

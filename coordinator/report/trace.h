@@ -10,8 +10,9 @@
 
 struct trace;
 
-/* The file has its name when trace_finish has been there. */
-int trace_open(struct trace **out, const char *path, struct err *why);
+/* The file has its name when trace_finish has been there. Times are told since zero_ns. each_alone: what is told of replicas is told of one
+ * after the other, so each has counters of its own. */
+int trace_open(struct trace **out, const char *path, uint64_t zero_ns, bool each_alone, struct err *why);
 void trace_abandon(struct trace **t); /* a run that failed leaves none */
 
 /* A watcher of the engine; `user` is the trace. */

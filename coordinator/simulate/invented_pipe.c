@@ -56,6 +56,9 @@ struct invention {
     struct work work; /* the one before a worker */
     struct result result;
     struct scored scored;
+    struct run_chart *recorded; /* NULL: nobody will look */
+    struct trace *trace;        /* the same */
+    struct happened_rows rows[WIRE_SEGMENTS]; /* of what is told */
 };
 
 static uint64_t draw(struct invention *v)
@@ -378,6 +381,7 @@ static int hire(struct invention *v, bool diaries, struct err *why)
         event_free(&e);
         if (e.kind == EVENT_LOST || e.kind == EVENT_INTERRUPTED) return *why = e.why, e.why.code;
         if (e.kind != EVENT_JOINED) continue;
+        snprintf(e.who->name, sizeof e.who->name, "worker %d (%.170s)", e.who->node, e.who->hello.host);
         e.who->worker = e.who->node - 1;
         e.who->standing = READY;
         v->pipe.crew[e.who->worker] = e.who;
@@ -469,6 +473,33 @@ static int live(struct invention *v, struct err *why)
     return 0;
 }
 
+/* ---- told ---- */
+
+/* Its times are from the first request on: of several replicas each has a clock of its own. */
+static uint64_t told_ns(const struct invention *v, uint64_t at_ns)
+{
+    return at_ns ? at_ns - v->begun_ns + INVENTED_BEGIN_NS : 0;
+}
+
+/* Requests as the load counts them, not as this replica's engine does. */
+static uint64_t told_number(const struct invention *v, uint64_t number)
+{
+    return v->load->asks ? v->load->asks[number].number : v->load->first + number;
+}
+
+static void retell(void *user, const struct happened *h)
+{
+    struct invention *v = user;
+    struct happened told = *h;
+    told.at_ns = told_ns(v, h->at_ns), told.asked_ns = told_ns(v, h->asked_ns), told.first_ns = told_ns(v, h->first_ns);
+    if (h->what <= ASK_ENDED) told.number = told_number(v, h->number);
+    for (size_t i = 0; h->rows && i < h->n; i++) v->rows[i] = h->rows[i], v->rows[i].number = told_number(v, h->rows[i].number);
+    if (h->rows) told.rows = v->rows;
+    if (v->recorded) run_chart_watch(v->recorded, &told);
+    told.replica = v->in->replica;
+    if (v->trace) trace_watch(v->trace, &told);
+}
+
 static int collect_diaries(const struct invention *v, struct timeline *line, struct err *why)
 {
     size_t n = 0;
@@ -478,7 +509,11 @@ static int collect_diaries(const struct invention *v, struct timeline *line, str
     for (int i = 0; i < v->pipe.workers; i++) {
         const struct diary *d = v->worker[i].diary;
         line->forgotten += diary_oldest(d);
-        for (uint64_t k = diary_oldest(d); k < d->n; k++) line->moment[line->n++] = (struct moment){i, *diary_at(d, k)};
+        for (uint64_t k = diary_oldest(d); k < d->n; k++) {
+            struct moment *m = &line->moment[line->n++];
+            *m = (struct moment){i, *diary_at(d, k)};
+            m->span.begin_ns = told_ns(v, m->span.begin_ns), m->span.end_ns = told_ns(v, m->span.end_ns);
+        }
     }
     return 0;
 }
@@ -497,42 +532,39 @@ static void sum_up(struct invented_run *out, const struct invention *v)
     for (int i = 0; i < v->pipe.workers; i++) out->busy[i] = out->seconds > 0 ? (double)v->worker[i].busy_ns / 1e9 / out->seconds : 0;
 }
 
-/* Its times are from the first request on: of several replicas each has a clock of its own. */
-static int draw_chart(const struct invention *v, const struct run_chart *recorded, struct chart *chart, struct err *why)
+static int show(const struct invention *v, struct chart *chart, struct err *why)
 {
     struct timeline line = {0};
     struct chart own = {0};
     int code = collect_diaries(v, &line, why);
-    if (!code) code = run_chart_fill(&own, recorded, &v->pipe, &line, 0, why);
-    for (size_t i = 0; i < own.n; i++) {
-        struct bar *b = &own.bar[i];
-        b->begin_ns -= v->begun_ns, b->end_ns -= v->begun_ns, b->sent_ns -= v->begun_ns;
-        for (uint32_t k = 0; k < b->asks && k < BAR_ASKS; k++) b->ask[k] = v->load->asks ? v->load->asks[b->ask[k]].number : v->load->first + b->ask[k];
-    }
-    if (!code) code = chart_join(chart, &own, v->in->replica, v->in->replicas, why);
+    if (!code && v->trace) trace_add(v->trace, &v->pipe, &line, v->in->replica, v->in->replicas);
+    if (!code && chart) code = run_chart_fill(&own, v->recorded, &v->pipe, &line, 0, why);
+    if (!code && chart) code = chart_join(chart, &own, v->in->replica, v->in->replicas, why);
     chart_free(&own);
     timeline_free(&line);
     return code;
 }
 
-int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct err *why)
+int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct trace *trace,
+                 struct err *why)
 {
     struct invention *v = calloc(1, sizeof *v);
-    struct run_chart *recorded = NULL;
+    const bool told = chart || trace;
     if (!v) return fail(why, E_MEMORY, "no memory for an invented pipeline");
     v->in = pipe;
     v->load = load;
     v->dice = load->seed;
-    int code = open_invention(v, chart != NULL, why);
-    if (!code && chart) code = run_chart_open(&recorded, why);
+    v->trace = trace;
+    int code = open_invention(v, told, why);
+    if (!code && chart) code = run_chart_open(&v->recorded, why);
     if (!code) {
         engine_watch(v->engine, tally_watch, &out->tally);
-        if (recorded) engine_watch(v->engine, run_chart_watch, recorded);
+        if (told) engine_watch(v->engine, retell, v);
         code = live(v, why);
     }
     if (!code) sum_up(out, v);
-    if (!code && chart) code = draw_chart(v, recorded, chart, why);
-    run_chart_close(&recorded);
+    if (!code && told) code = show(v, chart, why);
+    run_chart_close(&v->recorded);
     close_invention(v);
     return code;
 }

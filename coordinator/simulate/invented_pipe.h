@@ -15,6 +15,9 @@
 #include "coordinator/cluster/cluster_file.h"
 #include "coordinator/report/run_chart.h"
 #include "coordinator/report/tally.h"
+#include "coordinator/report/trace.h"
+
+#define INVENTED_BEGIN_NS 1000000000ull /* in charts and traces: the first request comes then */
 
 struct invented_ask {
     double at; /* seconds after the first */
@@ -36,7 +39,7 @@ struct invented_pipe {
     const struct plan *plan;
     const struct worker_offer *offers;  /* [plan->workers] */
     const struct cluster_link *links;   /* [plan->workers], as was said; ways of which nothing was are as measured (plan_hop). NULL: all, and no jitter */
-    int replica, replicas;              /* in the chart */
+    int replica, replicas;              /* in the chart and the trace */
 };
 
 struct invented_run {
@@ -48,6 +51,6 @@ struct invented_run {
     struct tally tally;              /* times of requests; the caller's, zero before the first run, and added to */
 };
 
-/* Adds to out->tally, and sets all else. `chart`: what happened is added to it, from the first request on, for
- * whoever finishes it; NULL: nobody looks. */
-int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct err *why);
+/* Adds to out->tally, and sets all else. `chart`, `trace`: what happened is added to them, for whoever finishes them; NULL: nobody looks. */
+int invented_run(struct invented_run *out, const struct invented_pipe *pipe, const struct invented_load *load, struct chart *chart, struct trace *trace,
+                 struct err *why);

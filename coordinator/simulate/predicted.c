@@ -31,7 +31,7 @@ static int foresee(struct chart *out, struct pipeline *const *pipe, int replicas
         const struct model_shape shape = model_shape(p->model, NULL);
         const struct invented_pipe pipe_k = {.shape = &shape, .plan = &p->plan, .offers = p->offers, .replica = k, .replicas = replicas};
         const struct invented_load load = {.requests = same_asks(asks, asked, n, k), .asks = asks};
-        TRY(invented_run(run, &pipe_k, &load, out, why));
+        TRY(invented_run(run, &pipe_k, &load, out, NULL, why));
         sums.asks += run->requests, sums.tokens += run->tokens;
     }
     TRY(chart_finish(out, why));

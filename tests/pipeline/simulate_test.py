@@ -40,6 +40,27 @@ def the_example():
     need(0 < r["median_ttft_ms"] <= r["p99_ttft_ms"] <= r["p99_e2el_ms"] and 0 <= r["bubble"] < 1, r)
 
 
+def a_trace():
+    """In the form of a run's (trace_test.py reads those): what begins ends, each stage does one thing at a time, and all rows are there."""
+    words = ["--requests", "40", "--arrivals", "300", "--prompt-tokens", "20,60", "--answer-tokens", "5,9"]
+    r = simulated(EXAMPLE, *words, "--trace", path("s.json"), "--timeline", path("t.svg"))
+    need(r == simulated(EXAMPLE, *words), "to be traced changes a simulation")
+    with open(path("s.json")) as f: events = json.load(f)["traceEvents"]
+    names = {e["pid"]: e["args"]["name"] for e in events if e["ph"] == "M"}
+    need(len(names) == 17 and names[0] == "coordinator" and names[1] == "replica 1, worker 1 (board 1)" and "desk 4" in names[3007], names)
+    for kind, many in (("request", r["completed"]), ("batch", r["micro_batches"])):
+        begin, end = ({e["id"]: e["ts"] for e in events if e["ph"] == p and e.get("cat") == kind} for p in "be")
+        need(len(begin) == many and begin.keys() == end.keys() and all(begin[i] < end[i] for i in begin), "%s: %d begin, %d end" % (kind, len(begin), len(end)))
+    rows = [e for e in events if e["ph"] == "X" and e["name"].startswith("batch")]
+    need(sum(e["args"]["rows"] for e in rows) == 4 * r["rows"], "rows of four stages: %d" % sum(e["args"]["rows"] for e in rows))
+    for pid in names:
+        line = sorted((e["ts"], e["dur"]) for e in events if e["ph"] == "X" and e["pid"] == pid)
+        need(all(a[0] + a[1] <= b[0] + 0.002 for a, b in zip(line, line[1:])), "worker %s does two things at once" % names[pid])
+    last = {e["name"]: e["args"]["under way"] for e in events if e["ph"] == "C"}
+    need(len(last) == 8 and not any(last.values()), last)
+    need(sum(e["ph"] == "s" for e in events) * 3 == sum(e["ph"] == "t" for e in events) > 0, "arrows of four stages")
+
+
 def more_is_more():
     one, four = (simulated(cluster("n.json", workers=[worker(copies=4)], replicas=n, sequences=4), "--answer-tokens", "20") for n in (1, 4))
     need(four["output_throughput"] > one["output_throughput"], "replicas of a small model: %r and %r" % (one, four))
@@ -145,6 +166,7 @@ def beside_reality():
 
 
 claim("the_example_of_a_simulated_cluster_is_lived_through", the_example)
+claim("what_is_simulated_can_be_traced_as_a_run", a_trace)
 claim("replicas_links_and_losses_show_in_the_rates", more_is_more)
 claim("a_part_of_a_core_is_planned_and_simulated_as_such", a_part_of_a_core)
 claim("what_cannot_be_simulated_is_refused_in_a_sentence", refused)

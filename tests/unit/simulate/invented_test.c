@@ -45,7 +45,7 @@ static int live_through(struct invented_run *out, const struct drawn *d)
     *out = (struct invented_run){0};
     int code = plan_make(&p, &d->shape, d->offers, d->workers, &d->wish, &e);
     const struct invented_pipe pipe = {&d->shape, &p, d->offers, d->links, 0, 1};
-    if (!code) code = invented_run(out, &pipe, &d->load, NULL, &e);
+    if (!code) code = invented_run(out, &pipe, &d->load, NULL, NULL, &e);
     if (code && code != E_USAGE) CHECK(false, "%s", e.text);
     tally_free(&out->tally);
     return code;
