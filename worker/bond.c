@@ -13,6 +13,7 @@ void bond_begin(struct bond *b, struct port *port, const struct clock *clock)
 void bond_heard(struct bond *b, const struct frame *f)
 {
     silence_broken(&b->silence, clock_now(b->clock));
+    b->assigned |= f->head.type == M_ASSIGN;
     if (f->head.type != M_PING) silence_broken(&b->idleness, clock_now(b->clock));
 }
 
@@ -27,7 +28,7 @@ static int check_silence(struct bond *b, struct err *why)
 
 int bond_check(struct bond *b, bool more_is_due, struct err *why)
 {
-    if (!more_is_due || b->waits) silence_broken(&b->idleness, clock_now(b->clock));
+    if (!more_is_due || (b->waits && !b->assigned)) silence_broken(&b->idleness, clock_now(b->clock));
     TRY(check_silence(b, why));
     if (silence_ns(&b->idleness, clock_now(b->clock)) > IDLE_NS)
         return fail(why, E_WORKER, "the coordinator gave nothing to do for %llu s; the run is over", IDLE_NS / 1000000000ull);

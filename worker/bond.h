@@ -30,7 +30,8 @@ struct bond {
     struct silence silence, idleness; /* nothing came; nothing but PINGs */
     uint64_t leased_ns;  /* by the boot clock: when the PONG was said that the coordinator heard last */
     bool ready; /* READY was said */
-    bool waits; /* the coordinator says that it waits for the answers of others: to be idle is no wonder */
+    bool waits; /* the coordinator says that it waits for the answers of others: until something was assigned to be idle is no wonder */
+    bool assigned;
 };
 
 void bond_begin(struct bond *b, struct port *port, const struct clock *clock); /* both must live as long */

@@ -608,6 +608,34 @@ TEST(a_second_coordinator_is_told_that_the_worker_is_busy)
     }
 }
 
+/* Whatever it says it waits for, the worker cannot know. */
+TEST(a_coordinator_that_only_pings_keeps_a_worker_until_another_one_calls)
+{
+    EVERY_ZMQ_KIND(kind)
+    {
+        struct cluster c, second = {.nodes = 2};
+        struct frame *f = NULL;
+        NEED(open_and_greet(&c, kind, 2, why));
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        NEED(await_and_free(c.ports[1], M_PING, 0, why));
+        c.ports[1]->routes[ROUTE].open = false; /* nothing was assigned, and the greeting is long ago */
+        c.ports[1]->given_ns -= GIVES_NOTHING_NS;
+        NEED(send_empty(c.ports[0], 1, M_PING, why));
+        NEED(await_and_free(c.ports[1], M_PING, 0, why));
+        strcpy(second.addresses[1], c.addresses[1]);
+        NEED(open_coordinator(&second, why));
+        port_run(second.ports[0], RUN + 1, 1);
+        NEED(greet_write(&f, &(struct greet){1, 2, 1, RUN + 1, {0}}, why));
+        NEED(port_send(second.ports[0], 1, &f, why));
+        NEED(port_recv(second.ports[0], &f, 150, why)); /* by now it lies at the worker's door */
+        NEED(await_and_free(c.ports[1], M_LOST, 0, why));
+        NEED(port_listen_again(c.ports[1], why));
+        NEED(await_and_free(c.ports[1], M_GREET, 0, why));
+        port_close(&second.ports[0]);
+        cluster_close(&c);
+    }
+}
+
 /* The first was killed while the worker computed. The second one's greeting may lie at the door before the worker has read of
  * that loss, or after; in either case before it listens again. */
 TEST(a_coordinator_that_comes_before_the_last_one_is_forgotten_is_served_next)

@@ -324,6 +324,18 @@ void port_returned(struct port *p, int node)
     peer->lost = peer->untold = false;
 }
 
+bool port_assigned(const struct port *p)
+{
+    for (int i = 0; i < p->n_routes; i++)
+        if (p->routes[i].open) return true;
+    return false;
+}
+
+bool port_idles(const struct port *p)
+{
+    return !port_assigned(p) && clock_now(p->clock) - p->given_ns > (p->gave_run == p->run ? MENDS_NS : GIVES_NOTHING_NS);
+}
+
 /* ---- numbers ---- */
 
 static uint32_t number_next(const struct numbering *n, uint64_t run, uint32_t epoch)
@@ -519,6 +531,8 @@ static int judge(struct port *p, struct frame **f, size_t n, int from, struct er
     struct lane *lane = lane_made(peer, (*f)->head.route);
     if (!lane) return fail(why, E_MEMORY, "no memory to count the frames of node %d", from);
     number_used(&lane->received, (*f)->head.run, (*f)->head.epoch);
+    if (from == 0 && (*f)->head.type != M_PING) p->given_ns = clock_now(p->clock);
+    if ((*f)->head.type == M_ASSIGN) p->gave_run = p->run;
     p->counters.frames_in++;
     p->counters.bytes_in += n;
     return 0;

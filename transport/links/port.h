@@ -17,6 +17,8 @@
 
 #define PORT_WINDOW 8 /* frames on their way to one peer: enough to hide the travel time, few enough to bound memory */
 #define NEVER UINT64_MAX
+#define GIVES_NOTHING_NS 20000000000ull
+#define MENDS_NS 300000000000ull /* of who has assigned something in this run: it may have lost a worker, and wait for another */
 
 struct queue {
     struct frame *first, *last;
@@ -61,6 +63,7 @@ struct port {
     int self, nodes; /* -1 and 0 while unknown */
     uint64_t run;
     uint32_t epoch;             /* of greetings, for peers first met from now on */
+    uint64_t given_ns, gave_run; /* of a worker: when its coordinator last said anything but PING; the last run in which it assigned something */
     struct port_route *routes;  /* [n_routes], by number; [0] is never open */
     int n_routes;
     struct link_options options; /* limits to begin each run with */
@@ -129,6 +132,13 @@ void port_lost(struct port *p, int node);
 
 /* It connected anew before anyone was told: it is not lost any more. */
 void port_returned(struct port *p, int node);
+
+/* Whether the coordinator said what is to be done: from then on it may be silent for longer. */
+bool port_assigned(const struct port *p);
+
+/* It has not, and for GIVES_NOTHING_NS, or MENDS_NS, has said nothing but PING, whether or not it says that it waits for others: another one
+ * that calls may have this worker. Of whom it waits for the worker knows nothing, so that must not be what keeps it from others. */
+bool port_idles(const struct port *p);
 
 /* "worker 2", "the coordinator": for sentences. */
 const char *node_name(char out[32], int node);

@@ -379,6 +379,11 @@ static void arrives(struct sim *s, struct happening *h)
     }
     struct way *way = sim_reachable(&p->port->port, node) ? &p->port->way[node] : NULL;
     const bool other = way && way->to.connection != h->from.connection;
+    if (other && node == 0 && h->frame->head.type == M_GREET && port_idles(&p->port->port) && !is_broken(s, h->from.connection)) {
+        port_lost(&p->port->port, 0);
+        process_runs(s, h->to.process); /* the run is over, and it listens again */
+        if (p->port->port.self < 0) return arrives(s, h);
+    }
     if (other && (node == 0 || sim_met(&p->port->port, node) || is_broken(s, h->from.connection))) {
         if (node == 0) say_busy(s, h);
         return frame_free(h->frame);

@@ -456,22 +456,14 @@ static void keep_early(struct zmq_port *z, struct arrival *a)
     a->frame = NULL;
 }
 
-/* Whether the coordinator said what is to be done: from then on it may be silent for longer. */
-static bool is_assigned(const struct port *p)
-{
-    for (int i = 0; i < p->n_routes; i++)
-        if (p->routes[i].open) return true;
-    return false;
-}
-
-/* Somebody else calls. Who greeted and then fell silent does not keep a worker from others; who says anything does. */
+/* Somebody else calls. Who greeted and then fell silent, or only pings, does not keep a worker from others; who says anything does. */
 static void weigh_early(struct zmq_port *z)
 {
     struct contact *c = contact_of(z, 0);
     if (!z->early.frame || z->port.self < 0 || !c || c->gone) return;
-    const bool speaks = c->heard_ns > z->early_ns || is_assigned(&z->port);
+    const bool idles = port_idles(&z->port), speaks = !idles && (c->heard_ns > z->early_ns || port_assigned(&z->port));
     if (!speaks && strangers_connected(&z->strangers, z->early.fd)) {
-        c->gone = clock_ns() - c->heard_ns > SILENT_NS;
+        c->gone = idles || clock_ns() - c->heard_ns > SILENT_NS;
         return;
     }
     refuse_greeting(z, &z->early, false);
@@ -497,7 +489,7 @@ static int introduce(struct zmq_port *z, struct arrival *a)
     struct contact *c = contact_of(z, h->from);
     if (c && !c->gone && (c->identity_bytes || h->from == 0)) {
         if (!greets || (run == z->greeted_run && h->to == p->self)) return -1;
-        if (run == z->greeted_run || is_assigned(p)) refuse_greeting(z, a, run == z->greeted_run);
+        if (run == z->greeted_run || port_assigned(p)) refuse_greeting(z, a, run == z->greeted_run);
         else keep_early(z, a);
         return -1;
     }

@@ -149,8 +149,13 @@ TEST(a_coordinator_that_only_pings_is_left_unless_it_waits_for_others)
     b.idleness.silent_ns = IDLE_NS + 1;
     b.waits = true;
     CHECK(!bond_check(&b, true, &no));
+    struct frame *f = frame_new(M_ASSIGN, 0);
+    bond_heard(&b, f); /* what it has assigned it has to give, whoever else is awaited */
+    frame_free(f);
     b.idleness.silent_ns = IDLE_NS + 1;
-    b.waits = false;
+    CHECK(bond_check(&b, true, &no) == E_WORKER);
+    b.idleness.silent_ns = IDLE_NS + 1;
+    b.waits = b.assigned = false;
     CHECK(bond_check(&b, true, &no) == E_WORKER && strstr(no.text, "gave nothing to do"), "%s", no.text);
     close_pair(p);
     free(p);
