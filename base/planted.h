@@ -15,5 +15,7 @@ enum planted_mistakes {
     TOKEN_TOLD_AGAIN,       /* and its last token is delivered a second time */
     SLOT_NOT_GIVEN_BACK,    /* what a slot keeps after an answer is forgotten, and its pages are not free */
     LEASE_NOT_CHECKED,      /* a worker that was given up sends all the same */
-    PLANTED_MISTAKES = LEASE_NOT_CHECKED
+    HALF_A_RECORD_STAYS,    /* of a journal, where the next one is appended to it */
+    RESULT_TOLD_TOO_EARLY,  /* before the journal is sure of it */
+    PLANTED_MISTAKES = RESULT_TOLD_TOO_EARLY
 };

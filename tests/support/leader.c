@@ -1,7 +1,6 @@
 /* tests/support/leader.c — see leader.h.
  *
- * What must hold: a line is told finished once in a life, and done once; every token is the golden one, in order, none twice, also those a
- * journal brings back; epochs rise; when all is answered no slot and no page is held by anybody; nobody is found to compute wrongly but who does;
+ * What must hold: a line is told finished once in a life, and done once; every token is the golden one, in order, none twice; epochs rise; when all is answered no slot and no page is held by anybody; nobody is found to compute wrongly but who does;
  * a run, or a replica, ends for no other reason than that workers serve somebody else, or that the disk is full. */
 #include "tests/support/leader.h"
 
@@ -12,11 +11,10 @@
 #include "transport/links/faulty.h"
 #include "transport/links/port.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define MS 1000000ull
-#define LOGGED_EACH 4 /* tokens */
 
 static void note(const struct leader *l, const char *what, uint64_t a, uint64_t b)
 {
@@ -34,7 +32,7 @@ static uint64_t leader_now(void *user)
     return now_ns(l) + l->stepped_ns;
 }
 
-static int broken(struct leader *l, struct err *why)
+int leader_broken(struct leader *l, struct err *why)
 {
     if (!l->world->obedience.broken.code) l->world->obedience.broken = *why;
     return l->world->obedience.broken.code = why->code = E_INTERNAL;
@@ -42,12 +40,13 @@ static int broken(struct leader *l, struct err *why)
 
 /* ---- the job ---- */
 
-static void make_golden(struct line *a, const struct world *w)
+void line_golden(struct line *a, const struct world *w)
 {
     uint64_t history = HISTORY_EMPTY, said = 0;
     uint32_t position = 0, last = a->id[a->n - 1];
     for (; position < a->n; position++) history = history_after(history, a->id[position]);
     a->golden_end = FINISH_LENGTH;
+    a->n_golden = 0;
     for (; a->n_golden < a->most; position++) {
         if (a->n + a->n_golden > a->leader->wanted.context) {
             a->golden_end = FINISH_CONTEXT;
@@ -73,7 +72,7 @@ static void draw_line(struct line *a, struct leader *l, int i)
     for (; a->n < common && a->n + 40 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
     for (uint32_t rows = 1 + dice(&w->dice, 24); rows; rows--, a->n++) a->id[a->n] = dice(&w->dice, 256);
     a->most = 1 + dice(&w->dice, dice(&w->dice, 3) ? 24 : 60);
-    make_golden(a, w);
+    line_golden(a, w);
 }
 
 int leader_least_workers(const struct leader *l)
@@ -81,7 +80,7 @@ int leader_least_workers(const struct leader *l)
     return l->world->workers / l->replicas - l->spare;
 }
 
-void leader_draw(struct leader *l, struct world *w, int index)
+int leader_draw(struct leader *l, struct world *w, int index, struct err *why)
 {
     *l = (struct leader){.world = w, .index = index, .lines = 2 + (int)dice(&w->dice, LEADER_LINES - 1)};
     l->clock = (struct clock){.now = leader_now, .user = l};
@@ -92,16 +91,12 @@ void leader_draw(struct leader *l, struct world *w, int index)
     l->verify = dice(&w->dice, 4) ? 0 : 1 + dice(&w->dice, 3);
     l->spare = w->workers > 1 && l->replicas == 1 && !dice(&w->dice, 3);
     l->fewer = dice(&w->dice, 2);
-    l->journals = dice(&w->dice, 2);
+    l->has_job = dice(&w->dice, 2) && !w->wrong;
     l->slowly = dice(&w->dice, 2);
     l->no_reuse = !dice(&w->dice, 6);
     l->back_ns = index ? now_ns(l) + dice(&w->dice, 4000) * MS : 0;
     for (int i = 0; i < l->lines; i++) draw_line(&l->line[i], l, i);
-    if (!l->journals) return;
-    char path[280];
-    snprintf(path, sizeof path, "%s/journal-%d", w->folder, index);
-    (void)unlink(path);
-    torn_disk_open(&l->disk, path, &w->dice);
+    return l->has_job ? world_job_draw(&l->job, l, why) : 0;
 }
 
 /* ---- listening ---- */
@@ -117,7 +112,7 @@ static bool hear(void *user, const struct said *said)
     if (a->finished || a->said >= a->n_golden || a->golden[a->said] != said->id) {
         fail(&why, E_INTERNAL, "line %td: token %u is %u, a quiet run says %u of %u", a - l->line, a->said, said->id,
              a->said < a->n_golden ? a->golden[a->said] : 0, a->n_golden);
-        broken(l, &why);
+        leader_broken(l, &why);
     }
     a->said++;
     l->tokens++;
@@ -131,7 +126,7 @@ static void hear_end(void *user, const struct ended *ended)
     struct err why;
     if (l->closing) return;
     note(l, "hears the end of line, as", (uint64_t)(a - l->line), ended->how);
-    if (a->finished++) fail(&why, E_INTERNAL, "line %td is finished twice", a - l->line), broken(l, &why);
+    if (a->finished++) fail(&why, E_INTERNAL, "line %td is finished twice", a - l->line), leader_broken(l, &why);
     if (ended->how == FINISH_FAILED) {
         a->asked = false; /* with the run, or because it is blamed: leader_step tells */
         return;
@@ -140,7 +135,7 @@ static void hear_end(void *user, const struct ended *ended)
     if (l->world->wrong || (a->said == a->n_golden && ended->how == a->golden_end)) return;
     fail(&why, E_INTERNAL, "line %td ends as %d after %u tokens, a quiet run as %d after %u", a - l->line, ended->how, a->said,
          a->golden_end, a->n_golden);
-    broken(l, &why);
+    leader_broken(l, &why);
 }
 
 static int ask(struct leader *l, struct line *a, struct err *why)
@@ -155,68 +150,6 @@ static int ask(struct leader *l, struct line *a, struct err *why)
     a->finished = 0;
     note(l, "asks line, behind tokens", (uint64_t)(a - l->line), a->said);
     return fleet_ask(l->fleet, &ask, &listener, &a->number, why);
-}
-
-/* ---- the journal ---- */
-
-static size_t result_of(const struct line *a, uint32_t n, char out[16 * LEADER_ROWS])
-{
-    size_t at = (size_t)sprintf(out, "[");
-    for (uint32_t i = 0; i < n; i++) at += (size_t)sprintf(out + at, i ? ",%u" : "%u", a->golden[i]);
-    return at + (size_t)sprintf(out + at, "]");
-}
-
-static int go_on_from_journal(struct leader *l, struct err *why)
-{
-    for (int i = 0; i < l->lines; i++) {
-        struct line *a = &l->line[i];
-        const struct ids *had = journal_tokens(l->journal, (size_t)i + 1, 0);
-        char want[16 * LEADER_ROWS], *text;
-        bool ok;
-        size_t n;
-        if (journal_is_done(l->journal, (size_t)i + 1)) {
-            TRY(journal_result(l->journal, (size_t)i + 1, &ok, &text, &n, why));
-            const bool same = n == result_of(a, a->n_golden, want) && !memcmp(text, want, n);
-            free(text);
-            if (!same) return fail(why, E_INTERNAL, "line %d: the journal has another result", i), broken(l, why);
-            a->done = a->kept = true;
-            continue;
-        }
-        if (had && (had->n > a->n_golden || memcmp(had->id, a->golden, had->n * sizeof *a->golden)))
-            return fail(why, E_INTERNAL, "line %d: the journal brings other tokens", i), broken(l, why);
-        a->said = a->logged = had ? (uint32_t)had->n : 0;
-        if (a->said == a->n_golden && a->golden_end == FINISH_LENGTH) a->done = true; /* that was all there is */
-        else if (a->said == a->n_golden && a->n + a->said > l->wanted.context) a->done = true;
-    }
-    return 0;
-}
-
-static int open_journal(struct leader *l, struct err *why)
-{
-    const struct journal_fact fact = {"seed", "1"};
-    const struct journal_setup setup = {.path = l->disk.path, .mode = JOURNAL_RESUME, .no_lock = true, .lines = (size_t)l->lines,
-                                        .facts = &fact, .n_facts = 1};
-    if (!l->journals) return 0;
-    disk_use(&l->disk.table);
-    TRY(journal_open(&l->journal, &setup, why));
-    return go_on_from_journal(l, why);
-}
-
-static int keep(struct leader *l, struct err *why)
-{
-    char text[16 * LEADER_ROWS];
-    if (!l->journal) return 0;
-    disk_use(&l->disk.table);
-    for (int i = 0; i < l->lines; i++) {
-        struct line *a = &l->line[i];
-        const struct journal_tokens where = {(size_t)i + 1, 0, a->logged};
-        if (a->kept || (!a->done && a->said < a->logged + LOGGED_EACH)) continue;
-        if (a->done) TRY(journal_put_done(l->journal, where.line, true, text, result_of(a, a->said, text), why));
-        else TRY(journal_put_tokens(l->journal, &where, a->golden + a->logged, a->said - a->logged, why));
-        a->kept = a->done;
-        a->logged = a->said;
-    }
-    return dice(&l->world->dice, 3) ? journal_sync(l->journal, why) : 0;
 }
 
 /* ---- a life ---- */
@@ -260,8 +193,8 @@ static int begin(struct leader *l, struct err *why)
     l->closing = false;
     for (int i = 0; i < l->lines; i++) {
         struct line *a = &l->line[i];
-        a->asked = a->done = a->kept = false;
-        a->said = a->logged = 0;
+        a->asked = a->done = false;
+        a->said = 0;
         a->finished = 0;
     }
     note(l, "begins life", l->lives, 0);
@@ -272,22 +205,21 @@ static int begin(struct leader *l, struct err *why)
         l->lost[i] = false;
         TRY(begin_pipe(l, i, first_worker(l, i), first_worker(l, i + 1) - first_worker(l, i), why));
     }
-    return open_journal(l, why);
+    return l->has_job ? world_job_open(&l->job, why) : 0;
 }
 
 /* failure: what the workers are told; `dies`: they are told nothing. */
-static void put_down(struct leader *l, const struct err *failure, bool dies)
+static int put_down(struct leader *l, const struct err *failure, bool dies, struct err *why)
 {
     l->closing = true;
     if (l->fleet) {
         const struct engine_totals t = fleet_totals(l->fleet);
         l->rows += t.rows, l->verified += t.verified.answers, l->named += t.verified.wrong;
     }
-    if (l->journal) disk_use(&l->disk.table), journal_close(&l->journal);
-    disk_use(NULL);
     for (int i = 0; i < l->replicas && dies; i++)
         if (l->pipe[i]) sim_end(l->world->sim, l->process[i]);
     fleet_close(&l->fleet);
+    const int code = l->has_job ? world_job_close(&l->job, why) : 0;
     for (int i = 0; i < l->replicas; i++) {
         struct pipeline *p = l->pipe[i];
         if (!p) continue;
@@ -300,19 +232,24 @@ static void put_down(struct leader *l, const struct err *failure, bool dies)
     }
     l->state = LEADER_AWAY;
     l->back_ns = now_ns(l) + (500 + dice(&l->world->dice, 4000)) * MS;
+    return code;
 }
 
-void leader_killed(struct leader *l)
+int leader_killed(struct leader *l, struct err *why)
 {
-    if (l->state == LEADER_AWAY || l->state == LEADER_OVER) return;
+    if (l->state == LEADER_AWAY || l->state == LEADER_OVER) return 0;
     note(l, "is killed", 0, 0);
-    put_down(l, NULL, true);
-    if (l->journals) torn_disk_crash(&l->disk);
+    l->job.disk.stopped = true;
+    TRY(put_down(l, NULL, true, why));
+    if (l->has_job) torn_disk_crash(&l->job.disk);
+    return 0;
 }
 
-void leader_close(struct leader *l)
+int leader_close(struct leader *l, struct err *why)
 {
-    if (l->state != LEADER_AWAY && l->state != LEADER_OVER) put_down(l, NULL, true);
+    const int code = l->state != LEADER_AWAY && l->state != LEADER_OVER ? put_down(l, NULL, true, why) : 0;
+    world_job_end(&l->job);
+    return code;
 }
 
 static int launch_one(struct leader *l, int replica, int ms, struct err *why)
@@ -337,7 +274,8 @@ static int launch(struct leader *l, int ms, struct err *why)
                                        .no_prefix_reuse = l->no_reuse, .verify = l->verify};
     for (int i = 0; i < l->replicas; i++) note(l, "has workers, pages", (uint64_t)l->pipe[i]->workers, l->pipe[i]->plan.capacity.blocks);
     l->state = LEADER_AT_WORK;
-    return fleet_open(&l->fleet, l->pipe, l->replicas, &setup, why);
+    TRY(fleet_open(&l->fleet, l->pipe, l->replicas, &setup, why));
+    return l->has_job ? world_job_begin(&l->job, why) : 0;
 }
 
 static bool finds_busy(const struct leader *l, const struct err *why)
@@ -345,38 +283,42 @@ static bool finds_busy(const struct leader *l, const struct err *why)
     return why->code == E_LINK && why->about == ABOUT_BUSY && (l->world->leaders > 1 || l->lives > 1); /* or serve a dead one */
 }
 
+static bool is_full(const struct leader *l, const struct err *why)
+{
+    return why->code == E_FILE && l->job.disk.refused && strstr(why->text, strerror(ENOSPC));
+}
+
 /* What ended the run may be: that it will be tried again. */
 static int run_failed(struct leader *l, int code, struct err *why)
 {
     struct world *w = l->world;
+    if (l->job.disk.stopped && !w->obedience.broken.code) return leader_killed(l, why);
     const bool busy = finds_busy(l, why);
-    const bool no_room = code == E_FILE && l->journals && l->disk.refused;
+    const bool no_room = is_full(l, why);
     note(l, busy ? "finds workers busy" : no_room ? "finds the disk full" : "ends its run", (uint64_t)code, 0);
     if (w->tells) printf("                 %s\n", why->text);
     if (w->obedience.broken.code) return *why = w->obedience.broken, why->code;
     struct err unheard_of;
     fail(&unheard_of, E_INTERNAL, "coordinator %d: %.400s", l->index + 1, why->text);
-    if (!busy && !no_room) return *why = unheard_of, broken(l, why);
+    if (!busy && !no_room) return *why = unheard_of, leader_broken(l, why);
     l->busy += busy;
-    put_down(l, why, false);
-    return 0;
+    const int kept = busy && l->has_job ? world_job_stop(&l->job, &unheard_of) : 0;
+    if (kept && l->job.disk.stopped) return leader_killed(l, why);
+    if (kept && !is_full(l, &unheard_of)) return *why = unheard_of, leader_broken(l, why);
+    return put_down(l, why, false, why);
 }
 
+/* Of a job whose lines failed it is to be tried again. */
 static int all_done(struct leader *l, struct err *why)
 {
-    for (int i = 0; i < l->lines; i++)
-        if (!l->line[i].done || (l->journals && !l->line[i].kept)) return 0;
+    bool over = true;
     if (fleet_is_busy(l->fleet)) return 0;
     for (int i = 0; i < l->replicas; i++)
-        if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i))) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), broken(l, why);
-    if (l->journal) {
-        disk_use(&l->disk.table);
-        TRY(journal_end(l->journal, why));
-        if (journal_done(l->journal) != (size_t)l->lines) return fail(why, E_INTERNAL, "the journal lacks lines"), broken(l, why);
-    }
-    note(l, "has done its job", 0, 0);
-    put_down(l, NULL, false);
-    l->state = LEADER_OVER;
+        if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i))) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), leader_broken(l, why);
+    if (l->has_job) TRY(world_job_finish(&l->job, &over, why));
+    note(l, over ? "has done its job" : "tries again what failed", 0, 0);
+    TRY(put_down(l, NULL, false, why));
+    if (over) l->state = LEADER_OVER;
     return 0;
 }
 
@@ -388,7 +330,7 @@ static int blamed(struct leader *l, struct err *why)
         if (a->asked || a->done || !a->finished) continue;
         uint32_t losses = 0;
         for (int k = 0; k < l->replicas; k++) losses += l->pipe[k]->losses + l->lost[k];
-        if (losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), broken(l, why);
+        if (losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), leader_broken(l, why);
         a->finished = 0;
         l->blamed++;
     }
@@ -401,7 +343,7 @@ static int lost_for_good(struct leader *l, struct err *why)
     for (int i = 0; i < l->replicas; i++) {
         const struct err *over = &fleet_engine(l->fleet, i)->over;
         if (l->lost[i] || !fleet_lost(l->fleet, i)) continue;
-        if (!finds_busy(l, over)) return fail(why, E_INTERNAL, "replica %d is lost: %.400s", i + 1, over->text), broken(l, why);
+        if (!finds_busy(l, over)) return fail(why, E_INTERNAL, "replica %d is lost: %.400s", i + 1, over->text), leader_broken(l, why);
         note(l, "does without replica", (uint64_t)i, 0);
         l->lost[i] = true;
         l->alone++;
@@ -409,15 +351,23 @@ static int lost_for_good(struct leader *l, struct err *why)
     return 0;
 }
 
-static int work(struct leader *l, int ms, struct err *why)
+static int ask_lines(struct leader *l, int ms, bool *over, struct err *why)
 {
     for (int i = 0; i < l->lines; i++)
         if (!l->line[i].asked && !l->line[i].done && !dice(&l->world->dice, l->slowly ? 40 : 3)) TRY(ask(l, &l->line[i], why));
     TRY(fleet_turn(l->fleet, ms, why));
-    TRY(lost_for_good(l, why));
     TRY(blamed(l, why));
-    TRY(keep(l, why));
-    return all_done(l, why);
+    *over = true;
+    for (int i = 0; i < l->lines; i++) *over &= l->line[i].done;
+    return 0;
+}
+
+static int work(struct leader *l, int ms, struct err *why)
+{
+    bool over;
+    TRY(l->has_job ? world_job_turn(&l->job, ms, &over, why) : ask_lines(l, ms, &over, why));
+    TRY(lost_for_good(l, why));
+    return over ? all_done(l, why) : 0;
 }
 
 /* Here nobody does anything else than what docs/WIRE.md says, so who is found to have is a mistake of whoever found it. */
@@ -428,7 +378,7 @@ static int check_members(struct leader *l, int replica, struct err *why)
     for (int i = 1; i <= roster_size(r); i++) {
         const struct member *m = roster_member(r, i);
         if (m->standing != LOST || m->lost_by != E_WIRE || worker[m->place].wrong) continue;
-        return fail(why, E_INTERNAL, "%s broke the protocol", m->name), broken(l, why);
+        return fail(why, E_INTERNAL, "%s broke the protocol", m->name), leader_broken(l, why);
     }
     return 0;
 }
@@ -438,7 +388,7 @@ static int check_epoch(struct leader *l, struct err *why)
     for (int i = 0; i < l->replicas; i++) {
         const uint32_t before = l->epoch[i], now = l->epoch[i] = l->pipe[i]->epoch;
         TRY(check_members(l, i, why));
-        if (now < before) return fail(why, E_INTERNAL, "epoch %u follows %u", now, before), broken(l, why);
+        if (now < before) return fail(why, E_INTERNAL, "epoch %u follows %u", now, before), leader_broken(l, why);
         if (now > before) note(l, "begins epoch", now, (uint64_t)i);
         l->moved += l->pipe[i]->way && l->way[i] != l->pipe[i]->way;
         l->way[i] = l->pipe[i]->way;

@@ -1,16 +1,15 @@
 /* tests/support/leader.h — a coordinator in a world of world.h, from life to life: it launches, answers the lines of its job with a real
- * engine, or a fleet of some, and keeps a real journal of what is done, or none. Some have answers computed again and compared (engine/verify.h).
+ * engine, or a fleet of some; these are asks of its own, or a batch with its journal (world_job.h). Some have answers computed again and compared (engine/verify.h).
  *
  *   AWAY ── it is time ──► LAUNCHING ── all ready ──► AT_WORK ── every line is done ──► OVER
  *     ▲                        │                          │
  *     └──── killed, busy, or its disk is full ────────────┘ */
 #pragma once
 
-#include "coordinator/batch/journal.h"
 #include "coordinator/engine/fleet.h"
-#include "tests/support/torn_disk.h"
+#include "tests/support/world_job.h"
 
-#define LEADER_LINES 10
+#define LEADER_LINES JOB_LINES
 #define LEADER_REPLICAS 3
 #define LEADER_ROWS 320 /* of a line: prompt and answer, at most; the context too */
 
@@ -25,9 +24,9 @@ struct line {
     uint32_t golden[LEADER_ROWS], n_golden; /* what a quiet run says */
     enum finish golden_end;
     /* In this life: */
-    bool asked, done, kept; /* kept: in the journal */
+    bool asked, done;
     int finished;
-    uint32_t said, logged;
+    uint32_t said;
     uint64_t number;
 };
 
@@ -42,11 +41,10 @@ struct leader {
     uint64_t stop_due_ns;
     struct capacity wanted;
     int spare;
-    bool fewer, journals, no_reuse, slowly; /* slowly: it asks one line after the other */
+    bool fewer, has_job, no_reuse, slowly; /* slowly: it asks one line after the other */
     struct pipeline *pipe[LEADER_REPLICAS];
     struct fleet *fleet;
-    struct journal *journal;
-    struct torn_disk disk;
+    struct world_job job;
     struct line line[LEADER_LINES];
     int lines;
     uint32_t epoch[LEADER_REPLICAS], verify;
@@ -56,10 +54,12 @@ struct leader {
 };
 
 int leader_least_workers(const struct leader *l); /* of a pipeline, of which one may be to spare */
-void leader_draw(struct leader *l, struct world *w, int index);
+int leader_draw(struct leader *l, struct world *w, int index, struct err *why);
 int leader_step(struct leader *l, int ms, struct err *why); /* an error: something did not hold */
-void leader_killed(struct leader *l);
-void leader_close(struct leader *l);
+int leader_killed(struct leader *l, struct err *why);
+int leader_close(struct leader *l, struct err *why);
+int leader_broken(struct leader *l, struct err *why); /* what is said there does not hold */
+void line_golden(struct line *a, const struct world *w);
 
 /* Whether this worker was given up by the leader because it fell silent. Where the leader's clock stepped nobody can tell how long that was, and
  * epochs alone keep out who was given up. */

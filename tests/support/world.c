@@ -67,6 +67,13 @@ static void again(void *user)
     (void)obedient_restart(&f->world->worker[f->who], &(struct err){0});
 }
 
+/* At once, or in the middle of what it writes. */
+static void leader_dies(struct leader *l, struct world *w)
+{
+    if (l->has_job && dice(&w->dice, 2)) l->job.disk.stops_in = 1 + dice(&w->dice, 12);
+    else l->kill_due = true;
+}
+
 static void fault_comes(void *user)
 {
     struct world_fault *f = user;
@@ -90,10 +97,10 @@ static void fault_comes(void *user)
     case FAULT_PARTITION: between(w, w->cut_until_ns, f); break;
     case FAULT_SLOW: between(w, w->slow_until_ns, f); break;
     case FAULT_BREAK: sim_break(w->sim, o->number, f->other < w->workers ? w->worker[f->other].number : l->process[f->other % l->replicas]); break;
-    case FAULT_LEADER_KILL: l->kill_due = true; break;
+    case FAULT_LEADER_KILL: leader_dies(l, w); break;
     case FAULT_LEADER_STOP: l->stands_until_ns = now + f->lasts_ns; break;
     case FAULT_CLOCK: l->stepped_ns += f->lasts_ns; break;
-    case FAULT_DISK: l->disk.full = true; break;
+    case FAULT_DISK: l->job.disk.full = true; break;
     case FAULT_TWICE:
     case FAULT_KINDS: break;
     }
@@ -103,7 +110,7 @@ static void calm(void *user)
 {
     struct world *w = user;
     world_note(w, "world", 0, "is calm", 0, 0);
-    for (int i = 0; i < w->leaders; i++) w->leader[i].disk.full = false;
+    for (int i = 0; i < w->leaders; i++) w->leader[i].job.disk.full = false;
 }
 
 /* Some kinds of fault in each world, few or many. */
@@ -184,11 +191,12 @@ static int world_open(struct world *w, struct err *why)
     w->workers = 1 + (int)dice(&w->dice, WORLD_WORKERS);
     w->leaders = dice(&w->dice, 6) ? 1 : 2;
     if (w->wrong) w->workers = 3 + (int)dice(&w->dice, WORLD_WORKERS - 2), w->leaders = 1;
-    for (int i = 0; i < w->leaders; i++) leader_draw(&w->leader[i], w, i);
+    TRY(tokenizer_open(&w->tokens, w->model->file, w->model->config.vocab, why));
+    for (int i = 0; i < w->leaders; i++) TRY(leader_draw(&w->leader[i], w, i, why));
     TRY(open_workers(w, why));
     if (!w->wrong) return draw_faults(w, why);
     struct leader *l = &w->leader[0];
-    l->verify = 1, l->spare = 0, l->journals = l->fewer = false;
+    l->verify = 1, l->spare = 0, l->fewer = false;
     if (l->replicas < 3) l->replicas = 1; /* two that differ tell nothing */
     for (int i = 0; i < w->workers; i++) w->worker[i].memory = 1 << 30;
     w->worker[dice(&w->dice, (uint32_t)w->workers)].wrong = true;
@@ -224,7 +232,7 @@ static int live(struct world *w, struct err *why)
         }
         for (int i = 0; i < w->leaders; i++) {
             struct leader *l = &w->leader[i];
-            if (l->kill_due) leader_killed(l);
+            if (l->kill_due) TRY(leader_killed(l, why));
             l->kill_due = false;
             if (l->stands_until_ns > clock_now(sim_clock(w->sim))) continue;
             TRY(leader_step(l, acting > 1 ? 2 : 50, why));
@@ -233,23 +241,27 @@ static int live(struct world *w, struct err *why)
     }
 }
 
-static void world_close(struct world *w, struct world_sums *sums)
+static int world_close(struct world *w, struct world_sums *sums, struct err *why)
 {
     const uint64_t now = clock_now(sim_clock(w->sim)), calm_s = now > w->calm_ns ? (now - w->calm_ns) / 1000 / MS : 0;
+    struct err later;
+    int code = 0;
     sums->simulated_s += (now - w->begun_ns) / 1000 / MS;
     if (calm_s > sums->calm_s) sums->calm_s = calm_s;
     for (int i = 0; i < w->leaders; i++) {
         struct leader *l = &w->leader[i];
-        leader_close(l);
+        if (leader_close(l, code ? &later : why)) code = E_INTERNAL;
         sums->losses += l->losses, sums->epochs += l->epochs, sums->tokens += l->tokens, sums->busy += l->busy, sums->lives += l->lives;
         sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named;
-        sums->blamed += l->blamed, sums->torn += l->disk.torn, sums->refused += l->disk.refused, sums->replayed += l->rows;
+        sums->blamed += l->blamed, sums->torn += l->job.disk.torn, sums->holes += l->job.disk.holes, sums->refused += l->job.disk.refused, sums->replayed += l->rows;
     }
     for (int k = 0; k < FAULT_KINDS; k++) sums->fault[k] += (uint64_t)w->of[k];
     for (int i = 0; i < w->workers; i++) obedient_kill(&w->worker[i]);
     obedience_end(&w->obedience);
     sim_close(&w->sim);
+    tokenizer_close(&w->tokens);
     sums->worlds++;
+    return code;
 }
 
 int world_model(struct model **out, const char *folder, struct err *why)
@@ -274,8 +286,9 @@ static int run(struct world *w, uint64_t seed, const struct model *model, const 
     int code = world_open(w, why);
     if (!code) code = live(w, why);
     if (!code && w->obedience.broken.code) *why = w->obedience.broken, code = why->code;
-    if (w->sim) world_close(w, sums);
-    return code;
+    struct err later;
+    const int last = w->sim ? world_close(w, sums, code ? &later : why) : 0;
+    return code ? code : last;
 }
 
 static struct world world; /* large */

@@ -3,7 +3,7 @@
  *
  *   seed ──► which faults there are, and when ──► they happen, until it is calm ──► the jobs must end
  *
- * Real are engine, fleet, verify, scheduler, roster, remedy, recovery, launch, planner and journal; workers speak the wire and compute hashes (obedient.h),
+ * Real are engine, fleet, verify, scheduler, roster, remedy, recovery, launch, planner, batch and journal; workers speak the wire and compute hashes (obedient.h),
  * because a real one is three threads whose order nobody can replay. Faults: workers killed, told to end and started again, stopped, put to sleep; links cut
  * both ways or one way, slow, broken; frames that come twice; coordinators killed or stopped, whose clock steps; a disk that is full, or loses
  * what was not synced.
@@ -40,6 +40,7 @@ struct world {
     uint32_t kinds;       /* faults that there are */
     struct sim *sim;
     const struct model *model;
+    struct tokenizer *tokens;
     const char *folder;   /* for journals */
     struct obedience obedience;
     struct obedient worker[WORLD_WORKERS];
@@ -55,7 +56,7 @@ struct world {
 };
 
 struct world_sums { /* over many */
-    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, refused, blamed, alone, verified, moved, named, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
+    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, holes, refused, blamed, alone, verified, moved, named, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
 };
 
 /* All of a seed, in a folder of the caller's; `sums` is added to, *story is a hash of all that happened. */

@@ -51,9 +51,9 @@ static uint64_t number(const char *name, uint64_t otherwise)
 static void say_sums(const struct world_sums *s)
 {
     printf("  %" PRIu64 " worlds, %" PRIu64 " s in them: %" PRIu64 " losses, %" PRIu64 " epochs, %" PRIu64 " lives of coordinators, %" PRIu64
-           " found workers busy, %" PRIu64 " tokens, %" PRIu64 " rows, journals torn %" PRIu64 " times and full %" PRIu64 ", %" PRIu64
+           " found workers busy, %" PRIu64 " tokens, %" PRIu64 " rows, journals torn %" PRIu64 " times, with holes %" PRIu64 " and full %" PRIu64 ", %" PRIu64
            " asks blamed, %" PRIu64 " replicas lost, %" PRIu64 " answers verified in %" PRIu64 " other cuts; calm for %" PRIu64 " s at most\n",
-           s->worlds, s->simulated_s, s->losses, s->epochs, s->lives, s->busy, s->tokens, s->replayed, s->torn, s->refused, s->blamed, s->alone, s->verified, s->moved, s->calm_s);
+           s->worlds, s->simulated_s, s->losses, s->epochs, s->lives, s->busy, s->tokens, s->replayed, s->torn, s->holes, s->refused, s->blamed, s->alone, s->verified, s->moved, s->calm_s);
 }
 
 TEST(whatever_fails_each_ask_ends_once_and_says_what_a_quiet_run_says)
