@@ -4,8 +4,10 @@
 #include "base/threads.h"
 #include "coordinator/cluster/planning.h"
 #include "coordinator/cluster/replica_wishes.h"
+#include "partition/plan/rates.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define ALIKE 1.05 /* rates that differ by less are not told apart */
 
@@ -63,15 +65,31 @@ void other_ways_find(struct other_ways *o, const struct cluster_wish *wish, cons
     *o = (struct other_ways){.workers = wish_workers(wish), .best_replicas = 1};
     if (!wish->probe || !one_process_wish(&one, wish)) return;
     o->threads = wish_threads(&one, 1);
-    o->of_replicas = value_of_replicas(wish, wanted, REPLICAS_AUTO, &o->best_replicas);
-    if (wish->replicas) {
-        o->as_wished = o->of_replicas, o->replicas = o->best_replicas;
-        if (wish->replicas != REPLICAS_AUTO) o->as_wished = value_of_replicas(wish, wanted, wish->replicas, &o->replicas);
-        if (o->replicas == 1) o->replicas = 0;
-    } else {
-        o->as_wished = value_of(wish, wanted);
-    }
+    o->as_wished = wish->replicas ? value_of_replicas(wish, wanted, wish->replicas, &o->replicas) : value_of(wish, wanted);
+    if (o->replicas == 1) o->replicas = 0;
     o->one_process = value_of(&one, wanted);
+}
+
+void other_ways_try_replicas(struct other_ways *o, const struct cluster_wish *wish, const struct capacity *wanted)
+{
+    if (o->as_wished > 0 && o->one_process > 0 && !o->replicas) o->of_replicas = value_of_replicas(wish, wanted, REPLICAS_AUTO, &o->best_replicas);
+}
+
+/* What the sentence ends with: replicas that nobody asked for, and whether the second best way is as good as the best for all that is known. */
+static void say_rest(char *out, size_t room, const struct other_ways *o)
+{
+    const bool more = !o->replicas && o->best_replicas > 1 && o->of_replicas > o->as_wished;
+    const double of[] = {o->as_wished, o->one_process, more ? o->of_replicas : 0};
+    double best = 0, second = 0;
+    for (int i = 0; i < 3; i++) {
+        if (of[i] > best) second = best, best = of[i];
+        else if (of[i] > second) second = of[i];
+    }
+    if (more) snprintf(out, room, "; %d replicas (--replicas of batch, eval and serve) would reach %.1f", o->best_replicas, o->of_replicas);
+    const size_t n = strlen(out);
+    if (best < second * (1 + RATES_ERROR))
+        snprintf(out + n, room - n, "; the best two differ by %.0f %%, which is within the error of the prediction (%.0f %%): gemmapipe bench tells for sure",
+                 100 * (best / second - 1), 100 * RATES_ERROR);
 }
 
 void other_ways_say(char out[OTHER_WAYS_TEXT], const struct other_ways *o)
@@ -92,4 +110,6 @@ void other_ways_say(char out[OTHER_WAYS_TEXT], const struct other_ways *o)
     else
         snprintf(out, OTHER_WAYS_TEXT, "%s and %s are about as fast here, %.1f and %.1f tokens/s by speeds as measured", mine, one, o->as_wished,
                  o->one_process);
+    const size_t n = strlen(out);
+    say_rest(out + n, OTHER_WAYS_TEXT - n, o);
 }

@@ -6,14 +6,14 @@
 
 #include "coordinator/cluster/cluster_wish.h"
 
-#define OTHER_WAYS_TEXT 320
+#define OTHER_WAYS_TEXT 480
 
 struct other_ways { /* tokens a second of what the wish is for; 0: not known */
     int workers, replicas;   /* of the wish; replicas 0: one pipeline */
     double as_wished;
     int threads;             /* of the one process */
     double one_process;
-    int best_replicas;       /* as many as would be fastest; 1: none is faster than one pipeline */
+    int best_replicas;       /* as many as would be fastest; 1: none is faster than one pipeline, or nobody looked */
     double of_replicas;
 };
 
@@ -23,5 +23,8 @@ bool one_process_wish(struct cluster_wish *out, const struct cluster_wish *of);
 
 void other_ways_find(struct other_ways *out, const struct cluster_wish *wish, const struct capacity *wanted);
 
-/* One sentence about one process, without replicas that nobody asked for; empty if nothing is known. */
+/* Afterwards: how many replicas would be fastest, where none were wished for. That tries all ways to share out the workers, so who knows it sets it. */
+void other_ways_try_replicas(struct other_ways *o, const struct cluster_wish *wish, const struct capacity *wanted);
+
+/* One sentence: which is recommended, and whether that is more than such a prediction can tell; empty if nothing is known. */
 void other_ways_say(char out[OTHER_WAYS_TEXT], const struct other_ways *o);

@@ -13,6 +13,7 @@
 #include "coordinator/cluster/planning.h"
 #include "coordinator/cluster/speeds.h"
 #include "partition/plan/plan_json.h"
+#include "partition/plan/rates.h"
 
 #include "base/plain_text.h"
 #include "base/size_text.h"
@@ -23,7 +24,7 @@
 #include <time.h>
 
 #define PLAN_CONTEXT 4096 /* where there is no prompt to measure */
-#define ASSUMED_TEXT 400
+#define ASSUMED_TEXT OTHER_WAYS_TEXT
 
 struct sketch { /* of a run: all that the plan follows from */
     struct options options; /* completed from the cluster file */
@@ -32,6 +33,8 @@ struct sketch { /* of a run: all that the plan follows from */
     struct session session; /* without workers and engine */
     struct prompts prompts;
     struct foresight foresight;
+    int best_replicas;      /* of one pipeline: as many would be faster; 0, 1: none, or nobody looked */
+    double of_replicas, of_one;
     struct plan_files files;
     char assumed[ASSUMED_MOST][ASSUMED_TEXT];
 };
@@ -212,14 +215,6 @@ static int plan_replicas(struct sketch *k, const struct capacity *wanted, const 
     return 0;
 }
 
-/* Of one pipeline: whether several would be faster. */
-static void advise_replicas(struct sketch *k, const struct replicas *r)
-{
-    if (r->n == 1 && k->wish.replicas) assume(k, "one pipeline: no number of replicas is faster by the plan");
-    if (r->n > 1 && r->one > 0)
-        assume(k, "one pipeline; %d replicas of it (--replicas %d) would answer %.2f times as much", r->n, r->n, r->value / r->one);
-}
-
 /* By nominal speeds nothing is advised, and trying all ways to share out many workers takes a second. */
 static bool may_advise(struct sketch *k)
 {
@@ -241,19 +236,25 @@ static int plan_several(struct sketch *k, const struct capacity *wanted, bool *d
     if (code) return k->wish.replicas > 0 ? code : 0; /* the plan of one says what is wrong */
     *done = k->wish.replicas && r.n > 1;
     const int printed = *done ? plan_replicas(k, wanted, &r, why) : 0;
-    if (!*done) advise_replicas(k, &r);
+    if (!*done) k->best_replicas = r.n, k->of_replicas = r.value, k->of_one = r.one;
     replicas_free(&r);
     return printed;
 }
 
-/* Of workers here: whether one process would be faster. */
-static void advise_one_process(struct sketch *k, const struct capacity *wanted)
+/* Of workers here: whether one process would be faster. Of one pipeline: whether several would be. */
+static void advise(struct sketch *k, const struct capacity *wanted)
 {
     struct other_ways o;
     char said[OTHER_WAYS_TEXT];
+    const double gain = k->of_one > 0 ? k->of_replicas / k->of_one : 0;
     other_ways_find(&o, &k->wish, wanted);
+    if (k->best_replicas > 1) o.best_replicas = k->best_replicas, o.of_replicas = k->of_replicas;
     other_ways_say(said, &o);
+    if (k->best_replicas == 1 && k->wish.replicas) assume(k, "one pipeline: no number of replicas is faster by the plan");
     if (*said) assume(k, "%s", said);
+    else if (k->best_replicas > 1 && gain > 0)
+        assume(k, "one pipeline; %d replicas of it (--replicas %d) would answer %.2f times as much%s", k->best_replicas, k->best_replicas, gain,
+               gain < 1 + RATES_ERROR ? ", within the error of the prediction" : "");
 }
 
 /* Workers here beside the one process that they might be. */
@@ -273,7 +274,7 @@ static int plan(struct sketch *k, const struct options *o, struct err *why)
     TRY(make_capacity(k, &wanted, why));
     TRY(plan_several(k, &wanted, &done, why));
     if (done) return 0;
-    advise_one_process(k, &wanted);
+    advise(k, &wanted);
     TRY(planning_foresees(k->session.pipe, &wanted, &k->foresight, why));
     char memory[24];
     if (k->session.pipe->encoder) assume(k, "at most %s of the coordinator while it reads a picture", show_bytes(memory, o->picture_memory));

@@ -205,6 +205,7 @@ static int finish_report(struct session *s, struct err *why)
 {
     struct other_ways o;
     other_ways_find(&o, s->wish, &s->wanted);
+    other_ways_try_replicas(&o, s->wish, &s->wanted);
     run_report_other_ways(s->report, &o);
     return run_report_finish(s->report, s->fleet, s->options->report, why);
 }

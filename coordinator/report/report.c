@@ -435,20 +435,10 @@ static void json_replica(FILE *to, const struct pipeline *p, const struct figure
     fputs("]", to);
 }
 
-/* Replicas only where they are the best of all ways, and were not asked for. */
-static void say_other_ways(const struct run_report *r, char said[OTHER_WAYS_TEXT])
-{
-    const struct other_ways *o = &r->ways;
-    other_ways_say(said, o);
-    const size_t n = strlen(said);
-    if (n && !o->replicas && o->best_replicas > 1 && o->of_replicas > o->one_process && o->of_replicas > o->as_wished)
-        snprintf(said + n, OTHER_WAYS_TEXT - n, "; %d replicas (--replicas of batch, eval and serve) would reach %.1f", o->best_replicas, o->of_replicas);
-}
-
 static void json_other_ways(FILE *to, const struct run_report *r)
 {
     char said[OTHER_WAYS_TEXT];
-    say_other_ways(r, said);
+    other_ways_say(said, &r->ways);
     if (!*said) return;
     fputs("  \"other_ways\": ", to);
     json_print_text(to, said);
@@ -519,7 +509,7 @@ static int print_all(const struct run_report *r, const struct fleet *fleet, stru
     const struct figures all = figures_of(r, fleet, 0, n);
     if (n > 1) fprintf(stderr, "\n all replicas, bubble %.1f %%\n", 100 * all.bubble);
     print_rates(stderr, &all);
-    say_other_ways(r, said);
+    other_ways_say(said, &r->ways);
     if (*said) fprintf(stderr, " %s\n", said);
     return 0;
 }

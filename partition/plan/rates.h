@@ -22,6 +22,8 @@ struct stage_rates { /* of one worker of the text */
     double send;   /* seconds that handing on a group of tokens keeps its lines busy */
 };
 
+#define RATES_ERROR 0.15 /* most rates, as predicted of measured workers, are within this of what is measured (docs/PLANNING.md): ways that differ by less are not told apart for sure */
+
 enum rates_bound { BOUND_STAGE, BOUND_LINE, BOUND_ROUND, BOUND_CORES };
 
 struct rates {
