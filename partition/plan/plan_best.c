@@ -24,13 +24,6 @@ struct choosing {
     double given, value; /* tokens a second in the order given, and of the best; 0: there is no plan */
 };
 
-double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish)
-{
-    struct rates r;
-    plan_rates(&r, NULL, p, shape, offers);
-    return wish->aim == AIM_LATENCY ? r.alone : plan_for_prompts(wish, &p->capacity) ? r.prompts : r.answers;
-}
-
 static double value_of(const struct plan *p, const struct choosing *c, const struct worker_offer *offers)
 {
     return plan_value(p, c->shape, offers, c->wish);

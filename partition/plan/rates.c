@@ -2,6 +2,7 @@
 #include "partition/plan/rates.h"
 
 #include "partition/plan/bursts.h"
+#include "partition/plan/plan_in_order.h"
 #include "partition/plan/text_cost.h"
 
 #define ROW_BYTES 96 /* of a row on the wire beside its values: segment, id, sampling */
@@ -214,40 +215,79 @@ double plan_cores_seconds(const struct worker_offer *offers, const double *busy,
     return sum;
 }
 
-void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
-                const struct worker_offer *offers)
+static double alone(const struct ring *r)
 {
-    const struct ring r = ring_of(p, shape, offers);
-    const struct capacity *cap = &p->capacity;
-    struct capacity one = *cap;
+    struct capacity one = r->plan->capacity;
+    one.sequences = 1;
+    return 1 / lap(r, &one);
+}
+
+static double piece_seconds(const struct ring *r, int i)
+{
+    return prefill_seconds(r->offers[i].measured, r->shape, r->plan->of[i].part[CHAIN_TEXT], &r->plan->capacity) / power(r, i);
+}
+
+static double prompts(const struct ring *r)
+{
+    const uint32_t rows = r->plan->capacity.rows;
+    double slowest = 0, cores = 0;
+    for (int i = 0; i < r->stages; i++) {
+        const double piece = piece_seconds(r, i);
+        slowest = larger(slowest, larger(piece, line_seconds(r, i, rows)));
+        cores += shared_seconds(&r->offers[i], piece);
+    }
+    return rows / larger(slowest, cores);
+}
+
+/* All else of the rates. */
+static void fill_answers(struct rates *out, struct stage_rates *stages, const struct ring *r)
+{
+    const struct worker_offer *offers = r->offers;
+    const struct capacity *cap = &r->plan->capacity;
     const uint32_t groups = decode_groups(cap);
     const double even = (double)cap->sequences / groups, rows = even < decode_rows(cap) ? even : decode_rows(cap); /* groups differ by a row */
     struct stage_rates own[STAGES_MOST];
-    double stage = 0, line = 0, prompt = 0, sum = 0, cores = 0, prompt_cores = 0;
-    *out = (struct rates){.measured = r.measured};
+    double stage = 0, line = 0, sum = 0, cores = 0;
+    *out = (struct rates){.measured = r->measured};
     if (!stages) stages = own;
-    for (int i = 0; i < r.stages; i++) {
-        const struct part s = p->of[i].part[CHAIN_TEXT];
-        const double piece = prefill_seconds(offers[i].measured, shape, s, cap) / power(&r, i);
-        const struct stage_rates t = {.answer = part_seconds(offers[i].measured, shape, s, cap->context / 2, rows, rows) / power(&r, i), .prompt = piece,
-                                      .pictures = picture_seconds(&r, i, rows, piece), .send = line_seconds(&r, i, rows)};
+    for (int i = 0; i < r->stages; i++) {
+        const struct part s = r->plan->of[i].part[CHAIN_TEXT];
+        const double piece = piece_seconds(r, i);
+        const struct stage_rates t = {.answer = part_seconds(offers[i].measured, r->shape, s, cap->context / 2, rows, rows) / power(r, i), .prompt = piece,
+                                      .pictures = picture_seconds(r, i, rows, piece), .send = line_seconds(r, i, rows)};
         stages[i] = t;
         const double busy = t.answer + t.pictures;
         if (larger(busy, t.send) > larger(stage, line)) out->slowest = i;
         stage = larger(stage, busy), line = larger(line, t.send);
-        prompt = larger(prompt, larger(t.prompt, line_seconds(&r, i, cap->rows)));
         sum += busy;
-        cores += shared_seconds(&offers[i], busy), prompt_cores += shared_seconds(&offers[i], piece);
+        cores += shared_seconds(&offers[i], busy);
     }
     /* Of several groups each finds the stages, and the parts of the head too, at work on another. */
-    const double round = groups == 1 && !r.in_bursts ? lap(&r, cap) : (sum + travel(&r, rows, rows)) / groups;
-    const double group = larger(larger(line, cores), r.in_bursts ? burst_round(&r, cap, rows, stages) : larger(stage, round));
+    const double round = groups == 1 && !r->in_bursts ? lap(r, cap) : (sum + travel(r, rows, rows)) / groups;
+    const double group = larger(larger(line, cores), r->in_bursts ? burst_round(r, cap, rows, stages) : larger(stage, round));
     out->bound = stage > ALL_BUT * group ? BOUND_STAGE : line > ALL_BUT * group ? BOUND_LINE : cores > ALL_BUT * group ? BOUND_CORES : BOUND_ROUND;
     out->answers = rows / group;
-    out->busy = sum / group / r.stages;
-    out->prompts = cap->rows / larger(prompt, prompt_cores);
-    one.sequences = 1;
-    out->alone = 1 / lap(&r, &one);
+    out->busy = sum / group / r->stages;
+}
+
+void plan_rates(struct rates *out, struct stage_rates *stages, const struct plan *p, const struct model_shape *shape,
+                const struct worker_offer *offers)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    fill_answers(out, stages, &r);
+    out->prompts = prompts(&r);
+    out->alone = alone(&r);
+}
+
+/* Only that one: bursts are lived through for each candidate. */
+double plan_value(const struct plan *p, const struct model_shape *shape, const struct worker_offer *offers, const struct plan_wish *wish)
+{
+    const struct ring r = ring_of(p, shape, offers);
+    struct rates all;
+    if (wish->aim == AIM_LATENCY) return alone(&r);
+    if (plan_for_prompts(wish, &p->capacity)) return prompts(&r);
+    fill_answers(&all, NULL, &r);
+    return all.answers;
 }
 
 static double slowest_line(const struct ring *r, double rows)
