@@ -45,7 +45,7 @@ bool cuts_a_picture(const struct live *a, uint32_t rows)
 bool held_begins(const struct engine *e, const struct live *a, const struct held *h)
 {
     if (h->rows > live_unasked(a) + a->made || cuts_a_picture(a, h->rows)) return false;
-    for (uint32_t i = 0; i < h->rows; i++)
+    for (uint32_t i = h->rows; i-- > 0;) /* backwards: many begin alike, and an ask that waits for pictures is looked for each turn */
         if (h->row_ids[i] != row_id_at(e, a, i)) return false;
     for (uint32_t i = spans_before(a, h->rows); i-- > 0;)
         if (!hash128_same(h->pictures[i], pictures_hash(e->pictures, (uint32_t)a->spans.span[i].picture))) return false;
