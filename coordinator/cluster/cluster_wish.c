@@ -12,6 +12,7 @@ int wish_workers(const struct cluster_wish *w)
 {
     const int by_hand = w->plan.n_cuts + w->plan.vision_workers, named = w->n_addresses - w->spare;
     if (w->n_addresses) return w->plan.cuts && by_hand < named ? by_hand : named;
+    if (w->ranks) return w->ranks;
     if (w->threads_here) return w->threads_here;
     if (w->processes) return w->processes;
     return w->plan.cuts ? w->plan.n_cuts + w->plan.vision_workers : 1;

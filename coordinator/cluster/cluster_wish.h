@@ -17,6 +17,8 @@ struct cluster_wish {
      * these. Nothing said: one thread of this process. */
     const char *const *addresses; /* [n_addresses], in the order of the plan */
     int n_addresses, processes, threads_here;
+    int ranks; /* of MPI, but rank 0; once they have answered, as what follows: */
+    bool one_machine; /* all of them are on this one */
     const char *const *key_names; /* [n_addresses]: by what name its key is known here; NULL, one or all: by the address's own host and port */
     const char *keys;  /* the folder they are in; NULL: the usual, and where all addresses are of this machine links are plain */
     bool insecure;     /* links are plain, wherever they go */

@@ -11,7 +11,8 @@
  *
  * Where workers come from (find_workers):
  *
- *   ranks of mpirun            the port comes from main.c and knows them             know_all
+ *   ranks of mpirun            the port comes from main.c and knows them; that of a  know_all
+ *                              replica is a part of it, once all were heard
  *   --connect ADDRESS,…        they listen already, or will                          open_roster, invite
  *   --workers N, a split       processes started here, then reached like these       open_roster, local_workers_start, invite
  *   else                       threads of this process: the port knows them          local_workers_start_threads, know_all
@@ -144,7 +145,7 @@ static int open_files(struct pipeline *p, struct err *why)
 
 static int make_crew(struct pipeline *p, struct err *why)
 {
-    p->places = roster_size(p->roster);
+    p->places = roster_places(p->roster);
     roster_compute_in(p->roster, p->wish.numbers);
     const int n = p->workers = p->workers_wanted = p->workers_named =
         !p->places ? 0 : port_by_address(roster_port(p->roster)) ? wish_workers(&p->wish) : p->places;
@@ -238,10 +239,9 @@ static int of_replica(int i, struct err *why)
 }
 
 /* Those that are whole are listened to as well: a coordinator that falls silent counts as lost. */
-int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why)
+static int until_launched(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why)
 {
     int tries[PIPELINES_MOST] = {0}, left = n;
-    for (int i = 0; i < n; i++) TRY(recover_open(p[i], wanted, why));
     while (left) {
         struct port *port[PIPELINES_MOST];
         for (int i = 0; i < n; i++) port[i] = roster_port(p[i]->roster);
@@ -253,6 +253,23 @@ int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wa
             left += !is_launched(p[i], wanted);
         }
     }
+    return 0;
+}
+
+int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why)
+{
+    for (int i = 0; i < n; i++) TRY(recover_open(p[i], wanted, why));
+    return until_launched(p, n, wanted, why);
+}
+
+int pipeline_hear(struct pipeline *p, struct err *why)
+{
+    TRY(recover_hear(p, why));
+    TRY(until_launched(&p, 1, NULL, why));
+    recover_close(p);
+    p->wish.ranks = p->places;
+    p->wish.one_machine = true;
+    for (int i = 0; i < p->workers; i++) p->wish.one_machine &= is_this_host(p->crew[i]->hello.host);
     return 0;
 }
 

@@ -54,13 +54,15 @@ struct pipeline {
     double launch_seconds;
 };
 
-/* `mpi`: the port of rank 0 when started under mpirun, else NULL; the pipeline owns it from now on, also on failure. What the
+/* `mpi`: the port of rank 0 when started under mpirun, or a part of it, else NULL; the pipeline owns it from now on, also on failure. What the
  * wish leaves open (all_scores) may still be set, in p->wish.plan, until the launch. */
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why); /* replicas, all at the same time */
 /* Greets the workers and measures them, whatever is known already; nothing is assigned. What was found out is in the store. */
 int pipeline_measure(struct pipeline *p, struct err *why);
+/* Under MPI: greets the ranks and lists them in p->wish, before it is known which of them make which replica, or whether there are any. */
+int pipeline_hear(struct pipeline *p, struct err *why);
 void pipeline_close(struct pipeline **p, const struct err *failure); /* failure: told to the workers; NULL if all went well */
 
 /* The files alone and no worker, for whoever only wants to know what the plan would be (planning.h). */

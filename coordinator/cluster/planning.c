@@ -355,16 +355,39 @@ int planning_measured(struct pipeline *p, bool *all, struct err *why)
     return 0;
 }
 
+/* By what they answered. Of a machine that several share each has an equal part, but for a quarter, whichever replicas they are of. */
+static int offers_of_ranks(struct pipeline *p, struct err *why)
+{
+    struct worker_offer *said = calloc((size_t)p->places + 1, sizeof *said);
+    const int code = said ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
+    if (!code) offers_of(p, said, p->offers);
+    for (int i = 0; i < p->workers && !code; i++) {
+        struct worker_offer *o = &p->offers[i];
+        uint64_t sharing = 0, least = UINT64_MAX; /* what is free is another number for each that looks */
+        for (int k = 0; k < p->workers; k++) {
+            const struct hello *h = &p->crew[k]->hello;
+            if (strcmp(p->crew[i]->hello.host, h->host)) continue;
+            sharing++;
+            if (h->memory < least) least = h->memory;
+        }
+        if (o->shares_machine) o->memory = least / 4 * 3 / sharing;
+        o->shares_machine = false;
+    }
+    free(said);
+    return code;
+}
+
 int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why)
 {
     const struct model_shape shape = model_shape(p->model, p->encoder);
-    const bool here = !p->wish.n_addresses;
+    const bool here = !p->wish.n_addresses && !p->wish.ranks;
     const int most = wanted->sequences < PIPELINES_MOST ? (int)wanted->sequences : PIPELINES_MOST;
-    TRY(foresee(p, here, why));
+    if (p->wish.ranks) TRY(offers_of_ranks(p, why));
+    else TRY(foresee(p, here, why));
     if (here) limit_to_this_machine(p, memory_allowed());
     const struct plan_wish wish = wish_of(p, wanted, here ? memory_allowed() : 0);
     *blind = false;
-    for (int i = 0; i < p->workers; i++) *blind |= !p->offers[i].memory;
+    for (int i = 0; i < p->workers && !p->wish.ranks; i++) *blind |= !p->offers[i].memory;
     return replicas_make(out, &shape, p->offers, p->workers, &wish, p->wish.replicas > 0 ? p->wish.replicas : 0, most, why);
 }
 

@@ -41,7 +41,7 @@ struct recovery {
     int empty;           /* places whose member is lost */
     struct probing *probing; /* these two NULL: hearing, or whole */
     struct launch *launch;
-    bool only_measure, measured;
+    bool only_measure, only_hear, measured;
     bool first, too_few, waits; /* waits: and it was said */
     uint64_t begun_ns, heard_ns, lost_ns; /* the first launch; this epoch's greeting; the first loss since the pipeline was whole */
     uint64_t restarted_ns[RESTARTS_MOST];
@@ -57,10 +57,10 @@ static uint64_t now_ns(const struct pipeline *p)
     return clock_now(roster_clock(p->roster));
 }
 
-int recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why)
+static int begin(struct pipeline *p, const struct capacity *wanted, struct err *why)
 {
     struct recovery *r = p->recovery = calloc(1, sizeof *r);
-    const int n = roster_size(p->roster);
+    const int n = p->places;
     if (r) r->place = calloc((size_t)n + 1, sizeof *r->place);
     if (!r || !r->place) return fail(why, E_MEMORY, "no memory to keep track of %d workers", n);
     r->places = n;
@@ -68,8 +68,22 @@ int recover_open(struct pipeline *p, const struct capacity *wanted, struct err *
     r->only_measure = !wanted;
     r->first = true;
     r->begun_ns = r->heard_ns = now_ns(p);
-    for (int i = 0; i < n; i++) r->place[i].member = roster_member(p->roster, i + 1);
+    for (int i = 1; i <= roster_size(p->roster); i++)
+        if (roster_member(p->roster, i)->place >= 0) r->place[roster_member(p->roster, i)->place].member = roster_member(p->roster, i);
+    return 0;
+}
+
+int recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why)
+{
+    TRY(begin(p, wanted, why));
     return roster_greet(p->roster, ++p->epoch, why);
+}
+
+int recover_hear(struct pipeline *p, struct err *why)
+{
+    TRY(begin(p, NULL, why));
+    p->recovery->only_hear = true;
+    return roster_greet(p->roster, p->epoch, why);
 }
 
 void recover_close(struct pipeline *p)
@@ -282,7 +296,7 @@ static int plan_and_launch(struct pipeline *p, struct err *why)
 static uint32_t measuring_ms(struct pipeline *p)
 {
     const struct recovery *r = p->recovery;
-    if (r->only_measure) return PROBING_MS;
+    if (r->only_measure && !r->only_hear) return PROBING_MS;
     for (int i = 0; i < p->workers; i++)
         if (pipeline_place(p, i) >= p->places) return 0; /* who joined is known by no name under which anything could be kept */
     if (!r->first || !p->wish.probe || !p->model || speeds_known(p) || p->workers < 2 || p->wish.plan.cuts) return 0;
@@ -300,7 +314,8 @@ static int all_joined(struct pipeline *p, struct err *why)
     memcpy(before, p->crew, (size_t)n_before * sizeof *before);
     set_crew(p, crew, n);
     const uint32_t measuring = measuring_ms(p);
-    if (measuring) return probing_begin(&r->probing, p, measuring, !r->only_measure, why);
+    if (measuring) return probing_begin(&r->probing, p, measuring, r->only_hear || !r->only_measure, why);
+    if (r->only_measure) return r->measured = true, 0;
     while ((code = plan_and_launch(p, why)) == E_USAGE && n > p->workers_named && n > 1) set_crew(p, crew, --n); /* so many are of no use */
     if (code != E_MEMORY || (r->first && !p->joiners) || r->launch) return code;
     r->too_few = true;

@@ -19,6 +19,8 @@
 
 /* Greets all members. The same capacity is wanted of every plan; NULL: they are only measured, and get no part. */
 int  recover_open(struct pipeline *p, const struct capacity *wanted, struct err *why);
+/* Greets all members, in epoch 0, and measures them where a launch would; recover_measured says when all have answered. */
+int  recover_hear(struct pipeline *p, struct err *why);
 void recover_close(struct pipeline *p);
 
 /* An event of the roster; of frames that come while the pipeline is whole those that whoever computes with it did not expect. Also when

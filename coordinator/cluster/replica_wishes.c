@@ -44,6 +44,8 @@ static void add_worker(struct cluster_wish *w, struct lists *l, const struct clu
         l->key_names[n] = all->key_names ? all->key_names[place] : NULL;
         if (all->said) l->said[n] = all->said[place];
         w->n_addresses = n + 1;
+    } else if (all->ranks) {
+        w->ranks = n + 1;
     } else {
         w->processes = n + 1;
     }
@@ -64,7 +66,7 @@ static void share_out(struct replica_wishes *r, const struct cluster_wish *all, 
         if (all->said) w->said = r->lists[k].said;
         if (all->n_memory > 1) w->memory = r->lists[k].memory;
         w->before = before;
-        w->beside = all->n_addresses ? 0 : places - n[k];
+        w->beside = all->n_addresses || (all->ranks && !all->one_machine) ? 0 : places - n[k];
         before += n[k];
     }
 }

@@ -35,7 +35,7 @@ struct roster {
     const struct clock *clock;
     struct local_workers *local; /* NULL: none were started here */
     struct member **member;    /* [n], node i + 1; each stays where it is */
-    int n, room;
+    int n, room, places;
     struct member *accused; /* to be told of as lost, for that reason; NULL: nobody */
     struct err accusation;
     int awaited; /* members whose connection closed and whose end is not explained yet */
@@ -54,6 +54,7 @@ int roster_open(struct roster **out, struct port *port, const struct clock *cloc
     }
     r->port = port;
     r->clock = clock;
+    r->run = port_in_run(port);
     return 0;
 }
 
@@ -84,7 +85,9 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     m = calloc(1, sizeof *m);
     if (!m) return fail(why, E_MEMORY, "no memory for another worker");
     m->node = r->n + 1;
-    m->place = r->n;
+    const bool ours = *address || port_has(r->port, m->node);
+    m->place = ours ? r->places++ : -1;
+    if (!ours) m->standing = LOST;
     m->worker = -1;
     silence_broken(&m->silence, clock_now(r->clock));
     r->member[r->n++] = m;
@@ -106,6 +109,11 @@ void roster_watch_local(struct roster *r, struct local_workers *local)
 int roster_size(const struct roster *r)
 {
     return r->n;
+}
+
+int roster_places(const struct roster *r)
+{
+    return r->places;
 }
 
 struct member *roster_member(const struct roster *r, int node)

@@ -29,7 +29,7 @@ enum standing { INVITED, GREETED, LOADING, READY, LOST };
 struct member {
     int node;                /* the port's number for it, from 1 */
     int worker;              /* its number in the plan, from 0; -1: it has no part of it */
-    int place;               /* which of the wished-for workers it is, from 0: one that comes after it was lost has the same */
+    int place;               /* which of the wished-for workers it is, from 0: one that comes after it was lost has the same; -1: a rank of another replica */
     enum standing standing;
     char name[200];          /* "worker 2 (process 123 on host)" */
     char where[170];         /* "process 123 on host" */
@@ -79,14 +79,15 @@ struct roster;
 int roster_open(struct roster **out, struct port *port, const struct clock *clock, struct err *why);
 void roster_close(struct roster **r); /* closes the port; what is queued is dropped. Sets *r to NULL; NULL is fine */
 
-/* One more member, the next node, invited at `address`; empty where the port needs none. Its place is that of its node unless it is given
- * another one. E_USAGE if there are too many, or what port_invite says. */
+/* One more member, the next node, invited at `address`; empty where the port needs none. Its place is the next one unless it is given another one. A
+ * rank that belongs to another part of the port is listed too, so that numbers stay what they are, and counts as lost. E_USAGE if there are too many, or what port_invite says. */
 int roster_add(struct roster *r, const char *address, struct err *why);
 
 /* Processes started here: child i is the last member with place i - 1. The roster notices when one ends; it does not own them. */
 void roster_watch_local(struct roster *r, struct local_workers *local);
 
 int roster_size(const struct roster *r);                         /* members, also those that were lost */
+int roster_places(const struct roster *r);                       /* of those that were added */
 struct member *roster_member(const struct roster *r, int node);  /* 1..roster_size; stays where it is */
 struct port *roster_port(const struct roster *r);
 const struct clock *roster_clock(const struct roster *r);

@@ -21,14 +21,14 @@ static struct speed_place place_of(const struct pipeline *p, int worker, char ro
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape) + numeric_number(p->wish.numbers)};
     if (p->wish.n_addresses) place.where = p->wish.addresses[pipeline_place(p, worker)];
-    else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", pipeline_place(p, worker) + 1, p->places), place.where = room;
+    else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", p->crew[worker]->node, roster_size(p->roster)), place.where = room;
     else place.threads = wish_threads(&p->wish, p->workers);
     return place;
 }
 
 uint32_t crowd_of(const struct pipeline *p, int worker)
 {
-    uint32_t n = p->local ? (uint32_t)p->wish.beside : 0;
+    uint32_t n = (uint32_t)p->wish.beside;
     for (int i = 0; i < p->workers; i++) n += !strcmp(p->crew[i]->hello.host, p->crew[worker]->hello.host);
     return n;
 }

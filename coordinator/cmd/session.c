@@ -29,11 +29,14 @@ static int open_pipeline(struct session *s, const struct cluster_wish *wish, str
 {
     struct err no;
     s->wish = wish;
-    if (mpi || !wish->replicas) return pipeline_open(&s->pipe, wish, mpi, why);
-    if (wish->replicas > 0) TRY(replicas_check(wish, wish->replicas, why));
-    else if (replicas_check(wish, 1, &no)) return pipeline_open(&s->pipe, wish, NULL, why); /* what cannot be shared out is one pipeline */
-    TRY(pipeline_open_files(&s->files, wish, why));
-    s->pipe = s->files;
+    if (mpi || !wish->replicas) TRY(pipeline_open(&s->pipe, wish, mpi, why)); /* ranks wait for a word */
+    if (!wish->replicas) return 0;
+    if (mpi) s->pipe->wish.ranks = s->pipe->places;
+    const struct cluster_wish *all = mpi ? &s->pipe->wish : wish;
+    if (wish->replicas > 0) TRY(replicas_check(all, wish->replicas, why));
+    else if (replicas_check(all, 1, &no)) return mpi ? 0 : pipeline_open(&s->pipe, wish, NULL, why); /* what cannot be shared out is one pipeline */
+    if (!mpi) TRY(pipeline_open_files(&s->pipe, wish, why));
+    s->files = s->pipe;
     return 0;
 }
 
@@ -79,12 +82,34 @@ static int choose_replicas(struct session *s, const struct capacity *c, struct r
     return 0;
 }
 
+/* Under MPI with its ranks, in a port of their own. */
+static int open_replica(struct session *s, const int *of, int replica, struct err *why)
+{
+    const struct pipeline *all = s->files;
+    bool has[WORKERS_MOST + 1] = {false};
+    struct port *port = NULL;
+    for (int i = 0; i < all->wish.ranks; i++) has[all->crew[i]->node] = of[i] == replica;
+    if (all->wish.ranks) TRY(port_part_mpi(&port, roster_port(all->roster), has, why));
+    return pipeline_open(&s->replica[s->replicas++], replica_wish(s->wishes, replica), port, why);
+}
+
 static int open_replicas(struct session *s, const struct capacity *c, struct err *why)
 {
     struct replicas r;
-    TRY(choose_replicas(s, c, &r, why));
-    int code = replica_wishes_open(&s->wishes, s->wish, r.of, r.n, why);
-    for (int i = 0; i < r.n && !code; i++) code = pipeline_open(&s->replica[s->replicas++], replica_wish(s->wishes, i), NULL, why);
+    uint64_t memory[WORKERS_MOST];
+    struct cluster_wish all = s->files->wish;
+    int code = choose_replicas(s, c, &r, why);
+    if (all.ranks && s->wish->replicas == REPLICAS_AUTO && (code == E_MEMORY || r.n == 1)) { /* as without --replicas, also in what is refused */
+        if (!code) replicas_free(&r);
+        s->replica[s->replicas++] = s->files;
+        s->files = NULL;
+        return 0;
+    }
+    if (code) return code;
+    if (all.ranks) all.memory = memory, all.n_memory = all.ranks;
+    for (int i = 0; i < all.ranks; i++) memory[i] = s->files->offers[i].memory;
+    code = replica_wishes_open(&s->wishes, &all, r.of, r.n, why);
+    for (int i = 0; i < r.n && !code; i++) code = open_replica(s, r.of, i, why);
     replicas_free(&r);
     if (s->replicas) s->pipe = s->replica[0];
     return code;
@@ -93,6 +118,7 @@ static int open_replicas(struct session *s, const struct capacity *c, struct err
 /* All of the capacity in one pipeline, or a share of it in each. */
 static int launch(struct session *s, const struct capacity *c, struct err *why)
 {
+    if (s->files && s->files->roster) TRY(pipeline_hear(s->files, why));
     if (s->files) TRY(open_replicas(s, c, why));
     else s->replica[s->replicas++] = s->pipe;
     const struct capacity each = replica_capacity(c, s->replicas);
@@ -230,7 +256,7 @@ void session_close(struct session *s, const struct err *failure)
     if (s->replicas) s->pipe = NULL;
     else pipeline_close(&s->pipe, failure);
     for (int i = 0; i < s->replicas; i++) pipeline_close(&s->replica[i], failure);
-    if (s->replicas) pipeline_close(&s->files, NULL);
+    if (s->replicas && s->files) pipeline_close(&s->files, failure);
     replica_wishes_close(&s->wishes);
     stdout_ring_close(&s->out);
 }

@@ -105,7 +105,6 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
 {
     struct wish_lists *l = *lists = calloc(1, sizeof *l);
     if (!l) return fail(why, E_MEMORY, "no memory to begin with");
-    if (o->replicas > 0 && mpi_launched()) return fail(why, E_USAGE, "--replicas: under mpirun all ranks are one pipeline; start a job for each replica (docs/PLANNING.md)");
     *w = (struct cluster_wish){
         .model = o->model, .mmproj = o->mmproj, .numbers = o->numbers, .threads_here = o->here, .threads = o->threads, .pin = o->pin,
         .keys = o->keys, .insecure = o->insecure, .send_weights = o->send_weights, .cache = o->cache, .cache_size = o->cache_size, .wait_seconds = o->wait, .patience_seconds = o->patience,
@@ -119,7 +118,8 @@ int wish_read(struct cluster_wish *w, struct wish_lists **lists, const struct op
     if (!w->wait_seconds) w->wait_seconds = WAIT_SECONDS;
     w->probe = wish_by_measure(o);
     w->processes = o->workers;
-    if (w->replicas > 0 && w->plan.cuts && !w->n_addresses && !w->processes) w->processes = w->plan.n_cuts * w->replicas;
+    const bool by_split = w->plan.cuts && !w->n_addresses && !w->processes && !mpi_launched();
+    if (w->replicas > 0 && by_split) w->processes = w->plan.n_cuts * w->replicas;
     return 0;
 }
 

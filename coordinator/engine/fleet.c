@@ -268,7 +268,7 @@ static int step_all(struct fleet *f, int timeout_ms, bool *stirred, struct err *
         const int code = engine_step(r->engine, timeout_ms, why);
         *stirred |= code || r->engine->stirred;
         if (!code) continue;
-        if (f->left == 1 || !is_about_workers(code)) return end_all(f, code, why);
+        if (f->left == 1 || !is_about_workers(code) || !port_outlives_peers(roster_port(r->pipe->roster))) return end_all(f, code, why);
         lose(f, r, why);
     }
     return 0;

@@ -1,5 +1,5 @@
 /* tests/links/mpi_links.c — the claims about links where the nodes are MPI ranks. Run by mpi_links.sh under mpirun; rank 0
- * prints. An argument names what to do other than the claims: idle SECONDS, killed, oversized. */
+ * prints. An argument names what to do other than the claims: idle SECONDS, killed, oversized, parts. */
 #include "tests/links/links.h"
 #include "transport/links/port.h"
 
@@ -230,6 +230,57 @@ static int oversized(struct err *why)
     return 0;
 }
 
+#define SAID 50
+
+/* Rank 0 hears so many frames by this port, of this rank alone. */
+static int hear_all(struct port *p, int *heard, int rank, struct err *why)
+{
+    for (;;) {
+        struct frame *f = NULL;
+        TRY(port_recv(p, &f, 0, why));
+        if (!f) return 0;
+        const int from = f->head.from;
+        frame_free(f);
+        if (from != rank) return fail(why, E_LINK, "the port of rank %d heard rank %d", rank, from);
+        ++*heard;
+    }
+}
+
+/* Of 3 ranks rank 2 becomes a port of its own, in the middle of what both say. */
+static int parts_role(struct err *why)
+{
+    char no_addresses[16][100] = {""};
+    const bool has[3] = {false, false, true};
+    struct port *both[2] = {port};
+    struct err no = {0};
+    int heard[2] = {0};
+    TRY(greet_role(port, 3, RUN, no_addresses, why));
+    if (!coordinates()) {
+        TRY(await_and_free(port, M_PING, 0, why)); /* not while others are greeted */
+        for (int i = 0; i < SAID; i++) TRY(send_empty(port, 0, M_PONG, why));
+        return await_and_free(port, M_STOP, 0, why);
+    }
+    for (int k = 1; k < 3; k++) TRY(send_empty(port, k, M_PING, why));
+    TRY(port_part_mpi(&both[1], port, has, why));
+    while ((heard[0] < SAID || heard[1] < SAID) && ports_wait(both, 2, PATIENCE_MS))
+        for (int i = 0; i < 2; i++) TRY(hear_all(both[i], &heard[i], i + 1, why));
+    if (port_has(port, 2) || port_has(both[1], 1) || !send_empty(port, 2, M_STOP, &no) || !send_empty(both[1], 1, M_STOP, &no))
+        return fail(why, E_LINK, "a rank belongs to two ports");
+    for (int i = 0; i < 2; i++) {
+        TRY(send_empty(both[i], i + 1, M_STOP, why));
+        TRY(port_flush(both[i], PATIENCE_MS, why));
+    }
+    port_close(&both[1]);
+    return heard[0] == SAID && heard[1] == SAID ? 0 : fail(why, E_LINK, "%d and %d of %d frames came", heard[0], heard[1], SAID);
+}
+
+static int parts(struct err *why)
+{
+    const int code = parts_role(why);
+    if (coordinates()) printf("%s a_part_of_a_port_hears_its_own_ranks_alone\n", code ? "FAIL" : "ok");
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct err failure = {0};
@@ -242,6 +293,7 @@ int main(int argc, char **argv)
     if (!code && !strcmp(what, "idle")) code = idle(argc > 2 ? atof(argv[2]) : 3, &failure);
     if (!code && !strcmp(what, "killed")) code = killed(&failure);
     if (!code && !strcmp(what, "oversized")) code = oversized(&failure);
+    if (!code && !strcmp(what, "parts")) code = parts(&failure);
     if (code) fprintf(stderr, "%s\n", failure.text);
     if (code && port) mpi_leave(code);
     port_close(&port);

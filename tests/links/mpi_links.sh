@@ -34,6 +34,8 @@ else
     ranks 4 idle 3 || bad=1
 fi
 
+ranks 3 parts || bad=1
+
 said=$(ranks 1 claims 2>&1)
 [[ $? -ne 0 && "$said" == *"mpirun -n 4"* ]]
 verdict one_rank_alone_is_told_what_to_type $? "$said"

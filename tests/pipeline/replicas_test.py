@@ -128,15 +128,19 @@ def with_keys():
         w.kill()
 
 
+def need_two_replicas(server):
+    for _ in range(100):
+        status, _, text = server.ask("/pipeline")
+        if status == 200:
+            break
+        time.sleep(0.05)
+    need(status == 200 and [s["replica"] for s in json.loads(text)["stages"]] == [1, 2], "%d %s" % (status, text))
+
+
 def served():
     with Server("--workers", "2", "--replicas", "2", "--sequences", "2") as several:
         said = [words(several.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
-        for _ in range(100):
-            status, _, text = several.ask("/pipeline")
-            if status == 200:
-                break
-            time.sleep(0.05)
-        need(status == 200 and [s["replica"] for s in json.loads(text)["stages"]] == [1, 2], "%d %s" % (status, text))
+        need_two_replicas(several)
         need(b"gemmapipe_replicas_ready{" in several.ask("/metrics")[2] and b"} 2\n" in several.ask("/metrics")[2].split(b"gemmapipe_replicas_ready{")[1], "two replicas are ready")
         os.kill(sorted(children_of(several.process.pid))[0], signal.SIGKILL)
         again = [words(several.chat("What is %d + 4?" % i, max_tokens=12)) for i in range(4)]
@@ -163,6 +167,42 @@ def planned():
     need(b"no number of replicas is faster" in one, one)
 
 
+def ranks():
+    """Under mpirun ranks are shared out as workers are; what one of them cannot be given is told to all."""
+    for out, n, ways in (("ranks", 5, ("--replicas", 2)), ("cut_ranks", 5, ("--split", "3,4", "--replicas", 2)), ("auto_ranks", 3, ("--replicas", "auto"))):
+        good(*mpirun(n), *batch(out, *ways, "--report-json", path("ranks.json")), timeout=60)
+        need(result(out) == one(), "%s: other bytes than of one pipeline" % out)
+        with open(path("ranks.json")) as f:
+            r = json.load(f)
+        need(sum(len(k["stages"]) for k in r.get("replicas", [r])) == n - 1, r)
+    status, _, err = run(*mpirun(3), *batch("no", "--replicas", 3), timeout=60)
+    need(status != 0 and "3 replicas were asked for, of 2 workers" in err, err)
+    status, _, err = run(*mpirun(3), *batch("no", "--replicas", 2, "--memory", "1M"), timeout=60)
+    need(status != 0 and err.count("may use 1.00 MiB") == 1, err)
+
+
+def rank_lost():
+    """MPI ends with each of its ranks: the other replica does not go on, and one pipeline of other workers resumes the job."""
+    p = start(*mpirun(5), *batch("stands", "--replicas", 2))
+    under_way(p, "stands")
+    all_ranks = sorted(children_of(p.pid))
+    os.kill(all_ranks[3], signal.SIGSTOP)
+    status, _, err = wait(p, 60, "a batch that lost a rank")
+    need(status == 9 and "worker 3 (process %d on" % all_ranks[3] in err and "is lost:" not in err and "--resume" in err, "%d: %s" % (status, err))
+    need(all_gone(all_ranks), "a rank lives on")
+    good(*batch("stands", "--workers", 1, "--resume"))
+    need(result("stands") == one(), "other bytes after --resume")
+
+
+def served_by_ranks():
+    with Server("--replicas", "2", "--sequences", "2", under=mpirun(3)) as s:
+        said = [words(s.chat("What is %d + 4?" % i, max_tokens=12)) for i in (3, 5)]
+        need(said == ["3 + 4 = 7.", "5 + 4 = 9."], said)
+        need_two_replicas(s)
+        s.process.send_signal(signal.SIGUSR1)
+        need(s.process.wait(30) == 0, "it did not end well")
+
+
 def refused():
     for ways, said in ((("--here", 2, "--replicas", 2), "one pipeline"), (("--workers", 1, "--replicas", 2), "1 worker"),
                        (("--workers", 4, "--replicas", 2, "--spare", 1), "to spare"), (("--workers", 2, "--replicas", "many"), "auto or a number")):
@@ -181,4 +221,7 @@ claim("a_server_with_replicas_answers_as_one_pipeline_does", served)
 claim("bench_measures_all_replicas", measured)
 claim("replicas_are_planned_as_they_are_made", planned)
 claim("what_cannot_be_shared_out_is_refused", refused)
+claim("under_mpirun_ranks_are_shared_out", ranks)
+claim("a_rank_that_is_lost_ends_all_replicas", rank_lost)
+claim("a_server_of_ranks_has_replicas_too", served_by_ranks)
 finish()

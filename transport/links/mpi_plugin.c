@@ -76,6 +76,11 @@ int port_open_mpi(struct port **out, struct err *why)
     return plugin->open(out, why);
 }
 
+int port_part_mpi(struct port **out, struct port *whole, const bool *has, struct err *why)
+{
+    return plugin->part(out, whole, has, why);
+}
+
 struct mpi_mates port_mpi_mates(const struct port *p)
 {
     return plugin->mates(p);

@@ -9,6 +9,7 @@
 struct mpi_plugin {
     const char *version; /* GEMMAPIPE_VERSION: structs are shared, so it must be the program's own */
     int (*open)(struct port **out, struct err *why);
+    int (*part)(struct port **out, struct port *whole, const bool *has, struct err *why);
     struct mpi_mates (*mates)(const struct port *p);
     int (*leave)(int code);
 };

@@ -102,6 +102,23 @@ int port_init(struct port *p, const struct kind *kind, const struct link_options
     return port_grow(p, nodes > 0 ? nodes : 1, why); /* node 0 greets those who know nobody yet */
 }
 
+int port_init_part(struct port *part, struct port *whole, const bool *has, struct err *why)
+{
+    TRY(port_init(part, whole->kind, &whole->options, whole->self, whole->nodes, why));
+    part->clock = whole->clock;
+    part->run = whole->run;
+    part->epoch = whole->epoch;
+    port_limits(part, whole->max_body, whole->max_queued);
+    for (int k = 0; k < whole->nodes; k++) {
+        struct peer *peer = has[k] ? whole->peers[k] : NULL;
+        if (!peer) continue;
+        part->peers[k] = peer;
+        whole->peers[k] = NULL;
+        part->untold += peer->untold, whole->untold -= peer->untold;
+    }
+    return 0;
+}
+
 static void forget_peers(struct port *p)
 {
     for (int k = 0; k < p->room; k++) peer_forget(p, k);
@@ -149,6 +166,16 @@ bool port_outlives_peers(const struct port *p)
 bool port_by_address(const struct port *p)
 {
     return p->kind->by_address;
+}
+
+bool port_has(const struct port *p, int node)
+{
+    return p->kind->reachable(p, node);
+}
+
+uint64_t port_in_run(const struct port *p)
+{
+    return p->run;
 }
 
 struct port_counters port_counters(const struct port *p)

@@ -106,6 +106,8 @@ struct kind {
 /* Node numbers 0..nodes-1 are to be known from now on. */
 int port_init(struct port *p, const struct kind *kind, const struct link_options *options, int self, int nodes, struct err *why);
 int port_grow(struct port *p, int nodes, struct err *why);
+/* A part of a port that has no route open: has[node] move there, with all that is known of them. All nodes keep their numbers. */
+int port_init_part(struct port *part, struct port *whole, const bool *has, struct err *why);
 void port_free(struct port *p);   /* what port_init and the rest of port.c allocated, and the port itself */
 void port_forget(struct port *p); /* the run, all peers, and who we are; counters stay */
 

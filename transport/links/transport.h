@@ -42,6 +42,9 @@ bool port_outlives_peers(const struct port *p);
  * time. Else all nodes are there from the start, and wait for a word. */
 bool port_by_address(const struct port *p);
 
+/* Where all nodes are there from the start: whether this one belongs to this port, or to another part of it (port_part_mpi). */
+bool port_has(const struct port *p, int node);
+
 /* Sends to node `to`, on the route that stands in the head (0: none). All else of the head is filled in here. E_LINK if the
  * peer is known to be gone, or the route is not open; E_WIRE if the body is larger than port_limits allows. */
 int port_send(struct port *p, int to, struct frame **frame, struct err *why);
@@ -81,6 +84,7 @@ void port_limits(struct port *p, uint64_t max_body, uint32_t max_queued);
  * run and epoch. A coordinator calls it before it greets; a worker's port learns both from GREET, also a later epoch of the
  * same run at any time, and then it forgets the routes. */
 void port_run(struct port *p, uint64_t run, uint32_t epoch);
+uint64_t port_in_run(const struct port *p); /* 0: none so far */
 
 /* Coordinator: the epoch for one node alone, before it is greeted again. The others go on in theirs. */
 int port_epoch(struct port *p, int node, uint32_t epoch, struct err *why);
@@ -135,10 +139,13 @@ void port_close(struct port **p); /* sets *p to NULL; NULL is fine. Undelivered 
 struct hub; /* shared by the ports; freed with the last of them */
 int port_open_here(struct port **ports, int nodes, struct err *why); /* fills ports[0..nodes-1] */
 
-/* ---- mpi: one port per process, made by the thread that owns MPI ---- */
+/* ---- mpi: one port per process, made by the thread that owns MPI; rank 0 may divide it ---- */
 bool mpi_launched(void);                                /* started under mpirun or srun, judged without MPI_Init */
 int mpi_rank(void);                                     /* the same of this process's rank; 0 if it was not */
 int port_open_mpi(struct port **out, struct err *why);  /* MPI_Init; E_LINK unless there are 2 ranks or more */
+/* Some of its ranks ([nodes]) as a port of their own, for a replica: they keep their numbers, the run that is on, and what they know of us. Before a
+ * route is opened; the whole is to be closed last. */
+int port_part_mpi(struct port **out, struct port *whole, const bool *has, struct err *why);
 /* Ranks of this machine but rank 0, which only coordinates; and which of them, from 0 on, this one is. As MPI sees it, however the
  * ranks were laid out. */
 struct mpi_mates {
