@@ -20,7 +20,9 @@
 #define LOOK_MS 200
 #define COMMAND_MOST 8192
 
+/* Global: where ARM's addresses come from a table, assemblers give names that are not the same entry, as if the script were empty. */
 __asm__(".section .rodata\n"
+        ".global remote_script, remote_script_end\n"
         "remote_script:\n"
         ".incbin \"coordinator/up/remote.sh\"\n"
         "remote_script_end:\n"

@@ -12,7 +12,7 @@ import signal
 import struct
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, need, path, run, start, wait, synth
+from relay import DEMO, GEMMAPIPE, PATIENCE, ROOT, children_of, claim, finish, good, need, path, run, start, wait, synth
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 
@@ -425,7 +425,7 @@ def interrupted_early():
         need(p.poll() is None, "it ended by itself")
         time.sleep(0.005)
     p.send_signal(signal.SIGTERM)
-    p.communicate(timeout=20)
+    p.communicate(timeout=20 * PATIENCE)
     need(p.returncode == 9, "status %d" % p.returncode)
 
 

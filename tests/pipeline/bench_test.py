@@ -199,7 +199,7 @@ def goes_on():
 def stopped():
     many = [*SWEEP[:SWEEP.index("--reps")], "--sweep", "answer=300", "--sweep", "sequences=1,2,3,4,5,6,7,8", "--csv", path("i.csv")]
     p = start(*many, "--plot", path("i.svg"))
-    end = time.time() + 20
+    end = time.time() + 20 * PATIENCE
     while time.time() < end and (not os.path.exists(path("i.csv")) or read("i.csv").count(b"\n") < 2): time.sleep(0.01)
     p.send_signal(signal.SIGINT)
     status, out, err = wait(p, 10, "an interrupted sweep")

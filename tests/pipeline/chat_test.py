@@ -131,11 +131,13 @@ class Terminal:
     def type(self, text): os.write(self.master, text.encode())
 
     def look(self):
-        if select.select([self.master], [], [], 0.1)[0]: self.shown += os.read(self.master, 65536).decode(errors="replace")
+        there = bool(select.select([self.master], [], [], 0.1)[0])
+        if there: self.shown += os.read(self.master, 65536).decode(errors="replace")
+        return there
 
-    def until(self, words, seconds=20):
+    def until(self, words):
         """What is shown up to these words; what comes after them is left for the next call."""
-        end = time.time() + seconds
+        end = time.time() + 20 * PATIENCE
         while words not in self.shown:
             need(time.time() < end, "%r was not shown: %r" % (words, self.shown[-800:]))
             self.look()
@@ -147,9 +149,9 @@ class Terminal:
         return self.until(words)
 
     def ends(self, status):
-        end = time.time() + 20
-        while self.p.poll() is None and time.time() < end:
-            self.look()
+        end = time.time() + 20 * PATIENCE
+        while self.p.poll() is None and time.time() < end: self.look()
+        while self.look(): pass # its last words
         need(self.p.returncode == status, "ended with %s, wanted %d: %r" % (self.p.returncode, status, self.shown[-400:]))
         need(self.modes() == self.found, "the terminal was left changed: %s, found %s" % (self.modes(), self.found))
 

@@ -46,7 +46,7 @@ class Listening:
         self.process.wait(10)
 
     def wait_for(self, words):
-        end = time.time() + 10
+        end = time.time() + 10 * PATIENCE
         while words not in self.said and time.time() < end:
             time.sleep(0.02)
         need(words in self.said, "\"%s\" is not in: %s" % (words, self.said))

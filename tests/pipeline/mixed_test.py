@@ -34,9 +34,15 @@ def same_fingerprints(coordinator, folders):
             wait(w, 20, "a worker told to stop")
 
 
+def script_is_sent():
+    out = good(GEMMAPIPE, "up", "--scan", "here").decode()
+    need('"name": "%s"' % os.uname().nodename in out, "the script that is part of the program was not run: " + out)
+
+
 if not os.environ.get("EMULATOR") or not os.access(os.path.join(NATIVE, "gemmapipe-worker"), os.X_OK):
     print("skip pipelines_of_two_architectures: make arm has them, where the programs of this machine were made")
 else:
     claim("an_x86_coordinator_with_workers_of_both_gives_the_same_fingerprints", same_fingerprints, NATIVE, [NATIVE, BUILD, NATIVE])
     claim("an_arm_coordinator_with_workers_of_both_gives_the_same_fingerprints", same_fingerprints, BUILD, [BUILD, NATIVE])
+    claim("an_arm_coordinator_has_the_script_that_looks_at_machines", script_is_sent)
 finish()

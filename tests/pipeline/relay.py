@@ -31,6 +31,9 @@ os.environ.setdefault("GEMMAPIPE_NO_PROBE", "1")  # plans that do not depend on 
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
 os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 
+# What whoever started us ignores, as a shell does for a job behind `&`, is not ignored by what is tested.
+for number in (signal.SIGHUP, signal.SIGQUIT): signal.signal(number, signal.SIG_DFL)
+
 # Of the machine that is tested: this one, or the one emulated.
 MACHINE = "aarch64" if os.environ.get("EMULATOR") else os.uname().machine
 OPENBLAS = os.path.exists("%s/usr/lib/%s-linux-gnu/libopenblas.so.0" % (os.environ.get("SYSROOT", "") if os.environ.get("EMULATOR") else "", MACHINE))

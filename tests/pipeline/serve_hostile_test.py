@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 
-from relay import DEMO, claim, children_of, finish, mpirun, need, path
+from relay import DEMO, PATIENCE, claim, children_of, finish, mpirun, need, path
 from served import Server, chat, state, streamed, until, words
 
 LONG = os.environ.get("LONG") == "1"
@@ -207,7 +207,7 @@ def of_mpirun():
                 text += more
         except OSError: pass
         need(b'"code":"worker_lost"' in text and b"[DONE]" not in text, text[-300:])
-        _, err = s.process.communicate(timeout=60)
+        _, err = s.process.communicate(timeout=60 * PATIENCE)
         need(s.process.returncode != 0 and b"was lost" in err and b"errorcode 7" in err, "%d %s" % (s.process.returncode, err))
 
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, children_of, claim, finish, good, mpirun, need, path, processor_seconds, start
+from relay import DEMO, GEMMAPIPE, PATIENCE, ROOT, children_of, claim, finish, good, mpirun, need, path, processor_seconds, start
 from served import Server, chat, events, streamed, until, words
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
@@ -301,7 +301,7 @@ def keys():
             need(status == want, "%s: %d %s" % (given, status, text))
         need(s.ask("/health")[0] == 200 and s.ask("/metrics")[0] == 401, "only /health is for everybody")
     status, err = start(GEMMAPIPE, "serve", "--model", DEMO, "--listen", "0.0.0.0:0"), None
-    _, err = status.communicate(timeout=20)
+    _, err = status.communicate(timeout=20 * PATIENCE)
     need(status.returncode == 2 and b"--api-key-file" in err, err)
 
 
@@ -445,7 +445,7 @@ def lost():
         os.kill(max(children_of(s.process.pid)), signal.SIGKILL)
         text = everything(c)
         need(b'"code":"worker_lost"' in text and b"[DONE]" not in text, text[-400:])
-        _, err = s.process.communicate(timeout=20)
+        _, err = s.process.communicate(timeout=20 * PATIENCE)
         need(s.process.returncode == 7, "status %d: %s" % (s.process.returncode, err))
 
 
@@ -459,7 +459,7 @@ def ended_by_mpirun():
         os.kill(first, signal.SIGTERM)
         text = everything(c)
         need(b'"error":' in text and b"[DONE]" not in text, text[-400:])
-        _, err = s.process.communicate(timeout=60)
+        _, err = s.process.communicate(timeout=60 * PATIENCE)
         need(s.process.returncode == 7, "%d %s" % (s.process.returncode, err))  # what rank 0 says last mpirun may not have passed on
 
 

@@ -37,7 +37,7 @@ class Server:
 
     def ask(self, where, body=None, timeout=60, method=None, **headers):
         """(status, headers, bytes)"""
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * PATIENCE)
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         c.request(method or ("GET" if body is None else "POST"), where, data, headers)
         r = c.getresponse()
@@ -53,7 +53,7 @@ class Server:
     def end(self, seconds=20):
         """SIGTERM; returns (status, stderr)."""
         self.process.send_signal(signal.SIGTERM)
-        _, err = self.process.communicate(timeout=seconds)
+        _, err = self.process.communicate(timeout=seconds * PATIENCE)
         return self.process.returncode, err.decode()
 
 

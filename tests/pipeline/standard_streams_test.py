@@ -90,7 +90,7 @@ def slow_readers_get_all():
     process = p.start(*RUN, "--workers", "2", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
     time.sleep(0.5)
     need(process.poll() is None, "it ended before anybody read")
-    got, status = p.rest().decode(), process.wait(timeout=20)
+    got, status = p.rest().decode(), process.wait(timeout=20 * PATIENCE)
     need(status == 0 and got == "".join("%d + 4 = %d.\n" % (i, i + 4) for i in range(5)), "status %d: %r" % (status, got))
     p = FullPipe()
     process = p.start(*RUN, "--workers", "2", "--wait-for-workers", "0", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
@@ -98,7 +98,7 @@ def slow_readers_get_all():
     workers = children_once_there(process.pid, 2)
     os.kill(workers[1], signal.SIGKILL)
     need(all_gone(workers), "the other worker was not told")
-    got, status = p.rest().decode(), process.wait(timeout=20)
+    got, status = p.rest().decode(), process.wait(timeout=20 * PATIENCE)
     need(status in (7, 8) and len(got.splitlines()) == 5, "status %d: %r" % (status, got))
 
 

@@ -154,7 +154,7 @@ def lost_while_seeing():
     files = [x for i in range(6) for x in ("--image", png("slow%d.png" % i, noise(672, 672, i)))]
     for split in ("layers", "copies"):
         p = start(GEMMAPIPE, "run", "--model", text, "--mmproj", sight, "--quiet", "--wait-for-workers", 0, "--workers", 2, "--threads", 1, "--vision-split", split, *files, "hi")
-        end = time.time() + 20
+        end = time.time() + 20 * PATIENCE
         while sum(processor_seconds(k) > 0.3 for k in children_of(p.pid)) < 2:
             need(time.time() < end and p.poll() is None, "no pictures under way")
             time.sleep(0.02)

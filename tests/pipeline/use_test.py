@@ -136,7 +136,7 @@ def nobody_reads():
     p.stdout.read(1)
     p.stdout.close()
     err = p.stderr.read().decode()
-    need(p.wait(timeout=20) == 3 and "stdout" in err, err)
+    need(p.wait(timeout=20 * PATIENCE) == 3 and "stdout" in err, err)
 
 
 def rows_to_standard_output():
