@@ -98,6 +98,12 @@ static int not_awaited(const struct token *t, struct err *why)
     return fail(why, E_WIRE, "a token came for slot %u at position %u, where none is awaited", t->slot, t->position);
 }
 
+/* Rows of one ask come home in the order in which they were sent: who tells the token of the last ones first has computed it of nothing. */
+static int check_order(const struct engine *e, const struct live *a, const struct token *t, struct err *why)
+{
+    return schedule_under_way(e->scheduler, a->number) ? fail(why, E_WIRE, "a token came for slot %u at position %u before the rows ahead of it", t->slot, t->position) : 0;
+}
+
 /* Of a token after row `position` of a slot. */
 static int check_token(const struct engine *e, const struct token *t, uint32_t slot, uint32_t position, struct err *why)
 {
@@ -114,6 +120,7 @@ static int take_tokens(struct engine *e, const struct move *m, const struct toke
     if (a && a->state == LEAVING) return 0;
     const uint32_t known = m->position + m->rows - m->guesses;
     if (!a || a->ids.n != known || a->sent != m->position + m->rows) return not_awaited(t, why);
+    TRY(check_order(e, a, t, why));
     for (uint32_t i = 0; i <= m->guesses; i++) TRY(check_token(e, &t[i], m->slot, known - 1 + i, why));
     const uint32_t n = m->guesses ? guesses_right(e, a, m, t) : 1;
     for (uint32_t i = 0; i < n && token_came(e, a, &t[i], n - 1 - i); i++) continue;
@@ -132,6 +139,7 @@ static int take_judged(struct engine *e, const struct move *m, const struct toke
         if (first + i < a->judged_seen) continue; /* of an ask that had to begin again */
         a->judged_seen++;
         const struct said said = {a->number, t[i].id, &t[i]};
+        if (first + i + 1 == a->ids.n) TRY(check_order(e, a, &t[i], why));
         if (first + i + 1 == a->ids.n) token_came(e, a, &t[i], 0);
         else if (a->listener.token) a->listener.token(a->listener.user, &said);
     }

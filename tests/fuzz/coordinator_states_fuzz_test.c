@@ -11,7 +11,7 @@ TEST(a_run_told_again_says_the_same_words)
 
 TEST(no_change_of_what_a_coordinator_is_told_in_any_state_does_harm)
 {
-    const int rounds = feed_drawn_programs(23);
+    const int rounds = feed_drawn_programs(23, 1, CHANGE_BYTES);
     for (size_t run = 0; run < RUNS; run++) coordinate_unchanged(run);
     CHECK(rounds > 0);
 }

@@ -7,14 +7,15 @@
 #define PROGRAMS_MOST 400
 #define PROGRAMS_NS 800000000ull /* under a sanitizer, or on a busy machine, there are fewer; make fuzz has the time */
 
-static int feed_drawn_programs(uint64_t seed)
+/* Of so many bytes, then one to three changes of so many. */
+static int feed_drawn_programs(uint64_t seed, size_t head, size_t each)
 {
-    uint8_t bytes[1 + 3 * CHANGE_BYTES];
+    uint8_t bytes[64];
     const uint64_t begun = clock_ns();
     int rounds = 0;
     for (; rounds < PROGRAMS_MOST && clock_ns() - begun < PROGRAMS_NS; rounds++) {
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(seed = hash_fold(seed, i));
-        LLVMFuzzerTestOneInput(bytes, 1 + (1 + rounds % 3u) * CHANGE_BYTES);
+        LLVMFuzzerTestOneInput(bytes, head + (1 + rounds % 3u) * each);
     }
     return rounds;
 }

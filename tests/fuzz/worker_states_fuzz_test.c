@@ -40,7 +40,7 @@ TEST(a_frame_of_each_kind_that_is_cut_or_missing_ends_in_a_sentence)
 
 TEST(no_change_of_what_a_worker_is_told_in_any_state_does_harm)
 {
-    const int rounds = feed_drawn_programs(17);
+    const int rounds = feed_drawn_programs(17, 1, CHANGE_BYTES);
     serve_all_unchanged();
     CHECK(rounds > 0);
 }
