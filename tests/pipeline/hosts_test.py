@@ -14,8 +14,6 @@ from relay import *
 HOSTS = os.path.join(ROOT, "tests/support/hosts.sh")
 ADDRESSES = ["10.98.0.%d" % i for i in (1, 2, 3)]
 ANSWER = "3 + 4 = 7.\n"
-# A copy is refused by a machine of another kind, which to an emulated program this one is: there its workers are named.
-PROGRAM = {"program": WORKER} if os.environ.get("EMULATOR") else {}
 os.environ["HOSTS"] = "gp%d" % (os.getpid() % 1000000)
 
 
@@ -35,9 +33,10 @@ def start_logins():
             known.write("%s %s" % (a, open(path("host.pub")).read()))
             config.write("Host %s\n  User root\n  IdentityFile %s\n  UserKnownHostsFile %s\n  SetEnv XDG_STATE_HOME=%s XDG_CACHE_HOME=%s XDG_CONFIG_HOME=%s\n"
                          % (a, path("me"), path("known"), *[path("home%d" % i)] * 3))
+    kind = kind_for_logins()
     for i, a in enumerate(ADDRESSES):
         with open(path("sshd%d" % i), "w") as f:
-            f.write("ListenAddress %s\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
+            f.write(kind + "ListenAddress %s\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
                     "AcceptEnv XDG_CACHE_HOME XDG_STATE_HOME XDG_CONFIG_HOME\n" % (a, path("host"), path("authorized")))
         start(*on(i + 1, "/usr/sbin/sshd", "-D", "-e", "-f", path("sshd%d" % i)))
     for a in ADDRESSES:
@@ -54,7 +53,7 @@ def by_ssh():
     names = [w["name"] for w in scanned]
     need(names == [os.environ["HOSTS"] + str(i) for i in (1, 2, 3)], names)
     with open(path("c.json"), "w") as f:
-        json.dump({"workers": [{**w, **PROGRAM, "memory": "1G", "threads": 1} for w in scanned]}, f)
+        json.dump({"workers": [{**w, "memory": "1G", "threads": 1} for w in scanned]}, f)
     try:
         out = good(*on(1, GEMMAPIPE, "up", path("c.json"))).decode()
         need(out.count(" ready ") == 3 and all(a in out for a in ADDRESSES), out)

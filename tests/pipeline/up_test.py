@@ -38,7 +38,7 @@ def start_sshd():
         out.write(f.read())
     os.chmod(path("authorized"), 0o600)
     with open(path("sshd_config"), "w") as f:
-        f.write("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\n"
+        f.write(kind_for_logins() + "Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\n"
                 "PasswordAuthentication no\nPermitRootLogin yes\nAcceptEnv XDG_CACHE_HOME XDG_STATE_HOME XDG_CONFIG_HOME\nLogLevel ERROR\n"
                 % (PORT, path("host"), path("authorized")))
     with open(path("known"), "w") as f, open(path("host.pub")) as key:
