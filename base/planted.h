@@ -17,5 +17,7 @@ enum planted_mistakes {
     LEASE_NOT_CHECKED,      /* a worker that was given up sends all the same */
     HALF_A_RECORD_STAYS,    /* of a journal, where the next one is appended to it */
     RESULT_TOLD_TOO_EARLY,  /* before the journal is sure of it */
-    PLANTED_MISTAKES = RESULT_TOLD_TOO_EARLY
+    PICTURE_FORGOTTEN,      /* whose rows were given up, though who holds it may need them again */
+    PICTURE_NOT_SENT_AGAIN, /* after a loss, as if it were still under way */
+    PLANTED_MISTAKES = PICTURE_NOT_SENT_AGAIN
 };

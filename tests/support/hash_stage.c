@@ -7,9 +7,10 @@ uint32_t hash_counted_on(uint32_t id)
     return (next * 8 == HASH_EOS ? next + 1 : next) * 8;
 }
 
-static uint64_t through_layers(uint32_t first, uint32_t end, uint64_t x, uint64_t history)
+/* In the first layer alone rows see what pictures were. */
+static uint64_t through_layers(uint32_t first, uint32_t end, uint64_t x, uint64_t history, uint64_t seen)
 {
-    for (uint32_t layer = first; layer < end; layer++) x = hash_fold(x + layer, history);
+    for (uint32_t layer = first; layer < end; layer++) x = hash_fold(x + layer, layer ? history : history ^ seen);
     return x;
 }
 
@@ -19,9 +20,20 @@ static uint32_t token_of(bool counts, uint64_t x, uint32_t id, uint64_t key, uin
     return counts && drawn >> 32 & 7 ? hash_counted_on(id) : (uint32_t)(drawn % 32 * 8);
 }
 
-uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history, uint32_t id, uint64_t key, uint32_t position)
+uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history, uint64_t seen, uint32_t id, uint64_t key, uint32_t position)
 {
-    return token_of(counts, through_layers(0, c->layers, id, history), id, key, position);
+    return token_of(counts, through_layers(0, c->layers, id, history, seen), id, key, position);
+}
+
+uint64_t hash_picture(uint32_t first, uint32_t end, uint64_t x)
+{
+    for (uint32_t layer = first; layer < end; layer++) x = hash_fold(x, layer);
+    return x;
+}
+
+uint64_t hash_picture_row(uint64_t x, uint32_t row)
+{
+    return mix(x + row);
 }
 
 /* Of a frequency penalty of 1: the sum over all words that were said, whatever happened on the way. */
@@ -54,6 +66,15 @@ int hash_stage_hashes(const struct hash_stage *s, uint64_t batch, struct frame *
     return 0;
 }
 
+/* The rows of a picture see each other, so they come together. */
+static int check_sight(const struct work *m, const struct segment *g, uint32_t row, uint32_t position, struct err *why)
+{
+    const struct row *r = &m->rows[row];
+    const bool text = r->id < HASH_PICTURE;
+    if (text ? r->sees == position : r->sees >= position && r->sees < g->position + g->rows) return 0;
+    return fail(why, E_WIRE, "the row at %u of slot %u sees up to %u, and rows up to %u came", position, g->slot, r->sees, g->position + g->rows);
+}
+
 static int run_segment(struct hash_stage *s, const struct work *m, const struct segment *g, uint32_t first, struct result *result,
                        struct work *score, struct err *why)
 {
@@ -66,10 +87,12 @@ static int run_segment(struct hash_stage *s, const struct work *m, const struct 
         const uint32_t position = g->position + i, id = m->rows[first + i].id;
         uint8_t *row = m->activations + (size_t)(first + i) * m->cols * sizeof(float);
         uint64_t x = id;
+        TRY(check_sight(m, g, first + i, position, why));
         r->history = r->past[(position + 1) % BOOK_PAST] = history_after(r->history, id);
-        if (s->part.first) memcpy(&x, row, sizeof x);
+        if (s->part.first || id >= HASH_PICTURE) memcpy(&x, row, sizeof x);
+        if (!s->part.first && id >= HASH_PICTURE) r->seen = hash_fold(r->seen, x);
         for (uint32_t layer = s->part.first; layer < s->part.end; layer++) {
-            x = through_layers(layer, layer + 1, x, r->history) ^ (s->wrong && layer == s->wrong_layer);
+            x = through_layers(layer, layer + 1, x, r->history, r->seen) ^ (s->wrong && layer == s->wrong_layer);
             if (g->flags & SEG_HASHED) TRY(put_hash(s, layer, x, why));
         }
         s->hashed += (g->flags & SEG_HASHED) != 0;

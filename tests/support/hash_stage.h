@@ -2,7 +2,8 @@
  * refuses rows that do not continue it, as a real stage does; and it keeps a book of its pages (page_book.h).
  *
  * What a row becomes in a layer is a function of the ids up to it and of that layer, so a row that is computed twice, left out or out of
- * turn, or a layer that is passed by, shows at once as another token. What a quiet run says can be had without any stage: hash_token. */
+ * turn, or a layer that is passed by, shows at once as another token. What a picture's rows are tells its encoder, another hash, and all rows
+ * behind them depend on it. What a quiet run says can be had without any stage: hash_token. */
 #pragma once
 
 #include "tests/support/page_book.h"
@@ -39,9 +40,16 @@ struct hash_stage {
 /* Counting, in steps of 8 and past the end of an answer. */
 uint32_t hash_counted_on(uint32_t id);
 
-/* The token after a row: the ids up to it have that history, and `id` is its own. With a frequency penalty of 1 the ids that were said count
+#define HASH_PICTURE 0x80000000u /* an id from here on is a picture's row */
+
+/* The token after a row: the ids up to it have that history, the pictures' rows were `seen`, and `id` is its own. With a frequency penalty of 1 the ids that were said count
  * too: `key` is the ask's and the sum of (id + 1) over them. */
-uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history, uint32_t id, uint64_t key, uint32_t position);
+uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history, uint64_t seen, uint32_t id, uint64_t key,
+                    uint32_t position);
+
+/* Of a picture: through layers of its encoder, and a row of what comes out of them. */
+uint64_t hash_picture(uint32_t first, uint32_t end, uint64_t x);
+uint64_t hash_picture_row(uint64_t x, uint32_t row);
 
 /* All of a micro-batch, which was read and whose activations become those of the next stage. Of the last stage the tokens, and the rows that
  * want one as a divided head gets them. E_WIRE: something does not fit what is held. */

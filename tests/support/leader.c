@@ -40,11 +40,23 @@ int leader_broken(struct leader *l, struct err *why)
 
 /* ---- the job ---- */
 
+static uint32_t row_id(const struct world_picture *p, uint32_t row)
+{
+    return HASH_PICTURE | (uint32_t)hash_fold(hash_fold(p->pixels.low, p->pixels.high), row);
+}
+
 void line_golden(struct line *a, const struct world *w)
 {
-    uint64_t history = HISTORY_EMPTY, said = 0;
+    uint64_t history = HISTORY_EMPTY, said = 0, seen = 0;
     uint32_t position = 0, last = a->id[a->n - 1];
-    for (; position < a->n; position++) history = history_after(history, a->id[position]);
+    for (const struct picture_span *s = a->span; position < a->n; position++) {
+        const bool shows = s < a->span + a->n_spans && position >= s->first;
+        const struct world_picture *p = shows ? &w->things->picture[s->picture] : NULL;
+        const uint32_t row = shows ? position - (uint32_t)s->first : 0;
+        history = history_after(history, p ? row_id(p, row) : a->id[position]);
+        if (p) seen = hash_fold(seen, p->row[row]);
+        s += shows && row + 1 == s->n;
+    }
     a->golden_end = FINISH_LENGTH;
     a->n_golden = 0;
     for (; a->n_golden < a->most; position++) {
@@ -52,7 +64,7 @@ void line_golden(struct line *a, const struct world *w)
             a->golden_end = FINISH_CONTEXT;
             return;
         }
-        const uint32_t id = hash_token(&w->model->config, w->obedience.counts, history, last, a->key + said, position - 1);
+        const uint32_t id = hash_token(&w->model->config, w->obedience.counts, history, seen, last, a->key + said, position - 1);
         if (id == HASH_EOS) {
             a->golden_end = FINISH_STOP;
             return;
@@ -63,15 +75,27 @@ void line_golden(struct line *a, const struct world *w)
     }
 }
 
-/* Some begin alike, for more than a block of rows. */
+static void draw_picture(struct line *a, uint32_t which)
+{
+    a->span[a->n_spans++] = (struct picture_span){.first = a->n, .n = WORLD_PICTURE_ROWS, .picture = which};
+    for (int i = 0; i < WORLD_PICTURE_ROWS; i++) a->id[a->n++] = 0;
+}
+
+/* Some begin alike, for more than a block of rows, and some of these with a picture. */
 static void draw_line(struct line *a, struct leader *l, int i)
 {
     struct world *w = l->world;
     const uint32_t context = l->wanted.context, common = dice(&w->dice, 3) ? 0 : 64 + dice(&w->dice, 80);
     *a = (struct line){.leader = l, .key = 1000 + (uint64_t)i, .grumpy = !dice(&w->dice, 8), .biased = !dice(&w->dice, 3)};
-    for (; a->n < common && a->n + 40 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
+    if (l->sees && common) draw_picture(a, dice(&w->dice, 2));
+    for (; a->n < common && a->n + 70 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
+    for (uint32_t left = l->album ? LEADER_PICTURES - 1 : l->sees ? dice(&w->dice, LEADER_PICTURES) : 0; left && a->n + 40 < context; left--) {
+        draw_picture(a, dice(&w->dice, WORLD_PICTURES));
+        if (dice(&w->dice, 2)) a->id[a->n++] = dice(&w->dice, 256);
+    }
     for (uint32_t rows = 1 + dice(&w->dice, 24); rows; rows--, a->n++) a->id[a->n] = dice(&w->dice, 256);
     a->most = 1 + dice(&w->dice, dice(&w->dice, 3) ? 24 : 60);
+    if (l->album) a->most = i ? 1 + a->most / 8 : 60;
     line_golden(a, w);
 }
 
@@ -87,11 +111,14 @@ int leader_draw(struct leader *l, struct world *w, int index, struct err *why)
     l->wanted = (struct capacity){.context = 200 + dice(&w->dice, LEADER_ROWS - 200), .sequences = 1 + dice(&w->dice, 4),
                                   .rows = 2 + dice(&w->dice, 15), .in_flight = dice(&w->dice, 5)};
     l->wanted.blocks = dice(&w->dice, 2) ? 0 : capacity_blocks_least(&l->wanted) + dice(&w->dice, 6);
+    l->sees = !dice(&w->dice, 3) && !w->wrong;
+    l->album = l->sees && dice(&w->dice, 2);
+    if (l->sees) l->wanted.rows += WORLD_PICTURE_ROWS;
     l->replicas = dice(&w->dice, 3) ? 1 : 1 + (int)dice(&w->dice, (uint32_t)(w->workers < LEADER_REPLICAS ? w->workers : LEADER_REPLICAS));
     l->verify = dice(&w->dice, 4) ? 0 : 1 + dice(&w->dice, 3);
     l->spare = w->workers > 1 && l->replicas == 1 && !dice(&w->dice, 3);
     l->fewer = dice(&w->dice, 2);
-    l->has_job = dice(&w->dice, 2) && !w->wrong;
+    l->has_job = dice(&w->dice, 2) && !w->wrong && !l->sees;
     l->slowly = dice(&w->dice, 2);
     l->no_reuse = !dice(&w->dice, 6);
     l->back_ns = index ? now_ns(l) + dice(&w->dice, 4000) * MS : 0;
@@ -138,13 +165,40 @@ static void hear_end(void *user, const struct ended *ended)
     leader_broken(l, &why);
 }
 
+/* They stay with the line until it is answered; the spans name them as the engine does. */
+static int give_pictures(struct leader *l, struct line *a, struct picture_span spans[LEADER_PICTURES], struct err *why)
+{
+    struct picture_spans known = {spans, a->n_spans, LEADER_PICTURES};
+    a->pictures.side = l->world->things->encoder->config.image;
+    for (size_t i = a->pictures.n; i < a->n_spans; i++)
+        TRY(prompt_pictures_add(&a->pictures, l->world->things->picture[a->span[i].picture].path, why));
+    for (size_t i = 0; i < a->n_spans; i++) spans[i] = a->span[i], spans[i].picture = i;
+    return prompt_pictures_give(&a->pictures, fleet_pictures(l->fleet), 0, &known, 0, why);
+}
+
+static void take_pictures_back(struct leader *l, struct line *a)
+{
+    prompt_pictures_take_back(&a->pictures, l->fleet ? fleet_pictures(l->fleet) : NULL);
+    prompt_pictures_close(&a->pictures);
+    a->pictures = (struct prompt_pictures){0};
+}
+
+static void watch(void *user, const struct happened *what)
+{
+    struct leader *l = user;
+    l->pictures += what->what == PICTURE_SENT;
+    if (what->what == PICTURE_SENT) note(l, "sends picture, to worker", what->number, what->amount);
+}
+
 static int ask(struct leader *l, struct line *a, struct err *why)
 {
     const struct listener listener = {hear, NULL, hear_end, a, NULL};
     uint32_t all[2 * LEADER_ROWS];
     memcpy(all, a->id, a->n * sizeof *all);
     memcpy(all + a->n, a->golden, a->said * sizeof *all);
-    const struct ask ask = {.ids = all, .n = a->n + a->said, .begun = a->said, .most = a->most - a->said, .key = a->key,
+    struct picture_span spans[LEADER_PICTURES];
+    TRY(give_pictures(l, a, spans, why));
+    const struct ask ask = {.ids = all, .n = a->n + a->said, .spans = spans, .n_spans = a->n_spans, .begun = a->said, .most = a->most - a->said, .key = a->key,
                             .sampling = {.repeat_penalty = 1}, .priority = (int)(a->key % 3), .wish.frequency = a->biased};
     a->asked = true;
     a->finished = 0;
@@ -167,8 +221,9 @@ static int begin_pipe(struct leader *l, int replica, int first, int n, struct er
     struct pipeline *p = l->pipe[replica] = calloc(1, sizeof *p);
     struct port *port;
     if (!p) return fail(why, E_MEMORY, "no memory for a pipeline");
-    p->model = (struct model *)w->model;
-    p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare};
+    p->model = w->things->model;
+    p->encoder = l->sees ? w->things->encoder : NULL;
+    p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare, .plan.vision.how = dice(&w->dice, 3)};
     TRY(sim_driven(w->sim, &port, &l->process[replica], why));
     if (l->process[replica] >= WORLD_PROCESSES) return fail(why, E_INTERNAL, "more processes than a world can have");
     w->machine[l->process[replica]] = l->index;
@@ -219,6 +274,7 @@ static int put_down(struct leader *l, const struct err *failure, bool dies, stru
     for (int i = 0; i < l->replicas && dies; i++)
         if (l->pipe[i]) sim_end(l->world->sim, l->process[i]);
     fleet_close(&l->fleet);
+    for (int i = 0; i < l->lines; i++) take_pictures_back(l, &l->line[i]);
     const int code = l->has_job ? world_job_close(&l->job, why) : 0;
     for (int i = 0; i < l->replicas; i++) {
         struct pipeline *p = l->pipe[i];
@@ -226,8 +282,9 @@ static int put_down(struct leader *l, const struct err *failure, bool dies, stru
         l->losses += p->losses;
         l->epochs += p->epoch;
         if (dies) roster_close(&p->roster);
-        gguf_hashes_close(&p->hashes[CHAIN_TEXT]); /* nothing is kept for other worlds */
+        for (int c = 0; c < CHAINS; c++) gguf_hashes_close(&p->hashes[c]); /* nothing is kept for other worlds */
         p->model = NULL;
+        p->encoder = NULL;
         pipeline_close(&l->pipe[i], failure);
     }
     l->state = LEADER_AWAY;
@@ -239,7 +296,7 @@ int leader_killed(struct leader *l, struct err *why)
 {
     if (l->state == LEADER_AWAY || l->state == LEADER_OVER) return 0;
     note(l, "is killed", 0, 0);
-    l->job.disk.stopped = true;
+    l->job.disk.stopped = l->has_job;
     TRY(put_down(l, NULL, true, why));
     if (l->has_job) torn_disk_crash(&l->job.disk);
     return 0;
@@ -275,6 +332,7 @@ static int launch(struct leader *l, int ms, struct err *why)
     for (int i = 0; i < l->replicas; i++) note(l, "has workers, pages", (uint64_t)l->pipe[i]->workers, l->pipe[i]->plan.capacity.blocks);
     l->state = LEADER_AT_WORK;
     TRY(fleet_open(&l->fleet, l->pipe, l->replicas, &setup, why));
+    fleet_watch(l->fleet, watch, l);
     return l->has_job ? world_job_begin(&l->job, why) : 0;
 }
 
@@ -315,6 +373,7 @@ static int all_done(struct leader *l, struct err *why)
     if (fleet_is_busy(l->fleet)) return 0;
     for (int i = 0; i < l->replicas; i++)
         if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i))) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), leader_broken(l, why);
+    if (l->sees && pictures_underway(fleet_pictures(l->fleet))) return fail(why, E_INTERNAL, "a picture is under way for nobody"), leader_broken(l, why);
     if (l->has_job) TRY(world_job_finish(&l->job, &over, why));
     note(l, over ? "has done its job" : "tries again what failed", 0, 0);
     TRY(put_down(l, NULL, false, why));
@@ -353,12 +412,15 @@ static int lost_for_good(struct leader *l, struct err *why)
 
 static int ask_lines(struct leader *l, int ms, bool *over, struct err *why)
 {
-    for (int i = 0; i < l->lines; i++)
+    for (int i = 0; i < l->lines && (!l->album || fleet_unanswered(l->fleet) <= l->wanted.sequences); i++)
         if (!l->line[i].asked && !l->line[i].done && !dice(&l->world->dice, l->slowly ? 40 : 3)) TRY(ask(l, &l->line[i], why));
     TRY(fleet_turn(l->fleet, ms, why));
     TRY(blamed(l, why));
     *over = true;
-    for (int i = 0; i < l->lines; i++) *over &= l->line[i].done;
+    for (int i = 0; i < l->lines; i++) {
+        *over &= l->line[i].done;
+        if (l->line[i].done) take_pictures_back(l, &l->line[i]);
+    }
     return 0;
 }
 

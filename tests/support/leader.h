@@ -7,10 +7,12 @@
 #pragma once
 
 #include "coordinator/engine/fleet.h"
+#include "coordinator/engine/give_pictures.h"
 #include "tests/support/world_job.h"
 
 #define LEADER_LINES JOB_LINES
 #define LEADER_REPLICAS 3
+#define LEADER_PICTURES 9 /* of a line */
 #define LEADER_ROWS 320 /* of a line: prompt and answer, at most; the context too */
 
 struct world;
@@ -19,6 +21,8 @@ struct leader;
 struct line {
     struct leader *leader;
     uint32_t id[LEADER_ROWS], n, most; /* the prompt */
+    struct picture_span span[LEADER_PICTURES]; /* [n_spans]; their pictures are those of the world */
+    size_t n_spans;
     uint64_t key;
     bool grumpy, biased;
     uint32_t golden[LEADER_ROWS], n_golden; /* what a quiet run says */
@@ -28,6 +32,7 @@ struct line {
     int finished;
     uint32_t said;
     uint64_t number;
+    struct prompt_pictures pictures; /* as it holds them */
 };
 
 struct leader {
@@ -41,7 +46,8 @@ struct leader {
     uint64_t stop_due_ns;
     struct capacity wanted;
     int spare;
-    bool fewer, has_job, no_reuse, slowly; /* slowly: it asks one line after the other */
+    bool sees, album, fewer, has_job, no_reuse, slowly; /* slowly: it asks one line after the other; album: one is long
+                                                        * under way, while the many pictures of the others pass by */
     struct pipeline *pipe[LEADER_REPLICAS];
     struct fleet *fleet;
     struct world_job job;
@@ -50,7 +56,7 @@ struct leader {
     uint32_t epoch[LEADER_REPLICAS], verify;
     bool lost[LEADER_REPLICAS];
     int way[LEADER_REPLICAS]; /* in which their layers lie: cluster/planning.h */
-    uint64_t losses, epochs, tokens, busy, lives, blamed, rows, alone, verified, moved, named; /* alone: replicas lost for good; named: workers found wrong */
+    uint64_t losses, epochs, tokens, busy, lives, blamed, rows, alone, verified, moved, named, pictures; /* alone: replicas lost for good; named: workers found wrong */
 };
 
 int leader_least_workers(const struct leader *l); /* of a pipeline, of which one may be to spare */

@@ -3,6 +3,7 @@
 
 #include "base/little_endian.h"
 #include "partition/model/memory.h"
+#include "partition/model/vision_memory.h"
 #include "transport/links/faulty.h"
 #include "transport/links/port.h"
 #include "worker/worker.h"
@@ -126,7 +127,7 @@ static void run_over(struct obedient *w, const struct err *failure)
     out_forget(w);
     w->turn++;
     w->state = OBEDIENT_IDLE;
-    w->under_way = 0;
+    w->under_way = w->pictures = 0;
     (void)port_recv(w->port, &f, 0, &ignored); /* what comes twice may be what ended it */
     frame_free(f);
     (void)port_listen_again(w->port, NULL);
@@ -167,7 +168,7 @@ static int take_greeting(struct obedient *w, struct frame *f, struct err *why)
     w->state = OBEDIENT_GREETED;
     w->run = f->head.run;
     w->epoch = f->head.epoch;
-    w->under_way = 0;
+    w->under_way = w->pictures = 0;
     w->neighbours = (struct neighbours){.clock = &w->clock, .lock = PTHREAD_MUTEX_INITIALIZER};
     w->computed = w->busy_until_ns = 0;
     bond_begin(&w->bond, w->port, &w->clock);
@@ -223,19 +224,31 @@ static void open_book(struct obedient *w)
     book_open(&w->stage.book, &stage, &limits);
 }
 
+static struct part_bytes bytes_of(const struct obedient *w, uint32_t text, const struct assignment *a)
+{
+    const struct vision_model *e = w->of->encoder;
+    struct part_bytes b = {0}, v = {0};
+    if (text) b = text_part_bytes(w->stage.config, w->stage.part, w->tensor, &w->capacity, (int)a->threads);
+    if (w->count > text) v = vision_part_bytes(&e->config, w->sees, w->tensor + text, (enum vision_type)a->vision_as, w->pictures_most, (int)a->threads);
+    if (!text) vision_bytes_alone(&v, (enum vision_type)a->vision_as);
+    b.weights += v.weights, b.scratch += v.scratch, b.frames += v.frames, b.runtime += v.runtime, b.total += v.total;
+    return b;
+}
+
 static int accept(struct obedient *w, const struct assignment *a, struct err *why)
 {
-    struct acceptance yes = {.n = w->count};
+    const uint32_t text = (uint32_t)part_count(CHAIN_TEXT, a->of[CHAIN_TEXT].part);
+    struct acceptance yes = {.n = w->count, .bytes = bytes_of(w, text, a)};
     uint8_t have[OBEDIENT_WEIGHTS];
     struct frame *f = NULL;
-    yes.bytes = text_part_bytes(w->stage.config, w->stage.part, w->tensor, &w->capacity, (int)a->threads);
     yes.have = have;
     if (yes.bytes.total > w->memory)
         return fail(why, E_MEMORY, "a plan wants %llu bytes of who has %llu", (unsigned long long)yes.bytes.total,
                     (unsigned long long)w->memory), broken(w, why);
     w->missing = w->unproved = 0;
     for (uint32_t i = 0; i < w->count; i++) {
-        const uint64_t known = le_of(a->of[CHAIN_TEXT].hashes + 8 * (size_t)i, 8);
+        const uint8_t *hashes = i < text ? a->of[CHAIN_TEXT].hashes + 8 * (size_t)i : a->of[CHAIN_VISION].hashes + 8 * (size_t)(i - text);
+        const uint64_t known = le_of(hashes, 8);
         w->got[i] = 0;
         have[i] = w->has_file || (known && is_held(w, &w->tensor[i]));
         w->missing += !have[i];
@@ -246,30 +259,43 @@ static int accept(struct obedient *w, const struct assignment *a, struct err *wh
     return maybe_ready(w, why);
 }
 
+/* Its part of one chain, whose tensors come behind those of the text. */
+static int take_chain(struct obedient *w, enum chain c, const struct chain_assignment *of, struct err *why)
+{
+    const uint32_t first = w->count;
+    if (part_is_empty(of->part)) return 0;
+    w->count += of->n_types;
+    if (w->count > OBEDIENT_WEIGHTS || !of->hashes || part_count(c, of->part) != of->n_types)
+        return fail(why, E_WIRE, "an assignment has %u tensors of chain %d, and its part others", of->n_types, c), broken(w, why);
+    w->route[c] = of->route;
+    w->next[c] = of->next;
+    w->relayed[c] = of->relayed;
+    if (c == CHAIN_TEXT) text_part_tensors(w->of->model, of->part, w->tensor);
+    else vision_part_tensors(w->of->encoder, of->part, w->tensor + first);
+    TRY(port_route(w->port, of->route, of->plan, of->epoch, why));
+    note(w, c == CHAIN_TEXT ? "gets layers" : "gets layers of the encoder", of->part.first, of->part.end);
+    if (of->relayed) note(w, "is relayed to", of->next, 0);
+    return neighbours_add(&w->neighbours, w->port, of, why);
+}
+
 static int take_assignment(struct obedient *w, struct frame *f, struct err *why)
 {
     static struct assignment a; /* large */
-    const struct chain_assignment *of = &a.of[CHAIN_TEXT];
     TRY(assignment_read(&a, f, why));
-    if (w->state != OBEDIENT_GREETED || of->n_types > OBEDIENT_WEIGHTS || !of->hashes || !a.threads)
-        return fail(why, E_WIRE, "an assignment of %u tensors came in state %d", of->n_types, w->state), broken(w, why);
+    const struct part text = a.of[CHAIN_TEXT].part;
+    if (w->state != OBEDIENT_GREETED || !a.threads) return fail(why, E_WIRE, "an assignment came in state %d", w->state), broken(w, why);
     w->state = OBEDIENT_LOADING;
-    const bool first = w->wrong && !w->stage.wrong && of->part.end > of->part.first;
-    if (first) w->stage.wrong_layer = of->part.first + dice(w->of->dice, of->part.end - of->part.first);
-    w->stage = (struct hash_stage){.config = &w->of->model->config, .part = of->part, .counts = w->of->counts, .wrong = w->stage.wrong || first,
+    const bool first = w->wrong && !w->stage.wrong && text.end > text.first;
+    if (first) w->stage.wrong_layer = text.first + dice(w->of->dice, text.end - text.first);
+    w->stage = (struct hash_stage){.config = &w->of->model->config, .part = text, .counts = w->of->counts, .wrong = w->stage.wrong || first,
                                    .wrong_layer = w->stage.wrong_layer};
+    w->sees = a.of[CHAIN_VISION].part;
+    w->pictures_most = a.pictures_in_flight;
     w->capacity = a.capacity;
-    w->route = of->route;
-    w->next = of->next;
-    w->relayed = of->relayed;
-    w->count = of->n_types;
-    if (part_count(CHAIN_TEXT, of->part) != w->count) return fail(why, E_WIRE, "its part has other tensors"), broken(w, why);
-    text_part_tensors(w->of->model, of->part, w->tensor);
-    open_book(w);
-    note(w, "gets layers", of->part.first, of->part.end);
-    TRY(port_route(w->port, of->route, of->plan, of->epoch, why));
-    TRY(neighbours_add(&w->neighbours, w->port, of, why));
-    if (of->relayed) note(w, "is relayed to", of->next, 0);
+    w->count = 0;
+    memset(w->route, 0, sizeof w->route);
+    for (enum chain c = CHAIN_TEXT; c < CHAINS; c++) TRY(take_chain(w, c, &a.of[c], why));
+    if (!part_is_empty(text)) open_book(w);
     return accept(w, &a, why);
 }
 
@@ -304,10 +330,16 @@ static int take_piece(struct obedient *w, struct frame *f, struct err *why)
 
 /* ---- at work ---- */
 
+static bool is_of_picture(const struct frame *f)
+{
+    return f->head.type == M_PICTURE || f->head.type == M_PICTURE_ROWS;
+}
+
 static int is_computed(struct obedient *w, struct later *l, struct err *why)
 {
     w->steps++;
     w->under_way--;
+    w->pictures -= is_of_picture(l->frame);
     if (w->n_out == OBEDIENT_OUT) return fail(why, E_INTERNAL, "%d frames wait for a lease", OBEDIENT_OUT), broken(w, why);
     w->out[w->n_out] = l->frame;
     w->out_to[w->n_out++] = l->to;
@@ -319,8 +351,9 @@ static int is_computed(struct obedient *w, struct later *l, struct err *why)
 static int compute(struct obedient *w, struct frame *f, int to, uint64_t takes_ns, struct err *why)
 {
     const uint64_t now = now_ns(w);
-    if (message_has_route(f->head.type)) f->head.route = w->route;
+    if (message_has_route(f->head.type)) f->head.route = w->route[is_of_picture(f) ? CHAIN_VISION : CHAIN_TEXT];
     w->under_way++;
+    w->pictures += is_of_picture(f);
     w->busy_until_ns = (w->busy_until_ns > now ? w->busy_until_ns : now) + takes_ns;
     return in(w, w->busy_until_ns - now, is_computed, f, to, why);
 }
@@ -355,12 +388,17 @@ static int divide(struct obedient *w, uint64_t takes, struct err *why)
     return score(w, why);
 }
 
+static int next_of(const struct obedient *w, enum chain c)
+{
+    return w->relayed[c] ? 0 : w->next[c];
+}
+
 static int take_work(struct obedient *w, struct frame **f, struct err *why)
 {
     struct work *m = &w->of->work;
     struct frame *reply = NULL;
     TRY(work_read(m, *f, why));
-    if (w->state != OBEDIENT_WORKING || (*f)->head.route != w->route)
+    if (w->state != OBEDIENT_WORKING || (*f)->head.route != w->route[CHAIN_TEXT])
         return fail(why, E_WIRE, "micro-batch %llu came in state %d", (unsigned long long)m->batch, w->state), broken(w, why);
     if (hash_stage_run(&w->stage, m, &w->of->result, &w->of->score, why)) return broken(w, why);
     w->computed = m->batch + 1;
@@ -368,14 +406,41 @@ static int take_work(struct obedient *w, struct frame **f, struct err *why)
     TRY(hash_stage_hashes(&w->stage, m->batch, &reply, why));
     if (reply) TRY(compute(w, reply, 0, 0, why));
     reply = NULL;
-    if (w->next) {
+    if (w->next[CHAIN_TEXT]) {
         struct frame *on = *f;
         *f = NULL;
-        return compute(w, on, w->relayed ? 0 : w->next, takes, why);
+        return compute(w, on, next_of(w, CHAIN_TEXT), takes, why);
     }
     if (!part_has_whole_head(w->stage.part) && w->of->score.n_rows) return divide(w, takes, why);
     TRY(result_write(&reply, &w->of->result, why));
     return compute(w, reply, 0, takes, why);
+}
+
+/* What a picture is lies in its first value, but for the pixels. */
+static int take_picture(struct obedient *w, struct frame *f, struct err *why)
+{
+    const struct vision_config *c = &w->of->encoder->config;
+    const bool last = part_has_back(w->sees);
+    struct picture_values m;
+    struct frame *reply = NULL;
+    uint64_t x;
+    TRY(picture_values_read(&m, f, why));
+    if (w->state != OBEDIENT_WORKING || f->head.route != w->route[CHAIN_VISION] || part_is_empty(w->sees) || w->pictures == w->pictures_most ||
+        m.rows != vision_patches(c) || m.cols != (w->sees.front ? vision_pixels(c) : c->width))
+        return fail(why, E_WIRE, "picture %llu came as %u rows of %u values to who has %u under way", (unsigned long long)m.picture, m.rows,
+                    m.cols, w->pictures), broken(w, why);
+    memcpy(&x, m.values, sizeof x);
+    if (w->sees.front) x = hash64(m.values, (size_t)m.rows * m.cols * sizeof(float));
+    x = hash_picture(w->sees.first, w->sees.end, x);
+    struct picture_values made = {.picture = m.picture, .rows = last ? vision_tokens(c) : m.rows, .cols = last ? c->hidden : c->width};
+    TRY(picture_values_write(&reply, last ? M_PICTURE_ROWS : M_PICTURE, &made, why));
+    memset(made.values, 0, (size_t)made.rows * made.cols * sizeof(float));
+    memcpy(made.values, &x, sizeof x);
+    for (uint32_t i = 0; i < made.rows && last; i++) {
+        const uint64_t row = hash_picture_row(x, i);
+        memcpy(made.values + (size_t)i * made.cols * sizeof(float), &row, sizeof row);
+    }
+    return compute(w, reply, next_of(w, CHAIN_VISION), takes_ns(w, vision_tokens(c)), why);
 }
 
 static int look_at_weights(struct obedient *w, struct frame *f, struct err *why)
@@ -398,7 +463,7 @@ static int take_score(struct obedient *w, struct frame *f, struct err *why)
 static int answer_ping(struct obedient *w, struct frame *f, struct err *why)
 {
     const bool loads = w->state == OBEDIENT_LOADING && !w->missing && !w->unproved;
-    const struct ping state = {.batch = w->computed, .queue = w->under_way, .busy = loads ? BUSY_LOADING : w->under_way ? BUSY_ROWS : 0,
+    const struct ping state = {.batch = w->computed, .queue = w->under_way, .busy = loads ? BUSY_LOADING : (w->under_way > w->pictures ? BUSY_ROWS : 0) | (w->pictures ? BUSY_PICTURE : 0),
                                .steps = w->steps + (w->under_way || loads ? now_ns(w) / (100 * MS) : 0)};
     TRY(bond_pong(&w->bond, f, state, why));
     return send_out(w, why);
@@ -411,6 +476,7 @@ static int hear(struct obedient *w, struct frame **f, struct err *why)
     case M_ASSIGN: return take_assignment(w, *f, why);
     case M_PIECE: return take_piece(w, *f, why);
     case M_WORK: return take_work(w, f, why);
+    case M_PICTURE: return take_picture(w, *f, why);
     case M_SCORE: return take_score(w, *f, why);
     case M_CHECK: return look_at_weights(w, *f, why);
     case M_PING: return answer_ping(w, *f, why);
@@ -468,7 +534,7 @@ void obedient_kill(struct obedient *w)
     out_forget(w);
     w->turn++;
     w->state = OBEDIENT_IDLE;
-    w->under_way = w->n_held = 0;
+    w->under_way = w->pictures = w->n_held = 0;
     w->stands_until_ns = w->leaving_ns = 0;
 }
 

@@ -28,6 +28,7 @@ struct later;
 struct obedience {
     struct sim *sim;
     const struct model *model;
+    const struct vision_model *encoder;
     bool counts;     /* as struct hash_stage has it */
     uint64_t *dice;
     bool twice;      /* one frame that comes to each of them comes twice */
@@ -66,10 +67,12 @@ struct obedient {
     struct bond bond;
     struct hash_stage stage;
     struct capacity capacity;
-    uint16_t route;
-    int next;
-    bool relayed;
-    struct tensor tensor[OBEDIENT_WEIGHTS]; /* [count] of its part */
+    struct part sees; /* of the encoder */
+    uint32_t pictures, pictures_most; /* under way here */
+    uint16_t route[CHAINS];
+    int next[CHAINS];
+    bool relayed[CHAINS];
+    struct tensor tensor[OBEDIENT_WEIGHTS]; /* [count] of its parts, the text's first */
     uint32_t count, got[OBEDIENT_WEIGHTS], missing, unproved; /* got: rows that came */
     const void *held[OBEDIENT_WEIGHTS]; /* [n_held] where in the file those begin that it has, from run to run */
     uint32_t held_rows[OBEDIENT_WEIGHTS], n_held;

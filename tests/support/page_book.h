@@ -17,6 +17,7 @@
 struct book_rows { /* of a slot or a beginning: block numbers, 0: none */
     uint32_t rows;
     uint64_t history, past[BOOK_PAST]; /* past: of the first n rows at n % BOOK_PAST, written by whoever knows the ids */
+    uint64_t seen; /* what the rows of pictures among them were, written by whoever computes them */
     uint16_t global[BOOK_INDEXES], local[BOOK_INDEXES]; /* by index; by place in the ring */
     bool used;
 };
@@ -97,7 +98,7 @@ static int book_keep(struct book *b, const struct order *o, struct err *why)
     const uint32_t end = o->rows / KV_PAGE, seen = o->rows >= b->window ? (o->rows - b->window + 1) / KV_PAGE : 0;
     if (k->used || !o->rows || o->rows % KV_PAGE || r->rows != o->rows || r->history != o->history)
         return fail(why, E_WIRE, "beginning %u of %u rows of slot %u, which has %u", o->beginning, o->rows, o->slot, r->rows);
-    *k = (struct book_rows){.rows = o->rows, .history = o->history, .used = true};
+    *k = (struct book_rows){.rows = o->rows, .history = o->history, .seen = r->seen, .used = true};
     for (uint32_t i = 0; i < end; i++) k->global[i] = book_share(b, 0, r->global[i]);
     for (uint32_t i = seen; i < end; i++) k->local[i % b->ring] = book_share(b, 1, r->local[i % b->ring]);
     return 0;

@@ -1,15 +1,15 @@
 /* tests/support/world.c — see world.h. */
 #include "tests/support/world.h"
 
-#include "partition/file/model_file.h"
-#include "partition/make/synth.h"
+#include "base/limits.h"
 #include "partition/model/memory.h"
+#include "partition/model/vision_memory.h"
 #include "transport/links/faulty.h"
 
 #include <stdlib.h>
 
 #define MS 1000000ull
-#define ENDS_WITHIN_NS (240000 * MS) /* of the world, once it is calm */
+#define SETTLES_NS (180000 * MS) /* once it is calm, until all who live are at work */
 
 /* ---- the story ---- */
 
@@ -149,7 +149,14 @@ static uint64_t draw_memory(struct world *w, const struct capacity *cap, int wor
     static struct tensor t[OBEDIENT_WEIGHTS];
     text_part_tensors(w->model, part, t);
     const uint64_t all = text_part_bytes(c, part, t, cap, 1).total;
-    return all + (all - RUNTIME_BYTES) / 3 + (256 << 10); /* who is in the middle has other buffers, and a head may be divided */
+    uint64_t encoder = 0;
+    const struct vision_model *e = w->things->encoder;
+    const struct part sees = {0, e->config.layers, 0, 1, true};
+    if (w->leader[0].sees || w->leader[1].sees) {
+        vision_part_tensors(e, sees, t);
+        encoder = vision_part_bytes(&e->config, sees, t, VISION_AS_FILE, IN_FLIGHT_MOST, 1).total;
+    }
+    return encoder + all + (all - RUNTIME_BYTES) / 3 + (256 << 10); /* who is in the middle has other buffers, and a head may be divided */
 }
 
 static int open_workers(struct world *w, struct err *why)
@@ -186,7 +193,7 @@ static int world_open(struct world *w, struct err *why)
                                     .jitter_ns = dice(&w->dice, 4) * MS, .bytes_per_second = dice(&w->dice, 2) ? 0 : 1e7, .cut_ns = held_ns, .user = w};
     TRY(sim_open(&w->sim, &links, why));
     w->begun_ns = clock_now(sim_clock(w->sim));
-    w->obedience = (struct obedience){.sim = w->sim, .model = w->model, .counts = dice(&w->dice, 3) == 0, .dice = &w->dice, .note = worker_note,
+    w->obedience = (struct obedience){.sim = w->sim, .model = w->model, .encoder = w->things->encoder, .counts = dice(&w->dice, 3) == 0, .dice = &w->dice, .note = worker_note,
                                       .sends = worker_sends, .user = w};
     w->workers = 1 + (int)dice(&w->dice, WORLD_WORKERS);
     w->leaders = dice(&w->dice, 6) ? 1 : 2;
@@ -212,9 +219,21 @@ static bool all_over(const struct world *w)
     return true;
 }
 
+/* As if the slowest of them computed all of it alone, three times. */
+static uint64_t takes_at_most(const struct world *w)
+{
+    uint64_t rows = 0, slowest = 0;
+    for (int i = 0; i < w->leaders; i++)
+        for (int k = 0; k < w->leader[i].lines; k++) rows += (w->leader[i].line[k].n + w->leader[i].line[k].most) * JOB_CHOICES;
+    for (int i = 0; i < w->workers; i++)
+        if (w->worker[i].slow_ns > slowest) slowest = w->worker[i].slow_ns;
+    return SETTLES_NS + 3 * rows * slowest * (1 + w->model->config.layers);
+}
+
 /* Each in turn; whoever waits lets time pass for all. */
 static int live(struct world *w, struct err *why)
 {
+    w->ends_ns = w->calm_ns + takes_at_most(w);
     for (;;) {
         int acting = 0;
         uint64_t now = clock_now(sim_clock(w->sim));
@@ -224,8 +243,8 @@ static int live(struct world *w, struct err *why)
             if (now >= w->calm_ns) TRY(obedient_restart(&w->worker[i], why)); /* who was told to end may do so late */
         }
         if (all_over(w)) return 0;
-        if (now > w->calm_ns + ENDS_WITHIN_NS)
-            return fail(why, E_INTERNAL, "it is calm since %llu s, and not all is done", ENDS_WITHIN_NS / 1000 / MS);
+        if (now > w->ends_ns)
+            return fail(why, E_INTERNAL, "it is calm since %llu s, and not all is done", (unsigned long long)(now - w->calm_ns) / 1000 / MS);
         for (int i = 0; i < w->leaders; i++) {
             struct leader *l = &w->leader[i];
             acting += l->state != LEADER_OVER && l->state != LEADER_AWAY && l->stands_until_ns <= now;
@@ -252,7 +271,7 @@ static int world_close(struct world *w, struct world_sums *sums, struct err *why
         struct leader *l = &w->leader[i];
         if (leader_close(l, code ? &later : why)) code = E_INTERNAL;
         sums->losses += l->losses, sums->epochs += l->epochs, sums->tokens += l->tokens, sums->busy += l->busy, sums->lives += l->lives;
-        sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named;
+        sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named, sums->pictures += l->pictures;
         sums->blamed += l->blamed, sums->torn += l->job.disk.torn, sums->holes += l->job.disk.holes, sums->refused += l->job.disk.refused, sums->replayed += l->rows;
     }
     for (int k = 0; k < FAULT_KINDS; k++) sums->fault[k] += (uint64_t)w->of[k];
@@ -264,23 +283,12 @@ static int world_close(struct world *w, struct world_sums *sums, struct err *why
     return code;
 }
 
-int world_model(struct model **out, const char *folder, struct err *why)
-{
-    struct synth s;
-    char path[300];
-    TRY(synth_size(&s, "tiny", why));
-    s.layers = 6, s.hidden = 32, s.ffn = 32, s.heads = 2, s.kv_heads = 1, s.head_dim = 16, s.window = 64, s.context = 512, s.vocab = 362;
-    snprintf(path, sizeof path, "%s/model.gguf", folder);
-    setenv("XDG_CACHE_HOME", folder, 1); /* what is kept from run to run is kept there */
-    TRY(synth_write(&s, path, why));
-    return model_open(out, path, why);
-}
-
-static int run(struct world *w, uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why)
+static int run(struct world *w, uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, struct err *why)
 {
     w->seed = seed;
     w->dice = mix(seed ^ 0x5eed);
-    w->model = model;
+    w->things = things;
+    w->model = things->model;
     w->folder = folder;
     w->tells = tells;
     int code = world_open(w, why);
@@ -293,22 +301,22 @@ static int run(struct world *w, uint64_t seed, const struct model *model, const 
 
 static struct world world; /* large */
 
-int world_run(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
+int world_run(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
               struct err *why)
 {
     const uint64_t named = sums->named;
     memset(&world, 0, sizeof world);
-    int code = run(&world, seed, model, folder, tells, sums, why);
+    int code = run(&world, seed, things, folder, tells, sums, why);
     if (!code && sums->named != named) code = fail(why, E_INTERNAL, "somebody is found to compute wrongly");
     *story = world.story;
     return code;
 }
 
-int world_with_one_wrong(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why)
+int world_with_one_wrong(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, struct err *why)
 {
     const uint64_t named = sums->named;
     memset(&world, 0, sizeof world);
     world.wrong = true;
-    TRY(run(&world, seed, model, folder, tells, sums, why));
+    TRY(run(&world, seed, things, folder, tells, sums, why));
     return sums->named > named ? 0 : fail(why, E_INTERNAL, "nobody is found to compute wrongly, of %d workers in %d replicas", world.workers, world.leader[0].replicas);
 }

@@ -14,6 +14,7 @@
 
 #include "tests/support/leader.h"
 #include "tests/support/obedient.h"
+#include "tests/support/world_things.h"
 
 #define WORLD_WORKERS 6
 #define WORLD_LEADERS 2
@@ -36,9 +37,10 @@ struct world_fault {
 };
 
 struct world {
-    uint64_t seed, dice, begun_ns, calm_ns;
+    uint64_t seed, dice, begun_ns, calm_ns, ends_ns;
     uint32_t kinds;       /* faults that there are */
     struct sim *sim;
+    const struct world_things *things;
     const struct model *model;
     struct tokenizer *tokens;
     const char *folder;   /* for journals */
@@ -56,15 +58,14 @@ struct world {
 };
 
 struct world_sums { /* over many */
-    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, holes, refused, blamed, alone, verified, moved, named, fault[FAULT_KINDS], simulated_s, calm_s; /* calm_s: the longest until all was done */
+    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, holes, refused, blamed, alone, verified, moved, named, pictures, fault[FAULT_KINDS], simulated_s, calm_s; /* pictures: sent to encoders; calm_s: the longest until all was done */
 };
 
 /* All of a seed, in a folder of the caller's; `sums` is added to, *story is a hash of all that happened. */
-int world_model(struct model **out, const char *folder, struct err *why); /* a file in the folder, which is small */
-int world_run(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
+int world_run(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, uint64_t *story,
               struct err *why);
 
 /* A world in which nothing fails but that one worker of several always computes one layer wrongly: it is named, and nobody else is. */
-int world_with_one_wrong(uint64_t seed, const struct model *model, const char *folder, bool tells, struct world_sums *sums, struct err *why);
+int world_with_one_wrong(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, struct err *why);
 
 void world_note(struct world *w, const char *who, int number, const char *what, uint64_t a, uint64_t b);

@@ -4,7 +4,6 @@
  * Other worlds each day; the first seed is printed. WORLDS=N (or SEEDS=N, as other drawn tests have it) lives through N of them, FIRST=S begins with that seed. SEED=S lives through
  * that one alone and tells all that happens. */
 #include "base/log.h"
-#include "partition/file/model_file.h"
 #include "tests/support/check.h"
 #include "tests/support/folder.h"
 #include "tests/support/world.h"
@@ -25,7 +24,7 @@ static const uint64_t found[] = {
 };
 
 static struct folder folder;
-static struct model *model;
+static struct world_things things;
 static struct world_sums sums;
 
 static int begin(bool tells, struct err *why)
@@ -33,12 +32,12 @@ static int begin(bool tells, struct err *why)
     log_open("worlds", tells ? LOG_DEBUG : LOG_QUIET);
     folder = folder_new();
     sums = (struct world_sums){0};
-    return world_model(&model, folder.path, why);
+    return world_things_open(&things, folder.path, why);
 }
 
 static void end(void)
 {
-    model_close(&model);
+    world_things_close(&things);
     folder_end(&folder);
 }
 
@@ -51,9 +50,9 @@ static uint64_t number(const char *name, uint64_t otherwise)
 static void say_sums(const struct world_sums *s)
 {
     printf("  %" PRIu64 " worlds, %" PRIu64 " s in them: %" PRIu64 " losses, %" PRIu64 " epochs, %" PRIu64 " lives of coordinators, %" PRIu64
-           " found workers busy, %" PRIu64 " tokens, %" PRIu64 " rows, journals torn %" PRIu64 " times, with holes %" PRIu64 " and full %" PRIu64 ", %" PRIu64
+           " found workers busy, %" PRIu64 " tokens, %" PRIu64 " rows, %" PRIu64 " pictures, journals torn %" PRIu64 " times, with holes %" PRIu64 " and full %" PRIu64 ", %" PRIu64
            " asks blamed, %" PRIu64 " replicas lost, %" PRIu64 " answers verified in %" PRIu64 " other cuts; calm for %" PRIu64 " s at most\n",
-           s->worlds, s->simulated_s, s->losses, s->epochs, s->lives, s->busy, s->tokens, s->replayed, s->torn, s->holes, s->refused, s->blamed, s->alone, s->verified, s->moved, s->calm_s);
+           s->worlds, s->simulated_s, s->losses, s->epochs, s->lives, s->busy, s->tokens, s->replayed, s->pictures, s->torn, s->holes, s->refused, s->blamed, s->alone, s->verified, s->moved, s->calm_s);
 }
 
 TEST(whatever_fails_each_ask_ends_once_and_says_what_a_quiet_run_says)
@@ -66,7 +65,7 @@ TEST(whatever_fails_each_ask_ends_once_and_says_what_a_quiet_run_says)
     for (uint64_t seed = first; seed < first + n; seed++) {
         struct err e = {0};
         uint64_t story;
-        const int code = world_run(seed, model, folder.path, one, &sums, &story, &e);
+        const int code = world_run(seed, &things, folder.path, one, &sums, &story, &e);
         CHECK(!code, "seed %" PRIu64 ": %s", seed, e.text);
         if (code && !getenv("ALL")) break;
     }
@@ -80,7 +79,7 @@ TEST(who_always_computes_one_layer_wrongly_is_named_and_nobody_else_is)
     NEED(begin(getenv("SEED"), why));
     for (uint64_t seed = number("SEED", first); seed < (getenv("SEED") ? number("SEED", 0) + 1 : first + WRONG); seed++) {
         struct err e = {0};
-        const int code = world_with_one_wrong(seed, model, folder.path, getenv("SEED"), &sums, &e);
+        const int code = world_with_one_wrong(seed, &things, folder.path, getenv("SEED"), &sums, &e);
         CHECK(!code, "seed %" PRIu64 ": %s", seed, e.text);
         if (code && !getenv("ALL")) break;
     }
@@ -91,7 +90,7 @@ TEST(worlds_that_found_a_mistake_find_it_no_more)
 {
     uint64_t story;
     NEED(begin(false, why));
-    for (size_t i = 0; i < sizeof found / sizeof *found; i++) NEED(world_run(found[i], model, folder.path, false, &sums, &story, why));
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++) NEED(world_run(found[i], &things, folder.path, false, &sums, &story, why));
     end();
 }
 
@@ -100,7 +99,7 @@ TEST(a_seed_tells_the_same_story_again_and_another_seed_another)
     NEED(begin(false, why));
     for (uint64_t seed = 1; seed <= 40; seed++) {
         uint64_t story[3];
-        for (uint64_t i = 0; i < 3; i++) NEED(world_run(i == 1 ? seed + 1 : seed, model, folder.path, false, &sums, &story[i], why));
+        for (uint64_t i = 0; i < 3; i++) NEED(world_run(i == 1 ? seed + 1 : seed, &things, folder.path, false, &sums, &story[i], why));
         CHECK(story[0] == story[2] && story[0] != story[1], "seed %" PRIu64, seed);
     }
     end();

@@ -379,7 +379,7 @@ static uint32_t quiet_answer(const struct asked *a, uint32_t *out, bool *ended)
     uint32_t n = 0, position = 0, last = a->ids[a->n - 1];
     for (; position < a->n; position++) history = history_after(history, a->ids[position]);
     for (*ended = false; n < a->most && a->n + n <= a->world->pipe.plan.capacity.context; position++) {
-        const uint32_t id = hash_token(&a->world->model.config, a->world->counts, history, last, a->key + said, position - 1);
+        const uint32_t id = hash_token(&a->world->model.config, a->world->counts, history, 0, last, a->key + said, position - 1);
         if (id == HASH_EOS) {
             *ended = true;
             break;
