@@ -54,8 +54,8 @@ struct pipeline {
     double launch_seconds;
 };
 
-/* `mpi`: the port of rank 0 when started under mpirun, or a part of it, else NULL; the pipeline owns it from now on, also on failure. What the
- * wish leaves open (all_scores) may still be set, in p->wish.plan, until the launch. */
+/* `mpi`: the port of rank 0 when started under mpirun, or a part of it, else NULL; the pipeline owns it from now on, also on failure. What
+ * the wish leaves open (all_scores) may still be set, in p->wish.plan, until the launch. */
 int pipeline_open(struct pipeline **out, const struct cluster_wish *wish, struct port *mpi, struct err *why);
 int pipeline_launch(struct pipeline *p, const struct capacity *wanted, struct err *why);
 int pipelines_launch(struct pipeline *const *p, int n, const struct capacity *wanted, struct err *why); /* replicas, all at the same time */

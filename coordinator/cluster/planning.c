@@ -359,7 +359,8 @@ int planning_measured(struct pipeline *p, bool *all, struct err *why)
 static int offers_of_ranks(struct pipeline *p, struct err *why)
 {
     struct worker_offer *said = calloc((size_t)p->places + 1, sizeof *said);
-    const int code = said ? wish_offers(said, &p->wish, p->places, why) : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
+    int code = said ? 0 : fail(why, E_MEMORY, "no memory to plan for %d workers", p->workers);
+    if (!code) code = wish_offers(said, &p->wish, p->places, why);
     if (!code) offers_of(p, said, p->offers);
     for (int i = 0; i < p->workers && !code; i++) {
         struct worker_offer *o = &p->offers[i];

@@ -35,8 +35,9 @@ struct foresight {
 
 int planning_measured(struct pipeline *p, bool *all, struct err *why); /* whether all of the workers were, as far as is known */
 
-/* Which workers are to make which of p->wish.replicas, of a pipeline that was opened without workers, or whose ranks were heard (pipeline_hear);
- * free with replicas_free. p->offers have what each may use. By nominal speeds, and with no limit of memory, where nothing is known: *blind then. */
+/* Which workers are to make which of p->wish.replicas, of a pipeline that was opened without workers, or whose ranks were heard
+ * (pipeline_hear); free with replicas_free. p->offers say what each may use. By nominal speeds, and with no limit of memory, where nothing
+ * is known: *blind then. */
 int planning_replicas(struct pipeline *p, const struct capacity *wanted, struct replicas *out, bool *blind, struct err *why);
 
 /* What a pipeline that was opened without workers will give, in tokens a second of what the wish is for; 0: not all were measured, or it does not fit. */

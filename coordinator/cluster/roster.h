@@ -29,7 +29,8 @@ enum standing { INVITED, GREETED, LOADING, READY, LOST };
 struct member {
     int node;                /* the port's number for it, from 1 */
     int worker;              /* its number in the plan, from 0; -1: it has no part of it */
-    int place;               /* which of the wished-for workers it is, from 0: one that comes after it was lost has the same; -1: a rank of another replica */
+    int place;               /* which of the wished-for workers it is, from 0: one that comes after it was lost has the same; -1: of another
+                              * replica, under MPI */
     enum standing standing;
     char name[200];          /* "worker 2 (process 123 on host)" */
     char where[170];         /* "process 123 on host" */
@@ -80,7 +81,8 @@ int roster_open(struct roster **out, struct port *port, const struct clock *cloc
 void roster_close(struct roster **r); /* closes the port; what is queued is dropped. Sets *r to NULL; NULL is fine */
 
 /* One more member, the next node, invited at `address`; empty where the port needs none. Its place is the next one unless it is given another one. A
- * rank that belongs to another part of the port is listed too, so that numbers stay what they are, and counts as lost. E_USAGE if there are too many, or what port_invite says. */
+ * rank that belongs to another part of the port is listed too, so that numbers stay what they are, and counts as lost. E_USAGE if there are
+ * too many, or what port_invite says. */
 int roster_add(struct roster *r, const char *address, struct err *why);
 
 /* Processes started here: child i is the last member with place i - 1. The roster notices when one ends; it does not own them. */

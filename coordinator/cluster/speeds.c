@@ -21,7 +21,7 @@ static struct speed_place place_of(const struct pipeline *p, int worker, char ro
     const struct model_shape shape = model_shape(p->model, p->encoder);
     struct speed_place place = {.where = "here", .threads = p->wish.threads, .shape = model_shape_hash(&shape) + numeric_number(p->wish.numbers)};
     if (p->wish.n_addresses) place.where = p->wish.addresses[pipeline_place(p, worker)];
-    else if (p->crew && !p->local) snprintf(room, WIRE_TEXT, "rank %d of %d", p->crew[worker]->node, roster_size(p->roster)), place.where = room;
+    else if (p->crew && !p->local) place.where = room, snprintf(room, WIRE_TEXT, "rank %d of %d", p->crew[worker]->node, roster_size(p->roster));
     else place.threads = wish_threads(&p->wish, p->workers);
     return place;
 }

@@ -9,6 +9,9 @@
 #include "base/plain_text.h"
 #include "base/threads.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static bool all_are_here(const struct fleet *f)
 {
     const struct pipeline *p;
@@ -27,14 +30,42 @@ static int threads_in_use(const struct fleet *f)
     return sum < cores ? sum : cores;
 }
 
+struct limits_job {
+    struct worker_limits limits;
+    int threads, code;
+    struct err why;
+    atomic_bool done;
+};
+
+static void *find_limits(void *of)
+{
+    struct limits_job *j = of;
+    j->code = worker_limits(&j->limits, j->threads, &j->why);
+    atomic_store(&j->done, true);
+    return NULL;
+}
+
+/* It takes seconds, and whoever hears nothing of us for so long takes us for lost: so the workers are listened to meanwhile. */
+static int find_limits_aside(struct limits_job *j, struct session *s, struct err *why)
+{
+    pthread_t thread;
+    int code = 0;
+    j->threads = threads_in_use(s->fleet);
+    if (pthread_create(&thread, NULL, find_limits, j)) return fail(why, E_MEMORY, "no thread to measure this machine with");
+    while (!atomic_load(&j->done) && !code) code = session_turn(s, TURN_MS, why);
+    pthread_join(thread, NULL);
+    if (!code && j->code) *why = j->why, code = j->code;
+    return code;
+}
+
 static int print(const struct bench *b, struct session *s, struct err *why)
 {
-    struct worker_limits limits;
-    bool here = all_are_here(s->fleet);
-    if (here) TRY(worker_limits(&limits, threads_in_use(s->fleet), why));
+    struct limits_job job = {.code = 0};
+    const bool here = all_are_here(s->fleet);
+    if (here) TRY(find_limits_aside(&job, s, why));
     struct plain_page page;
     FILE *to = plain_page_open(&page, stdout_ring_stream(s->out));
-    (s->options->json ? bench_print_json : bench_print)(to, b, s->fleet, here ? &limits : NULL);
+    (s->options->json ? bench_print_json : bench_print)(to, b, s->fleet, here ? &job.limits : NULL);
     plain_page_close(&page);
     return session_deliver(s, why);
 }

@@ -74,7 +74,7 @@ static uint64_t settings_of(const struct options *o, const struct pipeline *file
     uint64_t h = files->encoder ? files->encoder->fingerprint.low : 0;
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) h = fold_text(h, text[i]);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) h = hash_fold(h, number[i]);
-    return h;
+    return o->replicas ? hash_fold(h, (uint64_t)o->replicas) : h;
 }
 
 static void note_common(struct sweep *w, const struct pipeline *files, const struct cluster_wish *wish)
@@ -97,10 +97,12 @@ static void note_measured(struct sweep_row *row, const struct session *s, const 
     const struct tally *t = run_report_tally(s->report);
     double *m = row->measured;
     uint64_t planned = 0, peak = 0;
-    for (int i = 0; i < s->pipe->workers; i++) {
-        if (pipeline_planned(s->pipe, i) < planned) continue;
-        planned = pipeline_planned(s->pipe, i);
-        peak = s->pipe->crew[i]->report.peak_resident;
+    const struct pipeline *p;
+    int worker;
+    for (int i = 0; (p = fleet_stage(s->fleet, i, &worker)); i++) {
+        if (pipeline_planned(p, worker) < planned) continue;
+        planned = pipeline_planned(p, worker);
+        peak = p->crew[worker]->report.peak_resident;
     }
     m[OF_REQUESTS] = (double)requests;
     m[OF_FAILED] = (double)failed;

@@ -9,6 +9,7 @@
 
 #define UNKNOWN (-1.0)
 #define NONE (-2.0) /* no plan, or no way */
+#define AS_GOOD 0.999
 
 struct sharing_out {
     const struct model_shape *shape;
@@ -192,6 +193,12 @@ static void deal(const struct sharing_out *s, int *of, int n, bool by_memory)
     }
 }
 
+/* Those next to each other, who often are on one machine, or near. */
+static void take_in_order(const struct sharing_out *s, int *of, int n)
+{
+    for (int w = 0; w < s->workers; w++) of[w] = w * n / s->workers;
+}
+
 static double value_of_all(const struct sharing_out *s, const int *of, int n, struct err *why)
 {
     double sum = 0;
@@ -217,6 +224,9 @@ static double share_out(struct sharing_out *s, int *of, int n, struct err *why)
     double value, best;
     deal(s, of, n, false);
     value = value_of_all(s, of, n, why);
+    take_in_order(s, other, n);
+    best = value_of_all(s, other, n, why);
+    if (best > 0 && best >= value * AS_GOOD) value = best, memcpy(of, other, (size_t)s->workers * sizeof *of);
     if (s->kinds <= REPLICAS_KINDS) {
         best = try_all_ways(s, other, n);
     } else {

@@ -4,7 +4,8 @@
  *              ─► 2 replicas of 4  ─► and what all give together, for what the wish is for (rates.h), decides
  *              ─► 3 …
  *
- * Workers are dealt out, the strongest first, each to the group that has least so far, so groups are alike; beyond the reach of what follows
+ * Workers are dealt out, the strongest first, each to the group that has least so far, so groups are alike, or taken in their order where that
+ * is as good; beyond the reach of what follows
  * once by speed and once by memory. Workers that offer the same are one class, and only how many of each class are in a group
  * counts. Where there are no more than REPLICAS_KINDS kinds of groups the best of all ways is found, by the same programme over sets as in
  * order.h, and taken if it is better by REPLICAS_GAIN. */

@@ -235,6 +235,8 @@ def ranks():
         status, _, err = run(*mpirun(3), *SWEEP, "--sweep", "sequences=1,2", "--csv", path("m.csv"))
         need(swept(points(read("m.csv"))) == [(1, 2), (2, 2)][:want], err)
     need(status == 0, err)
+    good(*mpirun(3), *SWEEP, "--replicas", "2", "--sweep", "sequences=2", "--csv", path("m.csv"))
+    need(swept(points(read("m.csv"))) == [(1, 2), (2, 2), (2, 2)], "replicas are another point")
 
 
 def first_workers():

@@ -13,8 +13,8 @@
  * is matched inside an MPI call too, and we make none in between. A few are under way at once, and are handed out in the
  * order in which they were matched, which is the order in which each rank sent.
  *
- * Parts. Rank 0 may give some of its ranks to a port of their own, for a replica. There is still one world and one thread: whichever port looks
- * takes what has come, of whomever, and puts it with the port of that rank.
+ * Parts. Rank 0 may give some of its ranks to a port of their own, for a replica. There is still one world and one thread: whichever port
+ * looks takes what has come, of whomever, and puts it with the port of that rank.
  *
  * Failing. Open MPI 4.1 has no failure detector: sends to a dead rank report success or never complete, and mpirun ends
  * the job about a second later. So this kind never says M_LOST; whoever misses a heartbeat shuns that rank (port_shun). From then on there

@@ -143,8 +143,8 @@ int port_open_here(struct port **ports, int nodes, struct err *why); /* fills po
 bool mpi_launched(void);                                /* started under mpirun or srun, judged without MPI_Init */
 int mpi_rank(void);                                     /* the same of this process's rank; 0 if it was not */
 int port_open_mpi(struct port **out, struct err *why);  /* MPI_Init; E_LINK unless there are 2 ranks or more */
-/* Some of its ranks ([nodes]) as a port of their own, for a replica: they keep their numbers, the run that is on, and what they know of us. Before a
- * route is opened; the whole is to be closed last. */
+/* Some of its ranks ([nodes]) as a port of their own, for a replica: they keep their numbers, the run that is on, and what they know of us.
+ * Before a route is opened; the whole is to be closed last. */
 int port_part_mpi(struct port **out, struct port *whole, const bool *has, struct err *why);
 /* Ranks of this machine but rank 0, which only coordinates; and which of them, from 0 on, this one is. As MPI sees it, however the
  * ranks were laid out. */

@@ -105,6 +105,17 @@ TEST(groups_are_the_best_of_all_ways_to_share_the_workers_out)
     CHECK(refused > 10 && several > 20, "%d refused, %d of several replicas", refused, several);
 }
 
+TEST(of_workers_that_are_alike_those_next_to_each_other_are_of_one_replica)
+{
+    const struct model_shape m = draw_model(12);
+    const struct plan_wish wish = {.capacity = {128, 12, 32, 0, 0, {0}}};
+    struct replicas r;
+    for (int w = 0; w < 6; w++) offers[w] = (struct worker_offer){.speed = 1, .threads = 1, .memory = (w < 3 ? 1u : 2u) << 30}; /* of two machines */
+    CHECK(!replicas_make(&r, &m, offers, 6, &wish, 2, 0, NULL), "there is no plan");
+    for (int w = 0; w < 6; w++) CHECK(r.of[w] == w / 3, "worker %d is of replica %d", w, r.of[w]);
+    replicas_free(&r);
+}
+
 TEST(so_many_replicas_are_taken_as_give_most)
 {
     int of_number[4] = {0};
