@@ -286,7 +286,7 @@ static int assign_all(struct launch *l, struct err *why)
         struct outgoing *o = &l->out[i];
         TRY(list_part(p, i, o, why));
         if (o->count) TRY(assign(l, i, why));
-        if (o->count) p->crew[i]->standing = LOADING;
+        if (o->count) p->crew[i]->standing = LOADING, p->crew[i]->part_bytes = pipeline_planned(p, i);
         else l->ready++; /* more workers than layers of the encoder, and no text */
         total += delivery_total(o->tensors, o->count);
     }

@@ -21,12 +21,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PING_NS 500000000ull /* between two pings */
 #define SUSPECT_NS 1500000000ull
 #define LOST_NS 3000000000ull /* a worker silent for so long is lost, whatever its connection says: it stops by itself then (LEASE_NS) */
 #define STILL_NS 20000000000ull /* so long nothing goes on in who is at work, at least */
 #define STILL_MOST_NS 60000000000ull /* while nothing is known of how long its steps take */
 #define STILL_TIMES 20 /* and as many times the longest step it was seen to take */
+#define LOADS_AT_LEAST 4194304 /* bytes a second, from whatever disk, in however little memory: whoever has been given all, or puts aside what it has */
 #define REASON_NS 200000000ull
 #define LOOK_MS 200 /* between two looks at processes and signals */
 
@@ -155,7 +155,7 @@ static void connection_closed(struct roster *r, struct member *m)
 int roster_send(struct roster *r, struct member *to, struct frame **f, struct err *why)
 {
     struct err mine;
-    if ((*f)->head.type != M_PING) silence_broken(&to->still, clock_now(r->clock));
+    if ((*f)->head.type != M_PING) silence_broken(&to->still, clock_now(r->clock)), silence_broken(&to->mute, clock_now(r->clock));
     int code = to->standing == LOST || to->closed_ns ? E_LINK : port_send(r->port, to->node, f, &mine);
     if (code) frame_free(*f);
     *f = NULL;
@@ -320,6 +320,12 @@ static uint64_t still_limit(const struct member *m)
     return by_measure > STILL_NS ? by_measure : STILL_NS;
 }
 
+/* So long it may say that it loads, or puts aside what it had: that it gets on is soon said. */
+static uint64_t mute_limit(const struct member *m)
+{
+    return STILL_MOST_NS + m->part_bytes / LOADS_AT_LEAST * 1000000000ull;
+}
+
 /* It answers, and yet nothing goes on: a lock, a file that cannot be read, a program that only answers. */
 static bool stands_still(struct roster *r, uint64_t now, struct event *out)
 {
@@ -327,8 +333,10 @@ static bool stands_still(struct roster *r, uint64_t now, struct event *out)
         struct member *m = r->member[i];
         if (!is_here(m)) continue;
         if (m->standing != LOADING && !m->pong.busy) silence_broken(&m->still, now);
-        const uint64_t still = silence_ns(&m->still, now), limit = still_limit(m);
-        if (still <= limit) continue;
+        if (m->standing != LOADING) silence_broken(&m->mute, now);
+        const bool still = silence_ns(&m->still, now) > still_limit(m), mute = silence_ns(&m->mute, now) > mute_limit(m);
+        if (!still && !mute) continue;
+        const uint64_t limit = still ? still_limit(m) : mute_limit(m);
         fail(&out->why, E_WORKER, "%s was lost: it answers, but nothing of its %s went on for %llu s", m->name,
              m->standing == LOADING ? "loading, after which READY is awaited," : "work", (unsigned long long)(limit / 1000000000ull));
         lose(r, m, out);
@@ -429,7 +437,7 @@ static void heard(struct member *m, unsigned type, uint64_t now)
     if (m->suspect) log_debug("%s answers again", m->name);
     m->suspect = false;
     silence_broken(&m->silence, now);
-    if (type != M_PONG) silence_broken(&m->still, now);
+    if (type != M_PONG) silence_broken(&m->still, now), silence_broken(&m->mute, now);
 }
 
 static void take_pong(struct roster *r, struct member *m, struct event *out)

@@ -24,6 +24,8 @@
 #include "transport/links/transport.h"
 #include "transport/wire/wire.h"
 
+#define PING_NS 500000000ull /* between two pings, and two looks at how members get on */
+
 enum standing { INVITED, GREETED, LOADING, READY, LOST };
 
 struct member {
@@ -47,6 +49,8 @@ struct member {
     bool suspect;            /* that takes long; it is lost soon, or heard again */
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
     uint64_t still_most_ns;  /* the longest of these that ended by itself */
+    struct silence mute;     /* since it said anything but PONG, or got something to do */
+    uint64_t part_bytes;     /* of what it was assigned last */
     struct ping pong;        /* the last it sent */
     bool counted;            /* it answered once, and is counted among those that are wanted */
     bool hailed;             /* it was greeted, and has not answered yet */

@@ -23,6 +23,7 @@ void overdue_heard(struct engine *e, const struct frame *f)
     const uint64_t now = clock_now(e->clock), waited = silence_ns(&o->still[c], now);
     if (waited > o->most_ns[c]) o->most_ns[c] = waited;
     silence_broken(&o->still[c], now);
+    silence_broken(&o->home[c], now);
 }
 
 /* What the plan lets expect of the way, and what was seen. */
@@ -36,11 +37,24 @@ static uint64_t limit_ns(const struct engine *e, enum chain c)
     return (seen > LEAST_NS ? seen : LEAST_NS) + bytes * 1000000000ull / SLOW_LINK;
 }
 
-static bool anyone_busy(const struct engine *e, enum chain c)
+/* All that is under way has so many steps at most: layers, and two more for each stage. Each takes no longer than the longest that was seen, or the
+ * roster finds it out; a chain may wait for the other one every other step. */
+static uint64_t work_limit_ns(const struct engine *e)
+{
+    const struct pipeline *p = e->pipe;
+    uint64_t steps = 0, longest = PING_NS;
+    if (e->scheduler) steps += (uint64_t)schedule_in_flight(e->scheduler) * (p->model->config.layers + 2 * (uint32_t)e->route->n);
+    if (p->encoder) steps += (uint64_t)p->plan.pictures * (uint32_t)p->workers * (p->encoder->config.layers + 2 * (uint32_t)p->workers);
+    for (int i = 0; i < p->workers; i++)
+        if (p->crew[i]->still_most_ns > longest) longest = p->crew[i]->still_most_ns;
+    return UNKNOWN_NS + (2 * steps + TIMES) * longest;
+}
+
+static struct member *who_is_busy(const struct engine *e, enum chain c)
 {
     for (int i = 0; i < e->pipe->workers; i++)
-        if (e->pipe->crew[i]->pong.busy & (c == CHAIN_TEXT ? BUSY_ROWS : BUSY_PICTURE)) return true;
-    return false;
+        if (e->pipe->crew[i]->pong.busy & (c == CHAIN_TEXT ? BUSY_ROWS : BUSY_PICTURE)) return e->pipe->crew[i];
+    return NULL;
 }
 
 /* The first stage that has not computed what the one before it has, or who has all and sends nothing. */
@@ -71,20 +85,30 @@ static void accuse(struct engine *e, enum chain c, uint64_t waited)
     roster_lose(e->pipe->roster, who, &why);
 }
 
+/* It says that it gets on, with more than there is to do. */
+static void accuse_busy(struct engine *e, struct member *who, uint64_t waited)
+{
+    struct err why;
+    fail(&why, E_WORKER, "%s was lost: it says that it is at work, and for %llu s nothing came of that", who->name, (unsigned long long)(waited / 1000000000ull));
+    roster_lose(e->pipe->roster, who, &why);
+}
+
 void overdue_look(struct engine *e)
 {
     const bool due[CHAINS] = {[CHAIN_TEXT] = e->scheduler && schedule_in_flight(e->scheduler),
                               [CHAIN_VISION] = e->pictures && pictures_owed_by(e->pictures) >= 0};
     const uint64_t now = clock_now(e->clock);
     for (int c = 0; c < CHAINS; c++) {
-        struct silence *still = &e->overdue.still[c];
-        if (!due[c] || !e->pipe->whole || anyone_busy(e, c)) { /* nor is there a route that could be asked, until the pipeline is whole */
-            silence_broken(still, now);
-            continue;
-        }
-        const uint64_t waited = silence_ns(still, now);
-        if (waited <= limit_ns(e, c)) continue;
+        struct silence *still = &e->overdue.still[c], *home = &e->overdue.home[c];
+        const bool asked = due[c] && e->pipe->whole; /* until it is whole nor is there a route that could be asked */
+        struct member *busy = asked ? who_is_busy(e, c) : NULL;
+        if (!asked) silence_broken(home, now);
+        if (!asked || busy) silence_broken(still, now);
+        const uint64_t waited = silence_ns(still, now), worked = silence_ns(home, now);
+        if (busy && worked > work_limit_ns(e)) accuse_busy(e, busy, worked);
+        else if (waited > limit_ns(e, c)) accuse(e, c, waited);
+        else continue;
         silence_broken(still, now);
-        accuse(e, c, waited);
+        silence_broken(home, now);
     }
 }

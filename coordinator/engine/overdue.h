@@ -2,7 +2,7 @@
  *
  * Whoever computes says so, and the roster watches whether it gets on (roster.h). What this sees is the rest: rows that were swallowed
  * between two workers, or by one that says it is done. In a chain rows arrive in order, so what counts is how long nothing at all of the
- * chain came home and no worker was busy with it. */
+ * chain came home and no worker was busy with it. Who says for ever that it is at work, and gets on, is found by the steps that there are. */
 #pragma once
 
 #include "base/silence.h"
@@ -12,8 +12,8 @@ struct engine;
 struct frame;
 
 struct overdue {
-    struct silence still[CHAINS];
-    uint64_t most_ns[CHAINS]; /* the longest of these that ended with an answer */
+    struct silence still[CHAINS], home[CHAINS]; /* home: since anything came, whoever is at work */
+    uint64_t most_ns[CHAINS]; /* the longest of `still` that ended with an answer */
 };
 
 /* A frame of a worker came. */

@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 #define PROMPT 80
 #define MOST 12
 #define MS 1000000ull
+#define STANDS_NS (400000 * MS) /* so long nothing may go on, lies or not */
 #define CALM_NS (600000 * MS) /* so long after the last lie and fault all must be over: workers are missed, called again, and their work is done again */
 
 struct scene {
@@ -189,13 +190,30 @@ static int step(struct scene *s, struct err *why)
     return code;
 }
 
+/* What has been done so far, as far as people see it. */
+static uint64_t done_so_far(const struct scene *s)
+{
+    uint64_t n = roster_size(s->pipe->roster);
+    for (int i = 1; i <= roster_size(s->pipe->roster); i++) n += roster_member(s->pipe->roster, i)->standing == LOST;
+    for (int i = 0; i < ASKS; i++) n += s->said[i].ids.n;
+    return hash_fold(s->pipe->epoch, n);
+}
+
+static void check_time(const struct scene *s, uint64_t *done, uint64_t *done_ns)
+{
+    const uint64_t now = clock_now(sim_clock(s->sim)), calm = s->liar.last_ns > s->faults_end_ns ? s->liar.last_ns : s->faults_end_ns;
+    if (now > calm + CALM_NS) broken("a run does not end", &(struct err){.text = "TELL=1 tells who"});
+    if (done_so_far(s) != *done) *done = done_so_far(s), *done_ns = now;
+    if (now > *done_ns + STANDS_NS) broken("nothing goes on", &(struct err){.text = "TELL=1 tells who"});
+}
+
 static int run(struct scene *s, struct err *why)
 {
     int code = 0;
     uint32_t epoch = 0;
+    uint64_t done = 0, done_ns = 0;
     for (;;) {
-        const uint64_t now = clock_now(sim_clock(s->sim)), calm = s->liar.last_ns > s->faults_end_ns ? s->liar.last_ns : s->faults_end_ns;
-        if (now > calm + CALM_NS) broken("a run does not end", &(struct err){.text = "TELL=1 tells who"});
+        check_time(s, &done, &done_ns);
         if ((code = step(s, why)) != 0) return code;
         if (s->pipe->epoch < epoch) broken("epochs fall", why);
         epoch = s->pipe->epoch;

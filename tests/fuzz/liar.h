@@ -2,7 +2,7 @@
  * node that it has there, one after the other.
  *
  * A lie says which of its frames (the n-th of a kind, and so many after it), and what becomes of them: what replay.h does to one frame, or
- * that it never comes, comes twice, comes after the next one; or a frame of another time comes beside it, as it was then, or as if it were
+ * that it never comes, comes twice, comes after the next one; that from then on it only says that it is at work; or a frame of another time comes beside it, as it was then, or as if it were
  * said now. What is left is numbered on as if it had meant it, or nothing would get past the port. */
 #pragma once
 
@@ -14,7 +14,7 @@
 #define HEARD_MOST 64 /* frames that are remembered, to be said again */
 #define COMING_MOST 4
 
-enum { LIE_SWALLOW = CHANGES, LIE_LATE, LIE_OLD, LIE_OLD_AS_NOW, LIE_UNREACHABLE, LIE_FAULT, LIE_LEAVE, LIES };
+enum { LIE_SWALLOW = CHANGES, LIE_LATE, LIE_OLD, LIE_OLD_AS_NOW, LIE_UNREACHABLE, LIE_FAULT, LIE_LEAVE, LIE_BUSY, LIES };
 
 struct lie {
     uint8_t type, what, at, times, a, b, c, d;
@@ -43,6 +43,8 @@ struct liar {
     uint32_t n_coming, n_heard;
     struct numbered numbered[SLOTS_MOST];
     uint32_t n_numbered;
+    const struct lie *busy; /* as node `busy_as` it says that it is at work, or waits for work, as this lie has it, and nothing else */
+    int busy_as;
     uint64_t last_ns; /* when it lied last */
     bool believed;    /* in what it computed: then nobody knows what is right; or of whom it spoke */
 };
@@ -139,6 +141,21 @@ static inline void lie_beside(struct liar *l, const struct lie *lie, const struc
     }
 }
 
+static inline void lie_busy(struct liar *l, struct port *p, struct coming *c)
+{
+    struct ping m;
+    struct frame *f = NULL;
+    struct err why;
+    if (le16(c->f->bytes + TYPE_AT) != M_PONG) return frame_free(c->f);
+    if (frame_open(c->f, c->n, FRAME_BODY_MOST, "a record", &why) || ping_read(&m, c->f, &why)) broken("a pong", &why);
+    m.busy = l->busy->a % 8u;
+    if (l->busy->b) m.steps = clock_now(p->clock) >> l->busy->b % 32u;
+    if (l->busy->c & 1) m.batch = l->busy->c & 2 ? 0 : 1000;
+    if (ping_write(&f, M_PONG, &m, &why)) broken("a pong", &why);
+    says(l, f, c);
+    frame_free(c->f);
+}
+
 static inline void lie_about(struct liar *l, struct port *p, const struct lie *lie, struct coming *c)
 {
     const struct change change = {.what = lie->what % LIES, .a = lie->a, .b = lie->b, .c = lie->c};
@@ -150,6 +167,10 @@ static inline void lie_about(struct liar *l, struct port *p, const struct lie *l
     case CHANGE_GAP: ++*next_number(l, c); /* falls through */
     case LIE_SWALLOW: case CHANGE_SKIP: return frame_free(c->f);
     case CHANGE_LOSE: port_lost(p, c->from); break;
+    case LIE_BUSY:
+        l->busy = lie;
+        l->busy_as = c->from;
+        return lie_busy(l, p, c);
     case LIE_LATE: case CHANGE_SWAP:
         if (l->late.f) break;
         l->late = *c;
@@ -190,6 +211,7 @@ static inline void frame_came(struct liar *l, struct port *p, struct coming c)
     const unsigned type = le16(c.f->bytes + TYPE_AT);
     const struct lie *lie = lie_for(l, type);
     if (type != M_PONG || !l->n_heard) remember(l, &c);
+    if (l->busy && l->busy_as == c.from) return lie_busy(l, p, &c);
     if (lie) return lie_about(l, p, lie, &c);
     comes_now(l, c);
     if (l->late.f) comes_now(l, l->late);

@@ -144,7 +144,7 @@ TEST(who_answers_and_gets_nothing_done_is_lost_and_who_is_slow_is_not)
         NEED(begin(&w, 4, why));
         w.busy = busy;
         NEED(listen_for(&w, 5000, why));
-        for (int k = 1; k <= MEMBERS; k++) roster_member(w.roster, k)->standing = busy ? READY : LOADING;
+        for (int k = 1; k <= MEMBERS; k++) roster_member(w.roster, k)->standing = busy ? READY : LOADING, roster_member(w.roster, k)->part_bytes = 1 << 30;
         NEED(listen_for(&w, 70000, why));
         for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == (k == w.victim), "worker %d: %s", k, w.why.text);
         CHECK(strstr(w.why.text, busy ? "it answers, but nothing of its work went on" : "after which READY is awaited"), "%s", w.why.text);
@@ -160,6 +160,22 @@ TEST(who_answers_and_gets_nothing_done_is_lost_and_who_is_slow_is_not)
     w.step_ns = 86400000 * MS;
     NEED(listen_for(&w, 3600000, why)); /* who has nothing to do gets nothing done */
     for (int k = 1; k <= MEMBERS; k++) CHECK(!w.lost[k], "worker %d: %s", k, w.why.text);
+    end(&w);
+}
+
+/* Steps are soon said. What it has to load is known, and so how long that takes at most. */
+TEST(who_says_that_it_gets_on_with_loading_and_is_never_ready_is_lost_and_by_the_size_of_its_part)
+{
+    struct world w;
+    NEED(begin(&w, 6, why));
+    w.busy = BUSY_LOADING;
+    w.step_ns = 500 * MS;
+    NEED(listen_for(&w, 5000, why));
+    for (int k = 1; k <= MEMBERS; k++) roster_member(w.roster, k)->standing = LOADING, roster_member(w.roster, k)->part_bytes = k == w.victim ? 0 : 1u << 30;
+    NEED(listen_for(&w, 200000, why));
+    for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == (k == w.victim), "worker %d: %s", k, w.why.text);
+    NEED(listen_for(&w, 200000, why));
+    for (int k = 1; k <= MEMBERS; k++) CHECK(w.lost[k] == 1, "worker %d: %s", k, w.why.text);
     end(&w);
 }
 
