@@ -240,7 +240,8 @@ def who_calls_proves_its_key_too():
 
 
 claim("workers_with_keys_measure_the_way_between_them", meeting)
-claim("strangers_take_no_memory", strangers_take_no_memory)
+if os.environ.get("EMULATOR"): print("skip strangers_take_no_memory: emulators do not say how much came over a connection (TCP_INFO)")
+else: claim("strangers_take_no_memory", strangers_take_no_memory)
 claim("keys_change_no_number", same_fingerprint)
 claim("strangers_get_nothing", strangers_get_nothing)
 claim("who_calls_proves_its_key_too", who_calls_proves_its_key_too)
