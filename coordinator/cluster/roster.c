@@ -69,6 +69,14 @@ void roster_close(struct roster **pr)
     free(r);
 }
 
+/* A name is looked up for it, which may take long: once, when nothing is under way yet. */
+static bool is_near(const struct roster *r, const char *address)
+{
+    for (int i = 0; i < r->n; i++)
+        if (!strcmp(r->member[i]->address, address)) return r->member[i]->reach == REACH_NEAR;
+    return address_is_near(address);
+}
+
 int roster_add(struct roster *r, const char *address, struct err *why)
 {
     if (r->n == WORKERS_MOST) return fail(why, E_USAGE, "there are more than %d workers", WORKERS_MOST);
@@ -90,9 +98,9 @@ int roster_add(struct roster *r, const char *address, struct err *why)
     if (!ours) m->standing = LOST;
     m->worker = -1;
     silence_broken(&m->silence, clock_now(r->clock));
+    if (*address && is_near(r, address)) m->reach = REACH_NEAR;
     r->member[r->n++] = m;
     strcpy(m->address, address);
-    if (*address && address_is_near(address)) m->reach = REACH_NEAR;
     int node = m->node;
     if (*address) TRY(port_invite(r->port, address, &node, why));
     if (node != m->node) return fail(why, E_INTERNAL, "worker %d is node %d of the port", m->node, node);

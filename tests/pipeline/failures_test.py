@@ -135,7 +135,7 @@ def nobody_listens():
     refused(5, "127.0.0.1:%d" % port, GEMMAPIPE, "run", "--model", MODEL, "--wait", "2", "--quiet", "--connect", "tcp://127.0.0.1:%d" % port, "hi")
     need(time.time() - before < 8, "it took %.1f s" % (time.time() - before))
     refused(5, "connection refused", GEMMAPIPE, "run", "--model", MODEL, "--wait", "1", "--connect", "tcp://localhost:%d" % port, "hi")
-    refused(5, "no host of that name", GEMMAPIPE, "run", "--model", MODEL, "--insecure", "--connect", "tcp://no host:%d" % port, "hi")
+    refused(5, "no host of that name", GEMMAPIPE, "run", "--model", MODEL, "--insecure", "--wait", "1", "--connect", "tcp://no host:%d" % port, "hi")
     refused(2, "same address", GEMMAPIPE, "run", "--model", MODEL, "--connect", "tcp://[::1]:7001,tcp://[::1]:7001", "hi")
 
 

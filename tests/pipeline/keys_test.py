@@ -163,6 +163,22 @@ def files_that_others_may_touch_are_refused():
         need(status == 2 and len(err.strip().splitlines()) == 1, "%s: %d: %s" % (words, status, err))
 
 
+def a_key_that_root_hands_to_a_group_is_taken():
+    if os.getuid():
+        return "skipped: only root can hand a key to another user"
+    file, as_another = path("handed/id.key"), ["setpriv", "--reuid", "10001", "--regid", "10001", "--clear-groups"]
+    keys("handed", "new")
+    os.chmod(FOLDER, 0o755)
+    os.chmod(path("handed"), 0o755)
+    os.chown(file, 0, 10001)
+    for mode, wanted in ((0o440, 0), (0o640, 0), (0o444, 3), (0o660, 3)):
+        os.chmod(file, mode)
+        status, _, err = run(*as_another, GEMMAPIPE, "keys", "show", "--keys", path("handed"))
+        need(status == wanted, "mode %04o: status %d: %s" % (mode, status, err))
+    os.chmod(file, 0o640)
+    need(run(GEMMAPIPE, "keys", "show", "--keys", path("handed"))[0] == 3, "root takes a key that a group may read")
+
+
 # ---- what strangers may send ----
 
 def resident(process):
@@ -248,4 +264,5 @@ claim("who_calls_proves_its_key_too", who_calls_proves_its_key_too)
 claim("the_honest_are_told_why", the_honest_are_told_why)
 claim("a_key_may_be_trusted_while_its_owner_waits", a_key_may_be_trusted_while_it_waits)
 claim("files_that_others_may_touch_are_refused", files_that_others_may_touch_are_refused)
+claim("a_key_that_root_hands_to_a_group_is_taken", a_key_that_root_hands_to_a_group_is_taken)
 finish()

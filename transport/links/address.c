@@ -74,22 +74,41 @@ static void add(struct endpoints *out, const struct sockaddr *at, socklen_t size
     e->size = size;
 }
 
-int address_resolve(struct endpoints *out, const char *address, struct err *why)
+/* Of getaddrinfo. `flags` of its hints. */
+static int look_up(struct endpoints *out, const char *address, int flags)
 {
-    const struct addrinfo streams = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    const struct addrinfo streams = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
     struct addrinfo *list = NULL;
     char host[WIRE_TEXT];
     const char *port;
-    TRY(address_check(address, why));
     out->n = 0;
-    if (address[0] == 'i') return local_path(out, address, why);
     cut(address, host, &port);
     const int code = getaddrinfo(host, port, &streams, &list);
-    if (code == EAI_NONAME) return fail(why, E_LINK, "%s: there is no host of that name", address);
-    if (code) return fail(why, E_LINK, "%s: the name cannot be looked up: %s", address, gai_strerror(code));
+    if (code) return code;
     for (const struct addrinfo *i = list; i && out->n < ENDPOINTS_MOST; i = i->ai_next) add(out, i->ai_addr, i->ai_addrlen);
     freeaddrinfo(list);
     return 0;
+}
+
+const char *address_look_up(struct endpoints *out, const char *address)
+{
+    const int code = look_up(out, address, 0);
+    return !code ? NULL : code == EAI_NONAME ? "there is no host of that name" : gai_strerror(code);
+}
+
+bool address_is_name(const char *address)
+{
+    struct endpoints number;
+    return address[0] != 'i' && look_up(&number, address, AI_NUMERICHOST);
+}
+
+int address_resolve(struct endpoints *out, const char *address, struct err *why)
+{
+    TRY(address_check(address, why));
+    out->n = 0;
+    if (address[0] == 'i') return local_path(out, address, why);
+    const char *unknown = address_look_up(out, address);
+    return unknown ? fail(why, E_LINK, "%s: the name cannot be looked up: %s", address, unknown) : 0;
 }
 
 bool endpoint_text(const struct endpoint *e, char *out, size_t room)

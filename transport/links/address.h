@@ -26,6 +26,11 @@ int address_check(const char *address, struct err *why);
 /* Checks it and looks its name up, which may take a while. E_LINK if there is no such name. */
 int address_resolve(struct endpoints *out, const char *address, struct err *why);
 
+/* The same for a checked address that is no socket's path. NULL: it was found; else why the name stands for nothing. */
+const char *address_look_up(struct endpoints *out, const char *address);
+
+bool address_is_name(const char *address); /* not a number, nor a socket's path */
+
 /* A star for the host: on all cards of this machine. */
 bool address_is_any(const char *address);
 

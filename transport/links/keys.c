@@ -188,6 +188,8 @@ static int read_guarded(const char *path, mode_t others, char **text, size_t *n,
     *there = fd >= 0;
     if (fd < 0) return errno == ENOENT ? 0 : fail_errno(why, E_FILE, "cannot open %s", path);
     int code = fstat(fd, st) ? fail_errno(why, E_FILE, "cannot look at %s", path) : 0;
+    /* A secret that root hands to one without rights, as Kubernetes mounts them, can be for that one's group alone. */
+    if (!code && st->st_uid == 0 && geteuid() != 0) others &= ~(mode_t)040;
     if (!code && !S_ISREG(st->st_mode)) code = fail(why, E_FILE, "%s is no file", path);
     if (!code && st->st_uid != geteuid() && st->st_uid != 0)
         code = fail(why, E_FILE, "%s belongs to user %u, and this is user %u", path, (unsigned)st->st_uid, (unsigned)geteuid());

@@ -1,6 +1,6 @@
 /* transport/links/keys.h — who this machine is, and which others it knows: keys in files that a person can read and copy.
  *
- *   FOLDER/id.key     the secret key, 64 hexadecimal digits; mode 0600, or it is refused
+ *   FOLDER/id.key     the secret key, 64 hexadecimal digits; mode 0600, or it is refused; 0640 if it is root's and this is another user
  *   FOLDER/trusted    the public keys of others, a line each: key, name
  *
  * Both may have lines that begin with #. FOLDER is ~/.config/gemmapipe unless another is named. The public key is what others know

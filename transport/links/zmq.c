@@ -164,6 +164,7 @@ static int go_on_knocking(struct contact *c, bool *connected, struct err *why)
     if (!e) return 0;
     TRY(zmq_connect_endpoint(c->dealer, e, why));
     c->at = *e;
+    knock_end(c->knock);
     free(c->knock);
     c->knock = NULL;
     *connected = true;
@@ -189,14 +190,13 @@ static int connect_to(struct zmq_port *z, int node, const char *address, struct 
     TRY(zmq_files_enough(++z->dialled, why));
     TRY(contact_made(z, node, &c, why));
     c->knock = calloc(1, sizeof *c->knock);
-    int code = c->knock ? address_resolve(&c->knock->at, address, why) : fail(why, E_MEMORY, "no memory to connect to %s", address);
+    snprintf(c->address, sizeof c->address, "%s", address);
+    int code = c->knock ? knock_begin(c->knock, c->address, why) : fail(why, E_MEMORY, "no memory to connect to %s", address);
     if (!code) code = zmq_socket_open(z->context, ZMQ_DEALER, address, &c->dealer, &c->monitor, why);
     if (!code) code = encrypt(z, c->dealer, address, why);
     if (!code && z->port.self > 0) zmq_socket_between_workers(c->dealer);
-    if (c->knock) knock_begin(c->knock);
     if (!code) code = go_on_knocking(c, &at_home, why);
     if (code) return contact_end(z, node, 0), code;
-    snprintf(c->address, sizeof c->address, "%s", address);
     c->unheard_ns = clock_ns();
     if (!c->identity_bytes) c->credit = 1; /* the greeting; its CREDIT opens the window */
     return 0;
