@@ -46,8 +46,9 @@ verdict an_oversized_frame_is_blamed_on_the_rank_that_sent_it $? "$said"
 
 start=$SECONDS
 said=$(ranks 3 killed 2>&1)
-[[ $? -ne 0 && $((SECONDS - start)) -lt 15 ]]
-verdict a_killed_rank_ends_the_job_within_seconds $? "after $((SECONDS - start)) s: $said"
+code=$?
+[[ $code -ne 0 && $code -ne 124 && ("$said" == *"signal 9"* || "$said" == *"worker 1 does not answer"*) ]] # 124: it had to be ended by timeout
+verdict a_killed_rank_ends_the_job $? "status $code after $((SECONDS - start)) s: $said"
 left=$(pgrep -f "$program killed" || true)
 [ -z "$left" ]
 verdict no_rank_stays_behind $? "still there: $left"
