@@ -11,12 +11,11 @@
 #include "coordinator/cmd/collect.h"
 #include "coordinator/engine/engine.h"
 #include "partition/file/gguf_hashes.h"
-#include "partition/file/model_file.h"
 #include "partition/plan/plan_text.h"
 #include "tests/fuzz/liar.h"
 #include "tests/support/folder.h"
 #include "tests/support/obedient.h"
-#include "tests/support/world.h"
+#include "tests/support/world_things.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -43,7 +42,7 @@ struct scene {
     struct collected said[ASKS];
 };
 
-static struct model *model;
+static struct world_things things;
 static bool tells;
 
 static double seconds(const struct scene *s)
@@ -116,12 +115,12 @@ static int open_scene(struct scene *s, uint8_t shape, uint8_t other, struct err 
     TRY(sim_open(&s->sim, &links, why));
     s->begun_ns = s->faults_end_ns = clock_now(sim_clock(s->sim));
     s->dice = shape;
-    s->obedience = (struct obedience){.sim = s->sim, .model = model, .counts = shape & 8, .dice = &s->dice, .note = tell_note, .sends = no_send, .user = s};
+    s->obedience = (struct obedience){.sim = s->sim, .model = things.model, .counts = shape & 8, .dice = &s->dice, .note = tell_note, .sends = no_send, .user = s};
     s->workers = 2 + shape / 16 % (WORKERS - 1);
     struct pipeline *p = s->pipe = calloc(1, sizeof *p);
     struct port *port;
     if (!p) abort();
-    p->model = model;
+    p->model = things.model;
     p->wish = (struct cluster_wish){.patience_seconds = 120, .wait_seconds = 60, .threads = 1, .send_weights = true, .spare = s->workers > 2 && shape & 128};
     if (s->workers == 2 && shape & 128) {
         struct cut *cuts;
@@ -289,9 +288,9 @@ static const uint64_t *quiet_words(uint8_t shape, uint8_t other)
 static void open_model(void)
 {
     struct err why;
-    if (model) return;
+    if (things.model) return;
     struct folder folder = folder_new();
-    if (world_model(&model, folder.path, &why)) broken("no model", &why);
+    if (world_things_open(&things, folder.path, &why)) broken("no model", &why);
     folder_end(&folder);
 }
 
