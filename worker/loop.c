@@ -51,6 +51,9 @@
 
 #define OUT_FULL 16 /* frames; the compute thread waits from here on */
 #define TRAY (IN_FLIGHT_MOST + 2 * OUT_FULL)
+#define LOOK_MS 500 /* the port thread looks after the rest so often, */
+#define LOOK_OFTEN_MS 50 /* and so often while there is work, or was */
+#define AT_WORK_NS 1000000000ull /* so long ago */
 #define LEAVING_NS 20000000000ull /* for the others to take over; less than services wait until they kill */
 
 struct tray {
@@ -84,6 +87,7 @@ struct loop {
     struct diary diary;
     struct diary_part part; /* of it, on its way out */
     uint64_t leaving_ns; /* when it said that it is to end; 0: it did not */
+    uint64_t worked_ns, stopped_ns; /* when work last came; how long nothing ran since there was some. The port thread's */
 };
 
 static bool tray_put(struct tray *t, struct frame *f, int to)
@@ -408,7 +412,7 @@ static int send_report(struct loop *l, struct err *why)
     struct report r = {
         .busy_ns = l->busy_ns, .blocked_ns = l->blocked_ns, .send_ns = l->send_ns, .batches = l->batches, .rows = l->rows,
         .peak_resident = peak_resident_bytes(), .frames_in = c.frames_in, .frames_out = c.frames_out,
-        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .picture_ns = l->picture_ns,
+        .bytes_in = c.bytes_in, .bytes_out = c.bytes_out, .pictures = l->pictures, .picture_ns = l->picture_ns, .stopped_ns = l->stopped_ns,
     };
     pthread_mutex_unlock(&l->lock);
     struct frame *f = 0;
@@ -470,6 +474,7 @@ static int take_work(struct loop *l, struct frame **f, struct err *why)
         return fail(why, E_WIRE, "%s came on route %u, and this worker's part is on route %u", message_name(type), (*f)->head.route, route);
     const uint32_t most = picture ? s->encoder->in_flight : s->in_flight;
     struct tray *tray = picture ? &l->pictures_in : type == M_SCORE ? &l->scores_in : &l->rows_in;
+    l->worked_ns = clock_ns();
     pthread_mutex_lock(&l->lock);
     bool room = tray->n < most && tray_put(tray, *f, 0);
     pthread_cond_broadcast(&l->changed);
@@ -561,6 +566,18 @@ static int check_end(struct loop *l, uint64_t now, struct err *why)
     return port_send_off(s->port, 0, f, why);
 }
 
+/* This thread never computes: if it is not back in time it did not run, and so did not all others. While there is work it looks often, to
+ * notice that. */
+static int listen_for(struct loop *l, bool computing, struct frame **f, struct err *why)
+{
+    const uint64_t asked = clock_ns();
+    const bool at_work = computing || asked - l->worked_ns < AT_WORK_NS;
+    const int code = port_recv(l->setup->port, f, at_work ? LOOK_OFTEN_MS : LOOK_MS, why);
+    const uint64_t took = clock_ns() - asked, most = LOOK_OFTEN_MS * 1000000ull;
+    if (at_work && took > 2 * most) l->stopped_ns += took - most;
+    return code;
+}
+
 static int run_port(struct loop *l, struct err *why)
 {
     const struct loop_setup *s = l->setup;
@@ -568,14 +585,14 @@ static int run_port(struct loop *l, struct err *why)
         TRY(check_end(l, clock_ns(), why));
         if (bond_holds(s->bond)) TRY(send_out(l, why));
         pthread_mutex_lock(&l->lock);
-        bool failed = l->failed;
+        bool failed = l->failed, computing = l->computing;
         if (failed) *why = l->failure;
         pthread_mutex_unlock(&l->lock);
         if (failed) return why->code;
 
         struct frame *f = 0;
         bool over = false;
-        int code = port_recv(s->port, &f, 500, why), from = port_culprit(s->port);
+        int code = listen_for(l, computing, &f, why), from = port_culprit(s->port);
         if (f && f->head.from == 0 && f->head.type != M_LOST) bond_heard(s->bond, f);
         if (!code && f) from = f->head.from, code = handle(l, &f, &over, why);
         if (neighbour_is_wrong(l, from, code, why)) code = 0;

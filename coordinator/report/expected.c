@@ -107,6 +107,11 @@ static double sent_more(const struct compared *c)
     return fmax(c->sending[1] - c->sending[0], 0);
 }
 
+static double stood_still(const struct compared *c)
+{
+    return c->stopped;
+}
+
 static double waited_more(const struct compared *c)
 {
     return c->waiting[1] + c->sending[1] - c->waiting[0] - c->sending[0];
@@ -138,8 +143,20 @@ static void say_computing(char out[400], const struct compared *stages, int n, i
                  "machine then", at + 1, -share);
 }
 
-static void say_waiting(char out[400], const struct compared *c, int n, int at, const struct compared_run *run)
+static void say_stopped(char out[400], const struct compared *stages, int n, int at)
 {
+    bool all = n > 1;
+    for (int i = 0; i < n; i++) all &= stages[i].stopped > stages[at].stopped / 4;
+    snprintf(out, 400, "%sstage %d stood still for %.0f %% of the time, with all its threads, so neither computing nor messages took longer: "
+             "%s stopped, or got no processor", all ? "all stages stood still at times, " : "", at + 1, 100 * stages[at].stopped,
+             all ? "their processes were" : "its process was");
+}
+
+static void say_waiting(char out[400], const struct compared *stages, int n, int at, const struct compared_run *run)
+{
+    const struct compared *c = &stages[at];
+    bool any_stopped = false;
+    for (int i = 0; i < n; i++) any_stopped |= stages[i].stopped > WORTH_SAYING;
     const double was = 100 * (c->waiting[1] + c->sending[1]), is = 100 * (c->waiting[0] + c->sending[0]);
     if (was < is)
         snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: other stages were faster than when they "
@@ -149,7 +166,8 @@ static void say_waiting(char out[400], const struct compared *c, int n, int at, 
                  "at work, %.1f micro-batches were under way in the mean where %.0f could be", at + 1, was, is, run->in_flight, run->in_flight_most);
     else
         snprintf(out, 400, "stage %d waited %.0f %% of the time, where %.0f %% was expected: messages probably took longer on their "
-                 "way than measured, or who should have computed or sent was stopped at times", at + 1, was, is);
+                 "way than measured%s", at + 1, was, is,
+                 any_stopped ? ", or who should have computed or sent was stopped at times" : "; no stage stood still for long");
 }
 
 static void say_sending(char out[400], const struct compared *c, int at)
@@ -179,12 +197,14 @@ static bool say_memory(char out[400], const struct compared *stages, int n)
 
 void difference_say(char out[400], const struct compared *stages, int n, const struct compared_run *run)
 {
-    const int computing = most_of(stages, n, computed_more), sending = most_of(stages, n, sent_more), waiting = most_of(stages, n, waited_more);
+    const int computing = most_of(stages, n, computed_more), sending = most_of(stages, n, sent_more), waiting = most_of(stages, n, waited_more),
+              stopped = most_of(stages, n, stood_still);
     const double late = run->wall[1] > 0 ? 1 - run->wall[0] / run->wall[1] : 0, least = fmax(WORTH_SAYING, late / 3);
-    const double more = fabs(computed_more(&stages[computing]));
-    if (more > least || (more > WORTH_SAYING && off(stages[computing].row) > MANY_TIMES)) say_computing(out, stages, n, computing, run);
+    const double more = fabs(computed_more(&stages[computing])), still = stages[stopped].stopped;
+    if (still > least && still > more / 2) say_stopped(out, stages, n, stopped);
+    else if (more > least || (more > WORTH_SAYING && off(stages[computing].row) > MANY_TIMES)) say_computing(out, stages, n, computing, run);
     else if (sent_more(&stages[sending]) > least) say_sending(out, &stages[sending], sending);
-    else if (fabs(waited_more(&stages[waiting])) > 1.25 * WORTH_SAYING) say_waiting(out, &stages[waiting], n, waiting, run);
+    else if (fabs(waited_more(&stages[waiting])) > 1.25 * WORTH_SAYING) say_waiting(out, stages, n, waiting, run);
     else if (!say_memory(out, stages, n))
         snprintf(out, 400, "all was as expected, to %.0f %% of the time and %.0f %% of the memory", 100 * WORTH_SAYING, 100 * MUCH_MEMORY);
 }

@@ -33,6 +33,7 @@ struct compared {
     double memory[2];  /* bytes */
     uint64_t beside;   /* of those that are planned: what the program takes beside its part */
     double busy;       /* measured */
+    double stopped;    /* measured, more than its ration explains: its process stood still */
 };
 
 struct compared_run {
@@ -42,5 +43,6 @@ struct compared_run {
 };
 
 /* Which difference is the largest, and what it probably comes from, in one sentence. Stages wait for whoever is late, so of a run that took longer
- * waiting is named last: first who computed longer a row, then whose line was busy longer, if it was that for a third of what the run took longer. */
+ * waiting is named last: first who stood still, then who computed longer a row, then whose line was busy longer, if it was that for a third of
+ * what the run took longer. Who stood still computed longer rows too, and others waited for it as for a slow message. */
 void difference_say(char out[400], const struct compared *stages, int n, const struct compared_run *run);

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #define REFINE_SECONDS 2 /* that every stage must have computed */
+#define REFINE_STOPPED 0.01 /* part of the time: who stood still took longer than it computed */
 
 struct run_report {
     struct tally tally;
@@ -119,6 +120,7 @@ void run_report_other_ways(struct run_report *r, const struct other_ways *o)
 
 struct stage_figures { /* parts of the wall's time, 1 in all */
     double busy, starved, blocked, sending, replay;
+    double stopped; /* whatever it did then */
 };
 
 struct figures {
@@ -139,6 +141,8 @@ static struct stage_figures stage_figures(const struct figures *f, const struct 
     s.busy = computing - s.replay;
     s.blocked = (double)n->blocked_ns / 1e9 / f->wall;
     s.sending = (double)n->send_ns / 1e9 / f->wall;
+    s.stopped = (double)n->stopped_ns / 1e9 / f->wall;
+    if (s.stopped > 1) s.stopped = 1;
     s.starved = 1 - computing - s.blocked - s.sending;
     if (s.starved < 0) s.starved = 0; /* a stage may begin before the clock around it is read */
     return s;
@@ -180,7 +184,9 @@ static int compare_all(struct compared out[STAGES_MOST], const struct pipeline *
             .row = {x->busy[i] / x->rows, over(computed, (double)r->rows)}, .waiting = {1 - over(x->busy[i], wall), s.starved + s.blocked},
             .sending = {0, s.sending}, .memory = {(double)pipeline_planned(p, i), (double)r->peak_resident},
             .beside = p->plan.of[i].bytes[CHAIN_TEXT].runtime, .busy = s.busy + s.replay,
+            .stopped = s.stopped - (1 - ration_share(&p->offers[i].ration)),
         };
+        if (out[i].stopped < 0) out[i].stopped = 0;
         const double line = over(x->lines[i], wall);
         out[i].sending[0] = line < out[i].waiting[0] ? line : out[i].waiting[0];
         out[i].waiting[0] -= out[i].sending[0];
@@ -396,8 +402,8 @@ static void json_stage(FILE *to, const struct pipeline *p, int i, const struct f
     if (!part_is_empty(text)) fputs(", ", to), part_write_json(to, text);
     fprintf(to, ", \"isa\": ");
     json_print_text(to, n->hello.isa);
-    fprintf(to, ", \"threads\": %u,\n     \"busy\": %.4f, \"starved\": %.4f, \"blocked\": %.4f, \"sending\": %.4f, \"replay\": %.4f,\n",
-            n->hello.threads, s.busy, s.starved, s.blocked, s.sending, s.replay);
+    fprintf(to, ", \"threads\": %u,\n     \"busy\": %.4f, \"starved\": %.4f, \"blocked\": %.4f, \"sending\": %.4f, \"replay\": %.4f, \"stopped\": %.4f,\n",
+            n->hello.threads, s.busy, s.starved, s.blocked, s.sending, s.replay, s.stopped);
     fprintf(to, "     \"planned_bytes\": %" PRIu64 ", \"measured_bytes\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
                 ", \"relayed\": %s, \"micro_batches\": %" PRIu64 ", \"pictures\": %" PRIu64 "}",
             pipeline_planned(p, i), n->report.peak_resident, n->report.bytes_out, is_relayed(p, i) ? "true" : "false", n->report.batches,
@@ -490,7 +496,7 @@ static void refine(struct pipeline *p, const struct figures *f)
     if (!expected_known(f->expected) || plan_stages(&p->plan) != p->workers) return;
     const int n = compare_all(all, p, f);
     for (int i = 0; i < n; i++) {
-        if (all[i].busy * f->wall < REFINE_SECONDS || p->crew[i]->report.pictures) return;
+        if (all[i].busy * f->wall < REFINE_SECONDS || p->crew[i]->report.pictures || all[i].stopped > REFINE_STOPPED) return;
         ratio[i] = ration_share(&p->offers[i].ration) < 1 ? 1 : over(all[i].row[1], all[i].row[0]); /* how long it stood still is not told */
     }
     speeds_refine(p, ratio);

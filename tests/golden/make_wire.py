@@ -109,7 +109,7 @@ FRAMES = [
     frame("PING", struct.pack("<QQIIQQ", 1, 2, 3, 0, 5, 0)),
     frame("PONG", struct.pack("<QQIIQQ", 4, 5, 6, 7, 8, 9)),
     frame("REPORT_ASK"),
-    frame("REPORT", struct.pack("<12Q", *range(1, 13))),
+    frame("REPORT", struct.pack("<13Q", *range(1, 14))),
     frame("STOP"),
     frame("FAULT", struct.pack("<I", 3) + text("the file is gone")),
     frame("ASSIGN", assign(False)),

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # turn: 0 (tests/run)
 """What goes wrong, and is not to be mended, ends soon, with one sentence that says what and where, and leaves no process behind."""
+import json
 import os
 import re
 import shutil
@@ -204,6 +205,19 @@ def worker_frozen():
     need(all_gone(kids), "a worker lives on")
 
 
+def worker_stopped_for_a_moment():
+    """In the middle of an answer, which cannot end meanwhile: the report has it, and not of its neighbour's processor or of a message."""
+    p = generation("--workers", "2", "--report-json", path("stopped"))
+    kid = sorted(children_of(p.pid))[1]
+    os.kill(kid, signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(kid, signal.SIGCONT)
+    status, _, err = wait(p, 60, "a run whose worker was stopped for a moment")
+    need(status == 0, "status %d: %s" % (status, err))
+    with open(path("stopped")) as f: stages = json.load(f)["stages"]
+    need(stages[1]["stopped"] > 0, stages)
+
+
 def remote_worker_killed():
     w = Workers(3, "--once")
     p = generation(*w.connect)
@@ -387,6 +401,7 @@ claim("mpirun_says_a_bad_model_once", mpi_bad_model)
 claim("mpirun_refuses_once_and_explains_once", mpi_refuses_once)
 claim("a_killed_worker_process_ends_the_run_by_name", local_worker_killed)
 claim("a_frozen_worker_ends_the_run_by_name", worker_frozen)
+claim("a_worker_that_is_stopped_for_a_moment_is_told_from_a_slow_one", worker_stopped_for_a_moment)
 claim("a_killed_worker_elsewhere_ends_the_run_and_its_mates", remote_worker_killed)
 claim("a_broken_link_between_two_workers_ends_the_run_and_names_both", link_between_workers, Cable.cut, "cannot reach")
 claim("a_link_that_swallows_ends_the_run_and_names_both", link_between_workers, Cable.swallow, "cannot reach")

@@ -268,7 +268,7 @@ static inline struct frame *sample_message(int i)
     case 11: ping_write(&f, M_PING, &(struct ping){.at_ns = 1, .batch = 2, .queue = 3, .stamp_ns = 5}, 0); break;
     case 12: ping_write(&f, M_PONG, &(struct ping){4, 5, 6, 7, 8, 9}, 0); break;
     case 13: empty_write(&f, M_REPORT_ASK, 0); break;
-    case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0); break;
+    case 14: report_write(&f, &(struct report){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, 0); break;
     case 15: empty_write(&f, M_STOP, 0); break;
     case 16: fault_write(&f, &(struct fault){E_FILE, "the file is gone"}, 0); break;
     case 17: return sample_assign(false);

@@ -30,6 +30,7 @@ static void walk_report(struct cursor *c, void *message)
     walk_u64(c, &m->bytes_out);
     walk_u64(c, &m->pictures);
     walk_u64(c, &m->picture_ns);
+    walk_u64(c, &m->stopped_ns);
 }
 
 static void walk_diary_ask(struct cursor *c, void *message)

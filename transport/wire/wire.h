@@ -292,6 +292,7 @@ struct report {
     uint64_t peak_resident;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t pictures, picture_ns; /* through this stage; computing them, a part of busy_ns */
+    uint64_t stopped_ns; /* while it had work, or had had some a moment before, the thread that only listens did not run, so all of it stood still */
 };
 
 #define WIRE_SPANS 512 /* of one DIARY, at most */
