@@ -100,10 +100,13 @@ void overdue_look(struct engine *e)
     const uint64_t now = clock_now(e->clock);
     for (int c = 0; c < CHAINS; c++) {
         struct silence *still = &e->overdue.still[c], *home = &e->overdue.home[c];
-        const bool asked = due[c] && e->pipe->whole; /* until it is whole nor is there a route that could be asked */
-        struct member *busy = asked ? who_is_busy(e, c) : NULL;
-        if (!asked) silence_broken(home, now);
-        if (!asked || busy) silence_broken(still, now);
+        if (!due[c] || !e->pipe->whole) { /* nor is there a route that could be asked, until the pipeline is whole */
+            silence_broken(still, now);
+            silence_broken(home, now);
+            continue;
+        }
+        struct member *busy = who_is_busy(e, c);
+        if (busy) silence_broken(still, now);
         const uint64_t waited = silence_ns(still, now), worked = silence_ns(home, now);
         if (busy && worked > work_limit_ns(e)) accuse_busy(e, busy, worked);
         else if (waited > limit_ns(e, c)) accuse(e, c, waited);
