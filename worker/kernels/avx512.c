@@ -65,6 +65,43 @@ INLINE vf vf_from_i8(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
 }
+/* Two blocks of columns woven into one another: lanes of the first and of the second in turn, so that one load brings the weights
+ * of both. A weight that is loaded by itself meets but two vectors of a block, and loads are then what is waited for (docs/SPEED.md 54). */
+#define ATTEND_WEAVES
+INLINE void vf_weave(vf out[2], vf a, vf b)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    out[0] = _mm512_permutex2var_ps(a, low, b);
+    out[1] = _mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b);
+}
+INLINE void vf_unweave(vf out[2], const vf woven[2])
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    out[0] = _mm512_permutex2var_ps(woven[0], even, woven[1]);
+    out[1] = _mm512_permutex2var_ps(woven[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), woven[1]);
+}
+INLINE void vf_woven_from_i8(vf out[2], const int8_t *a, const int8_t *b)
+{
+    const __m128i first = _mm_loadu_si128((const void *)a), second = _mm_loadu_si128((const void *)b);
+    out[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_unpacklo_epi8(first, second)));
+    out[1] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_unpackhi_epi8(first, second)));
+}
+INLINE vf vf_woven_from_f16(const uint16_t *a, const uint16_t *b)
+{
+    const __m128i first = _mm_loadu_si128((const void *)a), second = _mm_loadu_si128((const void *)b);
+    return _mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi16(first, second), _mm_unpacklo_epi16(first, second)));
+}
+INLINE vf vf_twice(const float *p) /* each of eight */
+{
+    const __m512i each = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(each, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
+INLINE vf vf_set_pair(const float *p)
+{
+    double both;
+    memcpy(&both, p, sizeof both);
+    return _mm512_castpd_ps(_mm512_set1_pd(both));
+}
 INLINE vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
 INLINE vf vf_power_of_two(vi n)
 {
