@@ -253,13 +253,28 @@ static int check_facts(const struct journal *j, const struct journal_setup *s, c
     return is_another(j, more, was, "nothing", why);
 }
 
+/* Zeros behind a part of `begin`, or none: room for a first record that was never filled, because the machine stopped. */
+static bool is_unfilled(int fd, const char *begin)
+{
+    char text[4096];
+    ssize_t n;
+    for (off_t at = 0; (n = pread(fd, text, sizeof text, at)) > 0; at += n)
+        for (ssize_t i = 0; i < n; i++) {
+            if (*begin && text[i] == *begin) begin++;
+            else if (text[i]) return false;
+            else begin = "";
+        }
+    return n == 0;
+}
+
 /* A file that begins otherwise is somebody's, and nothing of it is cut. A first record that was torn begins so too. */
 static int check_kind(const char *path, int fd, struct err *why)
 {
     static const char begin[] = "{\"journal\"";
     char text[sizeof begin] = "";
     const ssize_t n = pread(fd, text, sizeof begin - 1, 0);
-    return n < 0 || memcmp(text, begin, (size_t)n) ? fail(why, E_FILE, "%s is no journal", path) : 0;
+    const bool is = n >= 0 && (!memcmp(text, begin, (size_t)n) || is_unfilled(fd, begin));
+    return is ? 0 : fail(why, E_FILE, "%s is no journal", path);
 }
 
 /* All records from the beginning; j->bytes is then where the right ones end. */

@@ -201,7 +201,6 @@ static int check_spans(const struct engine *e, const struct ask *a, struct err *
         if (!e->pictures) return fail(why, E_USAGE, "a prompt with a picture needs a picture encoder");
         if (s->first < end || s->first >= a->n || !s->n || s->n > a->n - s->first)
             return fail(why, E_USAGE, "picture %zu of a prompt does not lie within its %zu tokens, behind the one before", i + 1, a->n);
-        if (pictures_blamed(e->pictures, (uint32_t)s->picture)) return fail(why, E_WORKER, "workers are lost where picture %zu of a prompt is computed", i + 1);
         if (s->n > rows) return fail(why, E_USAGE, "a picture has %zu rows, a micro-batch holds %u", s->n, rows);
         end = s->first + s->n;
     }
@@ -467,11 +466,19 @@ void live_answered(struct engine *e, struct live *a, enum finish how)
 
 /* ---- to the scheduler ---- */
 
+/* Who waits for one that ends workers fails alone, also if it comes later. */
 static bool pictures_are_there(struct engine *e, struct live *a)
 {
+    struct err why;
     live_needs_pictures(e, a);
-    for (size_t i = a->shown; i < a->spans.n; i++)
-        if (!pictures_rows(e->pictures, (uint32_t)a->spans.span[i].picture)) return false;
+    for (size_t i = a->shown; i < a->spans.n; i++) {
+        const uint32_t picture = (uint32_t)a->spans.span[i].picture;
+        if (pictures_rows(e->pictures, picture)) continue;
+        if (!pictures_blamed(e->pictures, picture)) return false;
+        fail(&why, E_WORKER, "workers are lost where picture %zu of a prompt is computed", i + 1);
+        live_leave(e, a, FINISH_FAILED, &why);
+        return false;
+    }
     return true;
 }
 

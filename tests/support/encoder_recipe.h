@@ -49,8 +49,9 @@ static inline void put_layer(struct forge *f, const struct recipe *r, uint64_t *
     const struct {
         const char *name;
         uint64_t cols, rows;
-    } matrices[] = {{"attn_q", RECIPE_WIDTH, RECIPE_WIDTH}, {"attn_k", RECIPE_WIDTH, RECIPE_WIDTH}, {"attn_v", RECIPE_WIDTH, RECIPE_WIDTH}, {"attn_out", RECIPE_WIDTH, RECIPE_WIDTH},
-                    {r->swapped ? "ffn_down" : "ffn_up", RECIPE_WIDTH, RECIPE_FFN}, {r->swapped ? "ffn_up" : "ffn_down", RECIPE_FFN, RECIPE_WIDTH}};
+    } matrices[] = {{"attn_q", RECIPE_WIDTH, RECIPE_WIDTH}, {"attn_k", RECIPE_WIDTH, RECIPE_WIDTH}, {"attn_v", RECIPE_WIDTH, RECIPE_WIDTH},
+                    {"attn_out", RECIPE_WIDTH, RECIPE_WIDTH}, {r->swapped ? "ffn_down" : "ffn_up", RECIPE_WIDTH, RECIPE_FFN},
+                    {r->swapped ? "ffn_up" : "ffn_down", RECIPE_FFN, RECIPE_WIDTH}};
     char name[80];
     for (int i = 0; i < 6; i++) {
         snprintf(name, sizeof name, "v.blk.%d.%s.weight", layer, matrices[i].name);

@@ -72,7 +72,8 @@ static int check_sight(const struct work *m, const struct segment *g, uint32_t r
     const struct row *r = &m->rows[row];
     const bool text = r->id < HASH_PICTURE;
     if (text ? r->sees == position : r->sees >= position && r->sees < g->position + g->rows) return 0;
-    return fail(why, E_WIRE, "the row at %u of slot %u sees up to %u, and rows up to %u came", position, g->slot, r->sees, g->position + g->rows);
+    return fail(why, E_WIRE, "the row at %u of slot %u sees up to %u, and rows up to %u came", position, g->slot, r->sees,
+                g->position + g->rows);
 }
 
 static int run_segment(struct hash_stage *s, const struct work *m, const struct segment *g, uint32_t first, struct result *result,

@@ -42,8 +42,8 @@ uint32_t hash_counted_on(uint32_t id);
 
 #define HASH_PICTURE 0x80000000u /* an id from here on is a picture's row */
 
-/* The token after a row: the ids up to it have that history, the pictures' rows were `seen`, and `id` is its own. With a frequency penalty of 1 the ids that were said count
- * too: `key` is the ask's and the sum of (id + 1) over them. */
+/* The token after a row: the ids up to it have that history, the pictures' rows were `seen`, and `id` is its own. With a frequency
+ * penalty of 1 the ids that were said count too: `key` is the ask's and the sum of (id + 1) over them. */
 uint32_t hash_token(const struct model_config *c, bool counts, uint64_t history, uint64_t seen, uint32_t id, uint64_t key,
                     uint32_t position);
 

@@ -75,6 +75,13 @@ void line_golden(struct line *a, const struct world *w)
     }
 }
 
+bool line_is_poisoned(const struct line *a)
+{
+    bool shows = false;
+    for (size_t i = 0; i < a->n_spans; i++) shows |= a->span[i].picture == 0;
+    return shows && a->leader->world->poisoned;
+}
+
 static void draw_picture(struct line *a, uint32_t which)
 {
     a->span[a->n_spans++] = (struct picture_span){.first = a->n, .n = WORLD_PICTURE_ROWS, .picture = which};
@@ -87,10 +94,11 @@ static void draw_line(struct line *a, struct leader *l, int i)
     struct world *w = l->world;
     const uint32_t context = l->wanted.context, common = dice(&w->dice, 3) ? 0 : 64 + dice(&w->dice, 80);
     *a = (struct line){.leader = l, .key = 1000 + (uint64_t)i, .grumpy = !dice(&w->dice, 8), .biased = !dice(&w->dice, 3)};
-    if (l->sees && common) draw_picture(a, dice(&w->dice, 2));
+    if (l->sees && common) draw_picture(a, w->poisoned + dice(&w->dice, 2));
     for (; a->n < common && a->n + 70 < context; a->n++) a->id[a->n] = a->n < 100 ? 7 : 7 + (uint32_t)i % 2;
-    for (uint32_t left = l->album ? LEADER_PICTURES - 1 : l->sees ? dice(&w->dice, LEADER_PICTURES) : 0; left && a->n + 40 < context; left--) {
-        draw_picture(a, dice(&w->dice, WORLD_PICTURES));
+    const uint32_t pictures = l->album ? LEADER_PICTURES - 1 : l->sees ? dice(&w->dice, LEADER_PICTURES) : 0;
+    for (uint32_t left = pictures; left && a->n + 40 < context; left--) {
+        draw_picture(a, dice(&w->dice, w->poisoned ? 6 : WORLD_PICTURES));
         if (dice(&w->dice, 2)) a->id[a->n++] = dice(&w->dice, 256);
     }
     for (uint32_t rows = 1 + dice(&w->dice, 24); rows; rows--, a->n++) a->id[a->n] = dice(&w->dice, 256);
@@ -111,14 +119,14 @@ int leader_draw(struct leader *l, struct world *w, int index, struct err *why)
     l->wanted = (struct capacity){.context = 200 + dice(&w->dice, LEADER_ROWS - 200), .sequences = 1 + dice(&w->dice, 4),
                                   .rows = 2 + dice(&w->dice, 15), .in_flight = dice(&w->dice, 5)};
     l->wanted.blocks = dice(&w->dice, 2) ? 0 : capacity_blocks_least(&l->wanted) + dice(&w->dice, 6);
-    l->sees = !dice(&w->dice, 3) && !w->wrong;
+    l->sees = !dice(&w->dice, 3) || w->poisoned;
     l->album = l->sees && dice(&w->dice, 2);
     if (l->sees) l->wanted.rows += WORLD_PICTURE_ROWS;
     l->replicas = dice(&w->dice, 3) ? 1 : 1 + (int)dice(&w->dice, (uint32_t)(w->workers < LEADER_REPLICAS ? w->workers : LEADER_REPLICAS));
     l->verify = dice(&w->dice, 4) ? 0 : 1 + dice(&w->dice, 3);
     l->spare = w->workers > 1 && l->replicas == 1 && !dice(&w->dice, 3);
     l->fewer = dice(&w->dice, 2);
-    l->has_job = dice(&w->dice, 2) && !w->wrong && !l->sees;
+    l->has_job = dice(&w->dice, 2) && !w->wrong;
     l->slowly = dice(&w->dice, 2);
     l->no_reuse = !dice(&w->dice, 6);
     l->back_ns = index ? now_ns(l) + dice(&w->dice, 4000) * MS : 0;
@@ -154,6 +162,12 @@ static void hear_end(void *user, const struct ended *ended)
     if (l->closing) return;
     note(l, "hears the end of line, as", (uint64_t)(a - l->line), ended->how);
     if (a->finished++) fail(&why, E_INTERNAL, "line %td is finished twice", a - l->line), leader_broken(l, &why);
+    if (line_is_poisoned(a)) {
+        if (ended->how != FINISH_FAILED) fail(&why, E_INTERNAL, "line %td is answered, and its picture never was", a - l->line), leader_broken(l, &why);
+        a->done = true;
+        l->poisoned++;
+        return;
+    }
     if (ended->how == FINISH_FAILED) {
         a->asked = false; /* with the run, or because it is blamed: leader_step tells */
         return;
@@ -198,8 +212,8 @@ static int ask(struct leader *l, struct line *a, struct err *why)
     memcpy(all + a->n, a->golden, a->said * sizeof *all);
     struct picture_span spans[LEADER_PICTURES];
     TRY(give_pictures(l, a, spans, why));
-    const struct ask ask = {.ids = all, .n = a->n + a->said, .spans = spans, .n_spans = a->n_spans, .begun = a->said, .most = a->most - a->said, .key = a->key,
-                            .sampling = {.repeat_penalty = 1}, .priority = (int)(a->key % 3), .wish.frequency = a->biased};
+    const struct ask ask = {.ids = all, .n = a->n + a->said, .spans = spans, .n_spans = a->n_spans, .begun = a->said,
+                            .most = a->most - a->said, .key = a->key, .sampling = {.repeat_penalty = 1}, .priority = (int)(a->key % 3), .wish.frequency = a->biased};
     a->asked = true;
     a->finished = 0;
     note(l, "asks line, behind tokens", (uint64_t)(a - l->line), a->said);
@@ -223,7 +237,9 @@ static int begin_pipe(struct leader *l, int replica, int first, int n, struct er
     if (!p) return fail(why, E_MEMORY, "no memory for a pipeline");
     p->model = w->things->model;
     p->encoder = l->sees ? w->things->encoder : NULL;
-    p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare, .plan.vision.how = dice(&w->dice, 3)};
+    p->wish = (struct cluster_wish){.patience_seconds = 900, .wait_seconds = 900, .threads = 1, .send_weights = true, .spare = l->spare,
+                                    .plan.vision.how = dice(&w->dice, 3)};
+    if (l->sees && n - l->spare > 1 && !w->wrong) p->wish.plan.vision_workers = !dice(&w->dice, 4);
     TRY(sim_driven(w->sim, &port, &l->process[replica], why));
     if (l->process[replica] >= WORLD_PROCESSES) return fail(why, E_INTERNAL, "more processes than a world can have");
     w->machine[l->process[replica]] = l->index;
@@ -372,8 +388,11 @@ static int all_done(struct leader *l, struct err *why)
     bool over = true;
     if (fleet_is_busy(l->fleet)) return 0;
     for (int i = 0; i < l->replicas; i++)
-        if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i))) return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), leader_broken(l, why);
-    if (l->sees && pictures_underway(fleet_pictures(l->fleet))) return fail(why, E_INTERNAL, "a picture is under way for nobody"), leader_broken(l, why);
+        if (!l->lost[i] && !nothing_is_left(fleet_engine(l->fleet, i)))
+            return fail(why, E_INTERNAL, "a slot or a page is held by nobody"), leader_broken(l, why);
+    const bool all_answered = l->sees && !l->has_job && !l->blamed && !l->world->poisoned;
+    if (all_answered && pictures_underway(fleet_pictures(l->fleet)))
+        return fail(why, E_INTERNAL, "a picture is under way for nobody"), leader_broken(l, why);
     if (l->has_job) TRY(world_job_finish(&l->job, &over, why));
     note(l, over ? "has done its job" : "tries again what failed", 0, 0);
     TRY(put_down(l, NULL, false, why));
@@ -389,7 +408,8 @@ static int blamed(struct leader *l, struct err *why)
         if (a->asked || a->done || !a->finished) continue;
         uint32_t losses = 0;
         for (int k = 0; k < l->replicas; k++) losses += l->pipe[k]->losses + l->lost[k];
-        if (losses <= SUSPECTED_MOST) return fail(why, E_INTERNAL, "line %d failed alone", i), leader_broken(l, why);
+        if (losses <= SUSPECTED_MOST || l->world->poisoned) return fail(why, E_INTERNAL, "line %d failed alone", i), leader_broken(l, why);
+        take_pictures_back(l, a); /* one of them may be to blame, as long as somebody holds it */
         a->finished = 0;
         l->blamed++;
     }

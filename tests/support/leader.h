@@ -56,7 +56,7 @@ struct leader {
     uint32_t epoch[LEADER_REPLICAS], verify;
     bool lost[LEADER_REPLICAS];
     int way[LEADER_REPLICAS]; /* in which their layers lie: cluster/planning.h */
-    uint64_t losses, epochs, tokens, busy, lives, blamed, rows, alone, verified, moved, named, pictures; /* alone: replicas lost for good; named: workers found wrong */
+    uint64_t losses, epochs, tokens, busy, lives, blamed, rows, alone, verified, moved, named, pictures, poisoned; /* alone: replicas lost for good; named: workers found wrong */
 };
 
 int leader_least_workers(const struct leader *l); /* of a pipeline, of which one may be to spare */
@@ -65,6 +65,7 @@ int leader_step(struct leader *l, int ms, struct err *why); /* an error: somethi
 int leader_killed(struct leader *l, struct err *why);
 int leader_close(struct leader *l, struct err *why);
 int leader_broken(struct leader *l, struct err *why); /* what is said there does not hold */
+bool line_is_poisoned(const struct line *a);
 void line_golden(struct line *a, const struct world *w);
 
 /* Whether this worker was given up by the leader because it fell silent. Where the leader's clock stepped nobody can tell how long that was, and

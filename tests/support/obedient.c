@@ -229,8 +229,9 @@ static struct part_bytes bytes_of(const struct obedient *w, uint32_t text, const
     const struct vision_model *e = w->of->encoder;
     struct part_bytes b = {0}, v = {0};
     if (text) b = text_part_bytes(w->stage.config, w->stage.part, w->tensor, &w->capacity, (int)a->threads);
-    if (w->count > text) v = vision_part_bytes(&e->config, w->sees, w->tensor + text, (enum vision_type)a->vision_as, w->pictures_most, (int)a->threads);
-    if (!text) vision_bytes_alone(&v, (enum vision_type)a->vision_as);
+    const enum vision_type as = (enum vision_type)a->vision_as;
+    if (w->count > text) v = vision_part_bytes(&e->config, w->sees, w->tensor + text, as, w->pictures_most, (int)a->threads);
+    if (!text) vision_bytes_alone(&v, as);
     b.weights += v.weights, b.scratch += v.scratch, b.frames += v.frames, b.runtime += v.runtime, b.total += v.total;
     return b;
 }
@@ -431,6 +432,7 @@ static int take_picture(struct obedient *w, struct frame *f, struct err *why)
                     m.cols, w->pictures), broken(w, why);
     memcpy(&x, m.values, sizeof x);
     if (w->sees.front) x = hash64(m.values, (size_t)m.rows * m.cols * sizeof(float));
+    if (w->sees.front && x == w->of->poison) return obedient_kill(w), 0;
     x = hash_picture(w->sees.first, w->sees.end, x);
     struct picture_values made = {.picture = m.picture, .rows = last ? vision_tokens(c) : m.rows, .cols = last ? c->hidden : c->width};
     TRY(picture_values_write(&reply, last ? M_PICTURE_ROWS : M_PICTURE, &made, why));
@@ -463,7 +465,8 @@ static int take_score(struct obedient *w, struct frame *f, struct err *why)
 static int answer_ping(struct obedient *w, struct frame *f, struct err *why)
 {
     const bool loads = w->state == OBEDIENT_LOADING && !w->missing && !w->unproved;
-    const struct ping state = {.batch = w->computed, .queue = w->under_way, .busy = loads ? BUSY_LOADING : (w->under_way > w->pictures ? BUSY_ROWS : 0) | (w->pictures ? BUSY_PICTURE : 0),
+    const uint32_t busy = (w->under_way > w->pictures ? BUSY_ROWS : 0) | (w->pictures ? BUSY_PICTURE : 0);
+    const struct ping state = {.batch = w->computed, .queue = w->under_way, .busy = loads ? BUSY_LOADING : busy,
                                .steps = w->steps + (w->under_way || loads ? now_ns(w) / (100 * MS) : 0)};
     TRY(bond_pong(&w->bond, f, state, why));
     return send_out(w, why);

@@ -30,6 +30,7 @@ struct obedience {
     const struct model *model;
     const struct vision_model *encoder;
     bool counts;     /* as struct hash_stage has it */
+    uint64_t poison; /* hash of the patches of a picture that ends whoever gets them; 0: there is none */
     uint64_t *dice;
     bool twice;      /* one frame that comes to each of them comes twice */
     struct later *later; /* what will happen, of all; the newest first */

@@ -27,7 +27,8 @@ static int open_to_append(void *user, const char *path)
     struct torn_disk *d = user;
     struct stat st;
     d->file = disk_system()->open_to_append(NULL, path);
-    if (d->file >= 0 && !fstat(d->file, &st) && (uint64_t)st.st_size != d->bytes) d->bytes = d->synced = (uint64_t)st.st_size; /* it was repaired */
+    const bool other = d->file >= 0 && !fstat(d->file, &st) && (uint64_t)st.st_size != d->bytes;
+    if (other) d->bytes = d->synced = (uint64_t)st.st_size; /* it was repaired */
     return d->file;
 }
 
@@ -103,7 +104,8 @@ void torn_disk_crash(struct torn_disk *d)
 {
     const uint64_t unsynced = d->bytes - d->synced, cut = d->synced + (unsynced ? dice(d->dice, (uint32_t)unsynced + 1) : 0);
     const uint32_t how = dice(d->dice, 6);
-    const bool torn = cut < d->bytes, room = torn && how < 2, hole = torn && !how && cut > d->synced;
+    const bool torn = cut < d->bytes, room = torn && how < 2;
+    const bool hole = torn && !how && cut > d->synced && d->synced; /* the first record is no larger than what a disk writes at once */
     d->torn += torn;
     d->holes += hole;
     d->holed |= hole;

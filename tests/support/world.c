@@ -193,14 +193,17 @@ static int world_open(struct world *w, struct err *why)
                                     .jitter_ns = dice(&w->dice, 4) * MS, .bytes_per_second = dice(&w->dice, 2) ? 0 : 1e7, .cut_ns = held_ns, .user = w};
     TRY(sim_open(&w->sim, &links, why));
     w->begun_ns = clock_now(sim_clock(w->sim));
-    w->obedience = (struct obedience){.sim = w->sim, .model = w->model, .encoder = w->things->encoder, .counts = dice(&w->dice, 3) == 0, .dice = &w->dice, .note = worker_note,
-                                      .sends = worker_sends, .user = w};
+    w->obedience = (struct obedience){.sim = w->sim, .model = w->model, .encoder = w->things->encoder,
+                                      .counts = dice(&w->dice, 3) == 0, .dice = &w->dice, .note = worker_note, .sends = worker_sends, .user = w};
     w->workers = 1 + (int)dice(&w->dice, WORLD_WORKERS);
     w->leaders = dice(&w->dice, 6) ? 1 : 2;
+    if (w->poisoned) w->leaders = 1, w->obedience.poison = w->things->picture[0].patches;
     if (w->wrong) w->workers = 3 + (int)dice(&w->dice, WORLD_WORKERS - 2), w->leaders = 1;
     TRY(tokenizer_open(&w->tokens, w->model->file, w->model->config.vocab, why));
     for (int i = 0; i < w->leaders; i++) TRY(leader_draw(&w->leader[i], w, i, why));
     TRY(open_workers(w, why));
+    w->calm_ns = w->begun_ns;
+    if (w->poisoned) return 0;
     if (!w->wrong) return draw_faults(w, why);
     struct leader *l = &w->leader[0];
     l->verify = 1, l->spare = 0, l->fewer = false;
@@ -244,7 +247,8 @@ static int live(struct world *w, struct err *why)
         }
         if (all_over(w)) return 0;
         if (now > w->ends_ns)
-            return fail(why, E_INTERNAL, "it is calm since %llu s, and not all is done", (unsigned long long)(now - w->calm_ns) / 1000 / MS);
+            return fail(why, E_INTERNAL, "it is calm since %llu s, and not all is done",
+                        (unsigned long long)(now - w->calm_ns) / 1000 / MS);
         for (int i = 0; i < w->leaders; i++) {
             struct leader *l = &w->leader[i];
             acting += l->state != LEADER_OVER && l->state != LEADER_AWAY && l->stands_until_ns <= now;
@@ -271,8 +275,9 @@ static int world_close(struct world *w, struct world_sums *sums, struct err *why
         struct leader *l = &w->leader[i];
         if (leader_close(l, code ? &later : why)) code = E_INTERNAL;
         sums->losses += l->losses, sums->epochs += l->epochs, sums->tokens += l->tokens, sums->busy += l->busy, sums->lives += l->lives;
-        sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named, sums->pictures += l->pictures;
-        sums->blamed += l->blamed, sums->torn += l->job.disk.torn, sums->holes += l->job.disk.holes, sums->refused += l->job.disk.refused, sums->replayed += l->rows;
+        sums->alone += l->alone, sums->verified += l->verified, sums->moved += l->moved, sums->named += l->named;
+        sums->blamed += l->blamed, sums->torn += l->job.disk.torn, sums->holes += l->job.disk.holes, sums->refused += l->job.disk.refused;
+        sums->replayed += l->rows, sums->pictures += l->pictures, sums->poisoned += l->poisoned;
     }
     for (int k = 0; k < FAULT_KINDS; k++) sums->fault[k] += (uint64_t)w->of[k];
     for (int i = 0; i < w->workers; i++) obedient_kill(&w->worker[i]);
@@ -319,4 +324,15 @@ int world_with_one_wrong(uint64_t seed, const struct world_things *things, const
     world.wrong = true;
     TRY(run(&world, seed, things, folder, tells, sums, why));
     return sums->named > named ? 0 : fail(why, E_INTERNAL, "nobody is found to compute wrongly, of %d workers in %d replicas", world.workers, world.leader[0].replicas);
+}
+
+int world_with_poison(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums,
+                      uint64_t *failed, struct err *why)
+{
+    const uint64_t before = sums->poisoned;
+    memset(&world, 0, sizeof world);
+    world.poisoned = true;
+    const int code = run(&world, seed, things, folder, tells, sums, why);
+    *failed = sums->poisoned - before;
+    return code;
 }

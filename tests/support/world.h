@@ -53,12 +53,14 @@ struct world {
     int machine[WORLD_PROCESSES]; /* of a process: leaders, then workers */
     uint64_t cut_until_ns[WORLD_MACHINES][WORLD_MACHINES], slow_until_ns[WORLD_MACHINES][WORLD_MACHINES], slow_ns;
     bool wrong;           /* nothing fails, and one worker of three at least computes a layer wrongly */
+    bool poisoned;        /* nothing fails, but who gets the first picture ends */
     bool tells;           /* all that happens, on stdout */
     uint64_t story;       /* its hash */
 };
 
 struct world_sums { /* over many */
-    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, holes, refused, blamed, alone, verified, moved, named, pictures, fault[FAULT_KINDS], simulated_s, calm_s; /* pictures: sent to encoders; calm_s: the longest until all was done */
+    uint64_t worlds, losses, epochs, tokens, replayed, busy, lives, torn, holes, refused, blamed, alone, verified, moved, named, fault[FAULT_KINDS], simulated_s,
+        pictures, poisoned, calm_s; /* pictures: sent to encoders; calm_s: the longest until all was done */
 };
 
 /* All of a seed, in a folder of the caller's; `sums` is added to, *story is a hash of all that happened. */
@@ -67,5 +69,9 @@ int world_run(uint64_t seed, const struct world_things *things, const char *fold
 
 /* A world in which nothing fails but that one worker of several always computes one layer wrongly: it is named, and nobody else is. */
 int world_with_one_wrong(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums, struct err *why);
+
+/* A world in which one picture ends whoever gets it: who asks with it fails, and nobody else does. *failed: how many did. */
+int world_with_poison(uint64_t seed, const struct world_things *things, const char *folder, bool tells, struct world_sums *sums,
+                      uint64_t *failed, struct err *why);
 
 void world_note(struct world *w, const char *who, int number, const char *what, uint64_t a, uint64_t b);

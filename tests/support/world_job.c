@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define CRASHES_BLAMED 5 /* as batch.c has it */
+#define JOB_ROOM 20      /* ids, at least, for an answer */
 
 /* ---- what it is ---- */
 
@@ -22,7 +23,7 @@ static int make_result(struct world_job *j, int i, struct err *why)
     struct answer_text text[JOB_CHOICES] = {0};
     struct result_choice choice[JOB_CHOICES];
     struct result_common c;
-    const struct request request = {.choices = j->choices[i]};
+    const struct request request = {.choices = j->choices[i], .chat = j->leader->sees};
     const struct line *line = &j->leader->line[i];
     size_t n;
     int code = 0;
@@ -42,11 +43,50 @@ static int make_result(struct world_job *j, int i, struct err *why)
     return code;
 }
 
-static void write_line(FILE *to, const struct line *a, uint32_t choices)
+static int write_ids(FILE *to, const struct line *a)
 {
-    fprintf(to, "{\"max_tokens\":%u,\"n\":%u,\"frequency_penalty\":%d,\"prompt\":[", a->most, choices, a->biased);
+    fputs("\"prompt\":[", to);
     for (uint32_t i = 0; i < a->n; i++) fprintf(to, "%s%u", i ? "," : "", a->id[i]);
     fputs("]}\n", to);
+    return 0;
+}
+
+/* Pictures and words in the place of what the line had; its ids are what the template makes of them. */
+static int write_chat(FILE *to, struct line *a, struct world *w, struct err *why)
+{
+    struct content content[LEADER_PICTURES] = {0};
+    struct picture_spans spans = {0};
+    struct ids ids = {0};
+    char words[25];
+    size_t n = dice(&w->dice, a->leader->album ? 1 : LEADER_PICTURES);
+    if (a->leader->album) n = LEADER_PICTURES - 1;
+    fputs("\"messages\":[{\"role\":\"user\",\"content\":[", to);
+    for (size_t i = 0; i < n; i++) {
+        a->span[i].picture = dice(&w->dice, w->poisoned ? 6 : WORLD_PICTURES);
+        fprintf(to, "{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}},", w->things->picture[a->span[i].picture].name);
+    }
+    content[n].n = 1 + dice(&w->dice, sizeof words - 1);
+    for (size_t i = 0; i < content[n].n; i++) words[i] = (char)('a' + dice(&w->dice, 26));
+    content[n].text = words;
+    fprintf(to, "{\"type\":\"text\",\"text\":\"%.*s\"}]}]}\n", (int)content[n].n, words);
+    const struct chat_message message = {SPEAKER_USER, content, n + 1};
+    int code = prompt_messages(w->tokens, &message, 1, WORLD_PICTURE_ROWS, &ids, &spans, why);
+    if (!code && (ids.n + JOB_ROOM > a->leader->wanted.context || spans.n != n)) code = fail(why, E_INTERNAL, "a chat of %zu ids", ids.n);
+    for (size_t i = 0; i < spans.n && !code; i++) a->span[i].first = spans.span[i].first, a->span[i].n = spans.span[i].n;
+    a->n_spans = spans.n;
+    a->n = code ? 1 : (uint32_t)ids.n;
+    if (!code) memcpy(a->id, ids.id, ids.n * sizeof *ids.id);
+    picture_spans_free(&spans);
+    ids_free(&ids);
+    return code;
+}
+
+static int write_line(FILE *to, struct world_job *j, int i, struct err *why)
+{
+    struct leader *l = j->leader;
+    struct line *a = &l->line[i];
+    fprintf(to, "{\"max_tokens\":%u,\"n\":%u,\"frequency_penalty\":%d,", a->most, j->choices[i], a->biased);
+    return l->sees ? write_chat(to, a, l->world, why) : write_ids(to, a);
 }
 
 int world_job_draw(struct world_job *j, struct leader *l, struct err *why)
@@ -61,13 +101,14 @@ int world_job_draw(struct world_job *j, struct leader *l, struct err *why)
     torn_disk_open(&j->disk, path, &w->dice);
     FILE *in = fopen(j->in, "wbe");
     if (!in) return fail_errno(why, E_FILE, "%s cannot be written", j->in);
-    for (int i = 0; i < l->lines; i++) {
+    int code = 0;
+    for (int i = 0; i < l->lines && !code; i++) {
         j->choices[i] = 1 + !dice(&w->dice, 4);
-        write_line(in, &l->line[i], j->choices[i]);
+        code = write_line(in, j, i, why);
     }
-    if (fclose(in)) return fail_errno(why, E_FILE, "%s cannot be written", j->in);
-    for (int i = 0; i < l->lines; i++) TRY(make_result(j, i, why));
-    return 0;
+    if (fclose(in) && !code) return fail_errno(why, E_FILE, "%s cannot be written", j->in);
+    for (int i = 0; i < l->lines && !code; i++) code = make_result(j, i, why);
+    return code;
 }
 
 void world_job_end(struct world_job *j)
@@ -84,12 +125,13 @@ static int line_of(const struct world_job *j, const char *result, size_t n)
     return -1;
 }
 
-/* Of a line alone, and not without a reason. */
-static bool may_have_failed(const struct world_job *j)
+/* Of a line alone, and not without a reason; i < 0: nobody knows of which. */
+static bool may_have_failed(const struct world_job *j, int i)
 {
     const struct leader *l = j->leader;
+    if (l->world->poisoned) return i < 0 || line_is_poisoned(&l->line[i]);
     uint64_t losses = l->losses;
-    for (int i = 0; i < l->replicas; i++) losses += (l->pipe[i] ? l->pipe[i]->losses : 0) + l->lost[i];
+    for (int k = 0; k < l->replicas; k++) losses += (l->pipe[k] ? l->pipe[k]->losses : 0) + l->lost[k];
     return losses > SUSPECTED_MOST || l->lives > CRASHES_BLAMED;
 }
 
@@ -102,7 +144,7 @@ static int check_line(struct world_job *j, int i, struct err *why)
     bool ok;
     if (journal_is_done(j->journal, line)) {
         TRY(journal_result(j->journal, line, &ok, &result, &n, why));
-        const bool right = ok ? line_of(j, result, n) == i : may_have_failed(j);
+        const bool right = ok ? line_of(j, result, n) == i : may_have_failed(j, i);
         j->safe[i] = ok;
         if (!right) fail(why, E_INTERNAL, "line %d of a job: the journal has another result: %.300s", i, result);
         free(result);
@@ -136,7 +178,7 @@ static int check_delivered(struct world_job *j, bool all, bool ordered, struct e
     FILE *out = fopen(j->out, "rbe");
     for (; !code && out && (n = getline(&text, &room, out)) > 0 && text[n - 1] == '\n'; lines++) {
         const int i = line_of(j, text, (size_t)n - 1);
-        if (i < 0 && strstr(text, "\"status_code\":500") && may_have_failed(j)) continue;
+        if (i < 0 && strstr(text, "\"status_code\":500") && may_have_failed(j, i)) continue;
         if (i < 0 || there[i] || (ordered && i != lines)) {
             fail(why, E_INTERNAL, "result %d of a job, of line %d, is wrong or there twice: %.300s", lines, i, text);
             code = leader_broken(j->leader, why);
@@ -178,7 +220,8 @@ int world_job_begin(struct world_job *j, struct err *why)
     const struct leader *l = j->leader;
     struct batch_setup setup = {.fleet = l->fleet, .tokens = l->world->tokens, .file = j->file, .journal = j->journal, .outputs = j->outputs,
                                 .defaults = {.sampling = {.repeat_penalty = 1}, .most = 1, .file = "job"}, .window = j->window,
-                                .context = l->wanted.context};
+                                .context = l->wanted.context, .folder = l->world->folder};
+    if (l->sees) setup.picture_rows = WORLD_PICTURE_ROWS, setup.picture_side = l->world->things->encoder->config.image;
     common(j, &setup.common);
     return batch_open(&j->batch, &setup, why);
 }
@@ -201,9 +244,10 @@ int world_job_finish(struct world_job *j, bool *done, struct err *why)
     TRY(journal_end(j->journal, why));
     if (journal_done(j->journal) != lines) return fail(why, E_INTERNAL, "the journal lacks lines"), leader_broken(j->leader, why);
     for (int i = 0; i < j->leader->lines; i++) TRY(check_line(j, i, why));
-    j->retry = journal_failed(j->journal);
+    j->retry = journal_failed(j->journal) && !j->leader->world->poisoned;
+    if (j->leader->world->poisoned) j->leader->poisoned += journal_failed(j->journal);
     *done = !j->retry;
-    return check_delivered(j, true, !j->as_they_come && *done, why);
+    return check_delivered(j, true, !j->as_they_come && !journal_failed(j->journal), why);
 }
 
 int world_job_stop(struct world_job *j, struct err *why)

@@ -66,7 +66,8 @@ static int make_picture(struct world_things *t, int i, const char *folder, struc
     if (!code) p->pixels = hash128(square.rgb, (size_t)3 * c->image * c->image);
     image_free(&read);
     image_free(&square);
-    const uint64_t made = hash_picture(0, c->layers, hash64(patches, sizeof patches));
+    p->patches = hash64(patches, sizeof patches);
+    const uint64_t made = hash_picture(0, c->layers, p->patches);
     for (uint32_t k = 0; k < WORLD_PICTURE_ROWS; k++) p->row[k] = hash_picture_row(made, k);
     return code;
 }

@@ -10,6 +10,7 @@
 struct world_picture {
     char name[40], path[300];
     struct hash128 pixels;
+    uint64_t patches; /* a hash of them */
     uint64_t row[WORLD_PICTURE_ROWS]; /* what the encoder makes of it, if a hash computes */
 };
 

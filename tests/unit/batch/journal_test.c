@@ -153,6 +153,34 @@ TEST(a_line_is_suspected_of_crashes_only_if_nothing_came_of_it)
     folder_end(&folder);
 }
 
+TEST(room_that_was_never_filled_is_begun_anew_and_what_is_somebodys_is_left_alone)
+{
+    static const char zeros[100];
+    static const struct {
+        const char *first, *then;
+        bool mine;
+    } files[] = {{"", "", true}, {"{\"jour", "", true}, {"", "x", false}, {"{\"jou", "r", false}, {"{x", "", false}};
+    struct folder folder = folder_new();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *path = folder_path(&folder, "journal");
+        struct journal *j;
+        struct err e = {0};
+        struct stat st;
+        FILE *f = fopen(path, "wb");
+        fputs(files[i].first, f);
+        fwrite(zeros, 1, sizeof zeros, f);
+        fputs(files[i].then, f);
+        fclose(f);
+        const int code = open_it(&j, path, JOURNAL_RESUME, NULL, &e);
+        CHECK(files[i].mine ? !code && journal_done(j) == 0 : code == E_FILE && strstr(e.text, "is no journal"), "%s", e.text);
+        CHECK(files[i].mine || (!stat(path, &st) && (size_t)st.st_size == sizeof zeros + strlen(files[i].first) + strlen(files[i].then)));
+        while (files[i].mine && !journal_ended(j)) NEED(do_line(j, why));
+        CHECK(!j || says_what_was_put(j));
+        journal_close(&j);
+    }
+    folder_end(&folder);
+}
+
 TEST(damage_inside_is_refused_and_repaired)
 {
     struct folder folder = folder_new();
