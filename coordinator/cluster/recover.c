@@ -68,8 +68,10 @@ static int begin(struct pipeline *p, const struct capacity *wanted, struct err *
     r->only_measure = !wanted;
     r->first = true;
     r->begun_ns = r->heard_ns = now_ns(p);
-    for (int i = 1; i <= roster_size(p->roster); i++)
-        if (roster_member(p->roster, i)->place >= 0) r->place[roster_member(p->roster, i)->place].member = roster_member(p->roster, i);
+    for (int i = 1; i <= roster_size(p->roster); i++) {
+        struct member *m = roster_member(p->roster, i);
+        if (m->place >= 0 && m->place < n) r->place[m->place].member = m; /* of a pipeline that was made up for a test or a simulation there are none */
+    }
     return 0;
 }
 

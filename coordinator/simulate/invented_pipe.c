@@ -354,7 +354,7 @@ static void describe(struct invention *v)
     v->model.embedding = (struct tensor){.type = T_F32, .rows = INVENTED_VOCAB, .cols = INVENTED_HIDDEN, .data = (const uint8_t *)v->embedding};
     p->model = &v->model;
     p->plan = *v->in->plan;
-    p->workers = p->places = p->plan.workers;
+    p->workers = p->plan.workers;
     p->offers = (struct worker_offer *)v->in->offers;
     const double cores = plan_cores_short(p->offers, p->workers);
     if (cores > 0) v->cores = (int)fmin(fmax(cores, 1), CORES_MOST);
