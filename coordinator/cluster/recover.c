@@ -302,7 +302,7 @@ static uint32_t measuring_ms(struct pipeline *p)
     for (int i = 0; i < p->workers; i++)
         if (pipeline_place(p, i) >= p->places) return 0; /* who joined is known by no name under which anything could be kept */
     if (!r->first || !p->wish.probe || !p->model || speeds_known(p) || p->workers < 2 || p->wish.plan.cuts) return 0;
-    return probing_shadow(p);
+    return r->only_hear && p->wish.replicas == REPLICAS_AUTO ? PROBING_MS : probing_shadow(p); /* how many are best follows from speeds in any case */
 }
 
 /* All who live have answered: who they are makes the plan, and the plan says who gets what. */

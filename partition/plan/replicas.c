@@ -46,13 +46,15 @@ static double value_of(const struct sharing_out *s, const int *worker, int count
 {
     struct worker_offer *offers = calloc((size_t)count + 1, sizeof *offers), *ordered = calloc((size_t)count + 1, sizeof *ordered);
     const struct plan_wish wish = replica_wish_of(s->wish, n, count, s->workers);
+    struct plan_wish valued = wish; /* groups are compared by their answers: one with a single sequence would be wanted for its prompts */
     struct plan p = {0};
     double value = NONE;
+    if (wish.aim == AIM_USUAL && s->wish->capacity.sequences > 1) valued.aim = AIM_THROUGHPUT;
     for (int i = 0; i < count && offers && ordered; i++) offers[i] = s->offers[worker[i]], offers[i].cores *= (double)count / s->workers;
     if (!offers || !ordered) fail(why, E_MEMORY, "no memory to plan for %d workers", count);
     else if (!plan_make(&p, s->shape, offers, count, &wish, why)) {
         for (int i = 0; i < p.workers; i++) ordered[i] = offers[p.offer[i]];
-        value = plan_value(&p, s->shape, ordered, &wish);
+        value = plan_value(&p, s->shape, ordered, &valued);
         plan_free(&p);
     }
     free(offers);
@@ -239,7 +241,8 @@ static double share_out(struct sharing_out *s, int *of, int n, struct err *why)
 }
 
 /* More replicas have smaller groups: where so many do not hold the model more do not either. By measured speeds any gain will do: what
- * stages wait for each other within a pipeline is foreseen too small (docs/SPEED.md 42). */
+ * stages wait for each other within a pipeline is foreseen too small (docs/SPEED.md 42); but not of replicas of unlike many workers, where
+ * what little is foreseen was lost. */
 static void choose(struct sharing_out *s, struct replicas *out, int most)
 {
     int of[WORKERS_MOST];
@@ -248,7 +251,7 @@ static void choose(struct sharing_out *s, struct replicas *out, int most)
     for (int n = 2; n <= most; n++) {
         const double value = share_out(s, of, n, &ignored);
         if (value <= 0 && fewer > 0) return;
-        if (value > out->value * gain || (out->value <= 0 && value > 0)) {
+        if (value > out->value * (s->workers % n ? REPLICAS_GAIN : gain) || (out->value <= 0 && value > 0)) {
             out->n = n;
             out->value = value;
             memcpy(out->of, of, (size_t)s->workers * sizeof *of);

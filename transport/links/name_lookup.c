@@ -1,4 +1,4 @@
-/* transport/links/name_lookup.c — see lookup.h. Whoever of the two is the last to leave gives it back: the thread cannot be hurried. */
+/* transport/links/name_lookup.c — see name_lookup.h. Whoever of the two is the last to leave gives it back: the thread cannot be hurried. */
 #include "transport/links/name_lookup.h"
 
 #include "transport/wire/wire.h"

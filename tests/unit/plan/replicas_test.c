@@ -44,9 +44,10 @@ static double value_of_group(const struct model_shape *m, const struct plan_wish
     int count = 0;
     for (int w = 0; w < workers; w++)
         if (of[w] == k) some[count++] = offers[w];
-    const struct plan_wish wish = replica_wish_of(all, n, count, workers);
+    struct plan_wish wish = replica_wish_of(all, n, count, workers);
     if (!count || plan_make(&p, m, some, count, &wish, NULL)) return 0;
     for (int i = 0; i < p.workers; i++) ordered[i] = some[p.offer[i]];
+    if (wish.aim == AIM_USUAL && all->capacity.sequences > 1) wish.aim = AIM_THROUGHPUT;
     const double value = plan_value(&p, m, ordered, &wish);
     plan_free(&p);
     return value;
