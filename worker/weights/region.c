@@ -9,9 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PIECE (64ull << 20) /* a multiple of every page size in use */
 #define HUGE (2ull << 20)   /* of a large page, where it matters */
 #define DRAWN (64ull << 10) /* bytes; then they come again */
+
+/* The map of the process's memory is locked while a piece is found: the thread that answers pings may want memory meanwhile, and where
+ * the host has to find it first that took seconds (docs/SPEED.md 12). A multiple of every page size in use. */
+#define PIECE HUGE
 
 /* Writes to every page, by the kernel's own loop where it has one (Linux 5.14). Returns errno. */
 static int touch_piece(uint8_t *at, uint64_t bytes)
