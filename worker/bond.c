@@ -13,7 +13,7 @@ void bond_begin(struct bond *b, struct port *port, const struct clock *clock)
 void bond_heard(struct bond *b, const struct frame *f)
 {
     silence_broken(&b->silence, clock_now(b->clock));
-    b->assigned |= f->head.type == M_ASSIGN;
+    if (f->head.type == M_ASSIGN || f->head.type == M_GREET) b->assigned = f->head.type == M_ASSIGN;
     if (f->head.type != M_PING) silence_broken(&b->idleness, clock_now(b->clock));
 }
 

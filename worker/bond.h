@@ -31,7 +31,7 @@ struct bond {
     uint64_t leased_ns;  /* by the boot clock: when the PONG was said that the coordinator heard last */
     bool ready; /* READY was said */
     bool waits; /* the coordinator says that it waits for the answers of others: until something was assigned to be idle is no wonder */
-    bool assigned;
+    bool assigned; /* since it greeted last: a later greeting may be one that waits for who takes a lost one's place */
 };
 
 void bond_begin(struct bond *b, struct port *port, const struct clock *clock); /* both must live as long */

@@ -5,8 +5,7 @@
  *              ─► 3 …
  *
  * Workers are dealt out, the strongest first, each to the group that has least so far, so groups are alike, or taken in their order where that
- * is as good; beyond the reach of what follows
- * once by speed and once by memory. Workers that offer the same are one class, and only how many of each class are in a group
+ * is as good; beyond the reach of what follows once by speed and once by memory. Workers that offer the same are one class, and only how many of each class are in a group
  * counts. Where there are no more than REPLICAS_KINDS kinds of groups the best of all ways is found, by the same programme over sets as in
  * order.h, and taken if it is better by REPLICAS_GAIN. */
 #pragma once
@@ -14,7 +13,7 @@
 #include "partition/plan/plan.h"
 
 #define REPLICAS_KINDS 256
-#define REPLICAS_GAIN 1.05 /* of another way; by nominal speeds of more replicas than fewer too */
+#define REPLICAS_GAIN 1.05 /* of another way; of more replicas than fewer too, by nominal speeds or where their groups cannot be of one size */
 
 struct replicas {
     int n;        /* pipelines */

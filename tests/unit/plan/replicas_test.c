@@ -117,6 +117,22 @@ TEST(of_workers_that_are_alike_those_next_to_each_other_are_of_one_replica)
     replicas_free(&r);
 }
 
+TEST(groups_of_one_sequence_are_valued_by_their_answers_as_all_are)
+{
+    const struct model_shape m = draw_model(12);
+    const struct plan_wish wish = {.capacity = {128, 4, 32, 0, 0, {0}}}, one = replica_wish_of(&wish, 4, 1, 4);
+    struct replicas r;
+    struct plan p = {0};
+    struct rates rates;
+    for (int w = 0; w < 4; w++) offers[w] = (struct worker_offer){.speed = 1, .threads = 1};
+    NEED(replicas_make(&r, &m, offers, 4, &wish, 4, 0, why));
+    NEED(plan_make(&p, &m, offers, 1, &one, why));
+    plan_rates(&rates, NULL, &p, &m, offers);
+    CHECK(one.capacity.sequences == 1 && same(r.value, 4 * rates.answers), "%g, and four answer %g", r.value, 4 * rates.answers);
+    plan_free(&p);
+    replicas_free(&r);
+}
+
 TEST(so_many_replicas_are_taken_as_give_most)
 {
     int of_number[4] = {0};
