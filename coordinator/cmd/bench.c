@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WARM_ROWS 512 /* of a sequence, at most: a prompt of 32,000 is not computed twice */
+
 /* ---- which tests ---- */
 
 static uint32_t rows_before(const struct bench_test *t)
@@ -144,6 +146,8 @@ struct runner {
     struct pipeline *pipe;
     uint64_t random, key;
     uint64_t asked, asking; /* times the workers were asked for their counters; bytes that sends each time */
+    struct progress shown; /* in rows of all runs, */
+    uint64_t done, before; /* of those that ended; what had been computed when this one began */
 };
 
 struct dialogue { /* of a test: a conversation of two turns */
@@ -183,6 +187,17 @@ static uint32_t drawn_of(const struct bench_test *t)
     return t->drawn ? t->depth - 1 : 0;
 }
 
+/* As session_answer, and says how far it is. */
+static int answer(struct runner *r, struct err *why)
+{
+    const struct fleet *f = r->session->fleet;
+    while (fleet_is_busy(f)) {
+        TRY(session_turn(r->session, TURN_MS, why));
+        progress_at(&r->shown, r->done + fleet_totals(f).rows - r->before);
+    }
+    return 0;
+}
+
 static int turn_before(struct runner *r, const struct bench_test *t, struct dialogue *q, struct err *why)
 {
     const uint32_t rows = rows_before(t);
@@ -190,7 +205,7 @@ static int turn_before(struct runner *r, const struct bench_test *t, struct dial
         TRY(push_random(r, &q[i].ids, rows, why));
         TRY(ask(r, &q[i], drawn_of(t), 1, why));
     }
-    return rows ? session_answer(r->session, why) : 0;
+    return rows ? answer(r, why) : 0;
 }
 
 /* The token sampled at the end of the turn before is the first row of this one. */
@@ -202,7 +217,7 @@ static int turn_measured(struct runner *r, const struct bench_test *t, struct di
         if (t->prompt) TRY(push_random(r, &q[i].ids, t->n - goes_on, why));
         TRY(ask(r, &q[i], drawn_of(t), t->prompt ? 1 : t->n, why));
     }
-    return session_answer(r->session, why);
+    return answer(r, why);
 }
 
 static int check_made(const struct bench_test *t, const struct dialogue *q, struct err *why)
@@ -244,16 +259,24 @@ static int run_turns(struct runner *r, struct bench_test *t, struct dialogue *q,
     return 0;
 }
 
+/* Rows that both turns compute. */
+static uint64_t run_rows(const struct bench_test *t)
+{
+    return ((uint64_t)rows_before(t) - drawn_of(t) + t->n) * t->sequences;
+}
+
 static int run_once(struct runner *r, struct bench_test *t, uint32_t rep, double *first, struct err *why)
 {
     struct dialogue *q = calloc(t->sequences, sizeof *q);
     if (!q) return fail(why, E_MEMORY, "no memory for %u sequences", t->sequences);
+    r->before = fleet_totals(r->session->fleet).rows;
     int code = run_turns(r, t, q, rep, first, why);
     for (uint32_t i = 0; i < t->sequences; i++) {
         ids_free(&q[i].ids);
         collected_free(&q[i].answer);
     }
     free(q);
+    r->done += run_rows(t);
     return code;
 }
 
@@ -287,17 +310,33 @@ static int summarize(struct bench_test *t, uint32_t reps, struct err *why)
     return 0;
 }
 
-/* Weights are warm once a run went through; a long way to the depth warms as well. */
-static int run_test(struct runner *r, struct bench_test *t, struct progress *shown, uint64_t *done, struct err *why)
+/* Weights are warm once some micro-batches went through; a long way to the depth warms as well. */
+static bool wants_warming(const struct bench_test *t)
 {
+    return !t->depth;
+}
+
+static struct bench_test warming(const struct bench_test *t)
+{
+    struct bench_test short_one = *t;
+    if (short_one.n > WARM_ROWS) short_one.n = WARM_ROWS;
+    return short_one;
+}
+
+static uint64_t test_rows(const struct bench_test *t, uint32_t reps)
+{
+    const struct bench_test warm = warming(t);
+    return run_rows(t) * reps + (wants_warming(t) ? run_rows(&warm) : 0);
+}
+
+static int run_test(struct runner *r, struct bench_test *t, struct err *why)
+{
+    struct bench_test warm = warming(t);
     size_t n = (size_t)t->sequences * r->bench->reps;
     double *first = malloc(n * sizeof *first);
     if (!first) return fail(why, E_MEMORY, "no memory for %zu times", n);
-    int code = t->depth ? 0 : run_once(r, t, UINT32_MAX, first, why);
-    for (uint32_t rep = 0; rep < r->bench->reps && !code; rep++) {
-        code = run_once(r, t, rep, first + (size_t)rep * t->sequences, why);
-        progress_at(shown, ++*done);
-    }
+    int code = wants_warming(t) ? run_once(r, &warm, UINT32_MAX, first, why) : 0;
+    for (uint32_t rep = 0; rep < r->bench->reps && !code; rep++) code = run_once(r, t, rep, first + (size_t)rep * t->sequences, why);
     if (!code && t->prompt) t->first_seconds = median_of(first, n);
     free(first);
     return code ? code : summarize(t, r->bench->reps, why);
@@ -316,16 +355,16 @@ static int measure_asking(struct runner *r, struct err *why)
 int bench_run(struct bench *b, struct session *s, struct err *why)
 {
     struct runner r = {.bench = b, .session = s, .pipe = s->pipe, .random = 0x9e3779b97f4a7c15ull};
-    struct progress shown;
-    uint64_t done = 0;
+    uint64_t rows = 0;
     TRY(measure_asking(&r, why));
-    progress_begin(&shown, "measuring", "runs", (uint64_t)b->n * b->reps);
+    for (uint32_t i = 0; i < b->n; i++) rows += test_rows(&b->test[i], b->reps);
+    progress_begin(&r.shown, "measuring", "tok", rows);
     int code = 0;
     for (uint32_t i = 0; i < b->n && !code; i++) {
-        code = run_test(&r, &b->test[i], &shown, &done, why);
+        code = run_test(&r, &b->test[i], why);
         if (!code) log_info("%s: %.2f tok/s", b->test[i].name, b->test[i].median);
     }
-    progress_end(&shown);
+    progress_end(&r.shown);
     return code;
 }
 

@@ -1,8 +1,8 @@
 /* coordinator/cmd/bench.h — prompts and answers of chosen sizes through a launched pipeline, and what they cost.
  *
  * A test is prompts of N rows from an empty cache to the first token ("pp256"), or N tokens of each of B sequences that
- * have said one already ("tg16@8"); both may begin after `depth` rows that do not count. Each is run once to warm up
- * and then `reps` times. Nothing is measured inside: clocks stand around the engine, and the workers' own counters
+ * have said one already ("tg16@8"); both may begin after `depth` rows that do not count. Each is run once to warm up,
+ * if it is a long one its beginning only, and then `reps` times. Nothing is measured inside: clocks stand around the engine, and the workers' own counters
  * are asked for before and after. */
 #pragma once
 

@@ -2,10 +2,13 @@
 # turn: 1 (tests/run)
 """gemmapipe bench: what it prints is whole and adds up, over every link; a sweep is measured once and drawn; the comparison with peers
 takes what they print."""
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
+import re
 import signal
 import stat
 import sys
@@ -272,6 +275,23 @@ def odd_sweeps():
     need(status == 2 and "for a load" in err, err)
 
 
+def one_long_run():
+    """How far it is, in tokens, while its only run lasts; it is stopped then."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(GEMMAPIPE, [GEMMAPIPE, "bench", "--model", DEMO, "--threads", "1", "--pp", "0", "--tg", "2000", "--batch", "32", "--reps", "4"])
+    said, wanted = "", re.compile(r"\rmeasuring (\d+)%, [\d.]+ tok/s, \d+ s left")
+    while len(set(wanted.findall(said))) < 2 and " tok/s\r\n" not in said:
+        said += os.read(terminal, 4096).decode(errors="replace")
+    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+    need(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130, "it is stopped, not over")
+    need(len(set(wanted.findall(said))) >= 2, "it said %s" % said)
+
+
+claim("a_long_measurement_says_how_far_it_is", one_long_run)
 claim("a_depth_that_is_drawn_is_there_and_not_computed", drawn_depths_are_not_computed)
 claim("a_bench_adds_up_over_every_link", ways)
 claim("a_bench_goes_on_past_the_end_of_answers", runs_on)
