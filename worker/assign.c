@@ -111,7 +111,6 @@ static void walk_assignment(struct cursor *c, void *message)
         if ((i == CHAIN_TEXT ? text : vision) && part_is_empty(m->of[i].part)) cursor_refuse(c, "a part of chain %d that is empty", i);
 }
 
-#define PROBE_MILLISECONDS 5000 /* a worker that computes does not hear */
 
 static void walk_probe(struct cursor *c, void *message)
 {
@@ -130,7 +129,10 @@ static void walk_probe(struct cursor *c, void *message)
     if (!c->code && m->milliseconds > PROBE_MILLISECONDS)
         cursor_refuse(c, "%u ms of measuring, at most %d can be asked for", m->milliseconds, PROBE_MILLISECONDS);
     if (!c->code && m->answer > PROBE_BYTES) cursor_refuse(c, "%u bytes of filler, at most %u can be asked for", m->answer, PROBE_BYTES);
-    if (!c->code && m->milliseconds) walk_assignment(c, &m->parts);
+    if (c->code || !m->milliseconds) return;
+    walk_u64(c, &m->beside);
+    if (!c->code && m->beside > PROBE_BESIDE) cursor_refuse(c, "%llu bytes beside what is measured, at most %llu can be asked for", (unsigned long long)m->beside, PROBE_BESIDE);
+    walk_assignment(c, &m->parts);
 }
 
 static void walk_acceptance(struct cursor *c, void *message)

@@ -50,6 +50,8 @@ int assignment_read(struct assignment *m, struct frame *f, struct err *why); /* 
 
 /* M_PROBE, before there is an assignment: the worker makes itself such parts, of no particular weights, and says with M_PROBED how
  * long they took. Without parts only the way is measured: so many bytes go, and so many come back. */
+#define PROBE_MILLISECONDS 5000 /* at most: a worker that computes does not hear */
+#define PROBE_BESIDE (1ull << 29) /* bytes, at most */
 struct probe_point {
     uint32_t rows, sequences; /* of a micro-batch; spread evenly over so many sequences, each behind */
     uint32_t position;        /* rows that it has already. Of a picture nothing counts */
@@ -61,6 +63,7 @@ struct probe {
     struct probe_point at[PROBE_POINTS];
     uint32_t bytes; /* that go */
     uint8_t *filler;
+    uint64_t beside; /* bytes of other weights, as far as there is memory: they are read before each run of a point, as in a stage that has them too */
     struct assignment parts; /* of one chain; routes and addresses mean nothing */
 };
 int probe_write(struct frame **out, struct probe *m, struct err *why); /* filler NULL: room is left, m->filler is set to it */

@@ -9,11 +9,15 @@
 #include "base/clock.h"
 #include "base/processor_time.h"
 #include "base/threads.h"
+#include "worker/weights/region.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define RUNS_MOST 2048 /* of a point */
+#define FEW_ROWS 16
+#define BESIDE_LEAST (1u << 20)
+#define CACHE_LINE 64
 #define DISTURBED 0.2 /* of the time that its threads could have run others did: a point is measured again */
 
 struct trial {
@@ -22,6 +26,7 @@ struct trial {
     struct result *result;
     uint32_t *at; /* [rows]: which of them are scored */
     float *picture; /* in and out */
+    struct region beside; /* other weights: a cache that holds the parts alone would not hold all of a stage */
     bool limited;   /* by control groups, */
     double share;   /* to this part of what its threads could use: 0 to 1 */
 };
@@ -143,16 +148,31 @@ static int take_parts(struct trial *t, const struct probe *m, struct err *why)
     return check_points(r, m, why);
 }
 
-static bool has_memory(const struct trial *t)
+static bool has_memory(const struct trial *t, uint64_t more)
 {
     const struct run *r = &t->run;
     const uint64_t limit = r->worker->options.memory ? r->worker->options.memory : memory_allowed();
     const uint64_t need = r->count ? text_part_bytes(&r->config, r->part, r->tensors, &r->capacity, r->threads).total : r->encoder.bytes.total;
-    return need < limit && resident_bytes() < limit - need;
+    return need < limit && more < limit - need && resident_bytes() < limit - need - more;
+}
+
+/* Less than was asked for where there is no memory for it. */
+static void open_beside(struct trial *t, uint64_t bytes)
+{
+    struct err lack;
+    while (bytes > BESIDE_LEAST && !has_memory(t, bytes)) bytes /= 2;
+    if (bytes > BESIDE_LEAST && region_open(&t->beside, bytes, "what is read between two measurements", t->run.threads, &lack)) t->beside = (struct region){0};
+}
+
+static void read_beside(const struct trial *t)
+{
+    const volatile uint8_t *at = t->beside.at; /* read, though nothing comes of it */
+    for (uint64_t i = 0; i < t->beside.bytes; i += CACHE_LINE) (void)at[i];
 }
 
 static int run_once(struct trial *t, const struct probe_point *p, uint64_t *took, struct err *why)
 {
+    read_beside(t);
     return t->run.count ? run_text(t, p, took, why) : run_picture(t, took, why);
 }
 
@@ -219,6 +239,19 @@ static int measure_point(struct trial *t, const struct probe_point *p, uint64_t 
     return 0;
 }
 
+/* How the time is shared out: a point of many rows takes longer, and one of few is soon known. */
+static double weight_of(const struct probe_point *p)
+{
+    return p->rows > FEW_ROWS ? (double)p->rows / FEW_ROWS : 1;
+}
+
+static uint64_t slice_of(const struct probe *m, uint32_t i, uint64_t left)
+{
+    double all = 0;
+    for (uint32_t k = i; k < m->n; k++) all += weight_of(&m->at[k]);
+    return (uint64_t)((double)left * weight_of(&m->at[i]) / all);
+}
+
 /* A point that would take more than what is left, as the one before it lets expect, is left out with all behind it. */
 static int measure(struct trial *t, const struct probe *m, uint64_t end, struct probed *out, struct err *why)
 {
@@ -227,7 +260,7 @@ static int measure(struct trial *t, const struct probe *m, uint64_t end, struct 
         const uint64_t now = clock_ns(), left = end > now ? end - now : 0;
         const double more = i && m->at[i].rows > m->at[i - 1].rows ? (double)m->at[i].rows / m->at[i - 1].rows : 1;
         if (i && (!left || seconds[i - 1] / t->share * more * 1e9 > (double)left)) break;
-        TRY(measure_point(t, &m->at[i], left / (m->n - i), end, &seconds[i], &out->waited[i], why));
+        TRY(measure_point(t, &m->at[i], slice_of(m, i, left), end, &seconds[i], &out->waited[i], why));
     }
     return 0;
 }
@@ -238,15 +271,17 @@ static int compute(struct run *r, const struct probe *m, struct probed *out, str
     const uint64_t end = clock_ns() + m->milliseconds * 1000000ull;
     struct trial t = {.run = {.worker = r->worker, .greet = r->greet}};
     int code = take_parts(&t, m, why);
-    if (!code && has_memory(&t)) {
+    if (!code && has_memory(&t, 0)) {
         struct err lack;
         const int opened = t.run.count ? open_text(&t, &lack) : open_picture(&t, &lack);
         know_limits(&t);
+        if (!opened) open_beside(&t, m->beside);
         if (!opened) code = measure(&t, m, end, out, why);
         else if (opened != E_MEMORY) *why = lack, code = opened;
     }
     stage_close(&t.run.stage);
     encoder_close(&t.run.encoder);
+    region_close(&t.beside);
     free(t.run.tensors);
     free(t.work);
     free(t.score);

@@ -22,6 +22,7 @@
 #define COMPUTED 0.85           /* of the time: the rest is for a last run that takes longer than it was given */
 #define PARTS_BYTES (96u << 20) /* of weights that are measured together: more than most caches hold, as in a stage of many layers */
 #define PARTS_LEAST_BYTES (16u << 20) /* where there is little time */
+#define BESIDE_BYTES (256u << 20) /* of the worker's other weights that are read between, at most: caches of more, and not shared with others, are rare */
 #define DEEP_POSITION 1024      /* far enough that looking back shows beside all else */
 #define DEEP_SEQUENCES 8
 #define DEEP_PIECE 64
@@ -62,7 +63,8 @@ struct probing {
     int a, b;          /* the pair whose way to each other is measured */
     int caller, callee; /* of them */
     bool told;         /* the callee was; the caller is asked */
-    uint64_t parts_bytes;
+    uint64_t parts_bytes, beside_most;
+    uint64_t model_bytes, listed; /* of weights, with keys and values: of the text's layers and head, and of the parts that were listed last */
     uint32_t layers, parts; /* measured together */
     uint32_t deep;          /* position */
     double deep_keys;       /* that a row there looks at, in all layers that are measured together */
@@ -146,7 +148,31 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
     a->text = model->config;
     a->of[CHAIN_TEXT] = (struct chain_assignment){.part = part, .n_types = n, .types = b->types};
     const struct part_bytes bytes = text_part_bytes(&model->config, part, b->tensors, &a->capacity, 1);
-    return bytes.weights + bytes.kv;
+    return b->listed = bytes.weights + bytes.kv;
+}
+
+/* Of a worker: cores that it may use. */
+static double power_of(const struct probing *b, int worker)
+{
+    const struct hello *h = &b->pipe->crew[worker]->hello;
+    return h->share ? h->share / 1000.0 : h->threads ? h->threads : 1;
+}
+
+/* What the worker is going to read besides the parts that were listed last until it reads those again, if each gets as much of the model as it has
+ * power. */
+static uint64_t beside(const struct probing *b, int worker)
+{
+    double all = 0;
+    for (int i = 0; i < b->pipe->workers; i++) all += power_of(b, i);
+    const double share = (double)b->model_bytes * power_of(b, worker) / all, others = share - (double)b->listed;
+    return others > 0 ? (uint64_t)fmin(others, (double)b->beside_most) : 0;
+}
+
+static uint64_t whole_model(struct probing *b)
+{
+    struct assignment *a = &b->question->parts;
+    *a = (struct assignment){.capacity = {LAYER_ROWS, LAYER_SEQUENCES, LAYER_ROWS, 1, 0, b->pipe->wish.numbers}};
+    return list_text(b, a, (struct part){0, b->pipe->model->config.layers, 0, HEAD_PARTS, false});
 }
 
 static void ask_layers(struct probing *b, struct probe *m)
@@ -239,8 +265,9 @@ static int ask_next(struct probing *b, int worker, struct err *why)
     while (++s->step < STEP_DONE) {
         const double milliseconds = milliseconds_for(b, s->step);
         if (!has_step(b, s->step) || milliseconds < STEP_LEAST_MS) continue;
-        *b->question = (struct probe){.milliseconds = (uint32_t)milliseconds, .parts.threads = (uint32_t)b->pipe->wish.threads};
+        *b->question = (struct probe){.milliseconds = (uint32_t)fmin(milliseconds, PROBE_MILLISECONDS), .parts.threads = (uint32_t)b->pipe->wish.threads};
         ask[s->step](b, b->question);
+        if (s->step != STEP_PICTURE) b->question->beside = beside(b, worker);
         s->awaited = true;
         s->asked_ns = now_ns(b);
         return send(b, worker, b->question, why);
@@ -469,6 +496,8 @@ int probing_begin(struct probing **out, struct pipeline *p, uint32_t millisecond
     b->parts_bytes = (uint64_t)milliseconds * PARTS_BYTES / MOST_MS;
     if (b->parts_bytes < PARTS_LEAST_BYTES) b->parts_bytes = PARTS_LEAST_BYTES;
     if (b->parts_bytes > PARTS_BYTES) b->parts_bytes = PARTS_BYTES;
+    b->beside_most = hurried ? b->parts_bytes / 2 : BESIDE_BYTES; /* to find memory takes time too */
+    b->model_bytes = whole_model(b);
     if (!hurried) milliseconds = (uint32_t)(milliseconds * patience(p));
     b->end_ns = b->begun_ns + milliseconds * 1000000ull;
     begin_phase(b, PHASE_WAYS);

@@ -17,7 +17,7 @@
 
 #include "coordinator/cluster/speeds.h"
 
-#define PROBING_MS 2000 /* if somebody asked for it; more where one question alone takes longer */
+#define PROBING_MS 3000 /* if somebody asked for it; more where one question alone takes longer */
 
 struct probing;
 

@@ -216,7 +216,7 @@ static const struct argument table[] = {
      "                           with one sequence its prompt)"},
     {"pictures", "P", ANSWER, REAL(pictures, 0, IMAGES_MOST),
      "plan for so many pictures with each request, in the mean, and -n tokens of its answer: what they cost the stages counts (default 0)"},
-    {"probe", NULL, CMD_PLAN, FLAG(probe), "measure the workers first, for about two seconds, longer where they are slow, and beside several of this\n"
+    {"probe", NULL, CMD_PLAN, FLAG(probe), "measure the workers first, for about three seconds, longer where they are slow, and beside several of this\n"
      "                           machine one process; what they reach is kept for later plans and runs"},
     {"no-probe", NULL, WORKERS, FLAG(no_probe),
      "plan by nominal speeds: workers that were never measured are not measured now, and what was kept does not count (also where\n"

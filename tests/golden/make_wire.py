@@ -89,7 +89,7 @@ def assign(has_text):
 
 def probe():
     part = struct.pack("<IBBxx3Bx", 2, 0, 1, 0, 0, 0) + struct.pack("<8If", 112, 14, 27, 1152, 4304, 16, 4, 2560, 1e-6) + struct.pack("<IB3x", 1, 0)
-    body = struct.pack("<III6I", 300, 9, 2, 1, 1, 64, 8, 4, 0) + struct.pack("<I", 3) + b"abc"
+    body = struct.pack("<III6I", 300, 9, 2, 1, 1, 64, 8, 4, 0) + struct.pack("<I", 3) + b"abc" + struct.pack("<Q", 123456789)
     return body + part + chain((1, 2, 0, 0), 0, 0, 0, 1, (0, 0), "", "", [1, 0, 0, 8, 0])
 
 

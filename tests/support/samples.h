@@ -59,7 +59,7 @@ static inline struct frame *sample_assign(bool text)
 static inline struct frame *sample_probe(void)
 {
     static uint8_t types[5] = {1, 0, 0, 8, 0};
-    struct probe m = {.milliseconds = 300, .answer = 9, .n = 2, .at = {{1, 1, 64}, {8, 4, 0}}, .bytes = 3};
+    struct probe m = {.milliseconds = 300, .answer = 9, .n = 2, .at = {{1, 1, 64}, {8, 4, 0}}, .bytes = 3, .beside = 123456789};
     struct frame *f = 0;
     m.parts = (struct assignment){
         .threads = 2, .pictures_in_flight = 1,

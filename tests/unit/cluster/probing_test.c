@@ -25,6 +25,7 @@ struct cluster {
     int meetings;
     bool silent[MANY]; /* answers what it is asked of the way, and then nothing */
     bool deaf[MANY];   /* answers nothing of the way */
+    uint64_t beside[MANY]; /* most that it was asked to read between */
 };
 
 static int join(struct cluster *c, int node, struct err *why)
@@ -84,6 +85,7 @@ static int measured(struct cluster *c, int node, struct frame *f, struct err *wh
     int code = m ? probe_read(m, f, why) : fail(why, E_MEMORY, "no memory");
     if (!code && !(m->milliseconds ? c->silent : c->deaf)[node - 1]) {
         struct probed out = {.n = m->n, .bytes = m->answer};
+        if (m->beside > c->beside[node - 1]) c->beside[node - 1] = m->beside;
         for (uint32_t i = 0; i < m->n; i++) out.seconds[i] = 1e-3 * node * m->at[i].rows, out.waited[i] = c->waited[node - 1];
         code = reply(c, node, &out, why);
     }
@@ -152,6 +154,24 @@ TEST(all_are_measured_where_all_answer)
     CHECK(c.p.known[2].speed.local.seconds[0] > 2.9 * c.p.known[0].speed.local.seconds[0]);
     probing_close(&b);
     end(&c);
+}
+
+TEST(workers_read_between_what_they_will_have_of_the_rest)
+{
+    struct cluster one, three;
+    struct probing *b = NULL;
+    NEED(begin(&one, 1, why));
+    NEED(measure(&one, &b, 4000, why));
+    probing_close(&b);
+    NEED(begin(&three, WORKERS, why));
+    NEED(measure(&three, &b, 4000, why));
+    probing_close(&b);
+    const struct model *m = one.p.model;
+    CHECK(one.beside[0] > text_tensor_bytes(&m->head) / 2, "a whole model, measured in parts: %llu bytes", (unsigned long long)one.beside[0]);
+    CHECK(three.beside[0] < three.beside[2] && three.beside[2] < one.beside[0], "of threads 1, 2 and 3: %llu, %llu and %llu bytes", (unsigned long long)three.beside[0],
+          (unsigned long long)three.beside[1], (unsigned long long)three.beside[2]);
+    end(&three);
+    end(&one);
 }
 
 TEST(who_does_not_answer_in_time_is_taken_for_another_and_its_late_answer_for_nothing)

@@ -574,6 +574,12 @@ TEST(a_worker_measures_itself_before_it_has_a_part_and_then_serves_as_ever)
         NEED(ask(&b, parts[i], m, &out, why));
         CHECK(out.n == 3 && out.seconds[0] > 0, "part %zu: %u points, the first %g s", i, out.n, out.seconds[0]); /* others if there was time */
     }
+    *m = (struct probe){.milliseconds = 300, .beside = 40 << 20, .n = 1, .at = {{1, 1, 0}}};
+    NEED(ask(&b, parts[0], m, &out, why));
+    CHECK(out.n == 1 && out.seconds[0] > 0, "beside 40 MiB: %u points, %g s", out.n, out.seconds[0]);
+    *m = (struct probe){.milliseconds = 300, .beside = (1 << 29) + 1, .n = 1, .at = {{1, 1, 0}}};
+    struct err much = {0};
+    CHECK(ask(&b, parts[0], m, &out, &much) == E_WIRE && strstr(much.text, "536870913 bytes beside"), "%s", much.text);
     *m = (struct probe){.answer = 70000, .bytes = 50000};
     NEED(ask(&b, parts[0], m, &out, why));
     CHECK(!out.n && out.bytes == 70000, "%u points, %u bytes", out.n, out.bytes);
