@@ -51,7 +51,7 @@ static void sleep_through(struct barrier *b, uint32_t round)
 static void end_round(struct barrier *b, uint32_t round)
 {
     atomic_store(&b->arrived, 0);
-    atomic_store(&b->round, round + 1);
+    atomic_exchange(&b->round, round + 1); /* a store would do, but some emulators of an ARM let the load below pass it */
     if (atomic_load(&b->sleepers) == 0) return;
     pthread_mutex_lock(&b->lock);
     pthread_cond_broadcast(&b->next);

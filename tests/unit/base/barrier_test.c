@@ -6,6 +6,7 @@
 #include "base/threads.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 /* Each thread counts its rounds; between two barriers nobody may be a round ahead or behind. `late`: every so many rounds one
@@ -39,6 +40,26 @@ TEST(nobody_passes_a_barrier_early)
 TEST(threads_that_sleep_at_a_barrier_are_woken)
 {
     for (int threads = 2; threads <= 5; threads++) CHECK(rounds_out_of_step(threads, 60, 3) == 0, "%d threads", threads);
+}
+
+/* Both sleep at once, and set out together, one of them a little later each time: so now and then one goes to sleep just as the other ends
+ * the round. Whoever is not woken hangs for ever. */
+TEST(who_goes_to_sleep_as_the_round_ends_is_woken)
+{
+    enum { ROUNDS = 30000 };
+    struct barrier b;
+    _Atomic int set_out = 0;
+    barrier_open(&b, true);
+#pragma omp parallel num_threads(2)
+    for (int round = 1; round <= ROUNDS; round++) {
+        atomic_fetch_add(&set_out, 1);
+        for (int looks = 1; atomic_load(&set_out) < 2 * round; looks++)
+            if (looks % 2000 == 0) sched_yield(); /* on one core the other one never comes otherwise */
+        for (volatile int late = omp_get_thread_num() ? round % 200 : 100; late > 0;) late = late - 1;
+        barrier_wait(&b, 2);
+    }
+    CHECK(atomic_load(&b.round) == ROUNDS && atomic_load(&b.sleepers) == 0);
+    barrier_close(&b);
 }
 
 static long sleeps(void)
