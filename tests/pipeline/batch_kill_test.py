@@ -13,11 +13,11 @@ import shutil
 import signal
 import time
 
-from relay import DEMO, GEMMAPIPE, ROOT, all_gone, children_of, claim, finish, mpirun, need, path, run, start, wait
+from relay import DEMO, EMULATED, GEMMAPIPE, ROOT, all_gone, children_of, claim, finish, mpirun, need, path, run, start, wait
 
 ENCODER = os.path.join(ROOT, "models/demo/demo-mmproj-f16.gguf")
 LONG = os.environ.get("LONG") == "1"
-EMULATED = "EMULATOR" in os.environ # a line takes thirty times as long
+# Emulated a line takes thirty times as long.
 KILLS, LINES = 50 if LONG else 3 if EMULATED else 8, 40 if EMULATED else 200
 SEED = int(os.environ.get("SEED", time.time_ns() % 100000 if LONG else 11))
 WAYS = [["--workers", "2"], ["--here", "3"], ["--workers", "3", "--order", "input"], "mpi"]

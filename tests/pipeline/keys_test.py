@@ -43,7 +43,7 @@ class Listening:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(10 * PATIENCE)
 
     def wait_for(self, words):
         end = time.time() + 10 * PATIENCE

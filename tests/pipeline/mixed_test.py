@@ -39,7 +39,7 @@ def script_is_sent():
     need('"name": "%s"' % os.uname().nodename in out, "the script that is part of the program was not run: " + out)
 
 
-if not os.environ.get("EMULATOR") or not os.access(os.path.join(NATIVE, "gemmapipe-worker"), os.X_OK):
+if not EMULATED or not os.access(os.path.join(NATIVE, "gemmapipe-worker"), os.X_OK):
     print("skip pipelines_of_two_architectures: make arm has them, where the programs of this machine were made")
 else:
     claim("an_x86_coordinator_with_workers_of_both_gives_the_same_fingerprints", same_fingerprints, NATIVE, [NATIVE, BUILD, NATIVE])

@@ -89,14 +89,14 @@ def no_files():
 def interrupted(what, stdin):
     """While it waits for bytes that do not come."""
     p = start(GEMMAPIPE, "run", "--model", DEMO, "--workers", 2, "--temp", 0, *what, stdin=stdin)
-    for _ in range(1000):
+    for _ in range(1000 * SLOWER):
         workers = children_of(p.pid)
         if len(workers) == 2:
             break
         time.sleep(0.01)
     need(len(workers) == 2, "no workers came")
     p.send_signal(signal.SIGINT)
-    p.wait(20)
+    p.wait(20 * PATIENCE)
     out, err = p.stdout.read(), p.stderr.read().decode()
     need(p.returncode == 130 and not out and "interrupted" in err, "status %d: %s" % (p.returncode, err))
     need(all_gone(workers), "workers are left")

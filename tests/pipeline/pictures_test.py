@@ -82,7 +82,7 @@ def one_hash():
     for way in (["--vision-split", "copies", "--send-weights"], ["--vision-split", "all,0,all"]):
         with Workers(3) as w:
             need(good(*ask, *w.connect, *way) == want, "ZeroMQ gives another answer: %s" % way)
-    for isa in ("ref", "neon" if os.environ.get("EMULATOR") else "avx2"):
+    for isa in ("ref", "neon" if EMULATED else "avx2"):
         need(good(*ask, env={"GEMMAPIPE_ISA": isa}) == want, "%s gives another answer" % isa)
 
 

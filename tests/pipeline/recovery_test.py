@@ -84,7 +84,7 @@ def heard(p, sentence):
 
 
 def let_go(worker, said):
-    need(worker.wait(10) == 0 and "hands over" in said and "was lost" not in said and "stopped by" not in said, said)
+    need(worker.wait(10 * PATIENCE) == 0 and "hands over" in said and "was lost" not in said and "stopped by" not in said, said)
 
 
 def told_to_end():
@@ -230,7 +230,7 @@ def served():
     port = int(re.search(r"listening at http://127.0.0.1:(\d+)", said).group(1))
 
     def ask():
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * PATIENCE)
         c.request("POST", "/v1/chat/completions", json.dumps(body))
         return c.getresponse()
 

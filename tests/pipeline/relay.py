@@ -35,8 +35,13 @@ os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 for number in (signal.SIGHUP, signal.SIGQUIT): signal.signal(number, signal.SIG_DFL)
 
 # Of the machine that is tested: this one, or the one emulated.
-MACHINE = "aarch64" if os.environ.get("EMULATOR") else os.uname().machine
-OPENBLAS = os.path.exists("%s/usr/lib/%s-linux-gnu/libopenblas.so.0" % (os.environ.get("SYSROOT", "") if os.environ.get("EMULATOR") else "", MACHINE))
+EMULATED = bool(os.environ.get("EMULATOR"))
+MACHINE = "aarch64" if EMULATED else os.uname().machine
+OPENBLAS = os.path.exists("%s/usr/lib/%s-linux-gnu/libopenblas.so.0" % (os.environ.get("SYSROOT", "") if EMULATED else "", MACHINE))
+
+# How many times as long an emulated program may take, and what waits for it; it takes ten to thirty times as long to compute.
+SLOWER = 4 if EMULATED else 1
+PATIENCE = 4 * SLOWER # times as long as on a machine that does nothing else
 
 
 def path(name):
@@ -88,7 +93,7 @@ def finish():
 
 def run(*command, env=None, stdin=None, timeout=120):
     """Runs to the end; returns (status, stdout, stderr)."""
-    if os.environ.get("EMULATOR"): timeout *= PATIENCE
+    if EMULATED: timeout *= PATIENCE
     e = dict(os.environ, **(env or {}))
     p = subprocess.run([str(c) for c in command], env=e, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
@@ -112,9 +117,6 @@ def first_text(process):
     """Waits until the program has printed something."""
     if not process.stdout.read(1):
         raise Failed("no text came: %s" % process.stderr.read().decode(errors="replace"))
-
-
-PATIENCE = 4 # times as long as on a machine that does nothing else
 
 
 def wait(process, seconds, what):

@@ -71,7 +71,7 @@ def pictures():
 
 def under_way(process, out):
     """Waits until some tokens stand in the journal."""
-    for _ in range(2000):
+    for _ in range(2000 * SLOWER):
         if process.poll() is not None or (os.path.exists(path(out) + ".journal") and os.path.getsize(path(out) + ".journal") > 3000):
             break
         time.sleep(0.005)
@@ -129,7 +129,7 @@ def with_keys():
 
 
 def need_two_replicas(server):
-    for _ in range(100):
+    for _ in range(100 * SLOWER):
         status, _, text = server.ask("/pipeline")
         if status == 200:
             break
@@ -200,7 +200,7 @@ def served_by_ranks():
         need(said == ["3 + 4 = 7.", "5 + 4 = 9."], said)
         need_two_replicas(s)
         s.process.send_signal(signal.SIGUSR1)
-        need(s.process.wait(30) == 0, "it did not end well")
+        need(s.process.wait(30 * PATIENCE) == 0, "it did not end well")
 
 
 def refused():

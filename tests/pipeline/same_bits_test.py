@@ -22,7 +22,7 @@ FULL = os.environ.get("FULL") == "1"
 
 
 def instruction_sets():
-    flags = "asimd asimddp i8mm" if os.environ.get("EMULATOR") else open("/proc/cpuinfo").read()
+    flags = "asimd asimddp i8mm" if EMULATED else open("/proc/cpuinfo").read()
     found = ["ref"]
     if "avx2" in flags and "fma" in flags:
         found.append("avx2")

@@ -189,12 +189,12 @@ def of_mpirun():
         s.process.send_signal(signal.SIGUSR1)
         t.join()
         need(out[0][0] == 200 and json.loads(out[0][2])["usage"]["completion_tokens"] == 1500, out)
-        need(s.process.wait(30) == 0, "it did not end well")
+        need(s.process.wait(30 * PATIENCE) == 0, "it did not end well")
     os.environ["OMPI_MCA_odls_base_sigkill_timeout"] = "6"
     with Server(under=mpirun(3)) as s:
         answers(s)
         ranks = [p for c in [s.process.pid] for p in children_of(c)]
-        c = socket.create_connection(("127.0.0.1", s.port), timeout=30)
+        c = socket.create_connection(("127.0.0.1", s.port), timeout=30 * PATIENCE)
         body = json.dumps(chat("Tell me a long story.", stream=True, ignore_eos=True, max_tokens=8000, n=8)).encode()
         c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         need(c.recv(300), "no stream")

@@ -334,7 +334,7 @@ def fair():
     made, ended, over = [0] * clients, [0] * clients, []
     with Server("--workers", 2, "--sequences", sequences, "--queue", 2 * clients, "--api-key-file", path("keys")) as s:
         def stream(key, body):
-            c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+            c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60 * PATIENCE)
             c.request("POST", "/v1/chat/completions", json.dumps(dict(body, stream=True)), {"Authorization": "Bearer " + key})
             r = c.getresponse()
             need(r.status == 200, "refused")
@@ -379,7 +379,7 @@ def endless(s):
 def everything(c):
     """Until it is closed."""
     text = b""
-    c.settimeout(60)
+    c.settimeout(60 * PATIENCE)
     while more := c.recv(65536): text += more
     return text
 

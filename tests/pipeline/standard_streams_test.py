@@ -93,7 +93,9 @@ def slow_readers_get_all():
     got, status = p.rest().decode(), process.wait(timeout=20 * PATIENCE)
     need(status == 0 and got == "".join("%d + 4 = %d.\n" % (i, i + 4) for i in range(5)), "status %d: %r" % (status, got))
     p = FullPipe()
-    process = p.start(*RUN, "--workers", "2", "--wait-for-workers", "0", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
+    process = p.start(*RUN[:-1], "--verbose", "--workers", "2", "--wait-for-workers", "0", *prompts("five", *["What is %d + 4?" % i for i in range(5)]))
+    for _ in range(2): # both are at work: one that is killed before has never come, which is another matter
+        while b" holds " not in (line := process.stderr.readline()): need(line, "it ended by itself")
     time.sleep(0.5)
     workers = children_once_there(process.pid, 2)
     os.kill(workers[1], signal.SIGKILL)

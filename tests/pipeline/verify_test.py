@@ -39,7 +39,8 @@ def own_memory(pid):
 
 
 def program(pid):
-    return memory_of(pid, lambda line, n: line.rstrip().endswith(os.path.basename(WORKER)) and line.split()[1][1] != "w")
+    name = os.path.basename(WORKER) + (".elf" if EMULATED else "")  # what an emulator was given (Makefile)
+    return memory_of(pid, lambda line, n: line.rstrip().endswith(name) and line.split()[1][1] != "w")
 
 
 def places(pid, pattern, memory=own_memory):
@@ -176,7 +177,7 @@ def damaged_weights():
 def told(server, words, seconds=20):
     """Reads what the server says until it says this."""
     said = []
-    timer = threading.Timer(seconds, server.process.kill)
+    timer = threading.Timer(seconds * PATIENCE, server.process.kill)
     timer.start()
     for line in server.process.stderr:
         said.append(line.decode())
@@ -207,7 +208,7 @@ def a_fault_that_passes():
         right = s.chat("What is 4 + 5?")
         pid = w.processes[0].pid
         where = places(pid, EPSILON)
-        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60 * PATIENCE)
         c.request("POST", "/v1/chat/completions", json.dumps(chat("Tell me more.", stream=True, ignore_eos=True, max_tokens=400)))
         r = c.getresponse()
         for _ in range(20):
