@@ -151,21 +151,12 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
     return b->listed = bytes.weights + bytes.kv;
 }
 
-/* Of a worker: cores that it may use. */
-static double power_of(const struct probing *b, int worker)
+/* What is read besides the parts that were listed last until they are read again: the rest of the model, as the worker may get all of it, and others that
+ * share its cache have what it does not get. */
+static uint64_t beside(const struct probing *b)
 {
-    const struct hello *h = &b->pipe->crew[worker]->hello;
-    return h->share ? h->share / 1000.0 : h->threads ? h->threads : 1;
-}
-
-/* What the worker is going to read besides the parts that were listed last until it reads those again, if each gets as much of the model as it has
- * power. */
-static uint64_t beside(const struct probing *b, int worker)
-{
-    double all = 0;
-    for (int i = 0; i < b->pipe->workers; i++) all += power_of(b, i);
-    const double share = (double)b->model_bytes * power_of(b, worker) / all, others = share - (double)b->listed;
-    return others > 0 ? (uint64_t)fmin(others, (double)b->beside_most) : 0;
+    const uint64_t others = b->model_bytes - b->listed;
+    return others < b->beside_most ? others : b->beside_most;
 }
 
 static uint64_t whole_model(struct probing *b)
@@ -267,7 +258,7 @@ static int ask_next(struct probing *b, int worker, struct err *why)
         if (!has_step(b, s->step) || milliseconds < STEP_LEAST_MS) continue;
         *b->question = (struct probe){.milliseconds = (uint32_t)fmin(milliseconds, PROBE_MILLISECONDS), .parts.threads = (uint32_t)b->pipe->wish.threads};
         ask[s->step](b, b->question);
-        if (s->step != STEP_PICTURE) b->question->beside = beside(b, worker);
+        if (s->step != STEP_PICTURE) b->question->beside = beside(b);
         s->awaited = true;
         s->asked_ns = now_ns(b);
         return send(b, worker, b->question, why);
