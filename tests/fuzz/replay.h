@@ -399,6 +399,12 @@ static inline void broken(const char *what, const struct err *why)
     abort();
 }
 
+/* Whether a run as it was, that failed, is told once more: under an emulator that gets no core for half a minute whoever tells looks silent. */
+static inline bool told_once_more(int code, int *tried)
+{
+    return code && getenv("EMULATOR") && ++*tried < 4;
+}
+
 /* Of a failure: for people, on a line. */
 static inline void check_sentence(int code, const struct err *why)
 {
