@@ -29,6 +29,7 @@
 #define LOADS_AT_LEAST 4194304 /* bytes a second, from whatever disk, in however little memory: whoever has been given all, or puts aside what it has */
 #define REASON_NS 200000000ull
 #define LOOK_MS 200 /* between two looks at processes and signals */
+#define UNREAD_MOST 8 /* frames of one member that may wait to be read: its window (docs/WIRE.md, "Credits") */
 
 struct roster {
     struct port *port;
@@ -41,6 +42,8 @@ struct roster {
     int awaited; /* members whose connection closed and whose end is not explained yet */
     uint64_t run, pinged_ns, looked_ns;
     uint64_t silent_ns; /* of who is silent for longest, as of the last look */
+    uint64_t passed; /* frames that were read; a look that found none counts for all that could have been there */
+    bool doubts;     /* somebody's lease is over, and it is not known yet that nothing of it waits to be read */
     struct numeric_mode mode;
 };
 
@@ -302,9 +305,25 @@ static bool is_here(const struct member *m)
     return m->standing != INVITED && m->standing != LOST;
 }
 
+static uint64_t unread_most(const struct roster *r)
+{
+    return UNREAD_MOST * (uint64_t)r->n + 1;
+}
+
+/* Whoever listens reads a frame a turn, and a turn may take a second, as where a cold disk is read: the word of one who is taken for silent may
+ * be here, behind those of others. So all that came before its lease was over is read first, which takes no time if there is nothing. */
+static bool may_be_unread(struct roster *r, struct member *m)
+{
+    if (!m->doubted) m->doubted = r->passed + 1;
+    const bool may = r->passed + 1 - m->doubted < unread_most(r);
+    r->doubts |= may;
+    return may;
+}
+
 static bool fell_silent(struct roster *r, uint64_t now, struct event *out)
 {
     r->silent_ns = 0;
+    r->doubts = false;
     for (int i = 0; i < r->n; i++) {
         struct member *m = r->member[i];
         if (!is_here(m)) continue;
@@ -312,7 +331,8 @@ static bool fell_silent(struct roster *r, uint64_t now, struct event *out)
         if (silent > r->silent_ns) r->silent_ns = silent;
         if (silent > SUSPECT_NS && !m->suspect) log_debug("%s has not answered for a while", m->name);
         m->suspect = silent > SUSPECT_NS;
-        if (silent <= LOST_NS) continue;
+        if (silent <= LOST_NS) m->doubted = 0;
+        if (silent <= LOST_NS || may_be_unread(r, m)) continue;
         fail(&out->why, E_WORKER, "%s was lost: it has not answered for %llu s", m->name, LOST_NS / 1000000000ull);
         lose(r, m, out);
         return true;
@@ -512,6 +532,7 @@ static int hear(struct roster *r, struct event *out, int timeout_ms, bool *came,
     struct err mine = {0};
     int code = port_recv(r->port, &out->frame, timeout_ms, &mine);
     *came = code || out->frame;
+    r->passed += *came ? 1 : unread_most(r);
     if (!code) {
         if (out->frame) look_at(r, out);
         return 0;
@@ -539,7 +560,7 @@ static bool interrupted(struct event *out)
 static uint64_t look_ms(const struct roster *r)
 {
     const uint64_t left = r->silent_ns <= LOST_NS ? (LOST_NS - r->silent_ns) / 1000000 + 1 : 0;
-    return r->awaited ? 4 : left < LOOK_MS ? left : LOOK_MS;
+    return r->doubts ? 1 : r->awaited ? 4 : left < LOOK_MS ? left : LOOK_MS;
 }
 
 static int next_event(struct roster *r, struct event *out, int timeout_ms, struct err *why)
@@ -560,7 +581,7 @@ static int next_event(struct roster *r, struct event *out, int timeout_ms, struc
         bool came;
         TRY(hear(r, out, left < most ? (int)left : (int)most, &came, why));
         if (out->kind != EVENT_NONE) return 0;
-        if (!came && clock_now(r->clock) >= end) return 0;
+        if (!came && !r->doubts && clock_now(r->clock) >= end) return 0;
     }
 }
 

@@ -47,6 +47,7 @@ struct member {
     struct silence silence;  /* since it last sent anything, or was added */
     int lost_by;             /* LOST: the code of what happened to it */
     bool suspect;            /* that takes long; it is lost soon, or heard again */
+    uint64_t doubted;        /* its lease is over: `passed` of the roster at that moment, and one; 0: it is not */
     struct silence still;    /* since it last did anything, as its PONGs tell, or got something to do */
     uint64_t still_most_ns;  /* the longest of these that ended by itself */
     struct silence mute;     /* since it said anything but PONG, or got something to do */

@@ -229,6 +229,53 @@ TEST(silence_longer_than_the_lease_is_a_loss_unless_we_did_not_listen_ourselves)
     end(&s);
 }
 
+/* Somebody who reads a cold file between two looks, say: a second for each frame of another member, and what the third one said waits behind. */
+TEST(whose_word_waits_to_be_read_is_not_silent_however_long_our_turns_take)
+{
+    struct stage_of_test s;
+    struct event e;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    for (int i = 1; i <= MEMBERS; i++) roster_member(s.roster, i)->standing = READY;
+    for (int i = 0; i < 6; i++) NEED(say_empty(&s, 1, M_PIECE_ACK, why));
+    NEED(say_empty(&s, 3, M_PIECE_ACK, why));
+    int turn = 0;
+    do {
+        s.now += 1000000000ull;
+        NEED(next(&s, &e) == EVENT_FRAME ? 0 : fail(why, E_INTERNAL, "in turn %d worker %d was lost, and not all was read", turn, e.who ? e.who->node : 0));
+        event_free(&e);
+    } while (e.who->node != 3 && ++turn < 12);
+    CHECK(turn == 6, "worker 3 was heard in turn %d", turn);
+    CHECK(next(&s, &e) == EVENT_LOST && e.who->node == 2, "it said nothing at all, and all was read");
+    end(&s);
+}
+
+/* Others talk all the while, and there is always something to read. */
+TEST(who_is_silent_is_lost_also_where_others_never_stop_talking)
+{
+    struct stage_of_test s;
+    struct event e;
+    int frames = 0;
+    bool lost = false;
+    NEED(begin(&s, why));
+    NEED(join_all(&s, why));
+    for (int i = 1; i <= MEMBERS; i++) roster_member(s.roster, i)->standing = READY;
+    for (int i = 0; i < 2; i++) NEED(say_empty(&s, 1, M_PIECE_ACK, why));
+    while (!lost && s.now < 60000000000ull) {
+        s.now += 10000000ull;
+        NEED(say_empty(&s, 1, M_PIECE_ACK, why));
+        NEED(say_empty(&s, 3, M_PIECE_ACK, why));
+        for (int i = 0; i < 2 && !lost; i++) {
+            lost = next(&s, &e) == EVENT_LOST;
+            if (lost) CHECK(e.who->node == 2, "worker %d", e.who->node);
+            frames += e.kind == EVENT_FRAME;
+            event_free(&e);
+        }
+    }
+    CHECK(lost && s.now < 5000000000ull, "after %d frames, %llu ms", frames, (unsigned long long)(s.now / 1000000));
+    end(&s);
+}
+
 /* Which of the two is at fault nobody can know, and neither is lost. */
 TEST(a_broken_link_between_two_who_live_is_an_event_that_names_both)
 {
