@@ -155,7 +155,7 @@ static uint64_t list_text(struct probing *b, struct assignment *a, struct part p
  * share its cache have what it does not get. */
 static uint64_t beside(const struct probing *b)
 {
-    const uint64_t others = b->model_bytes - b->listed;
+    const uint64_t others = b->model_bytes > b->listed ? b->model_bytes - b->listed : 0; /* parts may have keys for longer contexts than were counted */
     return others < b->beside_most ? others : b->beside_most;
 }
 

@@ -25,7 +25,8 @@ struct cluster {
     int meetings;
     bool silent[MANY]; /* answers what it is asked of the way, and then nothing */
     bool deaf[MANY];   /* answers nothing of the way */
-    uint64_t beside[MANY]; /* most that it was asked to read between */
+    uint64_t beside[MANY]; /* most that it was asked to read between, */
+    bool alone_once[MANY]; /* and whether it was nothing for some of its parts */
 };
 
 static int join(struct cluster *c, int node, struct err *why)
@@ -86,6 +87,7 @@ static int measured(struct cluster *c, int node, struct frame *f, struct err *wh
     if (!code && !(m->milliseconds ? c->silent : c->deaf)[node - 1]) {
         struct probed out = {.n = m->n, .bytes = m->answer};
         if (m->beside > c->beside[node - 1]) c->beside[node - 1] = m->beside;
+        c->alone_once[node - 1] |= m->milliseconds && !m->beside;
         for (uint32_t i = 0; i < m->n; i++) out.seconds[i] = 1e-3 * node * m->at[i].rows, out.waited[i] = c->waited[node - 1];
         code = reply(c, node, &out, why);
     }
@@ -171,6 +173,20 @@ TEST(workers_read_between_what_they_do_not_measure_of_the_model)
     for (int i = 0; i < WORKERS; i++) /* most while the head is measured, all of which is measured but for a sixteenth */
         CHECK(c.beside[i] >= bytes.weights + bytes.kv && c.beside[i] < bytes.weights + bytes.kv + text_tensor_bytes(&m->head), "worker %d: %llu bytes, layers have %llu", i + 1,
               (unsigned long long)c.beside[i], (unsigned long long)(bytes.weights + bytes.kv));
+    probing_close(&b);
+    end(&c);
+}
+
+/* Looking back is measured with more keys and values than all layers have when they are measured. */
+TEST(parts_with_more_keys_than_were_counted_are_measured_beside_nothing)
+{
+    struct cluster c;
+    struct probing *b = NULL;
+    NEED(begin(&c, 1, why));
+    c.p.model->config.kv_heads = 256;
+    c.p.model->config.layers = c.p.model->config.pattern = 1;
+    NEED(measure(&c, &b, 4000, why));
+    CHECK(c.alone_once[0], "something is read between each time");
     probing_close(&b);
     end(&c);
 }
